@@ -1,0 +1,63 @@
+// Engine: the mailbox between the service and the device thread. submit() from anywhere; the loop plans, runs, commits.
+// Owner: service's model pool. Thread: any, unless said otherwise.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/core/runner.h"
+#include "engine/core/types.h"
+
+namespace pippin::engine {
+
+/// The events of one sequence, bounded. The device thread pushes, one reader takes. Destroying the last handle cancels the sequence.
+class EventStream {
+ public:
+  virtual ~EventStream() = default;
+  virtual SequenceId id() const = 0;
+  /// Moves all waiting events to the end of `out`. Never blocks.
+  virtual void take(std::vector<Event>& out) = 0;
+  /// Sets a callback for "events are waiting"; called on the device thread, must not block. Called at once if events wait already.
+  virtual void set_notify(std::function<void()> notify) = 0;
+  /// Asks for the end. Blocks are free within one step; a FinishEvent with `reason` follows.
+  virtual void cancel(FinishReason reason) = 0;
+};
+
+/// Limits, frozen at start. Memory terms are computed by the caller from the machine and the model (service/memory_plan).
+struct EngineOptions {
+  int context_tokens_max = 0;        // prompt and answer together
+  int blocks = 0;                    // KV blocks in the pool
+  int block_positions = 16;          // S
+  int rows_max = 64;                 // sequences in one step
+  int queue_max = 512;               // sequences waiting; more is kOverloaded
+  int step_tokens_max = 512;         // token budget of a step
+  int event_queue_max = 4096;        // events a slow reader may leave lying
+  bool prefix_cache = true;
+};
+
+/// Counters and gauges, a consistent copy.
+struct EngineStatus {
+  int running = 0, waiting = 0;
+  int blocks_total = 0, blocks_free = 0, blocks_cached = 0, blocks_leased = 0;
+  uint64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, preemptions = 0;
+  uint64_t prefix_queries = 0, prefix_hits = 0;  // tokens
+};
+
+class Engine {
+ public:
+  /// Starts the device thread. `make_runner` is called on it first; its error is returned here.
+  static Result<std::unique_ptr<Engine>> start(EngineOptions options, std::function<Result<std::unique_ptr<Runner>>()> make_runner);
+  virtual ~Engine() = default;
+
+  /// Errors: kContextLength (with both numbers), kOverloaded, kUnavailable (draining), kInvalidArgument (empty prompt).
+  virtual Result<std::shared_ptr<EventStream>> submit(Submission submission) = 0;
+  virtual EngineStatus status() const = 0;
+  virtual const EngineOptions& options() const = 0;
+  /// Refuses new work; returns when all sequences have ended or the time is over (then they are cancelled).
+  virtual void drain(Duration at_most) = 0;
+};
+
+}  // namespace pippin::engine

@@ -1,0 +1,62 @@
+// GgufFile: a GGUF v2 or v3 file, mapped read-only. Every count, offset, dimension and string is checked against the file's size before use.
+// Owner: the loader; views borrow from it. Thread: const after open, so any.
+// Source: the GGUF specification (ggml, docs/gguf.md).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "store/tensor.h"
+
+namespace pippin::store {
+
+/// A metadata array. Numbers are widened; strings borrow from the mapping.
+using GgufArray = std::variant<std::vector<int64_t>, std::vector<double>, std::vector<bool>, std::vector<std::string_view>>;
+/// A metadata value. Strings borrow from the mapping and are valid UTF-8 only where checked by the reader of the key.
+using GgufValue = std::variant<int64_t, uint64_t, double, bool, std::string_view, GgufArray>;
+
+class GgufFile {
+ public:
+  /// Maps and checks a file. Errors: kNotFound; kInvalidFile, naming the file and the first thing that is wrong.
+  static Result<GgufFile> open(const std::string& path);
+
+  GgufFile(GgufFile&&) noexcept;
+  GgufFile& operator=(GgufFile&&) noexcept;
+  ~GgufFile();
+
+  const std::string& path() const;
+  uint64_t file_bytes() const;
+
+  const GgufValue* find(std::string_view key) const;
+  /// Typed look-ups. Errors: kInvalidFile naming the key, when it is absent or of another kind.
+  Result<int64_t> integer(std::string_view key) const;
+  Result<double> number(std::string_view key) const;
+  Result<bool> boolean(std::string_view key) const;
+  Result<std::string_view> string(std::string_view key) const;
+  Result<const std::vector<std::string_view>*> strings(std::string_view key) const;
+  Result<const std::vector<int64_t>*> integers(std::string_view key) const;
+  Result<const std::vector<double>*> numbers(std::string_view key) const;
+  /// The same with a default for an absent key; a present key of another kind is still an error.
+  Result<int64_t> integer_or(std::string_view key, int64_t otherwise) const;
+  Result<double> number_or(std::string_view key, double otherwise) const;
+  Result<bool> boolean_or(std::string_view key, bool otherwise) const;
+
+  const std::vector<std::pair<std::string_view, GgufValue>>& metadata() const;
+  const std::vector<TensorView>& tensors() const;
+  /// Returns the tensor of that name, or null.
+  const TensorView* tensor(std::string_view name) const;
+
+ private:
+  struct Impl;
+  explicit GgufFile(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pippin::store
