@@ -1,0 +1,139 @@
+#include "models/text/decoder.h"
+
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "mlx/ops.h"
+
+namespace pippin::models {
+namespace {
+
+namespace mx = mlx::core;
+
+bool is_global(const DecoderOptions& options, int layer) {
+  return options.window_pattern <= 0 || (layer + 1) % options.window_pattern == 0;
+}
+
+// Angle per position of each rotated pair. Linear scaling stretches positions; `factors` are a file's own divisors (Llama 3.1 and LongRoPE).
+std::vector<float> inverse_frequencies(int dims, double base, double stretch, const std::vector<float>& factors) {
+  std::vector<float> inv(static_cast<size_t>(dims / 2));
+  for (size_t i = 0; i < inv.size(); ++i) {
+    double frequency = std::pow(base, -2.0 * static_cast<double>(i) / dims) / stretch;
+    if (!factors.empty()) frequency /= static_cast<double>(factors[i]);
+    inv[i] = static_cast<float>(frequency);
+  }
+  return inv;
+}
+
+}  // namespace
+
+ModelSpec Decoder::make_spec(const store::ModelConfig& config) {
+  ModelSpec spec;
+  spec.architecture = config.architecture;
+  spec.vocab = config.vocab_size;
+  spec.context_tokens_max = config.context_length;
+  for (int i = 0; i < config.layers; ++i) spec.layers.push_back({config.kv_heads[static_cast<size_t>(i)], config.head_dim_k});
+  return spec;
+}
+
+nn::AttentionSpec Decoder::attention_spec(const store::ModelConfig& config, int index, const std::vector<float>& rope_factors) const {
+  nn::AttentionSpec spec;
+  spec.heads = config.heads[static_cast<size_t>(index)];
+  spec.kv_heads = config.kv_heads[static_cast<size_t>(index)];
+  spec.head_dim = config.head_dim_k;
+  spec.scale = config.attention_scale > 0 ? config.attention_scale : 1.0f / std::sqrt(static_cast<float>(spec.head_dim));
+  spec.soft_cap = config.attention_soft_cap;
+  spec.norm_eps = config.norm_eps;
+  spec.rope_interleaved = options_.rope_interleaved;
+  spec.rope_dims = config.rope.dims;
+  const bool global = is_global(options_, index);
+  if (!global) spec.window = config.sliding_window;
+  const double base = !global && options_.window_rope_base > 0 ? options_.window_rope_base : config.rope.freq_base;
+  const double stretch = global && config.rope.scaling == store::RopeScaling::kLinear ? config.rope.factor : 1.0;
+  spec.inv_freq = inverse_frequencies(spec.rope_dims, base, stretch, global ? rope_factors : std::vector<float>{});
+  return spec;
+}
+
+Result<Decoder::Layer> Decoder::load_layer(WeightLoader& weights, const store::ModelConfig& config, int index,
+                                           const std::vector<float>& rope_factors) const {
+  const std::string prefix = fmt::format("blk.{}.", index);
+  const int width = config.embedding_length, ff = config.feed_forward[static_cast<size_t>(index)];
+  Layer layer;
+  layer.attention = attention_spec(config, index, rope_factors);
+  const int q = layer.attention.heads * layer.attention.head_dim, kv = layer.attention.kv_heads * layer.attention.head_dim;
+  ASSIGN_OR_RETURN(layer.attention_norm, weights.norm(prefix + "attn_norm.weight", width, config.norm_eps));
+  ASSIGN_OR_RETURN(layer.feed_forward_norm, weights.norm(prefix + "ffn_norm.weight", width, config.norm_eps));
+  if (options_.post_norms) {
+    ASSIGN_OR_RETURN(layer.post_attention_norm, weights.norm(prefix + "post_attention_norm.weight", width, config.norm_eps));
+    ASSIGN_OR_RETURN(layer.post_feed_forward_norm, weights.norm(prefix + "post_ffw_norm.weight", width, config.norm_eps));
+  }
+  if (options_.qk_norm) {
+    ASSIGN_OR_RETURN(layer.attention.q_norm, weights.vector(prefix + "attn_q_norm.weight", layer.attention.head_dim));
+    ASSIGN_OR_RETURN(layer.attention.k_norm, weights.vector(prefix + "attn_k_norm.weight", layer.attention.head_dim));
+  }
+  ASSIGN_OR_RETURN(layer.qkv, weights.linear({{prefix + "attn_q", q}, {prefix + "attn_k", kv}, {prefix + "attn_v", kv}}, width));
+  ASSIGN_OR_RETURN(layer.output, weights.linear({{prefix + "attn_output", width}}, q));
+  ASSIGN_OR_RETURN(layer.gate_up, weights.linear({{prefix + "ffn_gate", ff}, {prefix + "ffn_up", ff}}, width));
+  ASSIGN_OR_RETURN(layer.down, weights.linear({{prefix + "ffn_down", width}}, ff));
+  return layer;
+}
+
+Result<std::unique_ptr<Model>> Decoder::load(const store::GgufFile& file, const store::ModelConfig& config, const DecoderOptions& options,
+                                             const nn::Context& ctx, const LoadProgress& progress) {
+  WeightLoader weights(file, ctx, progress);
+  std::unique_ptr<Decoder> model(new Decoder(ctx, options, make_spec(config)));
+  const int width = config.embedding_length;
+  ASSIGN_OR_RETURN(model->embedding_, weights.linear({{"token_embd", config.vocab_size}}, width));
+  model->head_ = model->embedding_;
+  if (weights.has("output.weight")) {
+    ASSIGN_OR_RETURN(model->head_, weights.linear({{"output", config.vocab_size}}, width));
+  }
+  std::vector<float> rope_factors;
+  if (weights.has("rope_freqs.weight")) {
+    ASSIGN_OR_RETURN(rope_factors, weights.vector("rope_freqs.weight", config.rope.dims / 2));
+    for (float factor : rope_factors) {
+      if (!(factor > 0)) return fail(Code::kInvalidFile, fmt::format("[model] {}: rope_freqs holds {}", file.path(), factor), "rope_freqs");
+    }
+  }
+  for (int i = 0; i < config.layers; ++i) {
+    ASSIGN_OR_RETURN(Layer layer, model->load_layer(weights, config, i, rope_factors));
+    model->layers_.push_back(std::move(layer));
+  }
+  ASSIGN_OR_RETURN(model->final_norm_, weights.norm("output_norm.weight", width, config.norm_eps));
+  if (options.scale_embedding) model->embedding_scale_ = std::sqrt(static_cast<float>(width));
+  model->logit_soft_cap_ = config.logit_soft_cap;
+  return std::unique_ptr<Model>(std::move(model));
+}
+
+mx::array Decoder::forward(const nn::StepBatch& batch, nn::KvCache& kv) {
+  mx::array x = nn::embed(ctx_, embedding_, batch.tokens, embedding_scale_);
+  mx::array normed = nn::rms_norm(ctx_, layers_[0].attention_norm, x);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& layer = layers_[i];
+    nn::KvLayerStore& store = kv.layer(static_cast<int>(i));
+    const mx::array q = nn::qkv_rope_kv_write(ctx_, layer.attention, nn::linear(ctx_, layer.qkv, normed), batch, store);
+    const mx::array mixed = nn::paged_attention(ctx_, layer.attention, q, batch, store);
+    mx::array attended = nn::linear(ctx_, layer.output, mixed);
+    if (options_.post_norms) attended = nn::rms_norm(ctx_, layer.post_attention_norm, attended);
+    normed = nn::add_rms_norm(ctx_, layer.feed_forward_norm, x, attended);
+    const mx::array gated = nn::gated_activation(ctx_, options_.gate, nn::linear(ctx_, layer.gate_up, normed));
+    mx::array fed = nn::linear(ctx_, layer.down, gated);
+    if (options_.post_norms) fed = nn::rms_norm(ctx_, layer.post_feed_forward_norm, fed);
+    if (i + 1 < layers_.size()) {
+      normed = nn::add_rms_norm(ctx_, layers_[i + 1].attention_norm, x, fed);
+    } else {
+      x = nn::add(ctx_, x, fed);
+    }
+  }
+  return x;
+}
+
+mx::array Decoder::logits(const mx::array& hidden, const std::vector<int32_t>& rows) {
+  const mx::array picked = nn::take_rows(ctx_, hidden, rows);
+  mx::array out = nn::linear(ctx_, head_, nn::rms_norm(ctx_, final_norm_, picked));
+  if (logit_soft_cap_ > 0) out = nn::soft_cap(ctx_, out, logit_soft_cap_);
+  return ctx_.dtype == mx::float32 ? out : mx::astype(out, mx::float32);
+}
+
+}  // namespace pippin::models

@@ -1,0 +1,37 @@
+// WeightLoader: checked tensors of a file, in the form the context's backend wants. Lives during a load. Thread: the device thread.
+#pragma once
+
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "models/model.h"
+#include "nn/ops/linear.h"
+#include "nn/ops/norm.h"
+
+namespace pippin::models {
+
+class WeightLoader {
+ public:
+  WeightLoader(const store::GgufFile& file, const nn::Context& ctx, LoadProgress progress);
+
+  /// Reads "<name>.weight" of every name, each [rows, columns], stacked along N in the order given, with their "<name>.bias" where all have one.
+  struct Part { std::string name; int rows; };
+  Result<nn::LinearWeight> linear(const std::vector<Part>& parts, int columns);
+  /// Reads a norm weight [size].
+  Result<nn::NormWeight> norm(const std::string& name, int size, float eps);
+  /// Reads a float vector [size].
+  Result<std::vector<float>> vector(const std::string& name, int size);
+  bool has(const std::string& name) const { return file_.tensor(name) != nullptr; }
+
+ private:
+  Result<const store::TensorView*> checked(const std::string& name, const std::vector<int64_t>& shape);
+  void advance(const store::TensorView& tensor);
+
+  const store::GgufFile& file_;
+  const nn::Context& ctx_;
+  LoadProgress progress_;
+  uint64_t done_ = 0, total_ = 0;
+};
+
+}  // namespace pippin::models

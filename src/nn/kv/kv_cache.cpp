@@ -1,0 +1,90 @@
+#include "nn/kv/kv_cache.h"
+
+#include <sys/mman.h>
+
+#include <cstring>
+#include <utility>
+
+#include "mlx/ops.h"
+
+namespace pippin::nn {
+
+namespace mx = mlx::core;
+
+Result<KvCache> KvCache::for_cpu(const std::vector<KvGeometry>& layers, int blocks) {
+  CHECK(blocks > 0);
+  KvCache cache;
+  cache.blocks_ = blocks;
+  for (const KvGeometry& g : layers) cache.memory_bytes_ += static_cast<size_t>(g.block_bytes()) * static_cast<size_t>(blocks);
+  void* memory = mmap(nullptr, cache.memory_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) {
+    return fail(Code::kOutOfMemory, "[kv] could not reserve " + std::to_string(cache.memory_bytes_ >> 20) + " MiB for " +
+                                        std::to_string(blocks) + " blocks; lower --kv-memory or --context");
+  }
+  cache.memory_ = memory;
+#ifdef MADV_HUGEPAGE
+  madvise(memory, cache.memory_bytes_, MADV_HUGEPAGE);
+#endif
+  auto* at = static_cast<uint16_t*>(memory);
+  for (const KvGeometry& g : layers) {
+    KvLayerStore store;
+    store.geometry = g;
+    store.cpu.kv_heads = g.kv_heads;
+    store.cpu.head_dim = g.head_dim;
+    const int64_t elements = store.cpu.block_elements() * blocks;
+    store.cpu.k = at;
+    store.cpu.v = at + elements;
+    at += 2 * elements;
+    cache.layers_.push_back(std::move(store));
+  }
+  return cache;
+}
+
+KvCache KvCache::for_stock(const std::vector<KvGeometry>& layers, int blocks, mx::Dtype dtype) {
+  KvCache cache;
+  cache.blocks_ = blocks;
+  for (const KvGeometry& g : layers) {
+    KvLayerStore store;
+    store.geometry = g;
+    const mx::Shape shape{blocks * cpu::KvLayer::kBlock, g.kv_heads, g.head_dim};
+    store.k = mx::zeros(shape, dtype);
+    store.v = mx::zeros(shape, dtype);
+    cache.layers_.push_back(std::move(store));
+  }
+  return cache;
+}
+
+KvCache::KvCache(KvCache&& other) noexcept { *this = std::move(other); }
+
+KvCache& KvCache::operator=(KvCache&& other) noexcept {
+  std::swap(layers_, other.layers_);
+  std::swap(blocks_, other.blocks_);
+  std::swap(memory_, other.memory_);
+  std::swap(memory_bytes_, other.memory_bytes_);
+  return *this;
+}
+
+KvCache::~KvCache() {
+  if (memory_ != nullptr) munmap(memory_, memory_bytes_);
+}
+
+void KvCache::copy_block(int from, int to) {
+  for (KvLayerStore& layer : layers_) {
+    if (layer.k) {
+      constexpr int kBlock = cpu::KvLayer::kBlock;
+      const auto move = [&](mx::array& pool) {
+        const int heads = layer.geometry.kv_heads, dim = layer.geometry.head_dim;
+        const mx::array source = mx::slice(pool, mx::Shape{from * kBlock, 0, 0}, mx::Shape{(from + 1) * kBlock, heads, dim});
+        pool = mx::slice_update(pool, source, mx::Shape{to * kBlock, 0, 0}, mx::Shape{(to + 1) * kBlock, heads, dim});
+      };
+      move(*layer.k);
+      move(*layer.v);
+      continue;
+    }
+    const int64_t n = layer.cpu.block_elements();
+    std::memcpy(layer.cpu.k + to * n, layer.cpu.k + from * n, static_cast<size_t>(n) * 2);
+    std::memcpy(layer.cpu.v + to * n, layer.cpu.v + from * n, static_cast<size_t>(n) * 2);
+  }
+}
+
+}  // namespace pippin::nn

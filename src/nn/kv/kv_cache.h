@@ -1,0 +1,55 @@
+// KvCache: the blocks of keys and values of all layers. The engine's block ids index it; it knows nothing of sequences.
+// Owner: the runner. Thread: the device thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/result.h"
+#include "mlx/array.h"
+#include "mlx/dtype.h"
+#include "nn/cpu/attention.h"
+
+namespace pippin::nn {
+
+/// What one layer keeps per position.
+struct KvGeometry {
+  int kv_heads = 0;
+  int head_dim = 0;
+  /// Units: bytes of K and V for one block of 16 positions, in 16-bit floats.
+  int64_t block_bytes() const { return int64_t{2} * 2 * kv_heads * head_dim * cpu::KvLayer::kBlock; }
+};
+
+/// One layer's storage. The CPU backend has `cpu`; the stock backend has `k` and `v`, [P * S, K, D] each.
+struct KvLayerStore {
+  KvGeometry geometry;
+  cpu::KvLayer cpu;
+  std::optional<mlx::core::array> k, v;
+};
+
+class KvCache {
+ public:
+  /// Reserves `blocks` blocks per layer for the CPU kernels (f16). Pages are touched as they are used. Errors: kOutOfMemory.
+  static Result<KvCache> for_cpu(const std::vector<KvGeometry>& layers, int blocks);
+  /// The same for stock ops, as arrays of `dtype`.
+  static KvCache for_stock(const std::vector<KvGeometry>& layers, int blocks, mlx::core::Dtype dtype);
+
+  KvCache(KvCache&& other) noexcept;
+  KvCache& operator=(KvCache&& other) noexcept;
+  ~KvCache();
+
+  KvLayerStore& layer(int i) { return layers_[static_cast<size_t>(i)]; }
+  int blocks() const { return blocks_; }
+  /// Copies block `from` over block `to` in every layer.
+  void copy_block(int from, int to);
+
+ private:
+  KvCache() = default;
+  std::vector<KvLayerStore> layers_;
+  int blocks_ = 0;
+  void* memory_ = nullptr;  // one mapping for all layers of the CPU backend
+  size_t memory_bytes_ = 0;
+};
+
+}  // namespace pippin::nn

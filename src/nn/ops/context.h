@@ -1,0 +1,43 @@
+// Context: what every op needs to know of where it runs. Passed to each op; owned by the device's runner. Thread: the device thread.
+#pragma once
+
+#include <memory>
+
+#include "base/thread_pool.h"
+#include "mlx/array.h"
+#include "mlx/dtype.h"
+#include "nn/cpu/linear.h"
+
+namespace pippin::nn {
+
+namespace mx = mlx::core;
+
+/// kStock builds graphs of stock MLX ops, right on every device and the oracle of the others. kCpu runs our kernels at once, on evaluated
+/// arrays: no graph, no hand-over to another thread.
+enum class Backend : uint8_t { kStock, kCpu };
+
+class BufferPool;
+
+struct Context {
+  Backend backend = Backend::kCpu;
+  /// Dtype of activations and of the stock backend's dense weights and KV: f32 on the CPU, bf16 on GPUs.
+  mx::Dtype dtype = mx::float32;
+  cpu::Isa isa = cpu::Isa::kPortable;
+  cpu::Activations activations = cpu::Activations::kInt8;
+  std::shared_ptr<ThreadPool> pool;
+  std::shared_ptr<cpu::LinearScratch> scratch;
+  std::shared_ptr<BufferPool> buffers;
+};
+
+/// Returns a context for this machine's CPU. Errors: kUnsupported, when PIPPIN_CPU_ISA forces a path that cannot run here.
+Result<Context> cpu_context(int threads);
+/// Returns a context of stock ops: f32 on the CPU (the reference), bf16 on a GPU.
+Context stock_context(mx::Dtype dtype);
+
+/// Returns an uninitialised, evaluated array in 64-byte aligned memory that goes back to the pool with the last handle.
+mx::array allocate(const Context& ctx, mx::Shape shape, mx::Dtype dtype);
+
+/// Returns the contiguous f32 values of an evaluated array; evaluates and copies where it has to.
+mx::array host_ready(const mx::array& a);
+
+}  // namespace pippin::nn

@@ -1,0 +1,51 @@
+#include "nn/ops/linear.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace pippin::nn {
+
+mx::array linear(const Context& ctx, const LinearWeight& weight, const mx::array& x) {
+  CHECK(x.ndim() == 2 && x.shape(1) == weight.columns, "linear: x must be [T, K]");
+  if (ctx.backend == Backend::kStock) return linear_ref(ctx, weight, x);
+  const mx::array input = host_ready(x);
+  mx::array y = allocate(ctx, {input.shape(0), weight.rows}, mx::float32);
+  cpu::linear(*weight.packed, input.data<float>(), input.shape(0), weight.bias.empty() ? nullptr : weight.bias.data(), y.data<float>(),
+              *ctx.scratch, *ctx.pool, ctx.activations);
+  return y;
+}
+
+mx::array embed(const Context& ctx, const LinearWeight& table, const std::vector<int32_t>& tokens, float scale) {
+  if (ctx.backend == Backend::kStock) return embed_ref(ctx, table, tokens, scale);
+  mx::array y = allocate(ctx, {static_cast<int>(tokens.size()), table.columns}, mx::float32);
+  float* out = y.data<float>();
+  for (size_t t = 0; t < tokens.size(); ++t) {
+    float* row = out + t * static_cast<size_t>(table.columns);
+    table.packed->row(tokens[t], row);
+    if (scale != 1.0f) {
+      for (int i = 0; i < table.columns; ++i) row[i] *= scale;
+    }
+  }
+  return y;
+}
+
+mx::array take_rows(const Context& ctx, const mx::array& x, const std::vector<int32_t>& rows) {
+  if (ctx.backend == Backend::kStock) return take_rows_ref(x, rows);
+  const mx::array input = host_ready(x);
+  const auto width = static_cast<size_t>(input.shape(1));
+  mx::array y = allocate(ctx, {static_cast<int>(rows.size()), input.shape(1)}, mx::float32);
+  for (size_t r = 0; r < rows.size(); ++r) {
+    std::memcpy(y.data<float>() + r * width, input.data<float>() + static_cast<size_t>(rows[r]) * width, width * sizeof(float));
+  }
+  return y;
+}
+
+mx::array soft_cap(const Context& ctx, const mx::array& x, float cap) {
+  if (ctx.backend == Backend::kStock) return soft_cap_ref(x, cap);
+  const mx::array input = host_ready(x);
+  mx::array y = allocate(ctx, input.shape(), mx::float32);
+  for (size_t i = 0; i < input.size(); ++i) y.data<float>()[i] = cap * std::tanh(input.data<float>()[i] / cap);
+  return y;
+}
+
+}  // namespace pippin::nn

@@ -1,0 +1,28 @@
+#include "mlx/ops.h"
+#include "nn/ops/linear.h"
+
+namespace pippin::nn {
+
+mx::array linear_ref(const Context& ctx, const LinearWeight& weight, const mx::array& x) {
+  mx::array y = mx::matmul(x, mx::transpose(*weight.dense));
+  if (!weight.bias.empty()) {
+    y = mx::add(y, mx::astype(mx::array(weight.bias.begin(), mx::Shape{weight.rows}, mx::float32), ctx.dtype));
+  }
+  return y;
+}
+
+mx::array embed_ref(const Context& ctx, const LinearWeight& table, const std::vector<int32_t>& tokens, float scale) {
+  const mx::array ids(tokens.begin(), mx::Shape{static_cast<int>(tokens.size())}, mx::int32);
+  const mx::array rows = mx::take(*table.dense, ids, 0);
+  return scale == 1.0f ? rows : mx::multiply(rows, mx::array(scale, ctx.dtype));
+}
+
+mx::array take_rows_ref(const mx::array& x, const std::vector<int32_t>& rows) {
+  return mx::take(x, mx::array(rows.begin(), mx::Shape{static_cast<int>(rows.size())}, mx::int32), 0);
+}
+
+mx::array soft_cap_ref(const mx::array& x, float cap) {
+  return mx::multiply(mx::tanh(mx::divide(x, mx::array(cap, x.dtype()))), mx::array(cap, x.dtype()));
+}
+
+}  // namespace pippin::nn

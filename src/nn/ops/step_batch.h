@@ -1,0 +1,21 @@
+// StepBatch: the tokens of all sequences of a step, flattened. Only attention and KV writes look at rows. Thread: the device thread.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "mlx/array.h"
+#include "nn/cpu/attention.h"
+
+namespace pippin::nn {
+
+struct StepBatch {
+  std::vector<int32_t> tokens;             // [T]
+  std::vector<int32_t> positions;          // [T] position of each token in its sequence
+  std::vector<int32_t> slots;              // [T] block * S + offset: where its K and V go
+  std::vector<cpu::AttentionRow> rows;     // one per sequence; block tables are borrowed from the plan
+  std::vector<int32_t> logit_tokens;       // indices into [0, T) whose logits are wanted
+  int64_t size() const { return static_cast<int64_t>(tokens.size()); }
+};
+
+}  // namespace pippin::nn
