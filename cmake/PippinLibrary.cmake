@@ -1,5 +1,9 @@
 # pippin_library(NAME DEPS ...): one static library per folder under src/, of all .cpp files directly in it.
 # pippin_tests(NAME DEPS ...): one GoogleTest program of all *_test.cpp files directly in the folder.
+# pippin_host_tests: the test programs worth a sanitizer build; those that spend their time inside MLX are left out.
+add_custom_target(pippin_host_tests)
+set(PIPPIN_DEVICE_TESTS "^pippin_test_(nn_ops|nn_kv|nn_blocks|models|models_.*)$")
+
 function(pippin_library name)
   cmake_parse_arguments(ARG "" "" "DEPS;EXCLUDE" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
@@ -32,4 +36,8 @@ function(pippin_tests name)
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} pippin_warnings GTest::gtest GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+  if(NOT name MATCHES "${PIPPIN_DEVICE_TESTS}")
+    add_dependencies(pippin_host_tests ${name})
+    set_tests_properties(${name} PROPERTIES LABELS host)
+  endif()
 endfunction()
