@@ -1,0 +1,253 @@
+#include "base/thread_pool.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/check.h"
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace pippin {
+namespace {
+
+void cpu_relax() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Long enough to bridge the single-threaded work between two kernels, short against a scheduler's
+// time slice: a pool that spins on starves whoever shares its CPUs, and then itself.
+constexpr auto kSpin = std::chrono::microseconds(30);
+constexpr int kPausesPerClockRead = 16;
+
+// Spins until done() or until the spin time is over. Returns whether done() came true.
+template <typename Done>
+bool spin_until(Done done) {
+  if (done()) return true;
+  const auto deadline = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int i = 0; i < kPausesPerClockRead; ++i) {
+      cpu_relax();
+      if (done()) return true;
+    }
+  } while (std::chrono::steady_clock::now() < deadline);
+  return false;
+}
+
+#if defined(__linux__)
+// Returns quota / period of one cpu.max or cfs file pair, rounded up; 0 when unlimited or absent.
+int quota_cpus(double quota, double period) {
+  if (quota <= 0 || period <= 0) return 0;
+  return std::max(1, static_cast<int>((quota + period - 1) / period));
+}
+
+int cgroup_v2_cpus(const std::string& directory) {
+  std::ifstream file(directory + "/cpu.max");
+  std::string quota;
+  double period = 0;
+  if (!(file >> quota >> period) || quota == "max") return 0;
+  return quota_cpus(std::strtod(quota.c_str(), nullptr), period);
+}
+
+int cgroup_v1_cpus(const std::string& directory) {
+  std::ifstream quota_file(directory + "/cpu.cfs_quota_us");
+  std::ifstream period_file(directory + "/cpu.cfs_period_us");
+  double quota = 0;
+  double period = 0;
+  if (!(quota_file >> quota) || !(period_file >> period)) return 0;
+  return quota_cpus(quota, period);
+}
+
+// A quota of any ancestor binds too, so every level up to the root is read.
+template <typename Read>
+int smallest_quota(const std::string& root, std::string path, Read read) {
+  int smallest = 0;
+  while (true) {
+    const int cpus = read(root + path);
+    if (cpus > 0 && (smallest == 0 || cpus < smallest)) smallest = cpus;
+    if (path.empty()) return smallest;
+    path.erase(path.find_last_of('/') == std::string::npos ? 0 : path.find_last_of('/'));
+  }
+}
+
+// Returns the CPUs that the cgroup quotas allow, or 0 when there is no quota.
+int cgroup_cpus() {
+  std::ifstream file("/proc/self/cgroup");
+  std::string line;
+  int smallest = 0;
+  while (std::getline(file, line)) {  // "id:controllers:path"
+    const size_t first = line.find(':');
+    const size_t second = first == std::string::npos ? first : line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    std::string path = line.substr(second + 1);
+    if (path == "/") path.clear();
+    int cpus = 0;
+    if (controllers.empty()) {
+      cpus = smallest_quota("/sys/fs/cgroup", path, cgroup_v2_cpus);
+    } else if (("," + controllers + ",").find(",cpu,") != std::string::npos) {
+      cpus = smallest_quota("/sys/fs/cgroup/cpu", path, cgroup_v1_cpus);
+    }
+    if (cpus > 0 && (smallest == 0 || cpus < smallest)) smallest = cpus;
+  }
+  return smallest;
+}
+
+int affinity_cpus() {
+  // The set must hold every CPU the kernel knows, which may exceed CPU_SETSIZE.
+  for (int cpus = 1024; cpus <= 1 << 20; cpus *= 4) {
+    cpu_set_t* set = CPU_ALLOC(cpus);
+    const size_t bytes = CPU_ALLOC_SIZE(cpus);
+    const bool known = sched_getaffinity(0, bytes, set) == 0;
+    const int count = known ? CPU_COUNT_S(bytes, set) : 0;
+    CPU_FREE(set);
+    if (known) return count;
+  }
+  return 0;
+}
+#endif
+
+}  // namespace
+
+int allowed_cpus() {
+  int cpus = static_cast<int>(std::thread::hardware_concurrency());
+#if defined(__linux__)
+  if (const int affine = affinity_cpus(); affine > 0) cpus = affine;
+  if (const int quota = cgroup_cpus(); quota > 0) cpus = std::min(cpus, quota);
+#endif
+  return std::max(1, cpus);
+}
+
+// One job at a time. A thread takes a piece by lowering the low half of `ticket`; the high half counts
+// the jobs, so that a worker that wakes late can never take a piece of a job it has not seen. The job's
+// fields are stable while a piece of it is taken and unfinished, because run() waits for all pieces.
+struct ThreadPool::State {
+  explicit State(int threads);
+  ~State();
+
+  void worker(int thread);
+  void work(int thread);
+  bool wait_for_job(uint32_t seen);
+
+  // Each in a cache line of its own: they are written by different threads.
+  alignas(64) std::atomic<uint64_t> ticket{0};      // job number << 32 | pieces not yet taken
+  alignas(64) std::atomic<uint32_t> unfinished{0};  // pieces not yet finished
+  alignas(64) std::atomic<uint32_t> generation{0};  // job number; workers sleep on it
+  alignas(64) std::atomic<uint32_t> sleepers{0};
+  std::atomic<bool> stop{false};
+
+  // The job. Atomic only so that a late reader is no data race; ordered by `ticket`.
+  alignas(64) std::atomic<Invoke> invoke{nullptr};
+  std::atomic<void*> context{nullptr};
+  std::atomic<uint32_t> pieces{0};
+
+  std::vector<std::thread> workers;
+};
+
+ThreadPool::State::State(int threads) {
+  workers.reserve(static_cast<size_t>(threads - 1));
+  for (int t = 1; t < threads; ++t) workers.emplace_back([this, t] { worker(t); });
+}
+
+ThreadPool::State::~State() {
+  stop.store(true);
+  generation.fetch_add(1);
+  generation.notify_all();
+  for (std::thread& thread : workers) thread.join();
+}
+
+// Takes and runs pieces until none is left.
+void ThreadPool::State::work(int thread) {
+  uint32_t finished = 0;
+  uint64_t seen = ticket.load(std::memory_order_acquire);
+  while (static_cast<uint32_t>(seen) != 0) {
+    if (!ticket.compare_exchange_weak(seen, seen - 1, std::memory_order_acquire)) {
+      cpu_relax();
+      continue;
+    }
+    const uint32_t piece =
+        pieces.load(std::memory_order_relaxed) - static_cast<uint32_t>(seen);
+    invoke.load(std::memory_order_relaxed)(context.load(std::memory_order_relaxed),
+                                           static_cast<int>(piece), thread);
+    ++finished;
+    seen = ticket.load(std::memory_order_acquire);
+    // A new job cannot begin before this thread reports its pieces, so `seen` is of the same job.
+  }
+  if (finished == 0) return;
+  if (unfinished.fetch_sub(finished, std::memory_order_acq_rel) == finished) {
+    unfinished.notify_one();
+  }
+}
+
+// Returns false when the pool is being destroyed.
+bool ThreadPool::State::wait_for_job(uint32_t seen) {
+  const auto changed = [&] { return generation.load(std::memory_order_acquire) != seen; };
+  if (!spin_until(changed)) {
+    sleepers.fetch_add(1, std::memory_order_seq_cst);
+    while (generation.load(std::memory_order_seq_cst) == seen) {
+      generation.wait(seen, std::memory_order_seq_cst);
+    }
+    sleepers.fetch_sub(1, std::memory_order_relaxed);
+  }
+  return !stop.load(std::memory_order_relaxed);
+}
+
+void ThreadPool::State::worker(int thread) {
+  uint32_t seen = 0;
+  while (wait_for_job(seen)) {
+    seen = generation.load(std::memory_order_acquire);
+    work(thread);
+  }
+}
+
+ThreadPool::ThreadPool(int threads) {
+  CHECK(threads >= 1, "a pool has at least the caller's thread");
+  state_ = std::make_unique<State>(threads);
+}
+
+ThreadPool::~ThreadPool() = default;
+
+int ThreadPool::threads() const { return static_cast<int>(state_->workers.size()) + 1; }
+
+void ThreadPool::run_erased(int pieces, Invoke invoke, void* context) {
+  if (pieces <= 1 || state_->workers.empty()) {
+    for (int piece = 0; piece < pieces; ++piece) invoke(context, piece, 0);
+    return;
+  }
+  State& s = *state_;
+  const auto count = static_cast<uint32_t>(pieces);
+  const uint32_t job = s.generation.load(std::memory_order_relaxed) + 1;
+  s.invoke.store(invoke, std::memory_order_relaxed);
+  s.context.store(context, std::memory_order_relaxed);
+  s.pieces.store(count, std::memory_order_relaxed);
+  s.unfinished.store(count, std::memory_order_relaxed);
+  s.ticket.store(uint64_t{job} << 32 | count, std::memory_order_release);
+  // Either a worker about to sleep sees the new generation, or it is counted as a sleeper here.
+  s.generation.store(job, std::memory_order_seq_cst);
+  if (s.sleepers.load(std::memory_order_seq_cst) != 0) s.generation.notify_all();
+
+  s.work(0);
+  const auto finished = [&] { return s.unfinished.load(std::memory_order_acquire) == 0; };
+  if (spin_until(finished)) return;
+  for (uint32_t left = s.unfinished.load(std::memory_order_acquire); left != 0;
+       left = s.unfinished.load(std::memory_order_acquire)) {
+    s.unfinished.wait(left, std::memory_order_acquire);
+  }
+}
+
+}  // namespace pippin
