@@ -1,0 +1,35 @@
+// parse_gguf: the bytes of a GGUF file to its metadata and tensors. Internal to store; GgufFile
+// (gguf.h) is the door.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "store/gguf.h"
+
+namespace pippin::store {
+
+struct GgufContents {
+  std::vector<std::pair<std::string_view, GgufValue>>
+      metadata;  // file order; duplicates not yet refused
+  std::vector<TensorView> tensors;
+};
+
+/// Reads and checks everything but the uniqueness of names. Views borrow from `bytes`; `path` is
+/// for messages. Allocates less than ten times bytes.size(), whatever the bytes say. Errors:
+/// kInvalidFile, kUnsupported.
+Result<GgufContents> parse_gguf(std::span<const std::byte> bytes, const std::string& path);
+
+/// Returns the error "[gguf] PATH: WHAT".
+Error gguf_error(Code code, const std::string& path, std::string_view what);
+
+/// Returns a name from the file in quotes, fit for a message: control bytes escaped, long names
+/// cut.
+std::string quoted(std::string_view name);
+
+}  // namespace pippin::store
