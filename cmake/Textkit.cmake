@@ -4,7 +4,8 @@ set(TEXTKIT_DIR ${PROJECT_SOURCE_DIR}/textkit)
 # One target folder for all presets: the crate does not depend on ours.
 set(TEXTKIT_TARGET_DIR ${PROJECT_SOURCE_DIR}/build/textkit)
 set(TEXTKIT_LIB ${TEXTKIT_TARGET_DIR}/release/libtextkit.a)
-file(GLOB_RECURSE TEXTKIT_SOURCES CONFIGURE_DEPENDS ${TEXTKIT_DIR}/src/*.rs ${TEXTKIT_DIR}/Cargo.toml ${TEXTKIT_DIR}/Cargo.lock)
+file(GLOB_RECURSE TEXTKIT_SOURCES CONFIGURE_DEPENDS
+  ${TEXTKIT_DIR}/src/*.rs ${TEXTKIT_DIR}/Cargo.toml ${TEXTKIT_DIR}/Cargo.lock)
 add_custom_command(OUTPUT ${TEXTKIT_LIB}
   COMMAND ${CMAKE_COMMAND} -E env CARGO_TARGET_DIR=${TEXTKIT_TARGET_DIR}
           ${CARGO_PROGRAM} build --release --locked --manifest-path ${TEXTKIT_DIR}/Cargo.toml
