@@ -1,0 +1,55 @@
+// Generation: one request at work. Renders, tokenises, submits n sequences per prompt, and turns their events into typed deltas.
+// Owner: the wire's answer. Thread: one at a time, but for cancel() and the callback of set_notify().
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "service/choice.h"
+#include "service/model.h"
+#include "service/request.h"
+
+namespace pippin::service {
+
+class Generation {
+ public:
+  /// Admits the request. What is wrong with it shows here, before the first byte of an answer.
+  /// Errors: of prompt_tokens(); kContextLength, with both numbers; of Engine::submit.
+  /// Requires: request.prompts not empty, n >= 1.
+  static Result<std::unique_ptr<Generation>> start(ModelLease model, Request request);
+  ~Generation();  // cancels what still runs
+
+  /// Sets a callback for "poll() has something". Called on the device thread, must not block, and may come once too often.
+  void set_notify(const std::function<void()>& notify);
+
+  /// Appends the deltas that are ready, at most one TextDelta per choice. Never blocks.
+  void poll(std::vector<Delta>& out);
+  /// Returns whether every choice's Finish has been polled.
+  bool finished() const { return unfinished_ == 0; }
+
+  /// Asks for the end of every choice; their Finish deltas follow. Thread: any.
+  void cancel(FinishReason reason = FinishReason::kCancelled);
+
+  /// Complete once finished().
+  Usage usage() const;
+  const Model& model() const { return *model_; }
+  int choices() const { return static_cast<int>(choices_.size()); }
+  /// The tokens of prompt i.
+  const std::vector<Token>& prompt(size_t i) const { return prompts_[i]; }
+
+ private:
+  Generation(ModelLease model, Request request);
+  Result<void> submit();
+
+  ModelLease model_;  // first: it outlives the sequences
+  const Request request_;
+  const Choice::Terms terms_;
+  std::vector<std::vector<Token>> prompts_;
+  std::vector<std::unique_ptr<Choice>> choices_;
+  int unfinished_ = 0;
+};
+
+}  // namespace pippin::service

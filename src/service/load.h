@@ -1,0 +1,48 @@
+// load_model: from a GGUF path to a Model that answers. Called by main at start, and by the pool later. Thread: any; seconds.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/exec/runner.h"
+#include "service/memory_plan.h"
+#include "service/model.h"
+#include "store/gguf.h"
+#include "text/tokenizer.h"
+
+namespace pippin::service {
+
+/// Makes the engine's runner on its device thread, for the planned number of blocks. The file stays mapped during the call.
+using RunnerFactory =
+    std::function<Result<std::unique_ptr<engine::Runner>>(const store::GgufFile& file, const MemoryPlan& plan)>;
+
+struct LoadOptions {
+  std::string path;
+  std::string id;  // empty: made from the file's name, without ".gguf"
+  std::vector<std::string> aliases;
+  MemoryWishes memory;
+  int queue_max = 512;
+  bool prefix_cache = true;
+  /// Called once the plan is made, before the weights are read.
+  std::function<void(const MemoryPlan&)> on_plan;
+};
+
+/// Errors: of the file, the tokenizer, the plan and the runner.
+Result<std::unique_ptr<Model>> load_model(const LoadOptions& options, const RunnerFactory& make_runner);
+
+/// The factory of the real device. `runner.blocks` is set from the plan.
+RunnerFactory device_runner(engine::RunnerOptions runner);
+
+/// Copies what a file says of its tokenizer. Errors: kInvalidFile, naming the key.
+Result<text::GgufVocabulary> read_vocabulary(const store::GgufFile& file);
+
+/// Returns the tokens that end an answer: those the file names (eos, eot, eom) and control tokens known by their text.
+std::vector<engine::Token> end_tokens(const store::GgufFile& file, const text::Tokenizer& tokenizer);
+
+/// Returns "SmolLM2-135M-Instruct-Q4_1" for "/models/SmolLM2-135M-Instruct-Q4_1.gguf".
+std::string model_id_of(const std::string& path);
+
+}  // namespace pippin::service

@@ -1,0 +1,160 @@
+#include "service/memory_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+#include <string_view>
+
+#ifdef __APPLE__
+#include <sys/sysctl.h>
+#endif
+
+namespace pippin::service {
+namespace {
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+// What stays for the program itself, its queues and the requests in flight.
+constexpr uint64_t kProgramBytes = 64 * kMiB;
+// Without a wish a pool holds two whole contexts (one answer, one cached conversation), or 16 conversations of 2048
+// positions where that is more. A larger pool only lengthens the prefix cache's memory.
+constexpr int64_t kContextsWanted = 2;
+constexpr int64_t kPositionsWanted = int64_t{16} * 2048;
+// A context below this is of no use; better to say that the memory does not suffice.
+constexpr int kContextTokensMin = 256;
+
+// Activations of one step: per token the residual, its norm, q, k, v and the attention's output (about 8 E), gate, up
+// and their product (3 F), all f32; per row the logits and a copy that the sampler sorts (2 V).
+uint64_t scratch_of(const MemoryNeeds& needs, const MemoryWishes& wishes) {
+  const uint64_t per_token = uint64_t(needs.embedding) * 8 + uint64_t(needs.feed_forward) * 3;
+  const uint64_t floats = uint64_t(wishes.step_tokens_max) * per_token +
+                          uint64_t(wishes.rows_max) * uint64_t(needs.vocab) * 2;
+  return floats * sizeof(float) + kProgramBytes;
+}
+
+// Three quarters of the machine, and nine tenths of what is free now: the rest is the user's.
+uint64_t default_budget(const Machine& machine) {
+  const uint64_t total = machine.memory_bytes_total / 4 * 3;
+  const uint64_t available = machine.memory_bytes_available / 10 * 9;
+  if (total == 0) return available;
+  return available == 0 ? total : std::min(total, available);
+}
+
+Error too_small(const MemoryPlan& plan, std::string_view what) {
+  return fail(Code::kOutOfMemory,
+              fmt::format("[memory] {} does not fit: the budget is {}, the weights take {}, a step's scratch {}, "
+                          "and each {} positions of context {}",
+                          what, bytes_text(plan.budget_bytes), bytes_text(plan.weights_bytes),
+                          bytes_text(plan.scratch_bytes), plan.block_positions, bytes_text(plan.kv_bytes_per_block)));
+}
+
+}  // namespace
+
+Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wishes, const Machine& machine) {
+  CHECK(needs.block_positions > 0 && wishes.rows_max > 0 && wishes.step_tokens_max > 0);
+  if (needs.kv_bytes_per_block == 0 || needs.context_tokens_max <= 0) {
+    return fail(Code::kInvalidFile, "[memory] the model has no KV size or no context length");
+  }
+  MemoryPlan plan;
+  plan.budget_bytes = wishes.memory_bytes_max > 0 ? wishes.memory_bytes_max : default_budget(machine);
+  plan.weights_bytes = needs.weights_bytes;
+  plan.scratch_bytes = scratch_of(needs, wishes);
+  plan.kv_bytes_per_block = needs.kv_bytes_per_block;
+  plan.block_positions = needs.block_positions;
+  plan.context_tokens_model = needs.context_tokens_max;
+
+  if (plan.weights_bytes > plan.budget_bytes || plan.scratch_bytes > plan.budget_bytes - plan.weights_bytes) {
+    return too_small(plan, "the model");
+  }
+  const uint64_t kv_budget = plan.budget_bytes - plan.weights_bytes - plan.scratch_bytes;
+  const int64_t block = plan.block_positions;
+  const auto blocks_max = static_cast<int64_t>(
+      std::min<uint64_t>(kv_budget / plan.kv_bytes_per_block, std::numeric_limits<int32_t>::max() / uint64_t(block)));
+  const int64_t fits = blocks_max * block;  // positions
+
+  const int asked = wishes.context_tokens;
+  if (asked > 0 && asked > fits) {
+    return too_small(plan, fmt::format("a context of {} tokens (at most {} do)", asked, fits));
+  }
+  const int64_t context = asked > 0 ? asked : std::min<int64_t>(needs.context_tokens_max, fits);
+  if (asked <= 0 && context < std::min(kContextTokensMin, needs.context_tokens_max)) {
+    return too_small(plan, fmt::format("a context of {} tokens", kContextTokensMin));
+  }
+  plan.context_tokens_max = static_cast<int>(context);
+  const int64_t wanted = std::max(context * kContextsWanted, kPositionsWanted);
+  plan.blocks = static_cast<int>((std::min(wanted, fits) + block - 1) / block);
+  plan.kv_bytes = uint64_t(plan.blocks) * plan.kv_bytes_per_block;
+  return plan;
+}
+
+std::string bytes_text(uint64_t bytes) {
+  if (bytes < 1024) return fmt::format("{} B", bytes);
+  double value = static_cast<double>(bytes) / 1024;
+  const char* unit = "KiB";
+  for (const char* next : {"MiB", "GiB", "TiB"}) {
+    if (value < 1024) break;
+    value /= 1024;
+    unit = next;
+  }
+  return fmt::format("{:.1f} {}", value, unit);
+}
+
+std::string MemoryPlan::to_text() const {
+  const auto line = [](std::string_view name, uint64_t bytes, const std::string& what) {
+    return fmt::format("  {:<8} {:>10}  {}\n", name, bytes_text(bytes), what);
+  };
+  std::string text;
+  text += line("weights", weights_bytes, "packed from the file");
+  text += line("kv", kv_bytes,
+               fmt::format("{} tokens in {} blocks of {}, each {}", positions(), blocks, block_positions,
+                           bytes_text(kv_bytes_per_block)));
+  text += line("scratch", scratch_bytes, "activations, logits, the program");
+  text += line("budget", budget_bytes,
+               fmt::format("context {} of the model's {} tokens", context_tokens_max, context_tokens_model));
+  return text;
+}
+
+namespace {
+
+#ifdef __linux__
+// Reads "max" or a number of bytes from a cgroup file; no limit reads as the largest number.
+uint64_t cgroup_bytes(const char* path) {
+  std::ifstream file(path);
+  uint64_t bytes = 0;
+  return file >> bytes ? bytes : std::numeric_limits<uint64_t>::max();
+}
+
+// Returns the bytes of one line of /proc/meminfo ("MemTotal:  24000 kB"), or 0.
+uint64_t meminfo_bytes(std::string_view wanted) {
+  std::ifstream file("/proc/meminfo");
+  std::string name, unit;
+  uint64_t amount = 0;
+  while (file >> name >> amount) {
+    std::getline(file, unit);
+    if (name == wanted) return amount * 1024;
+  }
+  return 0;
+}
+#endif
+
+}  // namespace
+
+Machine this_machine() {
+  Machine machine;
+#ifdef __linux__
+  machine.memory_bytes_total = meminfo_bytes("MemTotal:");
+  machine.memory_bytes_available = meminfo_bytes("MemAvailable:");
+  const uint64_t limit = std::min(cgroup_bytes("/sys/fs/cgroup/memory.max"),
+                                  cgroup_bytes("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
+  machine.memory_bytes_total = std::min(machine.memory_bytes_total, limit);
+  machine.memory_bytes_available = std::min(machine.memory_bytes_available, limit);
+#elif defined(__APPLE__)
+  uint64_t bytes = 0;
+  size_t size = sizeof(bytes);
+  if (sysctlbyname("hw.memsize", &bytes, &size, nullptr, 0) == 0) machine.memory_bytes_total = bytes;
+#endif
+  return machine;
+}
+
+}  // namespace pippin::service

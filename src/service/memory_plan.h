@@ -1,0 +1,60 @@
+// MemoryPlan: how the memory of a machine is shared between a model's weights, its KV blocks and a step's scratch.
+// Computed once before loading, then frozen. Pure, but for this_machine(). Thread: any.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+
+namespace pippin::service {
+
+/// What the machine has. Units: bytes. On Linux `available` counts reclaimable cache and obeys the cgroup's limit.
+struct Machine {
+  uint64_t memory_bytes_total = 0;
+  uint64_t memory_bytes_available = 0;
+};
+/// Reads the machine's memory; zeros where the system does not say.
+Machine this_machine();
+
+/// What a model's file asks for.
+struct MemoryNeeds {
+  uint64_t weights_bytes = 0;
+  uint64_t kv_bytes_per_block = 0;  // all layers, keys and values
+  int block_positions = 16;
+  int context_tokens_max = 0;  // what the model was trained for
+  int embedding = 0, feed_forward = 0, vocab = 0;
+};
+
+/// What the user asks for; 0 = not said.
+struct MemoryWishes {
+  uint64_t memory_bytes_max = 0;
+  int context_tokens = 0;
+  int rows_max = 64;
+  int step_tokens_max = 512;
+};
+
+struct MemoryPlan {
+  uint64_t budget_bytes = 0;   // what all of it may take
+  uint64_t weights_bytes = 0;  // the packed copy; the file's mapping is the kernel's cache
+  uint64_t scratch_bytes = 0;  // activations and logits of one step
+  uint64_t kv_bytes = 0;       // blocks * kv_bytes_per_block
+  uint64_t kv_bytes_per_block = 0;
+  int blocks = 0;
+  int block_positions = 0;
+  int context_tokens_max = 0;
+  int context_tokens_model = 0;  // what the file allows
+
+  int64_t positions() const { return int64_t{blocks} * block_positions; }
+  /// Returns the plan for a person: a few lines, each "name  size  what it is".
+  std::string to_text() const;
+};
+
+/// Shares out the memory. Without a wish the context is the model's, shortened to what fits.
+/// Errors: kOutOfMemory, with the numbers and what to change, when the weights or the asked context do not fit.
+Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wishes, const Machine& machine);
+
+/// Returns "1.8 GiB" and the like.
+std::string bytes_text(uint64_t bytes);
+
+}  // namespace pippin::service

@@ -1,0 +1,115 @@
+// Request, Delta, Usage: the one internal request behind all wires, and the typed stream that answers it.
+// Plain structs; no JSON but the opaque texts of tools, arguments and template kwargs. Thread: any.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "engine/core/types.h"
+
+namespace pippin::service {
+
+using engine::FinishReason;
+using engine::Token;
+
+struct TextPart {
+  std::string text;
+};
+/// A piece of a message. Images, audio and files become further alternatives.
+using Part = std::variant<TextPart>;
+
+enum class Role : uint8_t { kSystem, kDeveloper, kUser, kAssistant, kTool };
+
+struct ToolCall {
+  std::string id;
+  std::string name;
+  std::string arguments_json;  // as the model wrote it: usually, not always, a JSON object
+};
+
+struct Message {
+  Role role = Role::kUser;
+  std::vector<Part> parts;  // empty: content was null or absent
+  std::string name;         // of the speaker or, for kTool, of the function; empty if not given
+  std::vector<ToolCall> tool_calls;
+  std::string tool_call_id;
+  std::string reasoning;  // an earlier answer's thinking; empty if not given
+};
+
+struct Conversation {
+  std::vector<Message> messages;
+  std::string tools_json;            // a JSON array; empty = none
+  std::string template_kwargs_json;  // a JSON object whose members join the template's context
+  bool add_generation_prompt = true;
+};
+
+struct TextPrompt {
+  std::string text;  // special tokens in it count as such
+};
+struct TokenPrompt {
+  std::vector<Token> tokens;
+};
+using Prompt = std::variant<Conversation, TextPrompt, TokenPrompt>;
+
+/// What a wire asks for. Choice i of the answer belongs to prompts[i / n].
+struct Request {
+  std::vector<Prompt> prompts;
+  int n = 1;                        // choices for each prompt
+  engine::SamplingParams sampling;  // its seed is set by Generation
+  std::optional<uint64_t> seed;     // absent: drawn at random
+  std::vector<std::string> stop;    // not empty strings; not part of the text
+  std::vector<Token> stop_tokens;   // beside the model's own
+  std::optional<int> max_tokens;    // absent: what the context leaves; 0: the prompt is only scored
+  int min_tokens = 0;
+  bool ignore_eos = false;
+  std::string cache_salt;
+  engine::Priority priority = engine::Priority::kNormal;
+  std::optional<TimePoint> deadline;
+};
+
+struct TokenLogprob {
+  std::string bytes;  // not necessarily whole UTF-8
+  float logprob = 0;
+};
+
+/// A token of the answer or the prompt with its probability, where asked for.
+struct ScoredToken {
+  TokenLogprob chosen;
+  std::vector<TokenLogprob> top;
+  bool scored = true;  // false for a prompt's first token, which nothing precedes
+};
+
+/// Text that is final: whole characters, and no part of a stop string.
+struct TextDelta {
+  std::string text;
+  std::vector<ScoredToken> tokens;  // those whose text begins in this delta or before; only if asked for
+};
+
+/// The prompt's tokens, once, before the choice's text; only if asked for.
+struct PromptDelta {
+  std::vector<ScoredToken> tokens;
+};
+
+/// The end of one choice, exactly once.
+struct Finish {
+  FinishReason reason = FinishReason::kStop;
+  Error error;  // for every reason but kStop and kLength
+};
+
+struct Delta {
+  int choice = 0;
+  std::variant<TextDelta, PromptDelta, Finish> body;
+};
+
+/// Tokens of the whole request. A prompt counts once, however many choices it has.
+struct Usage {
+  int prompt_tokens = 0;
+  int cached_tokens = 0;  // of the prompt tokens
+  int completion_tokens = 0;
+};
+
+}  // namespace pippin::service
