@@ -1,0 +1,35 @@
+// Any bytes, read as a GGUF file: an error or a file whose views lie inside the bytes.
+// Run: gguf_fuzz -max_len=65536 -rss_limit_mb=1024 CORPUS
+#include <cstdlib>
+
+#include "store/gguf.h"
+
+using namespace pippin;
+
+namespace {
+
+// What the reader promised about a file that it accepted.
+void check_views(const store::GgufFile& file, std::span<const std::byte> bytes) {
+  for (const store::TensorView& tensor : file.tensors()) {
+    const int64_t blocks = tensor.elements() / store::block_elements(tensor.type);
+    const bool inside = tensor.bytes.data() >= bytes.data() &&
+                        tensor.bytes.data() + tensor.bytes.size() <= bytes.data() + bytes.size();
+    const bool whole =
+        tensor.bytes.size() == static_cast<size_t>(blocks * store::block_bytes(tensor.type));
+    if (!inside || !whole || file.tensor(tensor.name) != &tensor) std::abort();
+    std::vector<float> values(static_cast<size_t>(tensor.elements()));
+    store::dequantize(tensor.type, tensor.bytes, values);
+  }
+  for (const auto& [key, value] : file.metadata()) {
+    if (file.find(key) != &value) std::abort();
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(data), size);
+  const auto file = store::GgufFile::parse(bytes, "fuzz.gguf");
+  if (file.ok()) check_views(*file, bytes);
+  return 0;
+}
