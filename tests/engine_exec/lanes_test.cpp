@@ -1,0 +1,136 @@
+#include "engine/exec/sampling/lanes.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+namespace pippin::engine::sampling {
+namespace {
+
+std::vector<float> random_row(size_t n, unsigned seed, float sigma = 3) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal(0, sigma);
+  std::vector<float> row(n);
+  for (float& x : row) x = normal(generator);
+  return row;
+}
+
+const size_t kSizes[] = {1, 2, 15, 16, 17, 31, 1023, 1024, 1025, 5000, 32000, 151936};
+
+TEST(Lanes, ArgmaxEqualsAPlainLoop) {
+  Maxima maxima;
+  for (const size_t n : kSizes) {
+    const auto row = random_row(n, static_cast<unsigned>(n));
+    size_t best = 0;
+    for (size_t i = 1; i < n; ++i)
+      if (row[i] > row[best]) best = i;
+    find_maxima(row, maxima);
+    EXPECT_EQ(maxima.max, row[best]);
+    EXPECT_FALSE(maxima.nan);
+    EXPECT_EQ(argmax(row, maxima), best) << n;
+  }
+}
+
+TEST(Lanes, ArgmaxTakesTheLowestOfTies) {
+  Maxima maxima;
+  for (const size_t n : {40UL, 3000UL}) {
+    for (size_t first = 0; first < n; first += 7) {
+      std::vector<float> row(n, -1.0f);
+      for (size_t i = first; i < n; i += 3) row[i] = 2.0f;
+      find_maxima(row, maxima);
+      ASSERT_EQ(argmax(row, maxima), first);
+    }
+  }
+  std::vector<float> zeros(50, 0.0f);
+  zeros[3] = -0.0f;
+  find_maxima(zeros, maxima);
+  EXPECT_EQ(argmax(zeros, maxima), 0U);
+}
+
+TEST(Lanes, NanIsSeenAnywhere) {
+  Maxima maxima;
+  for (size_t place : {0UL, 1UL, 15UL, 16UL, 1023UL, 1024UL, 2000UL}) {
+    auto row = random_row(2001, 5);
+    row[place] = std::nanf("");
+    find_maxima(row, maxima);
+    EXPECT_TRUE(maxima.nan) << place;
+  }
+}
+
+TEST(Lanes, ExpIsAccurate) {
+  for (int i = 0; i <= 870000; ++i) {
+    const float x = -static_cast<float>(i) * 1e-4f;
+    if (x < -87) break;
+    const double exact = std::exp(static_cast<double>(x));
+    ASSERT_NEAR(exp_of(x) / exact, 1.0, 1.5e-7) << x;
+  }
+  EXPECT_EQ(exp_of(0), 1.0f);
+  EXPECT_EQ(exp_of(-88), 0.0f);
+  EXPECT_EQ(exp_of(kMasked), 0.0f);
+}
+
+TEST(Lanes, SumsEqualDoublePrecision) {
+  for (const size_t n : kSizes) {
+    auto row = random_row(n, static_cast<unsigned>(n) + 1);
+    if (n > 20) row[3] = row[19] = kMasked;
+    Maxima maxima;
+    find_maxima(row, maxima);
+    for (const ExpTerms terms : {ExpTerms{maxima.max, 1.0f, kMasked}, ExpTerms{maxima.max, 1.7f, -2.0f}}) {
+      double sum = 0, weighted = 0;
+      for (const float x : row) {
+        if (x == kMasked || x < terms.floor) continue;
+        const double off = (static_cast<double>(x) - terms.max) * terms.scale;
+        sum += std::exp(off);
+        weighted += std::exp(off) * off;
+      }
+      std::vector<double> parts;
+      const double got = exp_sum(row, terms, &parts);
+      EXPECT_NEAR(got, sum, 2e-6 * sum) << n;
+      double total = 0;
+      for (const double part : parts) total += part;
+      EXPECT_EQ(total, got);
+      EXPECT_NEAR(weighted_exp_sum(row, terms), weighted, 4e-6 * std::fabs(weighted) + 1e-7) << n;
+    }
+  }
+}
+
+TEST(Lanes, MomentsSkipWhatIsMasked) {
+  for (const size_t n : kSizes) {
+    auto row = random_row(n, 3);
+    for (float& x : row) x += 100;  // a mean far from 0
+    for (size_t i = 0; i < n; i += 5) row[i] = kMasked;
+    if (n < 6) continue;
+    double sum = 0, squares = 0;
+    size_t count = 0;
+    for (const float x : row)
+      if (x > kMasked) sum += x, ++count;
+    const double mean = sum / static_cast<double>(count);
+    for (const float x : row)
+      if (x > kMasked) squares += (x - mean) * (x - mean);
+    const Moments moments = find_moments(row);
+    EXPECT_EQ(moments.count, count);
+    EXPECT_NEAR(moments.mean, mean, 1e-4);
+    EXPECT_NEAR(moments.deviation, std::sqrt(squares / static_cast<double>(count)), 1e-4);
+  }
+}
+
+TEST(Lanes, MaskKeepsExactlyTheAllowed) {
+  std::mt19937 generator(11);
+  for (const size_t n : {1UL, 31UL, 32UL, 33UL, 100UL, 4096UL}) {
+    for (const size_t words : {(n + 31) / 32, (n + 31) / 32 + 2, n / 64}) {
+      std::vector<uint32_t> mask(words);
+      for (uint32_t& word : mask) word = generator() % 3 == 0 ? ~0U : static_cast<uint32_t>(generator());
+      const auto before = random_row(n, 9);
+      auto row = before;
+      apply_mask(row, mask);
+      for (size_t i = 0; i < n; ++i) {
+        const bool allowed = i / 32 < words && (mask[i / 32] >> (i % 32) & 1) != 0;
+        ASSERT_EQ(row[i], allowed ? before[i] : kMasked) << n << " " << i;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pippin::engine::sampling
