@@ -132,6 +132,7 @@ struct BlockCopy { BlockId from = 0, to = 0; int positions = 0; };
 /// What one step does. At most the token budget in all rows together.
 struct StepPlan {
   uint64_t step = 0;
+  std::vector<SequenceId> admitted;   // sequences with their first row ever: the runner is told of them before it runs the plan
   std::vector<BlockCopy> copies;
   std::vector<PlanRow> rows;
   std::vector<SequenceId> released;   // sequences whose per-row state the runner may drop

@@ -1,0 +1,146 @@
+// Scheduler: decides what each step computes, and turns a step's output into events. Pure host code: no clock, no thread, no
+// device of its own, so that a run can be simulated and repeated. Round by round: next(), the runner runs the plan, commit().
+// Owner: the engine. Thread: the device thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "engine/core/block_pool.h"
+#include "engine/core/prefix_cache.h"
+#include "engine/core/sequence.h"
+#include "engine/core/step_budget.h"
+#include "engine/core/types.h"
+
+namespace pippin::engine {
+
+struct SchedulerOptions {
+  int context_tokens_max = 0;
+  int blocks = 0;
+  int block_positions = 16;
+  int rows_max = 64;           // at most step_tokens_max of them are used, so that every row can move in every step
+  int queue_max = 512;
+  int step_tokens_max = 512;
+  Duration step_target{};      // zero = every step may hold step_tokens_max
+  Duration slow_reader_max = std::chrono::seconds(30);
+  bool prefix_cache = true;
+};
+
+struct SequenceEvent {
+  SequenceId sequence;
+  Event event;
+};
+
+/// Counters since start and gauges of now.
+struct SchedulerStatus {
+  int running = 0, waiting = 0, paused = 0;
+  int queued = 0;  // of the waiting, those never admitted
+  int blocks_total = 0, blocks_free = 0, blocks_cached = 0, blocks_leased = 0;
+  uint64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, preemptions = 0;
+  uint64_t prefix_queries = 0, prefix_hits = 0;  // tokens
+};
+
+class Scheduler {
+ public:
+  /// Requires: every limit in `options` > 0.
+  explicit Scheduler(const SchedulerOptions& options);
+  ~Scheduler();
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  /// Says whether a submission can ever be served. Thread: any.
+  /// Errors: kInvalidArgument, kContextLength and kOutOfMemory with both numbers.
+  static Result<void> check(const SchedulerOptions& options, const Submission& submission);
+
+  /// Queues a sequence under a new id. Errors: check()'s, and kOverloaded.
+  Result<void> submit(SequenceId id, Submission submission);
+  /// Ends a sequence now; unknown ids have ended already.
+  void cancel(SequenceId id, FinishReason reason);
+  /// Stops giving rows to a sequence whose reader is behind, until resume(). It ends with kSlowReader after slow_reader_max.
+  void pause(SequenceId id, TimePoint now);
+  void resume(SequenceId id);
+
+  /// Plans a step. A plan without rows means that nothing can run now; it is not run, but committed all the same.
+  /// Requires: the plan before has been committed.
+  StepPlan next(TimePoint now);
+  /// Takes in what the plan's rows gave. Returns all events since the last commit. Requires: one RowOutput for each row.
+  std::vector<SequenceEvent> commit(const StepPlan& plan, StepOutput output, TimePoint now);
+
+  /// When next() has something to end although nobody called; nothing if no deadline is near.
+  std::optional<TimePoint> next_timer() const;
+  /// The submission of a live sequence or of one whose release the runner has not seen yet.
+  const Submission& submission(SequenceId id) const;
+
+  SchedulerStatus status() const;
+  /// Sequences never admitted yet: what queue_max bounds.
+  int queued() const { return counters_.queued; }
+  std::vector<SequenceStatus> sequences() const;
+
+  /// Errors: kInternal, if pool, cache and sequences disagree. Cost: O(blocks + sequences). For tests.
+  Result<void> check_integrity() const;
+
+ private:
+  using Timer = std::tuple<TimePoint, SequenceId, FinishReason>;
+
+  // The phases of next(), in scheduler_plan.cpp.
+  void expire(TimePoint now);
+  void rejoin_readers();
+  void preempt_for_priority();
+  void plan_decodes(StepPlan& plan);
+  void admit_waiting(StepPlan& plan);
+  void plan_prefills(StepPlan& plan, int budget);
+  int prefill_budget(const StepPlan& plan) const;
+  void note_first_admission(Sequence& sequence, const PrefixMatch& match);
+  void add_row(StepPlan& plan, Sequence& sequence, int tokens);
+
+  bool grow(Sequence& sequence);
+  bool try_admit(StepPlan& plan, Sequence& sequence);
+  bool waits_for_prefix(const Sequence& sequence) const;
+  PrefixMatch look_up(Sequence& sequence);
+  int headroom() const;
+  int blocks_for(int positions) const;
+  Sequence* last_in_turn() const;
+  void preempt(Sequence& sequence);
+
+  // Life and commit, in scheduler.cpp.
+  Sequence* find(SequenceId id);
+  void activate(Sequence& sequence);
+  void leave_lists(Sequence& sequence);
+  void release_blocks(Sequence& sequence);
+  void finish(Sequence& sequence, FinishReason reason, Error error = {});
+  void commit_row(Sequence& sequence, const PlanRow& row, RowOutput output);
+  void collect_prompt_logprobs(Sequence& sequence, const PlanRow& row, RowOutput& output);
+  void accept_token(Sequence& sequence, RowOutput& output);
+  void extend_names(Sequence& sequence);
+  void record(Sequence& sequence);
+
+  const SchedulerOptions options_;
+  BlockPool pool_;
+  PrefixCache cache_;
+  StepBudget budget_;
+
+  std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
+  std::set<Sequence*, ComesFirst> waiting_;
+  std::vector<Sequence*> active_;  // sorted by ComesFirst
+  std::vector<Sequence*> paused_;
+  std::set<Timer> timers_;
+  uint64_t arrivals_ = 0;
+
+  bool step_under_way_ = false;
+  TimePoint planned_at_{};
+  std::vector<BlockLease> copy_sources_;             // held until the copies are done
+  std::vector<SequenceId> released_;                 // for the next plan
+  std::vector<std::unique_ptr<Sequence>> ended_;     // in the order of release; the runner may still look at their submissions
+  std::vector<SequenceEvent> events_;
+  SchedulerStatus counters_;
+};
+
+}  // namespace pippin::engine

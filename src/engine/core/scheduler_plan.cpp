@@ -1,0 +1,268 @@
+// The planning of a step: who ends, who comes back, who decodes, who is admitted, who prefills how much.
+#include <algorithm>
+
+#include "base/check.h"
+#include "engine/core/scheduler.h"
+
+namespace pippin::engine {
+namespace {
+
+constexpr int kPrefillTokensMin = 16;  // beside any number of decode rows, so that prompts move on
+constexpr int kHeadroomShare = 8;      // at most this part of the pool is kept back for rows that grow
+constexpr int kPassedOverMax = 64;     // sequences at the head of the queue that one step may pass over
+
+}  // namespace
+
+StepPlan Scheduler::next(TimePoint now) {
+  CHECK(!step_under_way_, "next() follows commit()");
+  step_under_way_ = true;
+  planned_at_ = now;
+  StepPlan plan;
+  plan.rows.reserve(active_.size() + 1);
+  expire(now);
+  rejoin_readers();
+  preempt_for_priority();
+  plan_decodes(plan);
+  admit_waiting(plan);
+  plan_prefills(plan, prefill_budget(plan));
+  if (plan.rows.empty()) return plan;  // released sequences wait for a plan that runs
+  plan.step = ++counters_.steps;
+  plan.released = std::exchange(released_, {});
+  return plan;
+}
+
+void Scheduler::expire(TimePoint now) {
+  while (!timers_.empty() && std::get<TimePoint>(*timers_.begin()) <= now) {
+    const auto [when, id, reason] = *timers_.begin();
+    cancel(id, reason);  // also removes its timers
+  }
+}
+
+/// Paused sequences whose readers caught up go before new ones: they hold blocks already.
+void Scheduler::rejoin_readers() {
+  std::vector<Sequence*> ready;
+  for (Sequence* sequence : paused_) {
+    if (!sequence->reader_behind) ready.push_back(sequence);
+  }
+  std::sort(ready.begin(), ready.end(), ComesFirst());
+  for (Sequence* sequence : ready) {
+    if (static_cast<int>(active_.size()) >= options_.rows_max) return;
+    leave_lists(*sequence);
+    activate(*sequence);
+  }
+}
+
+/// Makes room for the head of the queue while sequences of a lower priority are in its way.
+void Scheduler::preempt_for_priority() {
+  if (waiting_.empty()) return;
+  Sequence& head = **waiting_.begin();
+  const auto has_lower_priority = [&](const Sequence* other) {
+    return other != nullptr && other->submission.priority < head.submission.priority;
+  };
+  if (head.reader_behind || !has_lower_priority(last_in_turn()) || waits_for_prefix(head)) return;
+  const PrefixMatch match = look_up(head);
+  const int needed = blocks_for(head.length()) - static_cast<int>(match.blocks.size());
+  const auto fits = [&] {
+    return static_cast<int>(active_.size()) < options_.rows_max &&
+           needed + headroom() <= pool_.available();
+  };
+  while (!fits() && has_lower_priority(last_in_turn())) preempt(*last_in_turn());
+}
+
+void Scheduler::plan_decodes(StepPlan& plan) {
+  for (size_t i = 0; i < active_.size();) {
+    Sequence& sequence = *active_[i];
+    if (sequence.remaining() == 1) {
+      if (!grow(sequence)) continue;  // it left active_ itself
+      add_row(plan, sequence, 1);
+    }
+    ++i;
+  }
+}
+
+/// Leases the blocks for all of the sequence's tokens, at the cost of those whose turn comes last.
+/// Returns: false if that was the sequence itself.
+bool Scheduler::grow(Sequence& sequence) {
+  const size_t needed = static_cast<size_t>(blocks_for(sequence.length()));
+  while (sequence.blocks.size() < needed) {
+    if (auto lease = pool_.acquire()) {
+      sequence.blocks.push_back(*std::move(lease));
+      continue;
+    }
+    Sequence* victim = last_in_turn();
+    preempt(*victim);
+    if (victim == &sequence) return false;
+  }
+  return true;
+}
+
+/// Returns the sequence to preempt first: of the lowest priority, one that is paused if there is one, and then the youngest.
+Sequence* Scheduler::last_in_turn() const {
+  const auto goes_before = [](const Sequence* a, const Sequence* b) {
+    if (a->submission.priority != b->submission.priority) return ComesFirst()(a, b);
+    if (a->phase != b->phase) return a->phase == Phase::kActive;
+    return a->arrival < b->arrival;
+  };
+  Sequence* last = active_.empty() ? nullptr : active_.back();
+  for (Sequence* sequence : paused_) {
+    if (last == nullptr || goes_before(last, sequence)) last = sequence;
+  }
+  return last;
+}
+
+/// Back to the queue without blocks. Its tokens stay: what was generated is computed again as if it were prompt.
+void Scheduler::preempt(Sequence& sequence) {
+  CHECK(sequence.planned == 0, "a planned row is not preempted");
+  leave_lists(sequence);
+  release_blocks(sequence);
+  sequence.phase = Phase::kWaiting;
+  sequence.computed = 0;
+  sequence.recorded = 0;
+  sequence.first_row = true;
+  sequence.prompt_logprobs.clear();
+  ++sequence.preemptions;
+  ++counters_.preemptions;
+  waiting_.insert(&sequence);
+}
+
+/// Admits in order. Who does not fit holds back those behind, so that a large prompt is not passed by for ever.
+void Scheduler::admit_waiting(StepPlan& plan) {
+  int passed_over = 0;
+  for (auto next = waiting_.begin(); next != waiting_.end() && passed_over < kPassedOverMax;) {
+    Sequence& sequence = **next;
+    if (static_cast<int>(active_.size()) >= options_.rows_max) return;
+    ++next;
+    if (sequence.reader_behind || waits_for_prefix(sequence)) {
+      ++passed_over;
+      continue;
+    }
+    while (!try_admit(plan, sequence)) {
+      // With nothing active no blocks will come back by themselves: slow readers must not hold up the rest.
+      if (!active_.empty() || paused_.empty()) return;
+      preempt(*last_in_turn());
+    }
+  }
+}
+
+/// Says whether an active sequence is about to compute a block that this one needs too: then it is worth a short wait.
+bool Scheduler::waits_for_prefix(const Sequence& sequence) const {
+  if (!options_.prefix_cache || sequence.wants_prompt_logprobs()) return false;
+  for (const Sequence* other : active_) {
+    if (other->remaining() <= 1 || other->names.empty()) continue;
+    if (other->submission.priority < sequence.submission.priority) continue;
+    const size_t block = static_cast<size_t>(other->computed / options_.block_positions) + 1;
+    if (block < sequence.names.size() && block < other->names.size() &&
+        other->names[block] == sequence.names[block] && !cache_.contains(sequence.names[block])) {
+      return true;
+    }
+  }
+  return false;
+}
+
+PrefixMatch Scheduler::look_up(Sequence& sequence) {
+  // The log probabilities of a prompt need the logits of all its positions.
+  if (!options_.prefix_cache || sequence.wants_prompt_logprobs()) return {};
+  extend_names(sequence);
+  return cache_.match(sequence.names, sequence.tokens);
+}
+
+bool Scheduler::try_admit(StepPlan& plan, Sequence& sequence) {
+  PrefixMatch match = look_up(sequence);
+  const int blocks = blocks_for(sequence.length());
+  const int full = static_cast<int>(match.blocks.size());
+  const auto fits = [&] { return blocks - full + headroom() <= pool_.available(); };
+  if (!fits() && match.partial) {
+    match.tokens -= match.partial->positions;
+    match.partial.reset();  // in a tight pool the block to copy from may be the last one left
+  }
+  if (!fits()) return false;
+
+  sequence.blocks = std::move(match.blocks);
+  for (int i = full; i < blocks; ++i) sequence.blocks.push_back(*pool_.acquire());
+  sequence.computed = match.tokens;
+  sequence.recorded = full * options_.block_positions;
+  if (match.partial) {
+    plan.copies.push_back({match.partial->source.id(),
+                           sequence.blocks[static_cast<size_t>(full)].id(),
+                           match.partial->positions});
+    copy_sources_.push_back(std::move(match.partial->source));
+  }
+  if (!sequence.admitted_before) note_first_admission(sequence, match);
+  waiting_.erase(&sequence);
+  activate(sequence);
+  return true;
+}
+
+void Scheduler::note_first_admission(Sequence& sequence, const PrefixMatch& match) {
+  sequence.admitted_before = true;
+  sequence.cached_tokens = match.tokens;
+  sequence.first_difference = match.first_difference;
+  --counters_.queued;
+  counters_.prompt_tokens += static_cast<uint64_t>(sequence.prompt_tokens());
+  if (!options_.prefix_cache) return;
+  counters_.prefix_queries += static_cast<uint64_t>(sequence.prompt_tokens());
+  counters_.prefix_hits += static_cast<uint64_t>(match.tokens);
+}
+
+/// Blocks kept back at admission: the rows at work will soon need one each.
+int Scheduler::headroom() const {
+  return std::min(static_cast<int>(active_.size()), pool_.total() / kHeadroomShare);
+}
+
+int Scheduler::blocks_for(int positions) const {
+  return (positions + options_.block_positions - 1) / options_.block_positions;
+}
+
+int Scheduler::prefill_budget(const StepPlan& plan) const {
+  const int decodes = static_cast<int>(plan.rows.size());
+  const int wanted = std::max(budget_.tokens() - decodes, kPrefillTokensMin);
+  return std::min(wanted, options_.step_tokens_max - decodes);
+}
+
+/// Shares the budget: half of it goes to the prompt whose turn it is, so that none starves; the rest to the one with the least
+/// left of the same priority, so that a short prompt passes a long one.
+void Scheduler::plan_prefills(StepPlan& plan, int budget) {
+  std::vector<std::pair<Sequence*, int>> shares;
+  for (Sequence* sequence : active_) {
+    if (sequence->planned == 0) shares.emplace_back(sequence, 0);
+  }
+  if (shares.empty() || budget <= 0) return;
+  const auto grant = [&budget](std::pair<Sequence*, int>& share, int at_most) {
+    const int tokens = std::min({share.first->remaining() - share.second, at_most, budget});
+    share.second += tokens;
+    budget -= tokens;
+  };
+  grant(shares.front(), (budget + 1) / 2);
+  std::sort(shares.begin(), shares.end(), [](const auto& a, const auto& b) {
+    const auto key = [](const Sequence* s) {
+      return std::tuple(-static_cast<int>(s->submission.priority), s->remaining(), s->arrival);
+    };
+    return key(a.first) < key(b.first);
+  });
+  for (auto& share : shares) grant(share, budget);
+  for (const auto& [sequence, tokens] : shares) {
+    if (tokens > 0) add_row(plan, *sequence, tokens);
+  }
+}
+
+void Scheduler::add_row(StepPlan& plan, Sequence& sequence, int tokens) {
+  PlanRow& row = plan.rows.emplace_back();
+  row.sequence = sequence.id;
+  row.start = sequence.computed;
+  const auto begin = sequence.tokens.begin() + sequence.computed;
+  row.tokens.assign(begin, begin + tokens);
+  const int end = sequence.computed + tokens;
+  const size_t blocks = static_cast<size_t>(blocks_for(end));
+  row.blocks.resize(blocks);
+  for (size_t i = 0; i < blocks; ++i) row.blocks[i] = sequence.blocks[i].id();
+  row.sample = end == sequence.length();
+  row.generated = sequence.generated();
+  row.first = std::exchange(sequence.first_row, false);
+  if (!sequence.known_to_runner) {
+    sequence.known_to_runner = true;
+    plan.admitted.push_back(sequence.id);
+  }
+  sequence.planned = tokens;
+}
+
+}  // namespace pippin::engine
