@@ -2,13 +2,15 @@
 // Owner: service's model pool. Thread: any, unless said otherwise.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "base/result.h"
 #include "engine/core/runner.h"
+#include "engine/core/sequence.h"
 #include "engine/core/types.h"
 
 namespace pippin::engine {
@@ -21,6 +23,7 @@ class EventStream {
   /// Moves all waiting events to the end of `out`. Never blocks.
   virtual void take(std::vector<Event>& out) = 0;
   /// Sets a callback for "events are waiting"; called on the device thread, must not block. Called at once if events wait already.
+  /// Called when the queue turns from empty to not empty, so the reader takes all. A call under way may outlast the handle.
   virtual void set_notify(std::function<void()> notify) = 0;
   /// Asks for the end. Blocks are free within one step; a FinishEvent with `reason` follows.
   virtual void cancel(FinishReason reason) = 0;
@@ -36,11 +39,13 @@ struct EngineOptions {
   int step_tokens_max = 512;         // token budget of a step
   int event_queue_max = 4096;        // events a slow reader may leave lying
   bool prefix_cache = true;
+  Duration step_target = std::chrono::milliseconds(200);  // the token budget adapts to it; 0 = always step_tokens_max
+  Duration slow_reader_max = std::chrono::seconds(30);    // a reader with a full queue for longer is cancelled
 };
 
 /// Counters and gauges, a consistent copy.
 struct EngineStatus {
-  int running = 0, waiting = 0;
+  int running = 0, waiting = 0, paused = 0;
   int blocks_total = 0, blocks_free = 0, blocks_cached = 0, blocks_leased = 0;
   uint64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, preemptions = 0;
   uint64_t prefix_queries = 0, prefix_hits = 0;  // tokens
@@ -55,6 +60,8 @@ class Engine {
   /// Errors: kContextLength (with both numbers), kOverloaded, kUnavailable (draining), kInvalidArgument (empty prompt).
   virtual Result<std::shared_ptr<EventStream>> submit(Submission submission) = 0;
   virtual EngineStatus status() const = 0;
+  /// Every live sequence, for a status page. Cost: one lock against the planning of a step.
+  virtual std::vector<SequenceStatus> sequences() const { return {}; }
   virtual const EngineOptions& options() const = 0;
   /// Refuses new work; returns when all sequences have ended or the time is over (then they are cancelled).
   virtual void drain(Duration at_most) = 0;

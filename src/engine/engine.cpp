@@ -1,0 +1,258 @@
+#include "engine/engine.h"
+
+#include <atomic>
+#include <future>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "engine/core/scheduler.h"
+#include "engine/event_queue.h"
+#include "engine/mailbox.h"
+
+namespace pippin::engine {
+namespace {
+
+// After a drain's time is over, what is left ends within a step. A step that takes longer than this hangs.
+constexpr Duration kLastStepMax = std::chrono::seconds(10);
+
+class StreamHandle final : public EventStream {
+ public:
+  StreamHandle(SequenceId id, std::shared_ptr<EventQueue> events, std::shared_ptr<Mailbox> mailbox)
+      : id_(id), events_(std::move(events)), mailbox_(std::move(mailbox)) {}
+
+  ~StreamHandle() override {
+    events_->close();
+    cancel(FinishReason::kCancelled);
+  }
+
+  SequenceId id() const override { return id_; }
+
+  void take(std::vector<Event>& out) override {
+    if (events_->take(out)) mailbox_->post(ResumeLetter{id_});
+  }
+
+  void set_notify(std::function<void()> notify) override {
+    events_->set_notify(std::move(notify));
+  }
+
+  void cancel(FinishReason reason) override {
+    if (events_->finished() || cancelled_.exchange(true)) return;
+    mailbox_->post(CancelLetter{id_, reason});
+  }
+
+ private:
+  const SequenceId id_;
+  const std::shared_ptr<EventQueue> events_;
+  const std::shared_ptr<Mailbox> mailbox_;
+  std::atomic<bool> cancelled_ = false;
+};
+
+SchedulerOptions scheduler_options(const EngineOptions& options) {
+  SchedulerOptions out;
+  out.context_tokens_max = options.context_tokens_max;
+  out.blocks = options.blocks;
+  out.block_positions = options.block_positions;
+  out.rows_max = options.rows_max;
+  out.queue_max = options.queue_max;
+  out.step_tokens_max = options.step_tokens_max;
+  out.step_target = options.step_target;
+  out.slow_reader_max = options.slow_reader_max;
+  out.prefix_cache = options.prefix_cache;
+  return out;
+}
+
+class LoopEngine final : public Engine {
+ public:
+  using MakeRunner = std::function<Result<std::unique_ptr<Runner>>()>;
+
+  explicit LoopEngine(const EngineOptions& options)
+      : options_(options),
+        scheduler_options_(scheduler_options(options)),
+        mailbox_(std::make_shared<Mailbox>(options.queue_max)),
+        scheduler_(scheduler_options_) {}
+
+  ~LoopEngine() override {
+    mailbox_->stop();
+    if (thread_.joinable()) thread_.join();
+  }
+
+  /// Starts the device thread and waits until it has its runner.
+  Result<void> launch(MakeRunner make_runner) {
+    std::promise<Result<void>> started;
+    std::future<Result<void>> result = started.get_future();
+    thread_ = std::thread([this, started = std::move(started), make = std::move(make_runner)]() mutable {
+      Result<std::unique_ptr<Runner>> runner = make();
+      if (!runner.ok()) {
+        started.set_value(runner.error());
+        return;
+      }
+      started.set_value({});
+      loop(**runner);
+    });
+    return result.get();
+  }
+
+  Result<std::shared_ptr<EventStream>> submit(Submission submission) override {
+    RETURN_IF_ERROR(Scheduler::check(scheduler_options_, submission));
+    const SequenceId id{next_id_.fetch_add(1, std::memory_order_relaxed)};
+    auto events = std::make_shared<EventQueue>(options_.event_queue_max);
+    RETURN_IF_ERROR(mailbox_->submit({id, std::move(submission), events}));
+    return std::shared_ptr<EventStream>(
+        std::make_shared<StreamHandle>(id, std::move(events), mailbox_));
+  }
+
+  EngineStatus status() const override;
+
+  std::vector<SequenceStatus> sequences() const override {
+    const std::lock_guard lock(mutex_);
+    return scheduler_.sequences();
+  }
+
+  const EngineOptions& options() const override { return options_; }
+
+  void drain(Duration at_most) override {
+    mailbox_->refuse();
+    if (mailbox_->wait_until_quiet(at_most)) return;
+    mailbox_->post(CancelAllLetter{});
+    if (!mailbox_->wait_until_quiet(kLastStepMax)) log::error("[engine] a step does not end");
+  }
+
+ private:
+  // Everything below runs on the device thread.
+  void loop(Runner& runner);
+  bool step(Runner& runner);
+  void read(std::vector<Letter>& letters);
+  void read(SubmitLetter& letter);
+  void read(CancelLetter& letter) { scheduler_.cancel(letter.id, letter.reason); }
+  void read(CancelAllLetter&) { cancel_all(); }
+  void read(ResumeLetter& letter) { scheduler_.resume(letter.id); }
+  void cancel_all();
+  void deliver(std::vector<SequenceEvent> events);
+
+  const EngineOptions options_;
+  const SchedulerOptions scheduler_options_;
+  const SystemClock clock_;
+  const std::shared_ptr<Mailbox> mailbox_;
+  std::atomic<uint64_t> next_id_ = 1;
+  mutable std::mutex mutex_;  // guards scheduler_; never held while a step runs or a reader is told
+  Scheduler scheduler_;
+  std::unordered_map<SequenceId, std::shared_ptr<EventQueue>> streams_;
+  std::thread thread_;
+};
+
+EngineStatus LoopEngine::status() const {
+  const std::lock_guard lock(mutex_);
+  const SchedulerStatus from = scheduler_.status();
+  EngineStatus status;
+  status.running = from.running;
+  status.waiting = from.waiting;
+  status.paused = from.paused;
+  status.blocks_total = from.blocks_total;
+  status.blocks_free = from.blocks_free;
+  status.blocks_cached = from.blocks_cached;
+  status.blocks_leased = from.blocks_leased;
+  status.steps = from.steps;
+  status.prompt_tokens = from.prompt_tokens;
+  status.generated_tokens = from.generated_tokens;
+  status.preemptions = from.preemptions;
+  status.prefix_queries = from.prefix_queries;
+  status.prefix_hits = from.prefix_hits;
+  return status;
+}
+
+void LoopEngine::loop(Runner& runner) {
+  std::vector<Letter> letters;
+  bool busy = false;
+  // Without rows to run, only a letter or a timer changes anything.
+  while (mailbox_->collect(letters, busy ? Mailbox::Wait::kNo : Mailbox::Wait::kForLetters,
+                           scheduler_.next_timer())) {
+    read(letters);
+    busy = step(runner);
+  }
+  read(letters);
+  {
+    const std::lock_guard lock(mutex_);
+    cancel_all();
+  }
+  step(runner);
+  CHECK(streams_.empty(), "every stream ends");
+}
+
+/// Plans, runs and commits one step. Returns: false if there was nothing to run.
+bool LoopEngine::step(Runner& runner) {
+  StepPlan plan;
+  {
+    const std::lock_guard lock(mutex_);
+    plan = scheduler_.next(clock_.now());
+  }
+  StepOutput output;
+  if (!plan.rows.empty()) {
+    for (const SequenceId id : plan.admitted) runner.admit(id, scheduler_.submission(id));
+    output = runner.run(plan);
+  }
+  std::vector<SequenceEvent> events;
+  int queued = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    events = scheduler_.commit(plan, std::move(output), clock_.now());
+    queued = scheduler_.queued();
+  }
+  const size_t live_before = streams_.size();
+  deliver(std::move(events));
+  mailbox_->note(queued, static_cast<int>(live_before - streams_.size()));
+  return !plan.rows.empty();
+}
+
+void LoopEngine::read(std::vector<Letter>& letters) {
+  if (letters.empty()) return;
+  const std::lock_guard lock(mutex_);
+  for (Letter& letter : letters) std::visit([this](auto& content) { read(content); }, letter);
+  letters.clear();
+}
+
+void LoopEngine::read(SubmitLetter& letter) {
+  streams_.emplace(letter.id, std::move(letter.events));
+  const Result<void> submitted = scheduler_.submit(letter.id, std::move(letter.submission));
+  CHECK(submitted.ok(), "the mailbox checks what it takes");
+}
+
+void LoopEngine::cancel_all() {
+  for (const auto& [id, events] : streams_) scheduler_.cancel(id, FinishReason::kCancelled);
+}
+
+void LoopEngine::deliver(std::vector<SequenceEvent> events) {
+  const TimePoint now = clock_.now();
+  for (SequenceEvent& event : events) {
+    const auto stream = streams_.find(event.sequence);
+    CHECK(stream != streams_.end(), "no event follows the last");
+    const bool last = std::holds_alternative<FinishEvent>(event.event);
+    const bool full = stream->second->push(std::move(event.event));
+    if (last) {
+      streams_.erase(stream);
+    } else if (full) {
+      const std::lock_guard lock(mutex_);
+      scheduler_.pause(event.sequence, now);
+    }
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::start(EngineOptions options,
+                                              std::function<Result<std::unique_ptr<Runner>>()> make_runner) {
+  for (const int limit : {options.context_tokens_max, options.blocks, options.block_positions,
+                          options.rows_max, options.queue_max, options.step_tokens_max,
+                          options.event_queue_max}) {
+    if (limit <= 0) {
+      return fail(Code::kInvalidArgument, "[engine] expected every limit to be at least 1");
+    }
+  }
+  auto engine = std::make_unique<LoopEngine>(options);
+  RETURN_IF_ERROR(engine->launch(std::move(make_runner)));
+  return std::unique_ptr<Engine>(std::move(engine));
+}
+
+}  // namespace pippin::engine

@@ -1,0 +1,79 @@
+#include "engine/mailbox.h"
+
+#include <fmt/format.h>
+
+#include <iterator>
+#include <utility>
+
+namespace pippin::engine {
+
+Result<void> Mailbox::submit(SubmitLetter letter) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (refusing_ || stopping_) {
+      return fail(Code::kUnavailable, "[engine] the server is shutting down");
+    }
+    if (queued_ + submissions_ >= queue_max_) {
+      return fail(Code::kOverloaded,
+                  fmt::format("[engine] the queue is full: {} requests are waiting",
+                              queued_ + submissions_));
+    }
+    letters_.push_back(std::move(letter));
+    ++submissions_;
+    ++live_;
+  }
+  wake_.notify_one();
+  return {};
+}
+
+void Mailbox::post(Letter letter) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    letters_.push_back(std::move(letter));
+  }
+  wake_.notify_one();
+}
+
+void Mailbox::refuse() {
+  const std::lock_guard lock(mutex_);
+  refusing_ = true;
+}
+
+void Mailbox::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+}
+
+bool Mailbox::wait_until_quiet(Duration at_most) {
+  std::unique_lock lock(mutex_);
+  return quiet_.wait_for(lock, at_most, [this] { return live_ == 0; });
+}
+
+bool Mailbox::collect(std::vector<Letter>& out, Wait wait, std::optional<TimePoint> wake_at) {
+  std::unique_lock lock(mutex_);
+  if (wait == Wait::kForLetters) {
+    const auto called = [this] { return stopping_ || !letters_.empty(); };
+    if (wake_at) {
+      wake_.wait_until(lock, *wake_at, called);
+    } else {
+      wake_.wait(lock, called);
+    }
+  }
+  std::move(letters_.begin(), letters_.end(), std::back_inserter(out));
+  letters_.clear();
+  queued_ += std::exchange(submissions_, 0);
+  return !stopping_;
+}
+
+void Mailbox::note(int queued, int ended) {
+  const std::lock_guard lock(mutex_);
+  queued_ = queued;
+  live_ -= ended;
+  if (live_ == 0) quiet_.notify_all();
+}
+
+}  // namespace pippin::engine
