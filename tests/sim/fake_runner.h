@@ -1,0 +1,211 @@
+// FakeRunner: a device without arithmetic. Its "keys and values" are the tokens themselves, kept block by block; its "attention"
+// reads them back through the block tables and reports every entry that is not the sequence's own. The next token is a hash of
+// what was read, so a block mix-up also shows in the answer. fake_answer() is the same model run alone.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/core/runner.h"
+#include "engine/core/types.h"
+
+namespace pippin::engine::testing {
+
+inline uint64_t mix(uint64_t x) {  // splitmix64
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+inline constexpr Token kFakeVocabulary = 50;
+
+/// What one position holds. The salt stands for everything besides tokens that keys and values depend on.
+struct FakeEntry {
+  Token token = -1;
+  int position = -1;
+  uint32_t salt = 0;
+  bool operator==(const FakeEntry&) const = default;
+  uint64_t hash() const {
+    return mix(mix(static_cast<uint64_t>(token) << 32 | static_cast<uint32_t>(position)) ^ salt);
+  }
+};
+
+inline uint32_t fake_salt(const Submission& submission) {
+  return static_cast<uint32_t>(mix(std::hash<std::string>()(submission.cache_salt)));
+}
+
+inline Token fake_choice(uint64_t context_hash, const Submission& submission, int generated) {
+  const uint64_t draw =
+      mix(context_hash ^ mix(submission.sampling.seed + static_cast<uint64_t>(generated)));
+  return static_cast<Token>(draw % kFakeVocabulary);
+}
+
+/// The answer of the fake model alone: up to `tokens_max` tokens, the stop token included.
+inline std::vector<Token> fake_answer(const Submission& submission, int tokens_max) {
+  std::vector<Token> answer;
+  uint64_t hash = 0;
+  int position = 0;
+  const uint32_t salt = fake_salt(submission);
+  for (const Token token : submission.tokens) hash += FakeEntry{token, position++, salt}.hash();
+  while (static_cast<int>(answer.size()) < tokens_max) {
+    const int generated = static_cast<int>(answer.size());
+    const Token token = fake_choice(hash, submission, generated);
+    answer.push_back(token);
+    const auto& stop = submission.stop;
+    bool stops = false;
+    for (const Token stop_token : stop.stop_tokens) stops |= stop_token == token;
+    if (stops && !stop.ignore_eos && generated >= stop.min_tokens) break;
+    hash += FakeEntry{token, position++, salt}.hash();
+  }
+  return answer;
+}
+
+class FakeRunner final : public Runner {
+ public:
+  FakeRunner(int blocks, int block_positions)
+      : block_positions_(block_positions),
+        entries_(static_cast<size_t>(blocks) * static_cast<size_t>(block_positions)),
+        writer_(static_cast<size_t>(blocks), SequenceId{0}) {}
+
+  /// Decides which rows fail; none without it.
+  std::function<bool(const PlanRow&)> fails;
+  /// What went wrong, at most a few; empty when every row read what its sequence wrote.
+  const std::vector<std::string>& faults() const { return faults_; }
+  uint64_t computed_tokens() const { return computed_tokens_; }
+  size_t states() const { return states_.size(); }
+
+  void admit(SequenceId id, const Submission& submission) override {
+    expect(states_.try_emplace(id, State{&submission, fake_salt(submission), {}}).second, id,
+           "is admitted twice");
+  }
+
+  StepOutput run(const StepPlan& plan) override {
+    for (const SequenceId id : plan.released) expect(states_.erase(id) == 1, id, "is released unseen");
+    for (const BlockCopy& copy : plan.copies) {
+      for (int i = 0; i < copy.positions; ++i) entry(copy.to, i) = entry(copy.from, i);
+    }
+    check_writers(plan);
+    StepOutput output;
+    output.step = plan.step;
+    output.rows.reserve(plan.rows.size());
+    for (const PlanRow& row : plan.rows) output.rows.push_back(run_row(row));
+    return output;
+  }
+
+ private:
+  struct State {
+    const Submission* submission;
+    uint32_t salt;
+    std::vector<Token> sampled;
+  };
+
+  FakeEntry& entry(BlockId block, int offset) {
+    return entries_.at(static_cast<size_t>(block) * static_cast<size_t>(block_positions_) +
+                       static_cast<size_t>(offset));
+  }
+  FakeEntry& entry_at(const PlanRow& row, int position) {
+    return entry(row.blocks[static_cast<size_t>(position / block_positions_)],
+                 position % block_positions_);
+  }
+
+  void expect(bool holds, SequenceId id, std::string_view what) {
+    if (!holds && faults_.size() < 5) faults_.push_back(fmt::format("sequence {} {}", id.value, what));
+  }
+
+  /// No block that a row writes is in another row's table.
+  void check_writers(const StepPlan& plan) {
+    for (const PlanRow& row : plan.rows) {
+      for (size_t i = static_cast<size_t>(row.start / block_positions_); i < row.blocks.size(); ++i) {
+        SequenceId& writer = writer_.at(static_cast<size_t>(row.blocks[i]));
+        expect(writer.value == 0, row.sequence, "writes a block that another row writes");
+        writer = row.sequence;
+      }
+    }
+    for (const PlanRow& row : plan.rows) {
+      for (const BlockId block : row.blocks) {
+        const SequenceId writer = writer_.at(static_cast<size_t>(block));
+        expect(writer.value == 0 || writer == row.sequence, row.sequence,
+               "reads a block that another row writes");
+      }
+    }
+    for (const PlanRow& row : plan.rows) {
+      for (const BlockId block : row.blocks) writer_[static_cast<size_t>(block)] = SequenceId{0};
+    }
+  }
+
+  RowOutput run_row(const PlanRow& row) {
+    RowOutput output;
+    const auto found = states_.find(row.sequence);
+    if (found == states_.end()) {
+      expect(false, row.sequence, "has a row before it was admitted");
+      return output;
+    }
+    State& state = found->second;
+    const Submission& submission = *state.submission;
+    const int prompt = static_cast<int>(submission.tokens.size());
+    const int length = prompt + static_cast<int>(state.sampled.size());
+    const int end = row.start + static_cast<int>(row.tokens.size());
+    const auto own = [&](int position) {
+      const Token token = position < prompt
+                              ? submission.tokens[static_cast<size_t>(position)]
+                              : state.sampled[static_cast<size_t>(position - prompt)];
+      return FakeEntry{token, position, state.salt};
+    };
+    const int blocks = (end + block_positions_ - 1) / block_positions_;
+    expect(!row.tokens.empty() && end <= length, row.sequence, "computes tokens it does not have");
+    expect(static_cast<int>(row.blocks.size()) == blocks, row.sequence, "has a table of wrong size");
+    expect(row.generated == static_cast<int>(state.sampled.size()), row.sequence, "miscounts");
+    expect(row.sample == (end == length), row.sequence, "samples at the wrong place");
+    if (end > length || static_cast<int>(row.blocks.size()) != blocks) return output;
+    if (fails && fails(row)) {
+      output.error = fail(Code::kInternal, "[fake_runner] a row that fails");
+      return output;
+    }
+    computed_tokens_ += row.tokens.size();
+    for (int position = row.start; position < end; ++position) {
+      const Token token = row.tokens[static_cast<size_t>(position - row.start)];
+      entry_at(row, position) = {token, position, state.salt};
+    }
+    uint64_t hash = 0;
+    for (int position = 0; position < end; ++position) {
+      const FakeEntry& read = entry_at(row, position);
+      expect(read == own(position), row.sequence, "reads what is not its own");
+      hash += read.hash();
+    }
+    add_prompt_logprobs(row, submission, output);
+    if (row.sample) {
+      output.sampled = true;
+      output.token = fake_choice(hash, submission, row.generated);
+      state.sampled.push_back(output.token);
+    }
+    return output;
+  }
+
+  static void add_prompt_logprobs(const PlanRow& row, const Submission& submission,
+                                  RowOutput& output) {
+    if (submission.sampling.prompt_logprobs < 0) return;
+    for (size_t i = 0; i < row.tokens.size(); ++i) {
+      const int position = row.start + static_cast<int>(i);
+      if (position >= static_cast<int>(submission.tokens.size())) return;
+      auto& logprob = output.prompt_logprobs.emplace_back();
+      if (position > 0) logprob.chosen = {row.tokens[i], static_cast<float>(-position)};
+    }
+  }
+
+  int block_positions_;
+  std::vector<FakeEntry> entries_;  // [P, S]
+  std::vector<SequenceId> writer_;  // of each block in the current step; 0 = none
+  std::unordered_map<SequenceId, State> states_;
+  std::vector<std::string> faults_;
+  uint64_t computed_tokens_ = 0;
+};
+
+}  // namespace pippin::engine::testing
