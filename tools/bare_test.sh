@@ -13,6 +13,7 @@ what=${1:-all}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bare=${BARE_ROOT:-$(mktemp -d /var/tmp/pippin-bare.XXXXXX)}
 port=${BARE_PORT:-18088}
+url=http://127.0.0.1:$port
 source=/src/pippin
 question='{"role": "user", "content": "What is the capital of France?"}'
 request="{\"model\": \"default\", \"max_tokens\": 24, \"messages\": [$question]}"
@@ -52,7 +53,7 @@ carry_settings() {
   env | grep -E "^($pip|$cargo|https?_proxy|no_proxy|HTTPS?_PROXY|NO_PROXY)=" >"$bare.env" || true
 }
 
-# inside COMMAND...: in the root, with a bare environment and no terminal; becomes the command, so call it in a subshell.
+# inside COMMAND...: in the root, with a bare environment and no terminal. Becomes the command: call it in a subshell.
 inside() {
   local settings=()
   mapfile -t settings <"$bare.env"
@@ -63,7 +64,7 @@ inside() {
 # wait_ready SECONDS PID: until the server answers /health with 200.
 wait_ready() {
   local end=$((SECONDS + $1))
-  until curl -sf -o /dev/null "http://127.0.0.1:$port/health"; do
+  until curl -sf -o /dev/null "$url/health"; do
     kill -0 "$2" 2>/dev/null || { say "scripts/serve ended before it was ready"; return 1; }
     [ $SECONDS -lt $end ] || { say "not ready after $1 s"; return 1; }
     sleep 0.1
@@ -78,7 +79,7 @@ try_serve() {
     pid=$!
     wait_ready 1800 "$pid"
     say "$round start: ready after $(echo "$(date +%s.%N) - $start" | bc) s"
-    answer=$(curl -sS "http://127.0.0.1:$port/v1/chat/completions" -H 'Content-Type: application/json' -d "$request")
+    answer=$(curl -sS -H 'Content-Type: application/json' -d "$request" "$url/v1/chat/completions")
     say "$answer"
     python3 -c 'import json, sys; assert json.loads(sys.argv[1])["choices"][0]["message"]["content"].strip()' "$answer"
     kill -TERM "$pid"
@@ -88,7 +89,7 @@ try_serve() {
 
 make_root
 carry_settings
-mount --bind /dev "$bare/dev"
+mount --rbind /dev "$bare/dev"
 mount -t proc proc "$bare/proc"
 mount --bind /sys "$bare/sys"
 mkdir -p "$bare/src"
