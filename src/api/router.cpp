@@ -1,25 +1,40 @@
+#include <algorithm>
+
 #include "api/exchange.h"
+#include "base/check.h"
 
 namespace pippin::api {
 namespace {
 
+// Empty segments are dropped: "/v1//models/" is "/v1/models", as base URLs with a slash at the end produce it.
 std::vector<std::string> split(std::string_view path) {
   std::vector<std::string> segments;
   size_t at = 0;
   while (at < path.size()) {
-    const size_t slash = path.find('/', at);
-    const size_t end = slash == std::string_view::npos ? path.size() : slash;
+    const size_t end = std::min(path.find('/', at), path.size());
     if (end > at) segments.emplace_back(path.substr(at, end - at));
     at = end + 1;
   }
   return segments;
 }
 
-bool is_capture(const std::string& segment) { return segment.size() > 1 && segment.front() == '{'; }
-bool is_rest(const std::string& segment) { return is_capture(segment) && segment.ends_with("...}"); }
+bool is_capture(std::string_view segment) {
+  return segment.starts_with('{') && segment.ends_with('}');
+}
+bool is_rest(std::string_view segment) { return is_capture(segment) && segment.ends_with("...}"); }
+
+int generality(std::string_view segment) { return is_rest(segment) ? 2 : is_capture(segment) ? 1 : 0; }
+
+// Orders patterns so that the more exact one is tried first, in whatever order they were added.
+bool more_exact(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+  return std::lexicographical_compare(
+      a.begin(), a.end(), b.begin(), b.end(),
+      [](const auto& x, const auto& y) { return generality(x) < generality(y); });
+}
 
 // Fills `captures` and returns true if the pattern fits.
-bool fits(const std::vector<std::string>& pattern, const std::vector<std::string>& path, std::vector<std::string>& captures) {
+bool fits(const std::vector<std::string>& pattern, const std::vector<std::string>& path,
+          std::vector<std::string>& captures) {
   captures.clear();
   for (size_t i = 0; i < pattern.size(); ++i) {
     if (i >= path.size()) return false;
@@ -41,7 +56,15 @@ bool fits(const std::vector<std::string>& pattern, const std::vector<std::string
 }  // namespace
 
 void Router::add(std::string method, std::string pattern, Handler handler) {
-  routes_.push_back({std::move(method), split(pattern), std::move(handler)});
+  std::vector<std::string> segments = split(pattern);
+  for (size_t i = 0; i + 1 < segments.size(); ++i)
+    CHECK(!is_rest(segments[i]), "{name...} must be a pattern's last segment");
+  for (const Route& route : routes_)
+    CHECK(route.method != method || route.segments != segments, "a route was added twice");
+  const auto at = std::upper_bound(
+      routes_.begin(), routes_.end(), segments,
+      [](const auto& added, const Route& route) { return more_exact(added, route.segments); });
+  routes_.insert(at, {std::move(method), std::move(segments), std::move(handler)});
 }
 
 Router::Match Router::find(std::string_view method, std::string_view path) const {
@@ -51,7 +74,8 @@ Router::Match Router::find(std::string_view method, std::string_view path) const
   for (const Route& route : routes_) {
     if (!fits(route.segments, segments, captures)) continue;
     if (route.method == method) return Match{&route.handler, std::move(captures), {}};
-    match.allow.push_back(route.method);
+    if (std::find(match.allow.begin(), match.allow.end(), route.method) == match.allow.end())
+      match.allow.push_back(route.method);
   }
   return match;
 }

@@ -36,6 +36,7 @@ class Generation {
   /// Complete once finished().
   Usage usage() const;
   const Model& model() const { return *model_; }
+  const Request& request() const { return request_; }
   int choices() const { return static_cast<int>(choices_.size()); }
   /// The tokens of prompt i.
   const std::vector<Token>& prompt(size_t i) const { return prompts_[i]; }

@@ -1,0 +1,21 @@
+// Context: what every route borrows. Made by main, outlives the server. Thread: any.
+#pragma once
+
+#include <cstddef>
+
+#include "base/worker_pool.h"
+#include "service/json.h"
+#include "service/model.h"
+#include "service/readiness.h"
+
+namespace pippin::api {
+
+struct Context {
+  service::ModelPool& models;
+  service::Readiness& readiness;
+  WorkerPool& workers;  // computes the answers; holds at least as many jobs as there are connections
+  service::JsonLimits json = {};
+  size_t stream_pause_bytes = 256 << 10;  // unsent bytes of one stream above which its generation is not read
+};
+
+}  // namespace pippin::api

@@ -1,0 +1,33 @@
+// Call: what /v1/chat/completions and /v1/completions do alike: open the body, find the model, start the answer.
+// Thread: the worker pool.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "api/context.h"
+#include "api/exchange.h"
+#include "api/wire/answer.h"
+#include "api/wire/field_reader.h"
+#include "service/generation.h"
+
+namespace pippin::api::openai {
+
+/// A request whose body is a JSON object and whose model is there.
+struct Call {
+  boost::json::object body;
+  service::ModelLease model;
+};
+
+/// Opens a call. If that fails, answers the exchange and returns nothing.
+std::optional<Call> open_call(const Context& context, Exchange& exchange);
+
+using MakeWriter = std::function<std::unique_ptr<AnswerWriter>(const service::Generation&)>;
+
+/// Starts the generation of a request that `reader` has read, and its answer; or answers with what is wrong.
+void answer_call(const Context& context, std::shared_ptr<Exchange> exchange, const FieldReader& reader,
+                 service::ModelLease model, service::Request request, const MakeWriter& make_writer);
+
+}  // namespace pippin::api::openai

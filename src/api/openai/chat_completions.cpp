@@ -1,0 +1,21 @@
+// POST /v1/chat/completions
+#include "api/openai/call.h"
+#include "api/openai/chat_writer.h"
+#include "api/openai/openai.h"
+#include "api/openai/read_chat.h"
+
+namespace pippin::api::openai {
+
+Handler chat_completions(const Context& context) {
+  return [&context](std::shared_ptr<Exchange> exchange) {
+    std::optional<Call> call = open_call(context, *exchange);
+    if (!call) return;
+    const boost::json::object body = std::move(call->body);
+    FieldReader reader(body);
+    ChatCall chat = read_chat(reader, *call->model);
+    answer_call(context, std::move(exchange), reader, std::move(call->model), std::move(chat.request),
+                [&](const service::Generation& generation) { return chat_writer(generation, chat.stream); });
+  };
+}
+
+}  // namespace pippin::api::openai

@@ -1,0 +1,207 @@
+#include "api/openai/completion_writer.h"
+
+#include <algorithm>
+#include <iterator>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "api/openai/envelope.h"
+#include "api/openai/errors.h"
+#include "text/tokenizer.h"
+
+namespace pippin::api::openai {
+namespace {
+
+using service::JsonWriter;
+using service::ScoredToken;
+
+// Returns the number of characters, as Python counts them.
+int64_t characters(std::string_view text) {
+  return std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+}
+
+// Appends the old form of logprobs: parallel lists. `offset` is the text's length so far and moves on.
+void write_logprobs(JsonWriter& json, const std::vector<ScoredToken>& tokens, int64_t& offset) {
+  const auto list = [&](const char* name, auto write) {
+    json.key(name).begin_array();
+    for (const ScoredToken& token : tokens) write(token);
+    json.end_array();
+  };
+  json.key("logprobs").begin_object();
+  list("tokens", [&](const ScoredToken& token) { json.string(token.chosen.bytes); });
+  list("token_logprobs", [&](const ScoredToken& token) {
+    if (token.scored) {
+      json.number(token.chosen.logprob);
+    } else {
+      json.null();
+    }
+  });
+  list("top_logprobs", [&](const ScoredToken& token) {
+    if (!token.scored) return void(json.null());
+    json.begin_object();
+    for (const service::TokenLogprob& other : token.top) json.key_text(other.bytes).number(other.logprob);
+    json.end_object();
+  });
+  list("text_offset", [&](const ScoredToken& token) {
+    json.integer(offset);
+    offset += characters(token.chosen.bytes);
+  });
+  json.end_object();
+}
+
+// The prompt of each choice as text, for echo.
+class Echoes {
+ public:
+  Echoes(const service::Generation& generation, bool echo) : n_(generation.request().n) {
+    if (!echo) return;
+    const std::vector<service::Prompt>& prompts = generation.request().prompts;
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      const auto* text = std::get_if<service::TextPrompt>(&prompts[i]);
+      texts_.push_back(text != nullptr ? text->text : decoded(generation, i));
+    }
+  }
+  bool wanted() const { return !texts_.empty(); }
+  const std::string& of(int choice) const { return texts_[static_cast<size_t>(choice / n_)]; }
+
+ private:
+  static std::string decoded(const service::Generation& generation, size_t prompt) {
+    text::StreamDecoder decoder(generation.model().tokenizer, true);
+    std::string text;
+    for (const service::Token token : generation.prompt(prompt)) text += decoder.push(token);
+    return text + decoder.flush();
+  }
+
+  int n_;
+  std::vector<std::string> texts_;
+};
+
+class CompletionStreamWriter final : public AnswerWriter {
+ public:
+  CompletionStreamWriter(const service::Generation& generation, bool include_usage, bool echo)
+      : envelope_("cmpl-", "text_completion", generation.model(), include_usage),
+        echoes_(generation, echo),
+        prompt_scored_(generation.request().sampling.prompt_logprobs >= 0),
+        offsets_(static_cast<size_t>(generation.choices()), 0) {}
+
+  bool streams() const override { return true; }
+
+  void begin(std::string& out) override {
+    if (!echoes_.wanted() || prompt_scored_) return;  // a scored prompt comes with its PromptDelta
+    for (size_t i = 0; i < offsets_.size(); ++i) {
+      const std::string& text = echoes_.of(static_cast<int>(i));
+      chunk(out, static_cast<int>(i), text, nullptr, std::nullopt);
+      offsets_[i] += characters(text);
+    }
+  }
+
+  void add(service::Delta&& delta, std::string& out) override {
+    if (const auto* text = std::get_if<service::TextDelta>(&delta.body)) {
+      chunk(out, delta.choice, text->text, &text->tokens, std::nullopt);
+    } else if (const auto* prompt = std::get_if<service::PromptDelta>(&delta.body)) {
+      chunk(out, delta.choice, echoes_.of(delta.choice), &prompt->tokens, std::nullopt);
+    } else {
+      chunk(out, delta.choice, "", nullptr, std::get<service::Finish>(delta.body).reason);
+    }
+  }
+
+  void finish(const service::Usage& usage, std::string& out) override { envelope_.end_stream(usage, out); }
+
+  void abort(const Error& error, std::string& out) override {
+    out += "data: " + error_json(wire_error(error)) + "\n\n";
+  }
+
+  Response failure(const Error& error) override { return error_response(error); }
+
+ private:
+  void chunk(std::string& out, int choice, std::string_view text, const std::vector<ScoredToken>* tokens,
+             std::optional<service::FinishReason> reason) {
+    envelope_.open_chunk(out);
+    JsonWriter json(out);
+    json.begin_object().field("text", text).field("index", choice);
+    if (tokens == nullptr || tokens->empty()) {
+      json.key("logprobs").null();
+    } else {
+      write_logprobs(json, *tokens, offsets_[static_cast<size_t>(choice)]);
+    }
+    write_finish_reason(json, reason);
+    json.end_object();
+    envelope_.close_chunk(out);
+  }
+
+  const Envelope envelope_;
+  const Echoes echoes_;
+  const bool prompt_scored_;
+  std::vector<int64_t> offsets_;  // characters sent, per choice
+};
+
+class CompletionObjectWriter final : public AnswerWriter {
+ public:
+  CompletionObjectWriter(const service::Generation& generation, bool echo)
+      : envelope_("cmpl-", "text_completion", generation.model(), false),
+        echoes_(generation, echo),
+        logprobs_(generation.request().sampling.logprobs >= 0),
+        choices_(static_cast<size_t>(generation.choices())) {}
+
+  bool streams() const override { return false; }
+  void begin(std::string&) override {}
+
+  void add(service::Delta&& delta, std::string&) override {
+    Choice& choice = choices_[static_cast<size_t>(delta.choice)];
+    const auto take = [&](std::vector<ScoredToken>& tokens) {
+      std::move(tokens.begin(), tokens.end(), std::back_inserter(choice.tokens));
+    };
+    if (auto* text = std::get_if<service::TextDelta>(&delta.body)) {
+      choice.text += text->text;
+      take(text->tokens);
+    } else if (auto* prompt = std::get_if<service::PromptDelta>(&delta.body)) {
+      take(prompt->tokens);
+    } else {
+      choice.reason = std::get<service::Finish>(delta.body).reason;
+    }
+  }
+
+  void finish(const service::Usage& usage, std::string& out) override {
+    envelope_.open_object(out);
+    JsonWriter json(out);
+    for (size_t i = 0; i < choices_.size(); ++i) {
+      const int index = static_cast<int>(i);
+      const std::string echo = echoes_.wanted() ? echoes_.of(index) : std::string();
+      json.begin_object().field("text", echo + choices_[i].text).field("index", index);
+      int64_t offset = 0;
+      if (logprobs_) {
+        write_logprobs(json, choices_[i].tokens, offset);
+      } else {
+        json.key("logprobs").null();
+      }
+      write_finish_reason(json, choices_[i].reason);
+      json.end_object();
+    }
+    envelope_.close_object(usage, out);
+  }
+
+  void abort(const Error&, std::string&) override {}
+  Response failure(const Error& error) override { return error_response(error); }
+
+ private:
+  struct Choice {
+    std::string text;
+    std::vector<ScoredToken> tokens;
+    service::FinishReason reason = service::FinishReason::kStop;
+  };
+
+  const Envelope envelope_;
+  const Echoes echoes_;
+  const bool logprobs_;
+  std::vector<Choice> choices_;
+};
+
+}  // namespace
+
+std::unique_ptr<AnswerWriter> completion_writer(const service::Generation& generation, StreamOptions options, bool echo) {
+  if (options.stream) return std::make_unique<CompletionStreamWriter>(generation, options.include_usage, echo);
+  return std::make_unique<CompletionObjectWriter>(generation, echo);
+}
+
+}  // namespace pippin::api::openai

@@ -1,0 +1,73 @@
+#include "api/openai/envelope.h"
+
+#include <chrono>
+#include <random>
+
+namespace pippin::api::openai {
+namespace {
+
+void write_usage(service::JsonWriter& json, const service::Usage& usage) {
+  json.begin_object().field("prompt_tokens", usage.prompt_tokens);
+  json.field("completion_tokens", usage.completion_tokens);
+  json.field("total_tokens", usage.prompt_tokens + usage.completion_tokens);
+  json.key("prompt_tokens_details").begin_object().field("cached_tokens", usage.cached_tokens).end_object();
+  json.end_object();
+}
+
+}  // namespace
+
+std::string new_id(std::string_view prefix) {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+  std::random_device random;
+  std::string id(prefix);
+  for (int i = 0; i < 24; ++i) id += kLetters[random() % kLetters.size()];
+  return id;
+}
+
+Envelope::Envelope(std::string_view id_prefix, std::string_view object, const service::Model& model, bool include_usage)
+    : include_usage_(include_usage) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  service::JsonWriter json(head_);
+  json.begin_object().field("id", new_id(id_prefix)).field("object", object);
+  json.field("created", int64_t{std::chrono::duration_cast<std::chrono::seconds>(now).count()});
+  json.field("model", model.id).field("system_fingerprint", model.fingerprint);
+  json.key("choices").begin_array();
+}
+
+void Envelope::open_chunk(std::string& out) const {
+  out += "data: ";
+  out += head_;
+}
+
+void Envelope::close_chunk(std::string& out) const { out += include_usage_ ? "],\"usage\":null}\n\n" : "]}\n\n"; }
+
+void Envelope::end_stream(const service::Usage& usage, std::string& out) const {
+  if (include_usage_) {
+    open_chunk(out);
+    out += "],\"usage\":";
+    service::JsonWriter json(out);
+    write_usage(json, usage);
+    out += "}\n\n";
+  }
+  out += "data: [DONE]\n\n";
+}
+
+void Envelope::open_object(std::string& out) const { out += head_; }
+
+void Envelope::close_object(const service::Usage& usage, std::string& out) const {
+  out += "],\"usage\":";
+  service::JsonWriter json(out);
+  write_usage(json, usage);
+  out += '}';
+}
+
+void write_finish_reason(service::JsonWriter& json, std::optional<service::FinishReason> reason) {
+  json.key("finish_reason");
+  if (!reason) {
+    json.null();
+  } else {
+    json.string(*reason == service::FinishReason::kLength ? "length" : "stop");
+  }
+}
+
+}  // namespace pippin::api::openai

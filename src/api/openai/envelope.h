@@ -1,0 +1,39 @@
+// Envelope: what every object and chunk of one answer repeats: id, kind, time, model, fingerprint, usage. Owner: a writer.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "service/json.h"
+#include "service/model.h"
+#include "service/request.h"
+
+namespace pippin::api::openai {
+
+/// Returns prefix + 24 random letters and digits.
+std::string new_id(std::string_view prefix);
+
+class Envelope {
+ public:
+  /// `object` is the kind: "chat.completion.chunk".
+  Envelope(std::string_view id_prefix, std::string_view object, const service::Model& model, bool include_usage);
+
+  /// Appends "data: {...,"choices":[" and, by close_chunk, "]...}\n\n". Between them stand the choices.
+  void open_chunk(std::string& out) const;
+  void close_chunk(std::string& out) const;
+  /// Appends the chunk without choices that carries the usage, where it is asked for, and "data: [DONE]".
+  void end_stream(const service::Usage& usage, std::string& out) const;
+
+  /// The same for a whole answer: {...,"choices":[ and ],"usage":{...}}.
+  void open_object(std::string& out) const;
+  void close_object(const service::Usage& usage, std::string& out) const;
+
+ private:
+  std::string head_;  // {"id":...,"choices":[
+  bool include_usage_;
+};
+
+/// Appends a finish_reason: "stop", "length" or null.
+void write_finish_reason(service::JsonWriter& json, std::optional<service::FinishReason> reason);
+
+}  // namespace pippin::api::openai

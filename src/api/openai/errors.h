@@ -1,0 +1,30 @@
+// Errors in OpenAI's form: {"error":{"message","type","param","code"}} with a status. The one place that maps Code to this wire.
+#pragma once
+
+#include <string>
+
+#include "api/exchange.h"
+#include "api/wire/field_reader.h"
+#include "base/error.h"
+
+namespace pippin::api::openai {
+
+/// An error as this wire sends it. An empty param or code is null.
+struct WireError {
+  int status = 500;
+  std::string type = "server_error";
+  std::string code;
+  std::string message;
+  std::string param;
+};
+
+WireError wire_error(const Error& error);
+WireError wire_error(const FieldError& error);
+
+/// Returns {"error":{...}}.
+std::string error_json(const WireError& error);
+/// Returns the whole answer; 503 and 429 carry Retry-After.
+Response error_response(const WireError& error);
+inline Response error_response(const Error& error) { return error_response(wire_error(error)); }
+
+}  // namespace pippin::api::openai

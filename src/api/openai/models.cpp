@@ -1,0 +1,43 @@
+// GET /v1/models and GET /v1/models/{id...}
+#include "api/openai/errors.h"
+#include "api/openai/openai.h"
+
+namespace pippin::api::openai {
+namespace {
+
+void write_model(service::JsonWriter& json, const service::Model& model) {
+  json.begin_object().field("id", model.id).field("object", "model");
+  json.field("created", model.created_unix_s).field("owned_by", "pippin");
+  // Beyond OpenAI's form: what local clients look for. max_model_len is vLLM's name for it.
+  json.field("context_length", model.context_tokens_max).field("max_model_len", model.context_tokens_max);
+  json.key("aliases").begin_array();
+  for (const std::string& alias : model.aliases) json.string(alias);
+  json.end_array().end_object();
+}
+
+}  // namespace
+
+Handler list_models(const Context& context) {
+  return [&context](std::shared_ptr<Exchange> exchange) {
+    Response response;
+    service::JsonWriter json(response.body);
+    json.begin_object().field("object", "list").key("data").begin_array();
+    for (const service::ModelLease& model : context.models.lease_all()) write_model(json, *model);
+    json.end_array().end_object();
+    exchange->respond(std::move(response));
+  };
+}
+
+Handler get_model(const Context& context) {
+  return [&context](std::shared_ptr<Exchange> exchange) {
+    const auto& captures = exchange->request().captures;
+    const Result<service::ModelLease> model = context.models.lease(captures.empty() ? "" : captures.front());
+    if (!model.ok()) return exchange->respond(error_response(model.error()));
+    Response response;
+    service::JsonWriter json(response.body);
+    write_model(json, **model);
+    exchange->respond(std::move(response));
+  };
+}
+
+}  // namespace pippin::api::openai

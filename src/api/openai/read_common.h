@@ -1,0 +1,38 @@
+// Reads the fields that chat and text completions share: sampling, limits, stops, streaming. Thread: any.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "api/wire/field_reader.h"
+#include "service/model.h"
+#include "service/request.h"
+
+namespace pippin::api::openai {
+
+struct StreamOptions {
+  bool stream = false;
+  bool include_usage = false;  // a last chunk with the usage, and "usage":null in the others
+};
+
+/// Starts from the model's defaults and overlays the request's fields.
+void read_sampling(FieldReader& reader, const service::Model& model, service::Request& request);
+/// n, max_tokens (from `limit_min`), min_tokens, stop, stop_token_ids, ignore_eos, seed, cache_salt.
+void read_limits(FieldReader& reader, const service::Model& model, int limit_min, service::Request& request);
+StreamOptions read_stream(FieldReader& reader);
+
+/// A field that this server understands but cannot honour: refused by name, since to ignore it would change the answer's meaning.
+struct RefusedField {
+  std::string_view name;
+  std::string_view why;
+};
+/// Reports a refused field that is there, unless it asks for nothing (null, false, an empty array or object).
+void refuse(FieldReader& reader, std::span<const RefusedField> fields);
+/// The refused fields that both routes share.
+std::span<const RefusedField> common_refused_fields();
+
+/// Reads an array of ids below the model's vocabulary.
+void read_tokens(FieldReader& reader, std::string_view name, const boost::json::array& array,
+                 const service::Model& model, std::vector<service::Token>& tokens);
+
+}  // namespace pippin::api::openai
