@@ -1,0 +1,31 @@
+// Who may ask: the Host check against DNS rebinding, and the origins of web pages (CORS).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pippin::http {
+
+/// Returns whether a Host header names this server: an IP address, localhost or a name under it, host.docker.internal,
+/// this machine's own name, `bound`, or one of `allowed` ("*": any).
+/// A page that rebinds its own name to our address still sends that name, so addresses are safe and unknown names are not.
+bool host_allowed(std::string_view host_header, std::string_view bound,
+                  const std::vector<std::string>& allowed);
+
+/// Returns whether an Origin header matches one of `allowed`: "*", an exact origin, or "scheme://host:*" for any port.
+bool origin_allowed(std::string_view origin, const std::vector<std::string>& allowed);
+
+/// Returns whether `origin` is a web page's (http, https, or the opaque "null"), not an installed application's.
+bool is_web_origin(std::string_view origin);
+
+/// Returns whether `origin` is the page of this very server, as its Host header names it.
+bool same_origin(std::string_view origin, std::string_view host_header);
+
+/// Returns whether a client's x-request-id can be echoed and logged: 1 to 128 of [A-Za-z0-9._:/+=-].
+bool request_id_is_sane(std::string_view id);
+
+/// Returns a fresh request id: "req-" and 24 random hex digits.
+std::string make_request_id();
+
+}  // namespace pippin::http

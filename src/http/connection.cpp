@@ -1,0 +1,343 @@
+#include "http/connection.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "http/access.h"
+
+namespace pippin::http {
+namespace {
+
+namespace beast_http = boost::beast::http;
+
+constexpr size_t kReadBytes = 4 << 10;
+constexpr size_t kBulkReadBytes = 64 << 10;
+// A client that keeps sending a refused body gets to read the refusal only if we take what it sends.
+constexpr size_t kLingerBytesMax = 256 << 20;
+constexpr size_t kBodyBytesPerSecondMin = 16 << 10;
+
+SteadyTime now() { return std::chrono::steady_clock::now(); }
+
+}  // namespace
+
+Connection::Connection(tcp::socket socket, Lane& lane)
+    : socket_(std::move(socket)),
+      lane_(lane),
+      lease_(lane.shared.bodies),
+      timer_(socket_.get_executor()) {}
+
+void Connection::serve() {
+  ErrorCode ignored;
+  socket_.set_option(tcp::no_delay(true), ignored);
+  socket_.non_blocking(true, ignored);
+  begin_request();
+}
+
+void Connection::refuse() {
+  ErrorCode ignored;
+  socket_.non_blocking(true, ignored);
+  close_after_ = true;
+  request_id_ = make_request_id();
+  request_began_ = now();
+  send_failure({503,
+                {Code::kOverloaded,
+                 fmt::format("[http] expected at most {} connections, all are at work",
+                             options().connections_max),
+                 {}},
+                {}});
+}
+
+void Connection::drain() {
+  if (phase_ == Phase::kIdle) close();
+}
+
+void Connection::close() {
+  if (phase_ == Phase::kClosed) return;
+  const auto self = shared_from_this();
+  phase_ = Phase::kClosed;
+  await_request(false);
+  timer_.cancel();
+  ErrorCode ignored;
+  socket_.close(ignored);
+  if (const auto answer = std::exchange(answer_, nullptr)) {
+    log_access(499);  // what nginx writes for a client that left
+    answer->client_gone();
+    answer->detach();
+  }
+  lane_.connections.erase(position_);
+  const std::lock_guard lock(lane_.shared.mutex);
+  --lane_.shared.connections;
+  lane_.shared.connection_ended.notify_all();
+}
+
+// --- Reading ---
+
+void Connection::begin_request() {
+  parser_.emplace();
+  parser_->header_limit(static_cast<std::uint32_t>(options().header_bytes_max));
+  parser_->body_limit(options().body_bytes_max);
+  lease_ = BodyLease(lane_.shared.bodies);
+  request_ = {};
+  method_.clear();
+  path_.clear();
+  request_id_.clear();
+  allow_origin_.clear();
+  handler_ = nullptr;
+  status_ = 0;
+  bytes_sent_ = 0;
+  head_only_ = http10_ = streaming_ = event_stream_ = complete_ = false;
+  between_events_ = true;
+  phase_ = Phase::kIdle;
+  await_request(true);
+  set_deadline(now() + options().idle_timeout);
+  parse();
+}
+
+// Keeps the lane's list of connections that could make room for others.
+void Connection::await_request(bool waits) {
+  if (waiting_) lane_.waiting.erase(*std::exchange(waiting_, std::nullopt));
+  if (waits) waiting_ = lane_.waiting.insert(lane_.waiting.end(), this);
+}
+
+// Waits for bytes or the end. Nothing is read before it is there: a waiting connection holds no buffer, and what is
+// buffered may be consumed or moved while the wait is on.
+void Connection::read() {
+  if (reading_ || phase_ == Phase::kClosed) return;
+  reading_ = true;
+  socket_.async_wait(tcp::socket::wait_read,
+                     [self = shared_from_this()](ErrorCode ec) { self->on_readable(ec); });
+}
+
+void Connection::on_readable(ErrorCode ec) {
+  reading_ = false;
+  if (phase_ == Phase::kClosed) return;
+  if (!ec) {
+    const bool bulk = phase_ == Phase::kBody || phase_ == Phase::kLingering;
+    input_.commit(socket_.read_some(input_.prepare(bulk ? kBulkReadBytes : kReadBytes), ec));
+  }
+  if (ec == asio::error::would_block) return read();
+  if (ec) return on_peer_end(ec);
+  if (phase_ == Phase::kLingering) {
+    linger();
+  } else if (phase_ == Phase::kAnswering) {
+    watch();
+  } else {
+    parse();
+  }
+}
+
+// FIN while an answer is being made counts as leaving: that is how a killed client looks, and the work for it must
+// stop. An answer that is already whole is still sent, for clients that close their half early.
+void Connection::on_peer_end(ErrorCode ec) {
+  if (phase_ != Phase::kAnswering || ec != asio::error::eof) return close();
+  peer_closed_ = true;
+  close_after_ = true;
+  if (answer_ && answer_->client_gone()) close();
+}
+
+void Connection::parse() {
+  while (phase_ != Phase::kAnswering) {
+    const bool more = phase_ == Phase::kBody ? parse_body() : parse_header();
+    if (!more) return;
+  }
+}
+
+// Returns whether parse() can go on at once.
+bool Connection::parse_header() {
+  const auto* bytes = static_cast<const char*>(input_.data().data());
+  if (phase_ == Phase::kIdle) {
+    // Some old clients end a body by an extra line break. Source: RFC 9112 section 2.2.
+    const auto* end = bytes + input_.size();
+    const auto* begin = std::find_if(bytes, end, [](char c) { return c != '\r' && c != '\n'; });
+    input_.consume(static_cast<size_t>(begin - bytes));
+    if (input_.size() > 0) {
+      phase_ = Phase::kHeader;
+      request_began_ = now();
+      set_deadline(request_began_ + options().header_timeout);
+    }
+  }
+  if (input_.size() == 0) {
+    read();
+    return false;
+  }
+  if (!feed()) return false;
+  if (!parser_->is_header_done()) return true;
+  await_request(false);
+  if (!adopt_head()) return false;
+  if (auto failure = check_head()) {
+    close_after_ = close_after_ || !parser_->is_done();  // the body stays unread
+    send_failure(*failure);
+    return false;
+  }
+  if (answer_preflight()) return false;
+  phase_ = Phase::kBody;
+  body_began_ = now();
+  parser_->eager(true);
+  set_deadline(body_began_ + options().body_timeout);
+  if (!parser_->is_done() && input_.size() == 0 && request_.header("expect") != "") send_continue();
+  return true;
+}
+
+bool Connection::parse_body() {
+  if (parser_->is_done()) {
+    dispatch();
+    return false;
+  }
+  if (input_.size() == 0) {
+    read();
+    return false;
+  }
+  if (!feed()) return false;
+  const size_t received = parser_->get().body().size();
+  if (!lease_.grow_to(received)) {
+    close_after_ = true;
+    send_failure({503, {Code::kOverloaded, "[http] too many request bodies at once, try later", {}}, {}});
+    return false;
+  }
+  set_deadline(body_began_ + options().body_timeout +
+               std::chrono::seconds(received / kBodyBytesPerSecondMin));
+  return true;
+}
+
+// Gives the parser what has arrived. Returns false if it needs more (a read is begun) or has failed (answered).
+bool Connection::feed() {
+  ErrorCode ec;
+  input_.consume(parser_->put(input_.data(), ec));
+  if (!ec) return true;
+  if (ec == beast_http::error::need_more) {
+    // In a body, what was taken has made progress; parse_body() counts it before it reads on.
+    if (phase_ == Phase::kBody && input_.size() == 0) return true;
+    read();
+    return false;
+  }
+  on_parse_error(ec);
+  return false;
+}
+
+void Connection::on_parse_error(ErrorCode ec) {
+  close_after_ = true;
+  await_request(false);
+  if (ec == beast_http::error::body_limit) {
+    if (path_.empty()) {  // the header announced it: nothing is checked yet
+      if (!adopt_head()) return;
+      if (auto failure = check_head()) return send_failure(*failure);
+    }
+    return send_failure(
+        {413,
+         {Code::kTooLarge,
+          fmt::format("[http] expected a body of at most {} bytes", options().body_bytes_max),
+          {}},
+         {}});
+  }
+  http10_ = false;
+  if (request_id_.empty()) request_id_ = make_request_id();
+  if (ec == beast_http::error::header_limit) {
+    const auto* bytes = static_cast<const char*>(input_.data().data());
+    const bool in_first_line = std::find(bytes, bytes + input_.size(), '\n') == bytes + input_.size();
+    return send_failure({in_first_line ? 414 : 431,
+                         {Code::kTooLarge,
+                          fmt::format("[http] expected a request line and headers of at most {} bytes",
+                                      options().header_bytes_max),
+                          {}},
+                         {}});
+  }
+  const int status = ec == beast_http::error::bad_version ? 505 : 400;
+  send_failure({status,
+                {Code::kInvalidArgument,
+                 fmt::format("[http] expected an HTTP/1.1 request, came: {}", ec.message()), {}},
+                {}});
+}
+
+// Notices the client's leaving while an answer is made. Early bytes of a next request are kept up to a bound; past it
+// the watch ends, and only a failing write tells.
+void Connection::watch() {
+  if (!peer_closed_ && input_.size() < options().header_bytes_max) read();
+}
+
+// After the last answer: takes what the client still sends, so that it reads the answer and not a reset.
+void Connection::linger() {
+  if (phase_ != Phase::kLingering) {
+    phase_ = Phase::kLingering;
+    ErrorCode ignored;
+    socket_.shutdown(tcp::socket::shutdown_send, ignored);
+    set_deadline(now() + options().linger_timeout);
+  }
+  lingered_bytes_ += input_.size();
+  input_.consume(input_.size());
+  if (peer_closed_ || lingered_bytes_ > kLingerBytesMax) return close();
+  read();
+}
+
+// --- Time ---
+
+// Deadlines move at each step, timers cost more: an armed timer that fires early looks again.
+void Connection::set_deadline(SteadyTime deadline) {
+  deadline_ = deadline;
+  if (deadline_ < armed_until_) arm_timer();
+}
+
+void Connection::arm_timer() {
+  armed_until_ = deadline_;
+  timer_.expires_at(deadline_);
+  timer_.async_wait([weak = weak_from_this()](ErrorCode ec) {
+    const auto self = weak.lock();
+    if (ec || !self || self->phase_ == Phase::kClosed) return;
+    self->armed_until_ = SteadyTime::max();
+    if (self->deadline_ == SteadyTime::max()) return;
+    if (now() < self->deadline_) return self->arm_timer();
+    self->on_deadline();
+  });
+}
+
+void Connection::on_deadline() {
+  deadline_ = SteadyTime::max();
+  if (phase_ == Phase::kHeader || phase_ == Phase::kBody) {
+    close_after_ = true;
+    const bool header = phase_ == Phase::kHeader;
+    await_request(false);
+    if (request_id_.empty()) request_id_ = make_request_id();
+    return send_failure(
+        {408,
+         {Code::kTimeout,
+          fmt::format("[http] expected the request's {} within {} ms", header ? "header" : "body",
+                      (header ? options().header_timeout : options().body_timeout).count()),
+          {}},
+         {}});
+  }
+  if (phase_ == Phase::kAnswering && !writing_) return send_heartbeat();
+  close();  // idle, lingering, or a client that takes nothing
+}
+
+// --- Lane ---
+
+void Lane::admit(tcp::socket socket) {
+  if (shared.draining) return;
+  size_t open;
+  {
+    const std::lock_guard lock(shared.mutex);
+    open = ++shared.connections;
+  }
+  const auto connection = std::make_shared<Connection>(std::move(socket), *this);
+  connection->position_ = connections.insert(connections.end(), connection);
+  const size_t most = shared.options.connections_max;
+  if (open <= most) return connection->serve();
+  if (!waiting.empty()) {
+    waiting.front()->close();
+    return connection->serve();
+  }
+  // Refusals are bounded too: past this the socket just closes.
+  open <= most + most / 4 + 8 ? connection->refuse() : connection->close();
+}
+
+void Lane::drain() {
+  for (const auto& connection : std::list(connections)) connection->drain();
+}
+
+void Lane::close_all() {
+  while (!connections.empty()) connections.front()->close();
+}
+
+}  // namespace pippin::http

@@ -1,0 +1,119 @@
+#include "http/head.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <iterator>
+
+#include "base/check.h"
+
+namespace pippin::http {
+namespace {
+
+// Source: RFC 9110 section 15; the statuses that this program sends.
+std::string_view reason(int status) {
+  switch (status) {
+    case 100: return "Continue";
+    case 200: return "OK";
+    case 201: return "Created";
+    case 202: return "Accepted";
+    case 204: return "No Content";
+    case 304: return "Not Modified";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
+    case 415: return "Unsupported Media Type";
+    case 417: return "Expectation Failed";
+    case 422: return "Unprocessable Content";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    case 505: return "HTTP Version Not Supported";
+    default: return "Status";
+  }
+}
+
+void append_header(std::string& out, std::string_view name, std::string_view value) {
+  out.append(name).append(": ");
+  for (const char c : value) {
+    const auto byte = static_cast<unsigned char>(c);
+    out.push_back((byte < 0x20 && c != '\t') || byte == 0x7f ? ' ' : c);
+  }
+  out.append("\r\n");
+}
+
+bool has_header(const api::Response& response, std::string_view lower_name) {
+  for (const auto& [name, value] : response.headers) {
+    if (name.size() != lower_name.size()) continue;
+    bool equal = true;
+    for (size_t i = 0; i < name.size() && equal; ++i) equal = (name[i] | 0x20) == lower_name[i];
+    if (equal) return true;
+  }
+  return false;
+}
+
+std::string http_date(std::time_t now) {
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  std::array<char, 64> text{};
+  const size_t size = std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &utc);
+  return {text.data(), size};
+}
+
+void append_cors(std::string& out, std::string_view allow_origin) {
+  append_header(out, "Vary", "Origin");
+  if (allow_origin.empty()) return;
+  append_header(out, "Access-Control-Allow-Origin", allow_origin);
+  append_header(out, "Access-Control-Expose-Headers", "x-request-id");
+}
+
+}  // namespace
+
+bool is_event_stream(const api::Response& response) {
+  return response.content_type.starts_with("text/event-stream");
+}
+
+void append_head(std::string& out, const api::Response& response, const Framing& framing) {
+  fmt::format_to(std::back_inserter(out), "HTTP/1.1 {} {}\r\n", response.status,
+                 reason(response.status));
+  if (framing.date != 0) append_header(out, "Date", http_date(framing.date));
+  const bool bodiless = response.status == 204 || response.status == 304;
+  if (!response.content_type.empty() && !bodiless)
+    append_header(out, "Content-Type", response.content_type);
+  if (framing.chunked) {
+    out.append("Transfer-Encoding: chunked\r\n");
+  } else if (framing.has_length && !bodiless) {
+    fmt::format_to(std::back_inserter(out), "Content-Length: {}\r\n", framing.content_length);
+  }
+  if (framing.close) {
+    out.append("Connection: close\r\n");
+  } else if (framing.http10) {
+    out.append("Connection: keep-alive\r\n");
+  }
+  if (is_event_stream(response)) {
+    // Proxies must neither keep nor hold back events.
+    if (!has_header(response, "cache-control")) out.append("Cache-Control: no-cache\r\n");
+    if (!has_header(response, "x-accel-buffering")) out.append("X-Accel-Buffering: no\r\n");
+  }
+  if (!framing.request_id.empty()) append_header(out, "x-request-id", framing.request_id);
+  append_cors(out, framing.allow_origin);
+  for (const auto& [name, value] : response.headers) append_header(out, name, value);
+  out.append("\r\n");
+}
+
+void append_chunk(std::string& out, std::string_view bytes) {
+  CHECK(!bytes.empty());
+  fmt::format_to(std::back_inserter(out), "{:x}\r\n", bytes.size());
+  out.append(bytes).append("\r\n");
+}
+
+}  // namespace pippin::http

@@ -1,0 +1,55 @@
+// Lane: one I/O thread with its event loop and its connections. Shared: what all lanes of a server have in common.
+// Owner: Server::Impl. Thread: a lane's members belong to its own thread, but for `context` and what Shared says.
+#pragma once
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <atomic>
+#include <condition_variable>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "http/answer.h"
+#include "http/server.h"
+
+namespace pippin::http {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+class Connection;
+
+/// Const after start(), but for the atomics and the condition.
+struct Shared {
+  Options options;
+  std::shared_ptr<const api::Router> router;  // jobs on the worker pool may outlive the server
+  WorkerPool* workers = nullptr;
+  std::shared_ptr<BodyBudget> bodies;
+  std::atomic<bool> draining{false};
+  std::atomic<size_t> connections{0};
+  std::mutex mutex;
+  std::condition_variable connection_ended;
+};
+
+struct Lane {
+  explicit Lane(Shared& shared_by_all) : shared(shared_by_all) {}
+
+  /// Takes over a new connection. At the limit, the one that has waited longest for a request makes room; if all
+  /// are at work, the new one gets 503. So open sockets that ask for nothing cannot keep others out.
+  void admit(tcp::socket socket);
+  /// Closes idle connections; the others end after their answer.
+  void drain();
+  void close_all();
+
+  Shared& shared;
+  asio::io_context context{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
+  std::list<std::shared_ptr<Connection>> connections;
+  std::list<Connection*> waiting;  // for a whole request, longest first
+  std::thread thread;
+};
+
+}  // namespace pippin::http

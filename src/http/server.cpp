@@ -1,0 +1,156 @@
+#include "http/server.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "http/connection.h"
+#include "http/lane.h"
+
+namespace pippin::http {
+namespace {
+
+// Each connection is a file descriptor, and many systems begin at 1024 or (macOS) 256.
+void raise_descriptor_limit(size_t connections_max) {
+  constexpr rlim_t kOthers = 512;  // model files, logs, pipes
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlim_t wanted = std::min<rlim_t>(connections_max + connections_max / 4 + kOthers, limit.rlim_max);
+  if (limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = wanted;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+    log::warn("[http] could not raise the limit of open files to {}", wanted);
+}
+
+}  // namespace
+
+struct Server::Impl {
+  Shared shared;
+  std::vector<std::unique_ptr<Lane>> lanes;
+  std::optional<tcp::acceptor> acceptor;            // on lane 0
+  std::optional<asio::steady_timer> accept_retry;   // on lane 0
+  size_t next_lane = 0;
+  uint16_t port = 0;
+  bool running = false;
+
+  Result<void> bind();
+  void accept();
+  void on_accept(boost::system::error_code ec, tcp::socket socket, Lane& lane);
+};
+
+Result<void> Server::Impl::bind() {
+  const Options& options = shared.options;
+  const std::string place = fmt::format("{}:{}", options.host, options.port);
+  boost::system::error_code ec;
+  tcp::resolver resolver(lanes[0]->context);
+  const auto found = resolver.resolve(options.host, std::to_string(options.port),
+                                      tcp::resolver::passive | tcp::resolver::numeric_service, ec);
+  if (ec || found.empty())
+    return fail(Code::kInvalidArgument,
+                fmt::format("[http] expected an address or a host name, came {}: {}", options.host,
+                            ec.message()),
+                "host");
+  tcp::endpoint endpoint = found.begin()->endpoint();
+  for (const auto& entry : found)  // of a name with both kinds, IPv4: every client tries it
+    if (entry.endpoint().address().is_v4()) endpoint = entry.endpoint();
+  acceptor.emplace(lanes[0]->context);
+  acceptor->open(endpoint.protocol(), ec);
+  if (!ec) acceptor->set_option(tcp::acceptor::reuse_address(true), ec);
+  if (!ec && endpoint.address().is_v6() && endpoint.address().is_unspecified())
+    acceptor->set_option(asio::ip::v6_only(false), ec);
+  if (!ec) acceptor->bind(endpoint, ec);
+  if (!ec) acceptor->listen(tcp::acceptor::max_listen_connections, ec);
+  if (ec == asio::error::address_in_use)
+    return fail(Code::kUnavailable,
+                fmt::format("[http] {} is already in use: another server runs there, or choose another port", place),
+                "port");
+  if (ec)
+    return fail(Code::kUnavailable, fmt::format("[http] cannot listen on {}: {}", place, ec.message()), "host");
+  port = acceptor->local_endpoint().port();
+  return {};
+}
+
+void Server::Impl::accept() {
+  Lane& lane = *lanes[next_lane++ % lanes.size()];
+  acceptor->async_accept(lane.context, [this, &lane](boost::system::error_code ec, tcp::socket socket) {
+    on_accept(ec, std::move(socket), lane);
+  });
+}
+
+void Server::Impl::on_accept(boost::system::error_code ec, tcp::socket socket, Lane& lane) {
+  if (shared.draining || ec == asio::error::operation_aborted) return;
+  if (!ec) {
+    asio::post(lane.context, [&lane, socket = std::move(socket)]() mutable { lane.admit(std::move(socket)); });
+    return accept();
+  }
+  if (ec == asio::error::connection_aborted) return accept();
+  // Out of descriptors, most likely: connections that end make room.
+  log::warn("[http] cannot accept a connection: {}", ec.message());
+  accept_retry->expires_after(std::chrono::milliseconds(100));
+  accept_retry->async_wait([this](boost::system::error_code aborted) {
+    if (!aborted && !shared.draining) accept();
+  });
+}
+
+Server::Server(Options options, api::Router router, WorkerPool& workers) : impl_(std::make_unique<Impl>()) {
+  CHECK(options.io_threads >= 1);
+  CHECK(options.error_form != nullptr);
+  impl_->shared.bodies = std::make_shared<BodyBudget>(options.bodies_bytes_max);
+  impl_->shared.options = std::move(options);
+  impl_->shared.router = std::make_shared<const api::Router>(std::move(router));
+  impl_->shared.workers = &workers;
+}
+
+Server::~Server() { stop(Milliseconds(0)); }
+
+Result<void> Server::start() {
+  CHECK(impl_->lanes.empty(), "start() twice");
+  const Options& options = impl_->shared.options;
+  raise_descriptor_limit(options.connections_max);
+  for (int i = 0; i < options.io_threads; ++i) impl_->lanes.push_back(std::make_unique<Lane>(impl_->shared));
+  RETURN_IF_ERROR(impl_->bind());
+  impl_->accept_retry.emplace(impl_->lanes[0]->context);
+  impl_->running = true;
+  impl_->accept();
+  for (auto& lane : impl_->lanes) lane->thread = std::thread([&lane = *lane] { lane.context.run(); });
+  return {};
+}
+
+uint16_t Server::bound_port() const { return impl_->port; }
+
+size_t Server::connections() const { return impl_->shared.connections; }
+
+void Server::stop(Milliseconds drain) {
+  Impl& impl = *impl_;
+  if (!std::exchange(impl.running, false)) return;
+  Shared& shared = impl.shared;
+  shared.draining = true;
+  asio::post(impl.lanes[0]->context, [&impl] {
+    boost::system::error_code ignored;
+    impl.acceptor->close(ignored);
+    impl.accept_retry->cancel();
+  });
+  for (auto& lane : impl.lanes) asio::post(lane->context, [&lane = *lane] { lane.drain(); });
+  {
+    std::unique_lock lock(shared.mutex);
+    shared.connection_ended.wait_for(lock, drain, [&] { return shared.connections == 0; });
+  }
+  for (auto& lane : impl.lanes) {
+    asio::post(lane->context, [&lane = *lane] {
+      lane.close_all();
+      lane.work.reset();
+    });
+  }
+  for (auto& lane : impl.lanes) lane->thread.join();
+}
+
+}  // namespace pippin::http
