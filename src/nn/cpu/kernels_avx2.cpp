@@ -1,0 +1,26 @@
+// The kernels in AVX2 with FMA and F16C.
+// Only this file is compiled for that instruction set, so everything in it lies in an unnamed namespace: no inline function leaks out.
+#include "nn/cpu/kernels.h"
+
+#if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#include <immintrin.h>
+
+namespace pippin::nn::cpu {
+namespace {
+
+#include "nn/cpu/simd_avx2.h"
+
+#include "nn/cpu/linear_body.h"
+
+constexpr Kernels kKernels{.linear = linear_kernels()};
+
+}  // namespace
+
+const Kernels* kernels_avx2() { return &kKernels; }
+
+}  // namespace pippin::nn::cpu
+#else
+namespace pippin::nn::cpu {
+const Kernels* kernels_avx2() { return nullptr; }
+}  // namespace pippin::nn::cpu
+#endif

@@ -1,0 +1,19 @@
+// The kernels in plain C++: the oracle of the others, and the path of last resort.
+#include "nn/cpu/kernels.h"
+
+#include "nn/cpu/float_formats.h"
+
+namespace pippin::nn::cpu {
+namespace {
+
+#include "nn/cpu/simd_portable.h"
+
+#include "nn/cpu/linear_body.h"
+
+constexpr Kernels kKernels{.linear = linear_kernels()};
+
+}  // namespace
+
+const Kernels* kernels_portable() { return &kKernels; }
+
+}  // namespace pippin::nn::cpu

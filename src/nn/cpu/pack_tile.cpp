@@ -1,0 +1,280 @@
+// From the model file's blocks to tiles: codes keep their values, only their places change.
+// Source: the block layouts of the GGUF specification and GGML's block definitions.
+#include <algorithm>
+#include <cstring>
+
+#include "nn/cpu/packed_linear.h"
+
+namespace pippin::nn::cpu {
+namespace {
+
+struct FileBlock {
+  int columns;
+  int bytes;
+};
+
+constexpr FileBlock file_block(WeightType type) {
+  switch (type) {
+    case WeightType::kF32: return {1, 4};
+    case WeightType::kF16:
+    case WeightType::kBF16: return {1, 2};
+    case WeightType::kQ4_0:
+    case WeightType::kIQ4_NL: return {32, 18};
+    case WeightType::kQ4_1: return {32, 20};
+    case WeightType::kQ5_0: return {32, 22};
+    case WeightType::kQ5_1: return {32, 24};
+    case WeightType::kQ8_0: return {32, 34};
+    case WeightType::kQ2_K: return {256, 84};
+    case WeightType::kQ3_K: return {256, 110};
+    case WeightType::kQ4_K: return {256, 144};
+    case WeightType::kQ5_K: return {256, 176};
+    case WeightType::kQ6_K: return {256, 210};
+    case WeightType::kIQ4_XS: return {256, 136};
+    case WeightType::kMXFP4: return {32, 17};
+  }
+  return {1, 0};
+}
+
+// One row's block, taken apart: codes by column and what its scales are, in the order of TileFormat's scale bytes.
+struct RowBlock {
+  uint8_t codes[256];
+  uint8_t halves[4];   // d, then m or dmin
+  uint8_t small[32];   // exponents, 6-bit or 8-bit scales, then 6-bit minimums
+};
+
+void nibbles_by_half(const uint8_t* in, uint8_t* codes) {  // columns j low, j + 16 high
+  for (int j = 0; j < 16; ++j) codes[j] = in[j] & 15;
+  for (int j = 0; j < 16; ++j) codes[16 + j] = in[j] >> 4;
+}
+
+void fifth_bits(const uint8_t* in, uint8_t* codes) {
+  uint32_t bits;
+  std::memcpy(&bits, in, 4);
+  for (int j = 0; j < 32; ++j) codes[j] |= static_cast<uint8_t>((bits >> j & 1) << 4);
+}
+
+void nibbles_by_pair(const uint8_t* in, uint8_t* codes) {  // groups 2c low, 2c + 1 high of 32 bytes
+  for (int c = 0; c < 4; ++c) {
+    for (int j = 0; j < 32; ++j) codes[64 * c + j] = in[32 * c + j] & 15;
+    for (int j = 0; j < 32; ++j) codes[64 * c + 32 + j] = in[32 * c + j] >> 4;
+  }
+}
+
+// Q4_K's and Q5_K's 12 bytes of eight 6-bit scales and eight 6-bit minimums.
+void scales_and_minimums(const uint8_t* in, uint8_t* scales, uint8_t* minimums) {
+  for (int j = 0; j < 4; ++j) {
+    scales[j] = in[j] & 63;
+    minimums[j] = in[j + 4] & 63;
+    scales[j + 4] = static_cast<uint8_t>((in[j + 8] & 15) | in[j] >> 6 << 4);
+    minimums[j + 4] = static_cast<uint8_t>(in[j + 8] >> 4 | in[j + 4] >> 6 << 4);
+  }
+}
+
+// Q3_K's 12 bytes of sixteen 6-bit scales, biased by 32.
+void scales_q3(const uint8_t* in, uint8_t* out) {
+  for (int i = 0; i < 16; ++i) {
+    const int low = i < 8 ? in[i] & 15 : in[i - 8] >> 4;
+    const int high = in[8 + i % 4] >> (2 * (i / 4)) & 3;
+    out[i] = static_cast<uint8_t>((low | high << 4) - 32);
+  }
+}
+
+void two_bits(const uint8_t* in, uint8_t* codes) {  // Q2_K and Q3_K
+  for (int half = 0; half < 2; ++half) {
+    for (int j = 0; j < 4; ++j) {
+      for (int l = 0; l < 32; ++l) codes[128 * half + 32 * j + l] = in[32 * half + l] >> (2 * j) & 3;
+    }
+  }
+}
+
+void codes_q6(const uint8_t* low, const uint8_t* high, uint8_t* codes) {
+  for (int half = 0; half < 2; ++half, low += 64, high += 32, codes += 128) {
+    for (int l = 0; l < 32; ++l) {
+      codes[l] = static_cast<uint8_t>((low[l] & 15) | (high[l] & 3) << 4);
+      codes[l + 32] = static_cast<uint8_t>((low[l + 32] & 15) | (high[l] >> 2 & 3) << 4);
+      codes[l + 64] = static_cast<uint8_t>(low[l] >> 4 | (high[l] >> 4 & 3) << 4);
+      codes[l + 96] = static_cast<uint8_t>(low[l + 32] >> 4 | (high[l] >> 6) << 4);
+    }
+  }
+}
+
+void scales_iq4_xs(const uint8_t* in, uint8_t* out) {  // in: u16 high bits, 4 bytes low
+  const int high = in[0] | in[1] << 8;
+  for (int g = 0; g < 8; ++g) {
+    const int low = in[2 + g / 2] >> (4 * (g % 2)) & 15;
+    out[g] = static_cast<uint8_t>((low | (high >> (2 * g) & 3) << 4) - 32);
+  }
+}
+
+void read_block(WeightType type, const uint8_t* in, RowBlock& out) {
+  switch (type) {
+    case WeightType::kQ4_0:
+    case WeightType::kIQ4_NL:
+      std::memcpy(out.halves, in, 2);
+      return nibbles_by_half(in + 2, out.codes);
+    case WeightType::kQ4_1:
+      std::memcpy(out.halves, in, 4);
+      return nibbles_by_half(in + 4, out.codes);
+    case WeightType::kQ5_0:
+      std::memcpy(out.halves, in, 2);
+      nibbles_by_half(in + 6, out.codes);
+      return fifth_bits(in + 2, out.codes);
+    case WeightType::kQ5_1:
+      std::memcpy(out.halves, in, 4);
+      nibbles_by_half(in + 8, out.codes);
+      return fifth_bits(in + 4, out.codes);
+    case WeightType::kQ8_0:
+      std::memcpy(out.halves, in, 2);
+      for (int j = 0; j < 32; ++j) out.codes[j] = in[2 + j] ^ 0x80;
+      return;
+    case WeightType::kMXFP4:
+      out.small[0] = in[0];
+      return nibbles_by_half(in + 1, out.codes);
+    case WeightType::kQ2_K:
+      std::memcpy(out.small, in, 16);
+      std::memcpy(out.halves, in + 80, 4);
+      return two_bits(in + 16, out.codes);
+    case WeightType::kQ3_K:
+      two_bits(in + 32, out.codes);
+      for (int k = 0; k < 256; ++k) out.codes[k] |= static_cast<uint8_t>((in[k % 32] >> (k / 32) & 1) << 2);
+      scales_q3(in + 96, out.small);
+      std::memcpy(out.halves, in + 108, 2);
+      return;
+    case WeightType::kQ4_K:
+      std::memcpy(out.halves, in, 4);
+      scales_and_minimums(in + 4, out.small, out.small + 8);
+      return nibbles_by_pair(in + 16, out.codes);
+    case WeightType::kQ5_K:
+      std::memcpy(out.halves, in, 4);
+      scales_and_minimums(in + 4, out.small, out.small + 8);
+      nibbles_by_pair(in + 48, out.codes);
+      for (int k = 0; k < 256; ++k) out.codes[k] |= static_cast<uint8_t>((in[16 + k % 32] >> (k / 32) & 1) << 4);
+      return;
+    case WeightType::kQ6_K:
+      codes_q6(in, in + 128, out.codes);
+      std::memcpy(out.small, in + 192, 16);
+      std::memcpy(out.halves, in + 208, 2);
+      return;
+    case WeightType::kIQ4_XS:
+      std::memcpy(out.halves, in, 2);
+      scales_iq4_xs(in + 2, out.small);
+      for (int g = 0; g < 8; ++g) nibbles_by_half(in + 8 + 16 * g, out.codes + 32 * g);
+      return;
+    case WeightType::kF32:
+    case WeightType::kF16:
+    case WeightType::kBF16: return;
+  }
+}
+
+// Packs four consecutive codes of sub-vector s per lane. Each plane takes its bits of all eight sub-vectors of the lane's 32 codes.
+void write_codes(const TileFormat& format, const uint8_t* codes, int row, uint8_t* planes) {
+  uint32_t sub[8];
+  std::memcpy(sub, codes, sizeof sub);
+  const auto put = [&](int vector, uint32_t four) { std::memcpy(planes + 64 * vector + 4 * row, &four, 4); };
+  if (format.plane8) {
+    for (int s = 0; s < 8; ++s) put(s, sub[s]);
+    return;
+  }
+  int vector = 0;
+  int bit = 0;
+  if (format.plane4) {
+    for (int t = 0; t < 4; ++t) put(t, (sub[t] & 0x0f0f0f0f) | (sub[t + 4] & 0x0f0f0f0f) << 4);
+    vector = 4;
+    bit = 4;
+  }
+  if (format.plane2) {
+    for (int t = 0; t < 2; ++t) {
+      uint32_t four = 0;
+      for (int i = 0; i < 4; ++i) four |= (sub[t + 2 * i] >> bit & 0x03030303) << (2 * i);
+      put(vector + t, four);
+    }
+    vector += 2;
+    bit += 2;
+  }
+  if (format.plane1) {
+    uint32_t four = 0;
+    for (int s = 0; s < 8; ++s) four |= (sub[s] >> bit & 0x01010101) << s;
+    put(vector, four);
+  }
+}
+
+void write_scales(const TileFormat& format, const RowBlock* rows, uint8_t* out) {
+  const auto half = [&](int which, uint8_t* to) {
+    for (int r = 0; r < kTileRows; ++r) std::memcpy(to + 2 * r, rows[r].halves + 2 * which, 2);
+  };
+  const auto bytes = [&](int count, uint8_t* to) {
+    for (int i = 0; i < count; ++i) {
+      for (int r = 0; r < kTileRows; ++r) to[kTileRows * i + r] = rows[r].small[i];
+    }
+  };
+  switch (format.scales) {
+    case ScaleKind::kNone: return;
+    case ScaleKind::kExponent: return bytes(1, out);
+    case ScaleKind::kHalf: return half(0, out);
+    case ScaleKind::kHalfMin:
+      half(0, out);
+      return half(1, out + 32);
+    case ScaleKind::kSuper32:
+      half(0, out);
+      return bytes(8, out + 32);
+    case ScaleKind::kSuper16:
+      half(0, out);
+      return bytes(16, out + 32);
+    case ScaleKind::kSuper16Min:
+      half(0, out);
+      half(1, out + 32);
+      return bytes(16, out + 64);
+    case ScaleKind::kSuper32Min: {
+      half(0, out);
+      half(1, out + 32);
+      uint8_t six[256];  // 8 scales, 8 minimums, 16 rows each
+      bytes(16, six);
+      for (int i = 0; i < 128; ++i) out[64 + i] = static_cast<uint8_t>((six[i] & 15) | (six[128 + i] & 15) << 4);
+      for (int i = 0; i < 64; ++i) {
+        out[192 + i] = static_cast<uint8_t>(six[i] >> 4 | six[64 + i] >> 4 << 2 | six[128 + i] >> 4 << 4 |
+                                            six[192 + i] >> 4 << 6);
+      }
+      return;
+    }
+  }
+}
+
+void pack_floats(int bytes, const std::byte* const* rows, int count, int64_t columns, uint8_t* planes) {
+  for (int64_t k = 0; k < columns; ++k, planes += kTileRows * bytes) {
+    for (int r = 0; r < kTileRows; ++r) {
+      if (r < count) {
+        std::memcpy(planes + r * bytes, rows[r] + k * bytes, static_cast<size_t>(bytes));
+      } else {
+        std::memset(planes + r * bytes, 0, static_cast<size_t>(bytes));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+size_t file_row_bytes(WeightType type, int64_t columns) {
+  const FileBlock block = file_block(type);
+  return columns % block.columns == 0 ? static_cast<size_t>(columns / block.columns * block.bytes) : 0;
+}
+
+void pack_tile(WeightType type, const std::byte* const* rows, int count, int64_t columns, uint8_t* planes,
+               uint8_t* scales) {
+  const TileFormat format = tile_format(type);
+  if (format.is_float()) return pack_floats(format.float_bytes, rows, count, columns, planes);
+  const FileBlock block = file_block(type);
+  RowBlock blocks[kTileRows] = {};
+  for (int64_t b = 0; b < columns / block.columns; ++b) {
+    for (int r = 0; r < count; ++r) {
+      read_block(type, reinterpret_cast<const uint8_t*>(rows[r]) + b * block.bytes, blocks[r]);
+    }
+    for (int g = 0; g < block.columns / kGroup; ++g) {
+      for (int r = 0; r < kTileRows; ++r) write_codes(format, blocks[r].codes + kGroup * g, r, planes);
+      planes += format.group_plane_bytes();
+    }
+    write_scales(format, blocks, scales);
+    scales += format.block_scale_bytes();
+  }
+}
+
+}  // namespace pippin::nn::cpu

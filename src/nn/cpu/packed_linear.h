@@ -1,0 +1,64 @@
+// What a PackedLinear holds: tiles of 16 rows (tile_format.h), part after part. Internal to nn/cpu.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "nn/cpu/kernels.h"
+#include "nn/cpu/linear.h"
+#include "nn/cpu/tile_format.h"
+
+namespace pippin::nn::cpu {
+
+/// Page-backed memory, 64-byte aligned, in huge pages where the system gives them; not touched until written.
+class PackedBytes {
+ public:
+  explicit PackedBytes(size_t size);
+  uint8_t* data() const { return data_.get(); }
+  size_t size() const { return size_; }
+
+ private:
+  struct Free {
+    void operator()(uint8_t* p) const { std::free(p); }
+  };
+  std::unique_ptr<uint8_t, Free> data_;
+  size_t size_;
+};
+
+/// A run of tiles of one format: one part of the stack. Its last tile may hold fewer than 16 rows.
+struct TileRun {
+  WeightType type = WeightType::kF32;
+  int64_t first_row = 0;
+  int64_t rows = 0;
+  int64_t first_tile = 0;
+  int64_t tiles = 0;
+  size_t offset = 0;         // of the first tile
+  size_t tile_bytes = 0;     // a multiple of 64
+  size_t scales_offset = 0;  // inside a tile
+};
+
+struct PackedLinear::Impl {
+  Impl(int64_t n, int64_t k, size_t bytes, const Kernels& path) : rows(n), columns(k), memory(bytes), kernels(&path) {}
+
+  TileView tile(const TileRun& run, int64_t tile) const {
+    const uint8_t* base = memory.data() + run.offset + static_cast<size_t>(tile - run.first_tile) * run.tile_bytes;
+    return {base, base + run.scales_offset};
+  }
+  int64_t tiles() const { return runs.back().first_tile + runs.back().tiles; }
+
+  int64_t rows;
+  int64_t columns;
+  std::vector<TileRun> runs;
+  PackedBytes memory;
+  const Kernels* kernels;
+};
+
+/// Packs up to 16 rows of file blocks as one tile; missing rows become zeros. rows: pointers to the rows' bytes, `count` of them.
+void pack_tile(WeightType type, const std::byte* const* rows, int count, int64_t columns, uint8_t* planes, uint8_t* scales);
+
+/// Bytes of one row of `columns` values in the model file; 0 if `columns` is not a whole number of blocks.
+size_t file_row_bytes(WeightType type, int64_t columns);
+
+}  // namespace pippin::nn::cpu

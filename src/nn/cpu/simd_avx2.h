@@ -1,0 +1,156 @@
+// The 16-lane vector vocabulary (simd_portable.h) on AVX2, FMA and F16C: each vector is two registers.
+// Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes here.
+
+struct F { __m256 a, b; };
+struct I { __m256i a, b; };
+using W = I;
+
+inline __m256i load32(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+inline __m128i load16(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+inline __m128i load8(const void* p) { return _mm_loadl_epi64(static_cast<const __m128i*>(p)); }
+
+inline F f_zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+inline F f_set1(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+inline F f_load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+inline void f_store(float* p, F x) {
+  _mm256_storeu_ps(p, x.a);
+  _mm256_storeu_ps(p + 8, x.b);
+}
+inline F f_add(F x, F y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
+inline F f_sub(F x, F y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
+inline F f_mul(F x, F y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+inline F f_div(F x, F y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
+inline F f_max(F x, F y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
+inline F f_min(F x, F y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
+inline F f_fma(F x, F y, F z) { return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
+inline F f_fnma(F x, F y, F z) { return {_mm256_fnmadd_ps(x.a, y.a, z.a), _mm256_fnmadd_ps(x.b, y.b, z.b)}; }
+inline F f_abs(F x) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return {_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
+}
+inline F f_from_int(I x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
+inline F f_from_half(const uint16_t* p) { return {_mm256_cvtph_ps(load16(p)), _mm256_cvtph_ps(load16(p + 8))}; }
+inline __m256 bfloat8(const uint16_t* p) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load16(p)), 16));
+}
+inline F f_from_bfloat(const uint16_t* p) { return {bfloat8(p), bfloat8(p + 8)}; }
+inline void f_to_half(uint16_t* p, F x) {
+  constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT;
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x.a, kNearest));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), _mm256_cvtps_ph(x.b, kNearest));
+}
+inline F f_from_u8(const uint8_t* p) {
+  return f_from_int({_mm256_cvtepu8_epi32(load8(p)), _mm256_cvtepu8_epi32(load8(p + 8))});
+}
+inline F f_from_s8(const uint8_t* p) {
+  return f_from_int({_mm256_cvtepi8_epi32(load8(p)), _mm256_cvtepi8_epi32(load8(p + 8))});
+}
+inline float f_reduce_max(F x) {
+  const __m256 eight = _mm256_max_ps(x.a, x.b);
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+inline float f_reduce_add(F x) {
+  const __m256 eight = _mm256_add_ps(x.a, x.b);
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+inline __m256 exponent8(const uint8_t* p) {
+  const __m256i e = _mm256_cvtepu8_epi32(load8(p));
+  const __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+  const __m256i tiny = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
+  return _mm256_castsi256_ps(_mm256_blendv_epi8(normal, tiny, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e)));
+}
+inline F f_from_exponent(const uint8_t* p) { return {exponent8(p), exponent8(p + 8)}; }
+inline I i_round(F x) { return {_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)}; }
+inline I i_set1(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+inline I i_add(I x, I y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
+inline int32_t i_reduce_add(I x) {
+  const __m256i eight = _mm256_add_epi32(x.a, x.b);
+  const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+  const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+  return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
+}
+inline void i_store_s8(int8_t* p, I x) {
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.a, x.b), 0xd8);
+  const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+}
+inline F f_exp2_int(I n) {
+  const __m256i bias = _mm256_set1_epi32(127);
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.a, bias), 23)),
+          _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.b, bias), 23))};
+}
+
+inline W w_load(const uint8_t* p) { return {load32(p), load32(p + 32)}; }
+inline void w_store(uint8_t* p, W x) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x.a);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 32), x.b);
+}
+template <int kShift, int kMask>
+inline __m256i bits32(__m256i x) {
+  if constexpr (kShift > 0) x = _mm256_slli_epi16(x, kShift);
+  if constexpr (kShift < 0) x = _mm256_srli_epi16(x, -kShift);
+  return _mm256_and_si256(x, _mm256_set1_epi8(static_cast<char>(kMask)));
+}
+template <int kShift, int kMask>
+inline W w_bits(W x) { return {bits32<kShift, kMask>(x.a), bits32<kShift, kMask>(x.b)}; }
+template <int kShift, int kMask>
+inline W w_or_bits(W base, W x) {
+  return {_mm256_or_si256(base.a, bits32<kShift, kMask>(x.a)), _mm256_or_si256(base.b, bits32<kShift, kMask>(x.b))};
+}
+using WTable = __m256i;
+inline WTable w_table(const Codebook& book) { return _mm256_broadcastsi128_si256(load16(book.codes)); }
+inline W w_lookup(const WTable& table, W x) {
+  return {_mm256_shuffle_epi8(table, x.a), _mm256_shuffle_epi8(table, x.b)};
+}
+template <int k>
+inline I w_lane_byte(W x) {
+  const __m256i mask = _mm256_set1_epi32(255);
+  return {_mm256_and_si256(_mm256_srli_epi32(x.a, 8 * k), mask), _mm256_and_si256(_mm256_srli_epi32(x.b, 8 * k), mask)};
+}
+
+// Pairs of products are added in 16 bits. As many sub-vectors are summed there as cannot overflow; full 8-bit codes do not fit even once,
+// so they are made signed and the sign moves to the activations.
+template <int kMax>
+inline W w_ready(W codes) {
+  if constexpr (kMax <= 127) return codes;
+  const __m256i flip = _mm256_set1_epi8(static_cast<char>(0x80));
+  return {_mm256_xor_si256(codes.a, flip), _mm256_xor_si256(codes.b, flip)};
+}
+template <bool kSigned>
+inline __m256i pair_sums(__m256i w, __m256i x) {
+  if constexpr (kSigned) return _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+  return _mm256_maddubs_epi16(w, x);
+}
+template <int n, int kMax, int kOffset>
+inline I dot(const W* w, const int8_t* q, int32_t negative_sum) {
+  constexpr bool kSigned = kMax > 127;
+  constexpr int kFit = kSigned ? 1 : 32767 / (kMax * 254);
+  constexpr int kRun = kFit < n ? kFit : n;
+  const __m256i ones = _mm256_set1_epi16(1);
+  __m256i sum_a = kOffset >= 0 && !kSigned ? _mm256_slli_epi32(_mm256_set1_epi32(negative_sum), kOffset & 7)
+                                           : _mm256_setzero_si256();
+  __m256i sum_b = sum_a;
+  __m256i run_a = _mm256_setzero_si256();
+  __m256i run_b = run_a;
+#pragma GCC unroll 8
+  for (int s = 0; s < n; ++s) {
+    int32_t four;
+    __builtin_memcpy(&four, q + 4 * s, 4);
+    const __m256i x = _mm256_set1_epi32(four);
+    const __m256i a = pair_sums<kSigned>(w[s].a, x);
+    const __m256i b = pair_sums<kSigned>(w[s].b, x);
+    run_a = s % kRun == 0 ? a : _mm256_add_epi16(run_a, a);
+    run_b = s % kRun == 0 ? b : _mm256_add_epi16(run_b, b);
+    if (s % kRun == kRun - 1 || s == n - 1) {
+      sum_a = _mm256_add_epi32(sum_a, _mm256_madd_epi16(run_a, ones));
+      sum_b = _mm256_add_epi32(sum_b, _mm256_madd_epi16(run_b, ones));
+    }
+  }
+  return {sum_a, sum_b};
+}
+
+constexpr int kRowsBest = 4;

@@ -1,0 +1,139 @@
+// The 16-lane vector vocabulary (simd_portable.h) on AVX-512, with VNNI where the file is built for it.
+// Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes here.
+
+using F = __m512;
+using I = __m512i;
+using W = __m512i;
+
+inline F f_zero() { return _mm512_setzero_ps(); }
+inline F f_set1(float x) { return _mm512_set1_ps(x); }
+inline F f_load(const float* p) { return _mm512_loadu_ps(p); }
+inline void f_store(float* p, F a) { _mm512_storeu_ps(p, a); }
+inline F f_add(F a, F b) { return _mm512_add_ps(a, b); }
+inline F f_sub(F a, F b) { return _mm512_sub_ps(a, b); }
+inline F f_mul(F a, F b) { return _mm512_mul_ps(a, b); }
+inline F f_div(F a, F b) { return _mm512_div_ps(a, b); }
+inline F f_max(F a, F b) { return _mm512_max_ps(a, b); }
+inline F f_min(F a, F b) { return _mm512_min_ps(a, b); }
+inline F f_fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+inline F f_fnma(F a, F b, F c) { return _mm512_fnmadd_ps(a, b, c); }
+inline F f_abs(F a) { return _mm512_abs_ps(a); }
+inline F f_from_int(I a) { return _mm512_cvtepi32_ps(a); }
+inline F f_from_half(const uint16_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline F f_from_bfloat(const uint16_t* p) {
+  const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+inline void f_to_half(uint16_t* p, F a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+inline F f_from_u8(const uint8_t* p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+inline F f_from_s8(const uint8_t* p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+inline float f_reduce_max(F a) { return _mm512_reduce_max_ps(a); }
+inline float f_reduce_add(F a) {
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a),
+                                     _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a), 1)));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+inline F f_from_exponent(const uint8_t* p) {
+  const __m512i e = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  const __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+  const __m512i tiny = _mm512_sllv_epi32(_mm512_set1_epi32(0x00200000), e);
+  const __mmask16 small = _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2));
+  return _mm512_castsi512_ps(_mm512_mask_blend_epi32(small, normal, tiny));
+}
+inline I i_round(F a) { return _mm512_cvtps_epi32(a); }
+inline I i_set1(int32_t x) { return _mm512_set1_epi32(x); }
+inline I i_add(I a, I b) { return _mm512_add_epi32(a, b); }
+inline int32_t i_reduce_add(I a) { return _mm512_reduce_add_epi32(a); }
+inline void i_store_s8(int8_t* p, I a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
+}
+inline F f_exp2_int(I n) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23));
+}
+
+inline W w_load(const uint8_t* p) { return _mm512_loadu_si512(p); }
+inline void w_store(uint8_t* p, W a) { _mm512_storeu_si512(p, a); }
+template <int kShift>
+inline W w_shift(W a) {
+  if constexpr (kShift > 0) return _mm512_slli_epi16(a, kShift);
+  if constexpr (kShift < 0) return _mm512_srli_epi16(a, -kShift);
+  return a;
+}
+template <int kShift, int kMask>
+inline W w_bits(W a) {
+  return _mm512_and_si512(w_shift<kShift>(a), _mm512_set1_epi8(static_cast<char>(kMask)));
+}
+template <int kShift, int kMask>
+inline W w_or_bits(W base, W a) {  // base | (shifted & mask)
+  return _mm512_ternarylogic_epi32(base, w_shift<kShift>(a), _mm512_set1_epi8(static_cast<char>(kMask)), 0xf8);
+}
+using WTable = __m512i;
+inline WTable w_table(const Codebook& book) {
+  return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(book.codes)));
+}
+inline W w_lookup(const WTable& table, W a) { return _mm512_shuffle_epi8(table, a); }
+template <int k>
+inline I w_lane_byte(W a) {
+  return _mm512_and_si512(_mm512_srli_epi32(a, 8 * k), _mm512_set1_epi32(255));
+}
+
+inline __m512i broadcast4(const int8_t* q) {
+  int32_t four;
+  __builtin_memcpy(&four, q, 4);
+  return _mm512_set1_epi32(four);
+}
+
+#if defined(__AVX512VNNI__)
+template <int kMax>
+inline W w_ready(W codes) { return codes; }
+template <int n, int kMax, int kOffset>
+inline I dot(const W* w, const int8_t* q, int32_t negative_sum) {
+  I sum = kOffset >= 0 ? _mm512_slli_epi32(_mm512_set1_epi32(negative_sum), kOffset & 7) : _mm512_setzero_si512();
+#pragma GCC unroll 8
+  for (int s = 0; s < n; ++s) sum = _mm512_dpbusd_epi32(sum, w[s], broadcast4(q + 4 * s));
+  return sum;
+}
+constexpr int kRowsBest = 16;
+#else
+// Without VNNI, pairs of products are added in 16 bits. As many sub-vectors are summed there as cannot overflow; full 8-bit codes do not
+// fit even once, so they are made signed and the sign moves to the activations.
+template <int kMax>
+inline W w_ready(W codes) {
+  return kMax > 127 ? _mm512_xor_si512(codes, _mm512_set1_epi8(static_cast<char>(0x80))) : codes;
+}
+inline __m512i pair_sums(W w, __m512i x) { return _mm512_maddubs_epi16(w, x); }
+inline __m512i pair_sums_signed(W w, __m512i x) {
+  const __mmask64 negative = _mm512_movepi8_mask(w);
+  return _mm512_maddubs_epi16(_mm512_abs_epi8(w), _mm512_mask_sub_epi8(x, negative, _mm512_setzero_si512(), x));
+}
+template <int n, int kMax, int kOffset>
+inline I dot(const W* w, const int8_t* q, int32_t negative_sum) {
+  constexpr bool kSigned = kMax > 127;
+  constexpr int kFit = kSigned ? 1 : 32767 / (kMax * 254);
+  constexpr int kRun = kFit < n ? kFit : n;
+  I sum = kOffset >= 0 && !kSigned ? _mm512_slli_epi32(_mm512_set1_epi32(negative_sum), kOffset & 7)
+                                   : _mm512_setzero_si512();
+  __m512i run = _mm512_setzero_si512();
+#pragma GCC unroll 8
+  for (int s = 0; s < n; ++s) {
+    const __m512i x = broadcast4(q + 4 * s);
+    const __m512i pairs = kSigned ? pair_sums_signed(w[s], x) : pair_sums(w[s], x);
+    run = s % kRun == 0 ? pairs : _mm512_add_epi16(run, pairs);
+    if (s % kRun == kRun - 1 || s == n - 1) {
+      sum = _mm512_add_epi32(sum, _mm512_madd_epi16(run, _mm512_set1_epi16(1)));
+    }
+  }
+  return sum;
+}
+constexpr int kRowsBest = 8;
+#endif

@@ -1,0 +1,175 @@
+// Random weights in the model file's block formats, and their values by a plain reading of each format, independent of the packer.
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "nn/cpu/float_formats.h"
+#include "nn/cpu/linear.h"
+
+namespace pippin::nn::cpu::test {
+
+struct FormatInfo {
+  WeightType type;
+  const char* name;
+  int columns;  // of a block
+  int bytes;    // of a block
+};
+
+inline constexpr std::array<FormatInfo, 16> kFormats{{
+    {WeightType::kF32, "F32", 1, 4},         {WeightType::kF16, "F16", 1, 2},
+    {WeightType::kBF16, "BF16", 1, 2},       {WeightType::kQ4_0, "Q4_0", 32, 18},
+    {WeightType::kQ4_1, "Q4_1", 32, 20},     {WeightType::kQ5_0, "Q5_0", 32, 22},
+    {WeightType::kQ5_1, "Q5_1", 32, 24},     {WeightType::kQ8_0, "Q8_0", 32, 34},
+    {WeightType::kQ2_K, "Q2_K", 256, 84},    {WeightType::kQ3_K, "Q3_K", 256, 110},
+    {WeightType::kQ4_K, "Q4_K", 256, 144},   {WeightType::kQ5_K, "Q5_K", 256, 176},
+    {WeightType::kQ6_K, "Q6_K", 256, 210},   {WeightType::kIQ4_NL, "IQ4_NL", 32, 18},
+    {WeightType::kIQ4_XS, "IQ4_XS", 256, 136}, {WeightType::kMXFP4, "MXFP4", 32, 17},
+}};
+
+inline const FormatInfo& info(WeightType type) { return kFormats[static_cast<size_t>(type)]; }
+
+/// Offsets of the f16 fields of a block, which must hold sensible numbers; everything else may be any byte.
+inline std::vector<int> half_fields(WeightType type) {
+  switch (type) {
+    case WeightType::kQ4_0: case WeightType::kQ5_0: case WeightType::kQ8_0: case WeightType::kIQ4_NL: case WeightType::kIQ4_XS: return {0};
+    case WeightType::kQ4_1: case WeightType::kQ5_1: case WeightType::kQ4_K: case WeightType::kQ5_K: return {0, 2};
+    case WeightType::kQ2_K: return {80, 82};
+    case WeightType::kQ3_K: return {108};
+    case WeightType::kQ6_K: return {208};
+    default: return {};
+  }
+}
+
+inline std::vector<std::byte> random_weights(WeightType type, int64_t rows, int64_t columns, uint32_t seed) {
+  const FormatInfo& f = info(type);
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  std::vector<std::byte> out(static_cast<size_t>(rows * (columns / f.columns) * f.bytes));
+  const int64_t blocks = rows * (columns / f.columns);
+  for (int64_t b = 0; b < blocks; ++b) {
+    auto* block = reinterpret_cast<uint8_t*>(out.data()) + b * f.bytes;
+    if (type == WeightType::kF32) {
+      const float v = uniform(random);
+      std::memcpy(block, &v, 4);
+      continue;
+    }
+    if (type == WeightType::kF16 || type == WeightType::kBF16) {
+      const float v = uniform(random);
+      const uint16_t bits = type == WeightType::kF16 ? float_to_half(v) : static_cast<uint16_t>(float_to_bits(v) >> 16);
+      std::memcpy(block, &bits, 2);
+      continue;
+    }
+    for (int i = 0; i < f.bytes; ++i) block[i] = static_cast<uint8_t>(random());
+    if (type == WeightType::kMXFP4) block[0] = static_cast<uint8_t>(120 + random() % 8);
+    for (int at : half_fields(type)) {
+      const uint16_t bits = float_to_half(0.02f * uniform(random));
+      std::memcpy(block + at, &bits, 2);
+    }
+  }
+  return out;
+}
+
+/// The values of one block, by the definitions of the formats.
+inline void block_values(WeightType type, const uint8_t* p, float* y) {
+  const auto half = [&](int at) { uint16_t h; std::memcpy(&h, p + at, 2); return half_to_float(h); };
+  static constexpr int kNl[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+  static constexpr int kFp4[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+  const auto nib = [](const uint8_t* q, int j) { return j < 16 ? q[j] & 15 : q[j - 16] >> 4; };
+  const auto bit5 = [](const uint8_t* h, int j) { return (h[j / 8] >> (j % 8) & 1) * 16; };
+  switch (type) {
+    case WeightType::kF32: std::memcpy(y, p, 4); return;
+    case WeightType::kF16: y[0] = half(0); return;
+    case WeightType::kBF16: { uint16_t h; std::memcpy(&h, p, 2); y[0] = bfloat16_to_float(h); return; }
+    case WeightType::kQ4_0: for (int j = 0; j < 32; ++j) y[j] = half(0) * static_cast<float>(nib(p + 2, j) - 8); return;
+    case WeightType::kQ4_1: for (int j = 0; j < 32; ++j) y[j] = half(0) * static_cast<float>(nib(p + 4, j)) + half(2); return;
+    case WeightType::kQ5_0: for (int j = 0; j < 32; ++j) y[j] = half(0) * static_cast<float>(nib(p + 6, j) + bit5(p + 2, j) - 16); return;
+    case WeightType::kQ5_1: for (int j = 0; j < 32; ++j) y[j] = half(0) * static_cast<float>(nib(p + 8, j) + bit5(p + 4, j)) + half(2); return;
+    case WeightType::kQ8_0: for (int j = 0; j < 32; ++j) y[j] = half(0) * static_cast<float>(static_cast<int8_t>(p[2 + j])); return;
+    case WeightType::kIQ4_NL: for (int j = 0; j < 32; ++j) y[j] = half(0) * static_cast<float>(kNl[nib(p + 2, j)]); return;
+    case WeightType::kMXFP4:
+      for (int j = 0; j < 32; ++j) y[j] = std::ldexp(1.0f, p[0] - 128) * static_cast<float>(kFp4[nib(p + 1, j)]);
+      return;
+    default: break;
+  }
+  for (int k = 0; k < 256; ++k) {
+    const int n = k / 128, j = k % 128 / 32, l = k % 32, g = k / 32;
+    switch (type) {
+      case WeightType::kQ2_K: {
+        const int s = p[k / 16];
+        y[k] = half(80) * static_cast<float>(s & 15) * static_cast<float>(p[16 + 32 * n + l] >> (2 * j) & 3) - half(82) * static_cast<float>(s >> 4);
+        break;
+      }
+      case WeightType::kQ3_K: {
+        const int i = k / 16;
+        const int low = i < 8 ? p[96 + i] & 15 : p[96 + i - 8] >> 4;
+        const int s = (low | (p[104 + i % 4] >> (2 * (i / 4)) & 3) << 4) - 32;
+        const int code = (p[32 + 32 * n + l] >> (2 * j) & 3) - ((p[l] >> g & 1) ? 0 : 4);
+        y[k] = half(108) * static_cast<float>(s) * static_cast<float>(code);
+        break;
+      }
+      case WeightType::kQ4_K: case WeightType::kQ5_K: {
+        const uint8_t* q = p + 4;
+        const int s = g < 4 ? q[g] & 63 : (q[g + 4] & 15) | (q[g - 4] >> 6) << 4;
+        const int m = g < 4 ? q[g + 4] & 63 : (q[g + 4] >> 4) | (q[g] >> 6) << 4;
+        const uint8_t* qs = p + (type == WeightType::kQ4_K ? 16 : 48) + 32 * (g / 2);
+        int code = g % 2 == 0 ? qs[l] & 15 : qs[l] >> 4;
+        if (type == WeightType::kQ5_K) code += (p[16 + l] >> g & 1) * 16;
+        y[k] = half(0) * static_cast<float>(s) * static_cast<float>(code) - half(2) * static_cast<float>(m);
+        break;
+      }
+      case WeightType::kQ6_K: {
+        const uint8_t low = p[64 * n + l + 32 * (j % 2)];
+        const int code = ((j < 2 ? low & 15 : low >> 4) | (p[128 + 32 * n + l] >> (2 * j) & 3) << 4) - 32;
+        y[k] = half(208) * static_cast<float>(static_cast<int8_t>(p[192 + k / 16])) * static_cast<float>(code);
+        break;
+      }
+      case WeightType::kIQ4_XS: {
+        const int s = ((p[4 + g / 2] >> (4 * (g % 2)) & 15) | ((p[2] | p[3] << 8) >> (2 * g) & 3) << 4) - 32;
+        y[k] = half(0) * static_cast<float>(s) * static_cast<float>(kNl[nib(p + 8 + 16 * g, l)]);
+        break;
+      }
+      default: break;
+    }
+  }
+}
+
+/// All values [rows, columns].
+inline std::vector<float> weight_values(WeightType type, const std::vector<std::byte>& bytes) {
+  const FormatInfo& f = info(type);
+  const size_t blocks = bytes.size() / static_cast<size_t>(f.bytes);
+  std::vector<float> out(blocks * static_cast<size_t>(f.columns));
+  for (size_t b = 0; b < blocks; ++b) {
+    block_values(type, reinterpret_cast<const uint8_t*>(bytes.data()) + b * static_cast<size_t>(f.bytes), out.data() + b * static_cast<size_t>(f.columns));
+  }
+  return out;
+}
+
+inline std::vector<float> random_floats(size_t count, uint32_t seed, float scale = 1) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0, scale);
+  std::vector<float> out(count);
+  for (float& v : out) v = normal(random);
+  return out;
+}
+
+inline std::vector<Isa> available_isas() {
+  std::vector<Isa> out;
+  for (Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kNeonDot}) {
+    if (isa_available(isa)) out.push_back(isa);
+  }
+  return out;
+}
+
+inline const char* isa_name(Isa isa) {
+  static constexpr const char* kNames[] = {"portable", "avx2", "avx512", "avx512vnni", "neon"};
+  return kNames[static_cast<int>(isa)];
+}
+
+}  // namespace pippin::nn::cpu::test
