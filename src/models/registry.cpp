@@ -25,7 +25,7 @@ const std::array<Row, 4>& rows() {
         .post_norms = true,
         .scale_embedding = true,
         .gate = nn::Gate::kGeluTanh,
-        .window_pattern = 6,
+        .window_period = 6,
         .window_rope_base = 10000.0f}},
   }};
   return kRows;

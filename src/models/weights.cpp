@@ -81,21 +81,25 @@ Result<nn::LinearWeight> WeightLoader::linear(const std::vector<Part>& parts, in
   nn::LinearWeight weight;
   weight.columns = columns;
   std::vector<const store::TensorView*> tensors;
+  std::vector<float> biases;
   for (const Part& part : parts) {
     ASSIGN_OR_RETURN(const store::TensorView* tensor, checked(part.name + ".weight", {part.rows, columns}));
     tensors.push_back(tensor);
     weight.rows += part.rows;
     if (has(part.name + ".bias")) {
       ASSIGN_OR_RETURN(const std::vector<float> bias, vector(part.name + ".bias", part.rows));
-      weight.bias.insert(weight.bias.end(), bias.begin(), bias.end());
+      biases.insert(biases.end(), bias.begin(), bias.end());
     }
   }
-  if (!weight.bias.empty() && static_cast<int>(weight.bias.size()) != weight.rows) {
+  if (!biases.empty() && static_cast<int>(biases.size()) != weight.rows) {
     return fail(Code::kInvalidFile, fmt::format("[model] {}: {} has a bias, but its siblings do not", file_.path(), parts[0].name),
                 parts[0].name + ".bias");
   }
-  if (ctx_.backend == nn::Backend::kStock) {
+  weight.bias = std::move(biases);
+  if (ctx_.backend != nn::Backend::kCpu) {
     weight.dense = dense(tensors, columns, ctx_.dtype);
+    weight.dense_transposed = mx::transpose(*weight.dense);
+    weight.dense_transposed->eval();
   } else {
     std::vector<cpu::PackedLinear::Part> packed;
     for (const store::TensorView* tensor : tensors) packed.push_back({weight_type(tensor->type), tensor->bytes, tensor->shape[0]});
@@ -123,7 +127,8 @@ Result<std::vector<float>> WeightLoader::vector(const std::string& name, int siz
 Result<nn::NormWeight> WeightLoader::norm(const std::string& name, int size, float eps) {
   nn::NormWeight weight;
   weight.eps = eps;
-  ASSIGN_OR_RETURN(weight.values, vector(name, size));
+  ASSIGN_OR_RETURN(std::vector<float> values, vector(name, size));
+  weight.values = std::move(values);
   return weight;
 }
 

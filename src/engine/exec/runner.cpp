@@ -1,13 +1,14 @@
 #include "engine/exec/runner.h"
 
+#include <algorithm>
 #include <span>
 #include <unordered_map>
 
 #include <fmt/format.h>
 
+#include "engine/exec/device_step.h"
 #include "engine/exec/sampling/sampler.h"
-#include "mlx/memory.h"
-#include "mlx/stream.h"
+#include "mlx/ops.h"
 #include "models/model.h"
 
 namespace pippin::engine {
@@ -19,8 +20,9 @@ constexpr int kBlock = nn::cpu::KvLayer::kBlock;
 
 class ModelRunner final : public Runner {
  public:
+  /// The last block of `kv` is the runner's own: padding is written there.
   ModelRunner(nn::Context ctx, std::unique_ptr<models::Model> model, nn::KvCache kv)
-      : ctx_(std::move(ctx)), model_(std::move(model)), kv_(std::move(kv)) {}
+      : ctx_(std::move(ctx)), model_(std::move(model)), kv_(std::move(kv)), scratch_block_(kv_.blocks() - 1) {}
 
   void admit(SequenceId id, const Submission& submission) override {
     sequences_.insert_or_assign(id, Sequence{&submission, std::make_unique<RowSampler>(submission)});
@@ -63,8 +65,31 @@ class ModelRunner final : public Runner {
       if (!hidden.is_available()) mx::array(hidden).eval();
       return;
     }
-    mx::array logits = nn::host_ready(model_->logits(hidden, batch.logit_tokens));
-    choose_tokens(plan, spans, logits, out);
+    const mx::array logits = model_->logits(hidden, batch.logit_tokens);
+    if (ctx_.backend == nn::Backend::kCuda && all_plain_greedy(plan)) {
+      take_largest(plan, spans, logits, out);
+    } else {
+      mx::array host = nn::host_ready(logits);
+      choose_tokens(plan, spans, host, out);
+    }
+  }
+
+  // Whether every row's next token is just the largest logit, so that the device can pick it and only ids are read back.
+  bool all_plain_greedy(const StepPlan& plan) const {
+    return std::all_of(plan.rows.begin(), plan.rows.end(), [&](const PlanRow& row) {
+      return !row.sample || is_plain_greedy(*sequences_.at(row.sequence).submission);
+    });
+  }
+
+  void take_largest(const StepPlan& plan, const std::vector<LogitSpan>& spans, const mx::array& logits, StepOutput& out) {
+    mx::array best = mx::astype(mx::argmax(logits, -1), mx::int32);
+    best.eval();
+    for (size_t r = 0; r < plan.rows.size(); ++r) {
+      if (!plan.rows[r].sample) continue;
+      out.rows[r].sampled = true;
+      out.rows[r].token = best.data<int32_t>()[spans[r].first];
+      sequences_.at(plan.rows[r].sequence).sampler->accept(out.rows[r].token);
+    }
   }
 
   nn::StepBatch make_batch(const StepPlan& plan, std::vector<LogitSpan>& spans) {
@@ -83,6 +108,7 @@ class ModelRunner final : public Runner {
       for (int i = count - span.count; i < count; ++i) batch.logit_tokens.push_back(first + i);
       spans.push_back(span);
     }
+    if (ctx_.backend == nn::Backend::kCuda) send_to_device(batch, scratch_block_);
     return batch;
   }
 
@@ -142,6 +168,7 @@ class ModelRunner final : public Runner {
   nn::Context ctx_;
   std::unique_ptr<models::Model> model_;
   nn::KvCache kv_;
+  int scratch_block_;
   std::unordered_map<SequenceId, Sequence> sequences_;
 };
 
@@ -161,17 +188,21 @@ Result<ModelInfo> inspect_model(const store::GgufFile& file) {
 Result<std::unique_ptr<Runner>> make_runner(const store::GgufFile& file, const RunnerOptions& options) try {
   CHECK(options.blocks > 0);
   nn::Context ctx = nn::stock_context(mx::float32);
-  if (options.ops == OpsPath::kFast) {
+  if (options.device == DeviceKind::kCuda) {
+    ASSIGN_OR_RETURN(ctx, nn::cuda_context());
+    if (options.ops == OpsPath::kReference) ctx.backend = nn::Backend::kStock;
+  } else if (options.ops == OpsPath::kFast) {
     ASSIGN_OR_RETURN(ctx, nn::cpu_context(options.threads > 0 ? options.threads : allowed_cpus()));
     if (options.exact_activations) ctx.activations = nn::cpu::Activations::kF32;
   }
   ASSIGN_OR_RETURN(std::unique_ptr<models::Model> model, models::load_model(file, ctx, options.progress));
   const models::ModelSpec& spec = model->spec();
-  if (ctx.backend == nn::Backend::kStock) {
-    nn::KvCache kv = nn::KvCache::for_stock(spec.layers, options.blocks, ctx.dtype);
+  const int blocks = options.blocks + 1;  // one for padding
+  if (ctx.backend != nn::Backend::kCpu) {
+    nn::KvCache kv = nn::KvCache::for_stock(spec.layers, blocks, ctx.dtype);
     return std::unique_ptr<Runner>(std::make_unique<ModelRunner>(std::move(ctx), std::move(model), std::move(kv)));
   }
-  ASSIGN_OR_RETURN(nn::KvCache kv, nn::KvCache::for_cpu(spec.layers, options.blocks));
+  ASSIGN_OR_RETURN(nn::KvCache kv, nn::KvCache::for_cpu(spec.layers, blocks));
   return std::unique_ptr<Runner>(std::make_unique<ModelRunner>(std::move(ctx), std::move(model), std::move(kv)));
 } catch (const std::bad_alloc&) {
   return fail(Code::kOutOfMemory, "[runner] not enough memory to load " + file.path());

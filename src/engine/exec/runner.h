@@ -31,7 +31,11 @@ Result<ModelInfo> inspect_model(const store::GgufFile& file);
 /// Which ops run the model. kReference is stock MLX in f32: slow on a CPU, the oracle of the others.
 enum class OpsPath : uint8_t { kFast, kReference };
 
+/// Where the model runs.
+enum class DeviceKind : uint8_t { kCpu, kCuda };
+
 struct RunnerOptions {
+  DeviceKind device = DeviceKind::kCpu;
   OpsPath ops = OpsPath::kFast;
   bool exact_activations = false;  // f32 activations in the CPU kernels instead of int8
   int threads = 0;                 // 0 = all allowed CPUs
@@ -39,7 +43,7 @@ struct RunnerOptions {
   std::function<void(uint64_t done, uint64_t total)> progress;  // bytes of weights read; called on the device thread
 };
 
-/// Loads the model. The file must stay mapped only during this call. Errors: of the file, kOutOfMemory.
+/// Loads the model. The file must stay mapped only during this call. Errors: of the file, kOutOfMemory, kUnsupported (no such device).
 Result<std::unique_ptr<Runner>> make_runner(const store::GgufFile& file, const RunnerOptions& options);
 
 }  // namespace pippin::engine

@@ -11,8 +11,32 @@ namespace {
 
 namespace mx = mlx::core;
 
-bool is_global(const DecoderOptions& options, int layer) {
-  return options.window_pattern <= 0 || (layer + 1) % options.window_pattern == 0;
+// Whether a layer sees all positions. The file's own word comes before the family's habit.
+bool is_global(const store::ModelConfig& config, const DecoderOptions& options, int layer) {
+  if (config.sliding_window <= 0) return true;
+  if (!config.windowed_layers.empty()) return !config.windowed_layers[static_cast<size_t>(layer)];
+  const int period = config.window_period > 0 ? config.window_period : options.window_period;
+  return period <= 0 || (layer + 1) % period == 0;
+}
+
+// What this decoder cannot do is refused before a weight is read.
+Result<void> check_supported(const store::GgufFile& file, const store::ModelConfig& config) {
+  const auto unsupported = [&](std::string what, std::string key) {
+    return fail(Code::kUnsupported, fmt::format("[model] {}: {}", file.path(), what), config.architecture + "." + key);
+  };
+  if (config.head_dim_k != config.head_dim_v) {
+    return unsupported(fmt::format("keys of {} and values of {} dimensions are not supported yet", config.head_dim_k, config.head_dim_v),
+                       "attention.value_length");
+  }
+  if (config.head_dim_k % 16 != 0) {
+    return unsupported(fmt::format("head dimensions must be multiples of 16, this file has {}", config.head_dim_k), "attention.key_length");
+  }
+  if (config.rope.scaling != store::RopeScaling::kNone && config.rope.scaling != store::RopeScaling::kLinear) {
+    return unsupported("YaRN and LongRoPE are not supported yet", "rope.scaling.type");
+  }
+  if (config.experts.count > 0) return unsupported("mixtures of experts are not supported yet", "expert_count");
+  if (config.norm != store::NormKind::kRms) return unsupported("layer norm is not supported yet", "attention.layer_norm_epsilon");
+  return {};
 }
 
 // Angle per position of each rotated pair. Linear scaling stretches positions; `factors` are a file's own divisors (Llama 3.1 and LongRoPE).
@@ -47,9 +71,13 @@ nn::AttentionSpec Decoder::attention_spec(const store::ModelConfig& config, int 
   spec.norm_eps = config.norm_eps;
   spec.rope_interleaved = options_.rope_interleaved;
   spec.rope_dims = config.rope.dims;
-  const bool global = is_global(options_, index);
-  if (!global) spec.window = config.sliding_window;
-  const double base = !global && options_.window_rope_base > 0 ? options_.window_rope_base : config.rope.freq_base;
+  const bool global = is_global(config, options_, index);
+  double base = config.rope.freq_base;
+  if (!global) {
+    spec.window = config.sliding_window;
+    if (config.rope.freq_base_window > 0) base = config.rope.freq_base_window;
+    else if (options_.window_rope_base > 0) base = options_.window_rope_base;
+  }
   const double stretch = global && config.rope.scaling == store::RopeScaling::kLinear ? config.rope.factor : 1.0;
   spec.inv_freq = inverse_frequencies(spec.rope_dims, base, stretch, global ? rope_factors : std::vector<float>{});
   return spec;
@@ -69,8 +97,10 @@ Result<Decoder::Layer> Decoder::load_layer(WeightLoader& weights, const store::M
     ASSIGN_OR_RETURN(layer.post_feed_forward_norm, weights.norm(prefix + "post_ffw_norm.weight", width, config.norm_eps));
   }
   if (options_.qk_norm) {
-    ASSIGN_OR_RETURN(layer.attention.q_norm, weights.vector(prefix + "attn_q_norm.weight", layer.attention.head_dim));
-    ASSIGN_OR_RETURN(layer.attention.k_norm, weights.vector(prefix + "attn_k_norm.weight", layer.attention.head_dim));
+    ASSIGN_OR_RETURN(std::vector<float> q_norm, weights.vector(prefix + "attn_q_norm.weight", layer.attention.head_dim));
+    ASSIGN_OR_RETURN(std::vector<float> k_norm, weights.vector(prefix + "attn_k_norm.weight", layer.attention.head_dim));
+    layer.attention.q_norm = std::move(q_norm);
+    layer.attention.k_norm = std::move(k_norm);
   }
   ASSIGN_OR_RETURN(layer.qkv, weights.linear({{prefix + "attn_q", q}, {prefix + "attn_k", kv}, {prefix + "attn_v", kv}}, width));
   ASSIGN_OR_RETURN(layer.output, weights.linear({{prefix + "attn_output", width}}, q));
@@ -81,6 +111,7 @@ Result<Decoder::Layer> Decoder::load_layer(WeightLoader& weights, const store::M
 
 Result<std::unique_ptr<Model>> Decoder::load(const store::GgufFile& file, const store::ModelConfig& config, const DecoderOptions& options,
                                              const nn::Context& ctx, const LoadProgress& progress) {
+  RETURN_IF_ERROR(check_supported(file, config));
   WeightLoader weights(file, ctx, progress);
   std::unique_ptr<Decoder> model(new Decoder(ctx, options, make_spec(config)));
   const int width = config.embedding_length;

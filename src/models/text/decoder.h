@@ -19,7 +19,7 @@ struct DecoderOptions {
   bool post_norms = false;         // norms behind attention and feed-forward, before the residual add (Gemma)
   bool scale_embedding = false;    // embeddings times sqrt(E) (Gemma)
   nn::Gate gate = nn::Gate::kSilu;
-  int window_pattern = 0;          // > 0: every n-th layer is global, the others see a sliding window (Gemma 3)
+  int window_period = 0;           // > 0: every n-th layer sees all positions, where the file does not say (Gemma 3)
   float window_rope_base = 0;      // > 0: rope base of the windowed layers
 };
 

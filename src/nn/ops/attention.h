@@ -15,11 +15,11 @@ struct AttentionSpec {
   float scale = 0;                     // of the scores
   int window = 0;                      // > 0: a query at p sees keys in (p - window, p]
   float soft_cap = 0;                  // > 0: cap * tanh(score / cap)
-  std::vector<float> q_norm, k_norm;   // [D], or empty
+  FloatVector q_norm, k_norm;          // [D], or empty
   float norm_eps = 1e-6f;
   bool rope_interleaved = false;       // pairs (2i, 2i + 1) instead of (i, i + dims / 2)
   int rope_dims = 0;                   // rotated dims of each head; 0 = none
-  std::vector<float> inv_freq;         // [rope_dims / 2]
+  FloatVector inv_freq;                // [rope_dims / 2]
 };
 
 /// Norms heads of q and k where the spec has weights, rotates them by position, writes k and v into the layer's blocks.

@@ -10,17 +10,13 @@ constexpr int kBlock = cpu::KvLayer::kBlock;
 
 mx::array ints(const std::vector<int32_t>& values) { return mx::array(values.begin(), mx::Shape{static_cast<int>(values.size())}, mx::int32); }
 
-mx::array floats(const std::vector<float>& values) {
-  return mx::array(values.begin(), mx::Shape{static_cast<int>(values.size())}, mx::float32);
-}
-
 mx::array columns(const mx::array& a, int from, int to) { return mx::slice(a, mx::Shape{0, from}, mx::Shape{a.shape(0), to}); }
 
 // x: [T, N, D] f32; norms each head.
-mx::array head_norm(const mx::array& x, const std::vector<float>& weight, float eps) {
+mx::array head_norm(const mx::array& x, const FloatVector& weight, float eps) {
   if (weight.empty()) return x;
   const mx::array scale = mx::rsqrt(mx::add(mx::mean(mx::square(x), -1, true), mx::array(eps)));
-  return mx::multiply(mx::multiply(x, scale), floats(weight));
+  return mx::multiply(mx::multiply(x, scale), weight.array());
 }
 
 // x: [T, N, D] f32. Rotates the first rope_dims of each head by position * inv_freq.
@@ -63,7 +59,7 @@ mx::array qkv_rope_kv_write_ref(const Context& ctx, const AttentionSpec& spec, c
   q = head_norm(q, spec.q_norm, spec.norm_eps);
   k = head_norm(k, spec.k_norm, spec.norm_eps);
   if (spec.rope_dims > 0) {
-    const mx::array angle = mx::multiply(mx::reshape(mx::astype(ints(batch.positions), mx::float32), {tokens, 1, 1}), floats(spec.inv_freq));
+    const mx::array angle = mx::multiply(mx::reshape(mx::astype(ints(batch.positions), mx::float32), {tokens, 1, 1}), spec.inv_freq.array());
     const mx::array cos = mx::cos(angle), sin = mx::sin(angle);
     q = rotate(q, spec, cos, sin);
     k = rotate(k, spec, cos, sin);

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "mlx/device.h"
 #include "mlx/ops.h"
 #include "mlx/transforms.h"
 
@@ -60,6 +61,26 @@ Context stock_context(mx::Dtype dtype) {
   ctx.backend = Backend::kStock;
   ctx.dtype = dtype;
   return ctx;
+}
+
+Result<Context> cuda_context() {
+  if (!mx::is_available(mx::Device(mx::Device::gpu))) {
+    return fail(Code::kUnsupported, "[nn] no CUDA device, or this build's MLX has no CUDA backend");
+  }
+  mx::set_default_device(mx::Device(mx::Device::gpu));
+  Context ctx;
+  ctx.backend = Backend::kCuda;
+  ctx.dtype = mx::bfloat16;
+  return ctx;
+}
+
+const mx::array& FloatVector::array(mx::Dtype dtype) const {
+  if (!array_ || array_->dtype() != dtype) {
+    const mx::array host(values_.begin(), mx::Shape{static_cast<int>(values_.size())}, mx::float32);
+    array_ = dtype == mx::float32 ? host : mx::astype(host, dtype);
+    array_->eval();
+  }
+  return *array_;
 }
 
 mx::array allocate(const Context& ctx, mx::Shape shape, mx::Dtype dtype) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <vector>
 
 #include "base/thread_pool.h"
 #include "mlx/array.h"
@@ -13,8 +15,8 @@ namespace pippin::nn {
 namespace mx = mlx::core;
 
 /// kStock builds graphs of stock MLX ops, right on every device and the oracle of the others. kCpu runs our kernels at once, on evaluated
-/// arrays: no graph, no hand-over to another thread.
-enum class Backend : uint8_t { kStock, kCpu };
+/// arrays: no graph, no hand-over to another thread. kCuda builds graphs too, with our kernels where stock ops are slow or many.
+enum class Backend : uint8_t { kStock, kCpu, kCuda };
 
 class BufferPool;
 
@@ -33,9 +35,30 @@ struct Context {
 Result<Context> cpu_context(int threads);
 /// Returns a context of stock ops: f32 on the CPU (the reference), bf16 on a GPU.
 Context stock_context(mx::Dtype dtype);
+/// Returns a context of stock ops and our CUDA kernels, bf16. Errors: kUnsupported, when this build or this machine has no CUDA device.
+Result<Context> cuda_context();
 
 /// Returns an uninitialised, evaluated array in 64-byte aligned memory that goes back to the pool with the last handle.
 mx::array allocate(const Context& ctx, mx::Shape shape, mx::Dtype dtype);
+
+/// Small weights (norms, biases, rope frequencies): on the host, and as an array where ops want one. Immutable once filled.
+class FloatVector {
+ public:
+  FloatVector() = default;
+  FloatVector(std::vector<float> values) : values_(std::move(values)) {}  // NOLINT: implicit on purpose
+
+  bool empty() const { return values_.empty(); }
+  size_t size() const { return values_.size(); }
+  /// Returns the values, or null if there are none.
+  const float* data() const { return values_.empty() ? nullptr : values_.data(); }
+  const std::vector<float>& values() const { return values_; }
+  /// Returns the values as an array [n] of `dtype`, made at the first call.
+  const mx::array& array(mx::Dtype dtype = mx::float32) const;
+
+ private:
+  std::vector<float> values_;
+  mutable std::optional<mx::array> array_;
+};
 
 /// Returns the contiguous f32 values of an evaluated array; evaluates and copies where it has to.
 mx::array host_ready(const mx::array& a);

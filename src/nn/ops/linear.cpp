@@ -7,16 +7,16 @@ namespace pippin::nn {
 
 mx::array linear(const Context& ctx, const LinearWeight& weight, const mx::array& x) {
   CHECK(x.ndim() == 2 && x.shape(1) == weight.columns, "linear: x must be [T, K]");
-  if (ctx.backend == Backend::kStock) return linear_ref(ctx, weight, x);
+  if (ctx.backend != Backend::kCpu) return linear_ref(ctx, weight, x);
   const mx::array input = host_ready(x);
   mx::array y = allocate(ctx, {input.shape(0), weight.rows}, mx::float32);
-  cpu::linear(*weight.packed, input.data<float>(), input.shape(0), weight.bias.empty() ? nullptr : weight.bias.data(), y.data<float>(),
+  cpu::linear(*weight.packed, input.data<float>(), input.shape(0), weight.bias.data(), y.data<float>(),
               *ctx.scratch, *ctx.pool, ctx.activations);
   return y;
 }
 
 mx::array embed(const Context& ctx, const LinearWeight& table, const std::vector<int32_t>& tokens, float scale) {
-  if (ctx.backend == Backend::kStock) return embed_ref(ctx, table, tokens, scale);
+  if (ctx.backend != Backend::kCpu) return embed_ref(ctx, table, tokens, scale);
   mx::array y = allocate(ctx, {static_cast<int>(tokens.size()), table.columns}, mx::float32);
   float* out = y.data<float>();
   for (size_t t = 0; t < tokens.size(); ++t) {
@@ -30,7 +30,7 @@ mx::array embed(const Context& ctx, const LinearWeight& table, const std::vector
 }
 
 mx::array take_rows(const Context& ctx, const mx::array& x, const std::vector<int32_t>& rows) {
-  if (ctx.backend == Backend::kStock) return take_rows_ref(x, rows);
+  if (ctx.backend != Backend::kCpu) return take_rows_ref(x, rows);
   const mx::array input = host_ready(x);
   const auto width = static_cast<size_t>(input.shape(1));
   mx::array y = allocate(ctx, {static_cast<int>(rows.size()), input.shape(1)}, mx::float32);
@@ -41,7 +41,7 @@ mx::array take_rows(const Context& ctx, const mx::array& x, const std::vector<in
 }
 
 mx::array soft_cap(const Context& ctx, const mx::array& x, float cap) {
-  if (ctx.backend == Backend::kStock) return soft_cap_ref(x, cap);
+  if (ctx.backend != Backend::kCpu) return soft_cap_ref(x, cap);
   const mx::array input = host_ready(x);
   mx::array y = allocate(ctx, input.shape(), mx::float32);
   for (size_t i = 0; i < input.size(); ++i) y.data<float>()[i] = cap * std::tanh(input.data<float>()[i] / cap);

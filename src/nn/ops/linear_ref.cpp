@@ -4,11 +4,8 @@
 namespace pippin::nn {
 
 mx::array linear_ref(const Context& ctx, const LinearWeight& weight, const mx::array& x) {
-  mx::array y = mx::matmul(x, mx::transpose(*weight.dense));
-  if (!weight.bias.empty()) {
-    y = mx::add(y, mx::astype(mx::array(weight.bias.begin(), mx::Shape{weight.rows}, mx::float32), ctx.dtype));
-  }
-  return y;
+  const mx::array y = mx::matmul(x, *weight.dense_transposed);
+  return weight.bias.empty() ? y : mx::add(y, weight.bias.array(ctx.dtype));
 }
 
 mx::array embed_ref(const Context& ctx, const LinearWeight& table, const std::vector<int32_t>& tokens, float scale) {

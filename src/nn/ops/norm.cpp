@@ -2,8 +2,10 @@
 
 #include <optional>
 
+#include "mlx/fast.h"
 #include "mlx/ops.h"
 #include "nn/cpu/attention.h"
+#include "nn/cuda/kernels.h"
 
 namespace pippin::nn {
 namespace {
@@ -25,6 +27,7 @@ mx::array norm_cpu(const Context& ctx, const NormWeight& weight, mx::array& x, c
 
 mx::array rms_norm(const Context& ctx, const NormWeight& weight, const mx::array& x) {
   if (ctx.backend == Backend::kStock) return rms_norm_ref(ctx, weight, x);
+  if (ctx.backend == Backend::kCuda) return mx::fast::rms_norm(x, weight.values.array(ctx.dtype), weight.eps);
   mx::array stream = x;
   return norm_cpu(ctx, weight, stream, nullptr);
 }
@@ -34,11 +37,16 @@ mx::array add_rms_norm(const Context& ctx, const NormWeight& weight, mx::array& 
     x = mx::add(x, delta);
     return rms_norm_ref(ctx, weight, x);
   }
+  if (ctx.backend == Backend::kCuda) {
+    auto [stream, normed] = cuda::add_rms_norm(x, delta, weight.values.array(), weight.eps);
+    x = std::move(stream);
+    return std::move(normed);
+  }
   return norm_cpu(ctx, weight, x, &delta);
 }
 
 mx::array add(const Context& ctx, const mx::array& x, const mx::array& delta) {
-  if (ctx.backend == Backend::kStock) return mx::add(x, delta);
+  if (ctx.backend != Backend::kCpu) return mx::add(x, delta);
   const mx::array a = host_ready(x), b = host_ready(delta);
   mx::array out = allocate(ctx, a.shape(), mx::float32);
   const float *pa = a.data<float>(), *pb = b.data<float>();

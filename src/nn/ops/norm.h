@@ -1,14 +1,12 @@
 // rms_norm, alone and behind a residual add. Thread: the device thread.
 #pragma once
 
-#include <vector>
-
 #include "nn/ops/context.h"
 
 namespace pippin::nn {
 
 struct NormWeight {
-  std::vector<float> values;  // [E]
+  FloatVector values;  // [E]
   float eps = 1e-6f;
 };
 

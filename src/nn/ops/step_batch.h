@@ -1,11 +1,13 @@
 // StepBatch: the tokens of all sequences of a step, flattened. Only attention and KV writes look at rows. Thread: the device thread.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "mlx/array.h"
 #include "nn/cpu/attention.h"
+#include "nn/cuda/kernels.h"
 
 namespace pippin::nn {
 
@@ -15,6 +17,8 @@ struct StepBatch {
   std::vector<int32_t> slots;              // [T] block * S + offset: where its K and V go
   std::vector<cpu::AttentionRow> rows;     // one per sequence; block tables are borrowed from the plan
   std::vector<int32_t> logit_tokens;       // indices into [0, T) whose logits are wanted
+  std::optional<cuda::StepArrays> device;  // the same on the device, for the CUDA backend
+
   int64_t size() const { return static_cast<int64_t>(tokens.size()); }
 };
 

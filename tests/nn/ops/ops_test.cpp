@@ -56,6 +56,7 @@ class Ops : public testing::Test {
     auto packed = cpu::PackedLinear::pack(std::span(&part, 1), w.columns, cpu.isa, *cpu.pool);
     w.packed = std::make_shared<const cpu::PackedLinear>(std::move(packed).value());
     w.dense = matrix(values, rows);
+    w.dense_transposed = mx::transpose(*w.dense);
     return w;
   }
 };
@@ -116,7 +117,9 @@ TEST_P(OpsAttention, FollowsTheReferenceOverScatteredBlocks) {
                      .window = c.window, .soft_cap = c.soft_cap};
   spec.rope_interleaved = c.interleaved;
   spec.rope_dims = c.dim;
-  for (int i = 0; i < c.dim / 2; ++i) spec.inv_freq.push_back(std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(c.dim)));
+  std::vector<float> inv_freq;
+  for (int i = 0; i < c.dim / 2; ++i) inv_freq.push_back(std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(c.dim)));
+  spec.inv_freq = inv_freq;
   if (c.qk_norm) spec.q_norm = random_values(static_cast<size_t>(c.dim), 9), spec.k_norm = random_values(static_cast<size_t>(c.dim), 10);
   const KvGeometry geometry{c.kv_heads, c.dim};
   KvCache fast = KvCache::for_cpu({geometry}, 8).value();

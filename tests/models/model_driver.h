@@ -1,0 +1,67 @@
+// Runs a model outside the engine, on one sequence: for golden logits and perplexities.
+#pragma once
+
+#include <cmath>
+#include <memory>
+#include <numeric>
+#include <vector>
+
+#include "base/result.h"
+#include "models/model.h"
+#include "nn/ops/context.h"
+
+namespace pippin::test {
+
+class ModelDriver {
+ public:
+  static Result<ModelDriver> open(const store::GgufFile& file, nn::Context ctx, int positions_max) {
+    ASSIGN_OR_RETURN(std::unique_ptr<models::Model> model, models::load_model(file, ctx, {}));
+    const int blocks = (positions_max + 15) / 16;
+    if (ctx.backend == nn::Backend::kStock) {
+      nn::KvCache kv = nn::KvCache::for_stock(model->spec().layers, blocks, ctx.dtype);
+      return ModelDriver(std::move(model), std::move(kv), blocks);
+    }
+    ASSIGN_OR_RETURN(nn::KvCache kv, nn::KvCache::for_cpu(model->spec().layers, blocks));
+    return ModelDriver(std::move(model), std::move(kv), blocks);
+  }
+
+  /// Feeds tokens at positions [start, ...); returns the logits of tokens [from, end) of this call, row after row.
+  std::vector<float> run(const std::vector<int32_t>& tokens, int start, int from) {
+    nn::StepBatch batch;
+    batch.tokens = tokens;
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      const int position = start + static_cast<int>(i);
+      batch.positions.push_back(position);
+      batch.slots.push_back(table_[static_cast<size_t>(position / 16)] * 16 + position % 16);
+      if (static_cast<int>(i) >= from) batch.logit_tokens.push_back(static_cast<int>(i));
+    }
+    batch.rows.push_back({0, static_cast<int>(tokens.size()), start, table_.data()});
+    const mlx::core::array hidden = model_->forward(batch, kv_);
+    const mlx::core::array logits = nn::host_ready(model_->logits(hidden, batch.logit_tokens));
+    return std::vector<float>(logits.data<float>(), logits.data<float>() + logits.size());
+  }
+
+  int vocab() const { return model_->spec().vocab; }
+
+ private:
+  ModelDriver(std::unique_ptr<models::Model> model, nn::KvCache kv, int blocks) : model_(std::move(model)), kv_(std::move(kv)) {
+    table_.resize(static_cast<size_t>(blocks));
+    // Backwards, so that a kernel that ignores the table is found out.
+    std::iota(table_.rbegin(), table_.rend(), 0);
+  }
+
+  std::unique_ptr<models::Model> model_;
+  nn::KvCache kv_;
+  std::vector<int32_t> table_;
+};
+
+/// Returns -log softmax(logits)[target], in double.
+inline double negative_log_likelihood(const float* logits, int vocab, int target) {
+  double top = logits[0];
+  for (int v = 1; v < vocab; ++v) top = std::max(top, static_cast<double>(logits[v]));
+  double sum = 0;
+  for (int v = 0; v < vocab; ++v) sum += std::exp(static_cast<double>(logits[v]) - top);
+  return std::log(sum) + top - static_cast<double>(logits[target]);
+}
+
+}  // namespace pippin::test

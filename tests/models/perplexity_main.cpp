@@ -1,0 +1,87 @@
+// pippin_perplexity MODEL.gguf TEXT [--ops fast|reference|exact] [--threads N] [--context C] [--chunks N]
+// Follows llama-perplexity: the text in chunks of C tokens, BOS put over each chunk's first token where the model asks for one, the second
+// half of each chunk scored. Prints one JSON line.
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "service/load.h"
+#include "store/gguf.h"
+#include "tests/models/model_driver.h"
+#include "text/tokenizer.h"
+
+namespace pippin::test {
+namespace {
+
+struct Args {
+  std::string model, text, ops = "fast";
+  int threads = 2, context = 512, chunks = 1 << 30;
+};
+
+Result<nn::Context> make_context(const Args& args) {
+  if (args.ops == "reference") return nn::stock_context(mlx::core::float32);
+  ASSIGN_OR_RETURN(nn::Context ctx, nn::cpu_context(args.threads));
+  if (args.ops == "exact") ctx.activations = nn::cpu::Activations::kF32;
+  return ctx;
+}
+
+Result<void> measure(const Args& args) {
+  ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(args.model));
+  ASSIGN_OR_RETURN(const text::GgufVocabulary vocabulary, service::read_vocabulary(file));
+  ASSIGN_OR_RETURN(const auto tokenizer, text::Tokenizer::from_gguf(vocabulary));
+  std::ostringstream content;
+  content << std::ifstream(args.text).rdbuf();
+  ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, tokenizer->encode(content.str(), true, text::Specials::kText));
+  ASSIGN_OR_RETURN(nn::Context ctx, make_context(args));
+  ASSIGN_OR_RETURN(ModelDriver driver, ModelDriver::open(file, std::move(ctx), args.context));
+  const int first = args.context / 2;
+  const int chunks = std::min(args.chunks, static_cast<int>(tokens.size()) / args.context);
+  double nll = 0;
+  int scored = 0;
+  const auto begin = std::chrono::steady_clock::now();
+  for (int c = 0; c < chunks; ++c) {
+    std::vector<int32_t> chunk(tokens.begin() + c * args.context, tokens.begin() + (c + 1) * args.context);
+    if (tokenizer->adds_bos()) chunk[0] = *tokenizer->bos();
+    const std::vector<float> logits = driver.run(chunk, 0, first);
+    for (int i = first; i + 1 < args.context; ++i, ++scored) {
+      nll += negative_log_likelihood(logits.data() + static_cast<size_t>(i - first) * static_cast<size_t>(driver.vocab()), driver.vocab(),
+                                     chunk[static_cast<size_t>(i + 1)]);
+    }
+  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  if (scored == 0) return fail(Code::kInvalidArgument, "the text is shorter than one chunk", "TEXT");
+  std::printf("{\"ops\": \"%s\", \"tokens\": %d, \"chunks\": %d, \"scored\": %d, \"perplexity\": %.5f, \"tokens_per_s\": %.1f}\n",
+              args.ops.c_str(), chunks * args.context, chunks, scored, std::exp(nll / scored), chunks * args.context / seconds);
+  return {};
+}
+
+int main_(int argc, char** argv) {
+  Args args;
+  std::vector<std::string> positional;
+  for (int i = 1; i < argc; ++i) {
+    const auto value = [&] { return i + 1 < argc ? argv[++i] : ""; };
+    if (std::strcmp(argv[i], "--ops") == 0) args.ops = value();
+    else if (std::strcmp(argv[i], "--threads") == 0) args.threads = std::atoi(value());
+    else if (std::strcmp(argv[i], "--context") == 0) args.context = std::atoi(value());
+    else if (std::strcmp(argv[i], "--chunks") == 0) args.chunks = std::atoi(value());
+    else positional.push_back(argv[i]);
+  }
+  if (positional.size() != 2 || args.context < 4) {
+    std::fprintf(stderr, "usage: pippin_perplexity MODEL.gguf TEXT [--ops fast|reference|exact] [--threads N] [--context C] [--chunks N]\n");
+    return 2;
+  }
+  args.model = positional[0];
+  args.text = positional[1];
+  if (auto result = measure(args); !result.ok()) {
+    std::fprintf(stderr, "%s\n", result.error().message.c_str());
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace pippin::test
+
+int main(int argc, char** argv) { return pippin::test::main_(argc, argv); }
