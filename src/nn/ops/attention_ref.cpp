@@ -91,6 +91,9 @@ mx::array paged_attention_ref(const Context& ctx, const AttentionSpec& spec, con
     const mx::array mixed = mx::matmul(mx::softmax(scores, -1, true), v);
     outputs.push_back(mx::reshape(mx::transpose(mixed, {2, 0, 1, 3}), {row.tokens, spec.heads * dim}));
   }
+  // Padding tokens of a device step belong to no row.
+  const int padding = q.shape(0) - (batch.rows.empty() ? 0 : batch.rows.back().row + batch.rows.back().tokens);
+  if (padding > 0) outputs.push_back(mx::zeros({padding, spec.heads * dim}));
   return mx::astype(outputs.size() == 1 ? outputs[0] : mx::concatenate(outputs, 0), ctx.dtype);
 }
 
