@@ -1,8 +1,9 @@
-// Any bytes, read as a GGUF file: an error or a file whose views lie inside the bytes.
-// Run: gguf_fuzz -max_len=65536 -rss_limit_mb=1024 CORPUS
+// Any bytes, read as a GGUF file and its model configuration: an error, or a file whose views lie
+// inside the bytes. Run: gguf_fuzz -max_len=65536 -rss_limit_mb=1024 CORPUS
 #include <cstdlib>
 
 #include "store/gguf.h"
+#include "store/model_config.h"
 
 using namespace pippin;
 
@@ -30,6 +31,12 @@ void check_views(const store::GgufFile& file, std::span<const std::byte> bytes) 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(data), size);
   const auto file = store::GgufFile::parse(bytes, "fuzz.gguf");
-  if (file.ok()) check_views(*file, bytes);
+  if (file.ok()) {
+    check_views(*file, bytes);
+    const auto config = store::read_model_config(*file);
+    if (config.ok() &&
+        (config->layers < 1 || config->heads.size() != static_cast<size_t>(config->layers)))
+      std::abort();
+  }
   return 0;
 }

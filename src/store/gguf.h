@@ -1,6 +1,7 @@
-// GgufFile: a GGUF v2 or v3 file, mapped read-only. Every count, offset, dimension and string is checked against the file's size before use.
-// Owner: the loader; views borrow from it. Thread: const after open, so any. A file that another process shortens while it is mapped is
-// out of scope (mapped_file.h).
+// GgufFile: a GGUF v2 or v3 file, mapped read-only. Every count, offset, dimension and string is
+// checked against the file's size before use.
+// Owner: the loader; views borrow from it. Thread: const after open, so any. A file that another
+// process shortens while it is mapped is out of scope (mapped_file.h).
 // Source: the GGUF specification (ggml, docs/gguf.md).
 #pragma once
 
@@ -19,17 +20,21 @@
 namespace pippin::store {
 
 /// A metadata array. Numbers are widened; strings borrow from the mapping.
-using GgufArray = std::variant<std::vector<int64_t>, std::vector<double>, std::vector<bool>, std::vector<std::string_view>>;
-/// A metadata value. Integers are int64_t; uint64_t only where the value exceeds it. Strings borrow from the mapping and are valid UTF-8 only
-/// where checked by the reader of the key; floats may be NaN or infinite.
+using GgufArray = std::variant<std::vector<int64_t>, std::vector<double>, std::vector<bool>,
+                               std::vector<std::string_view>>;
+/// A metadata value. Integers are int64_t; uint64_t only where the value exceeds it. Strings borrow
+/// from the mapping and are valid UTF-8 only where checked by the reader of the key; floats may be
+/// NaN or infinite.
 using GgufValue = std::variant<int64_t, uint64_t, double, bool, std::string_view, GgufArray>;
 
 class GgufFile {
  public:
-  /// Maps and checks a file. Errors: kNotFound, kPermissionDenied; kInvalidFile, naming the file and the first thing that is wrong;
-  /// kUnsupported for another version, byte order, tensor type or an array of arrays.
+  /// Maps and checks a file. Errors: kNotFound, kPermissionDenied; kInvalidFile, naming the file
+  /// and the first thing that is wrong; kUnsupported for another version, byte order or tensor
+  /// type, and for an array of arrays.
   static Result<GgufFile> open(const std::string& path);
-  /// The same for a file that is in memory already. Requires: `bytes` outlive the result. `name` stands for the path.
+  /// The same for a file in memory; `name` stands for the path. Requires: `bytes` outlive the
+  /// result.
   static Result<GgufFile> parse(std::span<const std::byte> bytes, const std::string& name);
 
   GgufFile(GgufFile&&) noexcept;
@@ -40,7 +45,8 @@ class GgufFile {
   uint64_t file_bytes() const;
 
   const GgufValue* find(std::string_view key) const;
-  /// Typed look-ups; an integer counts as a number, too. Errors: kInvalidFile naming the key, when it is absent or of another kind.
+  /// Typed look-ups; an integer counts as a number, too. Errors: kInvalidFile naming the key, when
+  /// it is absent or of another kind.
   Result<int64_t> integer(std::string_view key) const;
   Result<double> number(std::string_view key) const;
   Result<bool> boolean(std::string_view key) const;
@@ -55,7 +61,8 @@ class GgufFile {
 
   /// All keys, in the file's order; no key twice.
   const std::vector<std::pair<std::string_view, GgufValue>>& metadata() const;
-  /// All tensors, in the file's order; no name twice, no byte shared. Their bytes start at multiples of 8 at least, if the file is mapped.
+  /// All tensors, in the file's order; no name twice, no byte shared. Their bytes start at
+  /// multiples of 8 at least, if the file is mapped.
   const std::vector<TensorView>& tensors() const;
   /// Returns the tensor of that name, or null.
   const TensorView* tensor(std::string_view name) const;

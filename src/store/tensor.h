@@ -27,7 +27,8 @@ int block_elements(TensorType type);
 /// Returns the bytes of one block.
 int block_bytes(TensorType type);
 
-/// A tensor inside a mapped file. Shape is outermost first: a weight of a linear layer is [N out, K in], rows contiguous.
+/// A tensor inside a mapped file. Shape is outermost first: a weight of a linear layer is
+/// [N out, K in], rows contiguous.
 struct TensorView {
   std::string name;
   TensorType type = TensorType::kF32;

@@ -11,6 +11,7 @@
 
 #include "store/gguf.h"
 #include "store/gguf_builder.h"
+#include "store/model_config.h"
 
 namespace {
 
@@ -54,9 +55,19 @@ Bytes small_file() {
   builder.add("general.architecture", "llama")
       .add("general.alignment", uint32_t{32})
       .add("general.name", "small");
-  builder.add("llama.block_count", uint32_t{2})
-      .add("llama.rope.freq_base", 10000.0f)
-      .add("flag", true);
+  for (const auto& [key, value] :
+       std::initializer_list<std::pair<const char*, uint32_t>>{{"block_count", 2},
+                                                               {"embedding_length", 32},
+                                                               {"context_length", 64},
+                                                               {"feed_forward_length", 64},
+                                                               {"attention.head_count", 4},
+                                                               {"attention.head_count_kv", 2},
+                                                               {"rope.dimension_count", 8}}) {
+    builder.add(std::string("llama.") + key, value);
+  }
+  builder.add("llama.rope.freq_base", 10000.0f)
+      .add("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+  builder.add("flag", true);
   builder.add("wide", uint64_t{1} << 50).add("narrow", int8_t{-1}).add("f64", 2.5);
   builder.add_strings("tokenizer.ggml.tokens", {"a", "b", "<s>", "", "longer token"});
   builder.add_array<float>("tokenizer.ggml.scores", {0, -1, -2, -3, -4});
@@ -110,8 +121,14 @@ void damage(std::span<std::byte> header, std::mt19937_64& random) {
 }
 
 struct Outcomes {
-  int files = 0, errors = 0;
+  int files = 0, errors = 0, configs = 0;
 };
+
+void expect_plain(const Error& error) {
+  ASSERT_TRUE(error.message.starts_with("[gguf] hostile.gguf: ")) << error.message;
+  ASSERT_LT(error.message.size(), 1000u);
+  for (const char c : error.message) ASSERT_TRUE(c >= 0x20 && c < 0x7f) << error.message;
+}
 
 // Reads a file and walks all that it promises.
 void read_and_walk(std::span<const std::byte> bytes, Outcomes& outcomes) {
@@ -138,14 +155,16 @@ void read_and_walk(std::span<const std::byte> bytes, Outcomes& outcomes) {
             sum += word.empty() ? 0 : static_cast<size_t>(word.back());
         }
       }
+      const auto config = read_model_config(*file);
+      outcomes.configs += config.ok() ? 1 : 0;
+      if (!config.ok()) {
+        ASSERT_NO_FATAL_FAILURE(expect_plain(config.error()));
+      }
       volatile size_t read = sum;
       (void)read;
     } else {
       ++outcomes.errors;
-      const std::string& message = file.error().message;
-      ASSERT_TRUE(message.starts_with("[gguf] hostile.gguf: ")) << message;
-      ASSERT_LT(message.size(), 1000u);
-      for (const char c : message) ASSERT_TRUE(c >= 0x20 && c < 0x7f) << message;
+      ASSERT_NO_FATAL_FAILURE(expect_plain(file.error()));
     }
   }
   ASSERT_EQ(live_bytes, before);
@@ -170,6 +189,8 @@ TEST(GgufHostile, MutationsOfASmallFile) {
   // Damage that hits data, names or numbers leaves a file; most of the rest must be noticed.
   EXPECT_GT(outcomes.errors, kMutations / 3) << outcomes.files;
   EXPECT_GT(outcomes.files, kMutations / 20) << outcomes.errors;
+  EXPECT_GT(outcomes.configs, kMutations / 50);
+  EXPECT_LT(outcomes.configs, outcomes.files);
 }
 
 // The least entries for their bytes: what the reader allocates most for.

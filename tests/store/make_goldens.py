@@ -27,7 +27,8 @@ def random_blocks(kind: gguf.GGMLQuantizationType, rng: np.random.Generator) -> 
     blocks = rng.integers(0, 256, (BLOCKS * ROW // elements, size), dtype=np.uint8)
     for at in SCALES_AT.get(kind.name, []):
         # All finite f16 bit patterns: both signs, subnormals and zero among them.
-        bits = rng.integers(0, 0x7C00, len(blocks), dtype=np.uint16) | (rng.integers(0, 2, len(blocks), dtype=np.uint16) << 15)
+        bits = rng.integers(0, 0x7C00, len(blocks), dtype=np.uint16)
+        bits |= rng.integers(0, 2, len(blocks), dtype=np.uint16) << 15
         bits[0], bits[1] = 0x0001, 0x83FF  # two subnormals for certain
         blocks[:, at : at + 2] = bits.view(np.uint8).reshape(-1, 2)
     if kind.name == "BF16":

@@ -1,0 +1,365 @@
+#include "store/model_config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "store/gguf_parse.h"
+
+namespace pippin::store {
+namespace {
+
+// Bounds that no known model comes near, and whose products stay far inside an int64_t (and H * D
+// inside an int).
+constexpr int kLayersMax = 1024;
+constexpr int kWidthMax = 1 << 18;        // E
+constexpr int kFeedForwardMax = 1 << 22;  // F
+constexpr int kHeadsMax = 4096;           // H
+constexpr int kHeadDimMax = 8192;         // D
+constexpr int kVocabMax = 1 << 24;        // V
+constexpr int kContextMax = 1 << 30;      // tokens
+constexpr int kExpertsMax = 1 << 14;
+constexpr double kScaleMax = 1e6;  // of any scale, cap or stretch
+constexpr double kRopeBaseMax = 1e12;
+constexpr double kNormEpsMax = 0.1;
+constexpr size_t kNameBytesMax = 512;
+
+bool is_printable_utf8(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    const int tail = lead < 0x80       ? 0
+                     : lead >> 5 == 6  ? 1
+                     : lead >> 4 == 14 ? 2
+                     : lead >> 3 == 30 ? 3
+                                       : -1;
+    if (tail < 0 || i + static_cast<size_t>(tail) >= text.size() || lead < 0x20 || lead == 0x7f)
+      return false;
+    uint32_t point = tail == 0 ? lead : lead & (0x3fu >> tail);
+    for (int k = 1; k <= tail; ++k) {
+      const auto next = static_cast<unsigned char>(text[i + static_cast<size_t>(k)]);
+      if (next >> 6 != 2) return false;
+      point = point << 6 | (next & 0x3fu);
+    }
+    constexpr uint32_t kLeast[] = {0, 0x80, 0x800, 0x10000};  // shorter forms exist below
+    const bool control = point >= 0x80 && point < 0xa0,
+               surrogate = point >= 0xd800 && point < 0xe000;
+    if (point < kLeast[tail] || point > 0x10ffff || control || surrogate) return false;
+    i += static_cast<size_t>(tail) + 1;
+  }
+  return true;
+}
+
+class ConfigReader {
+ public:
+  explicit ConfigReader(const GgufFile& file) : file_(file) {}
+
+  Result<ModelConfig> run();
+
+ private:
+  Result<void> read_names();
+  Result<void> read_sizes();
+  Result<void> read_vocab_size();
+  Result<void> read_heads();
+  Result<void> read_norm();
+  Result<void> read_rope();
+  Result<void> read_rope_scaling();
+  Result<void> read_window();
+  Result<void> read_scales();
+  Result<void> read_experts();
+
+  std::string key(std::string_view name) const {
+    return fmt::format("{}.{}", config_.architecture, name);
+  }
+  bool has(std::string_view name) const { return file_.find(key(name)) != nullptr; }
+  Error wrong(const std::string& full_key, std::string_view what,
+              Code code = Code::kInvalidFile) const {
+    Error error = gguf_error(code, file_.path(), fmt::format("key {}: {}", quoted(full_key), what));
+    error.param = full_key;
+    return error;
+  }
+
+  Result<int> within(const std::string& full_key, int64_t value, int min, int max) const;
+  Result<int> size(std::string_view name, int min, int max) const;
+  Result<int> size_or(std::string_view name, int min, int max, int otherwise) const;
+  Result<std::vector<int>> size_per_layer(std::string_view name, int min, int max) const;
+  Result<double> real_or(std::string_view name, double min, double max, double otherwise) const;
+  Result<float> scale_or(std::string_view name, double otherwise) const;
+
+  const GgufFile& file_;
+  ModelConfig config_;
+};
+
+Result<int> ConfigReader::within(const std::string& full_key, int64_t value, int min,
+                                 int max) const {
+  if (value >= min && value <= max) return static_cast<int>(value);
+  return wrong(full_key, fmt::format("expected {} to {}, but found {}", min, max, value));
+}
+
+Result<int> ConfigReader::size(std::string_view name, int min, int max) const {
+  ASSIGN_OR_RETURN(const int64_t value, file_.integer(key(name)));
+  return within(key(name), value, min, max);
+}
+
+Result<int> ConfigReader::size_or(std::string_view name, int min, int max, int otherwise) const {
+  return has(name) ? size(name, min, max) : Result<int>(otherwise);
+}
+
+// One number for all layers, or an array of one for each.
+Result<std::vector<int>> ConfigReader::size_per_layer(std::string_view name, int min,
+                                                      int max) const {
+  const auto layers = static_cast<size_t>(config_.layers);
+  const GgufValue* value = file_.find(key(name));
+  if (!value || !std::holds_alternative<GgufArray>(*value)) {
+    ASSIGN_OR_RETURN(const int same, size(name, min, max));
+    return std::vector<int>(layers, same);
+  }
+  ASSIGN_OR_RETURN(const std::vector<int64_t>* each, file_.integers(key(name)));
+  if (each->size() != layers) {
+    return wrong(key(name), fmt::format("expected {} elements, one per layer, but found {}", layers,
+                                        each->size()));
+  }
+  std::vector<int> sizes;
+  for (const int64_t element : *each) {
+    ASSIGN_OR_RETURN(const int checked, within(key(name), element, min, max));
+    sizes.push_back(checked);
+  }
+  return sizes;
+}
+
+Result<double> ConfigReader::real_or(std::string_view name, double min, double max,
+                                     double otherwise) const {
+  ASSIGN_OR_RETURN(const double value, file_.number_or(key(name), otherwise));
+  if (!has(name) || (value >= min && value <= max)) return value;  // NaN is outside
+  return wrong(key(name), fmt::format("expected {} to {}, but found {}", min, max, value));
+}
+
+Result<float> ConfigReader::scale_or(std::string_view name, double otherwise) const {
+  ASSIGN_OR_RETURN(const double value, real_or(name, 0, kScaleMax, otherwise));
+  return static_cast<float>(value);
+}
+
+Result<void> ConfigReader::read_names() {
+  constexpr std::string_view kKey = "general.architecture";
+  ASSIGN_OR_RETURN(const std::string_view architecture, file_.string(kKey));
+  const auto plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+  };
+  if (architecture.empty() || architecture.size() > 64 ||
+      !std::ranges::all_of(architecture, plain)) {
+    return wrong(std::string(kKey),
+                 fmt::format("expected a lower-case name of 1 to 64 bytes, but found {}",
+                             quoted(architecture)));
+  }
+  config_.architecture = architecture;
+  if (file_.find("general.name")) {
+    ASSIGN_OR_RETURN(const std::string_view name, file_.string("general.name"));
+    if (name.size() <= kNameBytesMax && is_printable_utf8(name)) config_.name = name;
+  }
+  ASSIGN_OR_RETURN(const int64_t parts, file_.integer_or("split.count", 1));
+  if (parts > 1) {
+    return wrong(
+        "split.count",
+        fmt::format("this is one of {} files of a split model, which are not read yet", parts),
+        Code::kUnsupported);
+  }
+  return {};
+}
+
+// The tensor decides, because logits have its rows; vocab_size is absent from many files and
+// rounded in some.
+Result<void> ConfigReader::read_vocab_size() {
+  constexpr const char* kTokens = "tokenizer.ggml.tokens";
+  if (const TensorView* embedding = file_.tensor("token_embd.weight")) {
+    if (embedding->shape.size() != 2 || embedding->shape[0] > kVocabMax) {
+      return gguf_error(
+          Code::kInvalidFile, file_.path(),
+          fmt::format("tensor 'token_embd.weight': expected two dimensions and at most {} rows",
+                      kVocabMax));
+    }
+    config_.vocab_size = static_cast<int>(embedding->shape[0]);
+    return {};
+  }
+  if (has("vocab_size") || !file_.find(kTokens)) {
+    ASSIGN_OR_RETURN(config_.vocab_size, size("vocab_size", 1, kVocabMax));
+    return {};
+  }
+  ASSIGN_OR_RETURN(const std::vector<std::string_view>* tokens, file_.strings(kTokens));
+  ASSIGN_OR_RETURN(config_.vocab_size,
+                   within(kTokens, static_cast<int64_t>(tokens->size()), 1, kVocabMax));
+  return {};
+}
+
+Result<void> ConfigReader::read_sizes() {
+  ASSIGN_OR_RETURN(config_.layers, size("block_count", 1, kLayersMax));
+  ASSIGN_OR_RETURN(config_.embedding_length, size("embedding_length", 1, kWidthMax));
+  ASSIGN_OR_RETURN(config_.context_length, size("context_length", 1, kContextMax));
+  RETURN_IF_ERROR(read_vocab_size());
+  config_.tied_output = file_.tensor("output.weight") == nullptr;
+  RETURN_IF_ERROR(read_experts());
+  const bool optional = config_.experts.count > 0;
+  if (optional && !has("feed_forward_length")) {
+    config_.feed_forward.assign(static_cast<size_t>(config_.layers), 0);
+    return {};
+  }
+  ASSIGN_OR_RETURN(config_.feed_forward,
+                   size_per_layer("feed_forward_length", optional ? 0 : 1, kFeedForwardMax));
+  return {};
+}
+
+Result<void> ConfigReader::read_heads() {
+  ASSIGN_OR_RETURN(config_.heads, size_per_layer("attention.head_count", 1, kHeadsMax));
+  config_.kv_heads = config_.heads;
+  if (has("attention.head_count_kv")) {
+    ASSIGN_OR_RETURN(config_.kv_heads, size_per_layer("attention.head_count_kv", 1, kHeadsMax));
+  }
+  for (size_t i = 0; i < config_.heads.size(); ++i) {
+    if (config_.heads[i] % config_.kv_heads[i] != 0) {
+      return wrong(key("attention.head_count_kv"),
+                   fmt::format("expected a divisor of the {} heads of layer {}, but found {}",
+                               config_.heads[i], i, config_.kv_heads[i]));
+    }
+  }
+  const int heads = config_.heads.front();
+  const bool divides = config_.embedding_length % heads == 0;
+  if (!divides && !(has("attention.key_length") && has("attention.value_length"))) {
+    return wrong(key("attention.head_count"),
+                 fmt::format("expected a divisor of the embedding length {}, but found {}",
+                             config_.embedding_length, heads));
+  }
+  const int natural = std::clamp(config_.embedding_length / heads, 1, kHeadDimMax);
+  ASSIGN_OR_RETURN(config_.head_dim_k, size_or("attention.key_length", 1, kHeadDimMax, natural));
+  ASSIGN_OR_RETURN(config_.head_dim_v, size_or("attention.value_length", 1, kHeadDimMax, natural));
+  return {};
+}
+
+Result<void> ConfigReader::read_norm() {
+  constexpr const char *kRms = "attention.layer_norm_rms_epsilon",
+                       *kLayer = "attention.layer_norm_epsilon";
+  const bool layer_norm = has(kLayer) && !has(kRms);
+  const char* name = layer_norm ? kLayer : kRms;
+  config_.norm = layer_norm ? NormKind::kLayer : NormKind::kRms;
+  RETURN_IF_ERROR(file_.number(key(name)));
+  ASSIGN_OR_RETURN(const double eps, real_or(name, 0, kNormEpsMax, 0));
+  config_.norm_eps = static_cast<float>(eps);
+  return {};
+}
+
+Result<void> ConfigReader::read_rope() {
+  RopeConfig& rope = config_.rope;
+  // Absent, an odd head rotates what pairs it has.
+  ASSIGN_OR_RETURN(rope.dims, size_or("rope.dimension_count", 0, config_.head_dim_k,
+                                      config_.head_dim_k / 2 * 2));
+  if (rope.dims % 2 != 0) {
+    return wrong(key("rope.dimension_count"),
+                 fmt::format("expected an even number, but found {}", rope.dims));
+  }
+  ASSIGN_OR_RETURN(rope.freq_base, real_or("rope.freq_base", 1, kRopeBaseMax, rope.freq_base));
+  ASSIGN_OR_RETURN(rope.freq_base_window, real_or("rope.freq_base_swa", 1, kRopeBaseMax, 0));
+  return read_rope_scaling();
+}
+
+Result<void> ConfigReader::read_rope_scaling() {
+  RopeConfig& rope = config_.rope;
+  const char* factor_name =
+      has("rope.scaling.factor") ? "rope.scaling.factor" : "rope.scale_linear";  // the older name
+  ASSIGN_OR_RETURN(const double factor, real_or(factor_name, 0, kScaleMax, 1));
+  rope.factor = factor == 0 ? 1 : factor;  // writers put 0 for none
+  const std::string type_key = key("rope.scaling.type");
+  std::string_view type = rope.factor == 1 ? "none" : "linear";
+  if (file_.find(type_key)) {
+    ASSIGN_OR_RETURN(type, file_.string(type_key));
+  }
+  if (type == "none") {
+    rope.factor = 1;
+  } else if (type == "linear") {
+    rope.scaling = RopeScaling::kLinear;
+  } else if (type == "yarn") {
+    rope.scaling = RopeScaling::kYarn;
+  } else if (type == "longrope") {
+    rope.scaling = RopeScaling::kLongRope;
+  } else {
+    return wrong(type_key,
+                 fmt::format("expected none, linear, yarn or longrope, but found {}", quoted(type)),
+                 Code::kUnsupported);
+  }
+  ASSIGN_OR_RETURN(rope.original_context, size_or("rope.scaling.original_context_length", 1,
+                                                  kContextMax, config_.context_length));
+  ASSIGN_OR_RETURN(rope.attention_factor, real_or("rope.scaling.attn_factor", 0, kScaleMax, 1));
+  ASSIGN_OR_RETURN(rope.yarn_beta_fast,
+                   real_or("rope.scaling.yarn_beta_fast", 0, kScaleMax, rope.yarn_beta_fast));
+  ASSIGN_OR_RETURN(rope.yarn_beta_slow,
+                   real_or("rope.scaling.yarn_beta_slow", 0, kScaleMax, rope.yarn_beta_slow));
+  ASSIGN_OR_RETURN(rope.yarn_log_multiplier,
+                   real_or("rope.scaling.yarn_log_multiplier", -kScaleMax, kScaleMax, 0));
+  ASSIGN_OR_RETURN(rope.finetuned, file_.boolean_or(key("rope.scaling.finetuned"), false));
+  return {};
+}
+
+Result<void> ConfigReader::read_window() {
+  ASSIGN_OR_RETURN(config_.sliding_window, size_or("attention.sliding_window", 0, kContextMax, 0));
+  const std::string pattern_key = key("attention.sliding_window_pattern");
+  const GgufValue* pattern = file_.find(pattern_key);
+  const auto* array = pattern ? std::get_if<GgufArray>(pattern) : nullptr;
+  if (!array) {
+    ASSIGN_OR_RETURN(config_.window_period,
+                     size_or("attention.sliding_window_pattern", 0, kLayersMax, 0));
+    return {};
+  }
+  if (const auto* bools = std::get_if<std::vector<bool>>(array)) {
+    config_.windowed_layers = *bools;
+  } else if (const auto* numbers = std::get_if<std::vector<int64_t>>(array)) {
+    for (const int64_t number : *numbers) config_.windowed_layers.push_back(number != 0);
+  } else {
+    return wrong(pattern_key, "expected an integer or an array of bools");
+  }
+  if (config_.windowed_layers.size() != static_cast<size_t>(config_.layers)) {
+    return wrong(pattern_key, fmt::format("expected {} elements, one per layer, but found {}",
+                                          config_.layers, config_.windowed_layers.size()));
+  }
+  return {};
+}
+
+Result<void> ConfigReader::read_scales() {
+  ASSIGN_OR_RETURN(config_.attention_scale, scale_or("attention.scale", 0));
+  ASSIGN_OR_RETURN(config_.attention_soft_cap, scale_or("attn_logit_softcapping", 0));
+  ASSIGN_OR_RETURN(config_.logit_soft_cap, scale_or("final_logit_softcapping", 0));
+  ASSIGN_OR_RETURN(config_.logit_scale, scale_or("logit_scale", 0));
+  ASSIGN_OR_RETURN(config_.residual_scale, scale_or("residual_scale", 0));
+  ASSIGN_OR_RETURN(config_.embedding_scale, scale_or("embedding_scale", 0));
+  return {};
+}
+
+Result<void> ConfigReader::read_experts() {
+  ExpertConfig& experts = config_.experts;
+  ASSIGN_OR_RETURN(experts.count, size_or("expert_count", 0, kExpertsMax, 0));
+  if (experts.count > 0) {
+    ASSIGN_OR_RETURN(experts.used, size("expert_used_count", 1, experts.count));
+  }
+  ASSIGN_OR_RETURN(experts.shared, size_or("expert_shared_count", 0, kExpertsMax, 0));
+  ASSIGN_OR_RETURN(experts.feed_forward,
+                   size_or("expert_feed_forward_length", 0, kFeedForwardMax, 0));
+  ASSIGN_OR_RETURN(experts.shared_feed_forward,
+                   size_or("expert_shared_feed_forward_length", 0, kFeedForwardMax, 0));
+  ASSIGN_OR_RETURN(experts.leading_dense_layers,
+                   size_or("leading_dense_block_count", 0, config_.layers, 0));
+  return {};
+}
+
+Result<ModelConfig> ConfigReader::run() {
+  RETURN_IF_ERROR(read_names());
+  RETURN_IF_ERROR(read_sizes());
+  RETURN_IF_ERROR(read_heads());
+  RETURN_IF_ERROR(read_norm());
+  RETURN_IF_ERROR(read_rope());
+  RETURN_IF_ERROR(read_window());
+  RETURN_IF_ERROR(read_scales());
+  return std::move(config_);
+}
+
+}  // namespace
+
+Result<ModelConfig> read_model_config(const GgufFile& file) { return ConfigReader(file).run(); }
+
+}  // namespace pippin::store

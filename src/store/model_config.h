@@ -1,0 +1,77 @@
+// ModelConfig: the hyperparameters of a text model, read from a GGUF file's metadata and checked.
+// A plain struct; thread: any. What a key means for one architecture is that model's business;
+// tokenizer keys are read by the tokenizer's loader.
+// Source: the key names of the GGUF specification and of llama.cpp's src/llama-arch.cpp.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "store/gguf.h"
+
+namespace pippin::store {
+
+enum class NormKind : uint8_t { kRms, kLayer };
+enum class RopeScaling : uint8_t { kNone, kLinear, kYarn, kLongRope };
+
+/// Rotary embedding. The divisors that a file may hold as rope_freqs.weight are the model's
+/// business.
+struct RopeConfig {
+  int dims = 0;  // rotated dims of each head, even; 0: none
+  double freq_base = 10000;
+  double freq_base_window = 0;  // of layers with a sliding window; 0: the file does not say
+  RopeScaling scaling = RopeScaling::kNone;
+  double factor = 1;         // > 1 stretches the context; 1 when scaling is kNone
+  int original_context = 0;  // tokens before the stretch; the file's silence means context_length
+  double attention_factor = 1;  // multiplies the magnitude (YaRN, LongRoPE)
+  double yarn_beta_fast = 32, yarn_beta_slow = 1, yarn_log_multiplier = 0;
+  bool finetuned = false;  // the model was trained further after the stretch
+};
+
+/// Mixture of experts. All zero in a dense model.
+struct ExpertConfig {
+  int count = 0, used = 0;  // used <= count
+  int shared = 0;           // experts that every token passes
+  int feed_forward = 0, shared_feed_forward = 0;
+  int leading_dense_layers = 0;  // layers without experts at the start
+};
+
+struct ModelConfig {
+  std::string architecture;  // general.architecture: "llama"
+  std::string name;          // general.name; empty where absent or not printable UTF-8
+
+  int vocab_size = 0;             // V: rows of token_embd.weight
+  int context_length = 0;         // tokens that the model was made for
+  int embedding_length = 0;       // E
+  int layers = 0;                 // L
+  std::vector<int> feed_forward;  // [L] F; zeros only where all feed-forward is by experts
+  std::vector<int> heads;         // [L] H
+  std::vector<int> kv_heads;      // [L] K, divides H
+  int head_dim_k = 0;             // D of queries and keys
+  int head_dim_v = 0;             // D of values
+
+  NormKind norm = NormKind::kRms;
+  float norm_eps = 0;
+  RopeConfig rope;
+
+  int sliding_window = 0;  // tokens that a windowed layer sees; 0: none
+  int window_period = 0;   // n: every n-th layer sees everything; 0: the file does not say
+  std::vector<bool> windowed_layers;  // [L] or empty: the file does not say
+
+  float attention_scale = 0;     // of the scores; 0: the file does not say
+  float attention_soft_cap = 0;  // 0: none
+  float logit_soft_cap = 0;      // 0: none
+  float logit_scale = 0, residual_scale = 0, embedding_scale = 0;  // 0: the file does not say
+
+  ExpertConfig experts;
+  bool tied_output = false;  // no output.weight: the head is token_embd.weight
+};
+
+/// Reads and checks the hyperparameters. Errors: kInvalidFile naming the key, for one that is
+/// missing, of another kind or out of bounds; kUnsupported for one file of a split model, and for
+/// an unknown kind of rope scaling.
+Result<ModelConfig> read_model_config(const GgufFile& file);
+
+}  // namespace pippin::store
