@@ -1,0 +1,192 @@
+#include "app/bench.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstdio>
+#include <mutex>
+#include <random>
+
+#include <fmt/format.h>
+
+#include "base/clock.h"
+#include "engine/engine.h"
+#include "store/gguf.h"
+
+namespace pippin::app {
+namespace {
+
+using engine::Engine;
+using engine::EventStream;
+using engine::Submission;
+using engine::Token;
+
+double seconds_between(TimePoint from, TimePoint to) { return std::chrono::duration<double>(to - from).count(); }
+
+// Waits for the events of several sequences and notes when tokens came.
+class Collector {
+ public:
+  void add(std::shared_ptr<EventStream> stream) {
+    stream->set_notify([this] { wake(); });
+    streams_.push_back(std::move(stream));
+    firsts_.push_back(false);
+  }
+
+  /// Takes events until every sequence has ended. Errors: the first sequence's that failed.
+  Result<void> finish() {
+    size_t ended = 0;
+    while (ended < streams_.size()) {
+      {
+        std::unique_lock lock(mutex_);
+        woken_.wait(lock, [&] { return pending_; });
+        pending_ = false;
+      }
+      const TimePoint now = SystemClock().now();
+      for (size_t i = 0; i < streams_.size(); ++i) {
+        std::vector<engine::Event> events;
+        streams_[i]->take(events);
+        for (const engine::Event& event : events) {
+          if (std::holds_alternative<engine::TokenEvent>(event)) note_token(i, now);
+          const auto* finish = std::get_if<engine::FinishEvent>(&event);
+          if (finish == nullptr) continue;
+          ++ended;
+          if (finish->reason == engine::FinishReason::kError) return finish->error;
+        }
+      }
+    }
+    return {};
+  }
+
+  TimePoint all_first() const { return all_first_; }
+  TimePoint last() const { return last_; }
+  int tokens_after_all_first() const { return tokens_after_; }
+
+ private:
+  void wake() {
+    const std::lock_guard lock(mutex_);
+    pending_ = true;
+    woken_.notify_one();
+  }
+
+  // Decoding is timed from the moment when every row has its first token: before that, some rows are still in their prompts.
+  void note_token(size_t row, TimePoint now) {
+    last_ = now;
+    if (begun_ == streams_.size()) {
+      ++tokens_after_;
+    } else if (!firsts_[row]) {
+      firsts_[row] = true;
+      if (++begun_ == streams_.size()) all_first_ = now;
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable woken_;
+  bool pending_ = false;
+  std::vector<std::shared_ptr<EventStream>> streams_;
+  std::vector<bool> firsts_;
+  size_t begun_ = 0;
+  int tokens_after_ = 0;
+  TimePoint all_first_{}, last_{};
+};
+
+class Bench {
+ public:
+  Bench(const BenchOptions& options, const engine::ModelInfo& info, std::unique_ptr<Engine> engine)
+      : options_(options), info_(info), engine_(std::move(engine)) {}
+
+  Result<void> run() {
+    if (!options_.json) std::printf("%-16s %8s %8s %10s %10s %10s\n", "test", "rows", "depth", "tok/s", "lowest", "highest");
+    for (int prompt : options_.prompts) {
+      RETURN_IF_ERROR(report(fmt::format("pp{}", prompt), 1, 0, [&] { return prompt_speed(prompt); }));
+    }
+    if (options_.generate <= 0) return {};
+    for (int rows : options_.rows) {
+      RETURN_IF_ERROR(report(fmt::format("tg{}", options_.generate), rows, options_.depth, [&] { return decode_speed(rows); }));
+    }
+    return {};
+  }
+
+ private:
+  // Random prompts, so that no run finds another's blocks.
+  Submission submission(int prompt, int generate) {
+    Submission s;
+    std::uniform_int_distribution<int> any(0, info_.vocab - 1);
+    for (int i = 0; i < prompt; ++i) s.tokens.push_back(any(random_));
+    s.sampling.temperature = 0;
+    s.stop.max_tokens = generate;
+    s.stop.ignore_eos = true;
+    return s;
+  }
+
+  Result<double> prompt_speed(int prompt) {
+    Collector collector;
+    const TimePoint begin = SystemClock().now();
+    ASSIGN_OR_RETURN(auto stream, engine_->submit(submission(prompt, 1)));
+    collector.add(std::move(stream));
+    RETURN_IF_ERROR(collector.finish());
+    return prompt / seconds_between(begin, collector.all_first());
+  }
+
+  Result<double> decode_speed(int rows) {
+    Collector collector;
+    std::vector<std::shared_ptr<EventStream>> streams;
+    for (int r = 0; r < rows; ++r) {
+      // Rows whose prompt is done first wait for the others by having more to generate.
+      ASSIGN_OR_RETURN(auto stream, engine_->submit(submission(std::max(1, options_.depth), options_.generate + extra_tokens(rows))));
+      streams.push_back(std::move(stream));
+    }
+    for (auto& stream : streams) collector.add(std::move(stream));
+    RETURN_IF_ERROR(collector.finish());
+    return collector.tokens_after_all_first() / seconds_between(collector.all_first(), collector.last());
+  }
+
+  // A row decodes on while the prompts of later rows are computed, about one token a step.
+  int extra_tokens(int rows) const { return rows == 1 ? 1 : rows * std::max(1, options_.depth) / engine_->options().step_tokens_max + rows; }
+
+  template <typename Fn>
+  Result<void> report(const std::string& test, int rows, int depth, Fn&& measure) {
+    std::vector<double> speeds;
+    for (int i = 0; i <= options_.repeats; ++i) {
+      ASSIGN_OR_RETURN(const double speed, measure());
+      if (i > 0) speeds.push_back(speed);  // the first run warms up
+    }
+    std::sort(speeds.begin(), speeds.end());
+    const double median = speeds[speeds.size() / 2];
+    if (options_.json) {
+      std::printf("{\"test\": \"%s\", \"rows\": %d, \"depth\": %d, \"tok_s\": %.2f, \"lowest\": %.2f, \"highest\": %.2f, \"runs\": %d}\n",
+                  test.c_str(), rows, depth, median, speeds.front(), speeds.back(), options_.repeats);
+    } else {
+      std::printf("%-16s %8d %8d %10.2f %10.2f %10.2f\n", test.c_str(), rows, depth, median, speeds.front(), speeds.back());
+    }
+    std::fflush(stdout);
+    return {};
+  }
+
+  const BenchOptions& options_;
+  const engine::ModelInfo& info_;
+  std::unique_ptr<Engine> engine_;
+  std::mt19937 random_{1};
+};
+
+}  // namespace
+
+Result<void> run_bench(const BenchOptions& options) {
+  if (options.repeats < 1) return fail(Code::kInvalidArgument, "[bench] expected at least 1 repetition", "--repeats");
+  ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(options.model));
+  ASSIGN_OR_RETURN(const engine::ModelInfo info, engine::inspect_model(file));
+  const int rows_max = *std::max_element(options.rows.begin(), options.rows.end());
+  int longest = *std::max_element(options.prompts.begin(), options.prompts.end()) + 1;
+  const int row_tokens = options.depth + 2 * options.generate + rows_max * (2 + options.depth / 256);
+  longest = std::max(longest, row_tokens);
+  engine::EngineOptions limits;
+  limits.context_tokens_max = longest;
+  limits.rows_max = std::max(64, rows_max);
+  limits.blocks = rows_max * (row_tokens / limits.block_positions + 2) + longest / limits.block_positions + 2;
+  limits.prefix_cache = false;
+  limits.step_target = {};
+  engine::RunnerOptions runner = options.runner;
+  runner.blocks = limits.blocks;
+  ASSIGN_OR_RETURN(auto engine, Engine::start(limits, [&] { return engine::make_runner(file, runner); }));
+  return Bench(options, info, std::move(engine)).run();
+}
+
+}  // namespace pippin::app
