@@ -23,8 +23,9 @@ struct GgufVocabulary {
   std::vector<float> scores;          // empty if absent
   std::vector<int32_t> token_types;   // 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte; empty if absent
   std::vector<std::string> merges;    // "left right"; empty for other models than BPE
-  std::optional<Token> bos, eos, unk, pad;
+  std::optional<Token> bos, eos, unk, pad, sep;
   std::optional<bool> add_bos, add_eos, add_space_prefix, remove_extra_whitespaces;
+  std::optional<bool> lowercase, strip_accents;  // tokenizer.ggml.normalizer.*, of WordPiece
   std::string precompiled_charsmap;   // bytes; empty if absent
 };
 
@@ -63,6 +64,8 @@ class Tokenizer {
   std::optional<Token> eos() const;
   /// Returns whether encode(..., add_special=true) starts with BOS.
   bool adds_bos() const;
+  /// Returns whether the first space of an answer is not part of it (SentencePiece's dummy prefix).
+  bool strips_first_space() const;
 
   /// The textkit handle, for StreamDecoder and, later, grammars.
   const void* handle() const { return handle_; }
@@ -91,7 +94,7 @@ class StreamDecoder {
   std::shared_ptr<const Tokenizer> tokenizer_;
   bool special_;
   std::string pending_;
-  bool at_start_ = true;
+  bool at_start_;  // a first space is still to be stripped
 };
 
 }  // namespace pippin::text

@@ -1,0 +1,109 @@
+/* The C ABI of textkit: tokenizers and chat templates, written in Rust.
+ *
+ * Handles are opaque, immutable and usable from any thread. Inputs are borrowed for the call and carry their length; texts are
+ * UTF-8 (other bytes are read as U+FFFD). Outputs are owned by the caller and given back to their tk_*_free. A function that can
+ * fail returns a status; unless it is TK_OK, `error` holds the message and no other output is set. No panic crosses. */
+#ifndef TEXTKIT_H
+#define TEXTKIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum {
+  TK_OK = 0,
+  TK_INVALID = 1,     /* a file or an argument is wrong */
+  TK_UNSUPPORTED = 2, /* understood, but not implemented here */
+  TK_RAISED = 3,      /* the template called raise_exception; the message is its own */
+  TK_FAILED = 4,      /* the template failed in another way */
+  TK_LIMIT = 5,       /* the template went over a limit */
+  TK_PANIC = 6        /* a mistake of ours inside the library */
+} tk_status;
+
+/* Borrowed bytes. `data` may be null if `len` is 0. */
+typedef struct {
+  const uint8_t* data;
+  size_t len;
+} tk_slice;
+
+/* Owned bytes; free with tk_buffer_free. A zeroed one is empty. */
+typedef struct {
+  uint8_t* data;
+  size_t len;
+  size_t capacity;
+} tk_buffer;
+void tk_buffer_free(tk_buffer buffer);
+
+/* Owned token ids; free with tk_ids_free. */
+typedef struct {
+  uint32_t* data;
+  size_t len;
+  size_t capacity;
+} tk_ids;
+void tk_ids_free(tk_ids ids);
+
+/* A piece of text. In a literal one no control token forms. */
+typedef struct {
+  tk_slice text;
+  bool literal;
+} tk_span;
+
+/* ---- Tokenizer ---- */
+
+typedef struct tk_tokenizer tk_tokenizer;
+
+/* What a GGUF file says of its tokenizer (keys tokenizer.ggml.*). Absent arrays have length 0, absent ids are -1, and flags are
+ * 0, 1, or -1 for absent. */
+typedef struct {
+  tk_slice model;
+  tk_slice pre;
+  const tk_slice* tokens;
+  size_t token_count;
+  const float* scores;
+  size_t score_count;
+  const int32_t* token_types;
+  size_t token_type_count;
+  const tk_slice* merges;
+  size_t merge_count;
+  tk_slice precompiled_charsmap;
+  int64_t bos;
+  int64_t eos;
+  int64_t unknown;
+  int64_t separator;
+  int8_t add_bos;
+  int8_t add_eos;
+  int8_t add_space_prefix;
+  int8_t remove_extra_whitespaces;
+  int8_t lowercase;
+  int8_t strip_accents;
+} tk_gguf_vocabulary;
+
+tk_status tk_tokenizer_from_gguf(const tk_gguf_vocabulary* vocabulary, tk_tokenizer** tokenizer, tk_buffer* error);
+/* Reads a Hugging Face tokenizer.json. */
+tk_status tk_tokenizer_from_json(tk_slice json, tk_tokenizer** tokenizer, tk_buffer* error);
+void tk_tokenizer_free(tk_tokenizer* tokenizer);
+
+/* Gives the ids of the spans' joined text. `add_special` puts BOS and EOS where the file asks for it. */
+tk_status tk_tokenizer_encode(const tk_tokenizer* tokenizer, const tk_span* spans, size_t span_count, bool add_special,
+                              tk_ids* ids, tk_buffer* error);
+/* Gives the bytes of one token; those of a control token only if `special`. Unknown ids have none. */
+tk_buffer tk_tokenizer_token_bytes(const tk_tokenizer* tokenizer, uint32_t token, bool special);
+/* Returns the id of a token by its exact text, or -1. */
+int64_t tk_tokenizer_token_of(const tk_tokenizer* tokenizer, tk_slice text);
+bool tk_tokenizer_is_control(const tk_tokenizer* tokenizer, uint32_t token);
+size_t tk_tokenizer_vocab_size(const tk_tokenizer* tokenizer);
+/* Returns -1 where the model has none. */
+int64_t tk_tokenizer_bos(const tk_tokenizer* tokenizer);
+int64_t tk_tokenizer_eos(const tk_tokenizer* tokenizer);
+bool tk_tokenizer_adds_bos(const tk_tokenizer* tokenizer);
+/* Whether the first space of an answer is not part of it. */
+bool tk_tokenizer_strips_first_space(const tk_tokenizer* tokenizer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

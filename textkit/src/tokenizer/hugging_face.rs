@@ -1,0 +1,208 @@
+//! A tokenizer.json, run by Hugging Face's tokenizers. Added tokens are found here and not there, because there a
+//! tokenizer cannot tell template text from what a user typed.
+
+use aho_corasick::{AhoCorasick, Input, MatchKind};
+use std::ops::Range;
+use tokenizers::normalizer::Range as TextRange;
+use tokenizers::{
+    AddedToken, Encoding, Model, NormalizedString, Normalizer, OffsetReferential, OffsetType, PostProcessor,
+    PreTokenizedString, PreTokenizer, Token, Tokenizer,
+};
+
+use super::specials::touches;
+use super::vocabulary::{byte_of, Kind, TokenId, Vocabulary};
+use super::Spelling;
+use crate::error::{Error, Result};
+
+/// More ids than any model has; a larger one is a broken file.
+const TOKENS_MAX: u32 = 1 << 24;
+
+pub struct HuggingFace {
+    tokenizer: Tokenizer,
+    /// Added tokens that are looked for in the text as it is.
+    raw: AddedTokens,
+    /// Added tokens that are looked for after normalisation.
+    normalised: AddedTokens,
+}
+
+pub struct Loaded {
+    pub engine: HuggingFace,
+    pub vocabulary: Vocabulary,
+    pub spelling: Spelling,
+    pub prefix: Vec<TokenId>,
+    pub suffix: Vec<TokenId>,
+    pub space_prefix: bool,
+}
+
+fn wrong(error: impl std::fmt::Display) -> Error {
+    Error::invalid(format!("tokenizer.json: {error}"))
+}
+
+pub fn load(json: &[u8]) -> Result<Loaded> {
+    let mut tokenizer = Tokenizer::from_bytes(json).map_err(wrong)?;
+    // Cutting and padding are for training.
+    tokenizer.with_truncation(None).map_err(wrong)?;
+    tokenizer.with_padding(None);
+    let (prefix, suffix) = surroundings(&tokenizer)?;
+    let decoder = serde_json::to_value(tokenizer.get_decoder()).map_err(wrong)?.to_string();
+    let pre_tokenizer = serde_json::to_value(tokenizer.get_pre_tokenizer()).map_err(wrong)?.to_string();
+    let has = |text: &str, kind: &str| text.contains(&format!("\"type\":\"{kind}\""));
+    let spelling = if has(&decoder, "ByteLevel") || (decoder == "null" && has(&pre_tokenizer, "ByteLevel")) {
+        Spelling::ByteLevel
+    } else if has(&decoder, "WordPiece") {
+        Spelling::Continued
+    } else {
+        Spelling::SpaceMarks
+    };
+    let vocabulary = vocabulary_of(&tokenizer, has(&decoder, "ByteFallback"))?;
+    let metaspace_prefix = has(&decoder, "Metaspace") && !decoder.contains("\"prepend_scheme\":\"never\"");
+    let mut added: Vec<_> = tokenizer
+        .get_added_tokens_decoder()
+        .into_iter()
+        .collect();
+    added.sort_by_key(|(id, _)| *id);
+    let (normalised, raw) = added.into_iter().partition(|(_, token)| token.normalized);
+    let engine = HuggingFace {
+        raw: AddedTokens::new(raw, None)?,
+        normalised: AddedTokens::new(normalised, Some(&tokenizer))?,
+        tokenizer,
+    };
+    let space_prefix = metaspace_prefix || has(&decoder, "Strip");
+    Ok(Loaded { engine, vocabulary, spelling, prefix, suffix, space_prefix })
+}
+
+/// Returns the ids that the post-processor puts before and after a text.
+fn surroundings(tokenizer: &Tokenizer) -> Result<(Vec<TokenId>, Vec<TokenId>)> {
+    const TEXT: u32 = u32::MAX;
+    let Some(processor) = tokenizer.get_post_processor() else {
+        return Ok((vec![], vec![]));
+    };
+    let text = Encoding::from_tokens(vec![Token::new(TEXT, String::new(), (0, 0))], 0);
+    let processed = processor.process(text, None, true).map_err(wrong)?;
+    let ids = processed.get_ids();
+    let at = ids.iter().position(|&id| id == TEXT).ok_or_else(|| wrong("its post-processor drops the text"))?;
+    Ok((ids[..at].to_vec(), ids[at + 1..].to_vec()))
+}
+
+fn vocabulary_of(tokenizer: &Tokenizer, byte_fallback: bool) -> Result<Vocabulary> {
+    let texts = tokenizer.get_vocab(true);
+    let size = texts.values().max().map_or(0, |id| id.saturating_add(1));
+    if size == 0 || size > TOKENS_MAX {
+        return Err(wrong(format!("expected 1 to {TOKENS_MAX} tokens, got {size}")));
+    }
+    let mut tokens = vec![""; size as usize];
+    let mut kinds = vec![Kind::Unused; size as usize];
+    for (text, &id) in &texts {
+        tokens[id as usize] = text;
+        kinds[id as usize] = match byte_fallback && byte_of(text.as_bytes()).is_some() {
+            true => Kind::Byte,
+            false => Kind::Normal,
+        };
+    }
+    for (id, token) in tokenizer.get_added_tokens_decoder() {
+        kinds[id as usize] = if token.special { Kind::Control } else { Kind::UserDefined };
+    }
+    let scores = vec![0.0; size as usize];
+    Ok(Vocabulary::from_parts(tokens.iter().map(|text| text.as_bytes()), kinds, scores))
+}
+
+impl HuggingFace {
+    pub fn encode(&self, text: &str, literal: &[Range<usize>], ids: &mut Vec<TokenId>) -> Result<()> {
+        let failed = |error| Error::invalid(format!("the text cannot be tokenised: {error}"));
+        let mut pieces = PreTokenizedString::from(text);
+        pieces.split(|_, piece| Ok(self.raw.cut(piece, literal))).map_err(failed)?;
+        if let Some(normaliser) = self.tokenizer.get_normalizer() {
+            pieces.normalize(|piece| normaliser.normalize(piece)).map_err(failed)?;
+        }
+        pieces.split(|_, piece| Ok(self.normalised.cut(piece, literal))).map_err(failed)?;
+        if let Some(pre_tokenizer) = self.tokenizer.get_pre_tokenizer() {
+            pre_tokenizer.pre_tokenize(&mut pieces).map_err(failed)?;
+        }
+        pieces.tokenize(|piece| self.tokenizer.get_model().tokenize(piece.get())).map_err(failed)?;
+        for (_, _, tokens) in pieces.get_splits(OffsetReferential::Normalized, OffsetType::None) {
+            ids.extend(tokens.iter().flatten().map(|token| token.id));
+        }
+        Ok(())
+    }
+}
+
+struct AddedTokens {
+    tokens: Vec<(TokenId, AddedToken)>,
+    automaton: AhoCorasick,
+}
+
+impl AddedTokens {
+    /// `tokenizer` is given where the tokens' own texts are to be normalised too.
+    fn new(mut tokens: Vec<(TokenId, AddedToken)>, tokenizer: Option<&Tokenizer>) -> Result<AddedTokens> {
+        tokens.retain(|(_, token)| !token.content.is_empty());
+        let mut texts = Vec::with_capacity(tokens.len());
+        for (_, token) in &tokens {
+            let mut text = NormalizedString::from(token.content.as_str());
+            if let Some(normaliser) = tokenizer.and_then(|tokenizer| tokenizer.get_normalizer()) {
+                normaliser.normalize(&mut text).map_err(wrong)?;
+            }
+            texts.push(text.get().to_string());
+        }
+        let automaton =
+            AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(texts).map_err(wrong)?;
+        Ok(AddedTokens { tokens, automaton })
+    }
+
+    fn cut(&self, piece: NormalizedString, literal: &[Range<usize>]) -> Vec<(NormalizedString, Option<Vec<Token>>)> {
+        let mut parts = Vec::new();
+        let mut keep = |range: Range<usize>, token: Option<TokenId>| {
+            if let Some(part) = piece.slice(TextRange::Normalized(range)) {
+                let len = part.get().len();
+                let tokens = token.map(|id| vec![Token::new(id, part.get().to_string(), (0, len))]);
+                parts.push((part, tokens));
+            }
+        };
+        let text = piece.get();
+        let (mut done, mut at) = (0, 0);
+        while let Some(found) = self.automaton.find(Input::new(text).range(at..)) {
+            let (id, token) = &self.tokens[found.pattern().as_usize()];
+            if found.is_empty() || !allowed(token, &piece, found.range(), literal) {
+                at = next_character(text, found.start());
+                continue;
+            }
+            let mut range = found.range();
+            if token.lstrip {
+                range.start = done + text[done..range.start].trim_end().len();
+            }
+            if token.rstrip {
+                range.end = text.len() - text[range.end..].trim_start().len();
+            }
+            if range.start > done {
+                keep(done..range.start, None);
+            }
+            (done, at) = (range.end, range.end);
+            keep(range, Some(*id));
+        }
+        if done < text.len() {
+            keep(done..text.len(), None);
+        }
+        parts
+    }
+}
+
+/// Whether a token may stand at a place of a piece.
+fn allowed(token: &AddedToken, piece: &NormalizedString, range: Range<usize>, literal: &[Range<usize>]) -> bool {
+    if token.single_word {
+        let joins = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let text = piece.get();
+        if joins(text[..range.start].chars().next_back()) || joins(text[range.end..].chars().next()) {
+            return false;
+        }
+    }
+    if !token.special {
+        return true;
+    }
+    let base = piece.offsets_original().0;
+    let original = piece.convert_offsets(TextRange::Normalized(range));
+    original.is_none_or(|place| !touches(&(base + place.start..base + place.end), literal))
+}
+
+/// Returns the place of the character after the one at `at`, or the end.
+fn next_character(text: &str, at: usize) -> usize {
+    at + text[at..].chars().next().map_or(1, char::len_utf8)
+}
