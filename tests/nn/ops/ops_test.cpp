@@ -144,7 +144,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, OpsAttention,
                                          AttentionCase{"qwen2", 12, 2, 128, 0, 0, false, false},
                                          AttentionCase{"gemma3", 4, 1, 256, 24, 0, false, true},
                                          AttentionCase{"softcap", 4, 4, 32, 0, 5.0f, false, false}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& c) { return c.param.name; });
 
 TEST_F(Ops, CopiedBlocksHoldTheSameKeysAndValues) {
   KvCache cache = KvCache::for_cpu({{2, 32}, {2, 32}}, 4).value();
