@@ -58,6 +58,7 @@ void Answer::start_stream(api::Response head) {
   std::lock_guard lock(mutex_);
   CHECK(phase_ == Phase::kPending, "start_stream() after an answer was begun");
   phase_ = Phase::kStreaming;
+  streams_ = true;
   head_ = std::move(head);
   wake_locked();
 }
@@ -125,7 +126,7 @@ Answer::Output Answer::take() {
   {
     std::lock_guard lock(mutex_);
     wake_pending_ = false;
-    output.streams = phase_ == Phase::kStreaming || phase_ == Phase::kFinished;
+    output.streams = streams_;
     output.finished = phase_ == Phase::kResponded || phase_ == Phase::kFinished;
     output.abandoned = phase_ == Phase::kAbandoned;
     output.head = std::exchange(head_, std::nullopt);

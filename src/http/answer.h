@@ -52,9 +52,9 @@ class Answer {
   struct Output {
     std::optional<api::Response> head;
     std::string bytes;      // of a stream
-    bool streams = false;   // false: `head` is the whole answer
-    bool finished = false;  // nothing follows
-    bool abandoned = false; // the handler let go without an end
+    bool streams = false;    // false: `head` is the whole answer
+    bool finished = false;   // nothing follows
+    bool abandoned = false;  // nothing follows, for the handler let go without an end
   };
 
   /// `wake` asks the connection to call take() soon; it is called under this object's lock and must only post.
@@ -99,6 +99,7 @@ class Answer {
   Phase phase_ = Phase::kPending;
   bool gone_ = false;
   bool drain_due_ = false;  // on_drained was set after the queue had emptied
+  bool streams_ = false;
   bool written_ = false;
   std::optional<api::Response> head_;
   std::string bytes_;

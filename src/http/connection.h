@@ -76,6 +76,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void send_failure(const Failure& failure);
   void send_whole(const api::Response& response);
   void begin_stream(const api::Response& head);
+  void append_stream(const Answer::Output& output);
+  void append_body(std::string_view bytes);
   void send_continue();
   void send_heartbeat();
   Framing framing() const;

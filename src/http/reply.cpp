@@ -36,25 +36,40 @@ void Connection::pump() {
   Answer::Output output = answer->take();
   if (phase_ != Phase::kAnswering) return;
   if (output.abandoned) {
-    if (status_ != 0 || peer_closed_) return close();
-    log::error("[http] {} {} {}: the handler gave no answer", request_id_, method_, path_);
-    return send_failure({500, fail(Code::kInternal, "[http] the request was dropped without an answer"), {}});
+    if (peer_closed_) return close();
+    log::error("[http] {} {} {}: the handler let go before the answer's end", request_id_, method_, path_);
+    if (!output.streams)
+      return send_failure({500, fail(Code::kInternal, "[http] the request was dropped without an answer"), {}});
   }
   if (output.head && !output.streams) return send_whole(*output.head);
   if (output.head) begin_stream(*output.head);
   if (!streaming_) return;
-  if (!output.bytes.empty() && !head_only_) {
-    payload_unsent_ = output.bytes.size();
-    between_events_ = output.bytes.ends_with("\n\n") || output.bytes.ends_with("\n\r\n");
-    http10_ ? void(output_.append(output.bytes)) : append_chunk(output_, output.bytes);
-  }
-  if (output.finished || head_only_) {
-    if (!http10_ && !head_only_) output_.append(kLastChunk);
-    complete_ = true;
-  }
+  append_stream(output);
   if (!output_.empty() || complete_) return write_more();
   if (event_stream_ && options().heartbeat.count() > 0)
     set_deadline(last_write_ + options().heartbeat);
+}
+
+void Connection::append_stream(const Answer::Output& output) {
+  if (!output.bytes.empty() && !head_only_) {
+    payload_unsent_ = output.bytes.size();
+    between_events_ = output.bytes.ends_with("\n\n");
+    append_body(output.bytes);
+  }
+  complete_ = output.finished || output.abandoned || head_only_;
+  if (output.abandoned) {
+    close_after_ = true;  // without the last chunk: the client sees that its stream was cut
+  } else if (complete_ && !http10_ && !head_only_) {
+    output_.append(kLastChunk);
+  }
+}
+
+void Connection::append_body(std::string_view bytes) {
+  if (http10_) {
+    output_.append(bytes);
+  } else {
+    append_chunk(output_, bytes);
+  }
 }
 
 void Connection::send_failure(const Failure& failure) {
@@ -84,8 +99,7 @@ void Connection::begin_stream(const api::Response& head) {
   how.chunked = !http10_;
   how.has_length = false;
   append_head(output_, head, how);
-  if (!head.body.empty() && !head_only_)
-    http10_ ? void(output_.append(head.body)) : append_chunk(output_, head.body);
+  if (!head.body.empty() && !head_only_) append_body(head.body);
 }
 
 // Not through output_, which an early answer may already fill while this is on its way.
@@ -107,7 +121,7 @@ void Connection::send_heartbeat() {
     last_write_ = now();
     return set_deadline(last_write_ + options().heartbeat);
   }
-  http10_ ? void(output_.append(kHeartbeat)) : append_chunk(output_, kHeartbeat);
+  append_body(kHeartbeat);
   write_more();
 }
 
