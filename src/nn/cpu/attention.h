@@ -10,7 +10,7 @@
 namespace pippin::nn::cpu {
 
 /// One layer's KV pool. K is stored transposed so that positions lie side by side: [P, K heads, D, S]; V as [P, K heads, S, D]; both f16.
-/// S is 16 for every path.
+/// S is 16 for every path. Requires: head_dim is a multiple of 16 and at most 1024; the loader checks it.
 struct KvLayer {
   uint16_t* k = nullptr;
   uint16_t* v = nullptr;

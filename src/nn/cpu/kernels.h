@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "nn/cpu/attention.h"
 #include "nn/cpu/linear.h"
 #include "nn/cpu/tile_format.h"
 
@@ -39,8 +40,61 @@ struct LinearKernels {
   int rows_best = 1;  // rows of the widest kernel
 };
 
+/// Row-wise kernels; each takes one token's row.
+struct RowKernels {
+  /// x += add (if not null), then out = x / rms(x) * weight.
+  void (*rms_norm)(float* x, const float* add, const float* weight, float eps, int64_t dim, float* out) = nullptr;
+  void (*silu)(const float* gate, const float* up, int64_t count, float* out) = nullptr;
+  void (*gelu_tanh)(const float* gate, const float* up, int64_t count, float* out) = nullptr;
+  /// Writes cos and sin of position * inv_freq[i], each [half].
+  void (*angles)(float position, const float* inv_freq, int half, float* cosine, float* sine) = nullptr;
+  /// Rotates the first 2 * half values of a head in place. Interleaved pairs take each angle twice: tables [2 * half], the sine of the even
+  /// lanes negated; otherwise tables [half].
+  void (*rotate)(float* head, int half, bool interleaved, const float* cosine, const float* sine) = nullptr;
+  /// Converts to f16; value i goes to out[i * stride].
+  void (*store_half)(const float* values, int count, int64_t stride, uint16_t* out) = nullptr;
+};
+
+/// Positions per partition of the keys. Scores are normalised inside a partition, partitions are merged in order: the cut is part of the
+/// result, so it is the same for every way of calling.
+constexpr int kPartition = 256;
+constexpr int kQueryRowsMax = 64;  // query rows (token, head) that share one pass over the keys
+
+/// Queries at positions [first, first + rows / group), all in one 16-aligned block, for `group` heads of one K head; row = token * group + head.
+struct AttentionTile {
+  const float* q = nullptr;  // [D, kQueryRowsMax]: transposed, scaled
+  int rows = 0;
+  int group = 0;
+  int first = 0;
+  int head_dim = 0;
+  int window = 0;
+  float soft_cap = 0;
+  const uint16_t* k = nullptr;  // of the K head, in block 0
+  const uint16_t* v = nullptr;
+  int64_t block_stride = 0;     // elements from block to block
+  const int32_t* blocks = nullptr;
+};
+
+/// One partition's part of a tile's result, or the running merge.
+struct AttentionPart {
+  float* peak = nullptr;  // [rows] largest score
+  float* sum = nullptr;   // [rows] of exp(score - peak)
+  float* out = nullptr;   // [rows, D] weighted values
+};
+
+struct AttentionKernels {
+  /// Computes one partition. scores: scratch [kQueryRowsMax, kPartition].
+  void (*partition)(const AttentionTile& tile, int partition, float* scores, const AttentionPart& part) = nullptr;
+  /// Merges the next partition into the running result.
+  void (*merge)(int rows, int head_dim, const AttentionPart& next, const AttentionPart& total) = nullptr;
+  /// Adds the sink (a logit without a value; null: none) and writes out[row] / sum.
+  void (*finish)(const AttentionPart& total, int row, int head_dim, const float* sink, float* out) = nullptr;
+};
+
 struct Kernels {
   LinearKernels linear;
+  RowKernels rows;
+  AttentionKernels attention;
 };
 
 /// Return the path's kernels, or null where the compiler could not build them.
@@ -55,5 +109,12 @@ const Kernels& kernels(Isa isa);
 
 /// Returns select_isa()'s path, or the portable one where a forced path cannot run.
 const Kernels& default_kernels();
+
+// attention.h's functions on a given path.
+void rope_kv_write(const Kernels& path, const QkvArgs& args, const KvLayer& kv, ThreadPool& pool);
+void paged_attention(const Kernels& path, const AttentionArgs& args, const KvLayer& kv, ThreadPool& pool);
+void rms_norm(const Kernels& path, float* x, const float* add, const float* weight, float eps, int64_t tokens, int64_t dim, float* out,
+              ThreadPool& pool);
+void gated_activation(const Kernels& path, const float* x, int64_t tokens, int64_t ff, Gate gate, float* out, ThreadPool& pool);
 
 }  // namespace pippin::nn::cpu

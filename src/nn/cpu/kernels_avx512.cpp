@@ -12,7 +12,11 @@ namespace {
 
 #include "nn/cpu/linear_body.h"
 
-constexpr Kernels kKernels{.linear = linear_kernels()};
+#include "nn/cpu/rows_body.h"
+
+#include "nn/cpu/attention_body.h"
+
+constexpr Kernels kKernels{.linear = linear_kernels(), .rows = row_kernels(), .attention = attention_kernels()};
 
 }  // namespace
 

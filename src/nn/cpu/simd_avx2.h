@@ -83,6 +83,16 @@ inline F f_exp2_int(I n) {
   return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.a, bias), 23)),
           _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.b, bias), 23))};
 }
+inline __m256 select8_bit0(__m256i n, __m256 set, __m256 clear) {
+  return _mm256_blendv_ps(clear, set, _mm256_castsi256_ps(_mm256_slli_epi32(n, 31)));
+}
+inline F f_select_bit0(I n, F set, F clear) { return {select8_bit0(n.a, set.a, clear.a), select8_bit0(n.b, set.b, clear.b)}; }
+inline __m256 negate8_bit1(__m256i n, __m256 x) {
+  const __m256i sign = _mm256_slli_epi32(_mm256_and_si256(n, _mm256_set1_epi32(2)), 30);
+  return _mm256_xor_ps(x, _mm256_castsi256_ps(sign));
+}
+inline F f_negate_bit1(I n, F x) { return {negate8_bit1(n.a, x.a), negate8_bit1(n.b, x.b)}; }
+inline F f_swap_pairs(F x) { return {_mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1)}; }
 
 inline W w_load(const uint8_t* p) { return {load32(p), load32(p + 32)}; }
 inline void w_store(uint8_t* p, W x) {
@@ -154,3 +164,7 @@ inline I dot(const W* w, const int8_t* q, int32_t negative_sum) {
 }
 
 constexpr int kRowsBest = 4;
+constexpr int kScoreRows = 6;
+constexpr int kScoreBlocks = 2;
+constexpr int kValueRows = 3;
+constexpr int kValueVectors = 2;

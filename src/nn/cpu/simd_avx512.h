@@ -60,6 +60,14 @@ inline void i_store_s8(int8_t* p, I a) {
 inline F f_exp2_int(I n) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23));
 }
+inline F f_select_bit0(I n, F set, F clear) {
+  return _mm512_mask_blend_ps(_mm512_test_epi32_mask(n, _mm512_set1_epi32(1)), clear, set);
+}
+inline F f_negate_bit1(I n, F a) {
+  const __m512i sign = _mm512_slli_epi32(_mm512_and_si512(n, _mm512_set1_epi32(2)), 30);
+  return _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(a), sign));
+}
+inline F f_swap_pairs(F a) { return _mm512_permute_ps(a, 0xb1); }
 
 inline W w_load(const uint8_t* p) { return _mm512_loadu_si512(p); }
 inline void w_store(uint8_t* p, W a) { _mm512_storeu_si512(p, a); }
@@ -137,3 +145,7 @@ inline I dot(const W* w, const int8_t* q, int32_t negative_sum) {
 }
 constexpr int kRowsBest = 8;
 #endif
+constexpr int kScoreRows = 12;
+constexpr int kScoreBlocks = 4;
+constexpr int kValueRows = 6;
+constexpr int kValueVectors = 4;

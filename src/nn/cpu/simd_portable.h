@@ -61,6 +61,12 @@ inline F f_exp2_int(I n) {
   PIPPIN_EACH(i, 16) r.v[i] = bits_to_float(static_cast<uint32_t>(n.v[i] + 127) << 23);
   return r;
 }
+/// Lanes where bit 0 of n is set come from `set`, the others from `clear`.
+inline F f_select_bit0(I n, F set, F clear) { PIPPIN_EACH(i, 16) clear.v[i] = n.v[i] & 1 ? set.v[i] : clear.v[i]; return clear; }
+/// Negates the lanes where bit 1 of n is set.
+inline F f_negate_bit1(I n, F a) { PIPPIN_EACH(i, 16) a.v[i] = n.v[i] & 2 ? -a.v[i] : a.v[i]; return a; }
+/// Swaps neighbouring lanes: 1 0 3 2 ...
+inline F f_swap_pairs(F a) { F r; PIPPIN_EACH(i, 16) r.v[i] = a.v[i ^ 1]; return r; }
 
 inline W w_load(const uint8_t* p) { W r; PIPPIN_EACH(i, 64) r.v[i] = p[i]; return r; }
 inline void w_store(uint8_t* p, W a) { PIPPIN_EACH(i, 64) p[i] = a.v[i]; }
@@ -94,4 +100,9 @@ inline I dot(const W* w, const int8_t* q, int32_t negative_sum) {
   return r;
 }
 
+// Register tiles: activation rows of a linear kernel; query rows of a score tile; query rows and vectors of a value tile.
 constexpr int kRowsBest = 2;
+constexpr int kScoreRows = 4;
+constexpr int kScoreBlocks = 2;
+constexpr int kValueRows = 2;
+constexpr int kValueVectors = 2;

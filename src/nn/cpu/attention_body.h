@@ -1,0 +1,267 @@
+// One partition of paged attention, written once over the vector vocabulary of a simd_*.h file.
+// Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes here.
+//
+// Every query row sees the same operations in the same order whatever shares its tile: scores sum over d in order, values over positions in
+// order, and positions that a row must not see take no part at all (their memory may hold anything).
+
+constexpr float kMasked = -3.0e38f;
+
+struct Span {
+  int begin, end;  // positions
+};
+
+/// The positions of a partition that a query at `position` sees.
+inline Span visible(const AttentionTile& tile, int partition, int position) {
+  Span span{partition * kPartition, (partition + 1) * kPartition};
+  if (position + 1 < span.end) span.end = position + 1;
+  if (tile.window > 0 && position - tile.window + 1 > span.begin) span.begin = position - tile.window + 1;
+  return span;
+}
+
+inline const uint16_t* key_block(const AttentionTile& tile, int block) { return tile.k + tile.blocks[block] * tile.block_stride; }
+inline const uint16_t* value_block(const AttentionTile& tile, int block) { return tile.v + tile.blocks[block] * tile.block_stride; }
+
+/// Scores of kRows query rows against kBlocks blocks side by side; several blocks hide the latency of the sums when rows are few.
+template <int kRows, int kBlocks>
+inline void score_tile(const float* q, const uint16_t* const* keys, int head_dim, float* scores) {
+  F acc[kRows][kBlocks];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int b = 0; b < kBlocks; ++b) acc[r][b] = f_zero();
+  }
+  for (int d = 0; d < head_dim; ++d) {
+    F key[kBlocks];
+#pragma GCC unroll 4
+    for (int b = 0; b < kBlocks; ++b) key[b] = f_from_half(keys[b] + 16 * d);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+      for (int b = 0; b < kBlocks; ++b) acc[r][b] = f_fma(key[b], f_set1(q[d * kQueryRowsMax + r]), acc[r][b]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int b = 0; b < kBlocks; ++b) f_store(scores + r * kPartition + 16 * b, acc[r][b]);
+  }
+}
+
+template <int kRows>
+inline int score_rows(const AttentionTile& tile, int row, int rows, int block, float* scores) {
+  const uint16_t* key = key_block(tile, block);
+  for (; row + kRows <= rows; row += kRows) {
+    score_tile<kRows, 1>(tile.q + row, &key, tile.head_dim, scores + row * kPartition);
+  }
+  return row;
+}
+
+/// Scores of all rows against one block. scores: [rows, kPartition] at the block's first position.
+inline void score_block(const AttentionTile& tile, int rows, int block, float* scores) {
+  int row = score_rows<kScoreRows>(tile, 0, rows, block, scores);
+  if constexpr (kScoreRows > 6) row = score_rows<6>(tile, row, rows, block, scores);
+  if constexpr (kScoreRows > 4) row = score_rows<4>(tile, row, rows, block, scores);
+  row = score_rows<2>(tile, row, rows, block, scores);
+  score_rows<1>(tile, row, rows, block, scores);
+}
+
+/// The same for kScoreBlocks blocks at once and few rows.
+inline void score_blocks(const AttentionTile& tile, int rows, int block, float* scores) {
+  const uint16_t* keys[kScoreBlocks];
+  for (int b = 0; b < kScoreBlocks; ++b) keys[b] = key_block(tile, block + b);
+  int row = 0;
+  const auto step = [&]<int kRows>() {
+    for (; row + kRows <= rows; row += kRows) {
+      score_tile<kRows, kScoreBlocks>(tile.q + row, keys, tile.head_dim, scores + row * kPartition);
+    }
+  };
+  if constexpr (kScoreRows > 6) {
+    step.template operator()<4>();
+    step.template operator()<3>();
+  }
+  step.template operator()<2>();
+  step.template operator()<1>();
+}
+
+/// Turns the scores of one row into weights. Returns their sum; `peak` gets the largest score.
+inline float weigh_row(const AttentionTile& tile, Span span, int origin, float* scores, float& peak) {
+  const int first = span.begin / 16 * 16;
+  const int last = (span.end + 15) / 16 * 16;
+  for (int p = first; p < span.begin; ++p) scores[p - origin] = kMasked;
+  for (int p = span.end; p < last; ++p) scores[p - origin] = kMasked;
+  F largest = f_set1(kMasked);
+  for (int p = first; p < last; p += 16) {
+    F s = f_load(scores + p - origin);
+    if (tile.soft_cap > 0) {  // cap * tanh(s / cap) = cap - 2 cap / (exp(2 s / cap) + 1)
+      const F e = f_exp(f_mul(s, f_set1(2.0f / tile.soft_cap)));
+      const F capped = f_sub(f_set1(tile.soft_cap), f_div(f_set1(2.0f * tile.soft_cap), f_add(e, f_set1(1.0f))));
+      f_store(scores + p - origin, capped);
+      for (int masked = p; masked < p + 16; ++masked) {
+        if (masked < span.begin || masked >= span.end) scores[masked - origin] = kMasked;
+      }
+      s = f_load(scores + p - origin);
+    }
+    largest = f_max(largest, s);
+  }
+  peak = f_reduce_max(largest);
+  const F shift = f_set1(peak);
+  F sum = f_zero();
+  for (int p = first; p < last; p += 16) {
+    const F weight = f_exp(f_sub(f_load(scores + p - origin), shift));
+    f_store(scores + p - origin, weight);
+    sum = f_add(sum, weight);
+  }
+  return f_reduce_add(sum);
+}
+
+/// out [kRows, D] += weights [kRows] over positions [begin, end) of a block, for kVectors * 16 dims.
+template <int kRows, int kVectors>
+inline void value_tile(const float* weights, const uint16_t* values, int begin, int end, int head_dim, float* out) {
+  F acc[kRows][kVectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; ++i) acc[r][i] = f_load(out + r * head_dim + 16 * i);
+  }
+  for (int p = begin; p < end; ++p) {
+    F value[kVectors];
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; ++i) value[i] = f_from_half(values + p * head_dim + 16 * i);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+      for (int i = 0; i < kVectors; ++i) acc[r][i] = f_fma(value[i], f_set1(weights[r * kPartition + p]), acc[r][i]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; ++i) f_store(out + r * head_dim + 16 * i, acc[r][i]);
+  }
+}
+
+template <int kRows>
+inline void value_rows(const float* weights, const uint16_t* values, int begin, int end, int head_dim, float* out) {
+  int d = 0;
+  for (; d + 16 * kValueVectors <= head_dim; d += 16 * kValueVectors) {
+    value_tile<kRows, kValueVectors>(weights, values + d, begin, end, head_dim, out + d);
+  }
+  for (; d < head_dim; d += 16) value_tile<kRows, 1>(weights, values + d, begin, end, head_dim, out + d);
+}
+
+/// Adds one block's values to all rows that see it. weights: [rows, kPartition] at the block's first position.
+inline void value_block_rows(const AttentionTile& tile, int partition, int rows, int block, const float* weights, float* out) {
+  const uint16_t* values = value_block(tile, block);
+  const int origin = block * 16;
+  const auto clipped = [&](int row) {
+    Span s = visible(tile, partition, tile.first + row / tile.group);
+    s.begin = s.begin > origin ? s.begin - origin : 0;
+    s.end = s.end < origin + 16 ? s.end - origin : 16;
+    return s;
+  };
+  int row = 0;
+  while (row < rows) {
+    const Span span = clipped(row);
+    // Rows of one tile take the fast way together while they see the same positions.
+    int same = row + 1;
+    while (same < rows && same < row + kValueRows) {
+      const Span other = clipped(same);
+      if (other.begin != span.begin || other.end != span.end) break;
+      ++same;
+    }
+    const float* w = weights + row * kPartition;
+    float* o = out + row * tile.head_dim;
+    const auto take = [&]<int kRows>() {
+      value_rows<kRows>(w, values, span.begin, span.end, tile.head_dim, o);
+      row += kRows;
+    };
+    const int count = same - row;
+    if (count >= kValueRows) {
+      take.template operator()<kValueRows>();
+    } else if (kValueRows > 4 && count >= 4) {
+      take.template operator()<4>();
+    } else if (kValueRows > 3 && count == 3) {
+      take.template operator()<3>();
+    } else if (count >= 2) {
+      take.template operator()<2>();
+    } else {
+      take.template operator()<1>();
+    }
+  }
+}
+
+void attention_partition(const AttentionTile& tile, int partition, float* scores, const AttentionPart& part) {
+  const int origin = partition * kPartition;
+  const int tokens = tile.rows / tile.group;
+  const int begin = visible(tile, partition, tile.first).begin / 16;       // the first query sees furthest back
+  const int end = (visible(tile, partition, tile.first + tokens - 1).end + 15) / 16;  // all end in the same block
+  // With a window, later queries do not see the first blocks: the rows of a block are a prefix.
+  const auto rows_of = [&](int block) {
+    int n = tokens;
+    while (n > 1 && visible(tile, partition, tile.first + n - 1).begin >= 16 * (block + 1)) --n;
+    return n * tile.group;
+  };
+  for (int block = begin; block < end;) {
+    const int rows = rows_of(block);
+    float* at = scores + 16 * block - origin;
+    if (rows <= 4 && block + kScoreBlocks <= end && rows_of(block + kScoreBlocks - 1) == rows) {
+      score_blocks(tile, rows, block, at);
+      block += kScoreBlocks;
+    } else {
+      score_block(tile, rows, block, at);
+      ++block;
+    }
+  }
+  for (int row = 0; row < tile.rows; ++row) {
+    const Span span = visible(tile, partition, tile.first + row / tile.group);
+    float* out = part.out + row * tile.head_dim;
+    for (int d = 0; d < tile.head_dim; d += 16) f_store(out + d, f_zero());
+    if (span.begin >= span.end) {  // nothing here for this row: weighs nothing in the merge
+      part.peak[row] = kMasked;
+      part.sum[row] = 0;
+      continue;
+    }
+    part.sum[row] = weigh_row(tile, span, origin, scores + row * kPartition, part.peak[row]);
+  }
+  for (int block = begin; block < end; ++block) {
+    value_block_rows(tile, partition, rows_of(block), block, scores + 16 * block - origin, part.out);
+  }
+}
+
+void attention_merge(int rows, int head_dim, const AttentionPart& next, const AttentionPart& total) {
+  for (int row = 0; row < rows; ++row) {
+    if (next.sum[row] == 0) continue;
+    float* out = total.out + row * head_dim;
+    const float* add = next.out + row * head_dim;
+    if (total.sum[row] == 0) {
+      total.peak[row] = next.peak[row];
+      total.sum[row] = next.sum[row];
+      for (int d = 0; d < head_dim; d += 16) f_store(out + d, f_load(add + d));
+      continue;
+    }
+    const float peak = total.peak[row] > next.peak[row] ? total.peak[row] : next.peak[row];
+    const float keep = exp_scalar(total.peak[row] - peak);
+    const float take = exp_scalar(next.peak[row] - peak);
+    total.peak[row] = peak;
+    total.sum[row] = __builtin_fmaf(next.sum[row], take, total.sum[row] * keep);
+    for (int d = 0; d < head_dim; d += 16) {
+      f_store(out + d, f_fma(f_load(add + d), f_set1(take), f_mul(f_load(out + d), f_set1(keep))));
+    }
+  }
+}
+
+void attention_finish(const AttentionPart& total, int row, int head_dim, const float* sink, float* out) {
+  float sum = total.sum[row];
+  float keep = 1;
+  if (sink != nullptr) {
+    const float peak = total.peak[row] > *sink ? total.peak[row] : *sink;
+    keep = exp_scalar(total.peak[row] - peak);
+    sum = __builtin_fmaf(sum, keep, exp_scalar(*sink - peak));
+  }
+  const F scale = f_set1(keep / sum);
+  for (int d = 0; d < head_dim; d += 16) f_store(out + d, f_mul(f_load(total.out + row * head_dim + d), scale));
+}
+
+constexpr AttentionKernels attention_kernels() {
+  return {.partition = attention_partition, .merge = attention_merge, .finish = attention_finish};
+}

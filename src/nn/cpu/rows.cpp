@@ -1,0 +1,124 @@
+// Cuts the row-wise kernels into pieces for the pool: norms, gated activations, rotary embedding with the KV write.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "base/check.h"
+#include "nn/cpu/kernels.h"
+
+namespace pippin::nn::cpu {
+namespace {
+
+constexpr int64_t kPieceElements = 8192;  // a few microseconds: less is not worth a dispatch
+constexpr int kHeadDimMax = 1024;
+
+// Calls one(row) for all rows: here when they are little work, else over the pool in pieces of several rows.
+template <typename One>
+void each_row(int64_t rows, int64_t elements_per_row, ThreadPool& pool, const One& one) {
+  const int64_t per_piece = std::max<int64_t>(1, kPieceElements / std::max<int64_t>(1, elements_per_row));
+  const int64_t pieces = (rows + per_piece - 1) / per_piece;
+  const auto piece_rows = [&](int piece, int) {
+    for (int64_t row = piece * per_piece; row < std::min(rows, (piece + 1) * per_piece); ++row) one(row);
+  };
+  if (pieces < 3) {
+    for (int piece = 0; piece < pieces; ++piece) piece_rows(piece, 0);
+  } else {
+    pool.run(static_cast<int>(pieces), piece_rows);
+  }
+}
+
+// The cosines and sines of one token's rotation, as RowKernels::rotate wants them.
+struct Angles {
+  std::array<float, kHeadDimMax> cosine;
+  std::array<float, kHeadDimMax> sine;
+
+  void compute(const RowKernels& path, int position, const RopeParams& rope) {
+    const int half = rope.dims / 2;
+    path.angles(static_cast<float>(position), rope.inv_freq, half, cosine.data(), sine.data());
+    if (!rope.interleaved) return;
+    for (int i = half - 1; i >= 0; --i) {  // downwards: spreads in place
+      const auto at = static_cast<size_t>(i);
+      const float c = cosine[at];
+      const float s = sine[at];
+      cosine[2 * at] = cosine[2 * at + 1] = c;
+      sine[2 * at] = -s;
+      sine[2 * at + 1] = s;
+    }
+  }
+};
+
+struct TokenWriter {
+  const RowKernels& path;
+  const QkvArgs& args;
+  const KvLayer& kv;
+
+  void prepare(float* head, const float* norm, const Angles& angles) const {
+    if (norm != nullptr) path.rms_norm(head, nullptr, norm, args.norm_eps, kv.head_dim, head);
+    if (args.rope.dims > 0) {
+      path.rotate(head, args.rope.dims / 2, args.rope.interleaved, angles.cosine.data(), angles.sine.data());
+    }
+  }
+
+  void write(int64_t token) const {
+    const int64_t d = kv.head_dim;
+    const int64_t heads = args.heads;
+    const float* q = args.qkv + token * (heads + 2 * kv.kv_heads) * d;
+    const float* k = q + heads * d;
+    const float* v = k + kv.kv_heads * d;
+    Angles angles;
+    if (args.rope.dims > 0) angles.compute(path, args.positions[token], args.rope);
+
+    float* q_out = args.q_out + token * heads * d;
+    std::memcpy(q_out, q, static_cast<size_t>(heads * d) * sizeof(float));
+    for (int64_t h = 0; h < heads; ++h) prepare(q_out + h * d, args.q_norm, angles);
+
+    const int64_t block = args.slots[token] / KvLayer::kBlock;
+    const int64_t offset = args.slots[token] % KvLayer::kBlock;
+    std::array<float, kHeadDimMax> key;
+    for (int64_t h = 0; h < kv.kv_heads; ++h) {
+      const int64_t base = block * kv.block_elements() + h * d * KvLayer::kBlock;
+      std::memcpy(key.data(), k + h * d, static_cast<size_t>(d) * sizeof(float));
+      prepare(key.data(), args.k_norm, angles);
+      path.store_half(key.data(), kv.head_dim, KvLayer::kBlock, kv.k + base + offset);
+      path.store_half(v + h * d, kv.head_dim, 1, kv.v + base + offset * d);
+    }
+  }
+};
+
+}  // namespace
+
+void rope_kv_write(const Kernels& path, const QkvArgs& args, const KvLayer& kv, ThreadPool& pool) {
+  CHECK(kv.head_dim <= kHeadDimMax && args.rope.dims <= kv.head_dim && args.rope.dims % 2 == 0, "the loader checks heads");
+  const TokenWriter writer{path.rows, args, kv};
+  each_row(args.tokens, (args.heads + 2 * kv.kv_heads) * kv.head_dim, pool, [&](int64_t token) { writer.write(token); });
+}
+
+void rms_norm(const Kernels& path, float* x, const float* add, const float* weight, float eps, int64_t tokens, int64_t dim, float* out,
+              ThreadPool& pool) {
+  each_row(tokens, dim, pool, [&](int64_t t) {
+    path.rows.rms_norm(x + t * dim, add == nullptr ? nullptr : add + t * dim, weight, eps, dim, out + t * dim);
+  });
+}
+
+void gated_activation(const Kernels& path, const float* x, int64_t tokens, int64_t ff, Gate gate, float* out, ThreadPool& pool) {
+  const auto function = gate == Gate::kSilu ? path.rows.silu : path.rows.gelu_tanh;
+  // Long rows are cut too: one row of a large model is worth sharing.
+  const int64_t cuts = std::max<int64_t>(1, ff / kPieceElements);
+  const int64_t width = (ff + cuts - 1) / cuts;
+  each_row(tokens * cuts, width * 2, pool, [&](int64_t index) {
+    const int64_t first = index % cuts * width;
+    const int64_t count = std::min(width, ff - first);
+    const float* row = x + index / cuts * 2 * ff + first;
+    if (count > 0) function(row, row + ff, count, out + index / cuts * ff + first);
+  });
+}
+
+void rope_kv_write(const QkvArgs& args, const KvLayer& kv, ThreadPool& pool) { rope_kv_write(default_kernels(), args, kv, pool); }
+void rms_norm(float* x, const float* add, const float* weight, float eps, int64_t tokens, int64_t dim, float* out, ThreadPool& pool) {
+  rms_norm(default_kernels(), x, add, weight, eps, tokens, dim, out, pool);
+}
+void gated_activation(const float* x, int64_t tokens, int64_t ff, Gate gate, float* out, ThreadPool& pool) {
+  gated_activation(default_kernels(), x, tokens, ff, gate, out, pool);
+}
+
+}  // namespace pippin::nn::cpu

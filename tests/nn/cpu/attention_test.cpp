@@ -1,0 +1,335 @@
+#include "nn/cpu/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <string>
+
+#include "nn/cpu/kernels.h"
+#include "nn/cpu/random_weights.h"
+
+namespace pippin::nn::cpu {
+namespace {
+
+using namespace test;
+
+struct Shape {
+  int heads, kv_heads, head_dim;
+  int window = 0;
+  float soft_cap = 0;
+  bool sinks = false;
+};
+
+// One sequence with its queries, its keys and values in scattered blocks, and unwritten memory full of NaN.
+struct Sequence {
+  Sequence(const Shape& s, int length_, uint32_t seed) : shape(s), length(length_) {
+    const int blocks = (length + 15) / 16;
+    pool_blocks = blocks + 3;
+    table.resize(static_cast<size_t>(blocks));
+    std::vector<int32_t> all(static_cast<size_t>(pool_blocks));
+    std::iota(all.begin(), all.end(), 0);
+    std::mt19937 random(seed);
+    std::shuffle(all.begin(), all.end(), random);
+    std::copy_n(all.begin(), blocks, table.begin());
+    const auto elements = static_cast<size_t>(pool_blocks * s.kv_heads * s.head_dim * 16);
+    k.assign(elements, 0x7e00);
+    v.assign(elements, 0x7e00);
+    keys = random_floats(static_cast<size_t>(length * s.kv_heads * s.head_dim), seed + 1);
+    values = random_floats(keys.size(), seed + 2);
+    q = random_floats(static_cast<size_t>(length * s.heads * s.head_dim), seed + 3);
+    sinks = random_floats(static_cast<size_t>(s.heads), seed + 4);
+    for (int p = 0; p < length; ++p) {
+      for (int h = 0; h < s.kv_heads; ++h) {
+        for (int d = 0; d < s.head_dim; ++d) {
+          const size_t at = static_cast<size_t>((p * s.kv_heads + h) * s.head_dim + d);
+          const size_t base = static_cast<size_t>((table[static_cast<size_t>(p / 16)] * s.kv_heads + h) * s.head_dim * 16);
+          k[base + static_cast<size_t>(d * 16 + p % 16)] = float_to_half(keys[at]);
+          v[base + static_cast<size_t>(p % 16 * s.head_dim + d)] = float_to_half(values[at]);
+          keys[at] = half_to_float(float_to_half(keys[at]));
+          values[at] = half_to_float(float_to_half(values[at]));
+        }
+      }
+    }
+  }
+
+  KvLayer layer() { return {.k = k.data(), .v = v.data(), .kv_heads = shape.kv_heads, .head_dim = shape.head_dim}; }
+  int width() const { return shape.heads * shape.head_dim; }
+
+  // Attention of tokens [first, last), as one row or several of one step.
+  std::vector<float> run(const Kernels& path, int first, int last, ThreadPool& pool) {
+    const AttentionRow row{.row = 0, .tokens = last - first, .start = first, .blocks = table.data()};
+    std::vector<float> out(static_cast<size_t>((last - first) * width()));
+    paged_attention(path, arguments(q.data() + first * width(), {&row, 1}, out.data()), layer(), pool);
+    return out;
+  }
+  AttentionArgs arguments(const float* queries, std::span<const AttentionRow> rows, float* out) {
+    return {.q = queries, .heads = shape.heads, .scale = scale(), .rows = rows, .window = shape.window, .soft_cap = shape.soft_cap,
+            .sinks = shape.sinks ? sinks.data() : nullptr, .out = out};
+  }
+  float scale() const { return 1.0f / std::sqrt(static_cast<float>(shape.head_dim)); }
+
+  // The definition, in double precision.
+  std::vector<double> expected(int token, int head) const {
+    const int kv_head = head / (shape.heads / shape.kv_heads);
+    const int begin = shape.window > 0 ? std::max(0, token - shape.window + 1) : 0;
+    std::vector<double> scores;
+    double largest = shape.sinks ? sinks[static_cast<size_t>(head)] : -1e300;
+    for (int p = begin; p <= token; ++p) {
+      double s = 0;
+      for (int d = 0; d < shape.head_dim; ++d) {
+        s += static_cast<double>(q[static_cast<size_t>((token * shape.heads + head) * shape.head_dim + d)]) *
+             keys[static_cast<size_t>((p * shape.kv_heads + kv_head) * shape.head_dim + d)];
+      }
+      s *= scale();
+      if (shape.soft_cap > 0) s = shape.soft_cap * std::tanh(s / shape.soft_cap);
+      scores.push_back(s);
+      largest = std::max(largest, s);
+    }
+    double sum = shape.sinks ? std::exp(sinks[static_cast<size_t>(head)] - largest) : 0;
+    std::vector<double> out(static_cast<size_t>(shape.head_dim));
+    for (int p = begin; p <= token; ++p) {
+      const double w = std::exp(scores[static_cast<size_t>(p - begin)] - largest);
+      sum += w;
+      for (int d = 0; d < shape.head_dim; ++d) {
+        out[static_cast<size_t>(d)] += w * values[static_cast<size_t>((p * shape.kv_heads + kv_head) * shape.head_dim + d)];
+      }
+    }
+    for (double& o : out) o /= sum;
+    return out;
+  }
+
+  Shape shape;
+  int length;
+  int pool_blocks;
+  std::vector<int32_t> table;
+  std::vector<uint16_t> k, v;
+  std::vector<float> keys, values, q, sinks;
+};
+
+std::vector<Shape> shapes() {
+  return {{.heads = 9, .kv_heads = 3, .head_dim = 64},
+          {.heads = 6, .kv_heads = 1, .head_dim = 128},
+          {.heads = 4, .kv_heads = 1, .head_dim = 256, .window = 37},
+          {.heads = 4, .kv_heads = 2, .head_dim = 48, .soft_cap = 5},
+          {.heads = 2, .kv_heads = 2, .head_dim = 32, .window = 300, .soft_cap = 3, .sinks = true},
+          {.heads = 80, .kv_heads = 1, .head_dim = 16, .sinks = true}};
+}
+
+void expect_same_bits(const float* a, const float* b, size_t count, const std::string& what) {
+  for (size_t i = 0; i < count; ++i) ASSERT_EQ(float_to_bits(a[i]), float_to_bits(b[i])) << what << " at " << i << ": " << a[i] << " " << b[i];
+}
+
+TEST(PagedAttention, MatchesDoublePrecisionSoftmax) {
+  ThreadPool pool(2);
+  for (const Shape& shape : shapes()) {
+    Sequence sequence(shape, 333, 1);
+    const auto out = sequence.run(default_kernels(), 0, sequence.length, pool);
+    for (int token : {0, 1, 15, 16, 36, 37, 38, 100, 255, 256, 257, 299, 300, 301, 332}) {
+      for (int head = 0; head < shape.heads; ++head) {
+        const auto expected = sequence.expected(token, head);
+        for (int d = 0; d < shape.head_dim; ++d) {
+          const float got = out[static_cast<size_t>((token * shape.heads + head) * shape.head_dim + d)];
+          ASSERT_NEAR(got, expected[static_cast<size_t>(d)], 2e-5) << "token " << token << " head " << head << " D " << shape.head_dim;
+        }
+      }
+    }
+  }
+}
+
+TEST(PagedAttention, EveryPathGivesTheOraclesBits) {
+  ThreadPool pool(2);
+  for (const Shape& shape : shapes()) {
+    Sequence sequence(shape, 290, 2);
+    const auto expected = sequence.run(kernels(Isa::kPortable), 0, sequence.length, pool);
+    for (Isa isa : available_isas()) {
+      const auto out = sequence.run(kernels(isa), 0, sequence.length, pool);
+      expect_same_bits(out.data(), expected.data(), out.size(), std::string(isa_name(isa)) + " D=" + std::to_string(shape.head_dim));
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST(PagedAttention, ChunkedDecodedAndSplitEqualWhole) {
+  ThreadPool one(1);
+  ThreadPool three(3);
+  for (const Shape& shape : shapes()) {
+    Sequence sequence(shape, 1100, 3);
+    for (Isa isa : available_isas()) {
+      if (isa == Isa::kPortable) continue;  // the same templates, slowly
+      const Kernels& path = kernels(isa);
+      const auto whole = sequence.run(path, 0, sequence.length, one);
+      const auto part_equals = [&](int first, int last, ThreadPool& pool) {
+        const auto part = sequence.run(path, first, last, pool);
+        expect_same_bits(part.data(), whole.data() + first * sequence.width(), part.size(),
+                         std::string(isa_name(isa)) + " D=" + std::to_string(shape.head_dim) + " [" + std::to_string(first) + "," + std::to_string(last) + ")");
+      };
+      part_equals(0, sequence.length, three);
+      for (int first = 0, step = 1; first < sequence.length; first += step, step = step * 2 + 3) {
+        part_equals(first, std::min(sequence.length, first + step), three);
+      }
+      for (int token : {0, 17, 255, 256, 511, 700, 1023, 1024, 1099}) {
+        part_equals(token, token + 1, one);
+        part_equals(token, token + 1, three);
+      }
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST(PagedAttention, RowsOfAStepDoNotMeet) {
+  const Shape shape{.heads = 4, .kv_heads = 2, .head_dim = 64};
+  ThreadPool pool(2);
+  Sequence sequence(shape, 600, 4);
+  const std::vector<std::pair<int, int>> spans = {{599, 600}, {0, 40}, {300, 301}, {100, 133}, {31, 32}};
+  std::vector<AttentionRow> rows;
+  std::vector<float> q;
+  for (const auto& [first, last] : spans) {
+    rows.push_back({.row = static_cast<int>(q.size()) / sequence.width(), .tokens = last - first, .start = first, .blocks = sequence.table.data()});
+    q.insert(q.end(), sequence.q.begin() + first * sequence.width(), sequence.q.begin() + last * sequence.width());
+  }
+  std::vector<float> out(q.size());
+  paged_attention(sequence.arguments(q.data(), rows, out.data()), sequence.layer(), pool);
+  for (size_t i = 0; i < spans.size(); ++i) {
+    const auto alone = sequence.run(default_kernels(), spans[i].first, spans[i].second, pool);
+    expect_same_bits(alone.data(), out.data() + rows[i].row * sequence.width(), alone.size(), "row " + std::to_string(i));
+  }
+}
+
+struct RopeCase {
+  bool interleaved;
+  int dims;
+  bool norms;
+};
+
+TEST(RopeKvWrite, RotatesNormsAndStores) {
+  const int heads = 4;
+  const int kv_heads = 2;
+  const int d = 80;
+  const int tokens = 70;
+  const auto qkv = random_floats(static_cast<size_t>(tokens * (heads + 2 * kv_heads) * d), 5);
+  const auto norm = random_floats(d, 6);
+  ThreadPool pool(2);
+  for (const RopeCase& test : {RopeCase{false, 80, false}, RopeCase{true, 80, false}, RopeCase{false, 40, true}, RopeCase{true, 24, true}, RopeCase{false, 0, false}}) {
+    std::vector<float> inv_freq;
+    for (int i = 0; i < test.dims / 2; ++i) inv_freq.push_back(static_cast<float>(std::pow(10000.0, -2.0 * i / test.dims)));
+    std::vector<int32_t> positions, slots;
+    for (int t = 0; t < tokens; ++t) positions.push_back(t * t * 20), slots.push_back((t * 37) % 80);
+    std::vector<float> first_q;
+    std::vector<uint16_t> first_k;
+    for (Isa isa : available_isas()) {
+      std::vector<uint16_t> k(5 * kv_heads * d * 16), v(k.size());
+      std::vector<float> q_out(static_cast<size_t>(tokens * heads * d));
+      const KvLayer kv{.k = k.data(), .v = v.data(), .kv_heads = kv_heads, .head_dim = d};
+      const QkvArgs args{.qkv = qkv.data(), .tokens = tokens, .heads = heads, .positions = positions.data(), .slots = slots.data(),
+                         .q_norm = test.norms ? norm.data() : nullptr, .k_norm = test.norms ? norm.data() : nullptr, .norm_eps = 1e-6f,
+                         .rope = {.interleaved = test.interleaved, .dims = test.dims, .inv_freq = inv_freq.data()}, .q_out = q_out.data()};
+      rope_kv_write(kernels(isa), args, kv, pool);
+      for (int t = 0; t < tokens; ++t) {
+        for (int h = 0; h < heads + 2 * kv_heads; ++h) {
+          const float* in = qkv.data() + (t * (heads + 2 * kv_heads) + h) * d;
+          std::vector<double> expected(in, in + d);
+          const bool value = h >= heads + kv_heads;
+          if (!value && test.norms) {
+            double square = 0;
+            for (double e : expected) square += e * e;
+            for (int i = 0; i < d; ++i) expected[static_cast<size_t>(i)] *= norm[static_cast<size_t>(i)] / std::sqrt(square / d + 1e-6);
+          }
+          for (int i = 0; !value && i < test.dims / 2; ++i) {
+            const auto a = static_cast<size_t>(test.interleaved ? 2 * i : i);
+            const auto b = static_cast<size_t>(test.interleaved ? 2 * i + 1 : i + test.dims / 2);
+            // The angle itself is an f32 product.
+            const double angle = static_cast<float>(positions[static_cast<size_t>(t)]) * inv_freq[static_cast<size_t>(i)];
+            const double x = expected[a];
+            const double y = expected[b];
+            expected[a] = x * std::cos(angle) - y * std::sin(angle);
+            expected[b] = y * std::cos(angle) + x * std::sin(angle);
+          }
+          const int slot = slots[static_cast<size_t>(t)];
+          for (int i = 0; i < d; ++i) {
+            const double want = expected[static_cast<size_t>(i)];
+            float got = 0;
+            double tolerance = 2e-6 * std::max(1.0, std::fabs(want)) * 4;
+            if (h < heads) {
+              got = q_out[static_cast<size_t>((t * heads + h) * d + i)];
+            } else {
+              const int kv_head = (h - heads) % kv_heads;
+              const auto base = static_cast<size_t>((slot / 16 * kv_heads + kv_head) * d * 16);
+              got = half_to_float(value ? v[base + static_cast<size_t>(slot % 16 * d + i)] : k[base + static_cast<size_t>(i * 16 + slot % 16)]);
+              tolerance = std::fabs(want) * 0x1p-11 + 1e-5;
+            }
+            ASSERT_NEAR(got, want, tolerance) << isa_name(isa) << " token " << t << " head " << h << " i " << i << " dims " << test.dims;
+          }
+        }
+      }
+      if (isa == Isa::kPortable) first_q = q_out, first_k = k;
+      expect_same_bits(q_out.data(), first_q.data(), q_out.size(), isa_name(isa));
+      EXPECT_EQ(k, first_k) << isa_name(isa);
+    }
+  }
+}
+
+TEST(RmsNorm, MatchesDefinitionOnEveryPath) {
+  ThreadPool pool(2);
+  for (int64_t dim : {1, 16, 63, 576, 1536}) {
+    for (int64_t tokens : {1, 40}) {
+      const auto x0 = random_floats(static_cast<size_t>(tokens * dim), 7);
+      const auto add = random_floats(x0.size(), 8);
+      const auto weight = random_floats(static_cast<size_t>(dim), 9);
+      for (bool with_add : {false, true}) {
+        std::vector<float> oracle;
+        for (Isa isa : available_isas()) {
+          auto x = x0;
+          std::vector<float> out(x.size());
+          rms_norm(kernels(isa), x.data(), with_add ? add.data() : nullptr, weight.data(), 1e-5f, tokens, dim, out.data(), pool);
+          for (int64_t t = 0; t < tokens; ++t) {
+            double square = 0;
+            for (int64_t i = 0; i < dim; ++i) {
+              const auto at = static_cast<size_t>(t * dim + i);
+              ASSERT_EQ(x[at], with_add ? x0[at] + add[at] : x0[at]);
+              square += static_cast<double>(x[at]) * x[at];
+            }
+            for (int64_t i = 0; i < dim; ++i) {
+              const auto at = static_cast<size_t>(t * dim + i);
+              const double want = x[at] / std::sqrt(square / static_cast<double>(dim) + 1e-5) * weight[static_cast<size_t>(i)];
+              ASSERT_NEAR(out[at], want, 1e-6 * std::max(1.0, std::fabs(want)) * 2);
+            }
+          }
+          if (isa == Isa::kPortable) oracle = out;
+          expect_same_bits(out.data(), oracle.data(), out.size(), isa_name(isa));
+        }
+      }
+    }
+  }
+}
+
+TEST(GatedActivation, MatchesDefinitionOnEveryPath) {
+  ThreadPool pool(2);
+  for (int64_t ff : {5, 64, 1536, 20000}) {
+    const int64_t tokens = ff == 20000 ? 2 : 9;
+    auto x = random_floats(static_cast<size_t>(tokens * ff * 2), 10, 4);
+    x[0] = 200, x[1] = -200, x[2] = 0;
+    for (Gate gate : {Gate::kSilu, Gate::kGeluTanh}) {
+      std::vector<float> oracle;
+      for (Isa isa : available_isas()) {
+        std::vector<float> out(static_cast<size_t>(tokens * ff));
+        gated_activation(kernels(isa), x.data(), tokens, ff, gate, out.data(), pool);
+        for (int64_t t = 0; t < tokens; ++t) {
+          for (int64_t i = 0; i < ff; ++i) {
+            const double g = x[static_cast<size_t>(t * 2 * ff + i)];
+            const double up = x[static_cast<size_t>(t * 2 * ff + ff + i)];
+            const double act = gate == Gate::kSilu ? g / (1 + std::exp(-g))
+                                                   : 0.5 * g * (1 + std::tanh(std::sqrt(2 / M_PI) * (g + 0.044715 * g * g * g)));
+            ASSERT_NEAR(out[static_cast<size_t>(t * ff + i)], act * up, 2e-6 * std::max(1.0, std::fabs(act * up))) << g;
+          }
+        }
+        if (isa == Isa::kPortable) oracle = out;
+        expect_same_bits(out.data(), oracle.data(), out.size(), isa_name(isa));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pippin::nn::cpu
