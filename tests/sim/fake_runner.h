@@ -1,6 +1,7 @@
-// FakeRunner: a device without arithmetic. Its "keys and values" are the tokens themselves, kept block by block; its "attention"
-// reads them back through the block tables and reports every entry that is not the sequence's own. The next token is a hash of
-// what was read, so a block mix-up also shows in the answer. fake_answer() is the same model run alone.
+// FakeRunner: a device without arithmetic. Its "keys and values" are the tokens themselves, kept
+// block by block; its "attention" reads them back through the block tables and reports every entry
+// that is not the sequence's own. The next token is a hash of what was read, so a block mix-up also
+// shows in the answer. fake_answer() is the same model run alone.
 #pragma once
 
 #include <fmt/format.h>
@@ -27,7 +28,8 @@ inline uint64_t mix(uint64_t x) {  // splitmix64
 
 inline constexpr Token kFakeVocabulary = 50;
 
-/// What one position holds. The salt stands for everything besides tokens that keys and values depend on.
+/// What one position holds. The salt stands for everything besides tokens that keys and values
+/// depend on.
 struct FakeEntry {
   Token token = -1;
   int position = -1;
@@ -88,8 +90,10 @@ class FakeRunner final : public Runner {
   }
 
   StepOutput run(const StepPlan& plan) override {
-    for (const SequenceId id : plan.released) expect(states_.erase(id) == 1, id, "is released unseen");
     for (const BlockCopy& copy : plan.copies) {
+      for (const BlockCopy& other : plan.copies) {
+        expect(copy.to != other.from, SequenceId{0}, "copies to where another copy reads");
+      }
       for (int i = 0; i < copy.positions; ++i) entry(copy.to, i) = entry(copy.from, i);
     }
     check_writers(plan);
@@ -97,6 +101,9 @@ class FakeRunner final : public Runner {
     output.step = plan.step;
     output.rows.reserve(plan.rows.size());
     for (const PlanRow& row : plan.rows) output.rows.push_back(run_row(row));
+    for (const SequenceId id : plan.released) {
+      expect(states_.erase(id) == 1, id, "is released unseen");
+    }
     return output;
   }
 
@@ -117,13 +124,15 @@ class FakeRunner final : public Runner {
   }
 
   void expect(bool holds, SequenceId id, std::string_view what) {
-    if (!holds && faults_.size() < 5) faults_.push_back(fmt::format("sequence {} {}", id.value, what));
+    if (!holds && faults_.size() < 5)
+      faults_.push_back(fmt::format("sequence {} {}", id.value, what));
   }
 
   /// No block that a row writes is in another row's table.
   void check_writers(const StepPlan& plan) {
     for (const PlanRow& row : plan.rows) {
-      for (size_t i = static_cast<size_t>(row.start / block_positions_); i < row.blocks.size(); ++i) {
+      for (size_t i = static_cast<size_t>(row.start / block_positions_); i < row.blocks.size();
+           ++i) {
         SequenceId& writer = writer_.at(static_cast<size_t>(row.blocks[i]));
         expect(writer.value == 0, row.sequence, "writes a block that another row writes");
         writer = row.sequence;
@@ -154,14 +163,14 @@ class FakeRunner final : public Runner {
     const int length = prompt + static_cast<int>(state.sampled.size());
     const int end = row.start + static_cast<int>(row.tokens.size());
     const auto own = [&](int position) {
-      const Token token = position < prompt
-                              ? submission.tokens[static_cast<size_t>(position)]
-                              : state.sampled[static_cast<size_t>(position - prompt)];
+      const Token token = position < prompt ? submission.tokens[static_cast<size_t>(position)]
+                                            : state.sampled[static_cast<size_t>(position - prompt)];
       return FakeEntry{token, position, state.salt};
     };
     const int blocks = (end + block_positions_ - 1) / block_positions_;
     expect(!row.tokens.empty() && end <= length, row.sequence, "computes tokens it does not have");
-    expect(static_cast<int>(row.blocks.size()) == blocks, row.sequence, "has a table of wrong size");
+    expect(static_cast<int>(row.blocks.size()) == blocks, row.sequence,
+           "has a table of wrong size");
     expect(row.generated == static_cast<int>(state.sampled.size()), row.sequence, "miscounts");
     expect(row.sample == (end == length), row.sequence, "samples at the wrong place");
     if (end > length || static_cast<int>(row.blocks.size()) != blocks) return output;
@@ -191,12 +200,12 @@ class FakeRunner final : public Runner {
 
   static void add_prompt_logprobs(const PlanRow& row, const Submission& submission,
                                   RowOutput& output) {
-    if (submission.sampling.prompt_logprobs < 0) return;
+    if (submission.sampling.prompt_logprobs < 0 || row.generated > 0) return;
     for (size_t i = 0; i < row.tokens.size(); ++i) {
-      const int position = row.start + static_cast<int>(i);
-      if (position >= static_cast<int>(submission.tokens.size())) return;
-      auto& logprob = output.prompt_logprobs.emplace_back();
-      if (position > 0) logprob.chosen = {row.tokens[i], static_cast<float>(-position)};
+      const size_t next = static_cast<size_t>(row.start) + i + 1;
+      if (next >= submission.tokens.size()) return;
+      auto& entry = output.prompt_logprobs.emplace_back();
+      entry.chosen = {submission.tokens[next], -static_cast<float>(next)};
     }
   }
 

@@ -1,0 +1,342 @@
+#include "sim/simulation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace pippin::engine::testing {
+namespace {
+
+constexpr int kHistoriesMax = 8;
+constexpr Duration kTick = std::chrono::milliseconds(10);
+
+bool is_prefix(const std::vector<Token>& prefix, const std::vector<Token>& whole) {
+  return prefix.size() <= whole.size() && std::equal(prefix.begin(), prefix.end(), whole.begin());
+}
+
+bool has_last_event(const std::deque<Event>& queue) {
+  return !queue.empty() && std::holds_alternative<FinishEvent>(queue.back());
+}
+
+}  // namespace
+
+Simulation::Simulation(uint64_t seed, int requests)
+    : random_(seed),
+      options_(random_options(random_)),
+      requests_left_(requests),
+      steps_max_(2000 + 200 * requests),
+      arrivals_(0.02 * (1 << between(0, 5))),
+      row_failures_(chance(0.3) ? 0.002 : 0),
+      events_max_(between(1, 12)),
+      scheduler_(options_),
+      runner_(options_.blocks, options_.block_positions) {
+  for (int i = 0; i < 4; ++i) {
+    histories_.emplace_back();
+    for (int n = between(1, 120); n > 0; --n) histories_.back().push_back(between(0, 5));
+  }
+  runner_.fails = [this](const PlanRow& row) {
+    if (row_failures_ == 0 || !chance(row_failures_)) return false;
+    return clients_.at(row.sequence)->failed = true;
+  };
+}
+
+SchedulerOptions Simulation::random_options(std::mt19937_64& random) {
+  const auto draw = [&random](int low, int high) {
+    return std::uniform_int_distribution(low, high)(random);
+  };
+  SchedulerOptions options;
+  options.block_positions = 1 << draw(0, 4);
+  options.context_tokens_max = draw(24, 400);
+  const int context_blocks = options.context_tokens_max / options.block_positions + 1;
+  options.blocks = draw(std::max(2, context_blocks / 2), 4 * context_blocks);
+  options.rows_max = draw(1, 12);
+  options.queue_max = draw(4, 32);
+  options.step_tokens_max = draw(1, 4) == 1 ? draw(1, 8) : draw(8, 128);
+  options.step_target = draw(0, 1) == 0 ? Duration::zero() : Duration(kTick * draw(1, 3));
+  options.slow_reader_max = kTick * draw(20, 60);
+  options.prefix_cache = draw(0, 7) != 0;
+  return options;
+}
+
+std::vector<Token> Simulation::random_prompt() {
+  std::vector<Token> prompt;
+  if (!chance(0.2)) {
+    const auto& history =
+        histories_[static_cast<size_t>(between(0, static_cast<int>(histories_.size()) - 1))];
+    const int length = static_cast<int>(history.size());
+    prompt.assign(history.begin(), history.begin() + (chance(0.5) ? length : between(0, length)));
+  }
+  for (int n = between(0, chance(0.1) ? options_.context_tokens_max : 12); n > 0; --n) {
+    prompt.push_back(between(0, 3));
+  }
+  return prompt;
+}
+
+Submission Simulation::random_submission() {
+  Submission submission;
+  submission.tokens = random_prompt();
+  submission.sampling.seed = static_cast<uint64_t>(between(0, 3));
+  if (chance(0.05)) submission.sampling.prompt_logprobs = 0;
+  submission.stop.max_tokens = between(chance(0.02) ? 0 : 1, chance(0.1) ? 300 : 40);
+  for (int n = between(0, 2); n > 0; --n)
+    submission.stop.stop_tokens.push_back(between(0, kFakeVocabulary - 1));
+  submission.stop.min_tokens = chance(0.2) ? between(0, 10) : 0;
+  submission.stop.ignore_eos = chance(0.1);
+  submission.priority = static_cast<Priority>(chance(0.6) ? 0 : between(-1, 1));
+  if (chance(0.08)) submission.deadline = clock_.now() + kTick * between(0, 80);
+  if (chance(0.1)) submission.cache_salt = "another tenant";
+  return submission;
+}
+
+void Simulation::broken(std::string what) {
+  if (broken_.empty()) broken_ = fmt::format("step {}: {}", tally_.steps, what);
+}
+
+std::string Simulation::run() {
+  while (broken_.empty() && (requests_left_ > 0 || !clients_.empty())) {
+    arrive();
+    act();
+    step();
+    if (static_cast<int>(tally_.steps) > steps_max_) {
+      broken(fmt::format("{} sequences have not ended, first {}", clients_.size(),
+                         clients_.empty() ? 0 : clients_.begin()->first.value));
+    }
+  }
+  const SchedulerStatus status = scheduler_.status();
+  if (status.blocks_leased != 0) broken(fmt::format("{} blocks are leaked", status.blocks_leased));
+  if (runner_.states() != 0)
+    broken(fmt::format("{} states are left with the runner", runner_.states()));
+  tally_.preemptions = status.preemptions;
+  return broken_;
+}
+
+void Simulation::arrive() {
+  if (!chance(arrivals_)) return;
+  for (int burst = chance(0.1) ? between(5, 20) : between(1, 2); burst > 0 && requests_left_ > 0;
+       --burst) {
+    if (arrive_one()) --requests_left_;
+  }
+}
+
+/// Returns: whether the request was taken.
+bool Simulation::arrive_one() {
+  auto client = std::make_unique<Client>();
+  client->id = SequenceId{++ids_};
+  client->submission = random_submission();
+  const Submission& submission = client->submission;
+  const int prompt = static_cast<int>(submission.tokens.size());
+  const int positions_max =
+      std::min(options_.context_tokens_max, options_.blocks * options_.block_positions);
+  const bool can_fit = prompt > 0 && prompt < positions_max && submission.stop.max_tokens > 0;
+  const bool full = scheduler_.status().queued >= options_.queue_max;
+  const Result<void> submitted = scheduler_.submit(client->id, submission);
+  if (submitted.ok() != (can_fit && !full)) {
+    broken(fmt::format("a prompt of {} tokens is {}", prompt,
+                       submitted.ok() ? "taken" : submitted.error().message));
+  }
+  if (!submitted.ok()) {
+    ++tally_.refused;
+    return false;
+  }
+  client->tokens_max = std::min(submission.stop.max_tokens, positions_max - prompt);
+  client->expected = fake_answer(submission, client->tokens_max);
+  client->reads = chance(0.15) ? 0.1 : chance(0.02) ? 0 : 1;
+  if (chance(0.1)) client->cancels_at_step = static_cast<int>(tally_.steps) + between(0, 40);
+  if (chance(0.5)) client->cancels_with = FinishReason::kStop;
+  clients_.emplace(client->id, std::move(client));
+  return true;
+}
+
+void Simulation::act() {
+  for (auto it = clients_.begin(); it != clients_.end();) {
+    Client& client = *it->second;
+    if (has_last_event(client.queue) || chance(client.reads)) read_all(client);
+    if (client.cancels_at_step >= 0 && static_cast<int>(tally_.steps) >= client.cancels_at_step &&
+        !client.ended) {
+      client.cancelled = true;
+      scheduler_.cancel(client.id, client.cancels_with);
+    }
+    it = client.ended ? clients_.erase(it) : std::next(it);
+  }
+}
+
+void Simulation::step() {
+  ++tally_.steps;
+  const TimePoint planned_at = clock_.now();
+  const StepPlan plan = scheduler_.next(planned_at);
+  check_plan(plan);
+  StepOutput output;
+  if (!plan.rows.empty() || !plan.released.empty()) {
+    for (const SequenceId id : plan.admitted) runner_.admit(id, scheduler_.submission(id));
+    output = runner_.run(plan);
+    if (!runner_.faults().empty()) broken(runner_.faults().front());
+  }
+  clock_.advance(kTick * between(1, 2));
+  for (SequenceEvent& event : scheduler_.commit(plan, std::move(output), clock_.now()))
+    deliver(event);
+  check_after(planned_at);
+}
+
+void Simulation::check_plan(const StepPlan& plan) {
+  tally_.copies += plan.copies.size();
+  tally_.tokens += static_cast<uint64_t>(plan.tokens());
+  if (plan.tokens() > options_.step_tokens_max) broken("the plan is over the token budget");
+  if (static_cast<int>(plan.rows.size()) > options_.rows_max) broken("the plan has too many rows");
+  std::map<SequenceId, const PlanRow*> rows;
+  for (const PlanRow& row : plan.rows) {
+    if (!rows.emplace(row.sequence, &row).second) broken("a sequence has two rows");
+    tally_.plans_hash =
+        mix(tally_.plans_hash ^ mix(row.sequence.value << 32 | static_cast<uint32_t>(row.start)) ^
+            mix(static_cast<uint64_t>(row.blocks.back())));
+  }
+  // Whoever only decodes moves in every step, and so does the one whose turn is first.
+  const std::vector<SequenceStatus> statuses = scheduler_.sequences();
+  const SequenceStatus* first = nullptr;  // ids are in order of arrival
+  bool could_run = false;
+  for (const SequenceStatus& status : statuses) {
+    const bool runs = rows.contains(status.id);
+    if (!clients_.at(status.id)->was_full) could_run = true;
+    if (status.phase != Phase::kActive) {
+      if (runs) broken("a sequence runs that is not active");
+      continue;
+    }
+    if (first == nullptr || status.priority > first->priority) first = &status;
+    const int remaining = status.prompt_tokens + status.generated_tokens - status.computed_tokens;
+    const auto before = active_before_.find(status.id);
+    const bool stayed = before != active_before_.end() && before->second == status.preemptions;
+    if (remaining == 1 && stayed && !runs) {
+      broken(fmt::format("sequence {} decodes and has no row", status.id.value));
+    }
+  }
+  if (first != nullptr && !rows.contains(first->id)) {
+    broken("the sequence whose turn it is has no row");
+  }
+  if (could_run && plan.rows.empty()) broken("somebody could run and nobody does");
+}
+
+void Simulation::check_after(TimePoint planned_at) {
+  if (const Result<void> sound = scheduler_.check_integrity(); !sound.ok())
+    broken(sound.error().message);
+  size_t live = 0;
+  for (const auto& [id, client] : clients_) {
+    if (has_last_event(client->queue)) continue;
+    ++live;
+    const auto& deadline = client->submission.deadline;
+    if (deadline && *deadline <= planned_at) broken("a deadline is missed");
+  }
+  const std::vector<SequenceStatus> statuses = scheduler_.sequences();
+  if (live != statuses.size()) {
+    broken(fmt::format("{} streams are open, {} sequences live", live, statuses.size()));
+  }
+  active_before_.clear();
+  for (const SequenceStatus& status : statuses) {
+    if (status.phase == Phase::kActive) active_before_.emplace(status.id, status.preemptions);
+  }
+}
+
+void Simulation::deliver(SequenceEvent& event) {
+  const auto found = clients_.find(event.sequence);
+  if (found == clients_.end()) {
+    broken(fmt::format("an event after the last one of sequence {}", event.sequence.value));
+    return;
+  }
+  Client& client = *found->second;
+  if (has_last_event(client.queue)) {
+    broken(fmt::format("two ends of sequence {}", event.sequence.value));
+  }
+  const bool last = std::holds_alternative<FinishEvent>(event.event);
+  client.queue.push_back(std::move(event.event));
+  if (!last && static_cast<int>(client.queue.size()) >= events_max_ && !client.was_full) {
+    client.was_full = client.ever_full = true;
+    ++tally_.pauses;
+    scheduler_.pause(client.id, clock_.now());
+  }
+  // A token and the prompt's log probabilities may come in one step.
+  if (static_cast<int>(client.queue.size()) > events_max_ + 2) broken("a queue outgrows its limit");
+}
+
+void Simulation::read_all(Client& client) {
+  for (; !client.queue.empty(); client.queue.pop_front()) {
+    Event& event = client.queue.front();
+    if (const auto* token = std::get_if<TokenEvent>(&event)) {
+      if (token->index != static_cast<int>(client.read.size()))
+        broken("an event is lost or doubled");
+      client.read.push_back(token->token);
+    } else if (const auto* logprobs = std::get_if<PromptLogprobsEvent>(&event)) {
+      check_prompt_logprobs(client, *logprobs);
+    } else {
+      check_end(client, std::get<FinishEvent>(event));
+      client.ended = true;
+    }
+  }
+  if (client.was_full) {
+    client.was_full = false;
+    scheduler_.resume(client.id);
+  }
+}
+
+void Simulation::check_prompt_logprobs(const Client& client, const PromptLogprobsEvent& event) {
+  const std::vector<Token>& prompt = client.submission.tokens;
+  if (client.submission.sampling.prompt_logprobs < 0) broken("log probabilities nobody asked for");
+  if (!client.read.empty()) broken("the prompt's log probabilities come late");
+  if (event.entries.size() != prompt.size()) {
+    broken("the prompt has lost a log probability");
+    return;
+  }
+  for (size_t i = 1; i < prompt.size(); ++i) {
+    const TokenLogprob& chosen = event.entries[i].chosen;
+    if (chosen.token != prompt[i] || chosen.logprob != -static_cast<float>(i)) {
+      broken(fmt::format("the log probability of position {} is another's", i));
+    }
+  }
+}
+
+void Simulation::check_end(Client& client, const FinishEvent& finish) {
+  ++tally_.ends[finish.reason];
+  tally_.cached_tokens += static_cast<uint64_t>(finish.cached_tokens);
+  const auto& [tokens, expected] = std::tie(client.read, client.expected);
+  const int length = static_cast<int>(expected.size());
+  const auto must = [&](bool holds, const char* what) {
+    if (!holds)
+      broken(fmt::format("sequence {} (reason {}): {}", client.id.value,
+                         static_cast<int>(finish.reason), what));
+  };
+  must(is_prefix(tokens, expected), "the answer differs from the one alone");
+  must(finish.prompt_tokens == static_cast<int>(client.submission.tokens.size()),
+       "wrong count of the prompt");
+  must(finish.cached_tokens < finish.prompt_tokens, "nothing left to compute");
+  const bool ends_early = finish.completion_tokens == static_cast<int>(tokens.size());
+  switch (finish.reason) {
+    case FinishReason::kStop:
+      if (client.cancelled && ends_early) break;  // as for a stop string
+      must(finish.completion_tokens == length && static_cast<int>(tokens.size()) == length - 1,
+           "stops at the wrong place");
+      break;
+    case FinishReason::kLength:
+      must(ends_early && length == client.tokens_max && static_cast<int>(tokens.size()) == length,
+           "is cut at the wrong place");
+      break;
+    case FinishReason::kCancelled:
+      must(ends_early && client.cancelled, "nobody cancelled it");
+      break;
+    case FinishReason::kTimeout:
+      must(ends_early && client.submission.deadline <= clock_.now(), "is not late");
+      break;
+    case FinishReason::kSlowReader:
+      must(ends_early && client.ever_full, "has a quick reader");
+      break;
+    case FinishReason::kError:
+      must(ends_early && client.failed, "has no failed row");
+      break;
+  }
+  // The next turn of this conversation.
+  std::vector<Token> history = client.submission.tokens;
+  history.insert(history.end(), tokens.begin(), tokens.end());
+  if (histories_.size() < kHistoriesMax) {
+    histories_.push_back(std::move(history));
+  } else {
+    histories_[static_cast<size_t>(between(0, kHistoriesMax - 1))] = std::move(history);
+  }
+}
+
+}  // namespace pippin::engine::testing

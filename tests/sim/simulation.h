@@ -1,0 +1,92 @@
+// Simulation: a world of random clients around one scheduler, all drawn from a seed: limits,
+// prompts that share prefixes, priorities, deadlines, cancels, slow readers, failing rows. Every
+// step is followed by the checks of what must always hold.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "engine/core/scheduler.h"
+#include "sim/fake_runner.h"
+
+namespace pippin::engine::testing {
+
+class Simulation {
+ public:
+  Simulation(uint64_t seed, int requests);
+
+  /// Runs until every request has ended.
+  /// Returns: the first thing that must not happen, or nothing.
+  std::string run();
+
+  /// What happened, to see that the world is not a quiet one.
+  struct Tally {
+    uint64_t steps = 0, tokens = 0, preemptions = 0, cached_tokens = 0, copies = 0, refused = 0,
+             pauses = 0;
+    std::map<FinishReason, uint64_t> ends;
+    uint64_t plans_hash = 0;
+  };
+  const Tally& tally() const { return tally_; }
+
+ private:
+  /// A client with its request and its end of the event queue.
+  struct Client {
+    SequenceId id;
+    Submission submission;
+    std::vector<Token> expected;  // the answer when run alone
+    int tokens_max = 0;
+    double reads = 1;  // the chance that it reads in a step
+    int cancels_at_step = -1;
+    FinishReason cancels_with = FinishReason::kCancelled;
+    bool cancelled = false;
+    bool failed = false;    // a row of it did
+    bool was_full = false;  // its queue was, since it last read
+    bool ever_full = false;
+    std::deque<Event> queue;
+    std::vector<Token> read;
+    bool ended = false;
+  };
+
+  static SchedulerOptions random_options(std::mt19937_64& random);
+  int between(int low, int high) { return std::uniform_int_distribution(low, high)(random_); }
+  bool chance(double p) { return std::uniform_real_distribution()(random_) < p; }
+  Submission random_submission();
+  std::vector<Token> random_prompt();
+
+  void broken(std::string what);
+  void arrive();
+  bool arrive_one();
+  void act();  // clients read, cancel
+  void step();
+  void check_plan(const StepPlan& plan);
+  void check_after(TimePoint planned_at);
+  void deliver(SequenceEvent& event);
+  void read_all(Client& client);
+  void check_prompt_logprobs(const Client& client, const PromptLogprobsEvent& event);
+  void check_end(Client& client, const FinishEvent& finish);
+
+  std::mt19937_64 random_;
+  const SchedulerOptions options_;
+  int requests_left_;
+  int steps_max_;
+  double arrivals_;  // the chance of a burst in a step
+  double row_failures_;
+  int events_max_;
+  ManualClock clock_;
+  Scheduler scheduler_;
+  FakeRunner runner_;
+  uint64_t ids_ = 0;
+  std::map<SequenceId, std::unique_ptr<Client>> clients_;
+  std::vector<std::vector<Token>> histories_;  // what later prompts begin with
+  std::map<SequenceId, int> active_before_;    // after the last step, with their preemptions
+  std::string broken_;
+  Tally tally_;
+};
+
+}  // namespace pippin::engine::testing
