@@ -15,7 +15,8 @@
 namespace pippin::engine {
 namespace {
 
-// After a drain's time is over, what is left ends within a step. A step that takes longer than this hangs.
+// After a drain's time is over, what is left ends within a step. A step that takes longer than this
+// hangs.
 constexpr Duration kLastStepMax = std::chrono::seconds(10);
 
 class StreamHandle final : public EventStream {
@@ -34,9 +35,7 @@ class StreamHandle final : public EventStream {
     if (events_->take(out)) mailbox_->post(ResumeLetter{id_});
   }
 
-  void set_notify(std::function<void()> notify) override {
-    events_->set_notify(std::move(notify));
-  }
+  void set_notify(std::function<void()> notify) override { events_->set_notify(std::move(notify)); }
 
   void cancel(FinishReason reason) override {
     if (events_->finished() || cancelled_.exchange(true)) return;
@@ -83,15 +82,16 @@ class LoopEngine final : public Engine {
   Result<void> launch(MakeRunner make_runner) {
     std::promise<Result<void>> started;
     std::future<Result<void>> result = started.get_future();
-    thread_ = std::thread([this, started = std::move(started), make = std::move(make_runner)]() mutable {
-      Result<std::unique_ptr<Runner>> runner = make();
-      if (!runner.ok()) {
-        started.set_value(runner.error());
-        return;
-      }
-      started.set_value({});
-      loop(**runner);
-    });
+    thread_ =
+        std::thread([this, started = std::move(started), make = std::move(make_runner)]() mutable {
+          Result<std::unique_ptr<Runner>> runner = make();
+          if (!runner.ok()) {
+            started.set_value(runner.error());
+            return;
+          }
+          started.set_value({});
+          loop(**runner);
+        });
     return result.get();
   }
 
@@ -181,7 +181,8 @@ void LoopEngine::loop(Runner& runner) {
   CHECK(streams_.empty(), "every stream ends");
 }
 
-/// Plans, runs and commits one step. Returns: false if there was nothing to run.
+/// Plans, runs and commits one step.
+/// Returns: false if there was nothing to run.
 bool LoopEngine::step(Runner& runner) {
   StepPlan plan;
   {
@@ -189,7 +190,7 @@ bool LoopEngine::step(Runner& runner) {
     plan = scheduler_.next(clock_.now());
   }
   StepOutput output;
-  if (!plan.rows.empty()) {
+  if (!plan.rows.empty() || !plan.released.empty()) {
     for (const SequenceId id : plan.admitted) runner.admit(id, scheduler_.submission(id));
     output = runner.run(plan);
   }
@@ -241,11 +242,11 @@ void LoopEngine::deliver(std::vector<SequenceEvent> events) {
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> Engine::start(EngineOptions options,
-                                              std::function<Result<std::unique_ptr<Runner>>()> make_runner) {
-  for (const int limit : {options.context_tokens_max, options.blocks, options.block_positions,
-                          options.rows_max, options.queue_max, options.step_tokens_max,
-                          options.event_queue_max}) {
+Result<std::unique_ptr<Engine>> Engine::start(
+    EngineOptions options, std::function<Result<std::unique_ptr<Runner>>()> make_runner) {
+  for (const int limit :
+       {options.context_tokens_max, options.blocks, options.block_positions, options.rows_max,
+        options.queue_max, options.step_tokens_max, options.event_queue_max}) {
     if (limit <= 0) {
       return fail(Code::kInvalidArgument, "[engine] expected every limit to be at least 1");
     }

@@ -1,6 +1,7 @@
-// Mailbox: what other threads ask of the device thread. Bounded: submissions by the queue's limit, and each stream has at most one
-// cancel and one resume under way.
-// Owner: shared by the engine and the streams' handles, which may outlive it. Thread: any, but collect() the device thread's.
+// Mailbox: what other threads ask of the device thread. Bounded: submissions by the queue's limit,
+// and each stream has at most one cancel and one resume under way.
+// Owner: shared by the engine and the streams' handles, which may outlive it.
+// Thread: any; collect() and note() the device thread's.
 #pragma once
 
 #include <condition_variable>
@@ -45,13 +46,16 @@ class Mailbox {
   void refuse();
   /// Tells the device thread to end.
   void stop();
-  /// Waits until no sequence lives. Returns: false if `at_most` passed first.
+  /// Waits until no sequence lives.
+  /// Returns: false if `at_most` passed first.
   bool wait_until_quiet(Duration at_most);
 
   enum class Wait { kNo, kForLetters };
-  /// Moves all letters to `out`. With kForLetters it first waits for one, until `wake_at` if given. Returns: false after stop().
+  /// Moves all letters to `out`. With kForLetters it first waits for one, until `wake_at` if given.
+  /// Returns: false after stop().
   bool collect(std::vector<Letter>& out, Wait wait, std::optional<TimePoint> wake_at);
-  /// Notes how many submissions wait in the scheduler, and how many sequences have ended since the last call.
+  /// Notes how many submissions wait in the scheduler, and how many sequences have ended since the
+  /// last call.
   void note(int queued, int ended);
 
  private:

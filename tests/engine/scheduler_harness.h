@@ -53,7 +53,7 @@ class Harness {
   StepPlan step() {
     StepPlan plan = scheduler.next(clock.now());
     StepOutput output;
-    if (!plan.rows.empty()) {
+    if (!plan.rows.empty() || !plan.released.empty()) {
       for (const SequenceId id : plan.admitted) runner.admit(id, scheduler.submission(id));
       output = runner.run(plan);
     }

@@ -1,5 +1,6 @@
 // BlockName: the content hash by which a KV block is found, and BlockNamer, which makes it.
-// A name covers the block's tokens and everything before them: name = SHA-256(parent name, token ids, salt).
+// A name covers the block's tokens and everything before them: name = SHA-256(parent name, token
+// ids, salt).
 // Owner: the prefix cache. Thread: one at a time.
 #pragma once
 
@@ -29,12 +30,15 @@ class BlockNamer {
   BlockNamer(const BlockNamer&) = delete;
   BlockNamer& operator=(const BlockNamer&) = delete;
 
-  /// Returns the parent of a sequence's first block. The salt holds what all its blocks depend on: model, adapter, tenant.
+  /// Returns the parent of a sequence's first block. The salt holds what all its blocks depend on:
+  /// model, adapter, tenant.
   BlockName root(std::string_view salt);
 
-  /// Returns the name of the block that follows `parent`. The salt holds what this block alone depends on (media hashes).
-  /// Cost: about a quarter of a microsecond for 16 tokens where the CPU has SHA instructions.
-  BlockName child(const BlockName& parent, std::span<const Token> tokens, std::string_view salt = {});
+  /// Returns the name of the block that follows `parent`. The salt holds what this block alone
+  /// depends on (media hashes). Cost: about a quarter of a microsecond for 16 tokens where the CPU
+  /// has SHA instructions.
+  BlockName child(const BlockName& parent, std::span<const Token> tokens,
+                  std::string_view salt = {});
 
  private:
   struct State;

@@ -97,7 +97,9 @@ void BlockPool::remove_cached(BlockId id) {
 }
 
 Result<void> BlockPool::check_integrity() const {
-  const auto broken = [](std::string what) { return fail(Code::kInternal, "[block_pool] " + what); };
+  const auto broken = [](std::string what) {
+    return fail(Code::kInternal, "[block_pool] " + what);
+  };
   if (free() + cached_ + leased_ != total()) {
     return broken(fmt::format("expected free + cached + leased = {}, got {} + {} + {}", total(),
                               free(), cached_, leased_));
@@ -109,8 +111,10 @@ Result<void> BlockPool::check_integrity() const {
     if (block.references > 0) ++leased;
     if (block.references == 0 && block.findable) ++cached;
   }
-  if (leased != leased_) return broken(fmt::format("{} blocks leased, {} counted", leased, leased_));
-  if (cached != cached_) return broken(fmt::format("{} blocks cached, {} counted", cached, cached_));
+  if (leased != leased_)
+    return broken(fmt::format("{} blocks leased, {} counted", leased, leased_));
+  if (cached != cached_)
+    return broken(fmt::format("{} blocks cached, {} counted", cached, cached_));
   for (const BlockId id : free_) {
     if (at(id).references != 0 || at(id).findable) {
       return broken(fmt::format("block {} is in the free list but not free", id));
@@ -124,7 +128,8 @@ Result<void> BlockPool::check_integrity() const {
       return broken(fmt::format("block {} is in the cached list but not cached", id));
     }
   }
-  if (walked != cached_ || newest_ != before) return broken("the list of cached blocks is cut short");
+  if (walked != cached_ || newest_ != before)
+    return broken("the list of cached blocks is cut short");
   return {};
 }
 

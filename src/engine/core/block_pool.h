@@ -1,5 +1,6 @@
-// BlockPool: who holds which KV block. A fixed number of blocks, each free, cached (held by none, its content findable) or
-// leased. The pool knows ids and counts only; the bytes lie with the runner, the names with the prefix cache.
+// BlockPool: who holds which KV block. A fixed number of blocks, each free, cached (held by none,
+// its content findable) or leased. The pool knows ids and counts only; the bytes lie with the
+// runner, the names with the prefix cache.
 // Owner: the scheduler. Thread: the device thread.
 #pragma once
 
@@ -16,7 +17,8 @@ namespace pippin::engine {
 
 class BlockPool;
 
-/// One reference to a block; its destruction is the only way to give the reference back. The pool outlives it.
+/// One reference to a block; its destruction is the only way to give the reference back. The pool
+/// outlives it.
 class BlockLease {
  public:
   BlockLease() = default;
@@ -57,10 +59,12 @@ class BlockPool {
   /// Returns: nothing if all blocks are leased.
   std::optional<BlockLease> acquire();
 
-  /// Leases a block for its content. Requires: the block is cached or leased.
+  /// Leases a block for its content.
+  /// Requires: the block is cached or leased.
   BlockLease lease(BlockId id);
 
-  /// Says whether the block's content can be found again, that is, whether it becomes cached or free when its last lease ends.
+  /// Says whether the block's content can be found again, that is, whether it becomes cached or
+  /// free when its last lease ends.
   /// Requires: the block is not free.
   void set_findable(BlockId id, bool findable);
 
@@ -72,7 +76,8 @@ class BlockPool {
   int available() const { return free() + cached_; }
   int references(BlockId id) const { return at(id).references; }
 
-  /// Walks the free and cached lists and compares them with every block's state and the counts. Cost: O(blocks).
+  /// Walks the free and cached lists and compares them with every block's state and the counts.
+  /// Cost: O(blocks).
   /// Errors: kInternal, naming the block or count.
   Result<void> check_integrity() const;
 

@@ -1,5 +1,6 @@
-// PrefixCache: finds blocks by content. Full blocks go by name (block_name.h); a partly filled block is found through its
-// parent's name and copied as far as it agrees. The cache holds no leases: what nobody uses stays until the pool reuses it.
+// PrefixCache: finds blocks by content. Full blocks go by name (block_name.h); a partly filled
+// block is found through its parent's name and copied as far as it agrees. The cache holds no
+// leases: what nobody uses stays until the pool reuses it.
 // Owner: the scheduler. Thread: the device thread.
 #pragma once
 
@@ -24,7 +25,8 @@ struct PrefixMatch {
   std::vector<BlockLease> blocks;  // full blocks from position 0 on
   std::optional<Partial> partial;  // continues after `blocks`, by a copy
   int tokens = 0;                  // positions that need not be computed
-  /// Position of the first token that differs from what is cached; the prompt's length if none does.
+  /// Position of the first token that differs from what is cached; the prompt's length if none
+  /// does.
   int first_difference = 0;
 };
 
@@ -42,16 +44,19 @@ class PrefixCache {
   /// Says whether a full block of this name is there.
   bool contains(const BlockName& name) const { return named_.contains(name); }
 
-  /// Leases the longest cached prefix of `tokens`. `names` are root, then one for each full block of `tokens`.
-  /// At least the last token is left to compute, so that there are logits to sample from.
+  /// Leases the longest cached prefix of `tokens`. `names` are root, then one for each full block
+  /// of `tokens`. At least the last token is left to compute, so that there are logits to sample
+  /// from.
   PrefixMatch match(std::span<const BlockName> names, std::span<const Token> tokens);
 
   /// Counts the tokens that match() would find in full blocks, and leases nothing.
   int count_full_blocks(std::span<const BlockName> names, std::span<const Token> tokens) const;
 
-  /// Records that `tokens` have been computed into the leased `block`, from its first position on or following what was recorded
-  /// before; the block's chain is `parent`. When the block is full it goes by `name`, unless another block already does.
-  /// Requires: one sequence alone writes the block.
+  /// Records that `tokens` have been computed into the leased `block`, from its first position on
+  /// or following what was recorded before; the block's chain is `parent`. When the block is full
+  /// it goes by `name`, unless another block already does.
+  /// Requires: one sequence alone writes the
+  /// block.
   void record(BlockId block, const BlockName& parent, std::span<const Token> tokens,
               const BlockName* name);
 
@@ -60,12 +65,14 @@ class PrefixCache {
 
  private:
   static constexpr BlockId kNone = -1;
-  // Fewer positions than this are cheaper to compute beside the rest of a prompt than to copy in a launch of their own.
+  // Fewer positions than this are cheaper to compute beside the rest of a prompt than to copy in a
+  // launch of their own.
   static constexpr int kCopyPositionsMin = 4;
   // A popular prefix can have thousands of continuations; only the newest are compared.
   static constexpr int kSiblingsMax = 32;
 
-  /// What is known of a block. Linked into the list of its parent's children, newest first, while filled > 0.
+  /// What is known of a block. Linked into the list of its parent's children, newest first, while
+  /// filled > 0.
   struct Entry {
     BlockName parent;
     BlockName name;

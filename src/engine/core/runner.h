@@ -10,7 +10,7 @@ class Runner {
   virtual ~Runner() = default;
   /// Tells of a sequence before its first row. The submission outlives the sequence.
   virtual void admit(SequenceId id, const Submission& submission) = 0;
-  /// Runs one step. Returns one RowOutput per row. Never throws; a failed step gives every row an error.
+  /// Runs one step, then drops the state of `plan.released`. Returns one RowOutput per row. Never throws; a failed step gives every row an error.
   virtual StepOutput run(const StepPlan& plan) = 0;
 };
 

@@ -1,4 +1,5 @@
-// The life of a sequence between steps, and commit(). The planning of steps is in scheduler_plan.cpp.
+// The life of a sequence between steps, and commit(). The planning of steps is in
+// scheduler_plan.cpp.
 #include "engine/core/scheduler.h"
 
 #include <fmt/format.h>
@@ -40,8 +41,8 @@ Scheduler::~Scheduler() = default;
 
 Result<void> Scheduler::check(const SchedulerOptions& options, const Submission& submission) {
   if (submission.tokens.empty()) {
-    return fail(Code::kInvalidArgument, "[engine] expected a prompt of at least one token, got none",
-                "prompt");
+    return fail(Code::kInvalidArgument,
+                "[engine] expected a prompt of at least one token, got none", "prompt");
   }
   if (submission.stop.max_tokens <= 0) {
     return fail(Code::kInvalidArgument,
@@ -70,16 +71,16 @@ Result<void> Scheduler::check(const SchedulerOptions& options, const Submission&
 Result<void> Scheduler::submit(SequenceId id, Submission submission) {
   RETURN_IF_ERROR(check(options_, submission));
   if (counters_.queued >= options_.queue_max) {
-    return fail(Code::kOverloaded,
-                fmt::format("[engine] the queue is full: {} requests are waiting", counters_.queued));
+    return fail(
+        Code::kOverloaded,
+        fmt::format("[engine] the queue is full: {} requests are waiting", counters_.queued));
   }
   auto sequence = std::make_unique<Sequence>();
   sequence->id = id;
   sequence->arrival = arrivals_++;
   sequence->tokens = submission.tokens;
   const int64_t room = positions_max(options_) - static_cast<int64_t>(submission.tokens.size());
-  sequence->max_tokens =
-      static_cast<int>(std::min<int64_t>(submission.stop.max_tokens, room));
+  sequence->max_tokens = static_cast<int>(std::min<int64_t>(submission.stop.max_tokens, room));
   sequence->submission = std::move(submission);
   if (sequence->submission.deadline) {
     timers_.emplace(*sequence->submission.deadline, id, FinishReason::kTimeout);
@@ -131,13 +132,20 @@ void Scheduler::activate(Sequence& sequence) {
 /// Takes a sequence out of the list of its phase.
 void Scheduler::leave_lists(Sequence& sequence) {
   switch (sequence.phase) {
-    case Phase::kWaiting: waiting_.erase(&sequence); break;
-    case Phase::kActive: std::erase(active_, &sequence); break;
-    case Phase::kPaused: std::erase(paused_, &sequence); break;
+    case Phase::kWaiting:
+      waiting_.erase(&sequence);
+      break;
+    case Phase::kActive:
+      std::erase(active_, &sequence);
+      break;
+    case Phase::kPaused:
+      std::erase(paused_, &sequence);
+      break;
   }
 }
 
-/// Gives back the deepest block first, so that a chain is reused from its end and its beginning stays findable for longer.
+/// Gives back the deepest block first, so that a chain is reused from its end and its beginning
+/// stays findable for longer.
 void Scheduler::release_blocks(Sequence& sequence) {
   while (!sequence.blocks.empty()) sequence.blocks.pop_back();
 }
@@ -203,6 +211,7 @@ void Scheduler::commit_row(Sequence& sequence, const PlanRow& row, RowOutput out
 
 void Scheduler::collect_prompt_logprobs(Sequence& sequence, const PlanRow& row, RowOutput& output) {
   auto& entries = sequence.prompt_logprobs;
+  if (row.start == 0) entries.emplace_back();  // nothing comes before the first token
   std::move(output.prompt_logprobs.begin(), output.prompt_logprobs.end(),
             std::back_inserter(entries));
   if (!row.sample) return;
@@ -215,8 +224,8 @@ void Scheduler::accept_token(Sequence& sequence, RowOutput& output) {
   const int index = sequence.generated();
   sequence.tokens.push_back(output.token);
   ++counters_.generated_tokens;
-  // The sampler bans stop tokens before min_tokens. One that comes all the same, because a constraint leaves no other choice,
-  // is an ordinary token here as well.
+  // The sampler bans stop tokens before min_tokens. One that comes all the same, because a
+  // constraint leaves no other choice, is an ordinary token here as well.
   const bool may_stop = !stop.ignore_eos && index >= stop.min_tokens;
   if (may_stop && is_stop_token(stop, output.token)) {
     finish(sequence, FinishReason::kStop);
@@ -240,8 +249,7 @@ void Scheduler::extend_names(Sequence& sequence) {
   const std::span<const Token> tokens = sequence.tokens;
   while (sequence.names.size() <= tokens.size() / positions) {
     const size_t begin = (sequence.names.size() - 1) * positions;
-    sequence.names.push_back(
-        cache_.child(sequence.names.back(), tokens.subspan(begin, positions)));
+    sequence.names.push_back(cache_.child(sequence.names.back(), tokens.subspan(begin, positions)));
   }
 }
 
@@ -318,9 +326,9 @@ Result<void> Scheduler::check_integrity() const {
   for (const auto& [id, sequence] : sequences_) {
     const bool holds_blocks = sequence->phase != Phase::kWaiting;
     if (holds_blocks != !sequence->blocks.empty()) {
-      return fail(Code::kInternal, fmt::format("[scheduler] sequence {} in phase {} holds {} blocks",
-                                               id.value, static_cast<int>(sequence->phase),
-                                               sequence->blocks.size()));
+      return fail(Code::kInternal,
+                  fmt::format("[scheduler] sequence {} in phase {} holds {} blocks", id.value,
+                              static_cast<int>(sequence->phase), sequence->blocks.size()));
     }
     for (const BlockLease& lease : sequence->blocks) ++references[static_cast<size_t>(lease.id())];
   }

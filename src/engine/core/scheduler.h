@@ -1,5 +1,6 @@
-// Scheduler: decides what each step computes, and turns a step's output into events. Pure host code: no clock, no thread, no
-// device of its own, so that a run can be simulated and repeated. Round by round: next(), the runner runs the plan, commit().
+// Scheduler: decides what each step computes, and turns a step's output into events. Pure host
+// code: no clock, no thread, no device of its own, so that a run can be simulated and repeated.
+// Round by round: next(), the runner runs the plan, commit().
 // Owner: the engine. Thread: the device thread.
 #pragma once
 
@@ -26,10 +27,11 @@ struct SchedulerOptions {
   int context_tokens_max = 0;
   int blocks = 0;
   int block_positions = 16;
-  int rows_max = 64;           // at most step_tokens_max of them are used, so that every row can move in every step
+  int rows_max =
+      64;  // at most step_tokens_max of them are used, so that every row can move in every step
   int queue_max = 512;
   int step_tokens_max = 512;
-  Duration step_target{};      // zero = every step may hold step_tokens_max
+  Duration step_target{};  // zero = every step may hold step_tokens_max
   Duration slow_reader_max = std::chrono::seconds(30);
   bool prefix_cache = true;
 };
@@ -60,18 +62,23 @@ class Scheduler {
   /// Errors: kInvalidArgument, kContextLength and kOutOfMemory with both numbers.
   static Result<void> check(const SchedulerOptions& options, const Submission& submission);
 
-  /// Queues a sequence under a new id. Errors: check()'s, and kOverloaded.
+  /// Queues a sequence under a new id.
+  /// Errors: check()'s, and kOverloaded.
   Result<void> submit(SequenceId id, Submission submission);
   /// Ends a sequence now; unknown ids have ended already.
   void cancel(SequenceId id, FinishReason reason);
-  /// Stops giving rows to a sequence whose reader is behind, until resume(). It ends with kSlowReader after slow_reader_max.
+  /// Stops giving rows to a sequence whose reader is behind, until resume(). It ends with
+  /// kSlowReader after slow_reader_max.
   void pause(SequenceId id, TimePoint now);
   void resume(SequenceId id);
 
-  /// Plans a step. A plan without rows means that nothing can run now; it is not run, but committed all the same.
+  /// Plans a step. One without rows means that nothing can run now; it is run only if it releases
+  /// sequences, and committed in any case.
   /// Requires: the plan before has been committed.
   StepPlan next(TimePoint now);
-  /// Takes in what the plan's rows gave. Returns all events since the last commit. Requires: one RowOutput for each row.
+  /// Takes in what the plan's rows gave. Returns all events since the last commit.
+  /// Requires: one
+  /// RowOutput for each row.
   std::vector<SequenceEvent> commit(const StepPlan& plan, StepOutput output, TimePoint now);
 
   /// When next() has something to end although nobody called; nothing if no deadline is near.
@@ -84,7 +91,8 @@ class Scheduler {
   int queued() const { return counters_.queued; }
   std::vector<SequenceStatus> sequences() const;
 
-  /// Errors: kInternal, if pool, cache and sequences disagree. Cost: O(blocks + sequences). For tests.
+  /// Errors: kInternal, if pool, cache and sequences disagree. Cost: O(blocks + sequences). For
+  /// tests.
   Result<void> check_integrity() const;
 
  private:
@@ -136,9 +144,10 @@ class Scheduler {
 
   bool step_under_way_ = false;
   TimePoint planned_at_{};
-  std::vector<BlockLease> copy_sources_;             // held until the copies are done
-  std::vector<SequenceId> released_;                 // for the next plan
-  std::vector<std::unique_ptr<Sequence>> ended_;     // in the order of release; the runner may still look at their submissions
+  std::vector<BlockLease> copy_sources_;  // held until the copies are done
+  std::vector<SequenceId> released_;      // for the next plan
+  std::vector<std::unique_ptr<Sequence>>
+      ended_;  // in the order of release; the runner may still look at their submissions
   std::vector<SequenceEvent> events_;
   SchedulerStatus counters_;
 };

@@ -1,4 +1,5 @@
-// The planning of a step: who ends, who comes back, who decodes, who is admitted, who prefills how much.
+// The planning of a step: who ends, who comes back, who decodes, who is admitted, who prefills how
+// much.
 #include <algorithm>
 
 #include "base/check.h"
@@ -8,8 +9,9 @@ namespace pippin::engine {
 namespace {
 
 constexpr int kPrefillTokensMin = 16;  // beside any number of decode rows, so that prompts move on
-constexpr int kHeadroomShare = 8;      // at most this part of the pool is kept back for rows that grow
-constexpr int kPassedOverMax = 64;     // sequences at the head of the queue that one step may pass over
+constexpr int kHeadroomShare = 8;  // at most this part of the pool is kept back for rows that grow
+constexpr int kPassedOverMax =
+    64;  // sequences at the head of the queue that one step may pass over
 
 }  // namespace
 
@@ -25,9 +27,8 @@ StepPlan Scheduler::next(TimePoint now) {
   plan_decodes(plan);
   admit_waiting(plan);
   plan_prefills(plan, prefill_budget(plan));
-  if (plan.rows.empty()) return plan;  // released sequences wait for a plan that runs
-  plan.step = ++counters_.steps;
   plan.released = std::exchange(released_, {});
+  if (!plan.rows.empty()) plan.step = ++counters_.steps;
   return plan;
 }
 
@@ -96,7 +97,8 @@ bool Scheduler::grow(Sequence& sequence) {
   return true;
 }
 
-/// Returns the sequence to preempt first: of the lowest priority, one that is paused if there is one, and then the youngest.
+/// Returns the sequence to preempt first: of the lowest priority, one that is paused if there is
+/// one, and then the youngest.
 Sequence* Scheduler::last_in_turn() const {
   const auto goes_before = [](const Sequence* a, const Sequence* b) {
     if (a->submission.priority != b->submission.priority) return ComesFirst()(a, b);
@@ -110,7 +112,8 @@ Sequence* Scheduler::last_in_turn() const {
   return last;
 }
 
-/// Back to the queue without blocks. Its tokens stay: what was generated is computed again as if it were prompt.
+/// Back to the queue without blocks. Its tokens stay: what was generated is computed again as if it
+/// were prompt.
 void Scheduler::preempt(Sequence& sequence) {
   CHECK(sequence.planned == 0, "a planned row is not preempted");
   leave_lists(sequence);
@@ -125,7 +128,8 @@ void Scheduler::preempt(Sequence& sequence) {
   waiting_.insert(&sequence);
 }
 
-/// Admits in order. Who does not fit holds back those behind, so that a large prompt is not passed by for ever.
+/// Admits in order. Who does not fit holds back those behind, so that a large prompt is not passed
+/// by for ever.
 void Scheduler::admit_waiting(StepPlan& plan) {
   int passed_over = 0;
   for (auto next = waiting_.begin(); next != waiting_.end() && passed_over < kPassedOverMax;) {
@@ -137,14 +141,16 @@ void Scheduler::admit_waiting(StepPlan& plan) {
       continue;
     }
     while (!try_admit(plan, sequence)) {
-      // With nothing active no blocks will come back by themselves: slow readers must not hold up the rest.
+      // With nothing active no blocks will come back by themselves: slow readers must not hold up
+      // the rest.
       if (!active_.empty() || paused_.empty()) return;
       preempt(*last_in_turn());
     }
   }
 }
 
-/// Says whether an active sequence is about to compute a block that this one needs too: then it is worth a short wait.
+/// Says whether an active sequence is about to compute a block that this one needs too: then it is
+/// worth a short wait.
 bool Scheduler::waits_for_prefix(const Sequence& sequence) const {
   if (!options_.prefix_cache || sequence.wants_prompt_logprobs()) return false;
   for (const Sequence* other : active_) {
@@ -219,8 +225,9 @@ int Scheduler::prefill_budget(const StepPlan& plan) const {
   return std::min(wanted, options_.step_tokens_max - decodes);
 }
 
-/// Shares the budget: half of it goes to the prompt whose turn it is, so that none starves; the rest to the one with the least
-/// left of the same priority, so that a short prompt passes a long one.
+/// Shares the budget: half of it goes to the prompt whose turn it is, so that none starves; the
+/// rest to the one with the least left of the same priority, so that a short prompt passes a long
+/// one.
 void Scheduler::plan_prefills(StepPlan& plan, int budget) {
   std::vector<std::pair<Sequence*, int>> shares;
   for (Sequence* sequence : active_) {

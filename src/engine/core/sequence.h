@@ -1,4 +1,5 @@
-// Sequence: one submission on its way: its tokens, how far they are computed, and the blocks that hold the result.
+// Sequence: one submission on its way: its tokens, how far they are computed, and the blocks that
+// hold the result.
 // Owner: the scheduler. Thread: the device thread.
 #pragma once
 
@@ -13,30 +14,32 @@
 
 namespace pippin::engine {
 
-/// kWaiting holds no blocks. kActive has a row in each step that its turn allows. kPaused holds blocks, but its reader is behind.
+/// kWaiting holds no blocks. kActive has a row in each step that its turn allows. kPaused holds
+/// blocks, but its reader is behind.
 enum class Phase : uint8_t { kWaiting, kActive, kPaused };
 
 /// Plain data; the scheduler keeps it consistent.
 struct Sequence {
   SequenceId id;
   Submission submission;
-  uint64_t arrival = 0;            // order of submission, kept through preemption
-  int max_tokens = 0;              // the submission's, or what the context allows
+  uint64_t arrival = 0;  // order of submission, kept through preemption
+  int max_tokens = 0;    // the submission's, or what the context allows
   Phase phase = Phase::kWaiting;
-  bool reader_behind = false;      // its event queue is full
+  bool reader_behind = false;  // its event queue is full
   bool known_to_runner = false;
 
-  std::vector<Token> tokens;       // prompt, then what was generated
-  int computed = 0;                // positions whose keys and values lie in `blocks`
-  int recorded = 0;                // of those, positions the prefix cache knows of
+  std::vector<Token> tokens;  // prompt, then what was generated
+  int computed = 0;           // positions whose keys and values lie in `blocks`
+  int recorded = 0;           // of those, positions the prefix cache knows of
   std::vector<BlockLease> blocks;
-  std::vector<BlockName> names;    // root, then one for each full block of `tokens`; empty without a prefix cache
-  bool first_row = true;           // no row yet since (re)admission
-  int planned = 0;                 // tokens in the step that is under way
+  std::vector<BlockName>
+      names;  // root, then one for each full block of `tokens`; empty without a prefix cache
+  bool first_row = true;  // no row yet since (re)admission
+  int planned = 0;        // tokens in the step that is under way
 
   bool admitted_before = false;
-  int cached_tokens = 0;           // at the first admission
-  int first_difference = 0;        // likewise: where the cache stopped to agree
+  int cached_tokens = 0;     // at the first admission
+  int first_difference = 0;  // likewise: where the cache stopped to agree
   int preemptions = 0;
   bool prompt_logprobs_sent = false;
   std::vector<PromptLogprobsEvent::Entry> prompt_logprobs;
@@ -69,7 +72,8 @@ struct SequenceStatus {
   Priority priority = Priority::kNormal;
   int prompt_tokens = 0;
   int cached_tokens = 0;
-  int first_difference = 0;  // position of the prompt's first token that the prefix cache did not know
+  int first_difference =
+      0;  // position of the prompt's first token that the prefix cache did not know
   int computed_tokens = 0;
   int generated_tokens = 0;
   int blocks = 0;

@@ -8,12 +8,14 @@ namespace pippin::engine {
 
 class StepBudget {
  public:
-  /// A target of zero means a fixed budget of tokens_max. Requires: tokens_max > 0.
+  /// A target of zero means a fixed budget of tokens_max.
+  /// Requires: tokens_max > 0.
   StepBudget(int tokens_max, Duration target);
 
   int tokens() const { return tokens_; }
 
-  /// Learns from a finished step. Only steps that used most of the budget say something about its size.
+  /// Learns from a finished step. Only steps that used most of the budget say something about its
+  /// size.
   void observe(int step_tokens, Duration took);
 
  private:

@@ -127,9 +127,10 @@ struct PlanRow {
 };
 
 /// A copy of a partly filled block, done before the step: the first `positions` of `from` become those of `to`.
+/// The copies of a plan may be done in any order: none reads what another writes.
 struct BlockCopy { BlockId from = 0, to = 0; int positions = 0; };
 
-/// What one step does. At most the token budget in all rows together.
+/// What one step does. At most the token budget in all rows together. Without rows it may still release sequences.
 struct StepPlan {
   uint64_t step = 0;
   std::vector<SequenceId> admitted;   // sequences with their first row ever: the runner is told of them before it runs the plan
@@ -150,7 +151,8 @@ struct RowOutput {
   Token token = 0;
   float logprob = 0;
   std::vector<TokenLogprob> top;
-  std::vector<PromptLogprobsEvent::Entry> prompt_logprobs;  // of this chunk's tokens, if asked for
+  // If asked for: of the prompt's token after each of this chunk's tokens, as far as the prompt goes.
+  std::vector<PromptLogprobsEvent::Entry> prompt_logprobs;
   std::optional<Error> error;                               // this row failed; others may be fine
 };
 
