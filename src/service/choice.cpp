@@ -65,12 +65,15 @@ void Choice::take(const engine::TokenEvent& event, TextDelta& delta) {
 
 void Choice::take(const engine::PromptLogprobsEvent& event, std::vector<Delta>& out) const {
   PromptDelta delta;
-  const size_t count = std::min(event.entries.size(), prompt_.size());
-  delta.tokens.reserve(count);
-  for (size_t i = 0; i < count; ++i) {
-    const engine::PromptLogprobsEvent::Entry& entry = event.entries[i];
-    delta.tokens.push_back(scored({prompt_[i], i == 0 ? 0.0f : entry.chosen.logprob}, entry.top));
-    delta.tokens.back().scored = i > 0;
+  // The first token has no entry, or an empty one; the entries end with the prompt.
+  const size_t entries = std::min(event.entries.size(), prompt_.size());
+  const size_t first = prompt_.size() - entries;
+  delta.tokens.reserve(prompt_.size());
+  for (size_t i = 0; i < prompt_.size(); ++i) {
+    const bool has = i >= first && i > 0;
+    const engine::PromptLogprobsEvent::Entry entry = has ? event.entries[i - first] : engine::PromptLogprobsEvent::Entry{};
+    delta.tokens.push_back(scored({prompt_[i], entry.chosen.logprob}, entry.top));
+    delta.tokens.back().scored = has;
   }
   out.push_back({index_, std::move(delta)});
 }

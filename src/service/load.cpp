@@ -118,8 +118,8 @@ Result<void> read_text(const store::GgufFile& file, Model& model) {
   const auto text_of = [&](std::optional<Token> token) {
     return token ? vocabulary.tokens[static_cast<size_t>(*token)] : std::string();
   };
-  model.bos_text = text_of(vocabulary.bos);
-  model.eos_text = text_of(vocabulary.eos);
+  model.bos_text = text_of(model.tokenizer->bos());
+  model.eos_text = text_of(model.tokenizer->eos());
   model.stop_tokens = end_tokens(file, *model.tokenizer);
   ASSIGN_OR_RETURN(const std::string source, text_at(file, "tokenizer.chat_template"));
   if (source.empty()) return {};
@@ -160,10 +160,13 @@ Result<text::GgufVocabulary> read_vocabulary(const store::GgufFile& file) {
   ASSIGN_OR_RETURN(vocabulary.eos, token_at(file, "tokenizer.ggml.eos_token_id", size));
   ASSIGN_OR_RETURN(vocabulary.unk, token_at(file, "tokenizer.ggml.unknown_token_id", size));
   ASSIGN_OR_RETURN(vocabulary.pad, token_at(file, "tokenizer.ggml.padding_token_id", size));
+  ASSIGN_OR_RETURN(vocabulary.sep, token_at(file, "tokenizer.ggml.seperator_token_id", size));  // its own spelling
   ASSIGN_OR_RETURN(vocabulary.add_bos, flag_at(file, "tokenizer.ggml.add_bos_token"));
   ASSIGN_OR_RETURN(vocabulary.add_eos, flag_at(file, "tokenizer.ggml.add_eos_token"));
   ASSIGN_OR_RETURN(vocabulary.add_space_prefix, flag_at(file, "tokenizer.ggml.add_space_prefix"));
   ASSIGN_OR_RETURN(vocabulary.remove_extra_whitespaces, flag_at(file, "tokenizer.ggml.remove_extra_whitespaces"));
+  ASSIGN_OR_RETURN(vocabulary.lowercase, flag_at(file, "tokenizer.ggml.normalizer.lowercase"));
+  ASSIGN_OR_RETURN(vocabulary.strip_accents, flag_at(file, "tokenizer.ggml.normalizer.strip_accents"));
   if (file.find("tokenizer.ggml.precompiled_charsmap") != nullptr) {
     ASSIGN_OR_RETURN(const std::vector<int64_t>* map, file.integers("tokenizer.ggml.precompiled_charsmap"));
     for (const int64_t byte : *map) vocabulary.precompiled_charsmap.push_back(static_cast<char>(byte & 0xFF));

@@ -1,0 +1,39 @@
+// WireCase: one request and its expected answer, from a .case file:
+//
+//   # a comment
+//   == a title
+//   > POST /v1/completions
+//   {"model": "default", ...}                the body, up to the next line that begins with "<"
+//   < 200 application/json retry-after=1     status, type, and headers that must be there
+//   {"id": "<string>", ...}                  a JSON pattern (json_match.h), or the stream's events, one a line:
+//   data: {...}                              ... a line "..." stands for any number of events
+//   data: [DONE]
+//
+// In a body ${repeat:N:TEXT} stands for N times TEXT.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "api/exchange.h"
+
+namespace pippin::api::testing {
+
+struct WireCase {
+  std::string title;
+  int line = 0;  // of the title
+  std::string method, path, body;
+  int status = 0;
+  std::string content_type;
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string expected;  // the lines as they stand
+};
+
+/// Reads a file. Failures are reported to GoogleTest.
+std::vector<WireCase> read_cases(const std::string& path);
+
+/// Returns "" if `got` is what the case expects, else why not.
+std::string mismatch(const WireCase& wire_case, const Response& got);
+
+}  // namespace pippin::api::testing
