@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes the tiny checkpoints in tests/models/fixtures: random weights, and the logits that transformers computes with them.
+"""Writes the tiny checkpoints in tests/models/fixtures: random weights, and the logits that transformers computes.
 
     pip install torch==2.8.0 transformers==5.23.0 gguf==0.19.0
     python3 tests/models/make_fixtures.py [NAME ...]
 
-Each file is a GGUF model in llama.cpp's conventions (names, shapes, row order of q and k, norm offsets), all F32, with two
-keys of our own: fixture.tokens, T token ids, and fixture.logits, [T, V] f32 values, row after row. The seed is the name's,
-so a fixture does not change when another is added.
+Each file is a GGUF model in llama.cpp's conventions (names, shapes, row order of q and k, norm offsets), all F32, with
+two keys of our own: fixture.tokens, T token ids, and fixture.logits, [T, V] f32 values, row after row. The seed is the
+name's, so a fixture does not change when another is added.
 """
 
 import math
@@ -22,8 +22,8 @@ import transformers
 FOLDER = pathlib.Path(__file__).parent / "fixtures"
 VOCAB = 160
 TOKENS = 40
-BIGRAMS = """t h,h e,i n,e r,a n,r e,o n,a t,e n,n d,t i,e s,o r,t e,o f,e d,i s,i t,a l,a r,s t,t o,n t,n g,s e,h a,a s,o u,
-i o,l e,v e,c o,m e,d e,h i,r i,r o,i c,n e,e a,r a,c e,l i,c h,l l,b e,m a,s i,o m,u r,Ġ t,Ġ a,Ġ s,Ġ w,Ġ o,Ġ c,Ġ b,Ġ p,
+BIGRAMS = """t h,h e,i n,e r,a n,r e,o n,a t,e n,n d,t i,e s,o r,t e,o f,e d,i s,i t,a l,a r,s t,t o,n t,n g,s e,h a,a s,
+o u,i o,l e,v e,c o,m e,d e,h i,r i,r o,i c,n e,e a,r a,c e,l i,c h,l l,b e,m a,s i,o m,u r,Ġ t,Ġ a,Ġ s,Ġ w,Ġ o,Ġ c,Ġ b,Ġ p,
 Ġ m,Ġ f,Ġt he,in g""".replace("\n", "").split(",")
 CHAT_TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
 
@@ -100,7 +100,7 @@ def randomize(model: torch.nn.Module, seed: int) -> None:
 
 
 def permuted(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of each head from halves (i, i + D / 2) to pairs (2i, 2i + 1): llama.cpp rotates pairs for this architecture."""
+    """Rows of each head from halves (i, i + D / 2) to pairs (2i, 2i + 1), which llama.cpp rotates in this architecture."""
     rows, columns = weight.shape
     return weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
