@@ -103,6 +103,30 @@ bool tk_tokenizer_adds_bos(const tk_tokenizer* tokenizer);
 /* Whether the first space of an answer is not part of it. */
 bool tk_tokenizer_strips_first_space(const tk_tokenizer* tokenizer);
 
+/* ---- Chat template ---- */
+
+typedef struct tk_template tk_template;
+
+/* `unix_time` of a render that is to tell the real time by strftime_now(). */
+#define TK_NOW INT64_MIN
+
+tk_status tk_template_compile(tk_slice source, tk_template** compiled, tk_buffer* error);
+void tk_template_free(tk_template* compiled);
+
+/* Renders with a context of JSON text. */
+tk_status tk_template_render(const tk_template* compiled, tk_slice context_json, int64_t unix_time, tk_buffer* text,
+                             tk_buffer* error);
+
+/* A rendered text, and where in it literal spans start and end: byte offsets, two a span, sorted. */
+typedef struct {
+  tk_buffer text;
+  tk_ids literal_ends;
+} tk_rendered;
+
+/* Renders the same text, and tells where the caller's strings look like control tokens of the tokenizer. */
+tk_status tk_template_render_spans(const tk_template* compiled, tk_slice context_json, const tk_tokenizer* tokenizer,
+                                   int64_t unix_time, tk_rendered* rendered, tk_buffer* error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -3,4 +3,5 @@
 pub mod error;
 #[allow(clippy::missing_safety_doc)]
 pub mod ffi;
+pub mod template;
 pub mod tokenizer;

@@ -3,6 +3,7 @@
 mod bpe;
 mod byte_level;
 mod charsmap;
+mod control_texts;
 mod hugging_face;
 mod merge;
 pub mod pre_tokenizers;
@@ -16,9 +17,11 @@ mod wordpiece;
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
 use bpe::{Bpe, SPACE_MARK};
+use control_texts::ControlTexts;
 use hugging_face::HuggingFace;
 use pre_tokenizers::Alphabet;
 use specials::Specials;
@@ -89,6 +92,7 @@ pub struct Tokenizer {
     prefix: Vec<TokenId>,
     suffix: Vec<TokenId>,
     space_prefix: bool,
+    control_texts: OnceLock<ControlTexts>,
 }
 
 impl Tokenizer {
@@ -207,6 +211,7 @@ impl Tokenizer {
             prefix: ends.bos.filter(|_| ends.add_bos).into_iter().collect(),
             suffix: ends.eos.filter(|_| ends.add_eos).into_iter().collect(),
             space_prefix,
+            control_texts: OnceLock::new(),
         })
     }
 
@@ -221,6 +226,7 @@ impl Tokenizer {
             prefix: loaded.prefix,
             suffix: loaded.suffix,
             space_prefix: loaded.space_prefix,
+            control_texts: OnceLock::new(),
             engine: Engine::HuggingFace(Box::new(loaded.engine)),
         })
     }
@@ -296,8 +302,13 @@ impl Tokenizer {
         (id as usize) < self.vocabulary.len() && self.vocabulary.kind(id) == Kind::Control
     }
 
+    /// Returns where `text` looks like a control token, or ends in the start of one; sorted and apart.
+    pub fn control_places(&self, text: &str) -> Vec<Range<usize>> {
+        self.control_texts.get_or_init(|| ControlTexts::new(self)).places(text)
+    }
+
     /// Returns the texts that are tokens only in template text.
-    pub fn control_texts(&self) -> impl Iterator<Item = &str> {
+    fn control_texts(&self) -> impl Iterator<Item = &str> {
         self.vocabulary
             .ids()
             .filter(|&id| matches!(self.vocabulary.kind(id), Kind::Control | Kind::Unknown))

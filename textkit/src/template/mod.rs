@@ -1,0 +1,205 @@
+//! Chat templates: Jinja as Hugging Face transformers sets it up, rendered by minijinja.
+
+mod clock;
+mod filters;
+mod json;
+mod methods;
+mod python;
+pub mod spans;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Value, ValueKind};
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
+use serde_json::Value as Json;
+use std::fmt;
+use std::io::{self, Write};
+
+use crate::error::{Error, Result, Status};
+
+/// A template source is a few kilobytes; a larger one is an attack.
+const SOURCE_BYTES_MAX: usize = 4 << 20;
+/// Instructions of one render: a base for the template, and a share for each byte of the request. Real templates stay
+/// below a tenth of it.
+const FUEL_BASE: u64 = 500_000;
+const FUEL_PER_BYTE: u64 = 16;
+/// The output may repeat the request a few times, and add to it.
+const OUTPUT_BASE_BYTES: usize = 4 << 20;
+const OUTPUT_TIMES_REQUEST: usize = 16;
+/// A template can nest values as deep as its fuel lasts, and dropping them recurses. Only what is touched is committed.
+const STACK_BYTES: usize = 256 << 20;
+/// Nested macros, includes and blocks.
+const RECURSION_MAX: usize = 200;
+
+const NAME: &str = "chat_template";
+
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+}
+
+/// What a template raised by raise_exception.
+#[derive(Debug)]
+struct Raised(String);
+
+impl fmt::Display for Raised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Raised {}
+
+impl ChatTemplate {
+    pub fn compile(source: &str) -> Result<ChatTemplate> {
+        if source.len() > SOURCE_BYTES_MAX {
+            let message = format!("the chat template: expected at most {SOURCE_BYTES_MAX} bytes, got {}", source.len());
+            return Err(Error::invalid(message));
+        }
+        on_large_stack(|| {
+            let mut environment = environment()?;
+            environment.add_template_owned(NAME, prepare(source)).map_err(|error| {
+                let line = error.line().map_or(String::new(), |line| format!("line {line}: "));
+                Error::invalid(format!("the chat template does not compile: {line}{}", detail(&error)))
+            })?;
+            Ok(ChatTemplate { environment })
+        })?
+    }
+
+    /// Renders with a context of JSON text. `unix_time` is what strftime_now() tells; none is now.
+    pub fn render(&self, context: &str, unix_time: Option<i64>) -> Result<String> {
+        on_large_stack(|| self.render_here(parse(context)?, context.len(), unix_time))?
+    }
+
+    fn render_here(&self, context: Json, request_bytes: usize, unix_time: Option<i64>) -> Result<String> {
+        let Json::Object(map) = context else {
+            return Err(Error::invalid("the template's context: expected a JSON object"));
+        };
+        let mut environment = self.environment.clone();
+        environment.set_fuel(Some(FUEL_BASE + FUEL_PER_BYTE * request_bytes as u64));
+        environment.add_function("strftime_now", move |format: &str| {
+            clock::strftime(format, unix_time).ok_or_else(|| {
+                minijinja::Error::new(ErrorKind::InvalidOperation, "strftime_now: the format is not known")
+            })
+        });
+        let root = Value::from_pairs(map.into_iter().map(|(key, value)| (key, python::from_json(value))));
+        let mut output = Limited {
+            bytes: Vec::new(),
+            limit: OUTPUT_BASE_BYTES.saturating_add(OUTPUT_TIMES_REQUEST.saturating_mul(request_bytes)),
+            over: false,
+        };
+        let template = environment.get_template(NAME).map_err(failure)?;
+        let rendered = template.render_captured_to(root, &mut output).map(|_| ());
+        if output.over {
+            let message = format!("the chat template: its output went over {} bytes", output.limit);
+            return Err(Error::new(Status::Limit, message));
+        }
+        rendered.map_err(failure)?;
+        String::from_utf8(output.bytes).map_err(|_| Error::new(Status::Failed, "the chat template: output is not UTF-8"))
+    }
+}
+
+fn parse(context: &str) -> Result<Json> {
+    serde_json::from_str(context).map_err(|e| Error::invalid(format!("the template's context: {e}")))
+}
+
+/// Runs on a thread with a stack that deeply nested values cannot exhaust.
+fn on_large_stack<T: Send>(body: impl FnOnce() -> T + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, body);
+        let thread = thread.map_err(|e| Error::new(Status::Failed, format!("no thread for the chat template: {e}")))?;
+        // A panic goes on to the boundary, which catches it.
+        Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
+fn environment() -> Result<Environment<'static>> {
+    let mut environment = Environment::new();
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(false).build();
+    environment.set_syntax(syntax.map_err(failure)?);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_undefined_behavior(UndefinedBehavior::Lenient);
+    environment.set_recursion_limit(RECURSION_MAX);
+    environment.set_unknown_method_callback(methods::call);
+    environment.set_formatter(|out, _, value| match value.kind() {
+        ValueKind::Invalid => Err(minijinja::Error::new(ErrorKind::InvalidOperation, value.to_string())),
+        _ => python::write_str(out, value)
+            .map_err(|_| minijinja::Error::new(ErrorKind::WriteFailure, "the value cannot be written")),
+    });
+    environment.add_function("raise_exception", |message: &Value| -> std::result::Result<Value, minijinja::Error> {
+        let message = python::str_of(message);
+        Err(minijinja::Error::new(ErrorKind::InvalidOperation, message.clone()).with_source(Raised(message)))
+    });
+    filters::add(&mut environment);
+    Ok(environment)
+}
+
+/// Brings a source into the form that minijinja reads: line ends as Jinja reads them, and the tag `generation`, which
+/// transformers adds, as a block that has a scope and does nothing else.
+fn prepare(source: &str) -> String {
+    let source = source.replace("\r\n", "\n").replace('\r', "\n");
+    let mut prepared = String::with_capacity(source.len());
+    let mut rest = source.as_str();
+    while let Some(at) = rest.find("{%") {
+        let (before, tag) = rest.split_at(at + 2);
+        prepared.push_str(before);
+        rest = tag;
+        let marked = tag.trim_start_matches(['-', '+']);
+        let name = marked.trim_start();
+        for (theirs, ours) in [("generation", "with"), ("endgeneration", "endwith")] {
+            let Some(after) = name.strip_prefix(theirs) else { continue };
+            let end = after.trim_start();
+            if ["%}", "-%}", "+%}"].iter().any(|close| end.starts_with(close)) {
+                prepared.push_str(&tag[..tag.len() - name.len()]);
+                prepared.push_str(ours);
+                rest = after;
+            }
+        }
+    }
+    prepared.push_str(rest);
+    prepared
+}
+
+/// Sorts an error of the engine: raised by the template, over a limit, or failed.
+fn failure(error: minijinja::Error) -> Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(current) = cause {
+        if let Some(Raised(message)) = current.downcast_ref::<Raised>() {
+            return Error::new(Status::Raised, message.clone());
+        }
+        let engine = current.downcast_ref::<minijinja::Error>();
+        if engine.is_some_and(|engine| engine.kind() == ErrorKind::OutOfFuel) {
+            return Error::new(Status::Limit, "the chat template: it runs too long for this request");
+        }
+        cause = current.source();
+    }
+    let line = error.line().map_or(String::new(), |line| format!(", line {line}"));
+    Error::new(Status::Failed, format!("the chat template fails{line}: {}", detail(&error)))
+}
+
+fn detail(error: &minijinja::Error) -> String {
+    match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    }
+}
+
+/// Bytes up to a limit.
+struct Limited {
+    bytes: Vec<u8>,
+    limit: usize,
+    over: bool,
+}
+
+impl Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > self.limit {
+            self.over = true;
+            return Err(io::Error::other("the output is too long"));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
