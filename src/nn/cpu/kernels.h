@@ -22,6 +22,9 @@ struct alignas(64) ActGroup {
 };
 static_assert(sizeof(ActGroup) == 64);
 
+/// A group whose largest magnitude is below this is taken as zero: the reciprocal would overflow.
+constexpr float kPeakLeast = 1e-35f;
+
 constexpr int kRowsMax = 16;  // most activation rows that a tile kernel takes
 
 /// Adds a run of groups of one tile times `rows` activation rows to out [rows, 16]. x: [groups, rows].

@@ -10,6 +10,8 @@ namespace {
 
 #include "nn/cpu/simd_avx512.h"
 
+#include "nn/cpu/simd_x86_quantize.h"
+
 #include "nn/cpu/linear_body.h"
 
 #include "nn/cpu/rows_body.h"

@@ -178,13 +178,13 @@ void Product::finish(const TileRun& run, int64_t tile, const RowBlock& block, co
   const int64_t inside = (tile - run.first_tile) * kTileRows;
   const int64_t row = run.first_row + inside;
   const int count = static_cast<int>(std::min<int64_t>(kTileRows, run.rows - inside));
-  for (int r = 0; r < block.rows; ++r, acc += kTileRows) {
-    float* out = y + (block.first + r) * weight.rows + row;
-    if (bias != nullptr) {
-      for (int i = 0; i < count; ++i) out[i] = acc[i] + bias[row + i];
-    } else {
-      std::memcpy(out, acc, static_cast<size_t>(count) * sizeof(float));
-    }
+  float* out = y + block.first * weight.rows + row;
+  if (count == kTileRows && bias == nullptr) {  // the common case, with a length the compiler knows
+    for (int r = 0; r < block.rows; ++r) std::memcpy(out + r * weight.rows, acc + r * kTileRows, kTileRows * sizeof(float));
+    return;
+  }
+  for (int r = 0; r < block.rows; ++r, acc += kTileRows, out += weight.rows) {
+    for (int i = 0; i < count; ++i) out[i] = bias == nullptr ? acc[i] : acc[i] + bias[row + i];
   }
 }
 

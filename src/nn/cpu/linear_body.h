@@ -270,28 +270,7 @@ void tile_row(const TileView& tile, int64_t columns, int lane, float* out) {
 // ---- activations ----
 
 void quantize_row(const float* x, int64_t groups, ActGroup* out, int64_t stride) {
-  for (int64_t g = 0; g < groups; ++g) {
-    const F low = f_load(x + kGroup * g);
-    const F high = f_load(x + kGroup * g + 16);
-    const float peak = f_reduce_max(f_max(f_abs(low), f_abs(high)));
-    // Below this the reciprocal overflows; such a group is zero.
-    const bool some = peak > 1e-35f;
-    const F inverse = f_set1(some ? 127.0f / peak : 0.0f);
-    const I q_low = i_round(f_mul(low, inverse));
-    const I q_high = i_round(f_mul(high, inverse));
-    const int32_t sum_low = i_reduce_add(q_low);
-    const int32_t sum_high = i_reduce_add(q_high);
-    ActGroup& group = out[g * stride];
-    i_store_s8(group.q, q_low);
-    i_store_s8(group.q + 16, q_high);
-    group.scale = some ? peak / 127.0f : 0.0f;
-    group.sum = group.scale * static_cast<float>(sum_low + sum_high);
-    group.negative_sum = -(sum_low + sum_high);
-    group.negative_half[0] = -sum_low;
-    group.negative_half[1] = -sum_high;
-    group.half_sum[0] = group.scale * static_cast<float>(sum_low);
-    group.half_sum[1] = group.scale * static_cast<float>(sum_high);
-  }
+  for (int64_t g = 0; g < groups; ++g) quantize_group(x + kGroup * g, out[g * stride]);
 }
 
 // ---- the table ----
