@@ -20,7 +20,9 @@ using engine::EventStream;
 using engine::Submission;
 using engine::Token;
 
-double seconds_between(TimePoint from, TimePoint to) { return std::chrono::duration<double>(to - from).count(); }
+double seconds_between(TimePoint from, TimePoint to) {
+  return std::chrono::duration<double>(to - from).count();
+}
 
 // Waits for the events of several sequences and notes when tokens came.
 class Collector {
@@ -67,7 +69,8 @@ class Collector {
     woken_.notify_one();
   }
 
-  // Decoding is timed from the moment when every row has its first token: before that, some rows are still in their prompts.
+  // Decoding is timed from the moment when every row has its first token: before that, some rows
+  // are still in their prompts.
   void note_token(size_t row, TimePoint now) {
     last_ = now;
     if (begun_ == streams_.size()) {
@@ -94,13 +97,17 @@ class Bench {
       : options_(options), info_(info), engine_(std::move(engine)) {}
 
   Result<void> run() {
-    if (!options_.json) std::printf("%-16s %8s %8s %10s %10s %10s\n", "test", "rows", "depth", "tok/s", "lowest", "highest");
+    if (!options_.json)
+      std::printf("%-16s %8s %8s %10s %10s %10s\n", "test", "rows", "depth", "tok/s", "lowest",
+                  "highest");
     for (int prompt : options_.prompts) {
-      RETURN_IF_ERROR(report(fmt::format("pp{}", prompt), 1, 0, [&] { return prompt_speed(prompt); }));
+      RETURN_IF_ERROR(
+          report(fmt::format("pp{}", prompt), 1, 0, [&] { return prompt_speed(prompt); }));
     }
     if (options_.generate <= 0) return {};
     for (int rows : options_.rows) {
-      RETURN_IF_ERROR(report(fmt::format("tg{}", options_.generate), rows, options_.depth, [&] { return decode_speed(rows); }));
+      RETURN_IF_ERROR(report(fmt::format("tg{}", options_.generate), rows, options_.depth,
+                             [&] { return decode_speed(rows); }));
     }
     return {};
   }
@@ -131,16 +138,23 @@ class Bench {
     std::vector<std::shared_ptr<EventStream>> streams;
     for (int r = 0; r < rows; ++r) {
       // Rows whose prompt is done first wait for the others by having more to generate.
-      ASSIGN_OR_RETURN(auto stream, engine_->submit(submission(std::max(1, options_.depth), options_.generate + extra_tokens(rows))));
+      ASSIGN_OR_RETURN(auto stream,
+                       engine_->submit(submission(std::max(1, options_.depth),
+                                                  options_.generate + extra_tokens(rows))));
       streams.push_back(std::move(stream));
     }
     for (auto& stream : streams) collector.add(std::move(stream));
     RETURN_IF_ERROR(collector.finish());
-    return collector.tokens_after_all_first() / seconds_between(collector.all_first(), collector.last());
+    return collector.tokens_after_all_first() /
+           seconds_between(collector.all_first(), collector.last());
   }
 
   // A row decodes on while the prompts of later rows are computed, about one token a step.
-  int extra_tokens(int rows) const { return rows == 1 ? 1 : rows * std::max(1, options_.depth) / engine_->options().step_tokens_max + rows; }
+  int extra_tokens(int rows) const {
+    return rows == 1
+               ? 1
+               : rows * std::max(1, options_.depth) / engine_->options().step_tokens_max + rows;
+  }
 
   template <typename Fn>
   Result<void> report(const std::string& test, int rows, int depth, Fn&& measure) {
@@ -152,10 +166,13 @@ class Bench {
     std::sort(speeds.begin(), speeds.end());
     const double median = speeds[speeds.size() / 2];
     if (options_.json) {
-      std::printf("{\"test\": \"%s\", \"rows\": %d, \"depth\": %d, \"tok_s\": %.2f, \"lowest\": %.2f, \"highest\": %.2f, \"runs\": %d}\n",
-                  test.c_str(), rows, depth, median, speeds.front(), speeds.back(), options_.repeats);
+      std::printf(
+          "{\"test\": \"%s\", \"rows\": %d, \"depth\": %d, \"tok_s\": %.2f, \"lowest\": %.2f, "
+          "\"highest\": %.2f, \"runs\": %d}\n",
+          test.c_str(), rows, depth, median, speeds.front(), speeds.back(), options_.repeats);
     } else {
-      std::printf("%-16s %8d %8d %10.2f %10.2f %10.2f\n", test.c_str(), rows, depth, median, speeds.front(), speeds.back());
+      std::printf("%-16s %8d %8d %10.2f %10.2f %10.2f\n", test.c_str(), rows, depth, median,
+                  speeds.front(), speeds.back());
     }
     std::fflush(stdout);
     return {};
@@ -170,22 +187,26 @@ class Bench {
 }  // namespace
 
 Result<void> run_bench(const BenchOptions& options) {
-  if (options.repeats < 1) return fail(Code::kInvalidArgument, "[bench] expected at least 1 repetition", "--repeats");
+  if (options.repeats < 1)
+    return fail(Code::kInvalidArgument, "[bench] expected at least 1 repetition", "--repeats");
   ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(options.model));
   ASSIGN_OR_RETURN(const engine::ModelInfo info, engine::inspect_model(file));
   const int rows_max = *std::max_element(options.rows.begin(), options.rows.end());
   int longest = *std::max_element(options.prompts.begin(), options.prompts.end()) + 1;
-  const int row_tokens = options.depth + 2 * options.generate + rows_max * (2 + options.depth / 256);
+  const int row_tokens =
+      options.depth + 2 * options.generate + rows_max * (2 + options.depth / 256);
   longest = std::max(longest, row_tokens);
   engine::EngineOptions limits;
   limits.context_tokens_max = longest;
   limits.rows_max = std::max(64, rows_max);
-  limits.blocks = rows_max * (row_tokens / limits.block_positions + 2) + longest / limits.block_positions + 2;
+  limits.blocks =
+      rows_max * (row_tokens / limits.block_positions + 2) + longest / limits.block_positions + 2;
   limits.prefix_cache = false;
   limits.step_target = {};
   engine::RunnerOptions runner = options.runner;
   runner.blocks = limits.blocks;
-  ASSIGN_OR_RETURN(auto engine, Engine::start(limits, [&] { return engine::make_runner(file, runner); }));
+  ASSIGN_OR_RETURN(auto engine,
+                   Engine::start(limits, [&] { return engine::make_runner(file, runner); }));
   return Bench(options, info, std::move(engine)).run();
 }
 

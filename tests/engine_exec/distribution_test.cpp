@@ -1,4 +1,5 @@
-// Cuts over whole vocabularies, compared with their definitions in double precision over a sorted copy, and draws with chi-square.
+// Cuts over whole vocabularies, compared with their definitions in double precision over a sorted
+// copy, and draws with chi-square.
 #include "engine/exec/sampling/distribution.h"
 
 #include <gtest/gtest.h>
@@ -19,7 +20,9 @@ struct Row {
   std::vector<float> logits;
   Maxima maxima;
 
-  explicit Row(std::vector<float> values) : logits(std::move(values)) { find_maxima(logits, maxima); }
+  explicit Row(std::vector<float> values) : logits(std::move(values)) {
+    find_maxima(logits, maxima);
+  }
   Distribution distribution() { return Distribution(logits, maxima); }
 };
 
@@ -47,7 +50,8 @@ Sorted sorted(const std::vector<float>& logits) {
 
 std::vector<double> probabilities(const Sorted& left, double temperature = 1) {
   std::vector<double> p;
-  for (const auto& [logit, token] : left) p.push_back(std::exp((logit - left[0].first) / temperature));
+  for (const auto& [logit, token] : left)
+    p.push_back(std::exp((logit - left[0].first) / temperature));
   const double sum = std::accumulate(p.begin(), p.end(), 0.0);
   for (double& one : p) one /= sum;
   return p;
@@ -84,7 +88,8 @@ Sorted typical(const Sorted& left, double target) {
 }
 
 /// Compares what is left. `slack` tokens may differ at the edge, where f32 sums decide.
-void expect_equal(const Distribution& got, const Sorted& expected, double temperature = 1, size_t slack = 0) {
+void expect_equal(const Distribution& got, const Sorted& expected, double temperature = 1,
+                  size_t slack = 0) {
   const auto choices = got.choices();
   const size_t common = std::min(choices.size(), expected.size());
   ASSERT_LE(std::max(choices.size(), expected.size()) - common, slack)
@@ -106,15 +111,18 @@ struct Shape {
   float sigma;
   bool ties;
 };
-const Shape kShapes[] = {{1, 1, false},     {7, 1, false},      {300, 3, true},     {3000, 0.01f, false},
-                         {3000, 4, false},  {5000, 2, true},    {49152, 2, false},  {151936, 3, false},
-                         {151936, 1, true}, {151936, 0.2f, false}};
+const Shape kShapes[] = {{1, 1, false},        {7, 1, false},      {300, 3, true},
+                         {3000, 0.01f, false}, {3000, 4, false},   {5000, 2, true},
+                         {49152, 2, false},    {151936, 3, false}, {151936, 1, true},
+                         {151936, 0.2f, false}};
 
 template <typename Check>
 void over_shapes(Check check) {
   for (const Shape& shape : kShapes) {
-    SCOPED_TRACE(testing::Message() << shape.vocabulary << " tokens, sigma " << shape.sigma << " ties " << shape.ties);
-    const auto logits = random_row(shape.vocabulary, static_cast<unsigned>(shape.vocabulary), shape.sigma, shape.ties);
+    SCOPED_TRACE(testing::Message()
+                 << shape.vocabulary << " tokens, sigma " << shape.sigma << " ties " << shape.ties);
+    const auto logits = random_row(shape.vocabulary, static_cast<unsigned>(shape.vocabulary),
+                                   shape.sigma, shape.ties);
     check(logits);
   }
 }
@@ -153,7 +161,7 @@ TEST(Distribution, TopP) {
 TEST(Distribution, TopPAfterTopKIsRenormalised) {
   Row row({std::log(0.4f), std::log(0.3f), std::log(0.2f), std::log(0.1f)});
   Distribution got = row.distribution();
-  got.keep_top_k(2);   // 4/7, 3/7
+  got.keep_top_k(2);  // 4/7, 3/7
   got.keep_top_p(0.5f);
   ASSERT_EQ(got.choices().size(), 1U);
   Distribution alone = row.distribution();
@@ -203,7 +211,8 @@ TEST(Distribution, TopNSigma) {
       double mean = 0, square = 0;
       for (const auto& one : expected) mean += one.first / static_cast<double>(expected.size());
       for (const auto& one : expected) square += (one.first - mean) * (one.first - mean);
-      const double edge = expected[0].first - n * std::sqrt(square / static_cast<double>(expected.size()));
+      const double edge =
+          expected[0].first - n * std::sqrt(square / static_cast<double>(expected.size()));
       std::erase_if(expected, [edge](const auto& one) { return one.first < edge - 1e-6; });
       expect_equal(got, expected, 1, 1);
     }
@@ -249,20 +258,23 @@ TEST(Distribution, DynamicTemperatureFollowsTheEntropy) {
 
 TEST(Distribution, MirostatCutsBySurprise) {
   Row row({std::log(0.5f), std::log(0.25f), std::log(0.15f), std::log(0.1f)});
-  for (const auto& [mu, left] : {std::pair{0.5f, 1U}, {1.5f, 1U}, {2.1f, 2U}, {2.9f, 3U}, {5.0f, 4U}, {-3.0f, 1U}}) {
+  for (const auto& [mu, left] :
+       {std::pair{0.5f, 1U}, {1.5f, 1U}, {2.1f, 2U}, {2.9f, 3U}, {5.0f, 4U}, {-3.0f, 1U}}) {
     Distribution got = row.distribution();
     got.keep_surprise_at_most(mu);
     EXPECT_EQ(got.choices().size(), left) << mu;
   }
 }
 
-/// Draws 8,000 times and compares with the probabilities that choices() claims and with the definition's.
+/// Draws 8,000 times and compares with the probabilities that choices() claims and with the
+/// definition's.
 void expect_draws(Row& row, const std::function<void(Distribution&)>& cut, uint64_t seed) {
   Distribution distribution = row.distribution();
   cut(distribution);
   constexpr uint32_t kDraws = 8000;
   std::map<Token, double> counts;
-  for (uint32_t i = 0; i < kDraws; ++i) ++counts[distribution.draw(uniform(seed, i, Draw::kToken)).token];
+  for (uint32_t i = 0; i < kDraws; ++i)
+    ++counts[distribution.draw(uniform(seed, i, Draw::kToken)).token];
   double chi = 0, rest_expected = 0, rest_seen = kDraws;
   int bins = 0;
   for (const auto& choice : distribution.choices()) {
@@ -284,7 +296,8 @@ void expect_draws(Row& row, const std::function<void(Distribution&)>& cut, uint6
   }
   // Wilson and Hilferty's bound of chi-square at p = 0.0005.
   const double degrees = std::max(bins - 1, 1), z = 3.29;
-  const double bound = degrees * std::pow(1 - 2 / (9 * degrees) + z * std::sqrt(2 / (9 * degrees)), 3);
+  const double bound =
+      degrees * std::pow(1 - 2 / (9 * degrees) + z * std::sqrt(2 / (9 * degrees)), 3);
   EXPECT_LT(chi, bound) << bins << " bins";
 }
 
@@ -293,11 +306,16 @@ TEST(Distribution, DrawsFollowTheProbabilities) {
     for (const float sigma : {0.1f, 2.0f}) {
       SCOPED_TRACE(testing::Message() << n << " " << sigma);
       Row row(random_row(n, 17, sigma));
-      expect_draws(row, [](Distribution&) {}, 1);
-      expect_draws(row, [](Distribution& d) { d.set_temperature(0.5f); }, 2);
-      expect_draws(row, [](Distribution& d) { d.keep_top_k(20); }, 3);
-      expect_draws(row, [](Distribution& d) { d.keep_top_p(0.8f), d.set_temperature(1.4f); }, 4);
-      expect_draws(row, [](Distribution& d) { d.keep_min_p(0.2f); }, 5);
+      expect_draws(
+          row, [](Distribution&) {}, 1);
+      expect_draws(
+          row, [](Distribution& d) { d.set_temperature(0.5f); }, 2);
+      expect_draws(
+          row, [](Distribution& d) { d.keep_top_k(20); }, 3);
+      expect_draws(
+          row, [](Distribution& d) { d.keep_top_p(0.8f), d.set_temperature(1.4f); }, 4);
+      expect_draws(
+          row, [](Distribution& d) { d.keep_min_p(0.2f); }, 5);
     }
   }
 }

@@ -1,5 +1,5 @@
-// What is left of fixed logits, and with what probability, compared with transformers and with llama.cpp. The files beside this one
-// are made by make_goldens.py and make_llama_goldens.cpp.
+// What is left of fixed logits, and with what probability, compared with transformers and with
+// llama.cpp. The files beside this one are made by make_goldens.py and make_llama_goldens.cpp.
 #include <gtest/gtest.h>
 
 #include <boost/json/src.hpp>
@@ -20,24 +20,36 @@ json::value read_json(const std::string& name) {
   return json::parse(text);
 }
 
-std::vector<Token> tokens_of(const json::value& value) { return json::value_to<std::vector<Token>>(value); }
+std::vector<Token> tokens_of(const json::value& value) {
+  return json::value_to<std::vector<Token>>(value);
+}
 
 /// Sets the fields of a submission by their names. Returns false for a name it does not know.
 bool set_option(Submission& submission, std::string_view name, const json::value& value) {
   SamplingParams& params = submission.sampling;
   const std::map<std::string_view, float*> floats = {
-      {"temperature", &params.temperature}, {"top_p", &params.top_p}, {"min_p", &params.min_p},
-      {"typical_p", &params.typical_p}, {"top_n_sigma", &params.top_n_sigma},
-      {"xtc_probability", &params.xtc_probability}, {"xtc_threshold", &params.xtc_threshold},
-      {"dynatemp_range", &params.dynatemp_range}, {"dynatemp_exponent", &params.dynatemp_exponent},
-      {"mirostat_tau", &params.mirostat_tau}, {"mirostat_eta", &params.mirostat_eta},
-      {"repetition_penalty", &params.repetition_penalty}, {"presence_penalty", &params.presence_penalty},
-      {"frequency_penalty", &params.frequency_penalty}, {"dry_multiplier", &params.dry_multiplier},
+      {"temperature", &params.temperature},
+      {"top_p", &params.top_p},
+      {"min_p", &params.min_p},
+      {"typical_p", &params.typical_p},
+      {"top_n_sigma", &params.top_n_sigma},
+      {"xtc_probability", &params.xtc_probability},
+      {"xtc_threshold", &params.xtc_threshold},
+      {"dynatemp_range", &params.dynatemp_range},
+      {"dynatemp_exponent", &params.dynatemp_exponent},
+      {"mirostat_tau", &params.mirostat_tau},
+      {"mirostat_eta", &params.mirostat_eta},
+      {"repetition_penalty", &params.repetition_penalty},
+      {"presence_penalty", &params.presence_penalty},
+      {"frequency_penalty", &params.frequency_penalty},
+      {"dry_multiplier", &params.dry_multiplier},
       {"dry_base", &params.dry_base}};
-  const std::map<std::string_view, int*> ints = {
-      {"top_k", &params.top_k}, {"mirostat", &params.mirostat}, {"penalty_last_n", &params.penalty_last_n},
-      {"dry_allowed_length", &params.dry_allowed_length}, {"dry_penalty_last_n", &params.dry_penalty_last_n},
-      {"min_tokens", &submission.stop.min_tokens}};
+  const std::map<std::string_view, int*> ints = {{"top_k", &params.top_k},
+                                                 {"mirostat", &params.mirostat},
+                                                 {"penalty_last_n", &params.penalty_last_n},
+                                                 {"dry_allowed_length", &params.dry_allowed_length},
+                                                 {"dry_penalty_last_n", &params.dry_penalty_last_n},
+                                                 {"min_tokens", &submission.stop.min_tokens}};
   if (const auto place = floats.find(name); place != floats.end()) {
     *place->second = value.to_number<float>();
   } else if (const auto number = ints.find(name); number != ints.end()) {
@@ -68,7 +80,8 @@ void compare(const std::string& file, int cases_min) {
     for (const auto& [name, value] : one.at("options").as_object())
       ASSERT_TRUE(set_option(submission, name, value)) << name;
     const json::object& golden = one.as_object();
-    const auto generated = tokens_of(golden.contains("generated") ? golden.at("generated") : goldens.at("generated"));
+    const auto generated =
+        tokens_of(golden.contains("generated") ? golden.at("generated") : goldens.at("generated"));
 
     RowSampler sampler(submission, generated);
     std::vector<float> logits = rows[one.at("row").to_number<size_t>()];

@@ -76,7 +76,8 @@ TEST(Lanes, SumsEqualDoublePrecision) {
     if (n > 20) row[3] = row[19] = kMasked;
     Maxima maxima;
     find_maxima(row, maxima);
-    for (const ExpTerms terms : {ExpTerms{maxima.max, 1.0f, kMasked}, ExpTerms{maxima.max, 1.7f, -2.0f}}) {
+    for (const ExpTerms terms :
+         {ExpTerms{maxima.max, 1.0f, kMasked}, ExpTerms{maxima.max, 1.7f, -2.0f}}) {
       double sum = 0, weighted = 0;
       for (const float x : row) {
         if (x == kMasked || x < terms.floor) continue;
@@ -120,7 +121,8 @@ TEST(Lanes, MaskKeepsExactlyTheAllowed) {
   for (const size_t n : {1UL, 31UL, 32UL, 33UL, 100UL, 4096UL}) {
     for (const size_t words : {(n + 31) / 32, (n + 31) / 32 + 2, n / 64}) {
       std::vector<uint32_t> mask(words);
-      for (uint32_t& word : mask) word = generator() % 3 == 0 ? ~0U : static_cast<uint32_t>(generator());
+      for (uint32_t& word : mask)
+        word = generator() % 3 == 0 ? ~0U : static_cast<uint32_t>(generator());
       const auto before = random_row(n, 9);
       auto row = before;
       apply_mask(row, mask);

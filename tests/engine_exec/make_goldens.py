@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes goldens_transformers.json: what is left of fixed logits after the logits processors of Hugging Face transformers.
+"""Writes goldens_transformers.json: what is left of fixed logits after the processors of Hugging Face transformers.
 
     python3 -m venv /tmp/goldens && /tmp/goldens/bin/pip install torch transformers
     /tmp/goldens/bin/python tests/engine_exec/make_goldens.py
@@ -42,7 +42,8 @@ def processors(options: dict) -> list:
     if options.get("banned_tokens"):
         chain.append(hf.SuppressTokensLogitsProcessor(options["banned_tokens"]))
     if options.get("logit_bias"):
-        chain.append(hf.SequenceBiasLogitsProcessor([[[token], bias] for token, bias in options["logit_bias"]]))
+        biases = [[[token], bias] for token, bias in options["logit_bias"]]
+        chain.append(hf.SequenceBiasLogitsProcessor(biases))
     if "repetition_penalty" in options:
         chain.append(hf.RepetitionPenaltyLogitsProcessor(options["repetition_penalty"]))
     if "min_tokens" in options:
@@ -89,11 +90,13 @@ OPTIONS = [
 ]
 
 
+ROWS = [row(seed, size, spread) for seed, size, spread in [(1, 64, 1.0), (2, 64, 3.0), (3, 300, 2.5)]]
+
+
 def main() -> None:
     inputs = torch.tensor([PROMPT + GENERATED])
     cases = []
-    for index, (size, spread) in enumerate([(64, 1.0), (64, 3.0), (300, 2.5)]):
-        logits = row(index + 1, size, spread)
+    for index, logits in enumerate(ROWS):
         for options in OPTIONS:
             scores = logits.clone()
             for processor in processors(options):
@@ -105,7 +108,7 @@ def main() -> None:
         "made_by": f"transformers {transformers.__version__}",
         "prompt": PROMPT,
         "generated": GENERATED,
-        "rows": [row(i + 1, size, spread)[0].tolist() for i, (size, spread) in enumerate([(64, 1.0), (64, 3.0), (300, 2.5)])],
+        "rows": [logits[0].tolist() for logits in ROWS],
         "cases": cases,
     }
     path = pathlib.Path(__file__).with_name("goldens_transformers.json")

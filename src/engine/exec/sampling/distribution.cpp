@@ -78,9 +78,8 @@ double Distribution::entropy() const {
 
 size_t Distribution::size() const {
   if (!dense_) return items_.size();
-  return static_cast<size_t>(std::count_if(logits_.begin(), logits_.end(), [this](float x) {
-    return x > kMasked && x >= floor_;
-  }));
+  return static_cast<size_t>(std::count_if(logits_.begin(), logits_.end(),
+                                           [this](float x) { return x > kMasked && x >= floor_; }));
 }
 
 std::vector<Candidate> Distribution::gather(float threshold) const {
@@ -142,7 +141,8 @@ void Distribution::keep_top_k(size_t k) {
 void Distribution::keep_typical(float p) {
   std::vector<Candidate> items = dense_ ? gather(floor_) : items_;
   const double sum = mass(plain_terms());
-  const auto centre = static_cast<float>(max_ + std::log(sum) - entropy());  // logit of that surprise
+  const auto centre =
+      static_cast<float>(max_ + std::log(sum) - entropy());  // logit of that surprise
   keep_mass(items, max_, p * sum, [centre](const Candidate& a, const Candidate& b) {
     const float off_a = std::fabs(a.logit - centre), off_b = std::fabs(b.logit - centre);
     return off_a != off_b ? off_a < off_b : before(a, b);
@@ -179,9 +179,8 @@ void Distribution::exclude_top_choices(float threshold) {
   const auto least = static_cast<float>(max_ + std::log(threshold * sum));
   std::vector<Candidate> top = dense_ ? gather(least) : items_;
   std::sort(top.begin(), top.end(), before);
-  const auto end = std::find_if(top.begin(), top.end(), [least](const Candidate& item) {
-    return item.logit < least;
-  });
+  const auto end = std::find_if(top.begin(), top.end(),
+                                [least](const Candidate& item) { return item.logit < least; });
   if (end - top.begin() < 2) return;
   const auto kept = end - 1;
   if (dense_) {
@@ -229,7 +228,8 @@ Distribution::Choice Distribution::draw(double u) const {
       if (passes(item.token, exp_of((item.logit - max_) * scale_))) break;
     return choice;
   }
-  // Rounding may carry u past the last chunk with any mass: then that chunk's last token is the choice.
+  // Rounding may carry u past the last chunk with any mass: then that chunk's last token is the
+  // choice.
   size_t chunk = 0;
   double before_chunk = 0, passed = 0;
   for (size_t i = 0; i < sums.size() && passed <= left; ++i) {

@@ -50,7 +50,7 @@ void TokenHistory::penalise(LogitEdits& edits) const {
 
 DryPenalty::DryPenalty(const SamplingParams& params, std::span<const Token> prompt)
     : multiplier_(params.dry_base >= 1.0f && params.dry_penalty_last_n != 0 ? params.dry_multiplier
-                                                                           : 0.0f),
+                                                                            : 0.0f),
       base_(params.dry_base),
       allowed_length_(static_cast<size_t>(std::max(params.dry_allowed_length, 1))),
       last_n_(params.dry_penalty_last_n) {
@@ -78,9 +78,9 @@ size_t DryPenalty::distance_to_breaker(std::span<const Token> text) const {
 
 namespace {
 
-/// Returns for each i > 0 the length of the longest common suffix of text and text[0, size - i): how long the text's end,
-/// shifted back by i tokens, matches.
-/// Source: the Z algorithm (Gusfield, "Algorithms on Strings, Trees and Sequences", section 1.3), on the reversed text.
+/// Returns for each i > 0 the length of the longest common suffix of text and text[0, size - i):
+/// how long the text's end, shifted back by i tokens, matches. Source: the Z algorithm (Gusfield,
+/// "Algorithms on Strings, Trees and Sequences", section 1.3), on the reversed text.
 std::vector<size_t> suffix_matches(std::span<const Token> text) {
   const size_t n = text.size();
   std::vector<size_t> match(n, 0);

@@ -1,4 +1,5 @@
-// TokenHistory: one sequence's tokens as the penalties see them, kept up to date token by token. Thread: the device thread.
+// TokenHistory: one sequence's tokens as the penalties see them, kept up to date token by token.
+// Thread: the device thread.
 #pragma once
 
 #include <span>
@@ -11,10 +12,11 @@
 namespace pippin::engine::sampling {
 
 /// Counts for the repetition, presence and frequency penalties.
-/// repetition: logit / r if positive, else logit * r, for tokens among the last penalty_last_n of prompt and answer.
-/// presence, frequency: logit - presence - count * frequency, for tokens of the answer, as OpenAI's API has it.
-/// Source: Keskar et al., "CTRL", arXiv:1909.05858, section 4.1 (division of positive logits only: the form of Hugging Face
-/// transformers); OpenAI API reference, presence_penalty and frequency_penalty.
+/// repetition: logit / r if positive, else logit * r, for tokens among the last penalty_last_n of
+/// prompt and answer. presence, frequency: logit - presence - count * frequency, for tokens of the
+/// answer, as OpenAI's API has it. Source: Keskar et al., "CTRL", arXiv:1909.05858, section 4.1
+/// (division of positive logits only: the form of Hugging Face transformers); OpenAI API reference,
+/// presence_penalty and frequency_penalty.
 class TokenHistory {
  public:
   TokenHistory(const SamplingParams& params, std::span<const Token> prompt);
@@ -33,19 +35,19 @@ class TokenHistory {
   void enter_window(Token token);
 
   float repetition_, presence_, frequency_;
-  int window_max_;            // tokens in the repetition window; -1 = all
+  int window_max_;  // tokens in the repetition window; -1 = all
   bool active_;
-  std::vector<Token> window_; // all tokens, while the window is bounded
+  std::vector<Token> window_;  // all tokens, while the window is bounded
   std::vector<Seen> seen_;
   std::unordered_map<Token, size_t> index_;
 };
 
-/// DRY ("don't repeat yourself"): lowers each token that would continue a repetition of the text's end. If the last L tokens
-/// also stand earlier, followed by token t, and L >= allowed_length is the longest such match, t's logit falls by
-/// multiplier * base ^ (L - allowed_length). A match never reaches back over a sequence breaker, and breakers of one
-/// token are not lowered.
-/// Source: P. E. Weidmann, "DRY: a modern repetition penalty", text-generation-webui pull request 5677; breakers of several
-/// tokens and the clamped exponent as in llama.cpp.
+/// DRY ("don't repeat yourself"): lowers each token that would continue a repetition of the text's
+/// end. If the last L tokens also stand earlier, followed by token t, and L >= allowed_length is
+/// the longest such match, t's logit falls by multiplier * base ^ (L - allowed_length). A match
+/// never reaches back over a sequence breaker, and breakers of one token are not lowered. Source:
+/// P. E. Weidmann, "DRY: a modern repetition penalty", text-generation-webui pull request 5677;
+/// breakers of several tokens and the clamped exponent as in llama.cpp.
 class DryPenalty {
  public:
   DryPenalty(const SamplingParams& params, std::span<const Token> prompt);

@@ -5,12 +5,12 @@
 #include <cmath>
 #include <cstring>
 
-// One copy of each pass per x86-64 level, chosen at load. The resolvers run before a sanitizer's runtime is up, so
-// sanitized builds have the plain copy only. The bits are the same in every copy: no multiply-add is fused.
+// One copy of each pass per x86-64 level, chosen at load. The resolvers run before a sanitizer's
+// runtime is up, so sanitized builds have the plain copy only. The bits are the same in every copy:
+// no multiply-add is fused.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__gnu_linux__) && \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define PIPPIN_CLONES \
-  __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#define PIPPIN_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define PIPPIN_CLONES
 #endif
@@ -22,8 +22,8 @@ namespace {
 
 constexpr size_t kRows = kChunk / kLanes;
 
-/// Sixteen values for sums and maxima that run over rows. Loops over single floats are left to the compiler's vectoriser,
-/// which does better with them, but not with these.
+/// Sixteen values for sums and maxima that run over rows. Loops over single floats are left to the
+/// compiler's vectoriser, which does better with them, but not with these.
 typedef float Floats __attribute__((vector_size(kLanes * sizeof(float))));
 typedef int32_t Ints __attribute__((vector_size(kLanes * sizeof(int32_t))));
 
@@ -58,7 +58,8 @@ PIPPIN_INLINE float sum_chunk(const float* values) {
 }
 
 /// exp(x) for x <= 0, 0 below -87, to about 1 ulp.
-/// Source: Cody and Waite's reduction x = n ln 2 + r; a minimax polynomial of degree 6 for exp(r), |r| <= ln(2) / 2.
+/// Source: Cody and Waite's reduction x = n ln 2 + r; a minimax polynomial of degree 6 for exp(r),
+/// |r| <= ln(2) / 2.
 PIPPIN_INLINE float exp_lane(float given) {
   const float x = given < -87.0f ? -87.0f : given;
   constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer

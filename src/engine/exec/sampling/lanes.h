@@ -1,5 +1,5 @@
-// Lanes: passes over a whole row of logits, sixteen floats at a time. Every sum has a fixed order and exp() is our own, so
-// that all machines and instruction sets give the same bits. Thread: any.
+// Lanes: passes over a whole row of logits, sixteen floats at a time. Every sum has a fixed order
+// and exp() is our own, so that all machines and instruction sets give the same bits. Thread: any.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +18,8 @@ inline constexpr float kMasked = -std::numeric_limits<float>::infinity();
 /// Returns the number of chunks that cover n values.
 constexpr size_t chunks_of(size_t n) { return (n + kChunk - 1) / kChunk; }
 
-/// The maxima of a row. Lane l of chunk c holds the largest of the chunk's values at positions l, l + 16, l + 32, ...;
-/// NaNs are passed over and reported.
+/// The maxima of a row. Lane l of chunk c holds the largest of the chunk's values at positions l, l
+/// + 16, l + 32, ...; NaNs are passed over and reported.
 struct Maxima {
   std::vector<float> lanes;  // [chunks * kLanes]
   float max = kMasked;
@@ -30,7 +30,8 @@ void find_maxima(std::span<const float> x, Maxima& out);
 /// Returns the first position of the largest value. Requires: `maxima` are x's, max > -inf.
 size_t argmax(std::span<const float> x, const Maxima& maxima);
 
-/// Adds (value, position) of all values >= threshold to `out` through `add(position)`, in no particular order.
+/// Adds (value, position) of all values >= threshold to `out` through `add(position)`, in no
+/// particular order.
 template <typename Add>
 void for_each_at_least(std::span<const float> x, const Maxima& maxima, float threshold, Add add) {
   for (size_t group = 0; group < maxima.lanes.size(); ++group) {
@@ -42,7 +43,8 @@ void for_each_at_least(std::span<const float> x, const Maxima& maxima, float thr
   }
 }
 
-/// Which part of a row an exponential sum covers, and how: terms are exp((x - max) * scale) for x >= floor.
+/// Which part of a row an exponential sum covers, and how: terms are exp((x - max) * scale) for x
+/// >= floor.
 struct ExpTerms {
   float max = 0;
   float scale = 1;
@@ -52,10 +54,12 @@ struct ExpTerms {
 /// Returns the sum of the terms. Writes each chunk's part to `chunk_sums` unless it is null.
 double exp_sum(std::span<const float> x, ExpTerms terms, std::vector<double>* chunk_sums = nullptr);
 
-/// Returns the sum of term * (x - max) * scale over terms that are not 0: what an entropy needs beside exp_sum.
+/// Returns the sum of term * (x - max) * scale over terms that are not 0: what an entropy needs
+/// beside exp_sum.
 double weighted_exp_sum(std::span<const float> x, ExpTerms terms);
 
-/// Writes the terms of at most one chunk to `out`. Requires: out.size() >= x.size(), x.size() <= kChunk.
+/// Writes the terms of at most one chunk to `out`. Requires: out.size() >= x.size(), x.size() <=
+/// kChunk.
 void exp_terms(std::span<const float> x, ExpTerms terms, std::span<float> out);
 
 /// Returns exp(x) for x <= 0 by the same arithmetic as the passes above; 0 below -87.
@@ -69,7 +73,8 @@ struct Moments {
 };
 Moments find_moments(std::span<const float> x);
 
-/// Sets x[i] to -inf where bit i % 32 of words[i / 32] is 0; values beyond the words are masked too.
+/// Sets x[i] to -inf where bit i % 32 of words[i / 32] is 0; values beyond the words are masked
+/// too.
 void apply_mask(std::span<float> x, std::span<const uint32_t> words);
 
 }  // namespace pippin::engine::sampling

@@ -1,5 +1,5 @@
-// LogitEdits: one row's logits while options change single values, with the model's own values kept for log probabilities.
-// Ids outside the vocabulary are passed over. Thread: the device thread.
+// LogitEdits: one row's logits while options change single values, with the model's own values kept
+// for log probabilities. Ids outside the vocabulary are passed over. Thread: the device thread.
 #pragma once
 
 #include <span>

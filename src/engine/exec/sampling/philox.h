@@ -1,5 +1,6 @@
-// Philox: the counter-based random numbers of sampling. Stateless: a number is a function of (seed, index, draw) alone,
-// so a row's draws depend neither on its neighbours nor on what was drawn before. Thread: any.
+// Philox: the counter-based random numbers of sampling. Stateless: a number is a function of (seed,
+// index, draw) alone, so a row's draws depend neither on its neighbours nor on what was drawn
+// before. Thread: any.
 #pragma once
 
 #include <array>
@@ -29,9 +30,8 @@ enum class Draw : uint32_t { kToken = 0, kXtc = 1 };
 
 /// Returns a number in [0, 1) with 53 random bits, for the token at `index` of the answer.
 constexpr double uniform(uint64_t seed, uint32_t index, Draw draw) {
-  const auto words =
-      philox4x32({index, static_cast<uint32_t>(draw), 0, 0},
-                 {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
+  const auto words = philox4x32({index, static_cast<uint32_t>(draw), 0, 0},
+                                {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
   const uint64_t bits = (uint64_t{words[0]} << 32 | words[1]) >> 11;
   return static_cast<double>(bits) * 0x1.0p-53;
 }

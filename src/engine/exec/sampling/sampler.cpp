@@ -73,8 +73,7 @@ std::optional<Error> RowSampler::prepare(LogitEdits& edits, int index,
     edits.rewind(before_ban);
     sampling::find_maxima(edits.logits(), maxima_);
   }
-  if (maxima_.nan || maxima_.max == -kMasked)
-    return not_finite();
+  if (maxima_.nan || maxima_.max == -kMasked) return not_finite();
   if (maxima_.max == kMasked)
     return fail(Code::kInvalidArgument,
                 "[sampler] expected a token to choose, but all are excluded by allowed_tokens, "
@@ -95,8 +94,7 @@ Distribution RowSampler::truncate(std::span<float> logits, int index) const {
   if (params_.top_p < 1) left.keep_top_p(params_.top_p);
   if (params_.min_p > 0) left.keep_min_p(params_.min_p);
   if (params_.xtc_probability > 0 && params_.xtc_threshold <= 0.5f) {
-    const double chance =
-        sampling::uniform(params_.seed, static_cast<uint32_t>(index), Draw::kXtc);
+    const double chance = sampling::uniform(params_.seed, static_cast<uint32_t>(index), Draw::kXtc);
     if (chance < params_.xtc_probability) left.exclude_top_choices(params_.xtc_threshold);
   }
   if (params_.dynatemp_range > 0)

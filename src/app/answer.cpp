@@ -1,0 +1,82 @@
+#include "app/answer.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+
+#include "app/interrupts.h"
+#include "service/generation.h"
+
+namespace pippin::app {
+namespace {
+
+using Seconds = std::chrono::duration<double>;
+
+/// A flag that the device thread raises. Shared, since a call of its callback may outlast the
+/// generation.
+class Bell {
+ public:
+  void ring() {
+    const std::lock_guard lock(mutex_);
+    rung_ = true;
+    changed_.notify_one();
+  }
+  /// Returns after a ring, or after a while, for a look at the interrupts.
+  void wait() {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, std::chrono::milliseconds(50), [this] { return rung_; });
+    rung_ = false;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool rung_ = false;
+};
+
+}  // namespace
+
+Result<Answer> stream_answer(service::ModelPool& models, service::Request request,
+                             const std::function<bool(std::string_view)>& show) {
+  const TimePoint start = std::chrono::steady_clock::now();
+  ASSIGN_OR_RETURN(service::ModelLease lease, models.lease("default"));
+  ASSIGN_OR_RETURN(std::unique_ptr<service::Generation> generation,
+                   service::Generation::start(std::move(lease), std::move(request)));
+  const auto bell = std::make_shared<Bell>();
+  generation->set_notify([bell] { bell->ring(); });
+
+  Answer answer;
+  TimePoint first = start;
+  Error error;
+  bool cancelled = false;
+  std::vector<service::Delta> deltas;
+  while (!generation->finished()) {
+    deltas.clear();
+    generation->poll(deltas);
+    bool read = true;
+    for (const service::Delta& delta : deltas) {
+      if (const auto* text = std::get_if<service::TextDelta>(&delta.body)) {
+        if (first == start) first = std::chrono::steady_clock::now();
+        answer.text += text->text;
+        if (!cancelled && !text->text.empty()) read = read && show(text->text);
+      } else if (const auto* finish = std::get_if<service::Finish>(&delta.body)) {
+        answer.reason = finish->reason;
+        error = finish->error;
+      }
+    }
+    if (generation->finished()) break;
+    if (!cancelled && (Interrupts::pending() || !read)) {
+      cancelled = true;
+      generation->cancel();
+    }
+    bell->wait();
+  }
+  answer.usage = generation->usage();
+  answer.first_token_s = Seconds(first - start).count();
+  answer.decode_s = Seconds(std::chrono::steady_clock::now() - first).count();
+  if (answer.reason == service::FinishReason::kError) return error;
+  return answer;
+}
+
+}  // namespace pippin::app

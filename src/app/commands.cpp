@@ -1,0 +1,150 @@
+#include "app/commands.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/log.h"
+
+namespace pippin::app {
+namespace {
+
+constexpr const char* kOverview = R"(pippin: language models on your own machine.
+
+  pippin serve [MODEL]            answer over HTTP, as OpenAI's API does
+  pippin run MODEL [PROMPT]       answer here: one prompt, a pipe, or a chat
+  pippin COMMAND --help           all flags of a command
+
+MODEL is a GGUF file, or the name of one in ~/.local/share/pippin/models. Without one, `serve` takes
+the default model, which scripts/serve fetches.
+
+  pippin serve ~/models/Qwen2.5-Coder-1.5B-Instruct-Q4_K_M.gguf --port 8080
+  pippin run SmolLM2-135M-Instruct.Q4_1 "Name three rivers of Europe."
+  git diff | pippin run Qwen2.5-Coder-1.5B-Instruct-Q4_K_M --system "Write a commit message."
+
+Each flag has a PIPPIN_* variable; a flag wins over it. docs/settings.md lists them.
+Exit codes: 0 done, 1 failed, 2 wrong usage.
+)";
+
+constexpr const char* kServeHelp =
+    R"(pippin serve [MODEL] [flags]: answers over HTTP, as OpenAI's API does, until SIGINT or SIGTERM.
+
+  MODEL                     A GGUF file, or the name of one in the models folder [the default model]
+
+)";
+
+constexpr const char* kRunHelp =
+    R"(pippin run [MODEL] [PROMPT] [flags]: answers in this terminal, without a server.
+
+  MODEL                     A GGUF file, or the name of one in the models folder [the default model]
+  PROMPT                    What to answer; without one, a pipe's text, else a chat
+
+In a chat, Ctrl-C stops an answer, Ctrl-D ends the chat, and /help lists what else there is.
+
+)";
+
+/// A command, its flags as they were typed, and its positional arguments.
+struct Parsed {
+  Command command;
+  CLI::App* app = nullptr;
+  std::vector<std::pair<const Setting*, std::string>> flags;
+  std::string model;
+  std::optional<std::string> prompt;
+};
+
+void add_flags(Parsed& parsed) {
+  for (const Setting& setting : settings_table()) {
+    if (!setting.is_for(parsed.command) || setting.flag.empty()) continue;
+    const std::string flag(setting.flag);
+    if (setting.is_switch()) {
+      parsed.app->add_flag_function(flag + ",!--no-" + flag.substr(2),
+                                    [&parsed, &setting](int64_t count) {
+                                      parsed.flags.emplace_back(&setting, count > 0 ? "on" : "off");
+                                    });
+    } else {
+      parsed.app
+          ->add_option_function<std::string>(flag,
+                                             [&parsed, &setting](const std::string& text) {
+                                               parsed.flags.emplace_back(&setting, text);
+                                             })
+          ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    }
+  }
+}
+
+void add_command(CLI::App& root, Parsed& parsed, const char* name, const char* help) {
+  parsed.app = root.add_subcommand(name);
+  add_flags(parsed);
+  const std::string text = std::string(help) + settings_help(parsed.command);
+  parsed.app->get_formatter();
+  struct Help final : CLI::FormatterBase {
+    explicit Help(std::string what) : text(std::move(what)) {}
+    std::string make_help(const CLI::App*, std::string, CLI::AppFormatMode) const override {
+      return text;
+    }
+    std::string text;
+  };
+  parsed.app->formatter(std::make_shared<Help>(text));
+}
+
+Result<Settings> settings_of(const Parsed& parsed) {
+  ASSIGN_OR_RETURN(Settings settings,
+                   settings_from_environment(parsed.command, [](const char* name) {
+                     return static_cast<const char*>(std::getenv(name));
+                   }));
+  for (const auto& [setting, text] : parsed.flags)
+    RETURN_IF_ERROR(set_setting(settings, *setting, text, setting->flag));
+  return settings;
+}
+
+int report(const Error& error, int code) {
+  std::fprintf(stderr, "pippin: %s\n", error.message.c_str());
+  return code;
+}
+
+int run_parsed(const Parsed& parsed) {
+  const Result<Settings> settings = settings_of(parsed);
+  if (!settings.ok()) return report(settings.error(), kExitUsage);
+  log::configure(settings->log_level.c_str());
+  const Result<int> code = parsed.command == Command::kServe
+                               ? serve(*settings, parsed.model)
+                               : run(*settings, parsed.model, parsed.prompt);
+  if (code.ok()) return *code;
+  const bool usage =
+      code.error().code == Code::kInvalidArgument && code.error().param.starts_with("--");
+  return report(code.error(), usage ? kExitUsage : kExitFailed);
+}
+
+}  // namespace
+
+int run_command_line(int argc, char** argv) {
+  CLI::App root("", "pippin");
+  Parsed serve_command{Command::kServe}, run_command{Command::kRun};
+  root.set_version_flag("--version", "pippin " PIPPIN_VERSION);
+  root.require_subcommand(0, 1);
+  add_command(root, serve_command, "serve", kServeHelp);
+  add_command(root, run_command, "run", kRunHelp);
+  serve_command.app->add_option("MODEL", serve_command.model);
+  run_command.app->add_option("MODEL", run_command.model);
+  run_command.app->add_option("PROMPT", run_command.prompt);
+  struct Overview final : CLI::Formatter {
+    std::string make_help(const CLI::App*, std::string, CLI::AppFormatMode) const override {
+      return kOverview;
+    }
+  };
+  root.formatter(std::make_shared<Overview>());
+  try {
+    root.parse(argc, argv);
+  } catch (const CLI::Success& success) {  // --help, --version
+    return root.exit(success);
+  } catch (const CLI::ParseError& error) {
+    std::fprintf(stderr, "pippin: %s\nTry `pippin --help`.\n", error.what());
+    return kExitUsage;
+  }
+  for (const Parsed* parsed : {&serve_command, &run_command})
+    if (parsed->app->parsed()) return run_parsed(*parsed);
+  std::fputs(kOverview, argc > 1 ? stderr : stdout);
+  return argc > 1 ? kExitUsage : kExitOk;
+}
+
+}  // namespace pippin::app

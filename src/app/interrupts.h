@@ -1,0 +1,32 @@
+// Interrupts: SIGINT and SIGTERM, and what they mean at the moment. The one place with process-wide
+// state, which signals need. Handled on the main thread: other threads pass them on, so that its
+// system calls return with EINTR.
+#pragma once
+
+#include <cstdint>
+
+namespace pippin::app {
+
+enum class OnInterrupt : uint8_t {
+  kQuit,   // ends the process at once, with 128 + the signal's number: while loading
+  kDrain,  // the first one ends wait(); a second one quits at once: while serving
+  kCount,  // counted, for a chat to look at; a third one unseen quits at once
+};
+
+class Interrupts {
+ public:
+  /// Installs the handlers, and ignores SIGPIPE: writes fail instead. Called once, on the main
+  /// thread.
+  static void install();
+  static void set(OnInterrupt meaning);
+
+  /// Returns the number of the first signal under kDrain; waits for it.
+  static int wait();
+  /// Returns whether a signal has come since the last forget(), under kCount.
+  static bool pending();
+  /// Returns whether SIGTERM was among them, ever.
+  static bool terminated();
+  static void forget();
+};
+
+}  // namespace pippin::app

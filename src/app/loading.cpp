@@ -1,0 +1,39 @@
+#include "app/loading.h"
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "app/progress.h"
+#include "app/terminal.h"
+#include "base/clock.h"
+#include "engine/exec/runner.h"
+#include "service/load.h"
+
+namespace pippin::app {
+
+const char* environment_variable(const char* name) { return std::getenv(name); }
+
+Result<std::unique_ptr<service::Model>> load_for(const Settings& settings, const std::string& path,
+                                                 int rows_max) {
+  service::LoadOptions options;
+  options.path = path;
+  options.id = settings.served_name;
+  options.memory.memory_bytes_max = settings.memory_bytes;
+  options.memory.context_tokens = settings.context_tokens;
+  options.memory.rows_max = rows_max;
+  options.memory.step_tokens_max = settings.step_tokens_max;
+  options.queue_max = settings.queue_max;
+  options.prefix_cache = settings.prefix_cache;
+
+  const SystemClock clock;
+  const std::string id = options.id.empty() ? service::model_id_of(path) : options.id;
+  Progress progress("loading " + id, stderr, is_terminal(stderr), clock);
+  engine::RunnerOptions runner;
+  runner.threads = settings.threads;
+  runner.progress = [&progress](uint64_t done, uint64_t total) { progress.update(done, total); };
+  auto model = service::load_model(options, service::device_runner(runner));
+  if (model.ok()) progress.finish();
+  return model;
+}
+
+}  // namespace pippin::app

@@ -1,0 +1,79 @@
+// pippin serve: listens first, so that a taken port shows at once and /health can tell of the
+// loading; then loads, and serves until a signal.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "api/context.h"
+#include "api/routes.h"
+#include "app/commands.h"
+#include "app/connect_help.h"
+#include "app/default_model.h"
+#include "app/interrupts.h"
+#include "app/loading.h"
+#include "base/log.h"
+#include "base/thread_pool.h"
+#include "base/worker_pool.h"
+#include "http/server.h"
+#include "service/model.h"
+#include "service/readiness.h"
+
+namespace pippin::app {
+namespace {
+
+http::Options http_options(const Settings& settings) {
+  http::Options options;
+  options.host = settings.host;
+  options.port = static_cast<uint16_t>(settings.port);
+  options.allowed_hosts = settings.allowed_hosts;
+  options.cors_origins.insert(options.cors_origins.end(), settings.cors_origins.begin(),
+                              settings.cors_origins.end());
+  return options;
+}
+
+void announce(const std::string& url, const std::string& path, const service::Model& model) {
+  const ServedModel served{model.id, model.architecture, path, model.context_tokens_max,
+                           model.plan.to_text()};
+  fmt::print("{}", ready_text(url, served));
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+Result<int> serve(const Settings& settings, const std::string& named) {
+  RETURN_IF_ERROR(check_exposure(settings.host, settings.allow_unauthenticated));
+  ASSIGN_OR_RETURN(const std::string path, find_model(named, settings, environment_variable));
+  Interrupts::install();
+
+  // Each object is used by those below it, so they end in the opposite order.
+  service::ModelPool models;
+  service::Readiness readiness;
+  const http::Options options = http_options(settings);
+  WorkerPool workers(std::clamp(allowed_cpus(), 2, 8), 2 * options.connections_max);
+  const api::Context context{models, readiness, workers};
+  api::Router router;
+  api::add_routes(router, context);
+  http::Server server(options, std::move(router), workers);
+  RETURN_IF_ERROR(server.start());
+
+  readiness.set_not_ready("loading " + path);
+  ASSIGN_OR_RETURN(std::unique_ptr<service::Model> model,
+                   load_for(settings, path, settings.rows_max));
+  // From here on a signal drains, even one that comes while the lines below are printed.
+  Interrupts::set(OnInterrupt::kDrain);
+  const service::Model& served = *model;
+  models.add(std::move(model));
+  readiness.set_ready();
+  announce(url_of(settings.host, server.bound_port()), path, served);
+
+  const int signal = Interrupts::wait();
+  readiness.set_not_ready("draining");
+  fmt::print(stderr, "\nsignal {}: {} open connections; running answers have {} s to end\n", signal,
+             server.connections(), settings.drain_s);
+  server.stop(std::chrono::seconds(settings.drain_s));
+  log::info("[serve] drained");
+  return kExitOk;
+}
+
+}  // namespace pippin::app

@@ -1,0 +1,42 @@
+// The terminal: what kind of place stdin and stdout are, text that may be shown there, and a line
+// editor.
+#pragma once
+
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace pippin::app {
+
+bool is_terminal(std::FILE* file);
+/// Returns the width of the terminal behind `file`, 80 if it does not say; at least 20.
+size_t terminal_columns(std::FILE* file);
+
+/// Returns the text without control characters but \n and \t, so that an answer cannot steer the
+/// terminal. Works on whole UTF-8 characters; removes C1 controls as well.
+std::string printable(std::string_view text);
+
+/// Reads lines from a person: arrows, history, Ctrl-R, as libedit and ~/.editrc have it. Thread:
+/// one.
+class LineEditor {
+ public:
+  /// Loads the history, if the file is there. Requires: stdin is a terminal.
+  LineEditor(const std::string& prompt, std::filesystem::path history_file);
+  ~LineEditor();
+  LineEditor(const LineEditor&) = delete;
+  LineEditor& operator=(const LineEditor&) = delete;
+
+  /// kInterrupted: Ctrl-C; kEnd: Ctrl-D on an empty line, or the terminal is gone.
+  enum class Outcome : uint8_t { kLine, kInterrupted, kEnd };
+  /// Reads one line, without its newline, and adds it to the history unless it is blank.
+  Outcome read(std::string& line);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pippin::app

@@ -1,0 +1,94 @@
+// Settings: every flag of the program in one table, which drives the flags, the PIPPIN_* variables,
+// --help and docs/settings.md. Read once at start, then frozen. Thread: any, once read.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+
+namespace pippin {
+
+/// Values of all settings; the initialisers are the defaults.
+struct Settings {
+  std::string default_model;
+  std::string served_name;
+  int threads = 0;
+  int context_tokens = 0;
+  uint64_t memory_bytes = 0;
+  std::string log_level = "warn";
+
+  std::string host = "127.0.0.1";
+  int port = 8000;
+  bool allow_unauthenticated = false;
+  std::vector<std::string> allowed_hosts;
+  std::vector<std::string> cors_origins;
+  int rows_max = 64;
+  int queue_max = 512;
+  int step_tokens_max = 512;
+  bool prefix_cache = true;
+  int drain_s = 30;
+
+  std::string system_prompt;
+  std::optional<double> temperature;
+  std::optional<int64_t> seed;
+  int output_tokens_max = 0;
+};
+
+enum class Command : uint8_t { kServe = 1, kRun = 2 };
+
+/// One row of the table.
+struct Setting {
+  /// Where the value lives; its type is the setting's. uint64_t is a number of bytes ("8GiB"); bool
+  /// a switch; a vector is written with commas.
+  using Field = std::variant<std::string Settings::*, int Settings::*, uint64_t Settings::*,
+                             bool Settings::*, std::vector<std::string> Settings::*,
+                             std::optional<double> Settings::*, std::optional<int64_t> Settings::*>;
+
+  std::string_view flag;      // "--port"; empty: by variable only
+  std::string_view variable;  // "PIPPIN_PORT"
+  std::string_view value;     // what --help calls the value: "PORT"; empty for a switch
+  Field field;
+  uint8_t commands;               // of Command
+  double low = 0, high = 0;       // numbers: both ends are allowed
+  std::string_view choices = {};  // texts: "a, b, c"; empty: anything
+  std::string_view unset = {};    // what the default means, where its value does not say it
+  std::string_view help = {};     // one sentence, without a full stop
+
+  bool is_for(Command command) const { return (commands & static_cast<uint8_t>(command)) != 0; }
+  bool is_switch() const { return std::holds_alternative<bool Settings::*>(field); }
+};
+
+/// Returns the table, in the order of --help.
+std::span<const Setting> settings_table();
+
+/// Sets one value from text. `origin` is what the user wrote it with, "--port" or "PIPPIN_PORT".
+/// Errors: kInvalidArgument, naming the origin, what was expected and what came.
+Result<void> set_setting(Settings& settings, const Setting& setting, std::string_view text,
+                         std::string_view origin);
+
+/// Returns the value of an environment variable, or null.
+using Environment = std::function<const char*(const char* name)>;
+
+/// Returns the defaults overlaid by the PIPPIN_* variables that belong to the command. An empty
+/// variable counts as absent. Errors: of set_setting().
+Result<Settings> settings_from_environment(Command command, const Environment& environment);
+
+/// Returns the default as text: "8000", "the model's own".
+std::string default_text(const Setting& setting);
+/// Returns what may be given: "0 to 65535", "debug, info, warn, error, off", "on or off"; empty:
+/// any text.
+std::string range_text(const Setting& setting);
+
+/// Returns the lines of --help for a command's settings.
+std::string settings_help(Command command);
+/// Returns the table of docs/settings.md.
+std::string settings_markdown(Command command);
+
+}  // namespace pippin
