@@ -13,9 +13,9 @@ namespace pippin {
 namespace {
 
 TEST(WorkerPool, RunsJobsOnSeveralThreadsAtOnce) {
-  WorkerPool pool(2, 10);
   std::promise<void> first;
   std::promise<void> second;
+  WorkerPool pool(2, 10);  // ends before what its jobs use
   // Each waits for the other: one thread alone would never end.
   ASSERT_TRUE(pool.post([&] { first.set_value(); second.get_future().wait(); }));
   ASSERT_TRUE(pool.post([&] { first.get_future().wait(); second.set_value(); }));
@@ -62,10 +62,10 @@ TEST(WorkerPool, LivesThroughAJobThatThrows) {
 }
 
 TEST(WorkerPool, ReleasesWhatAJobHeldBeforeItWaitsAgain) {
-  WorkerPool pool(1, 2);
+  std::promise<void> done;
   auto held = std::make_shared<int>(1);
   const std::weak_ptr<int> watch = held;
-  std::promise<void> done;
+  WorkerPool pool(1, 2);
   ASSERT_TRUE(pool.post([held = std::move(held)] {}));
   ASSERT_TRUE(pool.post([&] { done.set_value(); }));
   done.get_future().wait();

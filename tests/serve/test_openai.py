@@ -1,0 +1,281 @@
+"""The openai package against the running program."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import openai
+import pytest
+
+from conftest import CONTEXT_TOKENS
+from program import wait_until
+
+QUESTION = [{"role": "user", "content": "Name three rivers of Europe and one fact about each."}]
+PROMPTS = [
+    "The capital of France is",
+    "def fibonacci(n):",
+    "Once upon a time, in a small village by the sea,",
+    "The three laws of motion are",
+    "SELECT name FROM users WHERE",
+    "To bake bread you need",
+    "In 1969, Neil Armstrong",
+    "Roses are red, violets are",
+]
+
+
+def chat(client, model, messages=QUESTION, **options):
+    options = {"temperature": 0, "max_tokens": 40} | options
+    return client.chat.completions.create(model=model, messages=messages, **options)
+
+
+def complete(client, model, prompt, **options):
+    options = {"temperature": 0, "max_tokens": 40} | options
+    return client.completions.create(model=model, prompt=prompt, **options)
+
+
+class Streamed:
+    """A chat stream, read to its end."""
+
+    def __init__(self, stream):
+        self.texts, self.finish_reasons, self.usages, self.ids = {}, {}, [], set()
+        for chunk in stream:
+            self.ids.add(chunk.id)
+            if chunk.usage:
+                assert chunk.choices == []
+                self.usages.append(chunk.usage)
+            for choice in chunk.choices:
+                assert choice.index not in self.finish_reasons, "a delta after the choice's end"
+                self.texts[choice.index] = self.texts.get(choice.index, "") + (choice.delta.content or "")
+                if choice.finish_reason:
+                    self.finish_reasons[choice.index] = choice.finish_reason
+
+
+# --- Models ---
+
+
+def test_models(client, model):
+    listed = client.models.list().data
+    assert [entry.id for entry in listed] == [model]
+    assert client.models.retrieve(model).id == model
+    assert listed[0].object == "model"
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("no/such-model")
+
+
+# --- Chat ---
+
+
+def test_chat(client, model):
+    answer = chat(client, model)
+    choice = answer.choices[0]
+    assert (answer.object, answer.model, choice.index, choice.message.role) == ("chat.completion", model, 0, "assistant")
+    assert choice.message.content.strip()
+    assert answer.usage.prompt_tokens > 0
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+
+
+def test_default_names_the_served_model(client, model):
+    assert chat(client, "default").model == model
+
+
+def test_max_tokens_is_exact(client, model):
+    answer = chat(client, model, max_tokens=7)
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.usage.completion_tokens == 7
+    assert chat(client, model, max_tokens=openai.omit, max_completion_tokens=3).usage.completion_tokens == 3
+
+
+def test_stream_equals_whole_answer(client, model):
+    whole = chat(client, model)
+    streamed = Streamed(chat(client, model, stream=True, stream_options={"include_usage": True}))
+    assert streamed.texts == {0: whole.choices[0].message.content}
+    assert streamed.finish_reasons == {0: whole.choices[0].finish_reason}
+    assert len(streamed.ids) == 1
+    assert [(u.prompt_tokens, u.completion_tokens) for u in streamed.usages] == [
+        (whole.usage.prompt_tokens, whole.usage.completion_tokens)
+    ]
+    assert Streamed(chat(client, model, stream=True)).usages == []
+
+
+def test_system_message_and_history_count(client, model):
+    alone = chat(client, model).usage.prompt_tokens
+    history = [{"role": "system", "content": "Answer briefly."}, *QUESTION, {"role": "assistant", "content": "Rhine."}, *QUESTION]
+    assert chat(client, model, history).usage.prompt_tokens > 2 * alone - 20
+
+
+def test_content_parts(client, model):
+    parts = [{"role": "user", "content": [{"type": "text", "text": QUESTION[0]["content"]}]}]
+    assert chat(client, model, parts).choices[0].message.content == chat(client, model).choices[0].message.content
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_stop_strings_cut_the_text_before_them(client, model, stream):
+    full = chat(client, model).choices[0].message.content
+    stop = full[len(full) // 2 :][:5]
+    answer = chat(client, model, stop=[stop, "never in there"], stream=stream)
+    if stream:
+        streamed = Streamed(answer)
+        text, reason = streamed.texts[0], streamed.finish_reasons[0]
+    else:
+        text, reason = answer.choices[0].message.content, answer.choices[0].finish_reason
+    assert text == full[: full.index(stop)]
+    assert reason == "stop"
+
+
+def test_seed_makes_sampling_repeatable(client, model):
+    def text(seed):
+        return chat(client, model, temperature=1.0, seed=seed).choices[0].message.content
+
+    assert text(7) == text(7)
+    assert len({text(seed) for seed in range(4)}) > 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_several_choices(client, model, stream):
+    options = {"n": 2, "temperature": 1.0, "seed": 11, "stream": stream}
+    answer = chat(client, model, **options)
+    if stream:
+        streamed = Streamed(answer)
+        assert set(streamed.finish_reasons) == {0, 1}
+        texts = [streamed.texts[0], streamed.texts[1]]
+    else:
+        assert [choice.index for choice in answer.choices] == [0, 1]
+        texts = [choice.message.content for choice in answer.choices]
+    assert texts[0] != texts[1]
+    greedy = chat(client, model, n=2).choices
+    assert greedy[0].message.content == greedy[1].message.content
+
+
+def test_logit_bias_forces_and_bans(client, model):
+    token = "500"
+    forced = complete(client, model, PROMPTS[0], logit_bias={token: 100}, max_tokens=4).choices[0].text
+    unit = forced[: len(forced) // 4]
+    assert unit and forced == unit * 4
+    first = complete(client, model, PROMPTS[0], max_tokens=1, logprobs=1).choices[0]
+    assert complete(client, model, PROMPTS[0], max_tokens=1).choices[0].text == first.text
+    banned = complete(client, model, PROMPTS[0], max_tokens=4, logit_bias={token: -100}).choices[0].text
+    assert unit * 4 != banned
+
+
+def test_logprobs_are_of_the_text(client, model):
+    answer = chat(client, model, logprobs=True, top_logprobs=3, max_tokens=8).choices[0]
+    entries = answer.logprobs.content
+    assert len(entries) == 8
+    assert b"".join(bytes(entry.bytes) for entry in entries).decode(errors="replace").startswith(answer.message.content[:5])
+    for entry in entries:
+        assert entry.logprob <= 0 and len(entry.top_logprobs) == 3
+        assert entry.token == entry.top_logprobs[0].token, "greedy takes the most probable"
+
+
+# --- Completions ---
+
+
+def test_completion(client, model):
+    answer = complete(client, model, PROMPTS[0])
+    assert answer.object == "text_completion"
+    assert answer.choices[0].text
+    streamed = "".join(
+        choice.text for chunk in complete(client, model, PROMPTS[0], stream=True) for choice in chunk.choices
+    )
+    assert streamed == answer.choices[0].text
+
+
+def test_several_prompts(client, model):
+    together = complete(client, model, PROMPTS[:3]).choices
+    assert [choice.index for choice in together] == [0, 1, 2]
+    for prompt, choice in zip(PROMPTS, together):
+        assert choice.text == complete(client, model, prompt).choices[0].text
+
+
+def test_echo(client, model):
+    assert complete(client, model, PROMPTS[0], echo=True).choices[0].text.startswith(PROMPTS[0])
+
+
+# --- Many at once ---
+
+
+def test_parallel_greedy_streams_equal_their_solo_output(client, model):
+    def stream(prompt):
+        chunks = complete(client, model, prompt, stream=True, max_tokens=64)
+        return "".join(choice.text for chunk in chunks for choice in chunk.choices)
+
+    alone = [stream(prompt) for prompt in PROMPTS]
+    with ThreadPoolExecutor(len(PROMPTS)) as pool:
+        assert list(pool.map(stream, PROMPTS)) == alone
+
+
+def test_killed_clients_free_their_blocks(server, client, model):
+    wait_until(server.is_idle, 10, "idle before the test")
+    endless = {"max_tokens": CONTEXT_TOKENS - 200, "extra_body": {"ignore_eos": True}}
+    streams = [chat(client, model, stream=True, **endless) for _ in range(4)]
+    for stream in streams:
+        next(iter(stream))
+    assert server.engine()["running"] == 4
+    for stream in streams:
+        stream.close()
+    wait_until(server.is_idle, 5, "the blocks of left streams are free")
+
+
+def test_killed_client_of_a_whole_answer_frees_its_blocks(server, client, model):
+    wait_until(server.is_idle, 10, "idle before the test")
+    with pytest.raises(openai.APITimeoutError):
+        chat(client.with_options(timeout=0.5), model, max_tokens=CONTEXT_TOKENS - 200, extra_body={"ignore_eos": True})
+    wait_until(server.is_idle, 5, "the blocks of a left request are free")
+
+
+# --- Errors ---
+
+
+def test_unknown_model(client):
+    with pytest.raises(openai.NotFoundError) as caught:
+        chat(client, "no-such-model")
+    assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
+
+
+@pytest.mark.parametrize(
+    "options, param",
+    [
+        ({"messages": []}, "messages"),
+        ({"messages": "hello"}, "messages"),
+        ({"messages": [{"role": "user"}]}, "messages[0].content"),
+        ({"messages": [{"role": "nobody", "content": "x"}]}, "messages[0].role"),
+        ({"max_tokens": -1}, "max_tokens"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": "many"}, "max_tokens"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"temperature": -1}, "temperature"),
+        ({"top_p": 2}, "top_p"),
+        ({"n": 0}, "n"),
+        ({"stop": 7}, "stop"),
+        ({"stream": "yes"}, "stream"),
+        ({"logit_bias": {"x": 1}}, "logit_bias.x"),
+    ],
+    ids=str,
+)
+def test_wrong_fields_are_named(client, model, options, param):
+    with pytest.raises(openai.BadRequestError) as caught:
+        chat(client, model, **({"messages": QUESTION} | options))
+    assert caught.value.param == param
+    assert caught.value.type == "invalid_request_error"
+    assert caught.value.message
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_context_length_is_told_with_both_numbers(client, model, stream):
+    words = CONTEXT_TOKENS + 500
+    with pytest.raises(openai.BadRequestError) as caught:
+        chat(client, model, [{"role": "user", "content": "hello " * words}], stream=stream)
+    assert caught.value.code == "context_length_exceeded"
+    numbers = [int(word) for word in caught.value.message.replace(",", " ").replace(".", " ").split() if word.isdigit()]
+    assert CONTEXT_TOKENS in numbers
+    assert any(number >= words for number in numbers)
+
+
+def test_request_id_comes_back(client, model):
+    raw = client.chat.completions.with_raw_response.create(
+        model=model, messages=QUESTION, max_tokens=1, extra_headers={"x-request-id": "my-id-1"}
+    )
+    assert raw.headers["x-request-id"] == "my-id-1"
+
+
+def test_unknown_path(client):
+    with pytest.raises(openai.NotFoundError):
+        client.get("/nowhere", cast_to=object)
