@@ -64,7 +64,7 @@ Result<std::vector<Token>> conversation_tokens(const Model& model, const Convers
   if (model.chat_template == nullptr) {
     return fail(Code::kUnsupported, "The model `" + model.id + "` has no chat template; use /v1/completions", "messages");
   }
-  Result<std::vector<text::Span>> spans = model.chat_template->render_spans(template_context(model, conversation));
+  Result<std::vector<text::Span>> spans = model.chat_template->render_spans(template_context(model, conversation), *model.tokenizer);
   if (!spans.ok()) {
     Error error = spans.error();
     error.message = "The model's chat template refuses this conversation: " + error.message;

@@ -51,6 +51,10 @@ text::GgufVocabulary byte_vocabulary() {
     vocabulary.tokens.emplace_back(special);
     vocabulary.token_types.push_back(3);
   }
+  // Byte-pair encoding needs a merge; this one, of two control characters, no case uses.
+  vocabulary.tokens.push_back(byte_character(1) + byte_character(2));
+  vocabulary.token_types.push_back(1);
+  vocabulary.merges = {byte_character(1) + " " + byte_character(2)};
   vocabulary.bos = kStart;
   vocabulary.eos = kEnd;
   return vocabulary;
