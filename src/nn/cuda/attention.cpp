@@ -1,3 +1,4 @@
+#include <bit>
 #include <string>
 #include <vector>
 
@@ -36,7 +37,7 @@ constexpr const char* kRopeSource = R"(
       float sum = 0.0f;
       for (int i = lane; i < D; i += 32) sum += static_cast<float>(source[i]) * static_cast<float>(source[i]);
       for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
-      scale = rsqrtf(sum / D + norm_eps[0]);
+      scale = rsqrtf(sum / D + __int_as_float(NORM_EPS));
     }
     for (int i = lane; i < kHalf; i += 32) {
       const int first = INTERLEAVED ? 2 * i : i, second = INTERLEAVED ? 2 * i + 1 : i + kHalf;
@@ -75,7 +76,7 @@ constexpr const char* kPartSource = R"(
   float query[G][8], top[G], sum[G], mixed[G][8];
   for (int g = 0; g < G; ++g) {
     const T* from = q + (static_cast<long>(token) * H + kv_head * G + g) * D + lane * 8;
-    for (int i = 0; i < 8; ++i) { query[g][i] = static_cast<float>(from[i]) * scale[0]; mixed[g][i] = 0.0f; }
+    for (int i = 0; i < 8; ++i) { query[g][i] = static_cast<float>(from[i]) * __int_as_float(SCALE); mixed[g][i] = 0.0f; }
     top[g] = -INFINITY;
     sum[g] = 0.0f;
   }
@@ -97,7 +98,7 @@ constexpr const char* kPartSource = R"(
         float dot = 0.0f;
         for (int i = 0; i < 8; ++i) dot += query[g][i] * static_cast<float>(key[u][i]);
         for (int step = LANES / 2; step > 0; step /= 2) dot += __shfl_xor_sync(0xffffffffu, dot, step);
-        if (CAPPED) dot = soft_cap[0] * tanhf(dot / soft_cap[0]);
+        if (CAP != 0) dot = __int_as_float(CAP) * tanhf(dot / __int_as_float(CAP));
         score[u] = valid[u] ? dot : -INFINITY;
         best = fmaxf(best, score[u]);
       }
@@ -149,7 +150,8 @@ constexpr const char* kJoinSource = R"(
   }
 )";
 
-mx::array scalar(float value) { return mx::array(value); }
+// Constants of a model are template arguments, which are integers: an array for each would cost more than the kernel.
+int bits(float value) { return std::bit_cast<int>(value); }
 
 }  // namespace
 
@@ -162,14 +164,14 @@ mx::array rope_kv_write(const AttentionShape& shape, const mx::array& qkv, const
                         const mx::array* q_norm, const mx::array* k_norm, const mx::array& k_pool, const mx::array& v_pool) {
   static const auto kernel = mx::fast::cuda_kernel(
       "pippin_rope_kv_write",
-      {"qkv", "positions", "slots", "inv_freq", "q_norm", "k_norm", "norm_eps", "k_pool", "v_pool"}, {"q"}, kRopeSource);
+      {"qkv", "positions", "slots", "inv_freq", "q_norm", "k_norm", "k_pool", "v_pool"}, {"q"}, kRopeSource);
   const bool normed = q_norm != nullptr;
   const mx::array& any = inv_freq;  // stands in for absent norm weights, which the kernel then does not read
   const int tokens = qkv.shape(0);
   const std::vector<std::pair<std::string, mx::fast::TemplateArg>> args = {
       {"T", qkv.dtype()}, {"H", shape.heads}, {"K", shape.kv_heads}, {"D", shape.head_dim}, {"ROPE", shape.rope_dims},
-      {"INTERLEAVED", shape.rope_interleaved}, {"NORM", normed}};
-  return kernel({qkv, step.positions, step.slots, inv_freq, normed ? *q_norm : any, normed ? *k_norm : any, scalar(shape.norm_eps), k_pool, v_pool},
+      {"INTERLEAVED", shape.rope_interleaved}, {"NORM", normed}, {"NORM_EPS", bits(shape.norm_eps)}};
+  return kernel({qkv, step.positions, step.slots, inv_freq, normed ? *q_norm : any, normed ? *k_norm : any, k_pool, v_pool},
                 {{tokens, shape.heads * shape.head_dim}}, {qkv.dtype()}, {tokens * kThreads, 1, 1}, {kThreads, 1, 1}, args, std::nullopt, false,
                 {})[0];
 }
@@ -177,7 +179,7 @@ mx::array rope_kv_write(const AttentionShape& shape, const mx::array& qkv, const
 mx::array paged_attention(const AttentionShape& shape, const mx::array& q, const StepArrays& step, const mx::array& k_pool,
                           const mx::array& v_pool) {
   static const auto part_kernel =
-      mx::fast::cuda_kernel("pippin_attention_part", {"q", "positions", "token_row", "tables", "scale", "soft_cap", "k_pool", "v_pool"},
+      mx::fast::cuda_kernel("pippin_attention_part", {"q", "positions", "token_row", "tables", "k_pool", "v_pool"},
                             {"part", "part_max", "part_sum"}, kPartSource);
   static const auto join_kernel =
       mx::fast::cuda_kernel("pippin_attention_join", {"part", "part_max", "part_sum"}, {"out"}, kJoinSource);
@@ -186,9 +188,9 @@ mx::array paged_attention(const AttentionShape& shape, const mx::array& q, const
   const int splits = (step.tables.shape(1) * 16 + kSplit - 1) / kSplit;
   const std::vector<std::pair<std::string, mx::fast::TemplateArg>> args = {
       {"T", q.dtype()}, {"H", heads}, {"K", shape.kv_heads}, {"D", shape.head_dim}, {"SPLIT", kSplit}, {"WINDOW", shape.window},
-      {"CAPPED", shape.soft_cap > 0}};
+      {"SCALE", bits(shape.scale)}, {"CAP", bits(shape.soft_cap)}};
   const std::vector<mx::array> parts = part_kernel(
-      {q, step.positions, step.token_row, step.tables, scalar(shape.scale), scalar(shape.soft_cap), k_pool, v_pool},
+      {q, step.positions, step.token_row, step.tables, k_pool, v_pool},
       {{tokens * heads, splits, shape.head_dim}, {tokens * heads, splits}, {tokens * heads, splits}}, {mx::float32, mx::float32, mx::float32},
       {tokens * kThreads, shape.kv_heads, splits}, {kThreads, 1, 1}, args, std::nullopt, false, {});
   return join_kernel({parts[0], parts[1], parts[2]}, {{tokens, heads * shape.head_dim}}, {q.dtype()},

@@ -1,3 +1,4 @@
+#include <bit>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,7 @@ constexpr const char* kAddNormSource = R"(
   __syncthreads();
   float total = 0.0f;
   for (int i = 0; i < 8; ++i) total += partial[i];
-  const float scale = rsqrtf(total / width + eps[0]);
+  const float scale = rsqrtf(total / width + __int_as_float(EPS));
   for (int i = threadIdx.x; i < width; i += blockDim.x) {
     normed[row + i] = static_cast<T>(static_cast<float>(stream[row + i]) * scale * weight[i]);
   }
@@ -47,10 +48,10 @@ constexpr const char* kGatedSource = R"(
 
 std::pair<mx::array, mx::array> add_rms_norm(const mx::array& x, const mx::array& delta, const mx::array& weight, float eps) {
   static const auto kernel =
-      mx::fast::cuda_kernel("pippin_add_rms_norm", {"x", "delta", "weight", "eps"}, {"stream", "normed"}, kAddNormSource);
+      mx::fast::cuda_kernel("pippin_add_rms_norm", {"x", "delta", "weight"}, {"stream", "normed"}, kAddNormSource);
   const std::vector<mx::array> out =
-      kernel({x, delta, weight, mx::array(eps)}, {x.shape(), x.shape()}, {x.dtype(), x.dtype()}, {x.shape(0) * kThreads, 1, 1},
-             {kThreads, 1, 1}, {{"T", x.dtype()}}, std::nullopt, false, {});
+      kernel({x, delta, weight}, {x.shape(), x.shape()}, {x.dtype(), x.dtype()}, {x.shape(0) * kThreads, 1, 1},
+             {kThreads, 1, 1}, {{"T", x.dtype()}, {"EPS", std::bit_cast<int>(eps)}}, std::nullopt, false, {});
   return {out[0], out[1]};
 }
 
