@@ -22,9 +22,9 @@ import transformers
 FOLDER = pathlib.Path(__file__).parent / "fixtures"
 VOCAB = 160
 TOKENS = 40
-BIGRAMS = """t h,h e,i n,e r,a n,r e,o n,a t,e n,n d,t i,e s,o r,t e,o f,e d,i s,i t,a l,a r,s t,t o,n t,n g,s e,h a,a s,
-o u,i o,l e,v e,c o,m e,d e,h i,r i,r o,i c,n e,e a,r a,c e,l i,c h,l l,b e,m a,s i,o m,u r,Ġ t,Ġ a,Ġ s,Ġ w,Ġ o,Ġ c,Ġ b,Ġ p,
-Ġ m,Ġ f,Ġt he,in g""".replace("\n", "").split(",")
+BIGRAMS = """t h,h e,i n,e r,a n,r e,o n,a t,e n,n d,t i,e s,o r,t e,o f,e d,i s,i t,a l,a r,s t,t o,
+n t,n g,s e,h a,a s,o u,i o,l e,v e,c o,m e,d e,h i,r i,r o,i c,n e,e a,r a,c e,l i,c h,
+l l,b e,m a,s i,o m,u r,Ġ t,Ġ a,Ġ s,Ġ w,Ġ o,Ġ c,Ġ b,Ġ p,Ġ m,Ġ f,Ġt he,in g""".replace("\n", "").split(",")
 CHAT_TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
 
 WIDE = dict(hidden_size=64, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2)
@@ -100,7 +100,7 @@ def randomize(model: torch.nn.Module, seed: int) -> None:
 
 
 def permuted(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of each head from halves (i, i + D / 2) to pairs (2i, 2i + 1), which llama.cpp rotates in this architecture."""
+    """Rows of each head from halves (i, i + D / 2) to pairs (2i, 2i + 1), which llama.cpp rotates in a llama."""
     rows, columns = weight.shape
     return weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
