@@ -177,6 +177,15 @@ class EngineTest : public ::testing::Test {
     return true;
   }
 
+  /// Lets the device take steps, not faster than another thread gets to speak, until that thread is
+  /// done.
+  void step_until_ready(std::future<void>& done) {
+    ASSERT_TRUE(eventually([&] {
+      device_->gate.allow(1);
+      return done.wait_for(milliseconds(1)) == std::future_status::ready;
+    }));
+  }
+
   void TearDown() override {
     device_->gate.open();
     engine_.reset();
@@ -373,13 +382,7 @@ TEST_F(EngineTest, DrainCancelsWhenTheTimeIsOver) {
   Reader reader = submit(prompt_of(10, 900));
   ASSERT_TRUE(device_->gate.wait_for_arrivals(1));
   auto drained = std::async(std::launch::async, [this] { engine_->drain(Duration::zero()); });
-  // The cancellation is posted before or while the first step runs; either way few steps are
-  // needed.
-  device_->gate.allow(1);
-  ASSERT_TRUE(eventually([&] {
-    device_->gate.allow(1);
-    return drained.wait_for(Duration::zero()) == std::future_status::ready;
-  }));
+  step_until_ready(drained);
   reader.take();
   ASSERT_TRUE(reader.finish.has_value());
   EXPECT_EQ(reader.finish->reason, FinishReason::kCancelled);
@@ -390,9 +393,10 @@ TEST_F(EngineTest, TheEngineEndsEveryStream) {
   start();
   std::vector<Reader> readers;
   for (int i = 0; i < 3; ++i) readers.push_back(submit(prompt_of(10, 900, 100 * i)));
-  device_->gate.open();
+  device_->gate.allow(2);
   ASSERT_TRUE(readers[0].read(2));
-  engine_.reset();
+  auto gone = std::async(std::launch::async, [this] { engine_.reset(); });
+  step_until_ready(gone);
   for (Reader& reader : readers) {
     ASSERT_TRUE(reader.read());
     EXPECT_EQ(reader.finish->reason, FinishReason::kCancelled);

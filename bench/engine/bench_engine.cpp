@@ -1,0 +1,161 @@
+// bench_engine: what the engine itself costs, with a device that answers at once. One JSON line for
+// each figure; times in us. "step" is the host's time between two steps of the device: events to
+// their readers, letters, commit, plan.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "engine/core/block_name.h"
+#include "engine/core/scheduler.h"
+#include "engine/engine.h"
+
+namespace pippin::engine {
+namespace {
+
+constexpr int kContext = 1000;  // tokens of each row when it decodes
+
+using Clock = std::chrono::steady_clock;
+
+double us_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+}
+
+double at_share(std::vector<double>& sorted, double share) {
+  std::sort(sorted.begin(), sorted.end());
+  return sorted.at(static_cast<size_t>(share * static_cast<double>(sorted.size() - 1)));
+}
+
+/// Answers at once when `go` is set, and times what happens between its steps.
+class TimingRunner final : public Runner {
+ public:
+  TimingRunner(int rows, std::atomic<bool>& go, std::vector<double>& host_us)
+      : rows_(rows), go_(go), host_us_(host_us) {}
+
+  void admit(SequenceId, const Submission&) override {}
+
+  StepOutput run(const StepPlan& plan) override {
+    go_.wait(false);
+    const bool decodes_all = plan.tokens() == rows_ && static_cast<int>(plan.rows.size()) == rows_;
+    if (decodes_all && before_) host_us_.push_back(us_since(*before_));
+    StepOutput output;
+    output.step = plan.step;
+    output.rows.resize(plan.rows.size());
+    for (size_t i = 0; i < plan.rows.size(); ++i) {
+      output.rows[i].sampled = plan.rows[i].sample;
+      output.rows[i].token = 7;
+    }
+    before_ = decodes_all ? std::optional(Clock::now()) : std::nullopt;
+    return output;
+  }
+
+ private:
+  int rows_;
+  std::atomic<bool>& go_;
+  std::vector<double>& host_us_;
+  std::optional<Clock::time_point> before_;
+};
+
+void bench_step(int rows, bool prefix_cache) {
+  EngineOptions options;
+  options.context_tokens_max = 4096;
+  options.blocks = rows * (kContext + 512) / options.block_positions + rows;
+  options.rows_max = rows;
+  options.step_tokens_max = 64 * rows;  // so that all rows decode together for long
+  options.step_target = {};
+  options.prefix_cache = prefix_cache;
+  std::atomic<bool> go = false;
+  std::vector<double> host_us;
+  auto engine = Engine::start(options, [&]() -> Result<std::unique_ptr<Runner>> {
+    return std::unique_ptr<Runner>(std::make_unique<TimingRunner>(rows, go, host_us));
+  });
+  std::vector<std::shared_ptr<EventStream>> streams;
+  for (int row = 0; row < rows; ++row) {
+    Submission submission;
+    submission.tokens.assign(kContext, row);
+    submission.stop.max_tokens = 500;
+    streams.push_back((*engine)->submit(std::move(submission)).value());
+  }
+  go = true;
+  go.notify_one();
+  (*engine)->drain(std::chrono::seconds(60));
+  engine->reset();
+  fmt::print(
+      "{{\"bench\":\"step\",\"rows\":{},\"context\":{},\"prefix_cache\":{},\"steps\":{},"
+      "\"median_us\":{:.1f},\"p99_us\":{:.1f}}}\n",
+      rows, kContext, prefix_cache, host_us.size(), at_share(host_us, 0.5),
+      at_share(host_us, 0.99));
+}
+
+/// The best of a few runs: neighbours on the machine only ever add.
+template <typename Call>
+double best_us(int runs, Call&& call) {
+  double best = 1e12;
+  for (int i = 0; i < runs; ++i) {
+    const Clock::time_point start = Clock::now();
+    call();
+    best = std::min(best, us_since(start));
+  }
+  return best;
+}
+
+void bench_names() {
+  BlockNamer namer;
+  const std::vector<Token> tokens(16, 12345);
+  BlockName name = namer.root("model");
+  constexpr int kBlocks = 10000;
+  const double us = best_us(5, [&] {
+    for (int i = 0; i < kBlocks; ++i) name = namer.child(name, tokens);
+  });
+  fmt::print("{{\"bench\":\"block_name\",\"tokens\":16,\"us\":{:.3f}}}\n", us / kBlocks);
+}
+
+/// Submits a prompt of which all is cached, to its first plan.
+void bench_admission(int prompt_tokens) {
+  SchedulerOptions options;
+  options.context_tokens_max = 2 * prompt_tokens;
+  options.blocks = prompt_tokens / 4;
+  Scheduler scheduler(options);
+  Submission submission;
+  for (int i = 0; i < prompt_tokens; ++i) submission.tokens.push_back(i);
+  submission.stop.max_tokens = 1;
+  uint64_t ids = 0;
+  const auto run_one = [&] {
+    double us = 0;
+    if (!scheduler.submit(SequenceId{++ids}, submission).ok()) std::abort();
+    while (true) {
+      const Clock::time_point start = Clock::now();
+      const StepPlan plan = scheduler.next({});
+      if (us == 0) us = us_since(start);
+      StepOutput output;
+      output.rows.resize(plan.rows.size());
+      for (RowOutput& row : output.rows) row.sampled = true;
+      scheduler.commit(plan, std::move(output), {});
+      if (plan.rows.empty()) return us;
+    }
+  };
+  run_one();
+  double best = 1e12;
+  for (int i = 0; i < 20; ++i) best = std::min(best, run_one());
+  fmt::print("{{\"bench\":\"cached_admission\",\"prompt_tokens\":{},\"us\":{:.1f}}}\n",
+             prompt_tokens, best);
+}
+
+}  // namespace
+}  // namespace pippin::engine
+
+int main() {
+  using namespace pippin::engine;
+  for (const int rows : {1, 16, 64, 256}) {
+    bench_step(rows, true);
+    bench_step(rows, false);
+  }
+  bench_names();
+  for (const int tokens : {1000, 8000, 32000}) bench_admission(tokens);
+}
