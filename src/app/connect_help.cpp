@@ -47,6 +47,20 @@ std::string shell_quoted(const std::string& text) {
   return quoted + "'";
 }
 
+namespace {
+
+std::string indented(const std::string& lines) {
+  std::string out;
+  for (size_t begin = 0; begin < lines.size();) {
+    const size_t end = std::min(lines.find('\n', begin), lines.size() - 1) + 1;
+    out += "  " + lines.substr(begin, end - begin);
+    begin = end;
+  }
+  return out;
+}
+
+}  // namespace
+
 std::string ready_text(const std::string& url, const ServedModel& model) {
   return fmt::format(
       R"(
@@ -71,7 +85,7 @@ Three ways to ask it:
 Ctrl-C lets running answers end and stops; a second one stops at once.
 )",
       fmt::arg("id", model.id), fmt::arg("url", url), fmt::arg("architecture", model.architecture),
-      fmt::arg("context", model.context_tokens), fmt::arg("plan", model.memory_plan),
+      fmt::arg("context", model.context_tokens), fmt::arg("plan", indented(model.memory_plan)),
       fmt::arg("path", shell_quoted(model.path)));
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 
 #include "api/context.h"
 #include "api/routes.h"
@@ -12,7 +13,6 @@
 #include "app/default_model.h"
 #include "app/interrupts.h"
 #include "app/loading.h"
-#include "base/log.h"
 #include "base/thread_pool.h"
 #include "base/worker_pool.h"
 #include "http/server.h"
@@ -37,6 +37,19 @@ void announce(const std::string& url, const std::string& path, const service::Mo
                            model.plan.to_text()};
   fmt::print("{}", ready_text(url, served));
   std::fflush(stdout);
+}
+
+/// Ends what the drain has left, and lets the workers carry it to its end while they still can: an
+/// answer's last turn gives its model back.
+void settle(service::ModelPool& models, const WorkerPool& workers) {
+  constexpr auto kPause = std::chrono::milliseconds(10);
+  constexpr int kPausesMax = 300, kQuietPauses = 3;
+  for (const service::ModelLease& lease : models.lease_all())
+    lease->engine->drain(Duration::zero());
+  for (int i = 0, quiet = 0; i < kPausesMax && quiet < kQuietPauses; ++i) {
+    std::this_thread::sleep_for(kPause);
+    quiet = workers.queued() == 0 ? quiet + 1 : 0;
+  }
 }
 
 }  // namespace
@@ -72,7 +85,7 @@ Result<int> serve(const Settings& settings, const std::string& named) {
   fmt::print(stderr, "\nsignal {}: {} open connections; running answers have {} s to end\n", signal,
              server.connections(), settings.drain_s);
   server.stop(std::chrono::seconds(settings.drain_s));
-  log::info("[serve] drained");
+  settle(models, workers);
   return kExitOk;
 }
 

@@ -26,6 +26,22 @@ TEST_F(ChatTest, WithoutATemplateTheTextGoesInAsItIs) {
   EXPECT_EQ(std::get<service::TextPrompt>(request.prompts[0]).text, "Once upon");
 }
 
+TEST_F(ChatTest, ARequestCarriesTheConversation) {
+  model_.chat_template = text::ChatTemplate::compile("{{ messages }}").value();
+  settings_.system_prompt = "Be brief.";
+  Chat chat(model_, settings_);
+  chat.ask("a");
+  chat.hear("b");
+  const auto request = chat.ask("c");
+  const auto& conversation = std::get<service::Conversation>(request.prompts.at(0));
+  std::vector<std::pair<service::Role, std::string>> said;
+  for (const auto& message : conversation.messages)
+    said.emplace_back(message.role, text_of(message));
+  using enum service::Role;
+  EXPECT_EQ(said, (decltype(said){
+                      {kSystem, "Be brief."}, {kUser, "a"}, {kAssistant, "b"}, {kUser, "c"}}));
+}
+
 TEST_F(ChatTest, RemembersWhatWasSaidUntilCleared) {
   settings_.system_prompt = "Be brief.";
   Chat chat(model_, settings_);

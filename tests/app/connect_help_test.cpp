@@ -35,11 +35,13 @@ TEST(ShellQuoted, SurvivesAShell) {
 }
 
 TEST(ReadyText, HasTheUrlAndThreeWays) {
-  const std::string text = ready_text("http://127.0.0.1:8000",
-                                      {"smol", "llama", "/m/a b.gguf", 8192, "  weights 1 GiB\n"});
-  for (const char* part : {"pippin serves smol at http://127.0.0.1:8000", "8192 tokens",
-                           "  weights 1 GiB\n", "curl http://127.0.0.1:8000/v1/chat/completions",
-                           "base_url=\"http://127.0.0.1:8000/v1\"", "pippin run '/m/a b.gguf'"})
+  const std::string text =
+      ready_text("http://127.0.0.1:8000",
+                 {"smol", "llama", "/m/a b.gguf", 8192, "  weights 1 GiB\n  kv 2 GiB\n"});
+  for (const char* part :
+       {"pippin serves smol at http://127.0.0.1:8000", "8192 tokens",
+        "    weights 1 GiB\n    kv 2 GiB\n", "curl http://127.0.0.1:8000/v1/chat/completions",
+        "base_url=\"http://127.0.0.1:8000/v1\"", "pippin run '/m/a b.gguf'"})
     EXPECT_NE(text.find(part), std::string::npos) << part;
 }
 
