@@ -1,7 +1,8 @@
 //! Filters and tests, where Jinja's differ from minijinja's.
 
-use minijinja::value::{Kwargs, Value, ValueKind};
-use minijinja::{Environment, Error, ErrorKind};
+use minijinja::formatting::{format, FormatStyle};
+use minijinja::value::{Kwargs, Rest, Value, ValueKind};
+use minijinja::{filters, Environment, Error, ErrorKind, State};
 
 use super::json;
 use super::python::{as_float, str_of};
@@ -15,6 +16,16 @@ pub fn add(environment: &mut Environment) {
     environment.add_filter("e", escape);
     environment.add_filter("float", float);
     environment.add_filter("trim", trim);
+    environment.add_filter("batch", |state: &State, value: Value, count: usize, fill: Option<Value>| {
+        filters::batch(state, value, checked_size(count)?, fill)
+    });
+    environment.add_filter("slice", |state: &State, value: Value, count: usize, fill: Option<Value>| {
+        filters::slice(state, value, checked_size(count)?, fill)
+    });
+    environment.add_filter("format", |text: &str, args: Rest<Value>| {
+        check_widths(text, &args)?;
+        format(FormatStyle::Printf, text, &args)
+    });
     environment.add_filter("wordcount", |text: &str| text.split_whitespace().count());
     environment.add_test("iterable", |value: &Value| {
         !value.is_none() && value.try_iter().is_ok()
@@ -22,6 +33,29 @@ pub fn add(environment: &mut Environment) {
     environment.add_test("sequence", |value: &Value| {
         matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map | ValueKind::Undefined)
     });
+}
+
+/// A size that one word of a template can ask for.
+const SIZE_MAX: usize = 4096;
+
+fn checked_size(size: usize) -> Result<usize, Error> {
+    match size <= SIZE_MAX {
+        true => Ok(size),
+        false => Err(Error::new(ErrorKind::InvalidOperation, format!("expected at most {SIZE_MAX}, got {size}"))),
+    }
+}
+
+/// Refuses a format with a width or precision over SIZE_MAX, in the text or, where the text takes it from there, in the
+/// arguments.
+pub fn check_widths(text: &str, args: &[Value]) -> Result<(), Error> {
+    for digits in text.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty()) {
+        checked_size(digits.parse().unwrap_or(usize::MAX))?;
+    }
+    let from_arguments = text.contains('*') || text.split(['{', '}']).any(|spec| spec.ends_with([':', '.']));
+    for number in args.iter().filter(|arg| from_arguments && arg.is_integer()) {
+        checked_size(number.as_usize().unwrap_or(0))?;
+    }
+    Ok(())
 }
 
 /// `text|trim(chars)`: Python's str.strip().
@@ -49,8 +83,7 @@ fn indent(
     let margin = match width.as_ref().map(|width| (width.as_str(), width.as_usize())) {
         None => "    ".to_string(),
         Some((Some(text), _)) => text.to_string(),
-        Some((None, Some(width))) if width <= 4096 => " ".repeat(width),
-        Some(_) => return Err(Error::new(ErrorKind::InvalidOperation, "indent: expected a width of 0 to 4096")),
+        Some((None, width)) => " ".repeat(checked_size(width.unwrap_or(usize::MAX))?),
     };
     let first = first.or(kwargs.get("first")?).unwrap_or(false);
     let blank = blank.or(kwargs.get("blank")?).unwrap_or(false);

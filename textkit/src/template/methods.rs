@@ -4,6 +4,8 @@ use minijinja::value::{from_args, Kwargs, Tuple, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 use minijinja_contrib::pycompat;
 
+use super::filters::check_widths;
+
 /// Called for methods that minijinja does not know.
 pub fn call(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
     let ours = match (value.as_str(), value.kind()) {
@@ -74,7 +76,10 @@ fn string_method(text: &str, method: &str, args: &[Value]) -> Result<Option<Valu
             let keep = keep.or(kwargs.get("keepends")?).unwrap_or(false);
             lines(text, keep)
         }
-        "encode" | "casefold" => return Err(Error::from(ErrorKind::UnknownMethod)),
+        "format" => {
+            check_widths(text, args)?;
+            return Ok(None);
+        }
         _ => return Ok(None),
     };
     Ok(Some(result))

@@ -18,15 +18,18 @@ use crate::error::{Error, Result, Status};
 
 /// A template source is a few kilobytes; a larger one is an attack.
 const SOURCE_BYTES_MAX: usize = 4 << 20;
-/// Instructions of one render: a base for the template, and a share for each byte of the request. Real templates stay
-/// below a tenth of it.
-const FUEL_BASE: u64 = 500_000;
-const FUEL_PER_BYTE: u64 = 16;
+/// Instructions of one render: a base for the template, and a share for each byte of the request, because some templates
+/// look at all messages for each message. They bound how often a hostile template acts, not what one act costs:
+/// joining ever longer strings or lists is bounded by memory only.
+const FUEL_BASE: u64 = 1_000_000;
+const FUEL_PER_BYTE: u64 = 64;
+const FUEL_MAX: u64 = 5_000_000;
 /// The output may repeat the request a few times, and add to it.
 const OUTPUT_BASE_BYTES: usize = 4 << 20;
 const OUTPUT_TIMES_REQUEST: usize = 16;
-/// A template can nest values as deep as its fuel lasts, and dropping them recurses. Only what is touched is committed.
-const STACK_BYTES: usize = 256 << 20;
+/// A template can nest a list in a list for each ten instructions, and to write or drop such a list recurses, at some
+/// 700 bytes a level. Only what is touched is committed.
+const STACK_BYTES: usize = 512 << 20;
 /// Nested macros, includes and blocks.
 const RECURSION_MAX: usize = 200;
 
@@ -74,7 +77,8 @@ impl ChatTemplate {
             return Err(Error::invalid("the template's context: expected a JSON object"));
         };
         let mut environment = self.environment.clone();
-        environment.set_fuel(Some(FUEL_BASE + FUEL_PER_BYTE * request_bytes as u64));
+        let fuel = FUEL_BASE.saturating_add(FUEL_PER_BYTE.saturating_mul(request_bytes as u64));
+        environment.set_fuel(Some(fuel.min(FUEL_MAX)));
         environment.add_function("strftime_now", move |format: &str| {
             clock::strftime(format, unix_time).ok_or_else(|| {
                 minijinja::Error::new(ErrorKind::InvalidOperation, "strftime_now: the format is not known")
