@@ -52,7 +52,8 @@ class CommandLine(Case):
 
     def test_wrong_usage_is_2_and_names_the_flag(self):
         for words, part in ((["sreve"], "sreve"), (["serve", "--prot", "1"], "--prot"), (["serve", "a", "b"], "b"),
-                            (["serve", "--port"], "--port"), (["serve", "--port", "x"], '--port: expected a whole number'),
+                            (["serve", "--port"], "--port"),
+                            (["serve", "--port", "x"], "--port: expected a whole number"),
                             (["run", "--temperature", "3"], "--temperature: expected a number from 0 to 2"),
                             (["serve", "--host", "0.0.0.0"], "--allow-unauthenticated")):
             done = self.run_program(*words)
@@ -132,8 +133,9 @@ class ChatInATerminal(Case):
         terminal, inner = pty.openpty()
         self.before = termios.tcgetattr(inner)
         self.inner = inner
-        self.process = subprocess.Popen([PROGRAM, "run", MODEL, "--temperature", "0", *words], stdin=inner, stdout=inner,
-                                        stderr=inner, env=environment(self.home), start_new_session=True)
+        self.process = subprocess.Popen([PROGRAM, "run", MODEL, "--temperature", "0", *words], stdin=inner,
+                                        stdout=inner, stderr=inner, env=environment(self.home),
+                                        start_new_session=True)
         self.terminal = terminal
         self.addCleanup(self.process.kill)
         self.addCleanup(os.close, terminal)
