@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <atomic>
+#include <fstream>
 #include <future>
 #include <thread>
 #include <unordered_map>
@@ -8,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "engine/core/recorder.h"
 #include "engine/core/scheduler.h"
 #include "engine/event_queue.h"
 #include "engine/mailbox.h"
@@ -78,6 +80,17 @@ class LoopEngine final : public Engine {
     if (thread_.joinable()) thread_.join();
   }
 
+  /// Errors: kPermissionDenied, if the file cannot be written.
+  Result<void> record(const std::string& path) {
+    recording_.open(path, std::ios::trunc);
+    if (!recording_) {
+      return fail(Code::kPermissionDenied, "[engine] cannot write the recording " + path, path);
+    }
+    recorder_.emplace(recording_, scheduler_options_);
+    scheduler_.set_recorder(&*recorder_);
+    return {};
+  }
+
   /// Starts the device thread and waits until it has its runner.
   Result<void> launch(MakeRunner make_runner) {
     std::promise<Result<void>> started;
@@ -139,6 +152,8 @@ class LoopEngine final : public Engine {
   std::atomic<uint64_t> next_id_ = 1;
   mutable std::mutex mutex_;  // guards scheduler_; never held while a step runs or a reader is told
   Scheduler scheduler_;
+  std::ofstream recording_;
+  std::optional<Recorder> recorder_;
   std::unordered_map<SequenceId, std::shared_ptr<EventQueue>> streams_;
   std::thread thread_;
 };
@@ -252,6 +267,7 @@ Result<std::unique_ptr<Engine>> Engine::start(
     }
   }
   auto engine = std::make_unique<LoopEngine>(options);
+  if (!options.record_path.empty()) RETURN_IF_ERROR(engine->record(options.record_path));
   RETURN_IF_ERROR(engine->launch(std::move(make_runner)));
   return std::unique_ptr<Engine>(std::move(engine));
 }

@@ -64,9 +64,7 @@ TEST(BlockPool, ReusesTheOldestCachedBlockAfterTheFreeOnes) {
   leases[2] = BlockLease();
   expect_counts(pool, 1, 3, 0);
 
-  {
-    const BlockLease used_again = pool.lease(b);
-  }  // now the newest
+  { const BlockLease used_again = pool.lease(b); }  // now the newest
   std::vector<BlockLease> all;
   while (auto lease = pool.acquire()) all.push_back(*std::move(lease));
   EXPECT_EQ(reused, (std::vector<BlockId>{a, c, b}));

@@ -1,15 +1,20 @@
 // The device thread, the mailbox and the streams, with a fake device that can be held still.
 #include "engine/engine.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <condition_variable>
+#include <filesystem>
+#include <fstream>
 #include <future>
 #include <mutex>
 #include <random>
 #include <thread>
 
+#include "engine/core/recorder.h"
 #include "sim/fake_runner.h"
 
 namespace pippin::engine::testing {
@@ -91,7 +96,8 @@ class Reader {
     });
   }
 
-  /// Reads until the stream has ended or the tokens wanted are there. Returns: false if nothing
+  /// Reads until the stream has ended or the tokens wanted are there.
+  /// Returns: false if nothing
   /// came for too long.
   bool read(size_t tokens_wanted = SIZE_MAX) {
     while (!finish && tokens.size() < tokens_wanted) {
@@ -416,6 +422,25 @@ TEST_F(EngineTest, TheStatusShowsEverySequence) {
   EXPECT_EQ(sequences[0].prompt_tokens, 100);
   EXPECT_EQ(sequences[0].generated_tokens, 2);  // 64 of the prompt, 36 and a token, a token
   EXPECT_EQ(engine_->status().running, 1);
+}
+
+TEST_F(EngineTest, ARecordedRunReplays) {
+  const std::filesystem::path path =
+      std::filesystem::temp_directory_path() / fmt::format("pippin-recording-{}.jsonl", getpid());
+  options_.record_path = path.string();
+  start();
+  device_->gate.open();
+  std::vector<Reader> readers;
+  for (int i = 0; i < 6; ++i) readers.push_back(submit(prompt_of(100, 20, 50 * i)));
+  for (Reader& reader : readers) ASSERT_TRUE(reader.read());
+  engine_.reset();
+  std::ifstream recording(path);
+  const Result<int> plans = replay(recording);
+  ASSERT_TRUE(plans.ok()) << plans.error().message;
+  EXPECT_GE(*plans, 20);
+  std::filesystem::remove(path);
+  options_.record_path = "/nowhere/recording";
+  EXPECT_EQ(Engine::start(options_, nullptr).error().code, Code::kPermissionDenied);
 }
 
 TEST_F(EngineTest, ManyThreadsComeAndGo) {

@@ -25,6 +25,11 @@ class Simulation {
   /// Returns: the first thing that must not happen, or nothing.
   std::string run();
 
+  /// Records the run.
+  /// Requires: before run().
+  void set_recorder(Recorder* recorder) { scheduler_.set_recorder(recorder); }
+  const SchedulerOptions& options() const { return options_; }
+
   /// What happened, to see that the world is not a quiet one.
   struct Tally {
     uint64_t steps = 0, tokens = 0, preemptions = 0, cached_tokens = 0, copies = 0, refused = 0,

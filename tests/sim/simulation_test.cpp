@@ -4,6 +4,9 @@
 
 #include <cstdlib>
 #include <iostream>
+#include <sstream>
+
+#include "engine/core/recorder.h"
 
 namespace pippin::engine::testing {
 namespace {
@@ -54,6 +57,41 @@ TEST(Simulation, OneSeedIsOneRun) {
     ASSERT_EQ(second.run(), "");
     EXPECT_EQ(first.tally().plans_hash, second.tally().plans_hash);
   }
+}
+
+std::string record(uint64_t seed) {
+  std::ostringstream recording;
+  Simulation simulation(seed, kRequests);
+  Recorder recorder(recording, simulation.options());
+  simulation.set_recorder(&recorder);
+  EXPECT_EQ(simulation.run(), "");
+  return recording.str();
+}
+
+TEST(Simulation, ARecordedRunReplays) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    std::istringstream recording(record(seed));
+    const Result<int> plans = replay(recording);
+    ASSERT_TRUE(plans.ok()) << "seed " << seed << ": " << plans.error().message;
+    EXPECT_GT(*plans, 100);
+  }
+}
+
+TEST(Simulation, AReplayThatDiffersSaysWhere) {
+  const std::string recording = record(1);
+  std::istringstream other_options(
+      std::string(recording).replace(recording.find("\"step_tokens\":") + 14, 1, "1"));
+  const Result<int> differs = replay(other_options);
+  ASSERT_FALSE(differs.ok());
+  EXPECT_NE(differs.error().message.find("the plan is now"), std::string::npos)
+      << differs.error().message;
+
+  std::istringstream cut(recording.substr(recording.find('\n') + 1));
+  EXPECT_FALSE(replay(cut).ok());
+  std::istringstream empty;
+  EXPECT_FALSE(replay(empty).ok());
+  std::istringstream garbage(recording.substr(0, recording.find('\n') + 1) + "nonsense\n");
+  EXPECT_EQ(replay(garbage).error().code, Code::kInvalidFile);
 }
 
 }  // namespace

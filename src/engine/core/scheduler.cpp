@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "engine/core/recorder.h"
 
 namespace pippin::engine {
 namespace {
@@ -75,6 +76,7 @@ Result<void> Scheduler::submit(SequenceId id, Submission submission) {
         Code::kOverloaded,
         fmt::format("[engine] the queue is full: {} requests are waiting", counters_.queued));
   }
+  if (recorder_ != nullptr) recorder_->submitted(id, submission);
   auto sequence = std::make_unique<Sequence>();
   sequence->id = id;
   sequence->arrival = arrivals_++;
@@ -94,12 +96,16 @@ Result<void> Scheduler::submit(SequenceId id, Submission submission) {
 }
 
 void Scheduler::cancel(SequenceId id, FinishReason reason) {
-  if (Sequence* sequence = find(id)) finish(*sequence, reason);
+  Sequence* sequence = find(id);
+  if (sequence == nullptr) return;
+  if (recorder_ != nullptr) recorder_->cancelled(id, reason);
+  finish(*sequence, reason);
 }
 
 void Scheduler::pause(SequenceId id, TimePoint now) {
   Sequence* sequence = find(id);
   if (sequence == nullptr || sequence->reader_behind) return;
+  if (recorder_ != nullptr) recorder_->paused(id, now);
   sequence->reader_behind = true;
   sequence->paused_until = now + options_.slow_reader_max;
   timers_.emplace(*sequence->paused_until, id, FinishReason::kSlowReader);
@@ -113,9 +119,15 @@ void Scheduler::pause(SequenceId id, TimePoint now) {
 void Scheduler::resume(SequenceId id) {
   Sequence* sequence = find(id);
   if (sequence == nullptr || !sequence->reader_behind) return;
-  sequence->reader_behind = false;
-  timers_.erase({*sequence->paused_until, id, FinishReason::kSlowReader});
-  sequence->paused_until.reset();
+  if (recorder_ != nullptr) recorder_->resumed(id);
+  end_pause(*sequence);
+}
+
+void Scheduler::end_pause(Sequence& sequence) {
+  if (!sequence.reader_behind) return;
+  sequence.reader_behind = false;
+  timers_.erase({*sequence.paused_until, sequence.id, FinishReason::kSlowReader});
+  sequence.paused_until.reset();
 }
 
 Sequence* Scheduler::find(SequenceId id) {
@@ -162,7 +174,7 @@ void Scheduler::finish(Sequence& sequence, FinishReason reason, Error error) {
   if (sequence.submission.deadline) {
     timers_.erase({*sequence.submission.deadline, sequence.id, FinishReason::kTimeout});
   }
-  resume(sequence.id);
+  end_pause(sequence);
   leave_lists(sequence);
   release_blocks(sequence);
   if (!sequence.admitted_before) --counters_.queued;
@@ -178,6 +190,7 @@ std::vector<SequenceEvent> Scheduler::commit(const StepPlan& plan, StepOutput ou
                                              TimePoint now) {
   CHECK(step_under_way_, "commit() follows next()");
   CHECK(output.rows.size() == plan.rows.size(), "one output for each row");
+  if (recorder_ != nullptr) recorder_->ran(output, now);
   step_under_way_ = false;
   copy_sources_.clear();
   ended_.erase(ended_.begin(), ended_.begin() + static_cast<ptrdiff_t>(plan.released.size()));

@@ -50,6 +50,8 @@ struct SchedulerStatus {
   uint64_t prefix_queries = 0, prefix_hits = 0;  // tokens
 };
 
+class Recorder;
+
 class Scheduler {
  public:
   /// Requires: every limit in `options` > 0.
@@ -57,6 +59,11 @@ class Scheduler {
   ~Scheduler();
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
+
+  /// Has everything told and planned from now on recorded.
+  /// Requires: before the first submit(); a
+  /// null recorder records nothing.
+  void set_recorder(Recorder* recorder) { recorder_ = recorder; }
 
   /// Says whether a submission can ever be served. Thread: any.
   /// Errors: kInvalidArgument, kContextLength and kOutOfMemory with both numbers.
@@ -121,6 +128,7 @@ class Scheduler {
   // Life and commit, in scheduler.cpp.
   Sequence* find(SequenceId id);
   void activate(Sequence& sequence);
+  void end_pause(Sequence& sequence);
   void leave_lists(Sequence& sequence);
   void release_blocks(Sequence& sequence);
   void finish(Sequence& sequence, FinishReason reason, Error error = {});
@@ -150,6 +158,7 @@ class Scheduler {
       ended_;  // in the order of release; the runner may still look at their submissions
   std::vector<SequenceEvent> events_;
   SchedulerStatus counters_;
+  Recorder* recorder_ = nullptr;
 };
 
 }  // namespace pippin::engine

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "engine/core/recorder.h"
 #include "engine/core/scheduler.h"
 
 namespace pippin::engine {
@@ -29,13 +30,14 @@ StepPlan Scheduler::next(TimePoint now) {
   plan_prefills(plan, prefill_budget(plan));
   plan.released = std::exchange(released_, {});
   if (!plan.rows.empty()) plan.step = ++counters_.steps;
+  if (recorder_ != nullptr) recorder_->planned(plan, now);
   return plan;
 }
 
 void Scheduler::expire(TimePoint now) {
   while (!timers_.empty() && std::get<TimePoint>(*timers_.begin()) <= now) {
     const auto [when, id, reason] = *timers_.begin();
-    cancel(id, reason);  // also removes its timers
+    finish(*find(id), reason);  // also removes its timers
   }
 }
 
