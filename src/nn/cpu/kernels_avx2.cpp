@@ -12,6 +12,8 @@ namespace {
 
 #include "nn/cpu/simd_x86_quantize.h"
 
+#include "nn/cpu/tile_body.h"
+
 #include "nn/cpu/linear_body.h"
 
 #include "nn/cpu/rows_body.h"

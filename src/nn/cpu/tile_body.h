@@ -1,0 +1,198 @@
+// The int8 tile kernels of quantised linear layers, written once over the vector vocabulary of a simd_*.h file.
+// Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes here.
+//
+// The value of one output is, whatever the number of rows and threads: over groups in order,
+//   acc = fma(integer dot, weight scale * activation scale, acc), then acc = fma(minimum, activation sum, acc).
+
+template <WeightType kType>
+constexpr Codebook kCodebook = codebook(kType);
+
+/// Unpacks sub-vector s of a group into unsigned codes. Called for all eight in a row, the loads of shared planes are one.
+template <WeightType kType, int s>
+inline W sub_vector(const uint8_t* planes, const WTable& table) {
+  constexpr TileFormat kFormat = tile_format(kType);
+  if constexpr (kFormat.plane8) return w_load(planes + 64 * s);
+  W w;
+  if constexpr (kFormat.plane4) {
+    w = w_bits<s < 4 ? 0 : -4, 15>(w_load(planes + 64 * (s % 4)));
+    if constexpr (kFormat.table) w = w_lookup(table, w);
+    if constexpr (kFormat.plane2) w = w_or_bits<4 - s / 2 * 2, 0x30>(w, w_load(planes + 256 + 64 * (s % 2)));
+  } else {
+    w = w_bits<-(s / 2 * 2), 3>(w_load(planes + 64 * (s % 2)));
+  }
+  if constexpr (kFormat.plane1) {
+    constexpr int kBit = kFormat.plane4 ? 4 : 2;
+    w = w_or_bits<kBit - s, 1 << kBit>(w, w_load(planes + 256 * kFormat.plane4 + 128 * kFormat.plane2));
+  }
+  return w;
+}
+
+/// All eight.
+template <WeightType kType>
+inline void unpack_codes(const uint8_t* planes, const WTable& table, W* w) {
+  w[0] = sub_vector<kType, 0>(planes, table);
+  w[1] = sub_vector<kType, 1>(planes, table);
+  w[2] = sub_vector<kType, 2>(planes, table);
+  w[3] = sub_vector<kType, 3>(planes, table);
+  w[4] = sub_vector<kType, 4>(planes, table);
+  w[5] = sub_vector<kType, 5>(planes, table);
+  w[6] = sub_vector<kType, 6>(planes, table);
+  w[7] = sub_vector<kType, 7>(planes, table);
+}
+
+/// Reads the scales of a block of groups. A half group has its own scale in the kSuper16 kinds; elsewhere both halves share it.
+template <ScaleKind kKind>
+struct Scales {
+  static constexpr bool kHalves = kKind == ScaleKind::kSuper16 || kKind == ScaleKind::kSuper16Min;
+  static constexpr bool kMin =
+      kKind == ScaleKind::kHalfMin || kKind == ScaleKind::kSuper32Min || kKind == ScaleKind::kSuper16Min;
+  static constexpr bool kNegativeMin = kKind != ScaleKind::kHalfMin;
+
+  explicit Scales(const uint8_t* block) : bytes(block) {
+    if constexpr (kKind == ScaleKind::kExponent) {
+      d = f_from_exponent(block);
+    } else {
+      d = f_from_half(reinterpret_cast<const uint16_t*>(block));
+    }
+    if constexpr (kMin) m = f_from_half(reinterpret_cast<const uint16_t*>(block) + kTileRows);
+    if constexpr (kKind == ScaleKind::kSuper32Min) {
+      // 16 rows of 6-bit numbers: 8 scales, then 8 minimums. Low nibbles of 0-7 pair with 8-15; two high bits of each quarter follow.
+      const W low0 = w_load(block + 64);
+      const W low1 = w_load(block + 128);
+      const W high = w_load(block + 192);
+      w_store(small, w_or_bits<4, 0x30>(w_bits<0, 15>(low0), high));
+      w_store(small + 64, w_or_bits<2, 0x30>(w_bits<0, 15>(low1), high));
+      w_store(small + 128, w_or_bits<0, 0x30>(w_bits<-4, 15>(low0), high));
+      w_store(small + 192, w_or_bits<-2, 0x30>(w_bits<-4, 15>(low1), high));
+    }
+    if constexpr (kKind == ScaleKind::kSuper16Min) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 256; i += 64) {
+        const W both = w_load(block + 64 + i);
+        w_store(small + i, w_bits<0, 15>(both));
+        w_store(small + 256 + i, w_bits<-4, 15>(both));
+      }
+    }
+  }
+
+  /// Scale of half h of group g of the block.
+  F scale(int g, int h) const {
+    if constexpr (kKind == ScaleKind::kSuper32) return f_mul(d, f_from_s8(bytes + 32 + 16 * g));
+    if constexpr (kKind == ScaleKind::kSuper32Min) return f_mul(d, f_from_u8(small + 16 * g));
+    if constexpr (kKind == ScaleKind::kSuper16) return f_mul(d, f_from_s8(bytes + 32 + 16 * (2 * g + h)));
+    if constexpr (kKind == ScaleKind::kSuper16Min) return f_mul(d, f_from_u8(small + 16 * (2 * g + h)));
+    return d;
+  }
+  F minimum(int g, int h) const {
+    if constexpr (kKind == ScaleKind::kSuper32Min) return f_mul(m, f_from_u8(small + 128 + 16 * g));
+    if constexpr (kKind == ScaleKind::kSuper16Min) return f_mul(m, f_from_u8(small + 256 + 16 * (2 * g + h)));
+    return m;
+  }
+
+  static constexpr int kSmall = kKind == ScaleKind::kSuper32Min ? 256 : kKind == ScaleKind::kSuper16Min ? 512 : 1;
+  const uint8_t* bytes;
+  F d, m;
+  alignas(64) uint8_t small[kSmall];  // unpacked scales, then minimums
+};
+
+template <bool kNegative>
+inline F add_minimum(F minimum, float sum, F acc) {
+  return kNegative ? f_fnma(minimum, f_set1(sum), acc) : f_fma(minimum, f_set1(sum), acc);
+}
+
+/// Scales and minimums of a group's halves; the second ones only where halves differ.
+template <typename S>
+struct GroupScales {
+  GroupScales(const S& scales, int g) {
+    scale[0] = scales.scale(g, 0);
+    if constexpr (S::kHalves) scale[1] = scales.scale(g, 1);
+    if constexpr (S::kMin) minimum[0] = scales.minimum(g, 0);
+    if constexpr (S::kMin && S::kHalves) minimum[1] = scales.minimum(g, 1);
+  }
+
+  /// Adds the integer sums of a group (or of its halves) times the scales.
+  F add(I sum, I high_sum, const ActGroup& x, F acc) const {
+    const F dx = f_set1(x.scale);
+    acc = f_fma(f_from_int(sum), f_mul(scale[0], dx), acc);
+    if constexpr (S::kHalves) acc = f_fma(f_from_int(high_sum), f_mul(scale[1], dx), acc);
+    if constexpr (S::kMin && S::kHalves) {
+      acc = add_minimum<S::kNegativeMin>(minimum[0], x.half_sum[0], acc);
+      acc = add_minimum<S::kNegativeMin>(minimum[1], x.half_sum[1], acc);
+    } else if constexpr (S::kMin) {
+      acc = add_minimum<S::kNegativeMin>(minimum[0], x.sum, acc);
+    }
+    return acc;
+  }
+
+  F scale[2];
+  F minimum[2];
+};
+
+#if defined(PIPPIN_DOT_BY_CODES)
+/// One group of all activation rows, sub-vector by sub-vector: few registers hold codes, most hold the rows' sums.
+template <WeightType kType, int kRows, typename S>
+inline void group_products(const uint8_t* planes, const WTable& table, const GroupScales<S>& scales, const ActGroup* x, F* acc) {
+  constexpr TileFormat kFormat = tile_format(kType);
+  DotRows<kRows, S::kHalves, kFormat.code_max, kFormat.offset_shift> dots(x);
+  const auto step = [&]<int s>() {
+    dots.template add<s>(w_ready<kFormat.code_max>(sub_vector<kType, s>(planes, table)), x);
+  };
+  step.template operator()<0>();
+  step.template operator()<1>();
+  step.template operator()<2>();
+  step.template operator()<3>();
+  step.template operator()<4>();
+  step.template operator()<5>();
+  step.template operator()<6>();
+  step.template operator()<7>();
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) acc[r] = scales.add(dots.sum[0][r], dots.sum[S::kHalves ? 1 : 0][r], x[r], acc[r]);
+}
+#else
+/// One group of all activation rows, row by row: the group's codes stay in registers.
+template <WeightType kType, int kRows, typename S>
+inline void group_products(const uint8_t* planes, const WTable& table, const GroupScales<S>& scales, const ActGroup* x, F* acc) {
+  constexpr TileFormat kFormat = tile_format(kType);
+  constexpr int kMax = kFormat.code_max;
+  constexpr int kOffset = kFormat.offset_shift;
+  W w[8];
+  unpack_codes<kType>(planes, table, w);
+#pragma GCC unroll 8
+  for (int s = 0; s < 8; ++s) w[s] = w_ready<kMax>(w[s]);
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    if constexpr (S::kHalves) {
+      const I low = dot<4, kMax, kOffset>(w, x[r].q, x[r].negative_half[0]);
+      const I high = dot<4, kMax, kOffset>(w + 4, x[r].q + 16, x[r].negative_half[1]);
+      acc[r] = scales.add(low, high, x[r], acc[r]);
+    } else {
+      const I sum = dot<8, kMax, kOffset>(w, x[r].q, x[r].negative_sum);
+      acc[r] = scales.add(sum, sum, x[r], acc[r]);
+    }
+  }
+}
+#endif
+
+template <WeightType kType, int kRows>
+void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x, float* out) {
+  constexpr TileFormat kFormat = tile_format(kType);
+  constexpr int kPerBlock = kFormat.groups_per_block();
+  using S = Scales<kFormat.scales>;
+  const WTable table = w_table(kCodebook<kType>);
+  const uint8_t* planes = tile.planes;
+  const uint8_t* scale_bytes = tile.scales;
+  F acc[kRows];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) acc[r] = f_load(out + kTileRows * r);
+  for (int64_t block = 0; block < groups / kPerBlock; ++block) {
+    const S scales(scale_bytes);
+    for (int g = 0; g < kPerBlock; ++g) {
+      group_products<kType, kRows>(planes, table, GroupScales<S>(scales, g), x, acc);
+      planes += kFormat.group_plane_bytes();
+      x += kRows;
+    }
+    scale_bytes += kFormat.block_scale_bytes();
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) f_store(out + kTileRows * r, acc[r]);
+}
