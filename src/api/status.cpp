@@ -8,8 +8,10 @@ void write_engine(service::JsonWriter& json, const engine::EngineStatus& status)
   json.field("blocks_total", status.blocks_total).field("blocks_free", status.blocks_free);
   json.field("blocks_cached", status.blocks_cached).field("blocks_leased", status.blocks_leased);
   json.field("steps", status.steps).field("preemptions", status.preemptions);
-  json.field("prompt_tokens", status.prompt_tokens).field("generated_tokens", status.generated_tokens);
-  json.field("prefix_query_tokens", status.prefix_queries).field("prefix_hit_tokens", status.prefix_hits);
+  json.field("prompt_tokens", status.prompt_tokens)
+      .field("generated_tokens", status.generated_tokens);
+  json.field("prefix_query_tokens", status.prefix_queries)
+      .field("prefix_hit_tokens", status.prefix_hits);
 }
 
 void write_model(service::JsonWriter& json, const service::Model& model) {

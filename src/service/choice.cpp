@@ -9,11 +9,16 @@ namespace {
 Error error_of(const engine::FinishEvent& event) {
   switch (event.reason) {
     case FinishReason::kStop:
-    case FinishReason::kLength: return {};
-    case FinishReason::kCancelled: return fail(Code::kCancelled, "the request was cancelled");
-    case FinishReason::kTimeout: return fail(Code::kTimeout, "the request's time is over");
-    case FinishReason::kSlowReader: return fail(Code::kTimeout, "the client reads too slowly");
-    case FinishReason::kError: break;
+    case FinishReason::kLength:
+      return {};
+    case FinishReason::kCancelled:
+      return fail(Code::kCancelled, "the request was cancelled");
+    case FinishReason::kTimeout:
+      return fail(Code::kTimeout, "the request's time is over");
+    case FinishReason::kSlowReader:
+      return fail(Code::kTimeout, "the client reads too slowly");
+    case FinishReason::kError:
+      break;
   }
   return event.error.message.empty() ? fail(Code::kInternal, "the model failed") : event.error;
 }
@@ -71,7 +76,8 @@ void Choice::take(const engine::PromptLogprobsEvent& event, std::vector<Delta>& 
   delta.tokens.reserve(prompt_.size());
   for (size_t i = 0; i < prompt_.size(); ++i) {
     const bool has = i >= first && i > 0;
-    const engine::PromptLogprobsEvent::Entry entry = has ? event.entries[i - first] : engine::PromptLogprobsEvent::Entry{};
+    const engine::PromptLogprobsEvent::Entry entry =
+        has ? event.entries[i - first] : engine::PromptLogprobsEvent::Entry{};
     delta.tokens.push_back(scored({prompt_[i], entry.chosen.logprob}, entry.top));
     delta.tokens.back().scored = has;
   }
@@ -111,7 +117,8 @@ TokenLogprob Choice::named(engine::TokenLogprob logprob) const {
   return {terms_.tokenizer->token_bytes(logprob.token, true), logprob.logprob};
 }
 
-ScoredToken Choice::scored(engine::TokenLogprob chosen, const std::vector<engine::TokenLogprob>& top) const {
+ScoredToken Choice::scored(engine::TokenLogprob chosen,
+                           const std::vector<engine::TokenLogprob>& top) const {
   ScoredToken token{named(chosen), {}, true};
   token.top.reserve(top.size());
   for (const engine::TokenLogprob& other : top) token.top.push_back(named(other));

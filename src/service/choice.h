@@ -1,4 +1,5 @@
-// Choice: one answer of a Generation: an engine sequence whose tokens become text. Thread: one at a time, but for cancel().
+// Choice: one answer of a Generation: an engine sequence whose tokens become text. Thread: one at a
+// time, but for cancel().
 #pragma once
 
 #include <deque>
@@ -23,7 +24,8 @@ class Choice {
     std::vector<Token> stop_tokens;  // the model's and the request's; empty with ignore_eos
   };
 
-  Choice(int index, const Terms& terms, std::vector<Token> prompt_if_scored, std::shared_ptr<engine::EventStream> stream);
+  Choice(int index, const Terms& terms, std::vector<Token> prompt_if_scored,
+         std::shared_ptr<engine::EventStream> stream);
 
   void set_notify(std::function<void()> notify) { stream_->set_notify(std::move(notify)); }
   void cancel(FinishReason reason) { stream_->cancel(reason); }
@@ -40,7 +42,8 @@ class Choice {
   void take(const engine::FinishEvent& event, TextDelta& delta, Finish& finish);
   void release(std::string text, TextDelta& delta);
   TokenLogprob named(engine::TokenLogprob logprob) const;
-  ScoredToken scored(engine::TokenLogprob chosen, const std::vector<engine::TokenLogprob>& top) const;
+  ScoredToken scored(engine::TokenLogprob chosen,
+                     const std::vector<engine::TokenLogprob>& top) const;
   bool is_stop_token(Token token) const;
 
   struct Waiting {

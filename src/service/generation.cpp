@@ -19,8 +19,9 @@ Error too_long(const Model& model, const Request& request, size_t prompt_tokens)
   const bool chat = std::holds_alternative<Conversation>(request.prompts.front());
   return fail(Code::kContextLength,
               "This model's maximum context length is " + std::to_string(model.context_tokens_max) +
-                  " tokens, prompt and answer together. However, your " + (chat ? "messages" : "prompt") +
-                  " resulted in " + std::to_string(prompt_tokens) + " tokens. Please shorten it.",
+                  " tokens, prompt and answer together. However, your " +
+                  (chat ? "messages" : "prompt") + " resulted in " + std::to_string(prompt_tokens) +
+                  " tokens. Please shorten it.",
               chat ? "messages" : "prompt");
 }
 
@@ -57,7 +58,8 @@ Result<void> Generation::submit() {
   for (const Prompt& prompt : request_.prompts) {
     ASSIGN_OR_RETURN(std::vector<Token> tokens, prompt_tokens(model, prompt));
     if (tokens.empty()) return fail(Code::kInvalidArgument, "the prompt has no tokens", "prompt");
-    if (tokens.size() >= static_cast<size_t>(model.context_tokens_max)) return too_long(model, request_, tokens.size());
+    if (tokens.size() >= static_cast<size_t>(model.context_tokens_max))
+      return too_long(model, request_, tokens.size());
     prompts_.push_back(std::move(tokens));
   }
   const uint64_t seed = request_.seed ? *request_.seed : random_seed();
@@ -74,9 +76,12 @@ Result<void> Generation::submit() {
     submission.priority = request_.priority;
     submission.deadline = request_.deadline;
     submission.cache_salt = request_.cache_salt;
-    ASSIGN_OR_RETURN(std::shared_ptr<engine::EventStream> stream, model.engine->submit(std::move(submission)));
-    std::vector<Token> scored = request_.sampling.prompt_logprobs >= 0 ? tokens : std::vector<Token>{};
-    choices_.push_back(std::make_unique<Choice>(static_cast<int>(i), terms_, std::move(scored), std::move(stream)));
+    ASSIGN_OR_RETURN(std::shared_ptr<engine::EventStream> stream,
+                     model.engine->submit(std::move(submission)));
+    std::vector<Token> scored =
+        request_.sampling.prompt_logprobs >= 0 ? tokens : std::vector<Token>{};
+    choices_.push_back(std::make_unique<Choice>(static_cast<int>(i), terms_, std::move(scored),
+                                                std::move(stream)));
     ++unfinished_;
   }
   return {};
@@ -98,13 +103,24 @@ void Generation::cancel(FinishReason reason) {
   for (const std::unique_ptr<Choice>& choice : choices_) choice->cancel(reason);
 }
 
+std::string Generation::prompt_text(size_t i) const {
+  if (const auto* text = std::get_if<TextPrompt>(&request_.prompts[i])) return text->text;
+  text::StreamDecoder decoder(model_->tokenizer, true);
+  std::string text;
+  for (const Token token : prompts_[i]) text += decoder.push(token);
+  return text + decoder.flush();
+}
+
 Usage Generation::usage() const {
   Usage usage;
-  for (const std::vector<Token>& prompt : prompts_) usage.prompt_tokens += static_cast<int>(prompt.size());
+  for (const std::vector<Token>& prompt : prompts_)
+    usage.prompt_tokens += static_cast<int>(prompt.size());
   for (size_t i = 0; i < choices_.size(); ++i) {
     usage.completion_tokens += choices_[i]->completion_tokens();
-    // A prompt's later choices find what its first one has just stored: that is not the caller's saving.
-    if (i % static_cast<size_t>(request_.n) == 0) usage.cached_tokens += choices_[i]->cached_tokens();
+    // A prompt's later choices find what its first one has just stored: that is not the caller's
+    // saving.
+    if (i % static_cast<size_t>(request_.n) == 0)
+      usage.cached_tokens += choices_[i]->cached_tokens();
   }
   return usage;
 }

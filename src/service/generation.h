@@ -1,5 +1,6 @@
-// Generation: one request at work. Renders, tokenises, submits n sequences per prompt, and turns their events into typed deltas.
-// Owner: the wire's answer. Thread: one at a time, but for cancel() and the callback of set_notify().
+// Generation: one request at work. Renders, tokenises, submits n sequences per prompt, and turns
+// their events into typed deltas. Owner: the wire's answer. Thread: one at a time, but for cancel()
+// and the callback of set_notify().
 #pragma once
 
 #include <functional>
@@ -22,7 +23,8 @@ class Generation {
   static Result<std::unique_ptr<Generation>> start(ModelLease model, Request request);
   ~Generation();  // cancels what still runs
 
-  /// Sets a callback for "poll() has something". Called on the device thread, must not block, and may come once too often.
+  /// Sets a callback for "poll() has something". Called on the device thread, must not block, and
+  /// may come once too often.
   void set_notify(const std::function<void()>& notify);
 
   /// Appends the deltas that are ready, at most one TextDelta per choice. Never blocks.
@@ -38,8 +40,9 @@ class Generation {
   const Model& model() const { return *model_; }
   const Request& request() const { return request_; }
   int choices() const { return static_cast<int>(choices_.size()); }
-  /// The tokens of prompt i.
-  const std::vector<Token>& prompt(size_t i) const { return prompts_[i]; }
+  /// Returns prompt i as text: as it was given, or what its tokens say. Requires: it is no
+  /// conversation.
+  std::string prompt_text(size_t i) const;
 
  private:
   Generation(ModelLease model, Request request);

@@ -10,7 +10,8 @@ namespace pippin::service {
 Result<boost::json::value> parse_json(std::string_view text, JsonLimits limits) {
   if (text.size() > limits.bytes_max) {
     return fail(Code::kTooLarge, "JSON of at most " + std::to_string(limits.bytes_max) +
-                                     " bytes was expected, " + std::to_string(text.size()) + " came");
+                                     " bytes was expected, " + std::to_string(text.size()) +
+                                     " came");
   }
   boost::json::parse_options options;
   options.max_depth = limits.depth_max;
@@ -19,15 +20,16 @@ Result<boost::json::value> parse_json(std::string_view text, JsonLimits limits) 
   const size_t consumed = parser.write(text.data(), text.size(), error);
   if (error) {
     return fail(Code::kInvalidArgument, "valid JSON was expected, but at byte " +
-                                            std::to_string(consumed) + " there is: " + error.message());
+                                            std::to_string(consumed) +
+                                            " there is: " + error.message());
   }
   return parser.release();
 }
 
 namespace {
 
-// Returns the length of the well-formed UTF-8 character at the start of `text`, or 0 if there is none.
-// Source: Unicode 15, table 3-7.
+// Returns the length of the well-formed UTF-8 character at the start of `text`, or 0 if there is
+// none. Source: Unicode 15, table 3-7.
 size_t utf8_length(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const auto follows = [&](size_t i, unsigned low, unsigned high) {
@@ -51,12 +53,23 @@ size_t utf8_length(std::string_view text) {
 
 void append_escape(std::string& out, char c) {
   switch (c) {
-    case '"': out += "\\\""; return;
-    case '\\': out += "\\\\"; return;
-    case '\n': out += "\\n"; return;
-    case '\r': out += "\\r"; return;
-    case '\t': out += "\\t"; return;
-    default: break;
+    case '"':
+      out += "\\\"";
+      return;
+    case '\\':
+      out += "\\\\";
+      return;
+    case '\n':
+      out += "\\n";
+      return;
+    case '\r':
+      out += "\\r";
+      return;
+    case '\t':
+      out += "\\t";
+      return;
+    default:
+      break;
   }
   constexpr char kHex[] = "0123456789abcdef";
   out += "\\u00";
@@ -136,7 +149,8 @@ JsonWriter& JsonWriter::string(std::string_view text) {
 JsonWriter& JsonWriter::integer(int64_t value) { return raw(std::to_string(value)); }
 JsonWriter& JsonWriter::integer(uint64_t value) { return raw(std::to_string(value)); }
 
-JsonWriter& JsonWriter::number(double value) {
+template <typename Float>
+JsonWriter& JsonWriter::decimal(Float value) {
   if (std::isnan(value)) return null();
   if (std::isinf(value)) return raw(value > 0 ? "9999.0" : "-9999.0");
   std::array<char, 32> digits;
@@ -146,6 +160,9 @@ JsonWriter& JsonWriter::number(double value) {
   if (text.find_first_of(".e") == std::string_view::npos) out_ += ".0";
   return *this;
 }
+
+JsonWriter& JsonWriter::number(double value) { return decimal(value); }
+JsonWriter& JsonWriter::number(float value) { return decimal(value); }
 
 JsonWriter& JsonWriter::boolean(bool value) { return raw(value ? "true" : "false"); }
 JsonWriter& JsonWriter::null() { return raw("null"); }
@@ -158,12 +175,18 @@ JsonWriter& JsonWriter::raw(std::string_view json) {
 
 JsonWriter& JsonWriter::value(const boost::json::value& value) {
   switch (value.kind()) {
-    case boost::json::kind::null: return null();
-    case boost::json::kind::bool_: return boolean(value.get_bool());
-    case boost::json::kind::int64: return integer(value.get_int64());
-    case boost::json::kind::uint64: return integer(value.get_uint64());
-    case boost::json::kind::double_: return number(value.get_double());
-    case boost::json::kind::string: return string(value.get_string());
+    case boost::json::kind::null:
+      return null();
+    case boost::json::kind::bool_:
+      return boolean(value.get_bool());
+    case boost::json::kind::int64:
+      return integer(value.get_int64());
+    case boost::json::kind::uint64:
+      return integer(value.get_uint64());
+    case boost::json::kind::double_:
+      return number(value.get_double());
+    case boost::json::kind::string:
+      return string(value.get_string());
     case boost::json::kind::array:
       begin_array();
       for (const boost::json::value& item : value.get_array()) this->value(item);

@@ -1,4 +1,5 @@
-// parse_json, JsonWriter: JSON in by Boost.JSON within limits, JSON out straight into a string. Thread: any.
+// parse_json, JsonWriter: JSON in by Boost.JSON within limits, JSON out straight into a string.
+// Thread: any.
 #pragma once
 
 #include <boost/json/value.hpp>
@@ -21,8 +22,9 @@ struct JsonLimits {
 /// Errors: kInvalidArgument with the byte offset; kTooLarge over `limits.bytes_max`.
 Result<boost::json::value> parse_json(std::string_view text, JsonLimits limits = {});
 
-/// Appends JSON to a string, putting the commas. Strings come out as valid UTF-8 whatever goes in (bad bytes become U+FFFD).
-/// Requires: the caller nests and names correctly; keys are not checked for duplicates.
+/// Appends JSON to a string, putting the commas. Strings come out as valid UTF-8 whatever goes in
+/// (bad bytes become U+FFFD). Requires: the caller nests and names correctly; keys are not checked
+/// for duplicates.
 class JsonWriter {
  public:
   explicit JsonWriter(std::string& out) : out_(out) {}
@@ -37,8 +39,10 @@ class JsonWriter {
   JsonWriter& string(std::string_view text);
   JsonWriter& integer(int64_t value);
   JsonWriter& integer(uint64_t value);
-  /// Writes a decimal that always has a point or an exponent. Infinities and NaN, which JSON lacks, become +-9999 and null.
+  /// Writes a decimal that always has a point or an exponent. Infinities and NaN, which JSON lacks,
+  /// become +-9999 and null.
   JsonWriter& number(double value);
+  JsonWriter& number(float value);  // in its own precision
   JsonWriter& boolean(bool value);
   JsonWriter& null();
   /// Appends JSON text as a value. Requires: it is valid.
@@ -55,6 +59,8 @@ class JsonWriter {
  private:
   JsonWriter& open(char bracket);
   JsonWriter& close(char bracket);
+  template <typename Float>
+  JsonWriter& decimal(Float value);
   void separate();
 
   std::string& out_;

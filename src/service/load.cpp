@@ -16,26 +16,39 @@ namespace {
 
 using engine::Token;
 
-// Texts of tokens that end a turn, in the families that write them. A file often names only one of its two.
+// Texts of tokens that end a turn, in the families that write them. A file often names only one of
+// its two.
 // "</s>" and "<eos>" are left to the file's own eos: as text they are too common to be trusted.
 constexpr std::string_view kEndTexts[] = {
-    "<|eot_id|>", "<|eom_id|>",                              // llama 3
-    "<|im_end|>",                                            // ChatML
-    "<|endoftext|>", "<|end_of_text|>",                      // GPT-2, granite
-    "<|end|>",                                               // phi
-    "<|return|>", "<|call|>",                                // harmony
-    "<|calls|>", "<|flush|>",                                // solar
-    "<end_of_turn>", "<turn|>", "<|tool_response>",          // gemma
-    "<EOT>", "_<EOT>", "[EOT]", "[EOS]",                     // code llama, kimi
-    "<end_of_utterance>", "<｜end▁of▁sentence｜>", "[e~[",  // smoldocling, deepseek, minimax
+    "<|eot_id|>",
+    "<|eom_id|>",  // llama 3
+    "<|im_end|>",  // ChatML
+    "<|endoftext|>",
+    "<|end_of_text|>",  // GPT-2, granite
+    "<|end|>",          // phi
+    "<|return|>",
+    "<|call|>",  // harmony
+    "<|calls|>",
+    "<|flush|>",  // solar
+    "<end_of_turn>",
+    "<turn|>",
+    "<|tool_response>",  // gemma
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",  // code llama, kimi
+    "<end_of_utterance>",
+    "<｜end▁of▁sentence｜>",
+    "[e~[",  // smoldocling, deepseek, minimax
 };
 
 // In these two families "<|end|>" closes a message, but not the turn.
-constexpr std::pair<std::string_view, std::string_view> kEndIsNotTheEnd[] = {{"<|return|>", "<|call|>"},
-                                                                            {"<|calls|>", "<|flush|>"}};
+constexpr std::pair<std::string_view, std::string_view> kEndIsNotTheEnd[] = {
+    {"<|return|>", "<|call|>"}, {"<|calls|>", "<|flush|>"}};
 
 // Returns the token id under a key, if the key is there and the id is one.
-Result<std::optional<Token>> token_at(const store::GgufFile& file, std::string_view key, size_t vocab) {
+Result<std::optional<Token>> token_at(const store::GgufFile& file, std::string_view key,
+                                      size_t vocab) {
   if (file.find(key) == nullptr) return std::optional<Token>{};
   ASSIGN_OR_RETURN(const int64_t id, file.integer(key));
   // Converters write -1 or 2^32 - 1 for "none".
@@ -96,9 +109,11 @@ MemoryNeeds needs_of(const store::GgufFile& file, const engine::ModelInfo& info)
 }
 
 // FNV-1a over what decides the answers: the same file under the same settings has the same name.
-std::string fingerprint_of(const store::GgufFile& file, const engine::ModelInfo& info, const MemoryPlan& plan) {
-  const std::string text = fmt::format("{} {} {} {} {}", PIPPIN_VERSION, info.architecture, file.file_bytes(),
-                                       file.tensors().size(), plan.context_tokens_max);
+std::string fingerprint_of(const store::GgufFile& file, const engine::ModelInfo& info,
+                           const MemoryPlan& plan) {
+  const std::string text =
+      fmt::format("{} {} {} {} {}", PIPPIN_VERSION, info.architecture, file.file_bytes(),
+                  file.tensors().size(), plan.context_tokens_max);
   uint64_t hash = 14695981039346656037ull;
   const auto mix = [&](std::string_view bytes) {
     for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ull;
@@ -153,23 +168,29 @@ Result<text::GgufVocabulary> read_vocabulary(const store::GgufFile& file) {
   }
   if (file.find("tokenizer.ggml.token_type") != nullptr) {
     ASSIGN_OR_RETURN(const std::vector<int64_t>* types, file.integers("tokenizer.ggml.token_type"));
-    for (const int64_t type : *types) vocabulary.token_types.push_back(static_cast<int32_t>(std::clamp<int64_t>(type, 0, 255)));
+    for (const int64_t type : *types)
+      vocabulary.token_types.push_back(static_cast<int32_t>(std::clamp<int64_t>(type, 0, 255)));
   }
   const size_t size = vocabulary.tokens.size();
   ASSIGN_OR_RETURN(vocabulary.bos, token_at(file, "tokenizer.ggml.bos_token_id", size));
   ASSIGN_OR_RETURN(vocabulary.eos, token_at(file, "tokenizer.ggml.eos_token_id", size));
   ASSIGN_OR_RETURN(vocabulary.unk, token_at(file, "tokenizer.ggml.unknown_token_id", size));
   ASSIGN_OR_RETURN(vocabulary.pad, token_at(file, "tokenizer.ggml.padding_token_id", size));
-  ASSIGN_OR_RETURN(vocabulary.sep, token_at(file, "tokenizer.ggml.seperator_token_id", size));  // its own spelling
+  ASSIGN_OR_RETURN(vocabulary.sep,
+                   token_at(file, "tokenizer.ggml.seperator_token_id", size));  // its own spelling
   ASSIGN_OR_RETURN(vocabulary.add_bos, flag_at(file, "tokenizer.ggml.add_bos_token"));
   ASSIGN_OR_RETURN(vocabulary.add_eos, flag_at(file, "tokenizer.ggml.add_eos_token"));
   ASSIGN_OR_RETURN(vocabulary.add_space_prefix, flag_at(file, "tokenizer.ggml.add_space_prefix"));
-  ASSIGN_OR_RETURN(vocabulary.remove_extra_whitespaces, flag_at(file, "tokenizer.ggml.remove_extra_whitespaces"));
+  ASSIGN_OR_RETURN(vocabulary.remove_extra_whitespaces,
+                   flag_at(file, "tokenizer.ggml.remove_extra_whitespaces"));
   ASSIGN_OR_RETURN(vocabulary.lowercase, flag_at(file, "tokenizer.ggml.normalizer.lowercase"));
-  ASSIGN_OR_RETURN(vocabulary.strip_accents, flag_at(file, "tokenizer.ggml.normalizer.strip_accents"));
+  ASSIGN_OR_RETURN(vocabulary.strip_accents,
+                   flag_at(file, "tokenizer.ggml.normalizer.strip_accents"));
   if (file.find("tokenizer.ggml.precompiled_charsmap") != nullptr) {
-    ASSIGN_OR_RETURN(const std::vector<int64_t>* map, file.integers("tokenizer.ggml.precompiled_charsmap"));
-    for (const int64_t byte : *map) vocabulary.precompiled_charsmap.push_back(static_cast<char>(byte & 0xFF));
+    ASSIGN_OR_RETURN(const std::vector<int64_t>* map,
+                     file.integers("tokenizer.ggml.precompiled_charsmap"));
+    for (const int64_t byte : *map)
+      vocabulary.precompiled_charsmap.push_back(static_cast<char>(byte & 0xFF));
   }
   return vocabulary;
 }
@@ -207,7 +228,8 @@ RunnerFactory device_runner(engine::RunnerOptions runner) {
   };
 }
 
-Result<std::unique_ptr<Model>> load_model(const LoadOptions& options, const RunnerFactory& make_runner) {
+Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
+                                          const RunnerFactory& make_runner) {
   ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(options.path));
   ASSIGN_OR_RETURN(const engine::ModelInfo info, engine::inspect_model(file));
   auto model = std::make_unique<Model>();
@@ -215,7 +237,8 @@ Result<std::unique_ptr<Model>> load_model(const LoadOptions& options, const Runn
   model->aliases = options.aliases;
   model->architecture = info.architecture;
   model->created_unix_s = std::chrono::duration_cast<std::chrono::seconds>(
-                              std::chrono::system_clock::now().time_since_epoch()).count();
+                              std::chrono::system_clock::now().time_since_epoch())
+                              .count();
   ASSIGN_OR_RETURN(model->default_sampling, default_sampling(file));
   RETURN_IF_ERROR(read_text(file, *model));
   ASSIGN_OR_RETURN(model->plan, plan_memory(needs_of(file, info), options.memory, this_machine()));

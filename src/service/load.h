@@ -1,4 +1,5 @@
-// load_model: from a GGUF path to a Model that answers. Called by main at start, and by the pool later. Thread: any; seconds.
+// load_model: from a GGUF path to a Model that answers. Called by main at start, and by the pool
+// later. Thread: any; seconds.
 #pragma once
 
 #include <functional>
@@ -15,9 +16,10 @@
 
 namespace pippin::service {
 
-/// Makes the engine's runner on its device thread, for the planned number of blocks. The file stays mapped during the call.
-using RunnerFactory =
-    std::function<Result<std::unique_ptr<engine::Runner>>(const store::GgufFile& file, const MemoryPlan& plan)>;
+/// Makes the engine's runner on its device thread, for the planned number of blocks. The file stays
+/// mapped during the call.
+using RunnerFactory = std::function<Result<std::unique_ptr<engine::Runner>>(
+    const store::GgufFile& file, const MemoryPlan& plan)>;
 
 struct LoadOptions {
   std::string path;
@@ -31,7 +33,8 @@ struct LoadOptions {
 };
 
 /// Errors: of the file, the tokenizer, the plan and the runner.
-Result<std::unique_ptr<Model>> load_model(const LoadOptions& options, const RunnerFactory& make_runner);
+Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
+                                          const RunnerFactory& make_runner);
 
 /// The factory of the real device. `runner.blocks` is set from the plan.
 RunnerFactory device_runner(engine::RunnerOptions runner);
@@ -39,8 +42,10 @@ RunnerFactory device_runner(engine::RunnerOptions runner);
 /// Copies what a file says of its tokenizer. Errors: kInvalidFile, naming the key.
 Result<text::GgufVocabulary> read_vocabulary(const store::GgufFile& file);
 
-/// Returns the tokens that end an answer: those the file names (eos, eot, eom) and control tokens known by their text.
-std::vector<engine::Token> end_tokens(const store::GgufFile& file, const text::Tokenizer& tokenizer);
+/// Returns the tokens that end an answer: those the file names (eos, eot, eom) and control tokens
+/// known by their text.
+std::vector<engine::Token> end_tokens(const store::GgufFile& file,
+                                      const text::Tokenizer& tokenizer);
 
 /// Returns "SmolLM2-135M-Instruct-Q4_1" for "/models/SmolLM2-135M-Instruct-Q4_1.gguf".
 std::string model_id_of(const std::string& path);

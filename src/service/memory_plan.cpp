@@ -17,15 +17,17 @@ namespace {
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 // What stays for the program itself, its queues and the requests in flight.
 constexpr uint64_t kProgramBytes = 64 * kMiB;
-// Without a wish a pool holds two whole contexts (one answer, one cached conversation), or 16 conversations of 2048
-// positions where that is more. A larger pool only lengthens the prefix cache's memory.
+// Without a wish a pool holds two whole contexts (one answer, one cached conversation), or 16
+// conversations of 2048 positions where that is more. A larger pool only lengthens the prefix
+// cache's memory.
 constexpr int64_t kContextsWanted = 2;
 constexpr int64_t kPositionsWanted = int64_t{16} * 2048;
 // A context below this is of no use; better to say that the memory does not suffice.
 constexpr int kContextTokensMin = 256;
 
-// Activations of one step: per token the residual, its norm, q, k, v and the attention's output (about 8 E), gate, up
-// and their product (3 F), all f32; per row the logits and a copy that the sampler sorts (2 V).
+// Activations of one step: per token the residual, its norm, q, k, v and the attention's output
+// (about 8 E), gate, up and their product (3 F), all f32; per row the logits and a copy that the
+// sampler sorts (2 V).
 uint64_t scratch_of(const MemoryNeeds& needs, const MemoryWishes& wishes) {
   const uint64_t per_token = uint64_t(needs.embedding) * 8 + uint64_t(needs.feed_forward) * 3;
   const uint64_t floats = uint64_t(wishes.step_tokens_max) * per_token +
@@ -42,35 +44,41 @@ uint64_t default_budget(const Machine& machine) {
 }
 
 Error too_small(const MemoryPlan& plan, std::string_view what) {
-  return fail(Code::kOutOfMemory,
-              fmt::format("[memory] {} does not fit: the budget is {}, the weights take {}, a step's scratch {}, "
-                          "and each {} positions of context {}",
-                          what, bytes_text(plan.budget_bytes), bytes_text(plan.weights_bytes),
-                          bytes_text(plan.scratch_bytes), plan.block_positions, bytes_text(plan.kv_bytes_per_block)));
+  return fail(
+      Code::kOutOfMemory,
+      fmt::format(
+          "[memory] {} does not fit: the budget is {}, the weights take {}, a step's scratch {}, "
+          "and each {} positions of context {}",
+          what, bytes_text(plan.budget_bytes), bytes_text(plan.weights_bytes),
+          bytes_text(plan.scratch_bytes), plan.block_positions,
+          bytes_text(plan.kv_bytes_per_block)));
 }
 
 }  // namespace
 
-Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wishes, const Machine& machine) {
+Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wishes,
+                               const Machine& machine) {
   CHECK(needs.block_positions > 0 && wishes.rows_max > 0 && wishes.step_tokens_max > 0);
   if (needs.kv_bytes_per_block == 0 || needs.context_tokens_max <= 0) {
     return fail(Code::kInvalidFile, "[memory] the model has no KV size or no context length");
   }
   MemoryPlan plan;
-  plan.budget_bytes = wishes.memory_bytes_max > 0 ? wishes.memory_bytes_max : default_budget(machine);
+  plan.budget_bytes =
+      wishes.memory_bytes_max > 0 ? wishes.memory_bytes_max : default_budget(machine);
   plan.weights_bytes = needs.weights_bytes;
   plan.scratch_bytes = scratch_of(needs, wishes);
   plan.kv_bytes_per_block = needs.kv_bytes_per_block;
   plan.block_positions = needs.block_positions;
   plan.context_tokens_model = needs.context_tokens_max;
 
-  if (plan.weights_bytes > plan.budget_bytes || plan.scratch_bytes > plan.budget_bytes - plan.weights_bytes) {
+  if (plan.weights_bytes > plan.budget_bytes ||
+      plan.scratch_bytes > plan.budget_bytes - plan.weights_bytes) {
     return too_small(plan, "the model");
   }
   const uint64_t kv_budget = plan.budget_bytes - plan.weights_bytes - plan.scratch_bytes;
   const int64_t block = plan.block_positions;
-  const auto blocks_max = static_cast<int64_t>(
-      std::min<uint64_t>(kv_budget / plan.kv_bytes_per_block, std::numeric_limits<int32_t>::max() / uint64_t(block)));
+  const auto blocks_max = static_cast<int64_t>(std::min<uint64_t>(
+      kv_budget / plan.kv_bytes_per_block, std::numeric_limits<int32_t>::max() / uint64_t(block)));
   const int64_t fits = blocks_max * block;  // positions
 
   const int asked = wishes.context_tokens;
@@ -107,11 +115,12 @@ std::string MemoryPlan::to_text() const {
   std::string text;
   text += line("weights", weights_bytes, "packed from the file");
   text += line("kv", kv_bytes,
-               fmt::format("{} tokens in {} blocks of {}, each {}", positions(), blocks, block_positions,
-                           bytes_text(kv_bytes_per_block)));
+               fmt::format("{} tokens in {} blocks of {}, each {}", positions(), blocks,
+                           block_positions, bytes_text(kv_bytes_per_block)));
   text += line("scratch", scratch_bytes, "activations, logits, the program");
-  text += line("budget", budget_bytes,
-               fmt::format("context {} of the model's {} tokens", context_tokens_max, context_tokens_model));
+  text += line(
+      "budget", budget_bytes,
+      fmt::format("context {} of the model's {} tokens", context_tokens_max, context_tokens_model));
   return text;
 }
 
@@ -152,7 +161,8 @@ Machine this_machine() {
 #elif defined(__APPLE__)
   uint64_t bytes = 0;
   size_t size = sizeof(bytes);
-  if (sysctlbyname("hw.memsize", &bytes, &size, nullptr, 0) == 0) machine.memory_bytes_total = bytes;
+  if (sysctlbyname("hw.memsize", &bytes, &size, nullptr, 0) == 0)
+    machine.memory_bytes_total = bytes;
 #endif
   return machine;
 }

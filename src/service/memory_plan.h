@@ -1,5 +1,6 @@
-// MemoryPlan: how the memory of a machine is shared between a model's weights, its KV blocks and a step's scratch.
-// Computed once before loading, then frozen. Pure, but for this_machine(). Thread: any.
+// MemoryPlan: how the memory of a machine is shared between a model's weights, its KV blocks and a
+// step's scratch. Computed once before loading, then frozen. Pure, but for this_machine(). Thread:
+// any.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,8 @@
 
 namespace pippin::service {
 
-/// What the machine has. Units: bytes. On Linux `available` counts reclaimable cache and obeys the cgroup's limit.
+/// What the machine has. Units: bytes. On Linux `available` counts reclaimable cache and obeys the
+/// cgroup's limit.
 struct Machine {
   uint64_t memory_bytes_total = 0;
   uint64_t memory_bytes_available = 0;
@@ -51,8 +53,10 @@ struct MemoryPlan {
 };
 
 /// Shares out the memory. Without a wish the context is the model's, shortened to what fits.
-/// Errors: kOutOfMemory, with the numbers and what to change, when the weights or the asked context do not fit.
-Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wishes, const Machine& machine);
+/// Errors: kOutOfMemory, with the numbers and what to change, when the weights or the asked context
+/// do not fit.
+Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wishes,
+                               const Machine& machine);
 
 /// Returns "1.8 GiB" and the like.
 std::string bytes_text(uint64_t bytes);

@@ -14,13 +14,15 @@ ModelLease::~ModelLease() {
 ModelPool::~ModelPool() {
   std::unique_lock lock(mutex_);
   if (released_.wait_for(lock, std::chrono::seconds(5), [this] { return leases_ == 0; })) return;
-  // Freeing a model under a request would be worse than not freeing it: the process is about to end.
+  // Freeing a model under a request would be worse than not freeing it: the process is about to
+  // end.
   log::warn("[models] {} requests still hold a model at exit", leases_);
   for (std::unique_ptr<Model>& model : models_) static_cast<void>(model.release());
 }
 
 void ModelPool::add(std::unique_ptr<Model> model) {
-  CHECK(model != nullptr && model->engine != nullptr && model->tokenizer != nullptr, "a model that is not loaded");
+  CHECK(model != nullptr && model->engine != nullptr && model->tokenizer != nullptr,
+        "a model that is not loaded");
   const std::lock_guard lock(mutex_);
   models_.push_back(std::move(model));
 }
@@ -35,8 +37,11 @@ Result<ModelLease> ModelPool::lease(std::string_view name) {
     }
   }
   std::string known;
-  for (const std::unique_ptr<Model>& model : models_) known += (known.empty() ? "" : ", ") + model->id;
-  return fail(Code::kNotFound, "The model `" + std::string(name) + "` does not exist here. Served: " + known, "model");
+  for (const std::unique_ptr<Model>& model : models_)
+    known += (known.empty() ? "" : ", ") + model->id;
+  return fail(Code::kNotFound,
+              "The model `" + std::string(name) + "` does not exist here. Served: " + known,
+              "model");
 }
 
 std::vector<ModelLease> ModelPool::lease_all() {

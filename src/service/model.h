@@ -1,5 +1,6 @@
-// Model: one loaded model, all that a request needs of it. ModelPool: those that are loaded, by name; ModelLease: the right to use one.
-// Owner: main owns the pool, the pool its models. Thread: any.
+// Model: one loaded model, all that a request needs of it. ModelPool: those that are loaded, by
+// name; ModelLease: the right to use one. Owner: main owns the pool, the pool its models. Thread:
+// any.
 #pragma once
 
 #include <condition_variable>
@@ -29,7 +30,7 @@ struct Model {
 
   std::shared_ptr<const text::Tokenizer> tokenizer;
   std::shared_ptr<const text::ChatTemplate> chat_template;  // null if the file has none
-  std::string bos_text, eos_text;                           // what templates call bos_token and eos_token
+  std::string bos_text, eos_text;  // what templates call bos_token and eos_token
   std::vector<engine::Token> stop_tokens;
   engine::SamplingParams default_sampling;
 
@@ -42,7 +43,8 @@ class ModelPool;
 /// Keeps its model loaded while it lives. Movable. Thread: one at a time.
 class ModelLease {
  public:
-  ModelLease(ModelLease&& other) noexcept : pool_(std::exchange(other.pool_, nullptr)), model_(other.model_) {}
+  ModelLease(ModelLease&& other) noexcept
+      : pool_(std::exchange(other.pool_, nullptr)), model_(other.model_) {}
   ModelLease& operator=(ModelLease&&) = delete;
   ~ModelLease();
 
@@ -60,7 +62,8 @@ class ModelLease {
 class ModelPool {
  public:
   ModelPool() = default;
-  /// Requires: no more lease() calls. Waits a few seconds for leases to end; a model still leased then is left to the process's end.
+  /// Requires: no more lease() calls. Waits a few seconds for leases to end; a model still leased
+  /// then is left to the process's end.
   ~ModelPool();
   ModelPool(const ModelPool&) = delete;
   ModelPool& operator=(const ModelPool&) = delete;

@@ -9,11 +9,16 @@ namespace {
 
 std::string_view role_name(Role role, bool knows_developer) {
   switch (role) {
-    case Role::kSystem: return "system";
-    case Role::kDeveloper: return knows_developer ? "developer" : "system";
-    case Role::kUser: return "user";
-    case Role::kAssistant: return "assistant";
-    case Role::kTool: return "tool";
+    case Role::kSystem:
+      return "system";
+    case Role::kDeveloper:
+      return knows_developer ? "developer" : "system";
+    case Role::kUser:
+      return "user";
+    case Role::kAssistant:
+      return "assistant";
+    case Role::kTool:
+      return "tool";
   }
   return "user";
 }
@@ -28,7 +33,8 @@ std::string joined_text(const Message& message) {
   return text;
 }
 
-// Templates want arguments as an object; what does not parse as one stays the string that the model wrote.
+// Templates want arguments as an object; what does not parse as one stays the string that the model
+// wrote.
 void write_arguments(JsonWriter& json, const std::string& arguments) {
   const Result<boost::json::value> parsed = parse_json(arguments);
   if (parsed.ok() && parsed->is_object()) {
@@ -60,11 +66,15 @@ void write_message(JsonWriter& json, const Message& message, bool knows_develope
   json.end_object();
 }
 
-Result<std::vector<Token>> conversation_tokens(const Model& model, const Conversation& conversation) {
+Result<std::vector<Token>> conversation_tokens(const Model& model,
+                                               const Conversation& conversation) {
   if (model.chat_template == nullptr) {
-    return fail(Code::kUnsupported, "The model `" + model.id + "` has no chat template; use /v1/completions", "messages");
+    return fail(Code::kUnsupported,
+                "The model `" + model.id + "` has no chat template; use /v1/completions",
+                "messages");
   }
-  Result<std::vector<text::Span>> spans = model.chat_template->render_spans(template_context(model, conversation), *model.tokenizer);
+  Result<std::vector<text::Span>> spans =
+      model.chat_template->render_spans(template_context(model, conversation), *model.tokenizer);
   if (!spans.ok()) {
     Error error = spans.error();
     error.message = "The model's chat template refuses this conversation: " + error.message;
@@ -72,7 +82,8 @@ Result<std::vector<Token>> conversation_tokens(const Model& model, const Convers
     return error;
   }
   ASSIGN_OR_RETURN(std::vector<Token> tokens, model.tokenizer->encode(*spans, false));
-  // Most templates write BOS themselves; where one does not and the model wants it, it is put here, once.
+  // Most templates write BOS themselves; where one does not and the model wants it, it is put here,
+  // once.
   const std::optional<Token> bos = model.tokenizer->bos();
   if (model.tokenizer->adds_bos() && bos && (tokens.empty() || tokens.front() != *bos)) {
     tokens.insert(tokens.begin(), *bos);
@@ -83,8 +94,9 @@ Result<std::vector<Token>> conversation_tokens(const Model& model, const Convers
 Result<std::vector<Token>> checked_tokens(const Model& model, const std::vector<Token>& tokens) {
   for (const Token token : tokens) {
     if (token < 0 || token >= model.tokenizer->vocab_size()) {
-      return fail(Code::kInvalidArgument, "a token id in [0, " + std::to_string(model.tokenizer->vocab_size()) +
-                                              ") was expected, " + std::to_string(token) + " came",
+      return fail(Code::kInvalidArgument,
+                  "a token id in [0, " + std::to_string(model.tokenizer->vocab_size()) +
+                      ") was expected, " + std::to_string(token) + " came",
                   "prompt");
     }
   }
@@ -99,7 +111,8 @@ std::string template_context(const Model& model, const Conversation& conversatio
   json.begin_object();
   const bool knows_developer = model.chat_template->source().find("developer") != std::string::npos;
   json.key("messages").begin_array();
-  for (const Message& message : conversation.messages) write_message(json, message, knows_developer);
+  for (const Message& message : conversation.messages)
+    write_message(json, message, knows_developer);
   json.end_array();
   json.key("tools").raw(conversation.tools_json.empty() ? "null" : conversation.tools_json);
   json.key("documents").null();
@@ -113,7 +126,8 @@ std::string template_context(const Model& model, const Conversation& conversatio
 }
 
 Result<std::vector<Token>> prompt_tokens(const Model& model, const Prompt& prompt) {
-  if (const auto* conversation = std::get_if<Conversation>(&prompt)) return conversation_tokens(model, *conversation);
+  if (const auto* conversation = std::get_if<Conversation>(&prompt))
+    return conversation_tokens(model, *conversation);
   if (const auto* raw = std::get_if<TextPrompt>(&prompt)) {
     return model.tokenizer->encode(raw->text, true, text::Specials::kParse);
   }

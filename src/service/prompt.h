@@ -1,4 +1,5 @@
-// prompt_tokens: what a request asks, as the model's tokens. Thread: any; milliseconds for a long conversation.
+// prompt_tokens: what a request asks, as the model's tokens. Thread: any; milliseconds for a long
+// conversation.
 #pragma once
 
 #include <string>
@@ -10,8 +11,9 @@
 
 namespace pippin::service {
 
-/// Renders and encodes a prompt. User text cannot form special tokens; template text and raw prompts can.
-/// Errors: kUnsupported (no chat template), kInvalidArgument (the template refuses, an id out of range, nothing to read).
+/// Renders and encodes a prompt. User text cannot form special tokens; template text and raw
+/// prompts can. Errors: kUnsupported (no chat template), kInvalidArgument (the template refuses, an
+/// id out of range, nothing to read).
 Result<std::vector<Token>> prompt_tokens(const Model& model, const Prompt& prompt);
 
 /// Returns the JSON that a chat template is rendered with, as transformers passes it.

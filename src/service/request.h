@@ -1,5 +1,6 @@
-// Request, Delta, Usage: the one internal request behind all wires, and the typed stream that answers it.
-// Plain structs; no JSON but the opaque texts of tools, arguments and template kwargs. Thread: any.
+// Request, Delta, Usage: the one internal request behind all wires, and the typed stream that
+// answers it. Plain structs; no JSON but the opaque texts of tools, arguments and template kwargs.
+// Thread: any.
 #pragma once
 
 #include <cstdint>
@@ -86,7 +87,8 @@ struct ScoredToken {
 /// Text that is final: whole characters, and no part of a stop string.
 struct TextDelta {
   std::string text;
-  std::vector<ScoredToken> tokens;  // those whose text begins in this delta or before; only if asked for
+  std::vector<ScoredToken>
+      tokens;  // those whose text begins in this delta or before; only if asked for
 };
 
 /// The prompt's tokens, once, before the choice's text; only if asked for.

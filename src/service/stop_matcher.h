@@ -1,5 +1,5 @@
-// StopMatcher: finds stop strings in text that arrives in pieces, and holds back just what may still become one.
-// Owner: one choice of a Generation. Thread: one.
+// StopMatcher: finds stop strings in text that arrives in pieces, and holds back just what may
+// still become one. Owner: one choice of a Generation. Thread: one.
 #pragma once
 
 #include <cstddef>
@@ -9,16 +9,16 @@
 
 namespace pippin::service {
 
-/// The result does not depend on how the text is cut into pieces: the stop string that ends first wins, and of those
-/// that end together the longest.
-/// Source: Knuth, Morris, Pratt, "Fast pattern matching in strings" (1977), one automaton per stop string.
+/// The result does not depend on how the text is cut into pieces: the stop string that ends first
+/// wins, and of those that end together the longest. Source: Knuth, Morris, Pratt, "Fast pattern
+/// matching in strings" (1977), one automaton per stop string.
 class StopMatcher {
  public:
   /// Requires: no empty string in `stops`.
   explicit StopMatcher(std::vector<std::string> stops);
 
-  /// Takes the next piece and returns the text that is now final. After a stop it takes nothing more.
-  /// Cost: amortised O(piece bytes x stop strings).
+  /// Takes the next piece and returns the text that is now final. After a stop it takes nothing
+  /// more. Cost: amortised O(piece bytes x stop strings).
   std::string push(std::string_view piece);
   /// Returns what is held back, as the text has ended.
   std::string flush();

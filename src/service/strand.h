@@ -1,5 +1,5 @@
-// Strand: one function that is run on the worker pool whenever it is rung, never twice at the same time.
-// Owner: who has the function; shared with the pool while queued. Thread: any.
+// Strand: one function that is run on the worker pool whenever it is rung, never twice at the same
+// time. Owner: who has the function; shared with the pool while queued. Thread: any.
 #pragma once
 
 #include <atomic>
@@ -14,10 +14,13 @@ namespace pippin::service {
 
 class Strand final : public std::enable_shared_from_this<Strand> {
  public:
-  /// `step` must not own the strand. Requires: the pool outlives the strand and holds as many jobs as there are strands.
-  Strand(WorkerPool& workers, std::function<void()> step) : workers_(workers), step_(std::move(step)) {}
+  /// `step` must not own the strand. Requires: the pool outlives the strand and holds as many jobs
+  /// as there are strands.
+  Strand(WorkerPool& workers, std::function<void()> step)
+      : workers_(workers), step_(std::move(step)) {}
 
-  /// Has `step` run at least once from now. Takes no lock but the pool's queue, so the device thread may call it.
+  /// Has `step` run at least once from now. Takes no lock but the pool's queue, so the device
+  /// thread may call it.
   void ring();
 
  private:

@@ -1,4 +1,5 @@
-// What a client does besides asking: it leaves, reads slowly, comes when there is no room; and streams equal whole answers.
+// What a client does besides asking: it leaves, reads slowly, comes when there is no room; and
+// streams equal whole answers.
 #include <gtest/gtest.h>
 
 #include <boost/json/serialize.hpp>
@@ -53,11 +54,14 @@ std::map<int64_t, Joined> joined(const std::vector<value>& events) {
   for (const value& event : events) {
     for (const value& choice : event.at("choices").as_array()) {
       Joined& to = choices[choice.at("index").as_int64()];
-      if (const value* content = choice.at("delta").as_object().if_contains("content")) to.text += content->as_string();
+      if (const value* content = choice.at("delta").as_object().if_contains("content"))
+        to.text += content->as_string();
       if (choice.at("logprobs").is_object()) {
-        for (const value& token : choice.at("logprobs").at("content").as_array()) to.tokens.push_back(token);
+        for (const value& token : choice.at("logprobs").at("content").as_array())
+          to.tokens.push_back(token);
       }
-      if (choice.at("finish_reason").is_string()) to.finish_reason = choice.at("finish_reason").as_string();
+      if (choice.at("finish_reason").is_string())
+        to.finish_reason = choice.at("finish_reason").as_string();
     }
   }
   return choices;
@@ -71,7 +75,8 @@ std::map<int64_t, Joined> whole(const std::string& body) {
     to.text = choice.at("message").at("content").as_string();
     to.finish_reason = choice.at("finish_reason").as_string();
     if (choice.at("logprobs").is_object()) {
-      for (const value& token : choice.at("logprobs").at("content").as_array()) to.tokens.push_back(token);
+      for (const value& token : choice.at("logprobs").at("content").as_array())
+        to.tokens.push_back(token);
     }
   }
   return choices;
@@ -79,7 +84,8 @@ std::map<int64_t, Joined> whole(const std::string& body) {
 
 TEST(Answer, AStreamsChunksJoinedEqualTheWholeAnswer) {
   Harness harness;
-  const std::vector<std::string> texts = {"Hello, world", "naïve 日本語 🙂 text", "a\n\nb\n\nc", "", "stop here, stop", "\"quoted\"\\"};
+  const std::vector<std::string> texts = {
+      "Hello, world", "naïve 日本語 🙂 text", "a\n\nb\n\nc", "", "stop here, stop", "\"quoted\"\\"};
   const std::vector<std::string> fields = {
       "",
       R"("logprobs":true,"top_logprobs":2)",
@@ -90,7 +96,8 @@ TEST(Answer, AStreamsChunksJoinedEqualTheWholeAnswer) {
   for (const std::string& text : texts) {
     for (const std::string& field : fields) {
       const Response object = harness.call("POST", kChat, chat(text, field));
-      const std::string options = R"("stream":true,"stream_options":{"include_usage":true})" + (field.empty() ? "" : "," + field);
+      const std::string options = R"("stream":true,"stream_options":{"include_usage":true})" +
+                                  (field.empty() ? "" : "," + field);
       const Response stream = harness.call("POST", kChat, chat(text, options));
       ASSERT_EQ(object.status, 200) << object.body;
       ASSERT_EQ(stream.status, 200) << stream.body;
@@ -98,7 +105,8 @@ TEST(Answer, AStreamsChunksJoinedEqualTheWholeAnswer) {
       EXPECT_EQ(joined(events), whole(object.body)) << text << field;
       const value usage = service::parse_json(object.body)->at("usage");
       for (const char* count : {"prompt_tokens", "completion_tokens", "total_tokens"}) {
-        EXPECT_EQ(events.back().at("usage").at(count), usage.at(count)) << count << " " << text << field;
+        EXPECT_EQ(events.back().at("usage").at(count), usage.at(count))
+            << count << " " << text << field;
       }
     }
   }
@@ -106,7 +114,8 @@ TEST(Answer, AStreamsChunksJoinedEqualTheWholeAnswer) {
 
 TEST(Answer, AClientThatLeavesFreesItsBlocks) {
   Harness harness;
-  const auto exchange = harness.send("POST", kChat, chat("ab<wait>" + std::string(100, 'x'), R"("stream":true)"));
+  const auto exchange =
+      harness.send("POST", kChat, chat("ab<wait>" + std::string(100, 'x'), R"("stream":true)"));
   while (exchange->sent().body.find("\"b\"") == std::string::npos &&
          exchange->sent().body.find("\"ab\"") == std::string::npos) {
     std::this_thread::yield();  // until the text before the wait has come
@@ -153,7 +162,8 @@ TEST(Answer, ASlowClientThatLeavesIsForgotten) {
   HarnessOptions options;
   options.stream_pause_bytes = 100;
   Harness harness(options);
-  const auto exchange = harness.send("POST", kChat, chat("<wait>abc <forever>", R"("stream":true)"));
+  const auto exchange =
+      harness.send("POST", kChat, chat("<wait>abc <forever>", R"("stream":true)"));
   ASSERT_TRUE(exchange->wait_for_bytes(1));
   exchange->stall();
   harness.release();
@@ -168,7 +178,8 @@ TEST(Answer, AFullQueueIs503WithRetryAfter) {
   options.queue_max = 2;
   Harness harness(options);
   std::vector<std::shared_ptr<FakeExchange>> exchanges;
-  for (int i = 0; i < 12; ++i) exchanges.push_back(harness.send("POST", kChat, chat("<wait>a", "")));
+  for (int i = 0; i < 12; ++i)
+    exchanges.push_back(harness.send("POST", kChat, chat("<wait>a", "")));
   // Those that found no room are answered while the others wait.
   int refused = 0;
   while (refused < 6) {
@@ -187,7 +198,8 @@ TEST(Answer, AFullQueueIs503WithRetryAfter) {
     }
     EXPECT_EQ(response.status, 503);
     EXPECT_EQ(service::parse_json(response.body)->at("error").at("code"), "overloaded");
-    EXPECT_EQ(response.headers, (std::vector<std::pair<std::string, std::string>>{{"retry-after", "1"}}));
+    EXPECT_EQ(response.headers,
+              (std::vector<std::pair<std::string, std::string>>{{"retry-after", "1"}}));
   }
   EXPECT_GE(answered, 2);
   EXPECT_TRUE(harness.wait_until_idle());
@@ -222,7 +234,8 @@ TEST(Answer, WithoutATemplateThereIsNoChatButThereAreCompletions) {
   const Response response = harness.call("POST", kChat, chat("a", ""));
   EXPECT_EQ(response.status, 400);
   EXPECT_NE(response.body.find("no chat template"), std::string::npos) << response.body;
-  EXPECT_EQ(harness.call("POST", "/v1/completions", R"({"model":"parrot","prompt":"a"})").status, 200);
+  EXPECT_EQ(harness.call("POST", "/v1/completions", R"({"model":"parrot","prompt":"a"})").status,
+            200);
 }
 
 TEST(Answer, ManyAtOnceEachGetTheirOwn) {
@@ -231,7 +244,8 @@ TEST(Answer, ManyAtOnceEachGetTheirOwn) {
   Harness harness(options);
   std::vector<std::shared_ptr<FakeExchange>> exchanges;
   for (int i = 0; i < 32; ++i) {
-    exchanges.push_back(harness.send("POST", kChat, chat("answer " + std::to_string(i), i % 2 == 0 ? "" : R"("stream":true)")));
+    exchanges.push_back(harness.send(
+        "POST", kChat, chat("answer " + std::to_string(i), i % 2 == 0 ? "" : R"("stream":true)")));
   }
   for (int i = 0; i < 32; ++i) {
     ASSERT_TRUE(exchanges[static_cast<size_t>(i)]->wait());

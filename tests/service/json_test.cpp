@@ -22,9 +22,9 @@ TEST(Json, StringsAreEscaped) {
 
 TEST(Json, BadBytesBecomeReplacementCharacters) {
   EXPECT_EQ(escaped("a\xFFz"), "\"a\xEF\xBF\xBDz\"");
-  EXPECT_EQ(escaped("\xC3"), "\"\xEF\xBF\xBD\"");                         // cut off
-  EXPECT_EQ(escaped("\xC0\x80"), "\"\xEF\xBF\xBD\xEF\xBF\xBD\"");         // overlong
-  EXPECT_EQ(escaped("\xED\xA0\x80x").back(), '"');                        // a surrogate
+  EXPECT_EQ(escaped("\xC3"), "\"\xEF\xBF\xBD\"");                          // cut off
+  EXPECT_EQ(escaped("\xC0\x80"), "\"\xEF\xBF\xBD\xEF\xBF\xBD\"");          // overlong
+  EXPECT_EQ(escaped("\xED\xA0\x80x").back(), '"');                         // a surrogate
   EXPECT_EQ(escaped("\xF4\x90\x80\x80").find('\xF4'), std::string::npos);  // beyond U+10FFFF
 }
 
@@ -32,7 +32,8 @@ TEST(Json, AnyBytesComeOutAsJson) {
   std::mt19937 random(7);
   for (int round = 0; round < 2000; ++round) {
     std::string bytes(random() % 24, '\0');
-    for (char& c : bytes) c = static_cast<char>(random() % 4 == 0 ? 0x80 + random() % 0x80 : random() % 0x100);
+    for (char& c : bytes)
+      c = static_cast<char>(random() % 4 == 0 ? 0x80 + random() % 0x80 : random() % 0x100);
     const Result<boost::json::value> parsed = parse_json(escaped(bytes));
     ASSERT_TRUE(parsed.ok()) << parsed.error().message;
   }
@@ -44,6 +45,9 @@ TEST(Json, NumbersRoundTrip) {
     JsonWriter(out).number(value);
     return out;
   };
+  std::string single;
+  JsonWriter(single).number(-0.1f);
+  EXPECT_EQ(single, "-0.1");
   EXPECT_EQ(text(1), "1.0");
   EXPECT_EQ(text(-0.25), "-0.25");
   EXPECT_EQ(text(std::numeric_limits<double>::infinity()), "9999.0");
@@ -57,20 +61,29 @@ TEST(Json, NumbersRoundTrip) {
 TEST(Json, NestingAndCommas) {
   std::string out;
   JsonWriter json(out);
-  json.begin_object().field("a", 1).key("b").begin_array().integer(int64_t{2}).begin_object().end_object().null();
+  json.begin_object()
+      .field("a", 1)
+      .key("b")
+      .begin_array()
+      .integer(int64_t{2})
+      .begin_object()
+      .end_object()
+      .null();
   json.end_array().key("c").raw("[]").field("d", "x").end_object();
   EXPECT_EQ(out, R"({"a":1,"b":[2,{},null],"c":[],"d":"x"})");
 }
 
 TEST(Json, ValuesAreWrittenAsTheyWere) {
-  const std::string text = R"({"z":[1,-2,18446744073709551615,1.5,true,null,"\u00e9\n"],"a":{"b":{}}})";
+  const std::string text =
+      R"({"z":[1,-2,18446744073709551615,1.5,true,null,"\u00e9\n"],"a":{"b":{}}})";
   std::string out;
   JsonWriter(out).value(*parse_json(text));
   EXPECT_EQ(out, R"({"z":[1,-2,18446744073709551615,1.5,true,null,"é\n"],"a":{"b":{}}})");
 }
 
 TEST(Json, ParsingIsStrictAndBounded) {
-  for (const char* bad : {"", "{", "[1,]", "{a:1}", "NaN", "[Infinity]", "// x\n1", "1 2", "\"\xFF\"", "\"\\ud800\"", "{\"a\":01}"}) {
+  for (const char* bad : {"", "{", "[1,]", "{a:1}", "NaN", "[Infinity]", "// x\n1", "1 2",
+                          "\"\xFF\"", "\"\\ud800\"", "{\"a\":01}"}) {
     const auto parsed = parse_json(bad);
     ASSERT_FALSE(parsed.ok()) << bad;
     EXPECT_EQ(parsed.error().code, Code::kInvalidArgument);

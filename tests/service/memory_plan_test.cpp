@@ -23,7 +23,8 @@ MemoryNeeds small_model() {
 void expect_consistent(const MemoryPlan& plan) {
   EXPECT_LE(plan.weights_bytes + plan.scratch_bytes + plan.kv_bytes, plan.budget_bytes);
   EXPECT_EQ(plan.kv_bytes, uint64_t(plan.blocks) * plan.kv_bytes_per_block);
-  EXPECT_GE(plan.positions(), plan.context_tokens_max) << "one request of the whole context must fit";
+  EXPECT_GE(plan.positions(), plan.context_tokens_max)
+      << "one request of the whole context must fit";
   EXPECT_LE(plan.context_tokens_max, plan.context_tokens_model);
 }
 
@@ -46,7 +47,8 @@ TEST(MemoryPlan, LittleMemoryShortensTheContext) {
   EXPECT_LT(plan->context_tokens_max, 8192);
   EXPECT_GE(plan->context_tokens_max, 256);
   // Not one more block would fit.
-  EXPECT_GT(plan->weights_bytes + plan->scratch_bytes + plan->kv_bytes + plan->kv_bytes_per_block, plan->budget_bytes);
+  EXPECT_GT(plan->weights_bytes + plan->scratch_bytes + plan->kv_bytes + plan->kv_bytes_per_block,
+            plan->budget_bytes);
 }
 
 TEST(MemoryPlan, AnAskedContextIsKeptOrRefused) {
@@ -93,7 +95,8 @@ TEST(MemoryPlan, TheTextNamesEveryTerm) {
   const auto plan = plan_memory(small_model(), {}, {16 * kGiB, 14 * kGiB});
   ASSERT_TRUE(plan.ok());
   const std::string text = plan->to_text();
-  for (const char* part : {"weights", "90.0 MiB", "kv", "scratch", "budget", "12.0 GiB", "context 8192"}) {
+  for (const char* part :
+       {"weights", "90.0 MiB", "kv", "scratch", "budget", "12.0 GiB", "context 8192"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
   }
 }

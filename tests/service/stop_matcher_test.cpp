@@ -21,7 +21,8 @@ Outcome by_definition(const std::string& text, const std::vector<std::string>& s
   for (size_t end = 1; end <= text.size(); ++end) {
     size_t longest = 0;
     for (const std::string& stop : stops) {
-      if (std::string_view(text).substr(0, end).ends_with(stop)) longest = std::max(longest, stop.size());
+      if (std::string_view(text).substr(0, end).ends_with(stop))
+        longest = std::max(longest, stop.size());
     }
     if (longest > 0) return {text.substr(0, end - longest), true};
   }
@@ -47,7 +48,8 @@ Outcome in_pieces(const std::vector<std::string>& pieces, const std::vector<std:
     outcome.text += matcher.push(piece);
     seen += piece;
     if (matcher.stopped()) break;
-    EXPECT_EQ(outcome.text.size(), seen.size() - must_hold(seen, stops)) << "released too little or too much of " << seen;
+    EXPECT_EQ(outcome.text.size(), seen.size() - must_hold(seen, stops))
+        << "released too little or too much of " << seen;
   }
   outcome.stopped = matcher.stopped();
   outcome.text += matcher.flush();
@@ -55,11 +57,21 @@ Outcome in_pieces(const std::vector<std::string>& pieces, const std::vector<std:
 }
 
 const std::vector<std::vector<std::string>> kStopSets = {
-    {},           {"b"},          {"ab"},           {"aab"},          {"abab", "ba"}, {"abc", "bcd", "cde"},
-    {"aaaa"},     {"abcd", "bc"}, {"\n\n", "\n-"}, {"<|end|>", "</s>"}, {"é", "ée"},     {"aa", "aaa"},
+    {},
+    {"b"},
+    {"ab"},
+    {"aab"},
+    {"abab", "ba"},
+    {"abc", "bcd", "cde"},
+    {"aaaa"},
+    {"abcd", "bc"},
+    {"\n\n", "\n-"},
+    {"<|end|>", "</s>"},
+    {"é", "ée"},
+    {"aa", "aaa"},
 };
 const std::vector<std::string> kTexts = {
-    "",       "a",          "aaab",       "abababa",    "xabcdex",  "aaaaaaaa",         "zabcdz",
+    "",       "a",         "aaab",          "abababa",  "xabcdex",         "aaaaaaaa",  "zabcdz",
     "x\n\ny", "one\n-two", "a<|en<|end|>b", "café née", "no stops at all", "ababcabab",
 };
 
@@ -69,8 +81,10 @@ TEST(StopMatcher, EverySplitPointGivesTheSame) {
       const Outcome expected = by_definition(text, stops);
       for (size_t one = 0; one <= text.size(); ++one) {
         for (size_t two = one; two <= text.size(); ++two) {
-          const std::vector<std::string> pieces = {text.substr(0, one), text.substr(one, two - one), text.substr(two)};
-          EXPECT_EQ(in_pieces(pieces, stops), expected) << text << " cut at " << one << " and " << two;
+          const std::vector<std::string> pieces = {text.substr(0, one), text.substr(one, two - one),
+                                                   text.substr(two)};
+          EXPECT_EQ(in_pieces(pieces, stops), expected)
+              << text << " cut at " << one << " and " << two;
         }
       }
     }

@@ -46,7 +46,8 @@ void read_answer_line(const std::string& line, WireCase& to) {
 
 std::string text_mismatch(const std::string& pattern, const std::string& got) {
   const auto wanted = service::parse_json(pattern);
-  if (!wanted.ok()) return "the case's pattern is not JSON: " + wanted.error().message + "\n" + pattern;
+  if (!wanted.ok())
+    return "the case's pattern is not JSON: " + wanted.error().message + "\n" + pattern;
   const auto value = service::parse_json(got);
   if (!value.ok()) return "the answer is not JSON: " + value.error().message + "\n" + got;
   return json_mismatch(*wanted, *value);
@@ -54,12 +55,14 @@ std::string text_mismatch(const std::string& pattern, const std::string& got) {
 
 std::string event_mismatch(const std::string& pattern, const std::string& got) {
   if (pattern == got) return {};
-  if (!pattern.starts_with("data: {") || !got.starts_with("data: {")) return "expected " + pattern + ", got " + got;
+  if (!pattern.starts_with("data: {") || !got.starts_with("data: {"))
+    return "expected " + pattern + ", got " + got;
   return text_mismatch(pattern.substr(6), got.substr(6));
 }
 
 // Matches events against patterns, where "..." takes any number.
-std::string events_mismatch(const std::vector<std::string>& patterns, size_t p, const std::vector<std::string>& events, size_t e) {
+std::string events_mismatch(const std::vector<std::string>& patterns, size_t p,
+                            const std::vector<std::string>& events, size_t e) {
   for (; p < patterns.size(); ++p, ++e) {
     if (patterns[p] == "...") {
       std::string why = "nothing fits what follows ...";
@@ -70,7 +73,8 @@ std::string events_mismatch(const std::vector<std::string>& patterns, size_t p, 
       return why;
     }
     if (e >= events.size()) return "the stream ends before: " + patterns[p];
-    if (std::string why = event_mismatch(patterns[p], events[e]); !why.empty()) return "event " + std::to_string(e) + ": " + why;
+    if (std::string why = event_mismatch(patterns[p], events[e]); !why.empty())
+      return "event " + std::to_string(e) + ": " + why;
   }
   return e == events.size() ? "" : "after the expected events comes: " + events[e];
 }
@@ -113,10 +117,12 @@ std::vector<WireCase> read_cases(const std::string& path) {
 }
 
 std::string mismatch(const WireCase& wire_case, const Response& got) {
-  if (got.status != wire_case.status) return "status " + std::to_string(got.status) + "\n" + got.body;
+  if (got.status != wire_case.status)
+    return "status " + std::to_string(got.status) + "\n" + got.body;
   if (got.content_type != wire_case.content_type) return "content type " + got.content_type;
   for (const auto& header : wire_case.headers) {
-    if (std::find(got.headers.begin(), got.headers.end(), header) == got.headers.end()) return "no header " + header.first;
+    if (std::find(got.headers.begin(), got.headers.end(), header) == got.headers.end())
+      return "no header " + header.first;
   }
   if (got.content_type == "text/event-stream") {
     return events_mismatch(lines_of(wire_case.expected), 0, lines_of(got.body), 0);

@@ -5,8 +5,9 @@
 //   > POST /v1/completions
 //   {"model": "default", ...}                the body, up to the next line that begins with "<"
 //   < 200 application/json retry-after=1     status, type, and headers that must be there
-//   {"id": "<string>", ...}                  a JSON pattern (json_match.h), or the stream's events, one a line:
-//   data: {...}                              ... a line "..." stands for any number of events
+//   {"id": "<string>", ...}                  a JSON pattern (json_match.h), or a stream's events,
+//   data: {...}                              one a line, where a line
+//   ...                                      stands for any number of events
 //   data: [DONE]
 //
 // In a body ${repeat:N:TEXT} stands for N times TEXT.

@@ -23,7 +23,8 @@ constexpr char kTemplate[] =
     "{% for message in messages %}"
     "{% if message.role == 'bad' %}{{ raise_exception('no such role') }}{% endif %}"
     "<|im_start|>{{ message.role }}\n{{ message.content }}"
-    "{% for call in message.tool_calls or [] %}[{{ call.function.name }} {{ call.function.arguments.x }}]{% endfor %}"
+    "{% for call in message.tool_calls or [] %}[{{ call.function.name }} {{ "
+    "call.function.arguments.x }}]{% endfor %}"
     "<|im_end|>\n{% endfor %}"
     "{% if refuse %}{{ raise_exception('refused by the template') }}{% endif %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
@@ -32,9 +33,12 @@ constexpr char kTemplate[] =
 std::string byte_character(int byte) {
   const auto utf8 = [](int code) {
     if (code < 0x80) return std::string(1, static_cast<char>(code));
-    return std::string{static_cast<char>(0xC0 | (code >> 6)), static_cast<char>(0x80 | (code & 0x3F))};
+    return std::string{static_cast<char>(0xC0 | (code >> 6)),
+                       static_cast<char>(0x80 | (code & 0x3F))};
   };
-  const auto printable = [](int b) { return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174; };
+  const auto printable = [](int b) {
+    return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
+  };
   if (printable(byte)) return utf8(byte);
   int before = 0;
   for (int b = 0; b < byte; ++b) before += printable(b) ? 0 : 1;
@@ -91,8 +95,8 @@ class Parrot final : public engine::Runner {
   explicit Parrot(std::shared_ptr<Harness::Gate> gate) : gate_(std::move(gate)) {}
 
   void admit(engine::SequenceId id, const engine::Submission& submission) override {
-    answers_[id] = {told(submission.tokens), submission.sampling.logprobs, submission.sampling.prompt_logprobs,
-                    submission.tokens};
+    answers_[id] = {told(submission.tokens), submission.sampling.logprobs,
+                    submission.sampling.prompt_logprobs, submission.tokens};
   }
 
   engine::StepOutput run(const engine::StepPlan& plan) override {
@@ -112,14 +116,16 @@ class Parrot final : public engine::Runner {
 
   static std::vector<engine::TokenLogprob> top(Token token, int count) {
     std::vector<engine::TokenLogprob> best;
-    for (int i = 0; i < count; ++i) best.push_back({(token + i) % 256, -0.5f - static_cast<float>(i)});
+    for (int i = 0; i < count; ++i)
+      best.push_back({(token + i) % 256, -0.5f - static_cast<float>(i)});
     return best;
   }
 
   engine::RowOutput row_output(const engine::PlanRow& row) {
     const Answer& answer = answers_.at(row.sequence);
     engine::RowOutput out;
-    for (size_t i = 0; answer.prompt_logprobs >= 0 && row.generated == 0 && i < row.tokens.size(); ++i) {
+    for (size_t i = 0; answer.prompt_logprobs >= 0 && row.generated == 0 && i < row.tokens.size();
+         ++i) {
       const size_t next = static_cast<size_t>(row.start) + i + 1;
       if (next >= answer.prompt.size()) break;
       const Token token = answer.prompt[next];
@@ -131,7 +137,8 @@ class Parrot final : public engine::Runner {
 
   static bool mark_at(const std::vector<Token>& text, size_t at, std::string_view mark) {
     const std::vector<Token> bytes = bytes_of(mark);
-    return at + bytes.size() <= text.size() && std::equal(bytes.begin(), bytes.end(), text.begin() + static_cast<std::ptrdiff_t>(at));
+    return at + bytes.size() <= text.size() &&
+           std::equal(bytes.begin(), bytes.end(), text.begin() + static_cast<std::ptrdiff_t>(at));
   }
 
   void sample(const Answer& answer, size_t at, engine::RowOutput& out) {
@@ -158,7 +165,8 @@ class Parrot final : public engine::Runner {
   std::unordered_map<engine::SequenceId, Answer> answers_;
 };
 
-std::unique_ptr<service::Model> make_model(const HarnessOptions& options, const std::shared_ptr<Harness::Gate>& gate) {
+std::unique_ptr<service::Model> make_model(const HarnessOptions& options,
+                                           const std::shared_ptr<Harness::Gate>& gate) {
   auto model = std::make_unique<service::Model>();
   model->id = "parrot";
   model->aliases = {"polly", "org/bird"};
@@ -250,7 +258,8 @@ bool FakeExchange::wait() {
 
 bool FakeExchange::wait_for_bytes(size_t bytes) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, kLongTime, [&] { return sent_.body.size() >= bytes || answers_ > 0; });
+  return changed_.wait_for(lock, kLongTime,
+                           [&] { return sent_.body.size() >= bytes || answers_ > 0; });
 }
 
 void FakeExchange::disconnect() {
@@ -303,10 +312,13 @@ Harness::~Harness() {
   workers_.reset();  // the last answers end here
 }
 
-std::shared_ptr<FakeExchange> Harness::send(std::string method, std::string path, std::string body,
-                                            std::vector<std::pair<std::string, std::string>> headers) {
+std::shared_ptr<FakeExchange> Harness::send(
+    std::string method, std::string path, std::string body,
+    std::vector<std::pair<std::string, std::string>> headers) {
   const Router::Match match = router_.find(method, path);
-  Request request{std::move(method), std::move(path), {}, std::move(headers), std::move(body), "test", match.captures};
+  Request request{std::move(method),  std::move(path), {},
+                  std::move(headers), std::move(body), "test",
+                  match.captures};
   auto exchange = std::make_shared<FakeExchange>(std::move(request));
   if (match.handler == nullptr) {
     exchange->respond({match.allow.empty() ? 404 : 405, "text/plain", "no such route", {}});
@@ -329,7 +341,9 @@ void Harness::release() {
   gate_->opened.notify_all();
 }
 
-engine::EngineStatus Harness::engine_status() { return models_.lease_all().front()->engine->status(); }
+engine::EngineStatus Harness::engine_status() {
+  return models_.lease_all().front()->engine->status();
+}
 
 bool Harness::wait_until_idle() {
   const auto until = std::chrono::steady_clock::now() + kLongTime;

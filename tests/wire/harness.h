@@ -1,7 +1,9 @@
-// Harness: the routes without a socket and without a device. The engine, the tokenizer (256 bytes and ChatML's tokens) and
-// the template are real. The model repeats what it is told: it answers a chat with the last user message and a text prompt with
-// itself. Marks in that text steer it:
-//   <fail>     the step fails here        <forever>  the text starts again here, without end        <wait>  waits for release()
+// Harness: the routes without a socket and without a device. The engine, the tokenizer (256 bytes
+// and ChatML's tokens) and the template are real. The model repeats what it is told: it answers a
+// chat with the last user message and a text prompt with itself. Marks in that text steer it:
+//   <fail>      the step fails here
+//   <forever>   the text starts again here, without end
+//   <wait>      waits for release()
 #pragma once
 
 #include <condition_variable>
@@ -44,7 +46,8 @@ class FakeExchange final : public Exchange {
   void stall();
   void drain();
 
-  /// What was sent: status, headers and the whole body. Requires: the answer has ended, or the stream has begun.
+  /// What was sent: status, headers and the whole body. Requires: the answer has ended, or the
+  /// stream has begun.
   Response sent() const;
   int answers() const;  // respond() or finish() calls
 

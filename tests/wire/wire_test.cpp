@@ -14,7 +14,8 @@ namespace {
 
 std::vector<std::string> case_files() {
   std::vector<std::string> files;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(PIPPIN_SOURCE_DIR "/tests/wire")) {
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(PIPPIN_SOURCE_DIR "/tests/wire")) {
     if (entry.path().extension() == ".case") files.push_back(entry.path().string());
   }
   std::sort(files.begin(), files.end());
@@ -30,7 +31,8 @@ TEST_P(WireTest, AnswersAsWritten) {
   for (const WireCase& wire_case : cases) {
     const Response response = harness.call(wire_case.method, wire_case.path, wire_case.body);
     const std::string why = mismatch(wire_case, response);
-    EXPECT_EQ(why, "") << GetParam() << ":" << wire_case.line << ": " << wire_case.title << "\n" << response.body;
+    EXPECT_EQ(why, "") << GetParam() << ":" << wire_case.line << ": " << wire_case.title << "\n"
+                       << response.body;
   }
   EXPECT_TRUE(harness.wait_until_idle()) << "blocks or sequences are left";
 }

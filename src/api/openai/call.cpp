@@ -8,7 +8,8 @@ namespace pippin::api::openai {
 namespace {
 
 Response malformed(std::string message) {
-  return error_response(WireError{400, "invalid_request_error", "invalid_json", std::move(message), {}});
+  return error_response(
+      WireError{400, "invalid_request_error", "invalid_json", std::move(message), {}});
 }
 
 }  // namespace
@@ -19,7 +20,9 @@ std::optional<Call> open_call(const Context& context, Exchange& exchange) {
     return std::nullopt;
   };
   const service::Readiness::State state = context.readiness.state();
-  if (!state.ready) return refuse(error_response(fail(Code::kUnavailable, "The server is not ready: " + state.reason)));
+  if (!state.ready)
+    return refuse(
+        error_response(fail(Code::kUnavailable, "The server is not ready: " + state.reason)));
 
   Result<boost::json::value> body = service::parse_json(exchange.request().body, context.json);
   if (!body.ok()) {
@@ -28,7 +31,8 @@ std::optional<Call> open_call(const Context& context, Exchange& exchange) {
   }
   boost::json::object* object = body->if_object();
   if (object == nullptr) {
-    return refuse(malformed("The body must be a JSON object, but is " + std::string(type_text(*body)) + "."));
+    return refuse(
+        malformed("The body must be a JSON object, but is " + std::string(type_text(*body)) + "."));
   }
   FieldReader reader(*object);
   const std::optional<std::string_view> name = reader.string("model");
@@ -39,8 +43,9 @@ std::optional<Call> open_call(const Context& context, Exchange& exchange) {
   return Call{std::move(*object), std::move(*model)};
 }
 
-void answer_call(const Context& context, std::shared_ptr<Exchange> exchange, const FieldReader& reader,
-                 service::ModelLease model, service::Request request, const MakeWriter& make_writer) {
+void answer_call(const Context& context, std::shared_ptr<Exchange> exchange,
+                 const FieldReader& reader, service::ModelLease model, service::Request request,
+                 const MakeWriter& make_writer) {
   if (!reader.ok()) return exchange->respond(error_response(wire_error(*reader.error())));
   Result<std::unique_ptr<service::Generation>> generation =
       service::Generation::start(std::move(model), std::move(request));

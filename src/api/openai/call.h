@@ -1,5 +1,5 @@
-// Call: what /v1/chat/completions and /v1/completions do alike: open the body, find the model, start the answer.
-// Thread: the worker pool.
+// Call: what /v1/chat/completions and /v1/completions do alike: open the body, find the model,
+// start the answer. Thread: the worker pool.
 #pragma once
 
 #include <boost/json/object.hpp>
@@ -26,8 +26,10 @@ std::optional<Call> open_call(const Context& context, Exchange& exchange);
 
 using MakeWriter = std::function<std::unique_ptr<AnswerWriter>(const service::Generation&)>;
 
-/// Starts the generation of a request that `reader` has read, and its answer; or answers with what is wrong.
-void answer_call(const Context& context, std::shared_ptr<Exchange> exchange, const FieldReader& reader,
-                 service::ModelLease model, service::Request request, const MakeWriter& make_writer);
+/// Starts the generation of a request that `reader` has read, and its answer; or answers with what
+/// is wrong.
+void answer_call(const Context& context, std::shared_ptr<Exchange> exchange,
+                 const FieldReader& reader, service::ModelLease model, service::Request request,
+                 const MakeWriter& make_writer);
 
 }  // namespace pippin::api::openai

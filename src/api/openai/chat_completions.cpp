@@ -13,8 +13,10 @@ Handler chat_completions(const Context& context) {
     const boost::json::object body = std::move(call->body);
     FieldReader reader(body);
     ChatCall chat = read_chat(reader, *call->model);
-    answer_call(context, std::move(exchange), reader, std::move(call->model), std::move(chat.request),
-                [&](const service::Generation& generation) { return chat_writer(generation, chat.stream); });
+    answer_call(context, std::move(exchange), reader, std::move(call->model),
+                std::move(chat.request), [&](const service::Generation& generation) {
+                  return chat_writer(generation, chat.stream);
+                });
   };
 }
 

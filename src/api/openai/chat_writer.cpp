@@ -46,19 +46,23 @@ class ChatStreamWriter final : public AnswerWriter {
 
   void begin(std::string& out) override {
     for (int i = 0; i < choices_; ++i) {
-      chunk(out, i, nullptr, std::nullopt, [](JsonWriter& json) { json.field("role", "assistant").field("content", ""); });
+      chunk(out, i, nullptr, std::nullopt,
+            [](JsonWriter& json) { json.field("role", "assistant").field("content", ""); });
     }
   }
 
   void add(service::Delta&& delta, std::string& out) override {
     if (const auto* text = std::get_if<service::TextDelta>(&delta.body)) {
-      chunk(out, delta.choice, &text->tokens, std::nullopt, [&](JsonWriter& json) { json.field("content", text->text); });
+      chunk(out, delta.choice, &text->tokens, std::nullopt,
+            [&](JsonWriter& json) { json.field("content", text->text); });
     } else if (const auto* finish = std::get_if<service::Finish>(&delta.body)) {
       chunk(out, delta.choice, nullptr, finish->reason, [](JsonWriter&) {});
     }
   }
 
-  void finish(const service::Usage& usage, std::string& out) override { envelope_.end_stream(usage, out); }
+  void finish(const service::Usage& usage, std::string& out) override {
+    envelope_.end_stream(usage, out);
+  }
 
   void abort(const Error& error, std::string& out) override {
     out += "data: " + error_json(wire_error(error)) + "\n\n";
@@ -114,7 +118,10 @@ class ChatObjectWriter final : public AnswerWriter {
     JsonWriter json(out);
     for (size_t i = 0; i < choices_.size(); ++i) {
       json.begin_object().field("index", static_cast<int>(i));
-      json.key("message").begin_object().field("role", "assistant").field("content", choices_[i].text);
+      json.key("message")
+          .begin_object()
+          .field("role", "assistant")
+          .field("content", choices_[i].text);
       json.key("refusal").null().end_object();
       if (logprobs_) {
         write_logprobs(json, choices_[i].tokens);
@@ -144,9 +151,11 @@ class ChatObjectWriter final : public AnswerWriter {
 
 }  // namespace
 
-std::unique_ptr<AnswerWriter> chat_writer(const service::Generation& generation, StreamOptions options) {
+std::unique_ptr<AnswerWriter> chat_writer(const service::Generation& generation,
+                                          StreamOptions options) {
   if (options.stream) return std::make_unique<ChatStreamWriter>(generation, options.include_usage);
-  return std::make_unique<ChatObjectWriter>(generation, generation.request().sampling.logprobs >= 0);
+  return std::make_unique<ChatObjectWriter>(generation,
+                                            generation.request().sampling.logprobs >= 0);
 }
 
 }  // namespace pippin::api::openai

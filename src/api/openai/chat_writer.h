@@ -9,6 +9,7 @@
 
 namespace pippin::api::openai {
 
-std::unique_ptr<AnswerWriter> chat_writer(const service::Generation& generation, StreamOptions options);
+std::unique_ptr<AnswerWriter> chat_writer(const service::Generation& generation,
+                                          StreamOptions options);
 
 }  // namespace pippin::api::openai

@@ -9,7 +9,6 @@
 
 #include "api/openai/envelope.h"
 #include "api/openai/errors.h"
-#include "text/tokenizer.h"
 
 namespace pippin::api::openai {
 namespace {
@@ -19,10 +18,12 @@ using service::ScoredToken;
 
 // Returns the number of characters, as Python counts them.
 int64_t characters(std::string_view text) {
-  return std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+  return std::ranges::count_if(
+      text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
 }
 
-// Appends the old form of logprobs: parallel lists. `offset` is the text's length so far and moves on.
+// Appends the old form of logprobs: parallel lists. `offset` is the text's length so far and moves
+// on.
 void write_logprobs(JsonWriter& json, const std::vector<ScoredToken>& tokens, int64_t& offset) {
   const auto list = [&](const char* name, auto write) {
     json.key(name).begin_array();
@@ -41,7 +42,8 @@ void write_logprobs(JsonWriter& json, const std::vector<ScoredToken>& tokens, in
   list("top_logprobs", [&](const ScoredToken& token) {
     if (!token.scored) return void(json.null());
     json.begin_object();
-    for (const service::TokenLogprob& other : token.top) json.key_text(other.bytes).number(other.logprob);
+    for (const service::TokenLogprob& other : token.top)
+      json.key_text(other.bytes).number(other.logprob);
     json.end_object();
   });
   list("text_offset", [&](const ScoredToken& token) {
@@ -56,23 +58,13 @@ class Echoes {
  public:
   Echoes(const service::Generation& generation, bool echo) : n_(generation.request().n) {
     if (!echo) return;
-    const std::vector<service::Prompt>& prompts = generation.request().prompts;
-    for (size_t i = 0; i < prompts.size(); ++i) {
-      const auto* text = std::get_if<service::TextPrompt>(&prompts[i]);
-      texts_.push_back(text != nullptr ? text->text : decoded(generation, i));
-    }
+    for (size_t i = 0; i < generation.request().prompts.size(); ++i)
+      texts_.push_back(generation.prompt_text(i));
   }
   bool wanted() const { return !texts_.empty(); }
   const std::string& of(int choice) const { return texts_[static_cast<size_t>(choice / n_)]; }
 
  private:
-  static std::string decoded(const service::Generation& generation, size_t prompt) {
-    text::StreamDecoder decoder(generation.model().tokenizer, true);
-    std::string text;
-    for (const service::Token token : generation.prompt(prompt)) text += decoder.push(token);
-    return text + decoder.flush();
-  }
-
   int n_;
   std::vector<std::string> texts_;
 };
@@ -106,7 +98,9 @@ class CompletionStreamWriter final : public AnswerWriter {
     }
   }
 
-  void finish(const service::Usage& usage, std::string& out) override { envelope_.end_stream(usage, out); }
+  void finish(const service::Usage& usage, std::string& out) override {
+    envelope_.end_stream(usage, out);
+  }
 
   void abort(const Error& error, std::string& out) override {
     out += "data: " + error_json(wire_error(error)) + "\n\n";
@@ -115,8 +109,8 @@ class CompletionStreamWriter final : public AnswerWriter {
   Response failure(const Error& error) override { return error_response(error); }
 
  private:
-  void chunk(std::string& out, int choice, std::string_view text, const std::vector<ScoredToken>* tokens,
-             std::optional<service::FinishReason> reason) {
+  void chunk(std::string& out, int choice, std::string_view text,
+             const std::vector<ScoredToken>* tokens, std::optional<service::FinishReason> reason) {
     envelope_.open_chunk(out);
     JsonWriter json(out);
     json.begin_object().field("text", text).field("index", choice);
@@ -199,8 +193,10 @@ class CompletionObjectWriter final : public AnswerWriter {
 
 }  // namespace
 
-std::unique_ptr<AnswerWriter> completion_writer(const service::Generation& generation, StreamOptions options, bool echo) {
-  if (options.stream) return std::make_unique<CompletionStreamWriter>(generation, options.include_usage, echo);
+std::unique_ptr<AnswerWriter> completion_writer(const service::Generation& generation,
+                                                StreamOptions options, bool echo) {
+  if (options.stream)
+    return std::make_unique<CompletionStreamWriter>(generation, options.include_usage, echo);
   return std::make_unique<CompletionObjectWriter>(generation, echo);
 }
 

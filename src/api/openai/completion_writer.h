@@ -9,6 +9,7 @@
 
 namespace pippin::api::openai {
 
-std::unique_ptr<AnswerWriter> completion_writer(const service::Generation& generation, StreamOptions options, bool echo);
+std::unique_ptr<AnswerWriter> completion_writer(const service::Generation& generation,
+                                                StreamOptions options, bool echo);
 
 }  // namespace pippin::api::openai

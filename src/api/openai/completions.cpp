@@ -13,8 +13,8 @@ Handler completions(const Context& context) {
     const boost::json::object body = std::move(call->body);
     FieldReader reader(body);
     CompletionCall text = read_completion(reader, *call->model);
-    answer_call(context, std::move(exchange), reader, std::move(call->model), std::move(text.request),
-                [&](const service::Generation& generation) {
+    answer_call(context, std::move(exchange), reader, std::move(call->model),
+                std::move(text.request), [&](const service::Generation& generation) {
                   return completion_writer(generation, text.stream, text.echo);
                 });
   };

@@ -10,21 +10,26 @@ void write_usage(service::JsonWriter& json, const service::Usage& usage) {
   json.begin_object().field("prompt_tokens", usage.prompt_tokens);
   json.field("completion_tokens", usage.completion_tokens);
   json.field("total_tokens", usage.prompt_tokens + usage.completion_tokens);
-  json.key("prompt_tokens_details").begin_object().field("cached_tokens", usage.cached_tokens).end_object();
+  json.key("prompt_tokens_details")
+      .begin_object()
+      .field("cached_tokens", usage.cached_tokens)
+      .end_object();
   json.end_object();
 }
 
 }  // namespace
 
 std::string new_id(std::string_view prefix) {
-  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+  constexpr std::string_view kLetters =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
   std::random_device random;
   std::string id(prefix);
   for (int i = 0; i < 24; ++i) id += kLetters[random() % kLetters.size()];
   return id;
 }
 
-Envelope::Envelope(std::string_view id_prefix, std::string_view object, const service::Model& model, bool include_usage)
+Envelope::Envelope(std::string_view id_prefix, std::string_view object, const service::Model& model,
+                   bool include_usage)
     : include_usage_(include_usage) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   service::JsonWriter json(head_);
@@ -39,7 +44,9 @@ void Envelope::open_chunk(std::string& out) const {
   out += head_;
 }
 
-void Envelope::close_chunk(std::string& out) const { out += include_usage_ ? "],\"usage\":null}\n\n" : "]}\n\n"; }
+void Envelope::close_chunk(std::string& out) const {
+  out += include_usage_ ? "],\"usage\":null}\n\n" : "]}\n\n";
+}
 
 void Envelope::end_stream(const service::Usage& usage, std::string& out) const {
   if (include_usage_) {

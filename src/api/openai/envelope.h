@@ -1,4 +1,5 @@
-// Envelope: what every object and chunk of one answer repeats: id, kind, time, model, fingerprint, usage. Owner: a writer.
+// Envelope: what every object and chunk of one answer repeats: id, kind, time, model, fingerprint,
+// usage. Owner: a writer.
 #pragma once
 
 #include <string>
@@ -16,12 +17,15 @@ std::string new_id(std::string_view prefix);
 class Envelope {
  public:
   /// `object` is the kind: "chat.completion.chunk".
-  Envelope(std::string_view id_prefix, std::string_view object, const service::Model& model, bool include_usage);
+  Envelope(std::string_view id_prefix, std::string_view object, const service::Model& model,
+           bool include_usage);
 
-  /// Appends "data: {...,"choices":[" and, by close_chunk, "]...}\n\n". Between them stand the choices.
+  /// Appends "data: {...,"choices":[" and, by close_chunk, "]...}\n\n". Between them stand the
+  /// choices.
   void open_chunk(std::string& out) const;
   void close_chunk(std::string& out) const;
-  /// Appends the chunk without choices that carries the usage, where it is asked for, and "data: [DONE]".
+  /// Appends the chunk without choices that carries the usage, where it is asked for, and "data:
+  /// [DONE]".
   void end_stream(const service::Usage& usage, std::string& out) const;
 
   /// The same for a whole answer: {...,"choices":[ and ],"usage":{...}}.

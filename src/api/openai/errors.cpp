@@ -38,12 +38,15 @@ WireError wire_error(const Error& error) {
   for (const Mapping& mapping : kMappings) {
     if (mapping.code != error.code) continue;
     const bool model = error.code == Code::kNotFound && error.param == "model";
-    return {mapping.status, mapping.type, model ? "model_not_found" : mapping.wire_code, error.message, error.param};
+    return {mapping.status, mapping.type, model ? "model_not_found" : mapping.wire_code,
+            error.message, error.param};
   }
   return {500, kServerError, "", error.message, error.param};
 }
 
-WireError wire_error(const FieldError& error) { return {400, kRequestError, error.code, error.message, error.field}; }
+WireError wire_error(const FieldError& error) {
+  return {400, kRequestError, error.code, error.message, error.field};
+}
 
 std::string error_json(const WireError& error) {
   std::string out;

@@ -1,4 +1,5 @@
-// Errors in OpenAI's form: {"error":{"message","type","param","code"}} with a status. The one place that maps Code to this wire.
+// Errors in OpenAI's form: {"error":{"message","type","param","code"}} with a status. The one place
+// that maps Code to this wire.
 #pragma once
 
 #include <string>

@@ -9,7 +9,8 @@ void write_model(service::JsonWriter& json, const service::Model& model) {
   json.begin_object().field("id", model.id).field("object", "model");
   json.field("created", model.created_unix_s).field("owned_by", "pippin");
   // Beyond OpenAI's form: what local clients look for. max_model_len is vLLM's name for it.
-  json.field("context_length", model.context_tokens_max).field("max_model_len", model.context_tokens_max);
+  json.field("context_length", model.context_tokens_max)
+      .field("max_model_len", model.context_tokens_max);
   json.key("aliases").begin_array();
   for (const std::string& alias : model.aliases) json.string(alias);
   json.end_array().end_object();
@@ -31,7 +32,8 @@ Handler list_models(const Context& context) {
 Handler get_model(const Context& context) {
   return [&context](std::shared_ptr<Exchange> exchange) {
     const auto& captures = exchange->request().captures;
-    const Result<service::ModelLease> model = context.models.lease(captures.empty() ? "" : captures.front());
+    const Result<service::ModelLease> model =
+        context.models.lease(captures.empty() ? "" : captures.front());
     if (!model.ok()) return exchange->respond(error_response(model.error()));
     Response response;
     service::JsonWriter json(response.body);

@@ -32,7 +32,8 @@ constexpr RefusedField kRefused[] = {
 };
 
 // Names that the template's context holds already.
-constexpr std::string_view kContextNames[] = {"messages", "tools", "documents", "add_generation_prompt"};
+constexpr std::string_view kContextNames[] = {"messages", "tools", "documents",
+                                              "add_generation_prompt"};
 
 std::optional<Role> read_role(FieldReader& message) {
   const std::optional<std::string_view> name = message.string("role");
@@ -43,12 +44,16 @@ std::optional<Role> read_role(FieldReader& message) {
   for (const auto& [known, role] : kRoles) {
     if (known == *name) return role;
   }
-  message.wrong("role", fmt::format("Invalid value: '{}'. Supported values are: 'system', 'developer', 'user', "
-                                    "'assistant' and 'tool'.", *name));
+  message.wrong(
+      "role",
+      fmt::format("Invalid value: '{}'. Supported values are: 'system', 'developer', 'user', "
+                  "'assistant' and 'tool'.",
+                  *name));
   return std::nullopt;
 }
 
-void read_part(FieldReader& message, const std::string& name, const boost::json::value& value, Message& to) {
+void read_part(FieldReader& message, const std::string& name, const boost::json::value& value,
+               Message& to) {
   const boost::json::object* object = value.if_object();
   if (object == nullptr) return message.wrong_type(name, "an object", value);
   FieldReader part(*object, message.path_of(name), message);
@@ -58,8 +63,9 @@ void read_part(FieldReader& message, const std::string& name, const boost::json:
     return;
   }
   if (*type != "text" && *type != "refusal") {
-    return part.wrong("type", fmt::format("Unsupported content part '{}': this model reads text only.", *type),
-                      "unsupported_value");
+    return part.wrong(
+        "type", fmt::format("Unsupported content part '{}': this model reads text only.", *type),
+        "unsupported_value");
   }
   const std::optional<std::string_view> text = part.string(*type);
   if (text) {
@@ -80,8 +86,10 @@ void read_content(FieldReader& message, Message& to) {
     return;
   }
   const boost::json::array* parts = content->if_array();
-  if (parts == nullptr) return message.wrong_type("content", "a string or an array of content parts", *content);
-  for (size_t i = 0; i < parts->size(); ++i) read_part(message, fmt::format("content[{}]", i), (*parts)[i], to);
+  if (parts == nullptr)
+    return message.wrong_type("content", "a string or an array of content parts", *content);
+  for (size_t i = 0; i < parts->size(); ++i)
+    read_part(message, fmt::format("content[{}]", i), (*parts)[i], to);
 }
 
 std::string read_arguments(FieldReader& function) {
@@ -94,7 +102,8 @@ std::string read_arguments(FieldReader& function) {
   return out;
 }
 
-void read_tool_call(FieldReader& message, const std::string& name, const boost::json::value& value, Message& to) {
+void read_tool_call(FieldReader& message, const std::string& name, const boost::json::value& value,
+                    Message& to) {
   const boost::json::object* object = value.if_object();
   if (object == nullptr) return message.wrong_type(name, "an object", value);
   FieldReader call(*object, message.path_of(name), message);
@@ -103,10 +112,12 @@ void read_tool_call(FieldReader& message, const std::string& name, const boost::
   FieldReader function(*inner, call.path_of("function"), call);
   const std::optional<std::string_view> called = function.string("name");
   if (!called) return function.missing("name");
-  to.tool_calls.push_back({std::string(call.string("id").value_or("")), std::string(*called), read_arguments(function)});
+  to.tool_calls.push_back({std::string(call.string("id").value_or("")), std::string(*called),
+                           read_arguments(function)});
 }
 
-void read_message(FieldReader& body, size_t index, const boost::json::value& value, Conversation& to) {
+void read_message(FieldReader& body, size_t index, const boost::json::value& value,
+                  Conversation& to) {
   const std::string name = fmt::format("messages[{}]", index);
   const boost::json::object* object = value.if_object();
   if (object == nullptr) return body.wrong_type(name, "an object", value);
@@ -121,7 +132,8 @@ void read_message(FieldReader& body, size_t index, const boost::json::value& val
   for (const char* reasoning : {"reasoning_content", "reasoning"}) {
     // Some clients keep other things under these names; what is no text is not ours.
     const boost::json::value* text = fields.any(reasoning);
-    if (text != nullptr && text->is_string()) message.reasoning = std::string_view(text->get_string());
+    if (text != nullptr && text->is_string())
+      message.reasoning = std::string_view(text->get_string());
   }
   if (const boost::json::array* calls = fields.array("tool_calls")) {
     for (size_t i = 0; i < calls->size(); ++i) {
@@ -136,16 +148,21 @@ void read_messages(FieldReader& reader, Conversation& to) {
   const boost::json::array* messages = reader.array("messages");
   if (messages == nullptr) return;
   if (messages->empty()) {
-    return reader.wrong("messages", "Invalid 'messages': empty array. Expected an array with minimum length 1, but got "
-                                    "an empty array instead.", "empty_array");
+    return reader.wrong(
+        "messages",
+        "Invalid 'messages': empty array. Expected an array with minimum length 1, but got "
+        "an empty array instead.",
+        "empty_array");
   }
   to.messages.reserve(messages->size());
-  for (size_t i = 0; i < messages->size() && reader.ok(); ++i) read_message(reader, i, (*messages)[i], to);
+  for (size_t i = 0; i < messages->size() && reader.ok(); ++i)
+    read_message(reader, i, (*messages)[i], to);
 }
 
 bool is_tool_name(std::string_view name) {
   const auto fits = [](unsigned char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
   };
   return !name.empty() && name.size() <= kToolNameMax && std::ranges::all_of(name, fits);
 }
@@ -156,8 +173,9 @@ void check_tool(FieldReader& reader, const std::string& name, const boost::json:
   FieldReader tool(*object, name, reader);
   const std::optional<std::string_view> type = tool.string("type");
   if (type.value_or("function") != "function") {
-    return tool.wrong("type", fmt::format("Unsupported tool type '{}': only 'function' is supported.", *type),
-                      "unsupported_value");
+    return tool.wrong(
+        "type", fmt::format("Unsupported tool type '{}': only 'function' is supported.", *type),
+        "unsupported_value");
   }
   const boost::json::object* inner = tool.object("function");
   if (inner == nullptr) return tool.missing("function");
@@ -165,8 +183,9 @@ void check_tool(FieldReader& reader, const std::string& name, const boost::json:
   const std::optional<std::string_view> called = function.string("name");
   if (!called) return function.missing("name");
   if (!is_tool_name(*called)) {
-    function.wrong("name", fmt::format("Invalid '{}': letters, digits, '_' and '-' were expected, at most {}.",
-                                       function.path_of("name"), kToolNameMax));
+    function.wrong(
+        "name", fmt::format("Invalid '{}': letters, digits, '_' and '-' were expected, at most {}.",
+                            function.path_of("name"), kToolNameMax));
   }
   function.object("parameters");
   function.string("description");
@@ -180,11 +199,13 @@ bool read_tool_choice(FieldReader& reader) {
   if (name != nullptr && *name == "auto") return true;
   if (name != nullptr && *name == "none") return false;
   if ((name != nullptr && *name == "required") || choice->is_object()) {
-    reader.wrong("tool_choice", "Unsupported value: 'tool_choice' cannot force a call yet; use 'auto' or 'none'.",
+    reader.wrong("tool_choice",
+                 "Unsupported value: 'tool_choice' cannot force a call yet; use 'auto' or 'none'.",
                  "unsupported_value");
   } else if (name != nullptr) {
-    reader.wrong("tool_choice", fmt::format("Invalid value: '{}'. Supported values are: 'none' and 'auto'.",
-                                            std::string_view(*name)));
+    reader.wrong("tool_choice",
+                 fmt::format("Invalid value: '{}'. Supported values are: 'none' and 'auto'.",
+                             std::string_view(*name)));
   } else {
     reader.wrong_type("tool_choice", "a string or an object", *choice);
   }
@@ -197,10 +218,13 @@ void read_tools(FieldReader& reader, Conversation& to) {
   const boost::json::array* tools = reader.array("tools");
   if (tools == nullptr || tools->empty()) return;
   if (tools->size() > kToolsMax) {
-    return reader.wrong("tools", fmt::format("Invalid 'tools': array too long. Expected at most {} tools.", kToolsMax),
-                        "array_above_max_length");
+    return reader.wrong(
+        "tools",
+        fmt::format("Invalid 'tools': array too long. Expected at most {} tools.", kToolsMax),
+        "array_above_max_length");
   }
-  for (size_t i = 0; i < tools->size(); ++i) check_tool(reader, fmt::format("tools[{}]", i), (*tools)[i]);
+  for (size_t i = 0; i < tools->size(); ++i)
+    check_tool(reader, fmt::format("tools[{}]", i), (*tools)[i]);
   if (wanted) service::JsonWriter(to.tools_json).value(*reader.any("tools"));
 }
 
@@ -212,12 +236,15 @@ void read_template_kwargs(FieldReader& reader, Conversation& to) {
     for (const auto& [name, value] : *kwargs) {
       if (std::ranges::find(kContextNames, std::string_view(name)) != std::end(kContextNames)) {
         reader.wrong(fmt::format("chat_template_kwargs.{}", std::string_view(name)),
-                     fmt::format("Invalid 'chat_template_kwargs': '{}' has a field of its own.", std::string_view(name)));
+                     fmt::format("Invalid 'chat_template_kwargs': '{}' has a field of its own.",
+                                 std::string_view(name)));
       }
       json.key_text(name).value(value);
     }
   }
-  const auto is_new = [&](const char* name) { return kwargs == nullptr || !kwargs->contains(name); };
+  const auto is_new = [&](const char* name) {
+    return kwargs == nullptr || !kwargs->contains(name);
+  };
   const std::optional<bool> thinking = reader.boolean("enable_thinking");
   if (thinking && is_new("enable_thinking")) json.field("enable_thinking", *thinking);
   const std::optional<std::string_view> effort = reader.string("reasoning_effort");
@@ -234,8 +261,11 @@ void read_response_format(FieldReader& reader) {
   if (!type) {
     format.missing("type");
   } else if (*type == "json_object" || *type == "json_schema") {
-    format.wrong("type", fmt::format("Unsupported value: 'response_format.type' of '{}' is not supported yet.", *type),
-                 "unsupported_value");
+    format.wrong(
+        "type",
+        fmt::format("Unsupported value: 'response_format.type' of '{}' is not supported yet.",
+                    *type),
+        "unsupported_value");
   } else if (*type != "text") {
     format.wrong("type", fmt::format("Invalid value: '{}'. Supported values are: 'text'.", *type));
   }
@@ -246,7 +276,8 @@ void read_modalities(FieldReader& reader) {
   if (modalities == nullptr) return;
   for (const boost::json::value& value : *modalities) {
     if (value.is_string() && value.get_string() == "text") continue;
-    reader.wrong("modalities", "Unsupported value: only 'text' is supported in 'modalities'.", "unsupported_value");
+    reader.wrong("modalities", "Unsupported value: only 'text' is supported in 'modalities'.",
+                 "unsupported_value");
   }
 }
 
@@ -254,7 +285,8 @@ void read_logprobs(FieldReader& reader, engine::SamplingParams& sampling) {
   const bool wanted = reader.boolean("logprobs").value_or(false);
   const std::optional<int64_t> top = reader.integer("top_logprobs", 0, kTopLogprobsMax);
   if (top.value_or(0) > 0 && !wanted) {
-    reader.wrong("top_logprobs", "Invalid 'top_logprobs': it is only allowed when 'logprobs' is true.");
+    reader.wrong("top_logprobs",
+                 "Invalid 'top_logprobs': it is only allowed when 'logprobs' is true.");
   }
   if (wanted) sampling.logprobs = static_cast<int>(top.value_or(0));
 }

@@ -19,7 +19,7 @@ constexpr size_t kSaltBytesMax = 512;
 struct NumberField {
   std::string_view name;
   double low, high;
-  float SamplingParams::* member;
+  float SamplingParams::*member;
 };
 
 // A penalty of 0 would divide by 0; the samplers' definitions are in engine/exec/sampling.
@@ -45,7 +45,7 @@ constexpr NumberField kNumbers[] = {
 struct IntegerField {
   std::string_view name;
   int low, high;
-  int SamplingParams::* member;
+  int SamplingParams::*member;
 };
 
 constexpr IntegerField kIntegers[] = {
@@ -58,9 +58,15 @@ constexpr IntegerField kIntegers[] = {
 constexpr std::string_view kLater = "constrained output is not supported yet";
 
 constexpr RefusedField kCommonRefused[] = {
-    {"grammar", kLater},        {"regex", kLater},           {"choice", kLater},
-    {"json_schema", kLater},    {"guided_json", kLater},     {"guided_regex", kLater},
-    {"guided_choice", kLater},  {"guided_grammar", kLater},  {"structured_outputs", kLater},
+    {"grammar", kLater},
+    {"regex", kLater},
+    {"choice", kLater},
+    {"json_schema", kLater},
+    {"guided_json", kLater},
+    {"guided_regex", kLater},
+    {"guided_choice", kLater},
+    {"guided_grammar", kLater},
+    {"structured_outputs", kLater},
     {"dry_sequence_breakers", "sequence breakers are not supported yet"},
     {"use_beam_search", "beam search is not supported"},
 };
@@ -81,12 +87,15 @@ void read_logit_bias(FieldReader& reader, const service::Model& model, SamplingP
   for (const auto& [key, unused] : *bias) {
     const int64_t token = token_key(key);
     if (token < 0 || token >= vocab) {
-      entries.wrong(key, fmt::format("Invalid key in 'logit_bias': a token id in [0, {}) was expected, but got '{}'.",
-                                     vocab, std::string_view(key)));
+      entries.wrong(
+          key, fmt::format(
+                   "Invalid key in 'logit_bias': a token id in [0, {}) was expected, but got '{}'.",
+                   vocab, std::string_view(key)));
       return;
     }
     if (const auto value = entries.number(key, -100, 100)) {
-      sampling.logit_bias.emplace_back(static_cast<service::Token>(token), static_cast<float>(*value));
+      sampling.logit_bias.emplace_back(static_cast<service::Token>(token),
+                                       static_cast<float>(*value));
     }
   }
 }
@@ -97,12 +106,16 @@ void add_stop(FieldReader& reader, std::string_view name, const boost::json::val
   if (text == nullptr) return reader.wrong_type(name, "a string", value);
   const std::string path = reader.path_of(name);
   if (text->empty()) {
-    return reader.wrong(name, fmt::format("Invalid '{}': an empty string would stop every answer.", path),
+    return reader.wrong(name,
+                        fmt::format("Invalid '{}': an empty string would stop every answer.", path),
                         "empty_string");
   }
   if (text->size() > kStopBytesMax) {
-    return reader.wrong(name, fmt::format("Invalid '{}': string too long. Expected at most {} bytes, but got {}.", path,
-                                          kStopBytesMax, text->size()), "string_above_max_length");
+    return reader.wrong(
+        name,
+        fmt::format("Invalid '{}': string too long. Expected at most {} bytes, but got {}.", path,
+                    kStopBytesMax, text->size()),
+        "string_above_max_length");
   }
   stops.emplace_back(text->data(), text->size());
 }
@@ -114,10 +127,14 @@ void read_stop(FieldReader& reader, std::vector<std::string>& stops) {
   const boost::json::array* list = stop->if_array();
   if (list == nullptr) return reader.wrong_type("stop", "a string or an array of strings", *stop);
   if (list->size() > kStopsMax) {
-    return reader.wrong("stop", fmt::format("Invalid 'stop': array too long. Expected at most {} strings, but got {}.",
-                                            kStopsMax, list->size()), "array_above_max_length");
+    return reader.wrong(
+        "stop",
+        fmt::format("Invalid 'stop': array too long. Expected at most {} strings, but got {}.",
+                    kStopsMax, list->size()),
+        "array_above_max_length");
   }
-  for (size_t i = 0; i < list->size(); ++i) add_stop(reader, fmt::format("stop[{}]", i), (*list)[i], stops);
+  for (size_t i = 0; i < list->size(); ++i)
+    add_stop(reader, fmt::format("stop[{}]", i), (*list)[i], stops);
 }
 
 bool asks_for_nothing(const boost::json::value& value) {
@@ -145,27 +162,36 @@ void read_sampling(FieldReader& reader, const service::Model& model, service::Re
   }
   if (sampling.top_k < 0) sampling.top_k = 0;  // -1 is another way to say off
   if (const auto mirostat = reader.integer("mirostat", 0, 2)) {
-    if (*mirostat == 1) reader.wrong("mirostat", "Invalid 'mirostat': only 0 (off) and 2 are supported.", "unsupported_value");
+    if (*mirostat == 1)
+      reader.wrong("mirostat", "Invalid 'mirostat': only 0 (off) and 2 are supported.",
+                   "unsupported_value");
     sampling.mirostat = static_cast<int>(*mirostat);
   }
   read_logit_bias(reader, model, sampling);
 }
 
-void read_limits(FieldReader& reader, const service::Model& model, int limit_min, service::Request& request) {
-  constexpr int64_t kSeedMin = std::numeric_limits<int64_t>::min(), kSeedMax = std::numeric_limits<int64_t>::max();
+void read_limits(FieldReader& reader, const service::Model& model, int limit_min,
+                 service::Request& request) {
+  constexpr int64_t kSeedMin = std::numeric_limits<int64_t>::min(),
+                    kSeedMax = std::numeric_limits<int64_t>::max();
   if (const auto n = reader.integer("n", 1, kChoicesMax)) request.n = static_cast<int>(*n);
   for (const char* name : {"max_tokens", "max_completion_tokens"}) {  // the newer name wins
-    if (const auto limit = reader.integer(name, limit_min, kIntMax)) request.max_tokens = static_cast<int>(*limit);
+    if (const auto limit = reader.integer(name, limit_min, kIntMax))
+      request.max_tokens = static_cast<int>(*limit);
   }
-  if (const auto least = reader.integer("min_tokens", 0, kIntMax)) request.min_tokens = static_cast<int>(*least);
-  if (const auto seed = reader.integer("seed", kSeedMin, kSeedMax)) request.seed = static_cast<uint64_t>(*seed);
+  if (const auto least = reader.integer("min_tokens", 0, kIntMax))
+    request.min_tokens = static_cast<int>(*least);
+  if (const auto seed = reader.integer("seed", kSeedMin, kSeedMax))
+    request.seed = static_cast<uint64_t>(*seed);
   request.ignore_eos = reader.boolean("ignore_eos").value_or(false);
   read_stop(reader, request.stop);
   if (const boost::json::array* tokens = reader.array("stop_token_ids")) {
     read_tokens(reader, "stop_token_ids", *tokens, model, request.stop_tokens);
   }
   if (const auto salt = reader.string("cache_salt")) {
-    if (salt->size() > kSaltBytesMax) reader.wrong("cache_salt", "Invalid 'cache_salt': string too long.", "string_above_max_length");
+    if (salt->size() > kSaltBytesMax)
+      reader.wrong("cache_salt", "Invalid 'cache_salt': string too long.",
+                   "string_above_max_length");
     request.cache_salt = *salt;
   }
 }
@@ -176,7 +202,8 @@ StreamOptions read_stream(FieldReader& reader) {
   const boost::json::object* object = reader.object("stream_options");
   if (object == nullptr) return options;
   if (!options.stream) {
-    reader.wrong("stream_options", "The 'stream_options' parameter is only allowed when 'stream' is enabled.");
+    reader.wrong("stream_options",
+                 "The 'stream_options' parameter is only allowed when 'stream' is enabled.");
   }
   FieldReader fields(*object, "stream_options", reader);
   options.include_usage = fields.boolean("include_usage").value_or(false);
@@ -206,7 +233,8 @@ void read_tokens(FieldReader& reader, std::string_view name, const boost::json::
     }
     const std::string entry = fmt::format("{}[{}]", name, i);
     if (!array[i].is_number()) return reader.wrong_type(entry, "a token id", array[i]);
-    return reader.wrong(entry, fmt::format("Invalid '{}': a token id in [0, {}) was expected.", reader.path_of(entry), vocab));
+    return reader.wrong(entry, fmt::format("Invalid '{}': a token id in [0, {}) was expected.",
+                                           reader.path_of(entry), vocab));
   }
 }
 

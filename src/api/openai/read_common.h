@@ -1,4 +1,5 @@
-// Reads the fields that chat and text completions share: sampling, limits, stops, streaming. Thread: any.
+// Reads the fields that chat and text completions share: sampling, limits, stops, streaming.
+// Thread: any.
 #pragma once
 
 #include <span>
@@ -17,16 +18,20 @@ struct StreamOptions {
 
 /// Starts from the model's defaults and overlays the request's fields.
 void read_sampling(FieldReader& reader, const service::Model& model, service::Request& request);
-/// n, max_tokens (from `limit_min`), min_tokens, stop, stop_token_ids, ignore_eos, seed, cache_salt.
-void read_limits(FieldReader& reader, const service::Model& model, int limit_min, service::Request& request);
+/// n, max_tokens (from `limit_min`), min_tokens, stop, stop_token_ids, ignore_eos, seed,
+/// cache_salt.
+void read_limits(FieldReader& reader, const service::Model& model, int limit_min,
+                 service::Request& request);
 StreamOptions read_stream(FieldReader& reader);
 
-/// A field that this server understands but cannot honour: refused by name, since to ignore it would change the answer's meaning.
+/// A field that this server understands but cannot honour: refused by name, since to ignore it
+/// would change the answer's meaning.
 struct RefusedField {
   std::string_view name;
   std::string_view why;
 };
-/// Reports a refused field that is there, unless it asks for nothing (null, false, an empty array or object).
+/// Reports a refused field that is there, unless it asks for nothing (null, false, an empty array
+/// or object).
 void refuse(FieldReader& reader, std::span<const RefusedField> fields);
 /// The refused fields that both routes share.
 std::span<const RefusedField> common_refused_fields();

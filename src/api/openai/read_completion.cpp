@@ -16,7 +16,8 @@ constexpr RefusedField kRefused[] = {
     {"suffix", "filling in the middle is not supported yet"},
 };
 
-void read_prompts(FieldReader& reader, const service::Model& model, std::vector<service::Prompt>& prompts) {
+void read_prompts(FieldReader& reader, const service::Model& model,
+                  std::vector<service::Prompt>& prompts) {
   const boost::json::value* prompt = reader.any("prompt");
   if (prompt == nullptr) return reader.missing("prompt");
   const auto add_text = [&](const boost::json::string& text) {
@@ -31,13 +32,19 @@ void read_prompts(FieldReader& reader, const service::Model& model, std::vector<
   const boost::json::array* list = prompt->if_array();
   if (list == nullptr) return reader.wrong_type("prompt", "a string or an array", *prompt);
   if (list->empty()) {
-    return reader.wrong("prompt", "Invalid 'prompt': empty array. Expected an array with minimum length 1, but got an "
-                                  "empty array instead.", "empty_array");
+    return reader.wrong(
+        "prompt",
+        "Invalid 'prompt': empty array. Expected an array with minimum length 1, but got an "
+        "empty array instead.",
+        "empty_array");
   }
   if (list->front().is_number()) return add_tokens("prompt", *list);
   if (list->size() > kPromptsMax) {
-    return reader.wrong("prompt", fmt::format("Invalid 'prompt': array too long. Expected at most {} prompts, but got {}.",
-                                              kPromptsMax, list->size()), "array_above_max_length");
+    return reader.wrong(
+        "prompt",
+        fmt::format("Invalid 'prompt': array too long. Expected at most {} prompts, but got {}.",
+                    kPromptsMax, list->size()),
+        "array_above_max_length");
   }
   for (size_t i = 0; i < list->size() && reader.ok(); ++i) {
     const std::string name = fmt::format("prompt[{}]", i);
@@ -77,8 +84,9 @@ CompletionCall read_completion(FieldReader& reader, const service::Model& model)
     if (call.echo) request.sampling.prompt_logprobs = static_cast<int>(*logprobs);
   }
   if (request.prompts.size() * static_cast<size_t>(request.n) > kChoicesMax) {
-    reader.wrong("n", fmt::format("Invalid 'n': {} prompts with {} choices each are more than {} answers.",
-                                  request.prompts.size(), request.n, kChoicesMax));
+    reader.wrong(
+        "n", fmt::format("Invalid 'n': {} prompts with {} choices each are more than {} answers.",
+                         request.prompts.size(), request.n, kChoicesMax));
   }
   refuse(reader, kRefused);
   refuse(reader, common_refused_fields());

@@ -5,25 +5,29 @@
 namespace pippin::api {
 
 Answer::Answer(const Context& context, std::shared_ptr<Exchange> exchange,
-               std::unique_ptr<service::Generation> generation, std::unique_ptr<AnswerWriter> writer)
+               std::unique_ptr<service::Generation> generation,
+               std::unique_ptr<AnswerWriter> writer)
     : context_(context),
       exchange_(std::move(exchange)),
       generation_(std::move(generation)),
       writer_(std::move(writer)) {}
 
 void Answer::start(const Context& context, std::shared_ptr<Exchange> exchange,
-                   std::unique_ptr<service::Generation> generation, std::unique_ptr<AnswerWriter> writer) {
+                   std::unique_ptr<service::Generation> generation,
+                   std::unique_ptr<AnswerWriter> writer) {
   std::shared_ptr<Answer> answer(
       new Answer(context, std::move(exchange), std::move(generation), std::move(writer)));
   answer->self_ = answer;
-  answer->strand_ = std::make_shared<service::Strand>(context.workers, [weak = answer->weak_from_this()] {
-    if (const std::shared_ptr<Answer> alive = weak.lock()) alive->step();
-  });
+  answer->strand_ =
+      std::make_shared<service::Strand>(context.workers, [weak = answer->weak_from_this()] {
+        if (const std::shared_ptr<Answer> alive = weak.lock()) alive->step();
+      });
   answer->strand_->ring();
 }
 
-// The callbacks hold the strand and the generation, but never the answer: so neither the device thread nor an I/O thread
-// destroys an exchange from inside its own callback, and a finished answer hears nothing.
+// The callbacks hold the strand and the generation, but never the answer: so neither the device
+// thread nor an I/O thread destroys an exchange from inside its own callback, and a finished answer
+// hears nothing.
 void Answer::connect() {
   connected_ = true;
   if (writer_->streams()) {
@@ -44,13 +48,16 @@ void Answer::connect() {
 void Answer::step() {
   if (self_ == nullptr) return;  // ended before
   if (!connected_) connect();
-  // What a paused client does not read stays in the engine's queue, which is bounded; on_drained rings again.
-  if (writer_->streams() && !*gone_ && exchange_->queued_bytes() > context_.stream_pause_bytes) return;
+  // What a paused client does not read stays in the engine's queue, which is bounded; on_drained
+  // rings again.
+  if (writer_->streams() && !*gone_ && exchange_->queued_bytes() > context_.stream_pause_bytes)
+    return;
   deltas_.clear();
   generation_->poll(deltas_);
   for (service::Delta& delta : deltas_) {
     if (const auto* finish = std::get_if<service::Finish>(&delta.body)) {
-      const bool natural = finish->reason == service::FinishReason::kStop || finish->reason == service::FinishReason::kLength;
+      const bool natural = finish->reason == service::FinishReason::kStop ||
+                           finish->reason == service::FinishReason::kLength;
       if (!natural) return end_with(finish->error);
     }
     writer_->add(std::move(delta), bytes_);

@@ -1,5 +1,6 @@
-// Answer: carries one generation to its exchange, as a whole or as a stream, whatever the wire. AnswerWriter: a wire's form of it.
-// Thread: an Answer works on the worker pool, one step at a time; it owns itself until the end.
+// Answer: carries one generation to its exchange, as a whole or as a stream, whatever the wire.
+// AnswerWriter: a wire's form of it. Thread: an Answer works on the worker pool, one step at a
+// time; it owns itself until the end.
 #pragma once
 
 #include <atomic>
@@ -14,11 +15,13 @@
 
 namespace pippin::api {
 
-/// Turns the deltas of one generation into bytes of one wire. Owner: the Answer. Thread: one at a time.
+/// Turns the deltas of one generation into bytes of one wire. Owner: the Answer. Thread: one at a
+/// time.
 class AnswerWriter {
  public:
   virtual ~AnswerWriter() = default;
-  /// True: every call below appends bytes to send now. False: they gather, and finish() writes the whole body.
+  /// True: every call below appends bytes to send now. False: they gather, and finish() writes the
+  /// whole body.
   virtual bool streams() const = 0;
   /// The stream's first bytes, before there is any text.
   virtual void begin(std::string& out) = 0;
@@ -32,13 +35,15 @@ class AnswerWriter {
 
 class Answer final : public std::enable_shared_from_this<Answer> {
  public:
-  /// Begins to carry; returns at once. A client that leaves ends the generation; one that reads slowly pauses the reading.
+  /// Begins to carry; returns at once. A client that leaves ends the generation; one that reads
+  /// slowly pauses the reading.
   static void start(const Context& context, std::shared_ptr<Exchange> exchange,
-                    std::unique_ptr<service::Generation> generation, std::unique_ptr<AnswerWriter> writer);
+                    std::unique_ptr<service::Generation> generation,
+                    std::unique_ptr<AnswerWriter> writer);
 
  private:
-  Answer(const Context& context, std::shared_ptr<Exchange> exchange, std::unique_ptr<service::Generation> generation,
-         std::unique_ptr<AnswerWriter> writer);
+  Answer(const Context& context, std::shared_ptr<Exchange> exchange,
+         std::unique_ptr<service::Generation> generation, std::unique_ptr<AnswerWriter> writer);
   void connect();
   void step();
   void end_with(const Error& error);
@@ -49,7 +54,8 @@ class Answer final : public std::enable_shared_from_this<Answer> {
   const std::shared_ptr<Exchange> exchange_;
   const std::shared_ptr<service::Generation> generation_;
   const std::unique_ptr<AnswerWriter> writer_;
-  const std::shared_ptr<std::atomic<bool>> gone_ = std::make_shared<std::atomic<bool>>(false);  // the client
+  const std::shared_ptr<std::atomic<bool>> gone_ =
+      std::make_shared<std::atomic<bool>>(false);  // the client
   bool connected_ = false;
   std::shared_ptr<service::Strand> strand_;  // all below and all calls of the exchange happen on it
   std::shared_ptr<Answer> self_;             // until the end

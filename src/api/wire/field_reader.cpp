@@ -8,14 +8,21 @@ namespace pippin::api {
 
 std::string_view type_text(const boost::json::value& value) {
   switch (value.kind()) {
-    case boost::json::kind::null: return "null";
-    case boost::json::kind::bool_: return "a boolean";
+    case boost::json::kind::null:
+      return "null";
+    case boost::json::kind::bool_:
+      return "a boolean";
     case boost::json::kind::int64:
-    case boost::json::kind::uint64: return "an integer";
-    case boost::json::kind::double_: return "a decimal number";
-    case boost::json::kind::string: return "a string";
-    case boost::json::kind::array: return "an array";
-    case boost::json::kind::object: return "an object";
+    case boost::json::kind::uint64:
+      return "an integer";
+    case boost::json::kind::double_:
+      return "a decimal number";
+    case boost::json::kind::string:
+      return "a string";
+    case boost::json::kind::array:
+      return "an array";
+    case boost::json::kind::object:
+      return "an object";
   }
   return "an unknown type";
 }
@@ -31,12 +38,15 @@ void FieldReader::wrong(std::string_view name, std::string message, const char* 
 }
 
 void FieldReader::missing(std::string_view name) {
-  wrong(name, fmt::format("Missing required parameter: '{}'.", path_of(name)), "missing_required_parameter");
+  wrong(name, fmt::format("Missing required parameter: '{}'.", path_of(name)),
+        "missing_required_parameter");
 }
 
-void FieldReader::wrong_type(std::string_view name, std::string_view expected, const boost::json::value& got) {
+void FieldReader::wrong_type(std::string_view name, std::string_view expected,
+                             const boost::json::value& got) {
   wrong(name,
-        fmt::format("Invalid type for '{}': expected {}, but got {} instead.", path_of(name), expected, type_text(got)),
+        fmt::format("Invalid type for '{}': expected {}, but got {} instead.", path_of(name),
+                    expected, type_text(got)),
         "invalid_type");
 }
 
@@ -46,17 +56,23 @@ const boost::json::value* FieldReader::any(std::string_view name) const {
 }
 
 template <typename Number>
-bool FieldReader::in_range(std::string_view name, Number value, Number low, Number high, const char* below,
-                           const char* above) {
+bool FieldReader::in_range(std::string_view name, Number value, Number low, Number high,
+                           const char* below, const char* above) {
   const char* kind = std::is_floating_point_v<Number> ? "decimal" : "integer";
   if (value < low) {
-    wrong(name, fmt::format("Invalid '{}': {} below minimum value. Expected a value >= {}, but got {} instead.",
-                            path_of(name), kind, low, value), below);
+    wrong(name,
+          fmt::format(
+              "Invalid '{}': {} below minimum value. Expected a value >= {}, but got {} instead.",
+              path_of(name), kind, low, value),
+          below);
     return false;
   }
   if (value > high) {
-    wrong(name, fmt::format("Invalid '{}': {} above maximum value. Expected a value <= {}, but got {} instead.",
-                            path_of(name), kind, high, value), above);
+    wrong(name,
+          fmt::format(
+              "Invalid '{}': {} above maximum value. Expected a value <= {}, but got {} instead.",
+              path_of(name), kind, high, value),
+          above);
     return false;
   }
   return true;
@@ -71,7 +87,8 @@ std::optional<double> FieldReader::number(std::string_view name, double low, dou
   }
   const double number = value->to_number<double>();
   // JSON has no NaN, but "1e999" reads as infinity, which is out of any range.
-  if (!in_range(name, number, low, high, "decimal_below_min_value", "decimal_above_max_value")) return std::nullopt;
+  if (!in_range(name, number, low, high, "decimal_below_min_value", "decimal_above_max_value"))
+    return std::nullopt;
   return number;
 }
 
@@ -79,21 +96,26 @@ std::optional<int64_t> FieldReader::integer(std::string_view name, int64_t low, 
   const boost::json::value* value = any(name);
   if (value == nullptr) return std::nullopt;
   if (value->is_uint64()) {  // above what int64 holds, so above any bound
-    wrong(name, fmt::format("Invalid '{}': integer above maximum value. Expected a value <= {}, but got {} instead.",
-                            path_of(name), high, value->get_uint64()), "integer_above_max_value");
+    wrong(name,
+          fmt::format("Invalid '{}': integer above maximum value. Expected a value <= {}, but got "
+                      "{} instead.",
+                      path_of(name), high, value->get_uint64()),
+          "integer_above_max_value");
     return std::nullopt;
   }
   int64_t number = 0;
   if (value->is_int64()) {
     number = value->get_int64();
-  } else if (const double* real = value->if_double();
-             real != nullptr && std::trunc(*real) == *real && std::fabs(*real) <= 9007199254740992.0) {
+  } else if (const double* real = value->if_double(); real != nullptr &&
+                                                      std::trunc(*real) == *real &&
+                                                      std::fabs(*real) <= 9007199254740992.0) {
     number = static_cast<int64_t>(*real);  // some clients write 16.0
   } else {
     wrong_type(name, "an integer", *value);
     return std::nullopt;
   }
-  if (!in_range(name, number, low, high, "integer_below_min_value", "integer_above_max_value")) return std::nullopt;
+  if (!in_range(name, number, low, high, "integer_below_min_value", "integer_above_max_value"))
+    return std::nullopt;
   return number;
 }
 

@@ -1,4 +1,5 @@
-// FieldReader: reads typed fields of a JSON object and keeps the first thing that is wrong, with the field's path. Lives during one request's reading.
+// FieldReader: reads typed fields of a JSON object and keeps the first thing that is wrong, with
+// the field's path. Lives during one request's reading.
 #pragma once
 
 #include <boost/json/value.hpp>
@@ -9,7 +10,8 @@
 
 namespace pippin::api {
 
-/// What is wrong with a field. `code` is OpenAI's word for it ("invalid_type"), which other wires map or leave out.
+/// What is wrong with a field. `code` is OpenAI's word for it ("invalid_type"), which other wires
+/// map or leave out.
 struct FieldError {
   std::string field;  // "messages[0].content"
   std::string message;
@@ -19,8 +21,8 @@ struct FieldError {
 /// Returns how messages call a value's type: "a string", "an object", ...
 std::string_view type_text(const boost::json::value& value);
 
-/// Every getter returns nothing for an absent or null field, and nothing after reporting for a wrong one; so a reader reads
-/// all its fields first and looks at error() once.
+/// Every getter returns nothing for an absent or null field, and nothing after reporting for a
+/// wrong one; so a reader reads all its fields first and looks at error() once.
 class FieldReader {
  public:
   explicit FieldReader(const boost::json::object& object) : FieldReader(object, {}, nullptr) {}
@@ -57,7 +59,8 @@ class FieldReader {
       : object_(object), path_(std::move(path)), root_(parent != nullptr ? parent->root_ : this) {}
 
   template <typename Number>
-  bool in_range(std::string_view name, Number value, Number low, Number high, const char* below, const char* above);
+  bool in_range(std::string_view name, Number value, Number low, Number high, const char* below,
+                const char* above);
 
   const boost::json::object& object_;
   const std::string path_;

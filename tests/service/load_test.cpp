@@ -1,0 +1,161 @@
+#include "service/load.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "store/gguf_builder.h"
+
+namespace pippin::service {
+namespace {
+
+using store::GgufBuilder;
+
+/// A file that goes with the test.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const GgufBuilder& builder)
+      : path_(std::filesystem::temp_directory_path() /
+              ("pippin_load_" + std::to_string(getpid()) + ".gguf")) {
+    EXPECT_TRUE(builder.write(path_.string()));
+  }
+  ~TemporaryFile() { std::filesystem::remove(path_); }
+  std::string path() const { return path_.string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+const std::vector<std::string> kTokens = {
+    "a", "b", "ab", "<s>", "</s>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|eom_id|>"};
+
+GgufBuilder tiny_llama() {
+  GgufBuilder builder;
+  builder.add("general.architecture", "llama");
+  builder.add("llama.block_count", uint32_t{2}).add("llama.context_length", uint32_t{512});
+  builder.add("llama.embedding_length", uint32_t{64});
+  builder.add("llama.feed_forward_length", uint32_t{128});
+  builder.add("llama.attention.head_count", uint32_t{4});
+  builder.add("llama.attention.head_count_kv", uint32_t{2});
+  builder.add("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+  builder.add("llama.vocab_size", static_cast<uint32_t>(kTokens.size()));
+  builder.add("tokenizer.ggml.model", "gpt2").add("tokenizer.ggml.pre", "gpt-2");
+  builder.add_strings("tokenizer.ggml.tokens", kTokens);
+  builder.add_array("tokenizer.ggml.token_type",
+                    std::vector<int32_t>{1, 1, 1, 3, 3, 3, 3, 3, 3, 3});
+  builder.add_strings("tokenizer.ggml.merges", {"a b"});
+  builder.add("tokenizer.ggml.bos_token_id", uint32_t{3});
+  builder.add("tokenizer.ggml.eos_token_id", uint32_t{4});
+  return builder;
+}
+
+class IdleRunner final : public engine::Runner {
+ public:
+  void admit(engine::SequenceId, const engine::Submission&) override {}
+  engine::StepOutput run(const engine::StepPlan& plan) override {
+    engine::StepOutput out;
+    out.step = plan.step;
+    out.rows.resize(plan.rows.size());
+    for (engine::RowOutput& row : out.rows) row.sampled = true;
+    return out;
+  }
+};
+
+Result<std::unique_ptr<engine::Runner>> idle_runner(const store::GgufFile&, const MemoryPlan&) {
+  return std::unique_ptr<engine::Runner>(std::make_unique<IdleRunner>());
+}
+
+Result<std::unique_ptr<Model>> load(const GgufBuilder& builder, LoadOptions options = {}) {
+  const TemporaryFile file(builder);
+  options.path = file.path();
+  return load_model(options, idle_runner);
+}
+
+TEST(Load, AModelHasWhatTheFileSays) {
+  GgufBuilder builder = tiny_llama();
+  builder.add("tokenizer.chat_template", "{{ bos_token }}{{ messages[0].content }}");
+  builder.add("general.sampling.temp", 0.5f).add("general.sampling.top_k", int32_t{40});
+  builder.add("general.sampling.top_p", 7.0f);  // makes no sense
+  LoadOptions options;
+  options.id = "tiny";
+  options.memory.memory_bytes_max = uint64_t{1} << 30;
+  const auto model = load(builder, options);
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  const Model& tiny = **model;
+  EXPECT_EQ(tiny.id, "tiny");
+  EXPECT_EQ(tiny.architecture, "llama");
+  EXPECT_EQ(tiny.bos_text, "<s>");
+  EXPECT_EQ(tiny.eos_text, "</s>");
+  EXPECT_NE(tiny.chat_template, nullptr);
+  EXPECT_EQ(tiny.context_tokens_max, 512);
+  EXPECT_FLOAT_EQ(tiny.default_sampling.temperature, 0.5f);
+  EXPECT_EQ(tiny.default_sampling.top_k, 40);
+  EXPECT_FLOAT_EQ(tiny.default_sampling.top_p, 1.0f);
+  EXPECT_EQ(tiny.engine->status().blocks_total, tiny.plan.blocks);
+  EXPECT_TRUE(tiny.fingerprint.starts_with("fp_"));
+}
+
+TEST(Load, TheEndsOfAnAnswerAreFoundByKeyAndByText) {
+  const auto model = load(tiny_llama());
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  // </s> by its key; by their texts im_end, return, call, eom, but not <|end|>, which in harmony
+  // only ends a message.
+  std::vector<engine::Token> ends = (*model)->stop_tokens;
+  std::ranges::sort(ends);
+  EXPECT_EQ(ends, (std::vector<engine::Token>{4, 5, 7, 8, 9}));
+}
+
+TEST(Load, AnotherContextGivesAnotherFingerprint) {
+  LoadOptions shorter;
+  shorter.memory.context_tokens = 100;
+  const auto one = load(tiny_llama()), same = load(tiny_llama()),
+             other = load(tiny_llama(), shorter);
+  ASSERT_TRUE(one.ok() && same.ok() && other.ok());
+  EXPECT_EQ((*one)->fingerprint, (*same)->fingerprint);
+  EXPECT_NE((*one)->fingerprint, (*other)->fingerprint);
+}
+
+TEST(Load, ATemplateThatDoesNotCompileLeavesAModelWithoutChat) {
+  GgufBuilder builder = tiny_llama();
+  builder.add("tokenizer.chat_template", "{% if %}");
+  const auto model = load(builder);
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  EXPECT_EQ((*model)->chat_template, nullptr);
+}
+
+TEST(Load, WrongKindsAreErrorsAndAbsurdIdsAreNone) {
+  GgufBuilder wrong = tiny_llama();
+  wrong.add("tokenizer.chat_template", uint32_t{7});
+  const auto refused = load(wrong);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kInvalidFile);
+
+  GgufBuilder absurd = tiny_llama();
+  absurd.add("tokenizer.ggml.eot_token_id", uint32_t{0xFFFFFFFF});
+  absurd.add("tokenizer.ggml.unknown_token_id", int32_t{-1});
+  EXPECT_TRUE(load(absurd).ok());
+}
+
+TEST(Load, TheRunnersErrorIsTheLoadsError) {
+  const TemporaryFile file(tiny_llama());
+  LoadOptions options;
+  options.path = file.path();
+  const auto model =
+      load_model(options, [](const auto&, const auto&) -> Result<std::unique_ptr<engine::Runner>> {
+        return fail(Code::kOutOfMemory, "no room");
+      });
+  ASSERT_FALSE(model.ok());
+  EXPECT_EQ(model.error().message, "no room");
+}
+
+TEST(Load, NamesComeFromFiles) {
+  EXPECT_EQ(model_id_of("/models/SmolLM2-135M.Q4_1.gguf"), "SmolLM2-135M.Q4_1");
+  EXPECT_EQ(model_id_of("plain"), "plain");
+  EXPECT_EQ(model_id_of(".gguf"), "model");
+}
+
+}  // namespace
+}  // namespace pippin::service
