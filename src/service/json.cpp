@@ -1,21 +1,54 @@
 #include "service/json.h"
 
+#include <algorithm>
 #include <array>
 #include <boost/json/src.hpp>
 #include <charconv>
 #include <cmath>
+#include <new>
 
 namespace pippin::service {
 
-Result<boost::json::value> parse_json(std::string_view text, JsonLimits limits) {
+namespace {
+
+// What a parsed text may take. Numbers in an array grow eightfold and the parser holds them twice;
+// a body that is one long string, such as an image, grows little.
+constexpr size_t kParsedBytesMin = size_t{64} << 20;
+constexpr size_t kParsedBytesFactor = 4;
+
+/// Memory of one parsed text, with an end.
+class BoundedMemory final : public boost::json::memory_resource {
+ public:
+  explicit BoundedMemory(size_t bytes_max) : left_(bytes_max) {}
+
+ private:
+  void* do_allocate(size_t bytes, size_t align) override {
+    if (bytes > left_) throw std::bad_alloc();
+    void* memory = ::operator new(bytes, std::align_val_t(align));
+    left_ -= bytes;
+    return memory;
+  }
+  void do_deallocate(void* memory, size_t bytes, size_t align) override {
+    left_ += bytes;
+    ::operator delete(memory, bytes, std::align_val_t(align));
+  }
+  bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+
+  size_t left_;
+};
+
+}  // namespace
+
+Result<boost::json::value> parse_json(std::string_view text, JsonLimits limits) try {
   if (text.size() > limits.bytes_max) {
     return fail(Code::kTooLarge, "JSON of at most " + std::to_string(limits.bytes_max) +
                                      " bytes was expected, " + std::to_string(text.size()) +
                                      " came");
   }
+  const size_t memory = std::max(kParsedBytesMin, text.size() * kParsedBytesFactor);
   boost::json::parse_options options;
   options.max_depth = limits.depth_max;
-  boost::json::parser parser({}, options);
+  boost::json::parser parser(boost::json::make_shared_resource<BoundedMemory>(memory), options);
   boost::system::error_code error;
   const size_t consumed = parser.write(text.data(), text.size(), error);
   if (error) {
@@ -24,6 +57,8 @@ Result<boost::json::value> parse_json(std::string_view text, JsonLimits limits) 
                                             " there is: " + error.message());
   }
   return parser.release();
+} catch (const std::bad_alloc&) {
+  return fail(Code::kTooLarge, "the JSON holds too many values");
 }
 
 namespace {

@@ -19,7 +19,8 @@ struct JsonLimits {
 };
 
 /// Parses strict JSON (UTF-8, no comments, no NaN); of duplicate keys the last wins.
-/// Errors: kInvalidArgument with the byte offset; kTooLarge over `limits.bytes_max`.
+/// Errors: kInvalidArgument with the byte offset; kTooLarge over `limits.bytes_max`,
+/// or for more values than a request has reason to hold.
 Result<boost::json::value> parse_json(std::string_view text, JsonLimits limits = {});
 
 /// Appends JSON to a string, putting the commas. Strings come out as valid UTF-8 whatever goes in

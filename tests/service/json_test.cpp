@@ -94,6 +94,14 @@ TEST(Json, ParsingIsStrictAndBounded) {
   const auto large = parse_json("[1,2,3]", {.bytes_max = 4});
   ASSERT_FALSE(large.ok());
   EXPECT_EQ(large.error().code, Code::kTooLarge);
+
+  std::string zeros = "[0";
+  for (int i = 0; i < 5'000'000; ++i) zeros += ",0";
+  const auto many = parse_json(zeros + "]");
+  ASSERT_FALSE(many.ok());
+  EXPECT_EQ(many.error().code, Code::kTooLarge);
+  const std::string image = '"' + std::string(20'000'000, 'A') + '"';
+  EXPECT_TRUE(parse_json(image).ok());
 }
 
 }  // namespace
