@@ -2,6 +2,10 @@
 # pippin_tests(NAME DEPS ...): one GoogleTest program of all *_test.cpp files directly in the folder.
 # pippin_host_tests: the test programs worth a sanitizer build; those that spend their time inside MLX are left out.
 add_custom_target(pippin_host_tests)
+# Python tests run in the environment that scripts/test makes, where there is one.
+if(EXISTS ${PROJECT_SOURCE_DIR}/.deps/venv/bin/python)
+  set(Python3_EXECUTABLE ${PROJECT_SOURCE_DIR}/.deps/venv/bin/python)
+endif()
 set(PIPPIN_DEVICE_TESTS "^pippin_test_(nn_ops|nn_kv|nn_blocks|models|models_.*)$")
 
 function(pippin_library name)
