@@ -9,7 +9,7 @@ namespace pippin::http {
 
 /// Returns whether a Host header names this server: an IP address, localhost or a name under it, host.docker.internal,
 /// this machine's own name, `bound`, or one of `allowed` ("*": any).
-/// A page that rebinds its own name to our address still sends that name, so addresses are safe and unknown names are not.
+/// A page that rebinds its own name to our address still sends that name: addresses are safe, unknown names are not.
 bool host_allowed(std::string_view host_header, std::string_view bound,
                   const std::vector<std::string>& allowed);
 

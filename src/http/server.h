@@ -20,8 +20,8 @@ namespace pippin::http {
 
 using Milliseconds = std::chrono::milliseconds;
 
-/// Writes an error of this level (limits, time-outs, no such route, ...) in the form of the wire that `path` belongs to.
-/// `path` is "" where the request could not be read. Thread: any.
+/// Writes an error of this level (limits, time-outs, no such route, ...) in the form of the wire that `path` belongs
+/// to. `path` is "" where the request could not be read. Thread: any.
 using ErrorForm = std::function<api::Response(std::string_view path, int status, const Error&)>;
 
 /// OpenAI's form: {"error":{"message":..,"type":..,"param":..,"code":..}}.

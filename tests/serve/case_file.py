@@ -57,6 +57,10 @@ def _fits_word(word, got):
     return word == got
 
 
+def _first(reasons):
+    return next(filter(None, reasons), "")
+
+
 def mismatch(pattern, got, path="$"):
     """Returns "" if `got` fits `pattern`, else where it does not."""
     if isinstance(pattern, str):
@@ -68,9 +72,9 @@ def mismatch(pattern, got, path="$"):
         missing = set(pattern) - set(got) - {"..."}
         if extra or missing:
             return f"{path}: extra keys {sorted(extra)}, missing keys {sorted(missing)}"
-        return next(filter(None, (mismatch(pattern[key], got[key], f"{path}.{key}") for key in pattern if key != "...")), "")
+        return _first(mismatch(pattern[key], got[key], f"{path}.{key}") for key in pattern if key != "...")
     if isinstance(pattern, list):
         if not isinstance(got, list) or len(got) != len(pattern):
             return f"{path}: expected {len(pattern)} items, got {got!r}"
-        return next(filter(None, (mismatch(p, g, f"{path}[{i}]") for i, (p, g) in enumerate(zip(pattern, got)))), "")
+        return _first(mismatch(p, g, f"{path}[{i}]") for i, (p, g) in enumerate(zip(pattern, got)))
     return "" if pattern == got and type(pattern) is type(got) else f"{path}: expected {pattern!r}, got {got!r}"

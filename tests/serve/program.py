@@ -114,5 +114,5 @@ class Program:
 
     def is_idle(self):
         engine = self.engine()
-        leased = engine.get("blocks_leased", engine["blocks_total"] - engine["blocks_free"] - engine.get("blocks_cached", 0))
-        return engine["running"] == 0 and engine["waiting"] == 0 and leased == 0
+        assert engine["blocks_free"] + engine["blocks_cached"] + engine["blocks_leased"] == engine["blocks_total"]
+        return engine["running"] == 0 and engine["waiting"] == 0 and engine["blocks_leased"] == 0

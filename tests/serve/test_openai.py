@@ -66,7 +66,8 @@ def test_models(client, model):
 def test_chat(client, model):
     answer = chat(client, model)
     choice = answer.choices[0]
-    assert (answer.object, answer.model, choice.index, choice.message.role) == ("chat.completion", model, 0, "assistant")
+    assert (answer.object, answer.model) == ("chat.completion", model)
+    assert (choice.index, choice.message.role) == (0, "assistant")
     assert choice.message.content.strip()
     assert answer.usage.prompt_tokens > 0
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
@@ -160,7 +161,7 @@ def test_logprobs_are_of_the_text(client, model):
     answer = chat(client, model, logprobs=True, top_logprobs=3, max_tokens=8).choices[0]
     entries = answer.logprobs.content
     assert len(entries) == 8
-    assert b"".join(bytes(entry.bytes) for entry in entries).decode(errors="replace").startswith(answer.message.content[:5])
+    assert b"".join(bytes(entry.bytes) for entry in entries).startswith(answer.message.content.encode())
     for entry in entries:
         assert entry.logprob <= 0 and len(entry.top_logprobs) == 3
         assert entry.token == entry.top_logprobs[0].token, "greedy takes the most probable"
