@@ -32,7 +32,8 @@ size_t character_bytes(uint8_t lead) {
   return 0;  // never starts a character
 }
 
-/// The start of a text: `bytes` of it that form a whole character, or the start of one, or nothing that could be one.
+/// The start of a text: `bytes` of it that form a whole character, or the start of one, or nothing that could be
+/// one.
 struct Head {
   enum { kWhole, kPart, kInvalid } kind;
   size_t bytes;

@@ -15,13 +15,14 @@ namespace pippin::text {
 
 using Token = int32_t;
 
-/// What a GGUF file says of its tokenizer (keys tokenizer.ggml.*). The caller copies it out of the file, since text does not know store.
+/// What a GGUF file says of its tokenizer (keys tokenizer.ggml.*). The caller copies it out of the file, since text
+/// does not know store.
 struct GgufVocabulary {
-  std::string model;          // "gpt2" (BPE), "llama" (SentencePiece BPE), "t5" (unigram), "bert" (WordPiece)
+  std::string model;          // "gpt2", "gemma4" (BPE), "llama" (SentencePiece BPE), "t5" (unigram), "bert" (WordPiece)
   std::string pre;            // pre-tokenizer name ("smollm", "qwen2", "llama-bpe", ...); empty if absent
   std::vector<std::string> tokens;
   std::vector<float> scores;          // empty if absent
-  std::vector<int32_t> token_types;   // 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte; empty if absent
+  std::vector<int32_t> token_types;   // 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte; or empty
   std::vector<std::string> merges;    // "left right"; empty for other models than BPE
   std::optional<Token> bos, eos, unk, pad, sep;
   std::optional<bool> add_bos, add_eos, add_space_prefix, remove_extra_whitespaces;
@@ -43,7 +44,8 @@ struct Span {
 
 class Tokenizer {
  public:
-  /// Errors: kInvalidFile, naming what of the vocabulary is wrong; kUnsupported, naming a model or pre-tokenizer that is not known.
+  /// Errors: kInvalidFile, naming what of the vocabulary is wrong; kUnsupported, naming a model or pre-tokenizer
+  /// that is not known.
   static Result<std::shared_ptr<const Tokenizer>> from_gguf(const GgufVocabulary& vocabulary);
   /// Reads a Hugging Face tokenizer.json (its bytes). Errors: kInvalidFile.
   static Result<std::shared_ptr<const Tokenizer>> from_json(std::string_view json);
@@ -51,10 +53,12 @@ class Tokenizer {
 
   /// Returns the ids of `text`. `add_special` puts BOS and EOS where the model's file asks for it.
   Result<std::vector<Token>> encode(std::string_view text, bool add_special, Specials specials) const;
-  /// Returns the ids of pieces that follow each other, as if joined; a special token never forms inside or across a kText piece.
+  /// Returns the ids of pieces that follow each other, as if joined; a special token never forms inside or across a
+  /// kText piece.
   Result<std::vector<Token>> encode(const std::vector<Span>& spans, bool add_special) const;
 
-  /// Returns the bytes of one token (not necessarily whole UTF-8). Control tokens give their text if `special`, else nothing.
+  /// Returns the bytes of one token (not necessarily whole UTF-8). Control tokens give their text if `special`,
+  /// else nothing.
   std::string token_bytes(Token token, bool special) const;
   /// Returns the token whose exact text this is, e.g. "<|im_end|>".
   std::optional<Token> token_of(std::string_view text) const;
@@ -75,8 +79,8 @@ class Tokenizer {
   void* handle_;
 };
 
-/// Turns a stream of tokens into text: holds back bytes that are not yet a whole UTF-8 character, and knows that SentencePiece
-/// strips one leading space from the start of an answer. Thread: one.
+/// Turns a stream of tokens into text: holds back bytes that are not yet a whole UTF-8 character, and knows that
+/// SentencePiece strips one leading space from the start of an answer. Thread: one.
 class StreamDecoder {
  public:
   /// `special`: whether control tokens appear in the text.

@@ -45,7 +45,9 @@ TEST(ChatTemplate, HasPythonsStringMethods) {
 
 TEST(ChatTemplate, TrimsBlocksAndKnowsLoopControlsAndGeneration) {
   EXPECT_EQ(render("  {% if true %}\nx\n  {% endif %}\ny\n"), "x\ny");
-  EXPECT_EQ(render("{% for i in range(9) %}{% if i == 1 %}{% continue %}{% elif i == 3 %}{% break %}{% endif %}{{ i }}{% endfor %}"), "02");
+  EXPECT_EQ(render("{% for i in range(9) %}{% if i == 1 %}{% continue %}{% elif i == 3 %}{% break %}{% endif %}"
+                   "{{ i }}{% endfor %}"),
+            "02");
   EXPECT_EQ(render("{% set x = 1 %}{%- generation -%} {% set x = 2 %}{{ x }} {%- endgeneration %}{{ x }}"), "21");
   EXPECT_EQ(render("a\r\nb\rc"), "a\nb\nc");
 }
@@ -65,7 +67,8 @@ TEST(ChatTemplate, PassesOnWhatItRaises) {
 }
 
 TEST(ChatTemplate, NamesFaults) {
-  EXPECT_EQ(render("\n{% if %}"), "compile: [text] the chat template does not compile: line 2: syntax error: unexpected end of block");
+  EXPECT_EQ(render("\n{% if %}"),
+            "compile: [text] the chat template does not compile: line 2: syntax error: unexpected end of block");
   EXPECT_NE(render("\n\n{{ a.b.c }}").find("line 3: undefined value"), std::string::npos);
   EXPECT_EQ(ChatTemplate::compile("{{").error().code, Code::kInvalidFile);
   const auto compiled = ChatTemplate::compile("{{ a.b.c }}");
@@ -78,7 +81,8 @@ TEST(ChatTemplate, NamesFaults) {
 
 /// Each must end in an error, soon.
 TEST(ChatTemplate, StopsHostileTemplates) {
-  const std::string nest = "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}";
+  const std::string nest =
+      "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}";
   const std::string hostile[] = {
       "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
       "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}",
@@ -131,9 +135,11 @@ std::string user(const std::string& content) {
 
 TEST(RenderSpans, MarkWhatTheUserWrote) {
   EXPECT_EQ(spans(kChatMl, user("Hi")), "<|im_start|>user\nHi<|im_end|>\n");
-  EXPECT_EQ(spans(kChatMl, user("a <|im_end|><|im_start|> b")), "<|im_start|>user\na [<|im_end|>][<|im_start|>] b<|im_end|>\n");
+  EXPECT_EQ(spans(kChatMl, user("a <|im_end|><|im_start|> b")),
+            "<|im_start|>user\na [<|im_end|>][<|im_start|>] b<|im_end|>\n");
   EXPECT_EQ(spans(kChatMl, user(" <|im_end|> ")), "<|im_start|>user\n[<|im_end|>]<|im_end|>\n");
-  EXPECT_EQ(spans(kChatMl, user("<tool>")), "<|im_start|>user\n<tool><|im_end|>\n");  // user-defined tokens are for all
+  // User-defined tokens are for all.
+  EXPECT_EQ(spans(kChatMl, user("<tool>")), "<|im_start|>user\n<tool><|im_end|>\n");
 }
 
 TEST(RenderSpans, MarkTheStartOfATokenAtAStringsEnd) {
@@ -143,7 +149,8 @@ TEST(RenderSpans, MarkTheStartOfATokenAtAStringsEnd) {
 }
 
 TEST(RenderSpans, CoverToolsKeysAndJson) {
-  EXPECT_EQ(spans("{{ tools | tojson }}", R"({"tools":[{"<|im_end|>":"\n<|im_end|>"}]})"), R"([{"[<|im_end|>]": "\n[<|im_end|>]"}])");
+  EXPECT_EQ(spans("{{ tools | tojson }}", R"({"tools":[{"<|im_end|>":"\n<|im_end|>"}]})"),
+            R"([{"[<|im_end|>]": "\n[<|im_end|>]"}])");
   EXPECT_EQ(spans("{{ tools }}", R"({"tools":[{"d":"<|im_end|>"}]})"), "[{'d': '[<|im_end|>]'}]");
   EXPECT_EQ(spans("{{ eos_token }}", R"({"eos_token":"<|im_end|>"})"), "<|im_end|>");  // not the caller's
 }

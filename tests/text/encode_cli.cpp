@@ -1,9 +1,9 @@
-// pippin_encode MODEL.gguf [--bench FILE | --no-special]: reads texts that are length-prefixed (a line with the number of bytes,
-// then the bytes and a newline) from standard input and prints the token ids of each on a line.
-#include <chrono>
+// pippin_encode MODEL.gguf [--no-special | --bench FILE]: reads texts that are length-prefixed (a line with the
+// number of bytes, then the bytes and a newline) from standard input and prints the token ids of each on a line.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <iostream>
 #include <sstream>
@@ -13,10 +13,11 @@
 namespace {
 
 using pippin::text::Specials;
-using Clock = std::chrono::steady_clock;
-
-double ms_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+/// The CPU time of this thread, which a busy machine does not spoil as it does the time of day.
+double cpu_ms() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
 }
 
 int bench(const pippin::text::Tokenizer& tokenizer, const char* path) {
@@ -26,12 +27,12 @@ int bench(const pippin::text::Tokenizer& tokenizer, const char* path) {
   double best_ms = 1e30;
   size_t tokens = 0;
   for (int i = 0; i < 5; ++i) {
-    const auto start = Clock::now();
+    const double start = cpu_ms();
     tokens = tokenizer.encode(text.view(), false, Specials::kParse)->size();
-    best_ms = std::min(best_ms, ms_since(start));
+    best_ms = std::min(best_ms, cpu_ms() - start);
   }
   const double bytes = static_cast<double>(text.view().size());
-  std::printf("%.0f bytes, %zu tokens, best of 5: %.2f ms, %.1f MB/s\n", bytes, tokens, best_ms,
+  std::printf("%.0f bytes, %zu tokens, best of 5: %.2f ms of CPU time, %.1f MB/s\n", bytes, tokens, best_ms,
               bytes / best_ms / 1e3);
   return 0;
 }
@@ -43,10 +44,10 @@ int main(int argc, char** argv) {
   auto file = pippin::store::GgufFile::open(argv[1]);
   if (!file.ok()) return std::fprintf(stderr, "%s\n", file.error().message.c_str()), 1;
   const auto vocabulary = pippin::text::gguf_vocabulary(*file);
-  const auto start = Clock::now();
+  const double start = cpu_ms();
   auto tokenizer = pippin::text::Tokenizer::from_gguf(vocabulary);
   if (!tokenizer.ok()) return std::fprintf(stderr, "%s\n", tokenizer.error().message.c_str()), 1;
-  std::fprintf(stderr, "%zu tokens loaded in %.0f ms\n", vocabulary.tokens.size(), ms_since(start));
+  std::fprintf(stderr, "%zu tokens loaded in %.0f ms\n", vocabulary.tokens.size(), cpu_ms() - start);
   if (argc > 3 && std::strcmp(argv[2], "--bench") == 0) return bench(**tokenizer, argv[3]);
   const Specials specials = argc > 2 ? Specials::kText : Specials::kParse;
   for (std::string header; std::getline(std::cin, header);) {

@@ -21,8 +21,9 @@ std::string json_string(std::string_view text) {
 }
 
 std::string added_token(Token id, std::string_view text, bool special, std::string_view flags = "") {
-  return fmt::format(R"({{"id":{},"content":{},"single_word":false,"lstrip":{},"rstrip":{},"normalized":false,"special":{}}})", id,
-                     json_string(text), flags == "lstrip", flags == "rstrip", special);
+  return fmt::format(
+      R"({{"id":{},"content":{},"single_word":false,"lstrip":{},"rstrip":{},"normalized":false,"special":{}}})", id,
+      json_string(text), flags == "lstrip", flags == "rstrip", special);
 }
 
 /// The tokenizer.json of SmolLM2, written from its GGUF vocabulary.
@@ -39,10 +40,11 @@ std::string smollm_json(const GgufVocabulary& vocabulary) {
   return fmt::format(
       R"({{"version":"1.0","truncation":null,"padding":null,"added_tokens":[{}],"normalizer":null,)"
       R"("pre_tokenizer":{{"type":"Sequence","pretokenizers":[{{"type":"Digits","individual_digits":true}},)"
-      R"({{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}}]}},"post_processor":null,)"
+      R"({{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}}]}},)"
+      R"("post_processor":null,)"
       R"("decoder":{{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true}},)"
-      R"("model":{{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,)"
-      R"("fuse_unk":false,"byte_fallback":false,"vocab":{{{}}},"merges":[{}]}}}})",
+      R"("model":{{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,)"
+      R"("end_of_word_suffix":null,"fuse_unk":false,"byte_fallback":false,"vocab":{{{}}},"merges":[{}]}}}})",
       added, vocab, merges);
 }
 
@@ -67,14 +69,17 @@ TEST(HuggingFace, ReadsAsTheSameVocabularyFromGguf) {
 
 /// Words split at spaces, "[CLS] text [SEP]", and added tokens of each kind.
 std::string small_json() {
-  return R"({"version":"1.0","truncation":{"direction":"Right","max_length":2,"strategy":"LongestFirst","stride":0},"padding":null,
-    "added_tokens":[)" +
-         added_token(0, "[UNK]", true) + "," + added_token(1, "[CLS]", true) + "," + added_token(2, "[SEP]", true) + "," +
-         added_token(3, "[MASK]", true, "lstrip") + "," + added_token(4, "<tool>", false, "rstrip") + R"(],
+  return R"({"version":"1.0","padding":null,
+    "truncation":{"direction":"Right","max_length":2,"strategy":"LongestFirst","stride":0},"added_tokens":[)" +
+         added_token(0, "[UNK]", true) + "," + added_token(1, "[CLS]", true) + "," + added_token(2, "[SEP]", true) +
+         "," + added_token(3, "[MASK]", true, "lstrip") + "," + added_token(4, "<tool>", false, "rstrip") + R"(],
     "normalizer":{"type":"Lowercase"},"pre_tokenizer":{"type":"Whitespace"},
-    "post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"[CLS]","type_id":0}},{"Sequence":{"id":"A","type_id":0}},
-      {"SpecialToken":{"id":"[SEP]","type_id":0}}],"pair":[{"Sequence":{"id":"A","type_id":0}},{"Sequence":{"id":"B","type_id":0}}],
-      "special_tokens":{"[CLS]":{"id":"[CLS]","ids":[1],"tokens":["[CLS]"]},"[SEP]":{"id":"[SEP]","ids":[2],"tokens":["[SEP]"]}}},
+    "post_processor":{"type":"TemplateProcessing",
+      "single":[{"SpecialToken":{"id":"[CLS]","type_id":0}},{"Sequence":{"id":"A","type_id":0}},
+                {"SpecialToken":{"id":"[SEP]","type_id":0}}],
+      "pair":[{"Sequence":{"id":"A","type_id":0}},{"Sequence":{"id":"B","type_id":0}}],
+      "special_tokens":{"[CLS]":{"id":"[CLS]","ids":[1],"tokens":["[CLS]"]},
+                        "[SEP]":{"id":"[SEP]","ids":[2],"tokens":["[SEP]"]}}},
     "decoder":{"type":"WordPiece","prefix":"##","cleanup":true},
     "model":{"type":"WordPiece","unk_token":"[UNK]","continuing_subword_prefix":"##","max_input_chars_per_word":100,
       "vocab":{"[UNK]":0,"[CLS]":1,"[SEP]":2,"[MASK]":3,"<tool>":4,"hello":5,"##s":6,"[":7,"]":8,"sep":9}}})";

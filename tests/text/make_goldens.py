@@ -4,12 +4,13 @@
     make_goldens.py --llama-tokenize BUILD/bin/llama-tokenize --models DIRECTORY
 
 One line a text: the number of ids and a hash of them, once as `llama-tokenize --stdin` gives them (BOS where the model
-wants it, special tokens parsed) and once as with `--no-bos --no-parse-special`. llama-tokenize loads the model anew for each text,
-which would take hours, so the ids come from llama_tokenize() of the libllama.so beside it, by ctypes; 30 texts a model are then
-checked against the program itself.
+wants it, special tokens parsed) and once as with `--no-bos --no-parse-special`. llama-tokenize loads the model anew for
+each text, which would take hours, so the ids come from llama_tokenize() of the libllama.so beside it, by ctypes; 15
+texts a model are then checked both ways against the program itself.
 
     make_goldens.py ... --explain PIPPIN_ENCODE     instead compares with our program and prints the texts that differ
 """
+
 import argparse
 import ast
 import ctypes
@@ -54,12 +55,21 @@ class Llama:
         self.model = self.load(model)
         lib.llama_model_get_vocab.restype = ctypes.c_void_p
         lib.llama_model_get_vocab.argtypes = [ctypes.c_void_p]
-        lib.llama_tokenize.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int32, ctypes.c_bool, ctypes.c_bool]
+        lib.llama_tokenize.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_char_p,
+            ctypes.c_int32,
+            ctypes.c_void_p,
+            ctypes.c_int32,
+            ctypes.c_bool,
+            ctypes.c_bool,
+        ]
         self.vocab = lib.llama_model_get_vocab(self.model)
 
     def load(self, model):
         class Params(ctypes.Structure):
             _fields_ = [("bytes", ctypes.c_uint8 * 128)]  # large enough for the structure, which the library fills
+
         lib = self.lib
         lib.llama_model_default_params.restype = Params
         lib.llama_model_load_from_file.restype = ctypes.c_void_p
@@ -79,24 +89,39 @@ class Llama:
 
 def program_ids(program, model, text, special):
     flags = [] if special else ["--no-bos", "--no-parse-special"]
-    run = subprocess.run([program, "-m", model, "--stdin", "--ids", "--log-disable", *flags], input=text, capture_output=True, check=True)
+    run = subprocess.run(
+        [program, "-m", model, "--stdin", "--ids", "--log-disable", *flags],
+        input=text,
+        capture_output=True,
+        check=True,
+    )
     return ast.literal_eval(run.stdout.decode().strip().split("\n")[-1])
 
 
 def our_ids(program, model, texts, special):
     given = b"".join(b"%d\n%s\n" % (len(text), text) for text in texts)
-    run = subprocess.run([program, str(model)] + ([] if special else ["--no-special"]), input=given, stdout=subprocess.PIPE, check=True)
+    run = subprocess.run(
+        [program, str(model)] + ([] if special else ["--no-special"]), input=given, stdout=subprocess.PIPE, check=True
+    )
     return [[int(i) for i in line.split()] for line in run.stdout.decode().split("\n")[:-1]]
 
 
 def explain(texts, model, expected, program):
     for special in (True, False):
         wrong = 0
-        for text, want, got in zip(texts, (pair[0 if special else 1] for pair in expected), our_ids(program, model, texts, special)):
+        for text, want, got in zip(
+            texts, (pair[0 if special else 1] for pair in expected), our_ids(program, model, texts, special)
+        ):
             if want != got:
                 wrong += 1
                 if wrong <= 8:
-                    print(json.dumps(text.decode(), ensure_ascii=True)[:200], "\n  llama.cpp", want[:24], "\n  ours     ", got[:24])
+                    print(
+                        json.dumps(text.decode(), ensure_ascii=True)[:200],
+                        "\n  llama.cpp",
+                        want[:24],
+                        "\n  ours     ",
+                        got[:24],
+                    )
         print(f"{model.name} special={special}: {len(texts) - wrong} equal, {wrong} different")
 
 

@@ -1,6 +1,6 @@
-// pippin_render UNIX_TIME: for template_parity.py. Reads length-prefixed texts from standard input: a template, the number of
-// contexts, the contexts, and so on with the next template. Writes one length-prefixed answer a context: "=" and the text,
-// "!" and the message that the template raised, or "?" and another error.
+// pippin_render UNIX_TIME: for template_parity.py. Reads length-prefixed texts from standard input: a template, the
+// number of contexts, the contexts, and so on with the next template. Writes one length-prefixed answer a context:
+// "=" and the text, "!" and the message that the template raised, or "?" and another error.
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>

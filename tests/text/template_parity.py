@@ -3,10 +3,12 @@
 
     PIPPIN_TEST_TEMPLATES=DIRECTORY template_parity.py BUILD/pippin_render [--verbose]
 
-Each *.jinja file under the directory is rendered with the conversations below. jinja2 is set up as transformers does it. A case
-passes when both give the same bytes, or both raise the same message, or Python fails where we may fail in any way; a case that
-Python cannot render at all proves nothing and is counted apart. Ends with status 77, "skipped", without templates or jinja2.
+Each *.jinja file under the directory is rendered with the conversations below. jinja2 is set up as transformers does
+it. A case passes when both give the same bytes, or both raise the same message by raise_exception. Cases that Python
+fails to render in another way prove nothing and are counted apart. Ends with status 77, "skipped", without templates
+or jinja2.
 """
+
 import datetime
 import json
 import os
@@ -42,12 +44,45 @@ def tool(text, name="get_weather", id="call_1"):
     return {"role": "tool", "tool_call_id": id, "name": name, "content": text}
 
 
-WEATHER = {"type": "function", "function": {"name": "get_weather", "description": "Tells the weather: \"now\" & <soon>.", "parameters": {
-    "type": "object", "properties": {"city": {"type": "string", "description": "The city's name"}, "days": {"type": "integer", "minimum": 1, "default": 3},
-                                     "unit": {"type": "string", "enum": ["C", "F"]}, "tags": {"type": "array", "items": {"type": "string"}}}, "required": ["city"]}}}
-SEARCH = {"type": "function", "function": {"name": "search", "description": "Searches.\nThe web.", "parameters": {"type": "object", "properties": {
-    "query": {"type": ["string", "null"]}, "filter": {"type": "object", "properties": {"since": {"type": "string"}}, "additionalProperties": False}}}}}
-EMPTY_TOOL = {"type": "function", "function": {"name": "ping", "description": "", "parameters": {"type": "object", "properties": {}}}}
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": 'Tells the weather: "now" & <soon>.',
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string", "description": "The city's name"},
+                "days": {"type": "integer", "minimum": 1, "default": 3},
+                "unit": {"type": "string", "enum": ["C", "F"]},
+                "tags": {"type": "array", "items": {"type": "string"}},
+            },
+            "required": ["city"],
+        },
+    },
+}
+SEARCH = {
+    "type": "function",
+    "function": {
+        "name": "search",
+        "description": "Searches.\nThe web.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "query": {"type": ["string", "null"]},
+                "filter": {
+                    "type": "object",
+                    "properties": {"since": {"type": "string"}},
+                    "additionalProperties": False,
+                },
+            },
+        },
+    },
+}
+EMPTY_TOOL = {
+    "type": "function",
+    "function": {"name": "ping", "description": "", "parameters": {"type": "object", "properties": {}}},
+}
 TRICKY = "  Grüße 😀 你好 \t«x»\r\n\n'single' \"double\" <b>&amp;</b> \\n {{ x }} {% y %} \u00a0\u200d end \n"
 
 # (name, messages, further context)
@@ -55,7 +90,18 @@ CONVERSATIONS = [
     ("one user", [user("Hello!")], {}),
     ("one user, no prompt", [user("Hello!")], {"add_generation_prompt": False}),
     ("system", [system("Be brief."), user("Hi")], {}),
-    ("turns", [system("You are a poet."), user("Write."), assistant("Roses are red."), user("More."), assistant("Violets are blue."), user("Thanks")], {}),
+    (
+        "turns",
+        [
+            system("You are a poet."),
+            user("Write."),
+            assistant("Roses are red."),
+            user("More."),
+            assistant("Violets are blue."),
+            user("Thanks"),
+        ],
+        {},
+    ),
     ("turns without system", [user("a"), assistant("b"), user("c")], {}),
     ("answer last", [user("a"), assistant("b")], {"add_generation_prompt": False}),
     ("empty answer", [user("a"), assistant(""), user("c")], {}),
@@ -66,19 +112,101 @@ CONVERSATIONS = [
     ("thinking off", [user("Why?")], {"enable_thinking": False, "thinking": False}),
     ("tools", [user("Weather in Ulm?")], {"tools": [WEATHER, SEARCH, EMPTY_TOOL]}),
     ("tools and system", [system("Be brief."), user("Weather in Ulm?")], {"tools": [WEATHER]}),
-    ("tool call", [user("Weather in Ulm?"), assistant("", tool_calls=[call("get_weather", {"city": "Ulm", "days": 2})]), tool("{\"temp\": 21.5}"), assistant("21.5 degrees."), user("Thanks")], {"tools": [WEATHER]}),
-    ("tool call as string", [user("Weather?"), assistant(None, tool_calls=[call("get_weather", "{\"city\": \"Ulm\", \"days\": 2}")]), tool("sunny")], {"tools": [WEATHER]}),
-    ("parallel calls", [user("Both"), assistant("Let me see.", tool_calls=[call("get_weather", {"city": "Köln"}, "call_a"), call("search", {"query": None, "filter": {"since": "2024"}}, "call_b")]),
-                        tool("rain", id="call_a"), tool("[1, 2]", "search", "call_b")], {"tools": [WEATHER, SEARCH]}),
-    ("numbers", [user("x"), assistant("", tool_calls=[call("f", {"a": 1.0, "b": 1e-7, "c": 1e20, "d": -0.5, "e": True, "f": None, "g": [1, [2.5, "x'y"]], "h": {"k\n": "v\u00a0"}, "i": 12345678901234})]), tool("ok", "f")], {"tools": [SEARCH]}),
-    ("content parts", [user([{"type": "text", "text": "What is "}, {"type": "text", "text": "this?"}]), assistant([{"type": "text", "text": "A cat."}]), user("Sure?")], {}),
-    ("documents and dates", [user("Sum up.")], {"documents": [{"title": "One", "text": "First text."}, {"title": "Two", "text": "Second 'text'."}], "date_string": "26 Jul 2024", "custom_tools": None}),
+    (
+        "tool call",
+        [
+            user("Weather in Ulm?"),
+            assistant("", tool_calls=[call("get_weather", {"city": "Ulm", "days": 2})]),
+            tool('{"temp": 21.5}'),
+            assistant("21.5 degrees."),
+            user("Thanks"),
+        ],
+        {"tools": [WEATHER]},
+    ),
+    (
+        "tool call as string",
+        [
+            user("Weather?"),
+            assistant(None, tool_calls=[call("get_weather", '{"city": "Ulm", "days": 2}')]),
+            tool("sunny"),
+        ],
+        {"tools": [WEATHER]},
+    ),
+    (
+        "parallel calls",
+        [
+            user("Both"),
+            assistant(
+                "Let me see.",
+                tool_calls=[
+                    call("get_weather", {"city": "Köln"}, "call_a"),
+                    call("search", {"query": None, "filter": {"since": "2024"}}, "call_b"),
+                ],
+            ),
+            tool("rain", id="call_a"),
+            tool("[1, 2]", "search", "call_b"),
+        ],
+        {"tools": [WEATHER, SEARCH]},
+    ),
+    (
+        "numbers",
+        [
+            user("x"),
+            assistant(
+                "",
+                tool_calls=[
+                    call(
+                        "f",
+                        {
+                            "a": 1.0,
+                            "b": 1e-7,
+                            "c": 1e20,
+                            "d": -0.5,
+                            "e": True,
+                            "f": None,
+                            "g": [1, [2.5, "x'y"]],
+                            "h": {"k\n": "v\u00a0"},
+                            "i": 12345678901234,
+                        },
+                    )
+                ],
+            ),
+            tool("ok", "f"),
+        ],
+        {"tools": [SEARCH]},
+    ),
+    (
+        "content parts",
+        [
+            user([{"type": "text", "text": "What is "}, {"type": "text", "text": "this?"}]),
+            assistant([{"type": "text", "text": "A cat."}]),
+            user("Sure?"),
+        ],
+        {},
+    ),
+    (
+        "documents and dates",
+        [user("Sum up.")],
+        {
+            "documents": [{"title": "One", "text": "First text."}, {"title": "Two", "text": "Second 'text'."}],
+            "date_string": "26 Jul 2024",
+            "custom_tools": None,
+        },
+    ),
 ]
 
 
 def context_of(messages, further):
-    context = {"messages": messages, "tools": None, "documents": None, "add_generation_prompt": True, "bos_token": "<s>", "eos_token": "</s>",
-               "pad_token": "<pad>", "unk_token": "<unk>"}
+    context = {
+        "messages": messages,
+        "tools": None,
+        "documents": None,
+        "add_generation_prompt": True,
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "pad_token": "<pad>",
+        "unk_token": "<unk>",
+    }
     return {**context, **further}
 
 
@@ -105,7 +233,9 @@ def environment():
     def raise_exception(message):
         raise jinja2.exceptions.TemplateError(message)
 
-    env = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
+    env = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
+    )
     env.filters["tojson"] = to_json
     env.globals["raise_exception"] = raise_exception
     env.globals["strftime_now"] = lambda form: datetime.datetime.fromtimestamp(UNIX_TIME).strftime(form)
@@ -136,7 +266,10 @@ def our_answers(program, jobs):
         data = text.encode()
         return b"%d\n%s\n" % (len(data), data)
 
-    given = b"".join(chunk(source) + chunk(str(len(contexts))) + b"".join(chunk(json.dumps(c)) for c in contexts) for source, contexts in jobs)
+    given = b"".join(
+        chunk(source) + chunk(str(len(contexts))) + b"".join(chunk(json.dumps(c)) for c in contexts)
+        for source, contexts in jobs
+    )
     out = subprocess.run([program, str(UNIX_TIME)], input=given, stdout=subprocess.PIPE, check=True).stdout
     answers, at = [], 0
     while at < len(out):
@@ -172,12 +305,18 @@ def main():
             elif python[0] == "?":
                 verdict = "lenient" if mine[0] == "=" else "unrenderable"
             else:
-                verdict = "known" if any(file.name.find(part) >= 0 for part in KNOWN) and python[0] == "=" else "failed"
+                verdict = (
+                    "known" if any(file.name.find(part) >= 0 for part in KNOWN) and python[0] == "=" else "failed"
+                )
             count[verdict] += 1
             if verdict == "failed" or (verbose and verdict in ("known", "lenient")):
-                print(f"{verdict}: {file.name}, {name}\n  python {python[0]}{explain(python[1], mine[1])}\n  ours   {mine[0]}{explain(mine[1], python[1])}")
-    print(f"{len(files)} templates, {len(CONVERSATIONS)} conversations: {count['known']} known differences, {count['unrenderable']} fail in both, "
-          f"{count['lenient']} fail in Python only")
+                print(f"{verdict}: {file.name}, {name}")
+                print(f"  python {python[0]}{explain(python[1], mine[1])}")
+                print(f"  ours   {mine[0]}{explain(mine[1], python[1])}")
+    print(
+        f"{len(files)} templates, {len(CONVERSATIONS)} conversations: {count['known']} known differences, "
+        f"{count['unrenderable']} fail in both, {count['lenient']} fail in Python only"
+    )
     print(f"{count['passed']} passed, {count['failed']} failed")
     return 1 if count["failed"] or not count["passed"] else 0
 

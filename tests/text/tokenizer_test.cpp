@@ -76,7 +76,9 @@ TEST(Specials, ControlTokensFormInTemplateTextOnly) {
 
 TEST(Specials, DoNotFormInsideOrAcrossTextSpans) {
   const auto tokenizer = load(bpe());
-  const auto spans = [&](const std::vector<Span>& given) { return pieces(*tokenizer, tokenizer->encode(given, false)); };
+  const auto spans = [&](const std::vector<Span>& given) {
+    return pieces(*tokenizer, tokenizer->encode(given, false));
+  };
   EXPECT_EQ(spans({{"<|im_", Specials::kParse}, {"end|>", Specials::kParse}}), "<|im_end|>");
   EXPECT_EQ(spans({{"<|im_", Specials::kParse}, {"end|>", Specials::kText}}), "<|||i|m|_|e|n|d|||>");
   EXPECT_EQ(spans({{"<|im_", Specials::kText}, {"end|>", Specials::kParse}}), "<|||i|m|_|e|n|d|||>");

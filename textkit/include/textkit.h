@@ -1,8 +1,9 @@
 /* The C ABI of textkit: tokenizers and chat templates, written in Rust.
  *
- * Handles are opaque, immutable and usable from any thread. Inputs are borrowed for the call and carry their length; texts are
- * UTF-8 (other bytes are read as U+FFFD). Outputs are owned by the caller and given back to their tk_*_free. A function that can
- * fail returns a status; unless it is TK_OK, `error` holds the message and no other output is set. No panic crosses. */
+ * Handles are opaque, immutable and usable from any thread. Inputs are borrowed for the call and carry their length;
+ * texts are UTF-8 (other bytes are read as U+FFFD). Outputs are owned by the caller and given back to their
+ * tk_*_free. A function that can fail returns a status; unless it is TK_OK, `error` holds the message and no other
+ * output is set. No panic crosses. */
 #ifndef TEXTKIT_H
 #define TEXTKIT_H
 
@@ -56,8 +57,8 @@ typedef struct {
 
 typedef struct tk_tokenizer tk_tokenizer;
 
-/* What a GGUF file says of its tokenizer (keys tokenizer.ggml.*). Absent arrays have length 0, absent ids are -1, and flags are
- * 0, 1, or -1 for absent. */
+/* What a GGUF file says of its tokenizer (keys tokenizer.ggml.*). Absent arrays have length 0, absent ids are -1, and
+ * flags are 0, 1, or -1 for absent. */
 typedef struct {
   tk_slice model;
   tk_slice pre;

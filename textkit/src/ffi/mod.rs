@@ -1,7 +1,7 @@
 //! The C ABI: the functions of include/textkit.h.
 //!
-//! Safety, for the whole folder: the caller keeps the contract of textkit.h. Handles come from this library and live
-//! during the call, slices point to `len` readable elements, and output pointers are valid for writing.
+//! Safety, for the whole folder: the caller keeps the contract of textkit.h. Handles come from this library and
+//! live during the call, slices point to `len` readable elements, and output pointers are valid for writing.
 
 mod template;
 mod tokenizer;

@@ -16,7 +16,8 @@ pub fn strftime(format: &str, unix_time: Option<i64>) -> Option<String> {
     let marked = CString::new(format!("{format}|")).ok()?;
     let time = unix_time.unwrap_or_else(now) as libc::time_t;
     let mut buffer = [0u8; 4096];
-    // SAFETY: all pointers are to live variables, and strftime gets the buffer's length. A zeroed tm is a valid one.
+    // SAFETY: all pointers are to live variables, and strftime gets the buffer's length. A zeroed tm is a valid
+    // one.
     let len = unsafe {
         let mut parts: libc::tm = std::mem::zeroed();
         if libc::localtime_r(&time, &mut parts).is_null() {

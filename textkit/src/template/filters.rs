@@ -27,9 +27,7 @@ pub fn add(environment: &mut Environment) {
         format(FormatStyle::Printf, text, &args)
     });
     environment.add_filter("wordcount", |text: &str| text.split_whitespace().count());
-    environment.add_test("iterable", |value: &Value| {
-        !value.is_none() && value.try_iter().is_ok()
-    });
+    environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
     environment.add_test("sequence", |value: &Value| {
         matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map | ValueKind::Undefined)
     });
@@ -41,12 +39,14 @@ const SIZE_MAX: usize = 4096;
 fn checked_size(size: usize) -> Result<usize, Error> {
     match size <= SIZE_MAX {
         true => Ok(size),
-        false => Err(Error::new(ErrorKind::InvalidOperation, format!("expected at most {SIZE_MAX}, got {size}"))),
+        false => {
+            Err(Error::new(ErrorKind::InvalidOperation, format!("expected at most {SIZE_MAX}, got {size}")))
+        }
     }
 }
 
-/// Refuses a format with a width or precision over SIZE_MAX, in the text or, where the text takes it from there, in the
-/// arguments.
+/// Refuses a format with a width or precision over SIZE_MAX, in the text or, where the text takes it from there, in
+/// the arguments.
 pub fn check_widths(text: &str, args: &[Value]) -> Result<(), Error> {
     for digits in text.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty()) {
         checked_size(digits.parse().unwrap_or(usize::MAX))?;
@@ -102,7 +102,12 @@ fn indent(
 }
 
 /// `list|join(separator, attribute)`.
-fn join(value: &Value, separator: Option<&str>, attribute: Option<&str>, kwargs: Kwargs) -> Result<String, Error> {
+fn join(
+    value: &Value,
+    separator: Option<&str>,
+    attribute: Option<&str>,
+    kwargs: Kwargs,
+) -> Result<String, Error> {
     let separator = separator.or(kwargs.get("d")?).unwrap_or("");
     let attribute = attribute.or(kwargs.get("attribute")?);
     kwargs.assert_all_used()?;

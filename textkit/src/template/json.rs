@@ -122,7 +122,9 @@ impl Style {
             ValueKind::None => "null".to_string(),
             ValueKind::Bool => key.is_true().to_string(),
             ValueKind::Number => number(key),
-            kind => return Err(Error::new(ErrorKind::InvalidOperation, format!("keys must be str, not {kind}"))),
+            kind => {
+                return Err(Error::new(ErrorKind::InvalidOperation, format!("keys must be str, not {kind}")))
+            }
         };
         self.write_string(out, &text);
         Ok(())

@@ -123,7 +123,8 @@ fn split(text: &str, from_right: bool, args: &[Value]) -> Result<Value, Error> {
 /// Splits at runs of white space, into at most `parts`; from the right, the pieces come in that order.
 fn split_at_spaces(text: &str, parts: usize, from_right: bool) -> Vec<&str> {
     let mut pieces = Vec::new();
-    let mut rest = if from_right { text.trim_end_matches(is_space) } else { text.trim_start_matches(is_space) };
+    let mut rest =
+        if from_right { text.trim_end_matches(is_space) } else { text.trim_start_matches(is_space) };
     while !rest.is_empty() {
         let cut = if from_right { rest.rfind(is_space) } else { rest.find(is_space) };
         let Some(cut) = cut.filter(|_| pieces.len() + 1 < parts) else {
@@ -181,7 +182,10 @@ fn find(text: &str, method: &str, args: &[Value]) -> Result<Value, Error> {
 /// str.splitlines(): all of Unicode's line ends.
 fn lines(text: &str, keep: bool) -> Value {
     let is_end = |c: char| {
-        matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+        matches!(
+            c,
+            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+        )
     };
     let mut found = Vec::new();
     let mut rest = text;

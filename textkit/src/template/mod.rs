@@ -18,17 +18,17 @@ use crate::error::{Error, Result, Status};
 
 /// A template source is a few kilobytes; a larger one is an attack.
 const SOURCE_BYTES_MAX: usize = 4 << 20;
-/// Instructions of one render: a base for the template, and a share for each byte of the request, because some templates
-/// look at all messages for each message. They bound how often a hostile template acts, not what one act costs:
-/// joining ever longer strings or lists is bounded by memory only.
+/// Instructions of one render: a base for the template, and a share for each byte of the request, because some
+/// templates look at all messages for each message. They bound how often a hostile template acts, not what one act
+/// costs: joining ever longer strings or lists is bounded by memory only.
 const FUEL_BASE: u64 = 1_000_000;
 const FUEL_PER_BYTE: u64 = 64;
 const FUEL_MAX: u64 = 5_000_000;
 /// The output may repeat the request a few times, and add to it.
 const OUTPUT_BASE_BYTES: usize = 4 << 20;
 const OUTPUT_TIMES_REQUEST: usize = 16;
-/// A template can nest a list in a list for each ten instructions, and to write or drop such a list recurses, at some
-/// 700 bytes a level. Only what is touched is committed.
+/// A template can nest a list in a list for each ten instructions, and to write or drop such a list recurses, at
+/// some 700 bytes a level. Only what is touched is committed.
 const STACK_BYTES: usize = 512 << 20;
 /// Nested macros, includes and blocks.
 const RECURSION_MAX: usize = 200;
@@ -54,7 +54,8 @@ impl std::error::Error for Raised {}
 impl ChatTemplate {
     pub fn compile(source: &str) -> Result<ChatTemplate> {
         if source.len() > SOURCE_BYTES_MAX {
-            let message = format!("the chat template: expected at most {SOURCE_BYTES_MAX} bytes, got {}", source.len());
+            let message =
+                format!("the chat template: expected at most {SOURCE_BYTES_MAX} bytes, got {}", source.len());
             return Err(Error::invalid(message));
         }
         on_large_stack(|| {
@@ -97,7 +98,8 @@ impl ChatTemplate {
             return Err(Error::new(Status::Limit, message));
         }
         rendered.map_err(failure)?;
-        String::from_utf8(output.bytes).map_err(|_| Error::new(Status::Failed, "the chat template: output is not UTF-8"))
+        String::from_utf8(output.bytes)
+            .map_err(|_| Error::new(Status::Failed, "the chat template: output is not UTF-8"))
     }
 }
 
@@ -109,7 +111,8 @@ fn parse(context: &str) -> Result<Json> {
 fn on_large_stack<T: Send>(body: impl FnOnce() -> T + Send) -> Result<T> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, body);
-        let thread = thread.map_err(|e| Error::new(Status::Failed, format!("no thread for the chat template: {e}")))?;
+        let thread = thread
+            .map_err(|e| Error::new(Status::Failed, format!("no thread for the chat template: {e}")))?;
         // A panic goes on to the boundary, which catches it.
         Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
@@ -117,7 +120,8 @@ fn on_large_stack<T: Send>(body: impl FnOnce() -> T + Send) -> Result<T> {
 
 fn environment() -> Result<Environment<'static>> {
     let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(false).build();
+    let syntax =
+        SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(false).build();
     environment.set_syntax(syntax.map_err(failure)?);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
@@ -128,16 +132,20 @@ fn environment() -> Result<Environment<'static>> {
         _ => python::write_str(out, value)
             .map_err(|_| minijinja::Error::new(ErrorKind::WriteFailure, "the value cannot be written")),
     });
-    environment.add_function("raise_exception", |message: &Value| -> std::result::Result<Value, minijinja::Error> {
-        let message = python::str_of(message);
-        Err(minijinja::Error::new(ErrorKind::InvalidOperation, message.clone()).with_source(Raised(message)))
-    });
+    environment.add_function(
+        "raise_exception",
+        |message: &Value| -> std::result::Result<Value, minijinja::Error> {
+            let message = python::str_of(message);
+            Err(minijinja::Error::new(ErrorKind::InvalidOperation, message.clone())
+                .with_source(Raised(message)))
+        },
+    );
     filters::add(&mut environment);
     Ok(environment)
 }
 
-/// Brings a source into the form that minijinja reads: line ends as Jinja reads them, and the tag `generation`, which
-/// transformers adds, as a block that has a scope and does nothing else.
+/// Brings a source into the form that minijinja reads: line ends as Jinja reads them, and the tag `generation`,
+/// which transformers adds, as a block that has a scope and does nothing else.
 fn prepare(source: &str) -> String {
     let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let mut prepared = String::with_capacity(source.len());

@@ -1,13 +1,14 @@
 //! Rendering in which the strings of a request cannot smuggle in control tokens.
 //!
 //! The text of a control token that stands in the strings of the messages, tools and documents is replaced by a
-//! stand-in: one character that is found nowhere else, before rendering. So is the start of one at a string's end, lest the next
-//! string completes it. After rendering, the stand-ins become literal spans of the text they stood for.
+//! stand-in: one character that is found nowhere else, before rendering. So is the start of one at a string's end,
+//! lest the next string completes it. After rendering, the stand-ins become literal spans of the text they stood
+//! for.
 //!
-//! A template may itself look for such a text, as in `content.split("</think>")`. So the result is compared with the
-//! plain rendering, and texts whose replacement changes it are left to the template, which treats them as its own syntax.
-//! Limits: a text that the template itself puts together from harmless parts of one string, for example by deleting what is between
-//! them, is not seen.
+//! A template may itself look for such a text, as in `content.split("</think>")`. So the result is compared with
+//! the plain rendering, and texts whose replacement changes it are left to the template, which treats them as its
+//! own syntax. Limits: a text that the template itself puts together from harmless parts of one string, for example
+//! by deleting what is between them, is not seen.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value as Json;
@@ -30,7 +31,12 @@ pub struct Piece {
 
 impl ChatTemplate {
     /// Renders as render() does, and tells apart what must stay text.
-    pub fn render_spans(&self, context: &str, tokenizer: &Tokenizer, unix_time: Option<i64>) -> Result<Vec<Piece>> {
+    pub fn render_spans(
+        &self,
+        context: &str,
+        tokenizer: &Tokenizer,
+        unix_time: Option<i64>,
+    ) -> Result<Vec<Piece>> {
         on_large_stack(|| {
             let json = parse(context)?;
             let render = |json: Json| self.render_here(json, context.len(), unix_time);

@@ -37,7 +37,9 @@ impl Bpe {
         unknown: Option<TokenId>,
     ) -> Result<Bpe> {
         if merges.is_empty() {
-            return Err(Error::invalid("tokenizer.ggml.merges: byte-pair encoding needs them, and there are none"));
+            return Err(Error::invalid(
+                "tokenizer.ggml.merges: byte-pair encoding needs them, and there are none",
+            ));
         }
         let mut bpe = Bpe {
             splitter: Splitter::new(rules.passes)?,
@@ -53,7 +55,8 @@ impl Bpe {
         if bpe.alphabet == Alphabet::Bytes {
             for byte in 0..256 {
                 let letter = bpe.letters[byte];
-                bpe.bytes[byte] = vocabulary.find(letter.encode_utf8(&mut [0; 4]).as_bytes()).unwrap_or(UNKNOWN);
+                bpe.bytes[byte] =
+                    vocabulary.find(letter.encode_utf8(&mut [0; 4]).as_bytes()).unwrap_or(UNKNOWN);
             }
         } else {
             for (symbol, token) in bpe.bytes.iter_mut().zip(byte_tokens(vocabulary)) {
@@ -93,23 +96,21 @@ impl Bpe {
         Ok(())
     }
 
-    pub fn encode(&self, vocabulary: &Vocabulary, text: &str, out: &mut Vec<TokenId>) {
-        let mut symbols = Vec::new();
+    pub fn encode(&self, vocabulary: &Vocabulary, text: &str, repeats: &mut Repeats, out: &mut Vec<TokenId>) {
         match self.alphabet {
-            Alphabet::Bytes => {
-                let mut repeats = Repeats::default();
-                self.splitter.split(text, |word| {
-                    repeats.encode(word, out, |out| self.encode_bytes(vocabulary, word, &mut symbols, out));
-                });
-            }
-            Alphabet::Characters => {
+            Alphabet::Bytes => self.splitter.split(text, |word| {
+                repeats.encode(word, out, |symbols, out| self.encode_bytes(vocabulary, word, symbols, out));
+            }),
+            Alphabet::Characters | Alphabet::Metaspace => {
                 let text = text.replace(' ', SPACE_MARK);
-                self.splitter.split(&text, |line| self.encode_characters(vocabulary, line, &mut symbols, out));
-            }
-            Alphabet::Metaspace => {
-                let text = text.replace(' ', SPACE_MARK);
-                self.splitter.split(&text, |line| {
-                    metaspace_words(line, |word| self.encode_characters(vocabulary, word, &mut symbols, out));
+                let mut encode = |word: &str| {
+                    repeats.encode(word, out, |symbols, out| {
+                        self.encode_characters(vocabulary, word, symbols, out)
+                    });
+                };
+                self.splitter.split(&text, |line| match self.alphabet {
+                    Alphabet::Metaspace => metaspace_words(line, &mut encode),
+                    _ => encode(line),
                 });
             }
         }
@@ -128,12 +129,11 @@ impl Bpe {
                 return out.push(token);
             }
         }
-        symbols.clear();
-        symbols.extend(
-            word.bytes()
-                .enumerate()
-                .map(|(at, byte)| Symbol { id: self.bytes[byte as usize], start: at as u32, len: 1 }),
-        );
+        symbols.extend(word.bytes().enumerate().map(|(at, byte)| Symbol {
+            id: self.bytes[byte as usize],
+            start: at as u32,
+            len: 1,
+        }));
         self.merge_and_emit(vocabulary, word, symbols, out);
     }
 
@@ -149,7 +149,6 @@ impl Bpe {
                 return out.push(token);
             }
         }
-        symbols.clear();
         symbols.extend(word.char_indices().map(|(at, c)| {
             let bytes = &word.as_bytes()[at..at + c.len_utf8()];
             let id = vocabulary.find_text(bytes).unwrap_or(UNKNOWN);
@@ -189,7 +188,7 @@ impl Bpe {
 }
 
 /// A line starts with a space mark, and each space mark starts a word.
-fn metaspace_words(line: &str, mut word: impl FnMut(&str)) {
+fn metaspace_words(line: &str, word: &mut impl FnMut(&str)) {
     if line.starts_with('\n') {
         return word(line);
     }

@@ -19,7 +19,10 @@ impl Charsmap {
             return Err(wrong("its trie is larger than the map"));
         }
         let (trie, forms) = rest.split_at(size);
-        let units = trie.chunks_exact(4).map(|unit| u32::from_le_bytes([unit[0], unit[1], unit[2], unit[3]])).collect();
+        let units = trie
+            .chunks_exact(4)
+            .map(|unit| u32::from_le_bytes([unit[0], unit[1], unit[2], unit[3]]))
+            .collect();
         if forms.last().is_some_and(|&last| last != 0) {
             return Err(wrong("its last form has no end"));
         }
@@ -51,7 +54,8 @@ impl Charsmap {
         String::from_utf8(normal).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
     }
 
-    /// Returns the length of the longest known prefix and its normal form. A place outside the trie ends the search.
+    /// Returns the length of the longest known prefix and its normal form. A place outside the trie ends the
+    /// search.
     fn longest(&self, text: &[u8]) -> Option<(usize, &[u8])> {
         let offset = |unit: u32| (unit >> 10) << ((unit & (1 << 9)) >> 6);
         let mut place = offset(*self.units.first()?) as usize;

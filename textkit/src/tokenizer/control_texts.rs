@@ -14,7 +14,8 @@ pub struct ControlTexts {
 
 impl ControlTexts {
     pub fn new(tokenizer: &Tokenizer) -> ControlTexts {
-        let mut texts: Vec<String> = tokenizer.control_texts().filter(|text| !text.is_empty()).map(str::to_string).collect();
+        let mut texts: Vec<String> =
+            tokenizer.control_texts().filter(|text| !text.is_empty()).map(str::to_string).collect();
         texts.sort();
         ControlTexts {
             automaton: AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&texts).ok(),
@@ -23,10 +24,11 @@ impl ControlTexts {
         }
     }
 
-    /// Returns the places of control tokens' texts, and of the start of one at the end of the text, white space after it
-    /// aside. They are sorted and apart.
+    /// Returns the places of control tokens' texts, and of the start of one at the end of the text, white space
+    /// after it aside. They are sorted and apart.
     pub fn places(&self, text: &str) -> Vec<Range<usize>> {
-        let mut places: Vec<_> = self.automaton.iter().flat_map(|a| a.find_iter(text)).map(|m| m.range()).collect();
+        let mut places: Vec<_> =
+            self.automaton.iter().flat_map(|a| a.find_iter(text)).map(|m| m.range()).collect();
         let end = text.trim_end().len();
         let after = places.last().map_or(0, |place| place.end);
         let first = end.saturating_sub(self.longest).max(after);

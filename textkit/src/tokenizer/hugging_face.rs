@@ -56,10 +56,7 @@ pub fn load(json: &[u8]) -> Result<Loaded> {
     };
     let vocabulary = vocabulary_of(&tokenizer, has(&decoder, "ByteFallback"))?;
     let metaspace_prefix = has(&decoder, "Metaspace") && !decoder.contains("\"prepend_scheme\":\"never\"");
-    let mut added: Vec<_> = tokenizer
-        .get_added_tokens_decoder()
-        .into_iter()
-        .collect();
+    let mut added: Vec<_> = tokenizer.get_added_tokens_decoder().into_iter().collect();
     added.sort_by_key(|(id, _)| *id);
     let (normalised, raw) = added.into_iter().partition(|(_, token)| token.normalized);
     let engine = HuggingFace {
@@ -80,7 +77,8 @@ fn surroundings(tokenizer: &Tokenizer) -> Result<(Vec<TokenId>, Vec<TokenId>)> {
     let text = Encoding::from_tokens(vec![Token::new(TEXT, String::new(), (0, 0))], 0);
     let processed = processor.process(text, None, true).map_err(wrong)?;
     let ids = processed.get_ids();
-    let at = ids.iter().position(|&id| id == TEXT).ok_or_else(|| wrong("its post-processor drops the text"))?;
+    let at =
+        ids.iter().position(|&id| id == TEXT).ok_or_else(|| wrong("its post-processor drops the text"))?;
     Ok((ids[..at].to_vec(), ids[at + 1..].to_vec()))
 }
 
@@ -148,7 +146,11 @@ impl AddedTokens {
         Ok(AddedTokens { tokens, automaton })
     }
 
-    fn cut(&self, piece: NormalizedString, literal: &[Range<usize>]) -> Vec<(NormalizedString, Option<Vec<Token>>)> {
+    fn cut(
+        &self,
+        piece: NormalizedString,
+        literal: &[Range<usize>],
+    ) -> Vec<(NormalizedString, Option<Vec<Token>>)> {
         let mut parts = Vec::new();
         let mut keep = |range: Range<usize>, token: Option<TokenId>| {
             if let Some(part) = piece.slice(TextRange::Normalized(range)) {
@@ -186,7 +188,12 @@ impl AddedTokens {
 }
 
 /// Whether a token may stand at a place of a piece.
-fn allowed(token: &AddedToken, piece: &NormalizedString, range: Range<usize>, literal: &[Range<usize>]) -> bool {
+fn allowed(
+    token: &AddedToken,
+    piece: &NormalizedString,
+    range: Range<usize>,
+    literal: &[Range<usize>],
+) -> bool {
     if token.single_word {
         let joins = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
         let text = piece.get();

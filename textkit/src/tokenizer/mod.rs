@@ -24,11 +24,12 @@ use bpe::{Bpe, SPACE_MARK};
 use control_texts::ControlTexts;
 use hugging_face::HuggingFace;
 use pre_tokenizers::Alphabet;
+use repeats::Repeats;
 use specials::Specials;
 use spm::Spm;
 use unigram::Unigram;
-pub use vocabulary::{Kind, TokenId};
 use vocabulary::{byte_of, Vocabulary};
+pub use vocabulary::{Kind, TokenId};
 use wordpiece::WordPiece;
 
 /// A piece of a prompt. In a literal one no control token forms.
@@ -62,8 +63,8 @@ pub struct GgufVocabulary<'a> {
 
 enum Model {
     Bpe(Box<Bpe>),
-    Spm(Spm),
-    Unigram(Unigram),
+    Spm(Box<Spm>),
+    Unigram(Box<Unigram>),
     WordPiece(WordPiece),
 }
 
@@ -148,7 +149,7 @@ impl Tokenizer {
             add_bos: file.add_bos.unwrap_or(true),
             add_eos: file.add_eos.unwrap_or(false),
         };
-        let model = Model::Spm(Spm::new(&vocabulary, file.unknown.or(known(0))));
+        let model = Model::Spm(Box::new(Spm::new(&vocabulary, file.unknown.or(known(0)))));
         let space_prefix = file.add_space_prefix.unwrap_or(true);
         Tokenizer::native(vocabulary, model, Spelling::SpaceMarks, ends, space_prefix)
     }
@@ -169,7 +170,13 @@ impl Tokenizer {
             space_prefix,
             file.remove_extra_whitespaces.unwrap_or(false),
         )?;
-        Tokenizer::native(vocabulary, Model::Unigram(unigram), Spelling::SpaceMarks, ends, space_prefix)
+        Tokenizer::native(
+            vocabulary,
+            Model::Unigram(Box::new(unigram)),
+            Spelling::SpaceMarks,
+            ends,
+            space_prefix,
+        )
     }
 
     fn wordpiece(file: &GgufVocabulary, vocabulary: Vocabulary) -> Result<Tokenizer> {
@@ -241,11 +248,13 @@ impl Tokenizer {
         match &self.engine {
             Engine::HuggingFace(engine) => engine.encode(&text, &literal, &mut ids)?,
             Engine::Native { model, specials } => {
-                let mut after_special = true;
+                let (mut after_special, mut repeats) = (true, Repeats::default());
                 for part in specials.partition(&text, &literal) {
                     match part.token {
                         Some(id) => ids.push(id),
-                        None => self.encode_part(model, &text[part.range], after_special, &mut ids),
+                        None => {
+                            self.encode_part(model, &text[part.range], after_special, &mut repeats, &mut ids)
+                        }
                     }
                     after_special = part.token.is_some();
                 }
@@ -257,10 +266,19 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    fn encode_part(&self, model: &Model, text: &str, after_special: bool, ids: &mut Vec<TokenId>) {
+    fn encode_part(
+        &self,
+        model: &Model,
+        text: &str,
+        after_special: bool,
+        repeats: &mut Repeats,
+        ids: &mut Vec<TokenId>,
+    ) {
         match model {
-            Model::Bpe(bpe) => bpe.encode(&self.vocabulary, text, ids),
-            Model::Spm(spm) => spm.encode(&self.vocabulary, text, self.space_prefix && after_special, ids),
+            Model::Bpe(bpe) => bpe.encode(&self.vocabulary, text, repeats, ids),
+            Model::Spm(spm) => {
+                spm.encode(&self.vocabulary, text, self.space_prefix && after_special, repeats, ids)
+            }
             Model::Unigram(unigram) => unigram.encode(&self.vocabulary, text, ids),
             Model::WordPiece(wordpiece) => wordpiece.encode(&self.vocabulary, text, ids),
         }
@@ -283,7 +301,9 @@ impl Tokenizer {
             Kind::Normal => match self.spelling {
                 Spelling::ByteLevel => byte_level::decode(text).map_or(Cow::Borrowed(text), Cow::Owned),
                 Spelling::SpaceMarks => match std::str::from_utf8(text) {
-                    Ok(text) if text.contains(SPACE_MARK) => Cow::Owned(text.replace(SPACE_MARK, " ").into_bytes()),
+                    Ok(text) if text.contains(SPACE_MARK) => {
+                        Cow::Owned(text.replace(SPACE_MARK, " ").into_bytes())
+                    }
                     _ => Cow::Borrowed(text),
                 },
                 Spelling::Continued => match text.strip_prefix(b"##") {
@@ -352,8 +372,8 @@ struct Ends {
 /// Returns the joined text and the ranges of it that are literal.
 fn join<'a>(spans: &[Span<'a>]) -> (Cow<'a, str>, Vec<Range<usize>>) {
     if let [span] = spans {
-        let literal = span.literal && !span.text.is_empty();
-        return (Cow::Borrowed(span.text), if literal { vec![0..span.text.len()] } else { vec![] });
+        let literal = (span.literal && !span.text.is_empty()).then_some(0..span.text.len());
+        return (Cow::Borrowed(span.text), literal.into_iter().collect());
     }
     let mut text = String::with_capacity(spans.iter().map(|span| span.text.len()).sum());
     let mut literal = Vec::new();

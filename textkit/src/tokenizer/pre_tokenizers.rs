@@ -24,13 +24,8 @@ pub struct PreTokenizer {
     pub add_bos: bool,
 }
 
-const PLAIN: PreTokenizer = PreTokenizer {
-    names: &[],
-    passes: &[],
-    alphabet: Alphabet::Bytes,
-    ignore_merges: false,
-    add_bos: false,
-};
+const PLAIN: PreTokenizer =
+    PreTokenizer { names: &[], passes: &[], alphabet: Alphabet::Bytes, ignore_merges: false, add_bos: false };
 
 macro_rules! contraction {
     () => {
@@ -57,11 +52,25 @@ macro_rules! cl100k {
 macro_rules! o200k {
     ($letters_and:literal, $contraction:expr, $digits:literal, $after_symbols:literal) => {
         concat!(
-            r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", $letters_and, r"]*",
-            r"[\p{Ll}\p{Lm}\p{Lo}\p{M}", $letters_and, r"]+", $contraction,
-            r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", $letters_and, r"]+",
-            r"[\p{Ll}\p{Lm}\p{Lo}\p{M}", $letters_and, r"]*", $contraction,
-            "|", $digits, r"| ?[^\s\p{L}\p{N}]+", $after_symbols, r"|\s*[\r\n]+"
+            r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}",
+            $letters_and,
+            r"]*",
+            r"[\p{Ll}\p{Lm}\p{Lo}\p{M}",
+            $letters_and,
+            r"]+",
+            $contraction,
+            r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}",
+            $letters_and,
+            r"]+",
+            r"[\p{Ll}\p{Lm}\p{Lo}\p{M}",
+            $letters_and,
+            r"]*",
+            $contraction,
+            "|",
+            $digits,
+            r"| ?[^\s\p{L}\p{N}]+",
+            $after_symbols,
+            r"|\s*[\r\n]+"
         )
     };
 }
@@ -82,33 +91,55 @@ const CHINESE_AND_KANA: &str = r"[\u{4e00}-\u{9fa5}\u{3040}-\u{309f}\u{30a0}-\u{
 /// DeepSeek's class of Chinese characters, whose ends also take in Hangul and many more scripts.
 const DEEPSEEK_CJK: &str = r"[\u{4e00}-\u{9fa5}\u{800}-\u{4e00}\u{ac00}-\u{d7ff}]+";
 /// Letters that have case, in the Unicode of the DeepSeek LLM tokenizer: later additions are left out.
-const DEEPSEEK_CASED: &str = r"\s?[\p{Lu}\p{Ll}\p{Lt}--[\u{560}\u{588}\u{10c7}-\u{10ff}\u{1c80}-\u{1c8f}\u{2d00}-\u{2d2d}\u{a790}-\u{a7ff}\u{ab30}-\u{ab6f}\u{10570}-\u{105bf}\u{10d40}-\u{10d8f}\u{16e40}-\u{16eff}\u{1d400}-\u{1d7cb}\u{1df00}-\u{1df2f}]]+";
+const DEEPSEEK_CASED: &str = concat!(
+    r"\s?[\p{Lu}\p{Ll}\p{Lt}--[\u{560}\u{588}\u{10c7}-\u{10ff}\u{1c80}-\u{1c8f}\u{2d00}-\u{2d2d}",
+    r"\u{a790}-\u{a7ff}\u{ab30}-\u{ab6f}\u{10570}-\u{105bf}\u{10d40}-\u{10d8f}\u{16e40}-\u{16eff}",
+    r"\u{1d400}-\u{1d7cb}\u{1df00}-\u{1df2f}]]+"
+);
 const BLOOM: &str = r" ?[^(\s|.,!?…。，、।۔،)]+";
 const LINES: Pass = Isolate(r"[^\n]+|\n+");
 
 pub const TABLE: &[PreTokenizer] = &[
     PreTokenizer {
         names: &["", "default"],
-        passes: &[
-            Isolate(r"[\p{P}$+<=>^~|]+"),
-            Words(GPT2),
-            Isolate(r"\p{N}+"),
-            Isolate("[0-9][0-9][0-9]"),
-        ],
+        passes: &[Isolate(r"[\p{P}$+<=>^~|]+"), Words(GPT2), Isolate(r"\p{N}+"), Isolate("[0-9][0-9][0-9]")],
         ..PLAIN
     },
     PreTokenizer {
         names: &[
-            "gpt-2", "phi-2", "jina-es", "jina-de", "gigachat", "jina-v2-es", "jina-v2-de", "a.x-4.0", "mellum",
-            "modern-bert", "jina-v1-en", "jina-v2-code", "roberta-bpe", "mpt", "olmo", "jais", "trillion",
-            "granite-docling", "exaone4",
+            "gpt-2",
+            "phi-2",
+            "jina-es",
+            "jina-de",
+            "gigachat",
+            "jina-v2-es",
+            "jina-v2-de",
+            "a.x-4.0",
+            "mellum",
+            "modern-bert",
+            "jina-v1-en",
+            "jina-v2-code",
+            "roberta-bpe",
+            "mpt",
+            "olmo",
+            "jais",
+            "trillion",
+            "granite-docling",
+            "exaone4",
         ],
         passes: &[Words(GPT2)],
         ..PLAIN
     },
     PreTokenizer {
         names: &[
-            "smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2",
+            "smollm",
+            "starcoder",
+            "refact",
+            "command-r",
+            "codeshell",
+            "exaone",
+            "minerva-7b",
+            "mellum2",
         ],
         passes: &[Isolate(r"\p{N}"), Words(GPT2)],
         ..PLAIN
@@ -120,7 +151,14 @@ pub const TABLE: &[PreTokenizer] = &[
     },
     PreTokenizer {
         names: &[
-            "llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2",
+            "llama3",
+            "llama-v3",
+            "llama-bpe",
+            "falcon3",
+            "falcon-h1",
+            "pixtral",
+            "midm-2.0",
+            "lfm2",
             "jina-v5-nano",
         ],
         passes: &[Words(cl100k!(r"\p{N}{1,3}"))],
@@ -142,7 +180,15 @@ pub const TABLE: &[PreTokenizer] = &[
     PreTokenizer { names: &["jais-2"], passes: &[WordsCascade(cl100k!(r"\p{N}{1,3}"))], ..PLAIN },
     PreTokenizer {
         names: &[
-            "qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "megrez", "stablelm2", "hunyuan", "solar-open", "grok-2",
+            "qwen2",
+            "deepseek-r1-qwen",
+            "kormo",
+            "f2llmv2",
+            "megrez",
+            "stablelm2",
+            "hunyuan",
+            "solar-open",
+            "grok-2",
         ],
         passes: &[Words(cl100k!(r"\p{N}"))],
         ..PLAIN
@@ -155,17 +201,11 @@ pub const TABLE: &[PreTokenizer] = &[
         ))],
         ..PLAIN
     },
-    PreTokenizer {
-        names: &["laguna"],
-        passes: &[LINES, Words(cl100k!(r"\p{N}"))],
-        ..PLAIN
-    },
+    PreTokenizer { names: &["laguna"], passes: &[LINES, Words(cl100k!(r"\p{N}"))], ..PLAIN },
     PreTokenizer {
         // No contractions, so that Turkish suffixes stay with their apostrophe.
         names: &["ufakzeka"],
-        passes: &[Words(
-            r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+",
-        )],
+        passes: &[Words(r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+")],
         ..PLAIN
     },
     PreTokenizer {
@@ -235,7 +275,9 @@ pub const TABLE: &[PreTokenizer] = &[
     PreTokenizer {
         names: &["youtu"],
         passes: &[
-            Isolate(r"[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[\u{4e00}-\u{9fa5}\u{3040}-\u{30ff}]+"),
+            Isolate(
+                r"[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[\u{4e00}-\u{9fa5}\u{3040}-\u{30ff}]+",
+            ),
             Words(o200k!("", optional_contraction!(), r"\p{N}", r"[\r\n/]*")),
         ],
         ignore_merges: true,
@@ -283,9 +325,11 @@ pub const TABLE: &[PreTokenizer] = &[
         names: &["afmoe"],
         passes: &[
             DigitGroups(r"\p{N}+"),
-            Isolate(
-                r"[\u{4e00}-\u{9fff}\u{3400}-\u{4dbf}\u{f900}-\u{faff}\u{3040}-\u{30ff}\u{ff65}-\u{ff9f}\u{2f00}-\u{2fdf}\u{e40}-\u{eff}\u{1780}-\u{17ff}\u{1000}-\u{109f}\u{aa60}-\u{aa7f}\u{a9e0}-\u{a9ff}\u{ac00}-\u{d7af}\u{1100}-\u{11ff}]+",
-            ),
+            Isolate(concat!(
+                r"[\u{4e00}-\u{9fff}\u{3400}-\u{4dbf}\u{f900}-\u{faff}\u{3040}-\u{30ff}\u{ff65}-\u{ff9f}",
+                r"\u{2f00}-\u{2fdf}\u{e40}-\u{eff}\u{1780}-\u{17ff}\u{1000}-\u{109f}\u{aa60}-\u{aa7f}",
+                r"\u{a9e0}-\u{a9ff}\u{ac00}-\u{d7af}\u{1100}-\u{11ff}]+"
+            )),
             Words(DEEPSEEK3_WORDS),
         ],
         ..PLAIN
@@ -305,11 +349,7 @@ pub const TABLE: &[PreTokenizer] = &[
         add_bos: true,
         ..PLAIN
     },
-    PreTokenizer {
-        names: &["superbpe"],
-        passes: &[Isolate(r"\p{N}+"), DigitGroups(r"\p{Nd}+")],
-        ..PLAIN
-    },
+    PreTokenizer { names: &["superbpe"], passes: &[Isolate(r"\p{N}+"), DigitGroups(r"\p{Nd}+")], ..PLAIN },
     PreTokenizer {
         names: &["gemma4", "granite-embed-multi-311m"],
         passes: &[LINES],
@@ -317,12 +357,7 @@ pub const TABLE: &[PreTokenizer] = &[
         add_bos: true,
         ..PLAIN
     },
-    PreTokenizer {
-        names: &["sarvam-moe"],
-        passes: &[LINES],
-        alphabet: Alphabet::Characters,
-        ..PLAIN
-    },
+    PreTokenizer { names: &["sarvam-moe"], passes: &[LINES], alphabet: Alphabet::Characters, ..PLAIN },
     PreTokenizer { names: &["mmbert"], passes: &[LINES], alphabet: Alphabet::Metaspace, ..PLAIN },
 ];
 

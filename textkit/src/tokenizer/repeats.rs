@@ -2,29 +2,37 @@
 
 use rustc_hash::FxHashMap;
 
+use super::merge::Symbol;
 use super::vocabulary::TokenId;
 
 /// Longer words hardly ever come again.
 const WORD_BYTES_MAX: usize = 48;
 
-/// Where in the output the ids of each word stand.
+/// What the encoding of one text keeps from word to word.
 #[derive(Default)]
-pub struct Repeats<'t> {
-    places: FxHashMap<&'t str, (usize, usize)>,
+pub struct Repeats {
+    /// Where in the output the ids of each word stand.
+    places: FxHashMap<Box<str>, (usize, usize)>,
+    symbols: Vec<Symbol>,
 }
 
-impl<'t> Repeats<'t> {
-    /// Appends the ids of a word, by `encode` if it is new.
+impl Repeats {
+    /// Appends the ids of a word, by `encode` if it is new. `encode` gets an empty list to work with.
     #[inline]
-    pub fn encode(&mut self, word: &'t str, out: &mut Vec<TokenId>, encode: impl FnOnce(&mut Vec<TokenId>)) {
-        if word.len() > WORD_BYTES_MAX {
-            return encode(out);
-        }
+    pub fn encode(
+        &mut self,
+        word: &str,
+        out: &mut Vec<TokenId>,
+        encode: impl FnOnce(&mut Vec<Symbol>, &mut Vec<TokenId>),
+    ) {
         if let Some(&(start, end)) = self.places.get(word) {
             return out.extend_from_within(start..end);
         }
         let start = out.len();
-        encode(out);
-        self.places.insert(word, (start, out.len()));
+        self.symbols.clear();
+        encode(&mut self.symbols, out);
+        if word.len() <= WORD_BYTES_MAX {
+            self.places.insert(word.into(), (start, out.len()));
+        }
     }
 }

@@ -1,8 +1,9 @@
-//! Splits text into words, inside which byte-pair encoding works. A splitter is a list of passes; each pass cuts the
-//! pieces that the one before it left.
+//! Splits text into words, inside which byte-pair encoding works. A splitter is a list of passes; each pass cuts
+//! the pieces that the one before it left.
 //!
 //! The regular expressions run on an automaton without look-around. The one look-ahead that nearly all tokenizers
-//! share, `\s+(?!\S)|\s+` at the end, is done by hand: a run of white space gives its last character to the word after it.
+//! share, `\s+(?!\S)|\s+` at the end, is done by hand: a run of white space gives its last character to the word
+//! after it.
 
 use regex_automata::meta::Regex;
 use regex_automata::{Anchored, Input};
@@ -155,7 +156,7 @@ fn digit_groups<'t>(run: &'t str, emit: &mut impl FnMut(&'t str)) {
     let count = starts.len() - 1;
     let mut at = 0;
     while at < count {
-        let size = if at == 0 && count % 3 != 0 { count % 3 } else { 3 };
+        let size = if at == 0 && count % 3 > 0 { count % 3 } else { 3 };
         emit(&run[starts[at]..starts[at + size]]);
         at += size;
     }

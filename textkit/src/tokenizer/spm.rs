@@ -10,8 +10,8 @@ use super::vocabulary::{byte_tokens, Kind, TokenId, Vocabulary};
 pub struct Spm {
     bytes: [Option<TokenId>; 256],
     unknown: Option<TokenId>,
-    /// Last bytes of characters after which some token holds a space mark. Elsewhere a space mark starts a word that
-    /// no merge can reach across, so that words are encoded alone.
+    /// Last bytes of characters after which some token holds a space mark. Elsewhere a space mark starts a word
+    /// that no merge can reach across, so that words are encoded alone.
     joins_space: FxHashSet<u8>,
 }
 
@@ -30,14 +30,22 @@ impl Spm {
         let mut joins_space = FxHashSet::default();
         for id in vocabulary.ids().filter(|&id| vocabulary.kind(id) != Kind::Control) {
             let bytes = vocabulary.bytes(id);
-            let inside = memchr::memmem::find_iter(bytes, mark).filter(|&at| at > 0 && !bytes[..at].ends_with(mark));
+            let inside =
+                memchr::memmem::find_iter(bytes, mark).filter(|&at| at > 0 && !bytes[..at].ends_with(mark));
             joins_space.extend(inside.map(|at| bytes[at - 1]));
         }
         Spm { bytes: byte_tokens(vocabulary), unknown, joins_space }
     }
 
     /// Encodes text whose spaces are still spaces.
-    pub fn encode(&self, vocabulary: &Vocabulary, text: &str, space_before: bool, out: &mut Vec<TokenId>) {
+    pub fn encode(
+        &self,
+        vocabulary: &Vocabulary,
+        text: &str,
+        space_before: bool,
+        repeats: &mut Repeats,
+        out: &mut Vec<TokenId>,
+    ) {
         let mut marked = String::with_capacity(text.len() + text.len() / 2);
         if space_before {
             marked.push_str(SPACE_MARK);
@@ -48,9 +56,8 @@ impl Spm {
                 None => marked.push_str(piece),
             }
         }
-        let (mut symbols, mut repeats) = (Vec::new(), Repeats::default());
         let mut word = |word, out: &mut _| {
-            repeats.encode(word, out, |out| self.encode_word(vocabulary, word, &mut symbols, out));
+            repeats.encode(word, out, |symbols, out| self.encode_word(vocabulary, word, symbols, out));
         };
         let mut start = 0;
         for (at, _) in marked.match_indices(SPACE_MARK) {
@@ -65,9 +72,14 @@ impl Spm {
         word(&marked[start..], out);
     }
 
-    fn encode_word(&self, vocabulary: &Vocabulary, word: &str, symbols: &mut Vec<Symbol>, out: &mut Vec<TokenId>) {
+    fn encode_word(
+        &self,
+        vocabulary: &Vocabulary,
+        word: &str,
+        symbols: &mut Vec<Symbol>,
+        out: &mut Vec<TokenId>,
+    ) {
         let bytes = word.as_bytes();
-        symbols.clear();
         symbols.extend(word.char_indices().map(|(at, c)| {
             let len = c.len_utf8();
             let id = vocabulary.find_text(&bytes[at..at + len]).unwrap_or(UNKNOWN);

@@ -88,7 +88,9 @@ impl Unigram {
             };
             let mut whole_character = false;
             let mut node = ROOT;
-            for (end, &byte) in text.bytes().enumerate().skip(start).map(|(at, _)| (at + 1, &text.as_bytes()[at])) {
+            for (end, &byte) in
+                text.bytes().enumerate().skip(start).map(|(at, _)| (at + 1, &text.as_bytes()[at]))
+            {
                 let Some(&next) = self.edges.get(&(node, byte)) else { break };
                 node = next;
                 let Some(token) = self.ends[node as usize] else { continue };

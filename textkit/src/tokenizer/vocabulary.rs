@@ -34,14 +34,63 @@ impl Kind {
 
 /// Control tokens that some files call normal: end-of-turn, end-of-text and fill-in-the-middle markers.
 const CONTROL_TEXTS: &[&str] = &[
-    "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",
-    "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>",
-    "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>", "<｜end▁of▁sentence｜>", "[e~[",
-    "<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<｜fim▁begin｜>", "<PRE>", "▁<PRE>", "<|code_prefix|>",
-    "<|prefix|>", "<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<｜fim▁hole｜>", "<SUF>", "▁<SUF>",
-    "<|code_suffix|>", "<|suffix|>", "<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<｜fim▁end｜>", "<MID>",
-    "▁<MID>", "<|code_middle|>", "<|middle|>", "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]",
-    "<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>", "<|file_sep|>",
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<|flush|>",
+    "<|calls|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "</s>",
+    "<|eom_id|>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "<|end_of_text|>",
+    "<end_of_utterance>",
+    "<eos>",
+    "<turn|>",
+    "<|tool_response>",
+    "<｜end▁of▁sentence｜>",
+    "[e~[",
+    "<|fim_prefix|>",
+    "<fim-prefix>",
+    "<fim_prefix>",
+    "<｜fim▁begin｜>",
+    "<PRE>",
+    "▁<PRE>",
+    "<|code_prefix|>",
+    "<|prefix|>",
+    "<|fim_suffix|>",
+    "<fim-suffix>",
+    "<fim_suffix>",
+    "<｜fim▁hole｜>",
+    "<SUF>",
+    "▁<SUF>",
+    "<|code_suffix|>",
+    "<|suffix|>",
+    "<|fim_middle|>",
+    "<fim-middle>",
+    "<fim_middle>",
+    "<｜fim▁end｜>",
+    "<MID>",
+    "▁<MID>",
+    "<|code_middle|>",
+    "<|middle|>",
+    "<|fim_pad|>",
+    "<fim-pad>",
+    "<fim_pad>",
+    "<PAD>",
+    "[PAD]",
+    "<|fim_repo|>",
+    "<|repo_name|>",
+    "<fim-repo>",
+    "<REPO>",
+    "<reponame>",
+    "<|file_sep|>",
 ];
 /// The markers of the harmony format belong to the visible text.
 const HARMONY_TEXTS: &[&str] = &["<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"];
@@ -135,7 +184,8 @@ impl Vocabulary {
         CONTROL_TEXTS.iter().for_each(|text| set(text, Kind::Control));
         HARMONY_TEXTS.iter().for_each(|text| set(text, Kind::UserDefined));
         let has = |text: &str| self.find(text.as_bytes()).is_some();
-        // In the harmony and solar formats <|end|> ends a message, not the answer; these models write </s> as plain text.
+        // In the harmony and solar formats <|end|> ends a message, not the answer; these models write </s> as plain
+        // text.
         let has_call = has("<|call|>") || has("<|calls|>");
         let end_is_text = has_call && (has("<|return|>") || has("<|flush|>"));
         let eos_is_text = has("<|tool_response>") || has("<|plamo:eos|>");
@@ -157,14 +207,17 @@ impl Vocabulary {
         self.longest
     }
 
+    #[inline]
     pub fn bytes(&self, id: TokenId) -> &[u8] {
         slice_of(&self.arena, &self.ends, id)
     }
 
+    #[inline]
     pub fn kind(&self, id: TokenId) -> Kind {
         self.kinds[id as usize]
     }
 
+    #[inline]
     pub fn score(&self, id: TokenId) -> f32 {
         self.scores[id as usize]
     }

@@ -53,7 +53,10 @@ impl WordPiece {
                 continue;
             }
             let category = get_general_category(c);
-            let accent = matches!(category, Category::NonspacingMark | Category::EnclosingMark | Category::SpacingMark);
+            let accent = matches!(
+                category,
+                Category::NonspacingMark | Category::EnclosingMark | Category::SpacingMark
+            );
             if is_invisible(c, category) || (self.strip_accents && accent) {
                 continue;
             }
