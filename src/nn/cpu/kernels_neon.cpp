@@ -1,6 +1,34 @@
 // The kernels in NEON with dot product.
+// Only this file is compiled for that instruction set, so everything in it lies in an unnamed namespace: no inline function leaks out.
 #include "nn/cpu/kernels.h"
 
+#if defined(__ARM_NEON) && defined(__ARM_FEATURE_DOTPROD)
+#include <arm_neon.h>
+
+namespace pippin::nn::cpu {
+namespace {
+
+#include "nn/cpu/simd_neon.h"
+
+#include "nn/cpu/simd_quantize.h"
+
+#include "nn/cpu/tile_body.h"
+
+#include "nn/cpu/linear_body.h"
+
+#include "nn/cpu/rows_body.h"
+
+#include "nn/cpu/attention_body.h"
+
+constexpr Kernels kKernels{.linear = linear_kernels(), .rows = row_kernels(), .attention = attention_kernels()};
+
+}  // namespace
+
+const Kernels* kernels_neon() { return &kKernels; }
+
+}  // namespace pippin::nn::cpu
+#else
 namespace pippin::nn::cpu {
 const Kernels* kernels_neon() { return nullptr; }
 }  // namespace pippin::nn::cpu
+#endif
