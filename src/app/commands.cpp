@@ -4,6 +4,9 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "app/bench.h"
+#include "app/default_model.h"
+#include "app/loading.h"
 #include "base/log.h"
 
 namespace pippin::app {
@@ -13,6 +16,7 @@ constexpr const char* kOverview = R"(pippin: language models on your own machine
 
   pippin serve [MODEL]            answer over HTTP, as OpenAI's API does
   pippin run MODEL [PROMPT]       answer here: one prompt, a pipe, or a chat
+  pippin bench [MODEL]            measure how fast a model computes here
   pippin COMMAND --help           all flags of a command
 
 MODEL is a GGUF file, or the name of one in ~/.local/share/pippin/models. Without one, `serve` takes
@@ -40,6 +44,13 @@ constexpr const char* kRunHelp =
   PROMPT                    What to answer; without one, a pipe's text, else a chat
 
 In a chat, Ctrl-C stops an answer, Ctrl-D ends the chat, and /help lists what else there is.
+
+)";
+
+constexpr const char* kBenchHelp =
+    R"(pippin bench [MODEL] [flags]: measures prompts and generation, in tokens per second.
+
+  MODEL                     A GGUF file, or the name of one in the models folder [the default model]
 
 )";
 
@@ -76,7 +87,6 @@ void add_command(CLI::App& root, Parsed& parsed, const char* name, const char* h
   parsed.app = root.add_subcommand(name);
   add_flags(parsed);
   const std::string text = std::string(help) + settings_help(parsed.command);
-  parsed.app->get_formatter();
   struct Help final : CLI::FormatterBase {
     explicit Help(std::string what) : text(std::move(what)) {}
     std::string make_help(const CLI::App*, std::string, CLI::AppFormatMode) const override {
@@ -89,9 +99,7 @@ void add_command(CLI::App& root, Parsed& parsed, const char* name, const char* h
 
 Result<Settings> settings_of(const Parsed& parsed) {
   ASSIGN_OR_RETURN(Settings settings,
-                   settings_from_environment(parsed.command, [](const char* name) {
-                     return static_cast<const char*>(std::getenv(name));
-                   }));
+                   settings_from_environment(parsed.command, environment_variable));
   for (const auto& [setting, text] : parsed.flags)
     RETURN_IF_ERROR(set_setting(settings, *setting, text, setting->flag));
   return settings;
@@ -102,13 +110,23 @@ int report(const Error& error, int code) {
   return code;
 }
 
+Result<int> dispatch(const Parsed& parsed, const Settings& settings) {
+  switch (parsed.command) {
+    case Command::kServe:
+      return serve(settings, parsed.model);
+    case Command::kRun:
+      return run(settings, parsed.model, parsed.prompt);
+    case Command::kBench:
+      return bench(settings, parsed.model);
+  }
+  return fail(Code::kInternal, "no such command");
+}
+
 int run_parsed(const Parsed& parsed) {
   const Result<Settings> settings = settings_of(parsed);
   if (!settings.ok()) return report(settings.error(), kExitUsage);
   log::configure(settings->log_level.c_str());
-  const Result<int> code = parsed.command == Command::kServe
-                               ? serve(*settings, parsed.model)
-                               : run(*settings, parsed.model, parsed.prompt);
+  const Result<int> code = dispatch(parsed, *settings);
   if (code.ok()) return *code;
   const bool usage =
       code.error().code == Code::kInvalidArgument && code.error().param.starts_with("--");
@@ -117,15 +135,30 @@ int run_parsed(const Parsed& parsed) {
 
 }  // namespace
 
+Result<int> bench(const Settings& settings, const std::string& named) {
+  BenchOptions options;
+  ASSIGN_OR_RETURN(options.model, find_model(named, settings, environment_variable));
+  options.runner.threads = settings.threads;
+  options.prompts = settings.bench_prompts;
+  options.generate = settings.bench_generate;
+  options.depth = settings.bench_depth;
+  options.rows = settings.bench_rows;
+  options.repeats = settings.bench_repeats;
+  options.json = settings.bench_json;
+  RETURN_IF_ERROR(run_bench(options));
+  return kExitOk;
+}
+
 int run_command_line(int argc, char** argv) {
   CLI::App root("", "pippin");
-  Parsed serve_command{Command::kServe}, run_command{Command::kRun};
+  Parsed serve_command{Command::kServe}, run_command{Command::kRun}, bench_command{Command::kBench};
   root.set_version_flag("--version", "pippin " PIPPIN_VERSION);
   root.require_subcommand(0, 1);
   add_command(root, serve_command, "serve", kServeHelp);
   add_command(root, run_command, "run", kRunHelp);
-  serve_command.app->add_option("MODEL", serve_command.model);
-  run_command.app->add_option("MODEL", run_command.model);
+  add_command(root, bench_command, "bench", kBenchHelp);
+  for (Parsed* parsed : {&serve_command, &run_command, &bench_command})
+    parsed->app->add_option("MODEL", parsed->model);
   run_command.app->add_option("PROMPT", run_command.prompt);
   struct Overview final : CLI::Formatter {
     std::string make_help(const CLI::App*, std::string, CLI::AppFormatMode) const override {
@@ -141,7 +174,7 @@ int run_command_line(int argc, char** argv) {
     std::fprintf(stderr, "pippin: %s\nTry `pippin --help`.\n", error.what());
     return kExitUsage;
   }
-  for (const Parsed* parsed : {&serve_command, &run_command})
+  for (const Parsed* parsed : {&serve_command, &run_command, &bench_command})
     if (parsed->app->parsed()) return run_parsed(*parsed);
   std::fputs(kOverview, argc > 1 ? stderr : stdout);
   return argc > 1 ? kExitUsage : kExitOk;

@@ -25,4 +25,7 @@ Result<int> serve(const Settings& settings, const std::string& model);
 Result<int> run(const Settings& settings, const std::string& model,
                 const std::optional<std::string>& prompt);
 
+/// Measures how fast a model computes here; see bench.h.
+Result<int> bench(const Settings& settings, const std::string& model);
+
 }  // namespace pippin::app

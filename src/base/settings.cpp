@@ -13,11 +13,14 @@ namespace {
 
 constexpr auto kServe = static_cast<uint8_t>(Command::kServe);
 constexpr auto kRun = static_cast<uint8_t>(Command::kRun);
+constexpr auto kBench = static_cast<uint8_t>(Command::kBench);
 constexpr uint8_t kBoth = kServe | kRun;
+constexpr uint8_t kAll = kBoth | kBench;
 constexpr double kBytesMax = 1ULL << 50;
 
 using S = Settings;
 
+// clang-format off: a row of the table stays a row
 const Setting kTable[] = {
     {"--host",
      "PIPPIN_HOST",
@@ -63,7 +66,7 @@ const Setting kTable[] = {
      "PIPPIN_THREADS",
      "N",
      &S::threads,
-     kBoth,
+     kAll,
      0,
      1024,
      {},
@@ -199,11 +202,71 @@ const Setting kTable[] = {
      {},
      "drawn anew",
      "Makes answers repeatable"},
+    {"--prompts",
+     "PIPPIN_BENCH_PROMPTS",
+     "LIST",
+     &S::bench_prompts,
+     kBench,
+     1,
+     1 << 20,
+     {},
+     {},
+     "Lengths of prompts to compute, with commas"},
+    {"--generate",
+     "PIPPIN_BENCH_GENERATE",
+     "N",
+     &S::bench_generate,
+     kBench,
+     0,
+     1 << 20,
+     {},
+     {},
+     "Tokens to generate in each row; 0 leaves generation out"},
+    {"--depth",
+     "PIPPIN_BENCH_DEPTH",
+     "N",
+     &S::bench_depth,
+     kBench,
+     1,
+     1 << 20,
+     {},
+     {},
+     "Tokens in each row's cache before it generates"},
+    {"--rows",
+     "PIPPIN_BENCH_ROWS",
+     "LIST",
+     &S::bench_rows,
+     kBench,
+     1,
+     256,
+     {},
+     {},
+     "Rows that generate together, with commas"},
+    {"--repeats",
+     "PIPPIN_BENCH_REPEATS",
+     "N",
+     &S::bench_repeats,
+     kBench,
+     1,
+     1000,
+     {},
+     {},
+     "Runs of each test; the median is told"},
+    {"--json",
+     "PIPPIN_BENCH_JSON",
+     "",
+     &S::bench_json,
+     kBench,
+     0,
+     0,
+     {},
+     {},
+     "Print JSON lines instead of a table"},
     {"--log",
      "PIPPIN_LOG",
      "LEVEL",
      &S::log_level,
-     kBoth,
+     kAll,
      0,
      0,
      "debug, info, warn, error, off",
@@ -213,13 +276,14 @@ const Setting kTable[] = {
      "PIPPIN_DEFAULT_MODEL",
      "FILE",
      &S::default_model,
-     kBoth,
+     kAll,
      0,
      0,
      {},
      "SmolLM2-135M-Instruct in the models folder",
      "GGUF file that is used where no MODEL is named"},
 };
+// clang-format on
 
 Error wrong(std::string_view origin, const std::string& expected, std::string_view text) {
   return fail(Code::kInvalidArgument,
@@ -333,6 +397,19 @@ Result<void> set_setting(Settings& settings, const Setting& setting, std::string
                           settings.*field = *value;
                           return {};
                         },
+                        [&](std::vector<int> Settings::*field) -> Result<void> {
+                          std::vector<int> numbers;
+                          for (const std::string& part : split(text)) {
+                            const std::optional<int64_t> number = parse_whole(part);
+                            if (!number || !in_range(setting, static_cast<double>(*number)))
+                              return wrong(origin, "whole numbers from " + range_text(setting),
+                                           text);
+                            numbers.push_back(static_cast<int>(*number));
+                          }
+                          if (numbers.empty()) return wrong(origin, "at least one number", text);
+                          settings.*field = std::move(numbers);
+                          return {};
+                        },
                         [&](std::vector<std::string> Settings::*field) -> Result<void> {
                           settings.*field = split(text);
                           return {};
@@ -368,6 +445,9 @@ std::string default_text(const Setting& setting) {
           [&](int Settings::*field) { return fmt::to_string(defaults.*field); },
           [&](uint64_t Settings::*field) { return fmt::to_string(defaults.*field); },
           [&](bool Settings::*field) { return std::string(defaults.*field ? "on" : "off"); },
+          [&](std::vector<int> Settings::*field) {
+            return fmt::format("{}", fmt::join(defaults.*field, ","));
+          },
           [](auto) { return std::string("none"); },
       },
       setting.field);

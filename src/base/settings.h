@@ -39,17 +39,25 @@ struct Settings {
   std::optional<double> temperature;
   std::optional<int64_t> seed;
   int output_tokens_max = 0;
+
+  std::vector<int> bench_prompts = {512};
+  int bench_generate = 64;
+  int bench_depth = 128;
+  std::vector<int> bench_rows = {1};
+  int bench_repeats = 5;
+  bool bench_json = false;
 };
 
-enum class Command : uint8_t { kServe = 1, kRun = 2 };
+enum class Command : uint8_t { kServe = 1, kRun = 2, kBench = 4 };
 
 /// One row of the table.
 struct Setting {
   /// Where the value lives; its type is the setting's. uint64_t is a number of bytes ("8GiB"); bool
-  /// a switch; a vector is written with commas.
-  using Field = std::variant<std::string Settings::*, int Settings::*, uint64_t Settings::*,
-                             bool Settings::*, std::vector<std::string> Settings::*,
-                             std::optional<double> Settings::*, std::optional<int64_t> Settings::*>;
+  /// a switch; vectors are written with commas.
+  using Field =
+      std::variant<std::string Settings::*, int Settings::*, uint64_t Settings::*, bool Settings::*,
+                   std::vector<std::string> Settings::*, std::vector<int> Settings::*,
+                   std::optional<double> Settings::*, std::optional<int64_t> Settings::*>;
 
   std::string_view flag;      // "--port"; empty: by variable only
   std::string_view variable;  // "PIPPIN_PORT"

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -59,6 +60,14 @@ TEST(Settings, VariablesOfEachTypeAreRead) {
   ASSERT_TRUE(run.ok());
   EXPECT_EQ(run->temperature, 0.25);
   EXPECT_EQ(run->seed, 9007199254740991);
+}
+
+TEST(Settings, ListsOfNumbers) {
+  const auto bench = read(Command::kBench, {{"PIPPIN_BENCH_ROWS", "1, 4,16"}});
+  ASSERT_TRUE(bench.ok());
+  EXPECT_EQ(bench->bench_rows, (std::vector<int>{1, 4, 16}));
+  for (const char* text : {"1,x", "0", "257", ","})
+    EXPECT_NE(error_of("PIPPIN_BENCH_ROWS", text), "") << text;
 }
 
 TEST(Settings, AnotherCommandsVariablesAndEmptyOnesArePassedOver) {
@@ -127,12 +136,17 @@ TEST(Settings, EveryDefaultIsInItsOwnRange) {
 }
 
 TEST(Settings, HelpNamesEveryFlagWithinTheWidth) {
-  for (const Command command : {Command::kServe, Command::kRun}) {
-    const std::string help = settings_help(command);
+  for (const Command command : {Command::kServe, Command::kRun, Command::kBench}) {
+    const std::string help = "\n" + settings_help(command);
+    const auto has_line = [&](const std::string& name) {
+      return help.find("\n  " + name + " ") != std::string::npos ||
+             help.find("\n  " + name + "\n") != std::string::npos;
+    };
     for (const Setting& setting : settings_table()) {
-      const std::string_view name =
-          setting.flag.empty() ? setting.variable : setting.flag.substr(2);
-      EXPECT_EQ(help.find(name) != std::string::npos, setting.is_for(command)) << setting.variable;
+      const std::string flag(setting.flag),
+          off = "--no-" + flag.substr(std::min<size_t>(2, flag.size()));
+      const std::string name = flag.empty() ? std::string(setting.variable) : flag;
+      EXPECT_EQ(has_line(name) || has_line(off), setting.is_for(command)) << setting.variable;
     }
     for (size_t begin = 0; begin < help.size();) {
       const size_t end = help.find('\n', begin);
@@ -145,7 +159,7 @@ TEST(Settings, HelpNamesEveryFlagWithinTheWidth) {
 TEST(Settings, TheDocumentHoldsTheTable) {
   std::ifstream file(PIPPIN_SOURCE_DIR "/docs/settings.md");
   const std::string text(std::istreambuf_iterator<char>(file), {});
-  for (const Command command : {Command::kServe, Command::kRun})
+  for (const Command command : {Command::kServe, Command::kRun, Command::kBench})
     EXPECT_NE(text.find(settings_markdown(command)), std::string::npos)
         << "docs/settings.md lacks this table:\n"
         << settings_markdown(command);
