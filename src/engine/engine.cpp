@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <atomic>
+#include <deque>
 #include <fstream>
 #include <future>
 #include <thread>
@@ -137,6 +138,7 @@ class LoopEngine final : public Engine {
   // Everything below runs on the device thread.
   void loop(Runner& runner);
   bool step(Runner& runner);
+  static bool runs(const StepPlan& plan) { return !plan.rows.empty() || !plan.released.empty(); }
   void read(std::vector<Letter>& letters);
   void read(SubmitLetter& letter);
   void read(CancelLetter& letter) { scheduler_.cancel(letter.id, letter.reason); }
@@ -155,6 +157,7 @@ class LoopEngine final : public Engine {
   std::ofstream recording_;
   std::optional<Recorder> recorder_;
   std::unordered_map<SequenceId, std::shared_ptr<EventQueue>> streams_;
+  std::deque<StepPlan> under_way_;  // at most two; a deque, because the runner keeps references
   std::thread thread_;
 };
 
@@ -196,19 +199,29 @@ void LoopEngine::loop(Runner& runner) {
   CHECK(streams_.empty(), "every stream ends");
 }
 
-/// Plans, runs and commits one step.
+/// Plans and enqueues a step unless one is under way, enqueues the one behind it where the device works ahead, and commits the first.
 /// Returns: false if there was nothing to run.
 bool LoopEngine::step(Runner& runner) {
-  StepPlan plan;
-  {
-    const std::lock_guard lock(mutex_);
-    plan = scheduler_.next(clock_.now());
+  if (under_way_.empty()) {
+    {
+      const std::lock_guard lock(mutex_);
+      under_way_.push_back(scheduler_.next(clock_.now()));
+    }
+    const StepPlan& plan = under_way_.back();
+    for (const SequenceId id : plan.admitted) runner.admit(id, scheduler_.submission(id));
+    if (runs(plan)) runner.enqueue(plan);
+  }
+  const StepPlan& plan = under_way_.front();
+  if (runner.can_run_ahead(plan)) {
+    std::optional<StepPlan> next;
+    {
+      const std::lock_guard lock(mutex_);
+      next = scheduler_.follow(plan, clock_.now());
+    }
+    if (next) runner.enqueue(under_way_.emplace_back(*std::move(next)));
   }
   StepOutput output;
-  if (!plan.rows.empty() || !plan.released.empty()) {
-    for (const SequenceId id : plan.admitted) runner.admit(id, scheduler_.submission(id));
-    output = runner.run(plan);
-  }
+  if (runs(plan)) output = runner.collect();
   std::vector<SequenceEvent> events;
   int queued = 0;
   {
@@ -216,10 +229,12 @@ bool LoopEngine::step(Runner& runner) {
     events = scheduler_.commit(plan, std::move(output), clock_.now());
     queued = scheduler_.queued();
   }
+  const bool ran = !plan.rows.empty();
+  under_way_.pop_front();
   const size_t live_before = streams_.size();
   deliver(std::move(events));
   mailbox_->note(queued, static_cast<int>(live_before - streams_.size()));
-  return !plan.rows.empty();
+  return ran;
 }
 
 void LoopEngine::read(std::vector<Letter>& letters) {

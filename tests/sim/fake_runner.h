@@ -100,7 +100,8 @@ class FakeRunner final : public Runner {
     StepOutput output;
     output.step = plan.step;
     output.rows.reserve(plan.rows.size());
-    for (const PlanRow& row : plan.rows) output.rows.push_back(run_row(row));
+    for (const PlanRow& row : plan.rows) output.rows.push_back(run_row(with_tokens(row)));
+    last_rows_ = output.rows;
     for (const SequenceId id : plan.released) {
       expect(states_.erase(id) == 1, id, "is released unseen");
     }
@@ -150,8 +151,18 @@ class FakeRunner final : public Runner {
     }
   }
 
+  // Puts in the token that a row of the step before gave; none if that row failed.
+  PlanRow with_tokens(PlanRow row) const {
+    if (row.follows < 0) return row;
+    const RowOutput& before = last_rows_.at(static_cast<size_t>(row.follows));
+    if (before.sampled) row.tokens = {before.token};
+    else row.tokens.clear();
+    return row;
+  }
+
   RowOutput run_row(const PlanRow& row) {
     RowOutput output;
+    if (row.follows >= 0 && row.tokens.empty()) return output;  // the scheduler drops it
     const auto found = states_.find(row.sequence);
     if (found == states_.end()) {
       expect(false, row.sequence, "has a row before it was admitted");
@@ -215,6 +226,7 @@ class FakeRunner final : public Runner {
   std::unordered_map<SequenceId, State> states_;
   std::vector<std::string> faults_;
   uint64_t computed_tokens_ = 0;
+  std::vector<RowOutput> last_rows_;
 };
 
 }  // namespace pippin::engine::testing

@@ -27,6 +27,7 @@ Simulation::Simulation(uint64_t seed, int requests)
       steps_max_(2000 + 200 * requests),
       arrivals_(0.02 * (1 << between(0, 5))),
       row_failures_(chance(0.3) ? 0.002 : 0),
+      works_ahead_(chance(0.5) ? 0.8 : 0),
       events_max_(between(1, 12)),
       scheduler_(options_),
       runner_(options_.blocks, options_.block_positions) {
@@ -93,7 +94,8 @@ void Simulation::broken(std::string what) {
 }
 
 std::string Simulation::run() {
-  while (broken_.empty() && (requests_left_ > 0 || !clients_.empty())) {
+  while (broken_.empty() && (requests_left_ > 0 || !clients_.empty() || !under_way_.empty() ||
+                             runner_.states() > 0)) {
     arrive();
     act();
     step();
@@ -162,19 +164,35 @@ void Simulation::act() {
 
 void Simulation::step() {
   ++tally_.steps;
-  const TimePoint planned_at = clock_.now();
-  const StepPlan plan = scheduler_.next(planned_at);
-  check_plan(plan);
-  StepOutput output;
-  if (!plan.rows.empty() || !plan.released.empty()) {
-    for (const SequenceId id : plan.admitted) runner_.admit(id, scheduler_.submission(id));
-    output = runner_.run(plan);
-    if (!runner_.faults().empty()) broken(runner_.faults().front());
+  if (under_way_.empty()) {
+    planned_at_ = clock_.now();
+    under_way_.push_back({scheduler_.next(planned_at_), {}});
+    check_plan(under_way_.back().plan);
+    run(under_way_.back());
+  }
+  if (chance(works_ahead_)) {
+    if (auto next = scheduler_.follow(under_way_.front().plan, clock_.now())) {
+      planned_at_ = clock_.now();
+      ++tally_.followed;
+      if (next->rows.size() != under_way_.front().plan.rows.size()) broken("a plan follows without all rows");
+      under_way_.push_back({*std::move(next), {}});
+      run(under_way_.back());
+    }
   }
   clock_.advance(kTick * between(1, 2));
-  for (SequenceEvent& event : scheduler_.commit(plan, std::move(output), clock_.now()))
+  Step first = std::move(under_way_.front());
+  under_way_.pop_front();
+  for (SequenceEvent& event : scheduler_.commit(first.plan, std::move(first.output), clock_.now()))
     deliver(event);
-  check_after(planned_at);
+  check_after(under_way_.empty() ? planned_at_ : TimePoint::min());
+}
+
+void Simulation::run(Step& step) {
+  const StepPlan& plan = step.plan;
+  if (plan.rows.empty() && plan.released.empty()) return;
+  for (const SequenceId id : plan.admitted) runner_.admit(id, scheduler_.submission(id));
+  step.output = runner_.run(plan);
+  if (!runner_.faults().empty()) broken(runner_.faults().front());
 }
 
 void Simulation::check_plan(const StepPlan& plan) {

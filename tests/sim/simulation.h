@@ -33,7 +33,7 @@ class Simulation {
   /// What happened, to see that the world is not a quiet one.
   struct Tally {
     uint64_t steps = 0, tokens = 0, preemptions = 0, cached_tokens = 0, copies = 0, refused = 0,
-             pauses = 0;
+             pauses = 0, followed = 0;
     std::map<FinishReason, uint64_t> ends;
     uint64_t plans_hash = 0;
   };
@@ -68,7 +68,12 @@ class Simulation {
   void arrive();
   bool arrive_one();
   void act();  // clients read, cancel
+  struct Step {
+    StepPlan plan;
+    StepOutput output;
+  };
   void step();
+  void run(Step& step);
   void check_plan(const StepPlan& plan);
   void check_after(TimePoint planned_at);
   void deliver(SequenceEvent& event);
@@ -82,6 +87,7 @@ class Simulation {
   int steps_max_;
   double arrivals_;  // the chance of a burst in a step
   double row_failures_;
+  double works_ahead_;  // the chance that a step is followed before it is committed
   int events_max_;
   ManualClock clock_;
   Scheduler scheduler_;
@@ -90,6 +96,8 @@ class Simulation {
   std::map<SequenceId, std::unique_ptr<Client>> clients_;
   std::vector<std::vector<Token>> histories_;  // what later prompts begin with
   std::map<SequenceId, int> active_before_;    // after the last step, with their preemptions
+  std::deque<Step> under_way_;
+  TimePoint planned_at_{};
   std::string broken_;
   Tally tally_;
 };

@@ -31,11 +31,12 @@ TEST(Simulation, NothingIsLostUnderRandomLoad) {
     total.copies += tally.copies;
     total.refused += tally.refused;
     total.pauses += tally.pauses;
+    total.followed += tally.followed;
     for (const auto& [reason, count] : tally.ends) total.ends[reason] += count;
   }
   std::cout << "steps " << total.steps << ", tokens " << total.tokens << ", preemptions "
             << total.preemptions << ", cached tokens " << total.cached_tokens << ", copies "
-            << total.copies << ", refused " << total.refused << ", pauses " << total.pauses
+            << total.copies << ", refused " << total.refused << ", pauses " << total.pauses << ", followed " << total.followed
             << ", ends";
   for (const auto& [reason, count] : total.ends)
     std::cout << ' ' << static_cast<int>(reason) << ':' << count;
@@ -46,6 +47,7 @@ TEST(Simulation, NothingIsLostUnderRandomLoad) {
   EXPECT_GT(total.copies, 0u);
   EXPECT_GT(total.refused, 0u);
   EXPECT_GT(total.pauses, 0u);
+  EXPECT_GT(total.followed, 0u);
   EXPECT_EQ(total.ends.size(), 6u);
 }
 

@@ -5,6 +5,8 @@
 
 #include <cctype>
 #include <charconv>
+#include <deque>
+#include <deque>
 #include <istream>
 #include <ostream>
 #include <string_view>
@@ -183,26 +185,30 @@ class Player {
 
  private:
   Result<void> plan(std::string_view recorded, TimePoint now) {
-    if (plan_) return fail(Code::kInvalidFile, "expected an output, got a plan");
-    plan_ = scheduler_.next(now);
+    // A plan before the output of the last one is of a step that followed it.
+    if (under_way_.size() > 1) return fail(Code::kInvalidFile, "expected an output, got a plan");
+    std::optional<StepPlan> plan =
+        under_way_.empty() ? scheduler_.next(now) : scheduler_.follow(under_way_.front(), now);
+    if (!plan) return fail(Code::kInvalidFile, "there is now no plan that follows");
     ++plans_;
-    const std::string again = plan_line(*plan_, now);
+    const std::string again = plan_line(*plan, now);
+    under_way_.push_back(*std::move(plan));
     if (again == recorded) return {};
     return fail(Code::kInvalidFile, "the plan is now " + again);
   }
 
   Result<void> commit(const Line& line) {
     StepOutput output = read_output(line);
-    if (!plan_ || output.rows.size() != plan_->rows.size()) {
+    if (under_way_.empty() || output.rows.size() != under_way_.front().rows.size()) {
       return fail(Code::kInvalidFile, "expected an output for each row of a plan");
     }
-    scheduler_.commit(*plan_, std::move(output), time_of(line.integer("now_ns")));
-    plan_.reset();
+    scheduler_.commit(under_way_.front(), std::move(output), time_of(line.integer("now_ns")));
+    under_way_.pop_front();
     return {};
   }
 
   Scheduler scheduler_;
-  std::optional<StepPlan> plan_;
+  std::deque<StepPlan> under_way_;
   int plans_ = 0;
 };
 

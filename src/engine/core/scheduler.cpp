@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/check.h"
 #include "engine/core/recorder.h"
@@ -176,6 +177,10 @@ void Scheduler::finish(Sequence& sequence, FinishReason reason, Error error) {
   }
   end_pause(sequence);
   leave_lists(sequence);
+  if (steps_under_way_ > 0 && sequence.planned > 0) {
+    std::move(sequence.blocks.begin(), sequence.blocks.end(), std::back_inserter(ended_blocks_));
+    sequence.blocks.clear();
+  }
   release_blocks(sequence);
   if (!sequence.admitted_before) --counters_.queued;
   const auto owner = sequences_.find(sequence.id);
@@ -188,24 +193,28 @@ void Scheduler::finish(Sequence& sequence, FinishReason reason, Error error) {
 
 std::vector<SequenceEvent> Scheduler::commit(const StepPlan& plan, StepOutput output,
                                              TimePoint now) {
-  CHECK(step_under_way_, "commit() follows next()");
+  CHECK(steps_under_way_ > 0, "commit() follows next()");
   CHECK(output.rows.size() == plan.rows.size(), "one output for each row");
   if (recorder_ != nullptr) recorder_->ran(output, now);
-  step_under_way_ = false;
+  // A step that follows was enqueued before this commit: it still writes to the blocks of sequences that end in it.
+  const bool followed = --steps_under_way_ > 0;
   copy_sources_.clear();
+  if (!followed) ended_blocks_.clear();
   ended_.erase(ended_.begin(), ended_.begin() + static_cast<ptrdiff_t>(plan.released.size()));
   for (size_t i = 0; i < plan.rows.size(); ++i) {
     Sequence* sequence = find(plan.rows[i].sequence);
     if (sequence == nullptr) continue;  // cancelled while the step ran
     commit_row(*sequence, plan.rows[i], std::move(output.rows[i]));
   }
-  if (!plan.rows.empty()) budget_.observe(plan.tokens(), now - planned_at_);
+  // How long a step takes is known only where none runs before or behind it.
+  const bool follows = !plan.rows.empty() && plan.rows.front().follows >= 0;
+  if (!plan.rows.empty() && !followed && !follows) budget_.observe(plan.tokens(), now - planned_at_);
   return std::exchange(events_, {});
 }
 
 void Scheduler::commit_row(Sequence& sequence, const PlanRow& row, RowOutput output) {
   CHECK(sequence.planned == static_cast<int>(row.tokens.size()) && sequence.computed == row.start);
-  sequence.planned = 0;
+  sequence.planned = std::exchange(sequence.ahead, 0);
   if (output.error) {
     finish(sequence, FinishReason::kError, *std::move(output.error));
     return;
@@ -336,6 +345,7 @@ Result<void> Scheduler::check_integrity() const {
   RETURN_IF_ERROR(cache_.check_integrity());
   std::vector<int> references(static_cast<size_t>(pool_.total()), 0);
   for (const BlockLease& lease : copy_sources_) ++references[static_cast<size_t>(lease.id())];
+  for (const BlockLease& lease : ended_blocks_) ++references[static_cast<size_t>(lease.id())];
   for (const auto& [id, sequence] : sequences_) {
     const bool holds_blocks = sequence->phase != Phase::kWaiting;
     if (holds_blocks != !sequence->blocks.empty()) {

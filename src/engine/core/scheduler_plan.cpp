@@ -17,8 +17,8 @@ constexpr int kPassedOverMax =
 }  // namespace
 
 StepPlan Scheduler::next(TimePoint now) {
-  CHECK(!step_under_way_, "next() follows commit()");
-  step_under_way_ = true;
+  CHECK(steps_under_way_ == 0, "next() follows commit()");
+  steps_under_way_ = 1;
   planned_at_ = now;
   StepPlan plan;
   plan.rows.reserve(active_.size() + 1);
@@ -32,6 +32,44 @@ StepPlan Scheduler::next(TimePoint now) {
   if (!plan.rows.empty()) plan.step = ++counters_.steps;
   if (recorder_ != nullptr) recorder_->planned(plan, now);
   return plan;
+}
+
+std::optional<StepPlan> Scheduler::follow(const StepPlan& plan, TimePoint now) {
+  CHECK(steps_under_way_ == 1, "one step may follow the one under way");
+  const bool others_wait = !waiting_.empty() && static_cast<int>(active_.size()) < options_.rows_max;
+  if (plan.rows.empty() || others_wait || active_.size() != plan.rows.size()) return std::nullopt;
+  if (!timers_.empty() && std::get<TimePoint>(*timers_.begin()) <= now) return std::nullopt;
+  int missing = 0;
+  for (const PlanRow& row : plan.rows) {
+    const Sequence* sequence = find(row.sequence);
+    if (sequence == nullptr || sequence->phase != Phase::kActive || !row.sample) return std::nullopt;
+    // The row's own token will be the last one: plan again once it has ended.
+    if (sequence->generated() + 1 >= sequence->max_tokens) return std::nullopt;
+    missing += blocks_for(sequence->length() + 1) - static_cast<int>(sequence->blocks.size());
+  }
+  if (missing > pool_.available()) return std::nullopt;
+
+  StepPlan next;
+  next.rows.reserve(plan.rows.size());
+  for (size_t i = 0; i < plan.rows.size(); ++i) {
+    Sequence& sequence = *find(plan.rows[i].sequence);
+    const size_t blocks = static_cast<size_t>(blocks_for(sequence.length() + 1));
+    while (sequence.blocks.size() < blocks) sequence.blocks.push_back(*pool_.acquire());
+    PlanRow& row = next.rows.emplace_back();
+    row.sequence = sequence.id;
+    row.start = sequence.length();
+    row.tokens = {0};
+    for (const BlockLease& lease : sequence.blocks) row.blocks.push_back(lease.id());
+    row.sample = true;
+    row.generated = sequence.generated() + 1;
+    row.follows = static_cast<int>(i);
+    sequence.ahead = 1;
+  }
+  steps_under_way_ = 2;
+  next.released = std::exchange(released_, {});
+  next.step = ++counters_.steps;
+  if (recorder_ != nullptr) recorder_->planned(next, now);
+  return next;
 }
 
 void Scheduler::expire(TimePoint now) {

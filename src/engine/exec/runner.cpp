@@ -1,6 +1,8 @@
 #include "engine/exec/runner.h"
 
 #include <algorithm>
+#include <deque>
+#include <optional>
 #include <span>
 #include <unordered_map>
 
@@ -9,6 +11,7 @@
 #include "engine/exec/device_step.h"
 #include "engine/exec/sampling/sampler.h"
 #include "mlx/ops.h"
+#include "mlx/transforms.h"
 #include "models/model.h"
 
 namespace pippin::engine {
@@ -29,19 +32,29 @@ class ModelRunner final : public Runner {
   }
 
   StepOutput run(const StepPlan& plan) override {
-    StepOutput out;
-    out.step = plan.step;
-    out.rows.resize(plan.rows.size());
-    // The one place where MLX may throw: the step's sequences fail, the server lives on.
-    try {
-      run_step(plan, out);
-    } catch (const std::exception& e) {
-      for (RowOutput& row : out.rows) {
-        row = RowOutput{};
-        row.error = fail(Code::kInternal, fmt::format("[runner] step {} failed: {}", plan.step, e.what()));
-      }
-    }
-    for (SequenceId id : plan.released) sequences_.erase(id);
+    enqueue(plan);
+    return collect();
+  }
+
+  bool can_run_ahead(const StepPlan& plan) const override {
+    return ctx_.backend == nn::Backend::kCuda && !under_way_.empty() && under_way_.back().best.has_value() &&
+           std::all_of(plan.rows.begin(), plan.rows.end(), [](const PlanRow& row) { return row.sample; });
+  }
+
+  void enqueue(const StepPlan& plan) override {
+    Step& step = under_way_.emplace_back();
+    step.plan = &plan;
+    step.out.step = plan.step;
+    step.out.rows.resize(plan.rows.size());
+    guarded(step, [&] { start(step); });
+  }
+
+  StepOutput collect() override {
+    Step& step = under_way_.front();
+    if (step.best) guarded(step, [&] { take_largest(step); });
+    for (SequenceId id : step.plan->released) sequences_.erase(id);
+    StepOutput out = std::move(step.out);
+    under_way_.pop_front();
     return out;
   }
 
@@ -55,11 +68,33 @@ class ModelRunner final : public Runner {
   // Where a plan row's logits lie among the rows that logits() returns.
   struct LogitSpan { int first = 0, count = 0; };
 
-  void run_step(const StepPlan& plan, StepOutput& out) {
+  // A step between enqueue() and collect().
+  struct Step {
+    const StepPlan* plan = nullptr;
+    std::vector<LogitSpan> spans;
+    std::optional<mx::array> best;  // [R] int32: where the device picks the tokens, and they are not read back yet
+    StepOutput out;
+  };
+
+  // The one place where MLX may throw: the step's sequences fail, the server lives on.
+  template <typename Fn>
+  static void guarded(Step& step, Fn&& work) {
+    try {
+      work();
+    } catch (const std::exception& e) {
+      step.best.reset();
+      for (RowOutput& row : step.out.rows) {
+        row = RowOutput{};
+        row.error = fail(Code::kInternal, fmt::format("[runner] step {} failed: {}", step.out.step, e.what()));
+      }
+    }
+  }
+
+  void start(Step& step) {
+    const StepPlan& plan = *step.plan;
     for (const BlockCopy& copy : plan.copies) kv_.copy_block(copy.from, copy.to);
     if (plan.rows.empty()) return;
-    std::vector<LogitSpan> spans;
-    const nn::StepBatch batch = make_batch(plan, spans);
+    const nn::StepBatch batch = make_batch(plan, step.spans);
     const mx::array hidden = model_->forward(batch, kv_);
     if (batch.logit_tokens.empty()) {
       if (!hidden.is_available()) mx::array(hidden).eval();
@@ -67,10 +102,11 @@ class ModelRunner final : public Runner {
     }
     const mx::array logits = model_->logits(hidden, batch.logit_tokens);
     if (ctx_.backend == nn::Backend::kCuda && all_plain_greedy(plan)) {
-      take_largest(plan, spans, logits, out);
+      step.best = mx::astype(mx::argmax(logits, -1), mx::int32);
+      mx::async_eval({*step.best});
     } else {
       mx::array host = nn::host_ready(logits);
-      choose_tokens(plan, spans, host, out);
+      choose_tokens(plan, step.spans, host, step.out);
     }
   }
 
@@ -81,14 +117,16 @@ class ModelRunner final : public Runner {
     });
   }
 
-  void take_largest(const StepPlan& plan, const std::vector<LogitSpan>& spans, const mx::array& logits, StepOutput& out) {
-    mx::array best = mx::astype(mx::argmax(logits, -1), mx::int32);
-    best.eval();
-    for (size_t r = 0; r < plan.rows.size(); ++r) {
-      if (!plan.rows[r].sample) continue;
-      out.rows[r].sampled = true;
-      out.rows[r].token = best.data<int32_t>()[spans[r].first];
-      sequences_.at(plan.rows[r].sequence).sampler->accept(out.rows[r].token);
+  void take_largest(Step& step) {
+    step.best->eval();
+    const int32_t* best = step.best->data<int32_t>();
+    for (size_t r = 0; r < step.plan->rows.size(); ++r) {
+      const PlanRow& row = step.plan->rows[r];
+      if (!row.sample) continue;
+      RowOutput& out = step.out.rows[r];
+      out.sampled = true;
+      out.token = best[step.spans[r].first];
+      sequences_.at(row.sequence).sampler->accept(out.token);
     }
   }
 
@@ -109,7 +147,18 @@ class ModelRunner final : public Runner {
       spans.push_back(span);
     }
     if (ctx_.backend == nn::Backend::kCuda) send_to_device(batch, scratch_block_);
+    if (!plan.rows.empty() && plan.rows.front().follows >= 0) batch.token_ids = followed_tokens(plan, batch.size());
     return batch;
+  }
+
+  // The tokens that the step before will have picked, one for each row, without waiting for them. Shapes: [T] int32.
+  mx::array followed_tokens(const StepPlan& plan, int64_t padded) const {
+    CHECK(under_way_.size() == 2 && under_way_.front().best, "a row follows a step that picks on the device");
+    const Step& before = under_way_.front();
+    std::vector<int32_t> picks;
+    for (const PlanRow& row : plan.rows) picks.push_back(before.spans[static_cast<size_t>(row.follows)].first);
+    picks.resize(static_cast<size_t>(padded), 0);
+    return mx::take(*before.best, mx::array(picks.begin(), mx::Shape{static_cast<int>(padded)}, mx::int32));
   }
 
   bool wants_prompt_logprobs(const PlanRow& row) const {
@@ -170,6 +219,7 @@ class ModelRunner final : public Runner {
   nn::KvCache kv_;
   int scratch_block_;
   std::unordered_map<SequenceId, Sequence> sequences_;
+  std::deque<Step> under_way_;
 };
 
 }  // namespace

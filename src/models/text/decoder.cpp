@@ -138,7 +138,7 @@ Result<std::unique_ptr<Model>> Decoder::load(const store::GgufFile& file, const 
 }
 
 mx::array Decoder::forward(const nn::StepBatch& batch, nn::KvCache& kv) {
-  mx::array x = nn::embed(ctx_, embedding_, batch.tokens, embedding_scale_);
+  mx::array x = nn::embed(ctx_, embedding_, batch, embedding_scale_);
   mx::array normed = nn::rms_norm(ctx_, layers_[0].attention_norm, x);
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];

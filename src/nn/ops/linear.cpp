@@ -15,8 +15,9 @@ mx::array linear(const Context& ctx, const LinearWeight& weight, const mx::array
   return y;
 }
 
-mx::array embed(const Context& ctx, const LinearWeight& table, const std::vector<int32_t>& tokens, float scale) {
-  if (ctx.backend != Backend::kCpu) return embed_ref(ctx, table, tokens, scale);
+mx::array embed(const Context& ctx, const LinearWeight& table, const StepBatch& batch, float scale) {
+  if (ctx.backend != Backend::kCpu) return embed_ref(ctx, table, batch, scale);
+  const std::vector<int32_t>& tokens = batch.tokens;
   mx::array y = allocate(ctx, {static_cast<int>(tokens.size()), table.columns}, mx::float32);
   float* out = y.data<float>();
   for (size_t t = 0; t < tokens.size(); ++t) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "nn/ops/context.h"
+#include "nn/ops/step_batch.h"
 
 namespace pippin::nn {
 
@@ -24,9 +25,9 @@ struct LinearWeight {
 mx::array linear(const Context& ctx, const LinearWeight& weight, const mx::array& x);
 mx::array linear_ref(const Context& ctx, const LinearWeight& weight, const mx::array& x);
 
-/// Rows of an embedding table. Shapes: [T] -> [T, E], times `scale`.
-mx::array embed(const Context& ctx, const LinearWeight& table, const std::vector<int32_t>& tokens, float scale);
-mx::array embed_ref(const Context& ctx, const LinearWeight& table, const std::vector<int32_t>& tokens, float scale);
+/// Rows of an embedding table for the batch's tokens. Shapes: [T] -> [T, E], times `scale`.
+mx::array embed(const Context& ctx, const LinearWeight& table, const StepBatch& batch, float scale);
+mx::array embed_ref(const Context& ctx, const LinearWeight& table, const StepBatch& batch, float scale);
 
 /// The rows of x that `rows` names, in that order. Shapes: [T, E], R indices -> [R, E].
 mx::array take_rows(const Context& ctx, const mx::array& x, const std::vector<int32_t>& rows);

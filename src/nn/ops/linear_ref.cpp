@@ -8,8 +8,9 @@ mx::array linear_ref(const Context& ctx, const LinearWeight& weight, const mx::a
   return weight.bias.empty() ? y : mx::add(y, weight.bias.array(ctx.dtype));
 }
 
-mx::array embed_ref(const Context& ctx, const LinearWeight& table, const std::vector<int32_t>& tokens, float scale) {
-  const mx::array ids(tokens.begin(), mx::Shape{static_cast<int>(tokens.size())}, mx::int32);
+mx::array embed_ref(const Context& ctx, const LinearWeight& table, const StepBatch& batch, float scale) {
+  const mx::array ids = batch.token_ids ? *batch.token_ids
+                                        : mx::array(batch.tokens.begin(), mx::Shape{static_cast<int>(batch.size())}, mx::int32);
   const mx::array rows = mx::take(*table.dense, ids, 0);
   return scale == 1.0f ? rows : mx::multiply(rows, mx::array(scale, ctx.dtype));
 }

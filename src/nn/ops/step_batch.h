@@ -13,6 +13,7 @@ namespace pippin::nn {
 
 struct StepBatch {
   std::vector<int32_t> tokens;             // [T]
+  std::optional<mlx::core::array> token_ids;  // [T] int32: the tokens, where only the device knows them
   std::vector<int32_t> positions;          // [T] position of each token in its sequence
   std::vector<int32_t> slots;              // [T] block * S + offset: where its K and V go
   std::vector<cpu::AttentionRow> rows;     // one per sequence; block tables are borrowed from the plan

@@ -75,7 +75,9 @@ TEST_F(Ops, LinearFollowsTheReference) {
 
 TEST_F(Ops, EmbedGivesTheTablesRows) {
   const LinearWeight table = weight(random_values(50 * 32, 4), 50);
-  expect_close(embed(cpu, table, {0, 49, 7, 7}, 2.0f), embed(stock, table, {0, 49, 7, 7}, 2.0f), 0.0f);
+  StepBatch batch;
+  batch.tokens = {0, 49, 7, 7};
+  expect_close(embed(cpu, table, batch, 2.0f), embed(stock, table, batch, 2.0f), 0.0f);
 }
 
 TEST_F(Ops, RmsNormWithAndWithoutResidual) {
