@@ -1,5 +1,6 @@
-// bench_ops: times the CPU kernels one by one and prints a JSON line each, beside the machine's measured ceilings.
-// Usage: bench_ops [--isa NAME] [--threads N] [--seconds S] [--only TEXT] [--rows M,M,...]
+// bench_ops: times the CPU kernels one by one and prints a JSON line each, beside the machine's
+// measured ceilings. Usage: bench_ops [--isa NAME] [--threads N] [--seconds S] [--only TEXT]
+// [--rows M,M,...]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -32,7 +33,8 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Best time of one call, after one to warm up. The best, because neighbours on the machine only ever add.
+// Best time of one call, after one to warm up. The best, because neighbours on the machine only
+// ever add.
 template <typename Call>
 double best_seconds(const Options& options, Call call) {
   call();
@@ -69,13 +71,18 @@ struct LinearCase {
 
 // The layers of SmolLM2-135M and Qwen2.5-1.5B, and one matrix in the other formats.
 const LinearCase kLinearCases[] = {
-    {"smol.qkv", kQ4_1, 960, 576},      {"smol.o", kQ4_1, 576, 576},       {"smol.gate_up", kQ4_1, 3072, 576}, {"smol.down", kQ4_1, 576, 1536},
-    {"smol.head", kQ8_0, 49152, 576},   {"qwen.qkv", kQ4_K, 2048, 1536},   {"qwen.o", kQ4_K, 1536, 1536},       {"qwen.gate_up", kQ4_K, 17920, 1536},
-    {"qwen.down", kQ6_K, 1536, 8960},   {"qwen.head", kQ6_K, 151936, 1536}, {"other", kQ4_0, 4096, 2048},       {"other", kQ5_0, 4096, 2048},
-    {"other", kQ5_K, 4096, 2048},       {"other", kQ8_0, 4096, 2048},      {"other", kF16, 4096, 2048},
+    {"smol.qkv", kQ4_1, 960, 576},      {"smol.o", kQ4_1, 576, 576},
+    {"smol.gate_up", kQ4_1, 3072, 576}, {"smol.down", kQ4_1, 576, 1536},
+    {"smol.head", kQ8_0, 49152, 576},   {"qwen.qkv", kQ4_K, 2048, 1536},
+    {"qwen.o", kQ4_K, 1536, 1536},      {"qwen.gate_up", kQ4_K, 17920, 1536},
+    {"qwen.down", kQ6_K, 1536, 8960},   {"qwen.head", kQ6_K, 151936, 1536},
+    {"other", kQ4_0, 4096, 2048},       {"other", kQ5_0, 4096, 2048},
+    {"other", kQ5_K, 4096, 2048},       {"other", kQ8_0, 4096, 2048},
+    {"other", kF16, 4096, 2048},
 };
 
-// Copies of a matrix, so that a small one is not timed out of cache: a model reads all its layers before it returns to the first.
+// Copies of a matrix, so that a small one is not timed out of cache: a model reads all its layers
+// before it returns to the first.
 struct Weights {
   std::vector<PackedLinear> copies;
   size_t bytes_of_one;
@@ -83,9 +90,11 @@ struct Weights {
 
 Weights make_weights(const LinearCase& c, const Options& options, ThreadPool& pool) {
   std::mt19937 random(1);
-  std::vector<std::byte> bytes(static_cast<size_t>(c.n * (c.k / c.format.columns) * c.format.bytes));
+  std::vector<std::byte> bytes(
+      static_cast<size_t>(c.n * (c.k / c.format.columns) * c.format.bytes));
   for (std::byte& b : bytes) b = static_cast<std::byte>(random());
-  for (size_t i = 1; i < bytes.size(); i += 2) bytes[i] &= std::byte{0x33};  // no f16 scale is infinite or NaN
+  for (size_t i = 1; i < bytes.size(); i += 2)
+    bytes[i] &= std::byte{0x33};  // no f16 scale is infinite or NaN
   const PackedLinear::Part part{c.format.type, bytes, c.n};
   Weights out{{}, 0};
   constexpr size_t kBeyondCache = size_t{200} << 20;
@@ -107,18 +116,24 @@ void bench_linear(const LinearCase& c, const Options& options, ThreadPool& pool)
   for (float& v : x) v = normal(random);
   for (int64_t m : options.rows) {
     if (m > 16 && c.n > 40000) continue;  // a head sees few rows
-    // Each call is timed alone and takes the next copy: short enough to fit between the neighbours' time slices.
+    // Each call is timed alone and takes the next copy: short enough to fit between the neighbours'
+    // time slices.
     size_t next = 0;
     const double seconds = best_seconds(options, [&] {
-      linear(weights.copies[next++ % weights.copies.size()], x.data(), m, nullptr, y.data(), scratch, pool);
+      linear(weights.copies[next++ % weights.copies.size()], x.data(), m, nullptr, y.data(),
+             scratch, pool);
     });
     const double bytes = static_cast<double>(weights.bytes_of_one);
-    std::printf("{\"op\":\"linear\",\"name\":\"%s\",\"type\":\"%s\",\"n\":%lld,\"k\":%lld,\"m\":%lld,\"threads\":%d,\"isa\":\"%s\",\"us\":%.1f,"
-                "\"gb_s\":%.1f,\"gmac_s\":%.1f,\"file_ratio\":%.3f}\n",
-                c.name, c.format.name, static_cast<long long>(c.n), static_cast<long long>(c.k), static_cast<long long>(m), pool.threads(),
-                options.isa_name.c_str(), seconds * 1e6, bytes / seconds * 1e-9,
-                static_cast<double>(m * c.n) * static_cast<double>(c.k) / seconds * 1e-9,
-                bytes / (static_cast<double>(c.n) * static_cast<double>(c.k) / c.format.columns * c.format.bytes));
+    std::printf(
+        "{\"op\":\"linear\",\"name\":\"%s\",\"type\":\"%s\",\"n\":%lld,\"k\":%lld,\"m\":%lld,"
+        "\"threads\":%d,\"isa\":\"%s\",\"us\":%.1f,"
+        "\"gb_s\":%.1f,\"gmac_s\":%.1f,\"file_ratio\":%.3f}\n",
+        c.name, c.format.name, static_cast<long long>(c.n), static_cast<long long>(c.k),
+        static_cast<long long>(m), pool.threads(), options.isa_name.c_str(), seconds * 1e6,
+        bytes / seconds * 1e-9,
+        static_cast<double>(m * c.n) * static_cast<double>(c.k) / seconds * 1e-9,
+        bytes / (static_cast<double>(c.n) * static_cast<double>(c.k) / c.format.columns *
+                 c.format.bytes));
     std::fflush(stdout);
   }
 }
@@ -128,26 +143,41 @@ struct AttentionCase {
   int heads, kv_heads, head_dim;
 };
 
-void bench_attention(const AttentionCase& c, int sequences, int tokens, int start, const Options& options, ThreadPool& pool) {
+void bench_attention(const AttentionCase& c, int sequences, int tokens, int start,
+                     const Options& options, ThreadPool& pool) {
   const int blocks_each = (start + tokens + 15) / 16;
-  const auto elements = static_cast<size_t>(sequences) * static_cast<size_t>(blocks_each * c.kv_heads * c.head_dim * 16);
+  const auto elements = static_cast<size_t>(sequences) *
+                        static_cast<size_t>(blocks_each * c.kv_heads * c.head_dim * 16);
   std::vector<uint16_t> k(elements, float_to_half(0.1f));
   std::vector<uint16_t> v(elements, float_to_half(0.2f));
   const KvLayer kv{.k = k.data(), .v = v.data(), .kv_heads = c.kv_heads, .head_dim = c.head_dim};
   std::vector<int32_t> table;
   for (int b = 0; b < sequences * blocks_each; ++b) table.push_back(b);
   std::vector<AttentionRow> rows;
-  for (int s = 0; s < sequences; ++s) rows.push_back({s * tokens, tokens, start, table.data() + s * blocks_each});
+  for (int s = 0; s < sequences; ++s)
+    rows.push_back({s * tokens, tokens, start, table.data() + s * blocks_each});
   std::vector<float> q(static_cast<size_t>(sequences * tokens * c.heads * c.head_dim), 0.1f);
   std::vector<float> out(q.size());
-  const AttentionArgs args{.q = q.data(), .heads = c.heads, .scale = 0.1f, .rows = rows, .window = 0, .soft_cap = 0, .sinks = nullptr, .out = out.data()};
-  const double seconds = best_seconds(options, [&] { paged_attention(kernels(options.isa), args, kv, pool); });
+  const AttentionArgs args{.q = q.data(),
+                           .heads = c.heads,
+                           .scale = 0.1f,
+                           .rows = rows,
+                           .window = 0,
+                           .soft_cap = 0,
+                           .sinks = nullptr,
+                           .out = out.data()};
+  const double seconds =
+      best_seconds(options, [&] { paged_attention(kernels(options.isa), args, kv, pool); });
   const double pairs = static_cast<double>(sequences) * tokens * (start + (tokens + 1) / 2.0);
   const double macs = 2 * pairs * c.heads * c.head_dim;
-  const double bytes = static_cast<double>(sequences) * (start + tokens) * c.kv_heads * c.head_dim * 4;
-  std::printf("{\"op\":\"attention\",\"name\":\"%s\",\"sequences\":%d,\"tokens\":%d,\"start\":%d,\"threads\":%d,\"isa\":\"%s\",\"us\":%.1f,\"gb_s\":%.1f,"
-              "\"gmac_s\":%.1f}\n",
-              c.name, sequences, tokens, start, pool.threads(), options.isa_name.c_str(), seconds * 1e6, bytes / seconds * 1e-9, macs / seconds * 1e-9);
+  const double bytes =
+      static_cast<double>(sequences) * (start + tokens) * c.kv_heads * c.head_dim * 4;
+  std::printf(
+      "{\"op\":\"attention\",\"name\":\"%s\",\"sequences\":%d,\"tokens\":%d,\"start\":%d,"
+      "\"threads\":%d,\"isa\":\"%s\",\"us\":%.1f,\"gb_s\":%.1f,"
+      "\"gmac_s\":%.1f}\n",
+      c.name, sequences, tokens, start, pool.threads(), options.isa_name.c_str(), seconds * 1e6,
+      bytes / seconds * 1e-9, macs / seconds * 1e-9);
   std::fflush(stdout);
 }
 
@@ -158,13 +188,19 @@ void bench_rows(int64_t tokens, int64_t dim, int64_t ff, const Options& options,
   std::vector<float> out(x.size());
   const Kernels& path = kernels(options.isa);
   const auto print = [&](const char* op, int64_t width, double seconds) {
-    std::printf("{\"op\":\"%s\",\"tokens\":%lld,\"dim\":%lld,\"threads\":%d,\"isa\":\"%s\",\"us\":%.2f}\n", op, static_cast<long long>(tokens),
-                static_cast<long long>(width), pool.threads(), options.isa_name.c_str(), seconds * 1e6);
+    std::printf(
+        "{\"op\":\"%s\",\"tokens\":%lld,\"dim\":%lld,\"threads\":%d,\"isa\":\"%s\",\"us\":%.2f}\n",
+        op, static_cast<long long>(tokens), static_cast<long long>(width), pool.threads(),
+        options.isa_name.c_str(), seconds * 1e6);
     std::fflush(stdout);
   };
-  print("rms_norm", dim, best_seconds(options, [&] { rms_norm(path, x.data(), add.data(), weight.data(), 1e-5f, tokens, dim, out.data(), pool); }));
+  print("rms_norm", dim, best_seconds(options, [&] {
+          rms_norm(path, x.data(), add.data(), weight.data(), 1e-5f, tokens, dim, out.data(), pool);
+        }));
   std::fill(x.begin(), x.end(), 0.5f);
-  print("silu", ff, best_seconds(options, [&] { gated_activation(path, x.data(), tokens, ff, Gate::kSilu, out.data(), pool); }));
+  print("silu", ff, best_seconds(options, [&] {
+          gated_activation(path, x.data(), tokens, ff, Gate::kSilu, out.data(), pool);
+        }));
 }
 
 // ---- ceilings ----
@@ -174,7 +210,8 @@ void bench_ceilings(const Options& options) {
   struct Free {
     void operator()(void* p) const { std::free(p); }
   };
-  const std::unique_ptr<uint64_t, Free> memory(static_cast<uint64_t*>(std::aligned_alloc(64, kBytes)));
+  const std::unique_ptr<uint64_t, Free> memory(
+      static_cast<uint64_t*>(std::aligned_alloc(64, kBytes)));
   uint64_t* words = memory.get();
   for (size_t i = 0; i < kBytes / 8; ++i) words[i] = i;
   for (int threads = 1; threads <= options.threads; threads *= 2) {
@@ -192,10 +229,14 @@ void bench_ceilings(const Options& options) {
         for (uint64_t lane : lanes) sums[static_cast<size_t>(piece)] ^= lane;
       });
     });
-    std::printf("{\"op\":\"read\",\"threads\":%d,\"gb_s\":%.1f}\n", threads, static_cast<double>(kBytes) / seconds * 1e-9);
+    std::printf("{\"op\":\"read\",\"threads\":%d,\"gb_s\":%.1f}\n", threads,
+                static_cast<double>(kBytes) / seconds * 1e-9);
 
     // A tile that stays in the first-level cache: what the int8 kernel itself can do.
-    const TileKernel tile = kernels(options.isa).linear.tile[static_cast<int>(WeightType::kQ8_0)][kernels(options.isa).linear.rows_best];
+    const TileKernel tile =
+        kernels(options.isa)
+            .linear
+            .tile[static_cast<int>(WeightType::kQ8_0)][kernels(options.isa).linear.rows_best];
     const int rows = kernels(options.isa).linear.rows_best;
     constexpr int64_t kGroups = 16;
     std::vector<ActGroup> x(static_cast<size_t>(kGroups * rows));
@@ -203,24 +244,30 @@ void bench_ceilings(const Options& options) {
     const double kernel_seconds = best_seconds(options, [&] {
       pool.run(threads, [&](int, int) {
         alignas(64) float out[kRowsMax * kTileRows] = {};
-        for (int i = 0; i < 200; ++i) tile({weights.data(), weights.data() + kGroups * 512}, kGroups, x.data(), out);
+        for (int i = 0; i < 200; ++i)
+          tile({weights.data(), weights.data() + kGroups * 512}, kGroups, x.data(), out);
       });
     });
-    std::printf("{\"op\":\"int8_tile\",\"threads\":%d,\"isa\":\"%s\",\"gmac_s\":%.1f}\n", threads, options.isa_name.c_str(),
+    std::printf("{\"op\":\"int8_tile\",\"threads\":%d,\"isa\":\"%s\",\"gmac_s\":%.1f}\n", threads,
+                options.isa_name.c_str(),
                 200.0 * kGroups * kGroup * kTileRows * rows * threads / kernel_seconds * 1e-9);
     std::fflush(stdout);
   }
 }
 
-bool wanted(const Options& options, const std::string& name) { return options.only.empty() || name.find(options.only) != std::string::npos; }
+bool wanted(const Options& options, const std::string& name) {
+  return options.only.empty() || name.find(options.only) != std::string::npos;
+}
 
 void run(const Options& options) {
   ThreadPool pool(options.threads);
   if (wanted(options, "ceilings")) bench_ceilings(options);
   for (const LinearCase& c : kLinearCases) {
-    if (wanted(options, std::string("linear.") + c.name + "." + c.format.name)) bench_linear(c, options, pool);
+    if (wanted(options, std::string("linear.") + c.name + "." + c.format.name))
+      bench_linear(c, options, pool);
   }
-  for (const AttentionCase& c : {AttentionCase{"smol", 9, 3, 64}, AttentionCase{"qwen", 12, 2, 128}, AttentionCase{"gemma", 4, 1, 256}}) {
+  for (const AttentionCase& c : {AttentionCase{"smol", 9, 3, 64}, AttentionCase{"qwen", 12, 2, 128},
+                                 AttentionCase{"gemma", 4, 1, 256}}) {
     if (!wanted(options, std::string("attention.") + c.name)) continue;
     bench_attention(c, 1, 1, 255, options, pool);
     bench_attention(c, 1, 1, 4095, options, pool);

@@ -133,9 +133,10 @@ int allowed_cpus() {
   return std::max(1, cpus);
 }
 
-// One job at a time. A thread takes a piece by lowering the low half of `ticket`; the high half counts
-// the jobs, so that a worker that wakes late can never take a piece of a job it has not seen. The job's
-// fields are stable while a piece of it is taken and unfinished, because run() waits for all pieces.
+// One job at a time. A thread takes a piece by lowering the low half of `ticket`; the high half
+// counts the jobs, so that a worker that wakes late can never take a piece of a job it has not
+// seen. The job's fields are stable while a piece of it is taken and unfinished, because run()
+// waits for all pieces.
 struct ThreadPool::State {
   explicit State(int threads);
   ~State();
@@ -180,8 +181,7 @@ void ThreadPool::State::work(int thread) {
       cpu_relax();
       continue;
     }
-    const uint32_t piece =
-        pieces.load(std::memory_order_relaxed) - static_cast<uint32_t>(seen);
+    const uint32_t piece = pieces.load(std::memory_order_relaxed) - static_cast<uint32_t>(seen);
     invoke.load(std::memory_order_relaxed)(context.load(std::memory_order_relaxed),
                                            static_cast<int>(piece), thread);
     ++finished;

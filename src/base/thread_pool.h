@@ -1,5 +1,6 @@
-// ThreadPool: the CPU kernel pool. Persistent threads share numbered pieces of one job at a time; they spin briefly, then sleep on a futex.
-// Owner: the engine's device. Thread: run() from one thread at a time (the device thread), which works as thread 0.
+// ThreadPool: the CPU kernel pool. Persistent threads share numbered pieces of one job at a time;
+// they spin briefly, then sleep on a futex. Owner: the engine's device. Thread: run() from one
+// thread at a time (the device thread), which works as thread 0.
 #pragma once
 
 #include <cstddef>
@@ -21,12 +22,16 @@ class ThreadPool {
 
   int threads() const;
 
-  /// Calls fn(piece, thread) once for each piece in [0, pieces), shared out over all threads, and returns when all are done.
-  /// `thread` is in [0, threads()). fn must not throw and must not call run(). Cost: about a microsecond when the workers are awake.
+  /// Calls fn(piece, thread) once for each piece in [0, pieces), shared out over all threads, and
+  /// returns when all are done. `thread` is in [0, threads()). fn must not throw and must not call
+  /// run(). Cost: about a microsecond when the workers are awake.
   template <typename Fn>
   void run(int pieces, Fn&& fn) {
     run_erased(
-        pieces, [](void* ctx, int piece, int thread) { (*static_cast<std::remove_reference_t<Fn>*>(ctx))(piece, thread); },
+        pieces,
+        [](void* ctx, int piece, int thread) {
+          (*static_cast<std::remove_reference_t<Fn>*>(ctx))(piece, thread);
+        },
         const_cast<void*>(static_cast<const void*>(&fn)));
   }
 

@@ -34,16 +34,20 @@ TEST(ThreadPool, ManyShortJobsSeeTheirOwnContext) {
   std::mt19937 random(1);
   for (int job = 0; job < 20000; ++job) {
     const int pieces = 1 + static_cast<int>(random() % 6);
-    std::vector<int> out(static_cast<size_t>(pieces), -1);  // plain memory: a lost happens-before shows in TSan
-    pool.run(pieces, [&out, job](int piece, int) { out[static_cast<size_t>(piece)] = job + piece; });
-    for (int piece = 0; piece < pieces; ++piece) ASSERT_EQ(out[static_cast<size_t>(piece)], job + piece);
+    std::vector<int> out(static_cast<size_t>(pieces),
+                         -1);  // plain memory: a lost happens-before shows in TSan
+    pool.run(pieces,
+             [&out, job](int piece, int) { out[static_cast<size_t>(piece)] = job + piece; });
+    for (int piece = 0; piece < pieces; ++piece)
+      ASSERT_EQ(out[static_cast<size_t>(piece)], job + piece);
   }
 }
 
 TEST(ThreadPool, WakesSleepingWorkers) {
   ThreadPool pool(2);
   for (int round = 0; round < 5; ++round) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));  // past the spin: the worker is asleep
+    std::this_thread::sleep_for(
+        std::chrono::milliseconds(2));  // past the spin: the worker is asleep
     // Each piece waits for the other, so the job ends only if both threads take part.
     std::atomic<int> arrived{0};
     pool.run(2, [&](int, int) {

@@ -1,4 +1,5 @@
-// Cuts paged attention into tiles (queries of one sequence that share a K head) and, when tiles are few, into partitions of the keys.
+// Cuts paged attention into tiles (queries of one sequence that share a K head) and, when tiles are
+// few, into partitions of the keys.
 #include "nn/cpu/attention.h"
 
 #include <algorithm>
@@ -13,10 +14,10 @@ namespace {
 // A tile before its queries are loaded.
 struct TileSpec {
   const AttentionRow* row;
-  int token;   // first of the sequence's tokens in this tile
+  int token;  // first of the sequence's tokens in this tile
   int tokens;
-  int head;    // first query head
-  int group;   // query heads
+  int head;   // first query head
+  int group;  // query heads
   int kv_head;
   int first_partition;
   int partitions;
@@ -29,7 +30,8 @@ class Attention {
  public:
   Attention(const Kernels& path, const AttentionArgs& args, const KvLayer& kv, ThreadPool& pool)
       : path_(path.attention), args_(args), kv_(kv), pool_(pool) {
-    CHECK(kv.head_dim % 16 == 0 && kv.kv_heads > 0 && args.heads % kv.kv_heads == 0, "the loader checks heads");
+    CHECK(kv.head_dim % 16 == 0 && kv.kv_heads > 0 && args.heads % kv.kv_heads == 0,
+          "the loader checks heads");
     for (const AttentionRow& row : args.rows) cut_row(row);
   }
 
@@ -55,13 +57,19 @@ class Attention {
   void finish_tile(const TileSpec& spec, const AttentionPart& total) const;
   void split();
 
-  size_t part_floats() const { return static_cast<size_t>(kQueryRowsMax) * static_cast<size_t>(kv_.head_dim + 2); }
-  AttentionPart part_at(float* memory) const { return {memory, memory + kQueryRowsMax, memory + 2 * kQueryRowsMax}; }
+  size_t part_floats() const {
+    return static_cast<size_t>(kQueryRowsMax) * static_cast<size_t>(kv_.head_dim + 2);
+  }
+  AttentionPart part_at(float* memory) const {
+    return {memory, memory + kQueryRowsMax, memory + 2 * kQueryRowsMax};
+  }
 
   // Per thread: scores, transposed queries and two partial results.
   float* scratch() const {
     static thread_local std::vector<float> memory;
-    const size_t needed = static_cast<size_t>(kQueryRowsMax) * static_cast<size_t>(kPartition + kv_.head_dim) + 2 * part_floats();
+    const size_t needed =
+        static_cast<size_t>(kQueryRowsMax) * static_cast<size_t>(kPartition + kv_.head_dim) +
+        2 * part_floats();
     if (memory.size() < needed) memory.resize(needed);
     return memory.data();
   }
@@ -81,7 +89,8 @@ void Attention::cut_row(const AttentionRow& row) {
   const int tokens_max = kQueryRowsMax / group_max;
   for (int token = 0; token < row.tokens;) {
     const int position = row.start + token;
-    const int in_block = KvLayer::kBlock - position % KvLayer::kBlock;  // a tile ends with its block of positions
+    const int in_block =
+        KvLayer::kBlock - position % KvLayer::kBlock;  // a tile ends with its block of positions
     const int tokens = std::min({row.tokens - token, in_block, tokens_max});
     const int oldest = args_.window > 0 ? std::max(0, position - args_.window + 1) : 0;
     const int first_partition = oldest / kPartition;
@@ -89,7 +98,8 @@ void Attention::cut_row(const AttentionRow& row) {
     for (int kv_head = 0; kv_head < kv_.kv_heads; ++kv_head) {
       for (int in_group = 0; in_group < shared; in_group += group_max) {
         const int group = std::min(group_max, shared - in_group);
-        tiles_.push_back({&row, token, tokens, kv_head * shared + in_group, group, kv_head, first_partition, partitions, parts_});
+        tiles_.push_back({&row, token, tokens, kv_head * shared + in_group, group, kv_head,
+                          first_partition, partitions, parts_});
         parts_ += static_cast<size_t>(partitions);
         work_ += int64_t{2} * tokens * group * kv_.head_dim * (position + tokens - oldest);
       }
@@ -101,7 +111,8 @@ void Attention::cut_row(const AttentionRow& row) {
 void Attention::load_queries(const TileSpec& spec, float* q) const {
   const int64_t d = kv_.head_dim;
   for (int t = 0; t < spec.tokens; ++t) {
-    const float* from = args_.q + ((spec.row->row + spec.token + t) * int64_t{args_.heads} + spec.head) * d;
+    const float* from =
+        args_.q + ((spec.row->row + spec.token + t) * int64_t{args_.heads} + spec.head) * d;
     for (int h = 0; h < spec.group; ++h, from += d) {
       float* to = q + t * spec.group + h;
       for (int64_t i = 0; i < d; ++i) to[i * kQueryRowsMax] = from[i] * args_.scale;
@@ -111,9 +122,17 @@ void Attention::load_queries(const TileSpec& spec, float* q) const {
 
 AttentionTile Attention::tile_of(const TileSpec& spec, const float* q) const {
   const int64_t head_offset = int64_t{spec.kv_head} * kv_.head_dim * KvLayer::kBlock;
-  return {.q = q, .rows = spec.rows(), .group = spec.group, .first = spec.row->start + spec.token, .head_dim = kv_.head_dim,
-          .window = args_.window, .soft_cap = args_.soft_cap, .k = kv_.k + head_offset, .v = kv_.v + head_offset,
-          .block_stride = kv_.block_elements(), .blocks = spec.row->blocks};
+  return {.q = q,
+          .rows = spec.rows(),
+          .group = spec.group,
+          .first = spec.row->start + spec.token,
+          .head_dim = kv_.head_dim,
+          .window = args_.window,
+          .soft_cap = args_.soft_cap,
+          .k = kv_.k + head_offset,
+          .v = kv_.v + head_offset,
+          .block_stride = kv_.block_elements(),
+          .blocks = spec.row->blocks};
 }
 
 void Attention::finish_tile(const TileSpec& spec, const AttentionPart& total) const {
@@ -121,7 +140,8 @@ void Attention::finish_tile(const TileSpec& spec, const AttentionPart& total) co
     const int head = spec.head + r % spec.group;
     const int64_t token = spec.row->row + spec.token + r / spec.group;
     const float* sink = args_.sinks == nullptr ? nullptr : args_.sinks + head;
-    path_.finish(total, r, kv_.head_dim, sink, args_.out + (token * args_.heads + head) * kv_.head_dim);
+    path_.finish(total, r, kv_.head_dim, sink,
+                 args_.out + (token * args_.heads + head) * kv_.head_dim);
   }
 }
 
@@ -140,10 +160,12 @@ void Attention::whole_tile(const TileSpec& spec) const {
   finish_tile(spec, total);
 }
 
-// Few tiles with long histories: partitions in parallel, merged afterwards in the same order as whole_tile does.
+// Few tiles with long histories: partitions in parallel, merged afterwards in the same order as
+// whole_tile does.
 void Attention::split() {
   size_t rows_most = 0;
-  for (const TileSpec& spec : tiles_) rows_most = std::max(rows_most, static_cast<size_t>(spec.rows()));
+  for (const TileSpec& spec : tiles_)
+    rows_most = std::max(rows_most, static_cast<size_t>(spec.rows()));
   const size_t stride = rows_most * static_cast<size_t>(kv_.head_dim + 2);
   std::vector<float> memory(parts_ * stride);
   const auto part = [&](size_t index) {
@@ -152,14 +174,16 @@ void Attention::split() {
   };
   std::vector<const TileSpec*> owner;
   owner.reserve(parts_);
-  for (const TileSpec& spec : tiles_) owner.insert(owner.end(), static_cast<size_t>(spec.partitions), &spec);
+  for (const TileSpec& spec : tiles_)
+    owner.insert(owner.end(), static_cast<size_t>(spec.partitions), &spec);
   pool_.run(static_cast<int>(parts_), [&](int index, int) {
     const TileSpec& spec = *owner[static_cast<size_t>(index)];
     float* scores = scratch();
     float* q = scores + kQueryRowsMax * kPartition;
     load_queries(spec, q);
     const int p = index - static_cast<int>(spec.first_part);
-    path_.partition(tile_of(spec, q), spec.first_partition + p, scores, part(static_cast<size_t>(index)));
+    path_.partition(tile_of(spec, q), spec.first_partition + p, scores,
+                    part(static_cast<size_t>(index)));
   });
   for (const TileSpec& spec : tiles_) {
     const AttentionPart total = part(spec.first_part);
@@ -172,7 +196,8 @@ void Attention::split() {
 
 }  // namespace
 
-void paged_attention(const Kernels& path, const AttentionArgs& args, const KvLayer& kv, ThreadPool& pool) {
+void paged_attention(const Kernels& path, const AttentionArgs& args, const KvLayer& kv,
+                     ThreadPool& pool) {
   Attention(path, args, kv, pool).run();
 }
 

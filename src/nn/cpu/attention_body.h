@@ -1,8 +1,10 @@
 // One partition of paged attention, written once over the vector vocabulary of a simd_*.h file.
-// Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes here.
+// Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes
+// here.
 //
-// Every query row sees the same operations in the same order whatever shares its tile: scores sum over d in order, values over positions in
-// order, and positions that a row must not see take no part at all (their memory may hold anything).
+// Every query row sees the same operations in the same order whatever shares its tile: scores sum
+// over d in order, values over positions in order, and positions that a row must not see take no
+// part at all (their memory may hold anything).
 
 constexpr float kMasked = -3.0e38f;
 
@@ -14,14 +16,20 @@ struct Span {
 inline Span visible(const AttentionTile& tile, int partition, int position) {
   Span span{partition * kPartition, (partition + 1) * kPartition};
   if (position + 1 < span.end) span.end = position + 1;
-  if (tile.window > 0 && position - tile.window + 1 > span.begin) span.begin = position - tile.window + 1;
+  if (tile.window > 0 && position - tile.window + 1 > span.begin)
+    span.begin = position - tile.window + 1;
   return span;
 }
 
-inline const uint16_t* key_block(const AttentionTile& tile, int block) { return tile.k + tile.blocks[block] * tile.block_stride; }
-inline const uint16_t* value_block(const AttentionTile& tile, int block) { return tile.v + tile.blocks[block] * tile.block_stride; }
+inline const uint16_t* key_block(const AttentionTile& tile, int block) {
+  return tile.k + tile.blocks[block] * tile.block_stride;
+}
+inline const uint16_t* value_block(const AttentionTile& tile, int block) {
+  return tile.v + tile.blocks[block] * tile.block_stride;
+}
 
-/// Scores of kRows query rows against kBlocks blocks side by side; several blocks hide the latency of the sums when rows are few.
+/// Scores of kRows query rows against kBlocks blocks side by side; several blocks hide the latency
+/// of the sums when rows are few.
 template <int kRows, int kBlocks>
 inline void score_tile(const float* q, const uint16_t* const* keys, int head_dim, float* scores) {
   F acc[kRows][kBlocks];
@@ -37,7 +45,8 @@ inline void score_tile(const float* q, const uint16_t* const* keys, int head_dim
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-      for (int b = 0; b < kBlocks; ++b) acc[r][b] = f_fma(key[b], f_set1(q[d * kQueryRowsMax + r]), acc[r][b]);
+      for (int b = 0; b < kBlocks; ++b)
+        acc[r][b] = f_fma(key[b], f_set1(q[d * kQueryRowsMax + r]), acc[r][b]);
     }
   }
 #pragma GCC unroll 16
@@ -84,7 +93,8 @@ inline void score_blocks(const AttentionTile& tile, int rows, int block, float* 
 }
 
 /// Turns the scores of one row into weights. Returns their sum; `peak` gets the largest score.
-inline float weigh_row(const AttentionTile& tile, Span span, int origin, float* scores, float& peak) {
+inline float weigh_row(const AttentionTile& tile, Span span, int origin, float* scores,
+                       float& peak) {
   const int first = span.begin / 16 * 16;
   const int last = (span.end + 15) / 16 * 16;
   for (int p = first; p < span.begin; ++p) scores[p - origin] = kMasked;
@@ -94,7 +104,8 @@ inline float weigh_row(const AttentionTile& tile, Span span, int origin, float* 
     F s = f_load(scores + p - origin);
     if (tile.soft_cap > 0) {  // cap * tanh(s / cap) = cap - 2 cap / (exp(2 s / cap) + 1)
       const F e = f_exp(f_mul(s, f_set1(2.0f / tile.soft_cap)));
-      const F capped = f_sub(f_set1(tile.soft_cap), f_div(f_set1(2.0f * tile.soft_cap), f_add(e, f_set1(1.0f))));
+      const F capped =
+          f_sub(f_set1(tile.soft_cap), f_div(f_set1(2.0f * tile.soft_cap), f_add(e, f_set1(1.0f))));
       f_store(scores + p - origin, capped);
       for (int masked = p; masked < p + 16; ++masked) {
         if (masked < span.begin || masked >= span.end) scores[masked - origin] = kMasked;
@@ -114,9 +125,11 @@ inline float weigh_row(const AttentionTile& tile, Span span, int origin, float* 
   return f_reduce_add(sum);
 }
 
-/// out [kRows, D] += weights [kRows] over positions [begin, end) of a block, for kVectors * 16 dims.
+/// out [kRows, D] += weights [kRows] over positions [begin, end) of a block, for kVectors * 16
+/// dims.
 template <int kRows, int kVectors>
-inline void value_tile(const float* weights, const uint16_t* values, int begin, int end, int head_dim, float* out) {
+inline void value_tile(const float* weights, const uint16_t* values, int begin, int end,
+                       int head_dim, float* out) {
   F acc[kRows][kVectors];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
@@ -130,7 +143,8 @@ inline void value_tile(const float* weights, const uint16_t* values, int begin, 
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-      for (int i = 0; i < kVectors; ++i) acc[r][i] = f_fma(value[i], f_set1(weights[r * kPartition + p]), acc[r][i]);
+      for (int i = 0; i < kVectors; ++i)
+        acc[r][i] = f_fma(value[i], f_set1(weights[r * kPartition + p]), acc[r][i]);
     }
   }
 #pragma GCC unroll 8
@@ -141,16 +155,20 @@ inline void value_tile(const float* weights, const uint16_t* values, int begin, 
 }
 
 template <int kRows>
-inline void value_rows(const float* weights, const uint16_t* values, int begin, int end, int head_dim, float* out) {
+inline void value_rows(const float* weights, const uint16_t* values, int begin, int end,
+                       int head_dim, float* out) {
   int d = 0;
   for (; d + 16 * kValueVectors <= head_dim; d += 16 * kValueVectors) {
     value_tile<kRows, kValueVectors>(weights, values + d, begin, end, head_dim, out + d);
   }
-  for (; d < head_dim; d += 16) value_tile<kRows, 1>(weights, values + d, begin, end, head_dim, out + d);
+  for (; d < head_dim; d += 16)
+    value_tile<kRows, 1>(weights, values + d, begin, end, head_dim, out + d);
 }
 
-/// Adds one block's values to all rows that see it. weights: [rows, kPartition] at the block's first position.
-inline void value_block_rows(const AttentionTile& tile, int partition, int rows, int block, const float* weights, float* out) {
+/// Adds one block's values to all rows that see it. weights: [rows, kPartition] at the block's
+/// first position.
+inline void value_block_rows(const AttentionTile& tile, int partition, int rows, int block,
+                             const float* weights, float* out) {
   const uint16_t* values = value_block(tile, block);
   const int origin = block * 16;
   const auto clipped = [&](int row) {
@@ -190,11 +208,14 @@ inline void value_block_rows(const AttentionTile& tile, int partition, int rows,
   }
 }
 
-void attention_partition(const AttentionTile& tile, int partition, float* scores, const AttentionPart& part) {
+void attention_partition(const AttentionTile& tile, int partition, float* scores,
+                         const AttentionPart& part) {
   const int origin = partition * kPartition;
   const int tokens = tile.rows / tile.group;
-  const int begin = visible(tile, partition, tile.first).begin / 16;       // the first query sees furthest back
-  const int end = (visible(tile, partition, tile.first + tokens - 1).end + 15) / 16;  // all end in the same block
+  const int begin =
+      visible(tile, partition, tile.first).begin / 16;  // the first query sees furthest back
+  const int end = (visible(tile, partition, tile.first + tokens - 1).end + 15) /
+                  16;  // all end in the same block
   // With a window, later queries do not see the first blocks: the rows of a block are a prefix.
   const auto rows_of = [&](int block) {
     int n = tokens;
@@ -224,11 +245,13 @@ void attention_partition(const AttentionTile& tile, int partition, float* scores
     part.sum[row] = weigh_row(tile, span, origin, scores + row * kPartition, part.peak[row]);
   }
   for (int block = begin; block < end; ++block) {
-    value_block_rows(tile, partition, rows_of(block), block, scores + 16 * block - origin, part.out);
+    value_block_rows(tile, partition, rows_of(block), block, scores + 16 * block - origin,
+                     part.out);
   }
 }
 
-void attention_merge(int rows, int head_dim, const AttentionPart& next, const AttentionPart& total) {
+void attention_merge(int rows, int head_dim, const AttentionPart& next,
+                     const AttentionPart& total) {
   for (int row = 0; row < rows; ++row) {
     if (next.sum[row] == 0) continue;
     float* out = total.out + row * head_dim;
@@ -250,7 +273,8 @@ void attention_merge(int rows, int head_dim, const AttentionPart& next, const At
   }
 }
 
-void attention_finish(const AttentionPart& total, int row, int head_dim, const float* sink, float* out) {
+void attention_finish(const AttentionPart& total, int row, int head_dim, const float* sink,
+                      float* out) {
   float sum = total.sum[row];
   float keep = 1;
   if (sink != nullptr) {
@@ -259,7 +283,8 @@ void attention_finish(const AttentionPart& total, int row, int head_dim, const f
     sum = __builtin_fmaf(sum, keep, exp_scalar(*sink - peak));
   }
   const F scale = f_set1(keep / sum);
-  for (int d = 0; d < head_dim; d += 16) f_store(out + d, f_mul(f_load(total.out + row * head_dim + d), scale));
+  for (int d = 0; d < head_dim; d += 16)
+    f_store(out + d, f_mul(f_load(total.out + row * head_dim + d), scale));
 }
 
 constexpr AttentionKernels attention_kernels() {

@@ -1,5 +1,6 @@
-// Half and bfloat16 bits as f32, and back. Plain C++ for packing, tests and the portable path; the vector paths use the hardware's.
-// Everything is `static` so that a file built for a newer instruction set never lends its copy to the rest of the program.
+// Half and bfloat16 bits as f32, and back. Plain C++ for packing, tests and the portable path; the
+// vector paths use the hardware's. Everything is `static` so that a file built for a newer
+// instruction set never lends its copy to the rest of the program.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +41,8 @@ namespace pippin::nn::cpu {
     return static_cast<uint16_t>(sign | 0x7e00 | ((magnitude >> 13) & 0x3ff));
   }
   if (magnitude >= 0x477ff000) return static_cast<uint16_t>(sign | 0x7c00);  // rounds to infinity
-  if (magnitude < 0x38800000) {  // subnormal half: adding 0.5 leaves the rounded mantissa in the low bits
+  if (magnitude <
+      0x38800000) {  // subnormal half: adding 0.5 leaves the rounded mantissa in the low bits
     const float shifted = bits_to_float(magnitude) + 0.5f;
     return static_cast<uint16_t>(sign | (float_to_bits(shifted) - 0x3f000000));
   }

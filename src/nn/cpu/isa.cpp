@@ -32,20 +32,27 @@ constexpr std::array<Path, 5> kPaths{{
 
 bool machine_has(Isa isa) {
   switch (isa) {
-    case Isa::kPortable: return true;
+    case Isa::kPortable:
+      return true;
 #if defined(__x86_64__)
     case Isa::kAvx2:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+             __builtin_cpu_supports("f16c");
     case Isa::kAvx512:
-      return machine_has(Isa::kAvx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    case Isa::kAvx512Vnni: return machine_has(Isa::kAvx512) && __builtin_cpu_supports("avx512vnni");
+      return machine_has(Isa::kAvx2) && __builtin_cpu_supports("avx512f") &&
+             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+             __builtin_cpu_supports("avx512vl");
+    case Isa::kAvx512Vnni:
+      return machine_has(Isa::kAvx512) && __builtin_cpu_supports("avx512vnni");
 #elif defined(__aarch64__) && defined(__APPLE__)
-    case Isa::kNeonDot: return true;  // every Apple CPU that runs macOS
+    case Isa::kNeonDot:
+      return true;  // every Apple CPU that runs macOS
 #elif defined(__aarch64__) && defined(__linux__)
-    case Isa::kNeonDot: return (getauxval(AT_HWCAP) & (1UL << 20)) != 0;  // HWCAP_ASIMDDP
+    case Isa::kNeonDot:
+      return (getauxval(AT_HWCAP) & (1UL << 20)) != 0;  // HWCAP_ASIMDDP
 #endif
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -66,12 +73,14 @@ Result<Isa> select_isa() {
     if (forced != nullptr && *forced != '\0' && path.name != forced) continue;
     if (isa_available(path.isa)) return path.isa;
     if (forced != nullptr && *forced != '\0') {
-      return fail(Code::kUnsupported, "[cpu] PIPPIN_CPU_ISA=" + std::string(forced) + ": this machine cannot run it",
+      return fail(Code::kUnsupported,
+                  "[cpu] PIPPIN_CPU_ISA=" + std::string(forced) + ": this machine cannot run it",
                   "PIPPIN_CPU_ISA");
     }
   }
   return fail(Code::kUnsupported,
-              "[cpu] PIPPIN_CPU_ISA: expected portable, avx2, avx512, avx512vnni or neon, got " + std::string(forced),
+              "[cpu] PIPPIN_CPU_ISA: expected portable, avx2, avx512, avx512vnni or neon, got " +
+                  std::string(forced),
               "PIPPIN_CPU_ISA");
 }
 

@@ -1,5 +1,6 @@
-// The table of inner kernels that one instruction set provides. Drivers (linear.cpp, attention.cpp, rows.cpp) cut the work and call through it.
-// Every path performs the same operations in the same order, so all paths agree bit for bit.
+// The table of inner kernels that one instruction set provides. Drivers (linear.cpp, attention.cpp,
+// rows.cpp) cut the work and call through it. Every path performs the same operations in the same
+// order, so all paths agree bit for bit.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +14,11 @@ namespace pippin::nn::cpu {
 /// 32 activations of one row: codes, their scale, and sums for weights with offsets or minimums.
 struct alignas(64) ActGroup {
   int8_t q[kGroup];
-  float scale;          // x ~ scale * q
-  float sum;            // scale * sum(q)
-  int32_t negative_sum;     // -sum(q)
+  float scale;               // x ~ scale * q
+  float sum;                 // scale * sum(q)
+  int32_t negative_sum;      // -sum(q)
   int32_t negative_half[2];  // the same of each half
-  float half_sum[2];    // scale * sum of each half
+  float half_sum[2];         // scale * sum of each half
   int32_t unused;
 };
 static_assert(sizeof(ActGroup) == 64);
@@ -27,15 +28,19 @@ constexpr float kPeakLeast = 1e-35f;
 
 constexpr int kRowsMax = 16;  // most activation rows that a tile kernel takes
 
-/// Adds a run of groups of one tile times `rows` activation rows to out [rows, 16]. x: [groups, rows].
+/// Adds a run of groups of one tile times `rows` activation rows to out [rows, 16]. x: [groups,
+/// rows].
 using TileKernel = void (*)(const TileView& tile, int64_t groups, const ActGroup* x, float* out);
-/// The same with f32 activations: x [rows, K] with `stride` floats between rows, from the run's first column.
-using TileKernelF32 = void (*)(const TileView& tile, int64_t columns, const float* x, int64_t stride, float* out);
+/// The same with f32 activations: x [rows, K] with `stride` floats between rows, from the run's
+/// first column.
+using TileKernelF32 = void (*)(const TileView& tile, int64_t columns, const float* x,
+                               int64_t stride, float* out);
 /// Writes the exact f32 values of one row of a tile.
 using TileRow = void (*)(const TileView& tile, int64_t columns, int lane, float* out);
 
 struct LinearKernels {
-  TileKernel tile[kWeightTypes][kRowsMax + 1] = {};  // [type][rows]; null where that many rows have no kernel
+  TileKernel tile[kWeightTypes][kRowsMax + 1] =
+      {};  // [type][rows]; null where that many rows have no kernel
   TileKernelF32 tile_f32[kWeightTypes][kRowsMax + 1] = {};
   TileRow row[kWeightTypes] = {};
   /// Quantises one row of `groups` groups; group g goes to out[g * stride].
@@ -46,24 +51,28 @@ struct LinearKernels {
 /// Row-wise kernels; each takes one token's row.
 struct RowKernels {
   /// x += add (if not null), then out = x / rms(x) * weight.
-  void (*rms_norm)(float* x, const float* add, const float* weight, float eps, int64_t dim, float* out) = nullptr;
+  void (*rms_norm)(float* x, const float* add, const float* weight, float eps, int64_t dim,
+                   float* out) = nullptr;
   void (*silu)(const float* gate, const float* up, int64_t count, float* out) = nullptr;
   void (*gelu_tanh)(const float* gate, const float* up, int64_t count, float* out) = nullptr;
   /// Writes cos and sin of position * inv_freq[i], each [half].
-  void (*angles)(float position, const float* inv_freq, int half, float* cosine, float* sine) = nullptr;
-  /// Rotates the first 2 * half values of a head in place. Interleaved pairs take each angle twice: tables [2 * half], the sine of the even
-  /// lanes negated; otherwise tables [half].
-  void (*rotate)(float* head, int half, bool interleaved, const float* cosine, const float* sine) = nullptr;
+  void (*angles)(float position, const float* inv_freq, int half, float* cosine,
+                 float* sine) = nullptr;
+  /// Rotates the first 2 * half values of a head in place. Interleaved pairs take each angle twice:
+  /// tables [2 * half], the sine of the even lanes negated; otherwise tables [half].
+  void (*rotate)(float* head, int half, bool interleaved, const float* cosine,
+                 const float* sine) = nullptr;
   /// Converts to f16; value i goes to out[i * stride].
   void (*store_half)(const float* values, int count, int64_t stride, uint16_t* out) = nullptr;
 };
 
-/// Positions per partition of the keys. Scores are normalised inside a partition, partitions are merged in order: the cut is part of the
-/// result, so it is the same for every way of calling.
+/// Positions per partition of the keys. Scores are normalised inside a partition, partitions are
+/// merged in order: the cut is part of the result, so it is the same for every way of calling.
 constexpr int kPartition = 256;
 constexpr int kQueryRowsMax = 64;  // query rows (token, head) that share one pass over the keys
 
-/// Queries at positions [first, first + rows / group), all in one 16-aligned block, for `group` heads of one K head; row = token * group + head.
+/// Queries at positions [first, first + rows / group), all in one 16-aligned block, for `group`
+/// heads of one K head; row = token * group + head.
 struct AttentionTile {
   const float* q = nullptr;  // [D, kQueryRowsMax]: transposed, scaled
   int rows = 0;
@@ -74,7 +83,7 @@ struct AttentionTile {
   float soft_cap = 0;
   const uint16_t* k = nullptr;  // of the K head, in block 0
   const uint16_t* v = nullptr;
-  int64_t block_stride = 0;     // elements from block to block
+  int64_t block_stride = 0;  // elements from block to block
   const int32_t* blocks = nullptr;
 };
 
@@ -87,11 +96,14 @@ struct AttentionPart {
 
 struct AttentionKernels {
   /// Computes one partition. scores: scratch [kQueryRowsMax, kPartition].
-  void (*partition)(const AttentionTile& tile, int partition, float* scores, const AttentionPart& part) = nullptr;
+  void (*partition)(const AttentionTile& tile, int partition, float* scores,
+                    const AttentionPart& part) = nullptr;
   /// Merges the next partition into the running result.
-  void (*merge)(int rows, int head_dim, const AttentionPart& next, const AttentionPart& total) = nullptr;
+  void (*merge)(int rows, int head_dim, const AttentionPart& next,
+                const AttentionPart& total) = nullptr;
   /// Adds the sink (a logit without a value; null: none) and writes out[row] / sum.
-  void (*finish)(const AttentionPart& total, int row, int head_dim, const float* sink, float* out) = nullptr;
+  void (*finish)(const AttentionPart& total, int row, int head_dim, const float* sink,
+                 float* out) = nullptr;
 };
 
 struct Kernels {
@@ -115,9 +127,11 @@ const Kernels& default_kernels();
 
 // attention.h's functions on a given path.
 void rope_kv_write(const Kernels& path, const QkvArgs& args, const KvLayer& kv, ThreadPool& pool);
-void paged_attention(const Kernels& path, const AttentionArgs& args, const KvLayer& kv, ThreadPool& pool);
-void rms_norm(const Kernels& path, float* x, const float* add, const float* weight, float eps, int64_t tokens, int64_t dim, float* out,
-              ThreadPool& pool);
-void gated_activation(const Kernels& path, const float* x, int64_t tokens, int64_t ff, Gate gate, float* out, ThreadPool& pool);
+void paged_attention(const Kernels& path, const AttentionArgs& args, const KvLayer& kv,
+                     ThreadPool& pool);
+void rms_norm(const Kernels& path, float* x, const float* add, const float* weight, float eps,
+              int64_t tokens, int64_t dim, float* out, ThreadPool& pool);
+void gated_activation(const Kernels& path, const float* x, int64_t tokens, int64_t ff, Gate gate,
+                      float* out, ThreadPool& pool);
 
 }  // namespace pippin::nn::cpu

@@ -1,5 +1,6 @@
 // The kernels in AVX-512 with VNNI.
-// Only this file is compiled for that instruction set, so everything in it lies in an unnamed namespace: no inline function leaks out.
+// Only this file is compiled for that instruction set, so everything in it lies in an unnamed
+// namespace: no inline function leaks out.
 #include "nn/cpu/kernels.h"
 
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
@@ -20,7 +21,8 @@ namespace {
 
 #include "nn/cpu/attention_body.h"
 
-constexpr Kernels kKernels{.linear = linear_kernels(), .rows = row_kernels(), .attention = attention_kernels()};
+constexpr Kernels kKernels{
+    .linear = linear_kernels(), .rows = row_kernels(), .attention = attention_kernels()};
 
 }  // namespace
 

@@ -18,7 +18,8 @@ namespace {
 
 #include "nn/cpu/attention_body.h"
 
-constexpr Kernels kKernels{.linear = linear_kernels(), .rows = row_kernels(), .attention = attention_kernels()};
+constexpr Kernels kKernels{
+    .linear = linear_kernels(), .rows = row_kernels(), .attention = attention_kernels()};
 
 }  // namespace
 

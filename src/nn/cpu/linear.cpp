@@ -17,10 +17,12 @@ namespace pippin::nn::cpu {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
-constexpr int64_t kRowsChunk = 128;    // activation rows that share one pass over the weights
-constexpr int64_t kGroupsChunk = 64;   // groups of K per pass, so that those rows stay in the L2 cache: 128 * 64 * 64 bytes
-constexpr int64_t kPieceTiles = 8;     // tiles per piece when there are many rows
-constexpr size_t kPieceBytes = 24576;  // least weight bytes per piece when there are few: about a microsecond
+constexpr int64_t kRowsChunk = 128;  // activation rows that share one pass over the weights
+constexpr int64_t kGroupsChunk =
+    32;  // groups of K per pass, so that those rows stay in the L2 cache: 128 * 32 * 64 bytes
+constexpr int64_t kPieceTiles = 8;  // tiles per piece when there are many rows
+constexpr size_t kPieceBytes =
+    24576;  // least weight bytes per piece when there are few: about a microsecond
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 size_t round_up(size_t a, size_t b) { return (a + b - 1) / b * b; }
@@ -51,13 +53,15 @@ PackedBytes::PackedBytes(size_t size) : size_(size) {
   data_.reset(static_cast<uint8_t*>(std::aligned_alloc(alignment, bytes)));
   CHECK(data_ != nullptr, "out of memory for weights; the loader budgets for them");
 #if defined(__linux__)
-  if (alignment == kHugePage) madvise(data_.get(), bytes, MADV_HUGEPAGE);  // advice: fewer TLB misses, faster first touch
+  if (alignment == kHugePage)
+    madvise(data_.get(), bytes, MADV_HUGEPAGE);  // advice: fewer TLB misses, faster first touch
 #endif
 }
 
 // ---- packing ----
 
-Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t columns, Isa isa, ThreadPool& pool) {
+Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t columns, Isa isa,
+                                        ThreadPool& pool) {
   CHECK(!parts.empty(), "at least one part");
   std::vector<TileRun> runs;
   size_t bytes = 0;
@@ -68,21 +72,28 @@ Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t col
     const TileFormat format = tile_format(part.type);
     const size_t row_bytes = columns > 0 ? file_row_bytes(part.type, columns) : 0;
     if (row_bytes == 0 || (format.is_float() && quantised && columns % kGroup != 0)) {
-      return fail(Code::kUnsupported, "[cpu] " + std::to_string(columns) + " columns are not whole blocks of the weight's format");
+      return fail(Code::kUnsupported, "[cpu] " + std::to_string(columns) +
+                                          " columns are not whole blocks of the weight's format");
     }
     if (part.rows <= 0 || part.bytes.size() / row_bytes < static_cast<size_t>(part.rows)) {
       return fail(Code::kInvalidFile, "[cpu] weights end before their last row");
     }
     quantised = quantised || !format.is_float();
-    TileRun run{.type = part.type, .first_row = row, .rows = part.rows, .first_tile = tile,
-                .tiles = ceil_div(part.rows, kTileRows), .offset = bytes};
+    TileRun run{.type = part.type,
+                .first_row = row,
+                .rows = part.rows,
+                .first_tile = tile,
+                .tiles = ceil_div(part.rows, kTileRows),
+                .offset = bytes};
     if (format.is_float()) {
       run.scales_offset = static_cast<size_t>(columns * kTileRows * format.float_bytes);
       run.tile_bytes = round_up(run.scales_offset, 64);
     } else {
       const auto blocks = static_cast<size_t>(columns / format.block_columns());
-      run.scales_offset = static_cast<size_t>(columns / kGroup) * static_cast<size_t>(format.group_plane_bytes());
-      run.tile_bytes = round_up(run.scales_offset + blocks * static_cast<size_t>(format.block_scale_bytes()), 64);
+      run.scales_offset =
+          static_cast<size_t>(columns / kGroup) * static_cast<size_t>(format.group_plane_bytes());
+      run.tile_bytes = round_up(
+          run.scales_offset + blocks * static_cast<size_t>(format.block_scale_bytes()), 64);
     }
     bytes += static_cast<size_t>(run.tiles) * run.tile_bytes;
     row += part.rows;
@@ -95,15 +106,18 @@ Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t col
   for (size_t p = 0; p < parts.size(); ++p) {
     const TileRun& run = impl->runs[p];
     const size_t row_bytes = file_row_bytes(run.type, columns);
-    const int64_t per_piece = std::max<int64_t>(1, static_cast<int64_t>((size_t{1} << 18) / run.tile_bytes));
+    const int64_t per_piece =
+        std::max<int64_t>(1, static_cast<int64_t>((size_t{1} << 18) / run.tile_bytes));
     pool.run(static_cast<int>(ceil_div(run.tiles, per_piece)), [&](int piece, int) {
       for (int64_t t = piece * per_piece; t < std::min(run.tiles, (piece + 1) * per_piece); ++t) {
         std::array<const std::byte*, kTileRows> rows{};
         const int count = static_cast<int>(std::min<int64_t>(kTileRows, run.rows - t * kTileRows));
         for (int r = 0; r < count; ++r) {
-          rows[static_cast<size_t>(r)] = parts[p].bytes.data() + static_cast<size_t>(t * kTileRows + r) * row_bytes;
+          rows[static_cast<size_t>(r)] =
+              parts[p].bytes.data() + static_cast<size_t>(t * kTileRows + r) * row_bytes;
         }
-        uint8_t* planes = impl->memory.data() + run.offset + static_cast<size_t>(t) * run.tile_bytes;
+        uint8_t* planes =
+            impl->memory.data() + run.offset + static_cast<size_t>(t) * run.tile_bytes;
         pack_tile(run.type, rows.data(), count, columns, planes, planes + run.scales_offset);
       }
     });
@@ -126,7 +140,8 @@ void PackedLinear::row(int64_t n, float* out) const {
     const int64_t inside = n - run.first_row;
     if (inside >= run.rows) continue;
     const TileView tile = impl_->tile(run, run.first_tile + inside / kTileRows);
-    impl_->kernels->linear.row[static_cast<int>(run.type)](tile, impl_->columns, static_cast<int>(inside % kTileRows), out);
+    impl_->kernels->linear.row[static_cast<int>(run.type)](
+        tile, impl_->columns, static_cast<int>(inside % kTileRows), out);
     return;
   }
 }
@@ -152,35 +167,41 @@ struct Product {
   const ActGroup* quantised;  // null: f32 activations throughout
   const std::vector<RowBlock>& blocks;
 
-  void tiles(const TileRun& run, int64_t first_tile, int64_t last_tile, size_t first_block, size_t last_block) const;
-  void add_run(const TileRun& run, const TileView& tile, int64_t first_column, int64_t columns, const RowBlock& block, float* acc) const;
+  void tiles(const TileRun& run, int64_t first_tile, int64_t last_tile, size_t first_block,
+             size_t last_block) const;
+  void add_run(const TileRun& run, const TileView& tile, int64_t first_column, int64_t columns,
+               const RowBlock& block, float* acc) const;
   void finish(const TileRun& run, int64_t tile, const RowBlock& block, const float* acc) const;
 };
 
 // acc [rows, 16] += the tile's columns [first, first + columns) times the block's rows.
-void Product::add_run(const TileRun& run, const TileView& tile, int64_t first_column, int64_t columns, const RowBlock& block,
-                      float* acc) const {
+void Product::add_run(const TileRun& run, const TileView& tile, int64_t first_column,
+                      int64_t columns, const RowBlock& block, float* acc) const {
   const TileFormat format = tile_format(run.type);
   const int64_t groups = first_column / kGroup;
-  const TileView part{tile.planes + groups * format.group_plane_bytes(),
-                      tile.scales + groups / format.groups_per_block() * format.block_scale_bytes()};
+  const TileView part{
+      tile.planes + groups * format.group_plane_bytes(),
+      tile.scales + groups / format.groups_per_block() * format.block_scale_bytes()};
   const int type = static_cast<int>(run.type);
   const int64_t k = weight.columns;
   if (quantised != nullptr && !format.is_float()) {
     const ActGroup* act = quantised + block.first * (k / kGroup) + groups * block.rows;
     weight.kernels->linear.tile[type][block.rows](part, columns / kGroup, act, acc);
   } else {
-    weight.kernels->linear.tile_f32[type][block.rows](part, columns, x + block.first * k + first_column, k, acc);
+    weight.kernels->linear.tile_f32[type][block.rows](part, columns,
+                                                      x + block.first * k + first_column, k, acc);
   }
 }
 
-void Product::finish(const TileRun& run, int64_t tile, const RowBlock& block, const float* acc) const {
+void Product::finish(const TileRun& run, int64_t tile, const RowBlock& block,
+                     const float* acc) const {
   const int64_t inside = (tile - run.first_tile) * kTileRows;
   const int64_t row = run.first_row + inside;
   const int count = static_cast<int>(std::min<int64_t>(kTileRows, run.rows - inside));
   float* out = y + block.first * weight.rows + row;
   if (count == kTileRows && bias == nullptr) {  // the common case, with a length the compiler knows
-    for (int r = 0; r < block.rows; ++r) std::memcpy(out + r * weight.rows, acc + r * kTileRows, kTileRows * sizeof(float));
+    for (int r = 0; r < block.rows; ++r)
+      std::memcpy(out + r * weight.rows, acc + r * kTileRows, kTileRows * sizeof(float));
     return;
   }
   for (int r = 0; r < block.rows; ++r, acc += kTileRows, out += weight.rows) {
@@ -188,8 +209,10 @@ void Product::finish(const TileRun& run, int64_t tile, const RowBlock& block, co
   }
 }
 
-void Product::tiles(const TileRun& run, int64_t first_tile, int64_t last_tile, size_t first_block, size_t last_block) const {
-  // K is cut so that the rows' activations stay in cache from tile to tile; sums are carried over in order, so a cut changes no bit.
+void Product::tiles(const TileRun& run, int64_t first_tile, int64_t last_tile, size_t first_block,
+                    size_t last_block) const {
+  // K is cut so that the rows' activations stay in cache from tile to tile; sums are carried over
+  // in order, so a cut changes no bit.
   constexpr size_t kTilesMax = static_cast<size_t>(kPieceTiles);
   constexpr size_t kAccRows = static_cast<size_t>(kRowsChunk);
   const bool cut = last_block - first_block > 1 && weight.columns > kGroupsChunk * kGroup;
@@ -207,7 +230,8 @@ void Product::tiles(const TileRun& run, int64_t first_tile, int64_t last_tile, s
         const TileView view = weight.tile(run, tile);
         for (size_t b = first_block; b < last_block; ++b) {
           float* sums = slot(tile, b);
-          if (column == 0) std::memset(sums, 0, static_cast<size_t>(blocks[b].rows * kTileRows) * sizeof(float));
+          if (column == 0)
+            std::memset(sums, 0, static_cast<size_t>(blocks[b].rows * kTileRows) * sizeof(float));
           add_run(run, view, column, columns, blocks[b], sums);
           if (column + columns == weight.columns) finish(run, tile, blocks[b], sums);
         }
@@ -225,25 +249,27 @@ void each_run(const PackedLinear::Impl& weight, int64_t first, int64_t last, con
   }
 }
 
-void quantize_blocks(const LinearKernels& path, const float* x, int64_t k, const std::vector<RowBlock>& blocks, ActGroup* out,
-                     ThreadPool& pool) {
+void quantize_blocks(const LinearKernels& path, const float* x, int64_t k,
+                     const std::vector<RowBlock>& blocks, ActGroup* out, ThreadPool& pool) {
   const auto block = [&](size_t b) {
     for (int r = 0; r < blocks[b].rows; ++r) {
-      path.quantize(x + (blocks[b].first + r) * k, k / kGroup, out + blocks[b].first * (k / kGroup) + r, blocks[b].rows);
+      path.quantize(x + (blocks[b].first + r) * k, k / kGroup,
+                    out + blocks[b].first * (k / kGroup) + r, blocks[b].rows);
     }
   };
   const int64_t m = blocks.back().first + blocks.back().rows;
   if (m * k < 16384) {  // a few microseconds: not worth a dispatch
     for (size_t b = 0; b < blocks.size(); ++b) block(b);
   } else {
-    pool.run(static_cast<int>(blocks.size()), [&](int piece, int) { block(static_cast<size_t>(piece)); });
+    pool.run(static_cast<int>(blocks.size()),
+             [&](int piece, int) { block(static_cast<size_t>(piece)); });
   }
 }
 
 }  // namespace
 
-void linear(const PackedLinear& weight, const float* x, int64_t m, const float* bias, float* y, LinearScratch& scratch,
-            ThreadPool& pool, Activations activations) {
+void linear(const PackedLinear& weight, const float* x, int64_t m, const float* bias, float* y,
+            LinearScratch& scratch, ThreadPool& pool, Activations activations) {
   if (m <= 0) return;
   const PackedLinear::Impl& w = weight.impl();
   const LinearKernels& path = w.kernels->linear;
@@ -275,9 +301,10 @@ void linear(const PackedLinear& weight, const float* x, int64_t m, const float* 
     const int64_t first = index % pieces * piece_tiles;
     const auto first_block = static_cast<size_t>(chunk) * per_chunk;
     const size_t last_block = std::min(blocks.size(), first_block + per_chunk);
-    each_run(w, first, std::min(tiles, first + piece_tiles), [&](const TileRun& run, int64_t begin, int64_t end) {
-      product.tiles(run, begin, end, first_block, last_block);
-    });
+    each_run(w, first, std::min(tiles, first + piece_tiles),
+             [&](const TileRun& run, int64_t begin, int64_t end) {
+               product.tiles(run, begin, end, first_block, last_block);
+             });
   });
 }
 

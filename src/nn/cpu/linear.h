@@ -1,6 +1,7 @@
-// Quantised linear layers on the CPU: weights packed once, activations quantised to int8 per group of 32, integer sums inside a group,
-// groups added in a fixed order. A row's result does not depend on M, on its neighbours or on the number of threads.
-// Owner of packed weights: the model. Thread: pack and linear from the device thread, over the pool.
+// Quantised linear layers on the CPU: weights packed once, activations quantised to int8 per group
+// of 32, integer sums inside a group, groups added in a fixed order. A row's result does not depend
+// on M, on its neighbours or on the number of threads. Owner of packed weights: the model. Thread:
+// pack and linear from the device thread, over the pool.
 #pragma once
 
 #include <cstddef>
@@ -14,16 +15,32 @@
 
 namespace pippin::nn::cpu {
 
-/// Formats that can be packed; byte layouts as in the model file (GGML's blocks; kMlx* come with separate scales, see pack_affine).
+/// Formats that can be packed; byte layouts as in the model file (GGML's blocks; kMlx* come with
+/// separate scales, see pack_affine).
 enum class WeightType : uint8_t {
-  kF32, kF16, kBF16, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0, kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K, kIQ4_NL, kIQ4_XS, kMXFP4,
+  kF32,
+  kF16,
+  kBF16,
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ8_0,
+  kQ2_K,
+  kQ3_K,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
+  kIQ4_NL,
+  kIQ4_XS,
+  kMXFP4,
 };
 
 /// Instruction-set paths. kPortable is the oracle of the others.
 enum class Isa : uint8_t { kPortable, kAvx2, kAvx512, kAvx512Vnni, kNeonDot };
 
-/// Returns the best path this machine can run; PIPPIN_CPU_ISA ("portable", "avx2", "avx512", "avx512vnni", "neon") forces one.
-/// Errors: kUnsupported, when a forced path cannot run here.
+/// Returns the best path this machine can run; PIPPIN_CPU_ISA ("portable", "avx2", "avx512",
+/// "avx512vnni", "neon") forces one. Errors: kUnsupported, when a forced path cannot run here.
 Result<Isa> select_isa();
 bool isa_available(Isa isa);
 
@@ -33,18 +50,24 @@ enum class Activations : uint8_t { kInt8, kF32 };
 /// A weight matrix [N, K] repacked for one path. Immutable; 64-byte aligned memory of its own.
 class PackedLinear {
  public:
-  /// Packs N x K weights whose rows are contiguous blocks of `type`. Several parts with the same K are stacked along N (q, k, v; gate, up).
-  /// Errors: kUnsupported, for a type or a K that is not a multiple of the type's block.
-  struct Part { WeightType type; std::span<const std::byte> bytes; int64_t rows; };
-  static Result<PackedLinear> pack(std::span<const Part> parts, int64_t columns, Isa isa, ThreadPool& pool);
+  /// Packs N x K weights whose rows are contiguous blocks of `type`. Several parts with the same K
+  /// are stacked along N (q, k, v; gate, up). Errors: kUnsupported, for a type or a K that is not a
+  /// multiple of the type's block.
+  struct Part {
+    WeightType type;
+    std::span<const std::byte> bytes;
+    int64_t rows;
+  };
+  static Result<PackedLinear> pack(std::span<const Part> parts, int64_t columns, Isa isa,
+                                   ThreadPool& pool);
 
   PackedLinear(PackedLinear&&) noexcept;
   PackedLinear& operator=(PackedLinear&&) noexcept;
   ~PackedLinear();
 
-  int64_t rows() const;      // N
-  int64_t columns() const;   // K
-  size_t bytes() const;      // memory held
+  int64_t rows() const;     // N
+  int64_t columns() const;  // K
+  size_t bytes() const;     // memory held
   /// Writes the exact f32 values of row n (for embedding look-ups and tests). out: [K].
   void row(int64_t n, float* out) const;
 
@@ -56,11 +79,11 @@ class PackedLinear {
   std::unique_ptr<Impl> impl_;
 };
 
-/// y = x * W^T (+ bias). Shapes: x [M, K] f32, y [M, N] f32, both with rows contiguous; bias [N] or null.
-/// `scratch` keeps the quantised activations between calls and grows as needed.
+/// y = x * W^T (+ bias). Shapes: x [M, K] f32, y [M, N] f32, both with rows contiguous; bias [N] or
+/// null. `scratch` keeps the quantised activations between calls and grows as needed.
 class LinearScratch;
-void linear(const PackedLinear& weight, const float* x, int64_t m, const float* bias, float* y, LinearScratch& scratch, ThreadPool& pool,
-            Activations activations = Activations::kInt8);
+void linear(const PackedLinear& weight, const float* x, int64_t m, const float* bias, float* y,
+            LinearScratch& scratch, ThreadPool& pool, Activations activations = Activations::kInt8);
 
 class LinearScratch {
  public:

@@ -1,9 +1,12 @@
-// Exact values of packed weights, kernels with f32 activations, and the table of all linear kernels of a path.
-// Included after tile_body.h, inside an unnamed namespace, by one .cpp file per instruction set; hence no includes here.
+// Exact values of packed weights, kernels with f32 activations, and the table of all linear kernels
+// of a path. Included after tile_body.h, inside an unnamed namespace, by one .cpp file per
+// instruction set; hence no includes here.
 
-/// Writes the f32 values of a group: [32 columns][16 rows]. The file format's own arithmetic: products and sums rounded separately.
+/// Writes the f32 values of a group: [32 columns][16 rows]. The file format's own arithmetic:
+/// products and sums rounded separately.
 template <WeightType kType, typename S>
-inline void group_values(const uint8_t* planes, const S& scales, const WTable& table, int g, float* out) {
+inline void group_values(const uint8_t* planes, const S& scales, const WTable& table, int g,
+                         float* out) {
   constexpr TileFormat kFormat = tile_format(kType);
   W w[8];
   unpack_codes<kType>(planes, table, w);
@@ -27,7 +30,8 @@ inline void group_values(const uint8_t* planes, const S& scales, const WTable& t
 template <WeightType kType>
 inline F float_column(const uint8_t* planes) {
   if constexpr (kType == WeightType::kF32) return f_load(reinterpret_cast<const float*>(planes));
-  if constexpr (kType == WeightType::kF16) return f_from_half(reinterpret_cast<const uint16_t*>(planes));
+  if constexpr (kType == WeightType::kF16)
+    return f_from_half(reinterpret_cast<const uint16_t*>(planes));
   return f_from_bfloat(reinterpret_cast<const uint16_t*>(planes));
 }
 
@@ -40,7 +44,8 @@ inline void each_group_values(const TileView& tile, int64_t columns, Use use) {
     constexpr int kColumnBytes = kFormat.float_bytes * kTileRows;
     for (int64_t first = 0; first < columns; first += kGroup) {
       const int count = static_cast<int>(columns - first < kGroup ? columns - first : kGroup);
-      for (int c = 0; c < count; ++c) f_store(values + 16 * c, float_column<kType>(tile.planes + kColumnBytes * (first + c)));
+      for (int c = 0; c < count; ++c)
+        f_store(values + 16 * c, float_column<kType>(tile.planes + kColumnBytes * (first + c)));
       use(count, values);
     }
   } else {
@@ -60,7 +65,8 @@ inline void each_group_values(const TileView& tile, int64_t columns, Use use) {
 }
 
 template <WeightType kType, int kRows>
-void tile_kernel_f32(const TileView& tile, int64_t columns, const float* x, int64_t stride, float* out) {
+void tile_kernel_f32(const TileView& tile, int64_t columns, const float* x, int64_t stride,
+                     float* out) {
   F acc[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) acc[r] = f_load(out + kTileRows * r);

@@ -15,31 +15,46 @@ struct FileBlock {
 
 constexpr FileBlock file_block(WeightType type) {
   switch (type) {
-    case WeightType::kF32: return {1, 4};
+    case WeightType::kF32:
+      return {1, 4};
     case WeightType::kF16:
-    case WeightType::kBF16: return {1, 2};
+    case WeightType::kBF16:
+      return {1, 2};
     case WeightType::kQ4_0:
-    case WeightType::kIQ4_NL: return {32, 18};
-    case WeightType::kQ4_1: return {32, 20};
-    case WeightType::kQ5_0: return {32, 22};
-    case WeightType::kQ5_1: return {32, 24};
-    case WeightType::kQ8_0: return {32, 34};
-    case WeightType::kQ2_K: return {256, 84};
-    case WeightType::kQ3_K: return {256, 110};
-    case WeightType::kQ4_K: return {256, 144};
-    case WeightType::kQ5_K: return {256, 176};
-    case WeightType::kQ6_K: return {256, 210};
-    case WeightType::kIQ4_XS: return {256, 136};
-    case WeightType::kMXFP4: return {32, 17};
+    case WeightType::kIQ4_NL:
+      return {32, 18};
+    case WeightType::kQ4_1:
+      return {32, 20};
+    case WeightType::kQ5_0:
+      return {32, 22};
+    case WeightType::kQ5_1:
+      return {32, 24};
+    case WeightType::kQ8_0:
+      return {32, 34};
+    case WeightType::kQ2_K:
+      return {256, 84};
+    case WeightType::kQ3_K:
+      return {256, 110};
+    case WeightType::kQ4_K:
+      return {256, 144};
+    case WeightType::kQ5_K:
+      return {256, 176};
+    case WeightType::kQ6_K:
+      return {256, 210};
+    case WeightType::kIQ4_XS:
+      return {256, 136};
+    case WeightType::kMXFP4:
+      return {32, 17};
   }
   return {1, 0};
 }
 
-// One row's block, taken apart: codes by column and what its scales are, in the order of TileFormat's scale bytes.
+// One row's block, taken apart: codes by column and what its scales are, in the order of
+// TileFormat's scale bytes.
 struct RowBlock {
   uint8_t codes[256];
-  uint8_t halves[4];   // d, then m or dmin
-  uint8_t small[32];   // exponents, 6-bit or 8-bit scales, then 6-bit minimums
+  uint8_t halves[4];  // d, then m or dmin
+  uint8_t small[32];  // exponents, 6-bit or 8-bit scales, then 6-bit minimums
 };
 
 void nibbles_by_half(const uint8_t* in, uint8_t* codes) {  // columns j low, j + 16 high
@@ -82,7 +97,8 @@ void scales_q3(const uint8_t* in, uint8_t* out) {
 void two_bits(const uint8_t* in, uint8_t* codes) {  // Q2_K and Q3_K
   for (int half = 0; half < 2; ++half) {
     for (int j = 0; j < 4; ++j) {
-      for (int l = 0; l < 32; ++l) codes[128 * half + 32 * j + l] = in[32 * half + l] >> (2 * j) & 3;
+      for (int l = 0; l < 32; ++l)
+        codes[128 * half + 32 * j + l] = in[32 * half + l] >> (2 * j) & 3;
     }
   }
 }
@@ -136,7 +152,8 @@ void read_block(WeightType type, const uint8_t* in, RowBlock& out) {
       return two_bits(in + 16, out.codes);
     case WeightType::kQ3_K:
       two_bits(in + 32, out.codes);
-      for (int k = 0; k < 256; ++k) out.codes[k] |= static_cast<uint8_t>((in[k % 32] >> (k / 32) & 1) << 2);
+      for (int k = 0; k < 256; ++k)
+        out.codes[k] |= static_cast<uint8_t>((in[k % 32] >> (k / 32) & 1) << 2);
       scales_q3(in + 96, out.small);
       std::memcpy(out.halves, in + 108, 2);
       return;
@@ -148,7 +165,8 @@ void read_block(WeightType type, const uint8_t* in, RowBlock& out) {
       std::memcpy(out.halves, in, 4);
       scales_and_minimums(in + 4, out.small, out.small + 8);
       nibbles_by_pair(in + 48, out.codes);
-      for (int k = 0; k < 256; ++k) out.codes[k] |= static_cast<uint8_t>((in[16 + k % 32] >> (k / 32) & 1) << 4);
+      for (int k = 0; k < 256; ++k)
+        out.codes[k] |= static_cast<uint8_t>((in[16 + k % 32] >> (k / 32) & 1) << 4);
       return;
     case WeightType::kQ6_K:
       codes_q6(in, in + 128, out.codes);
@@ -162,15 +180,19 @@ void read_block(WeightType type, const uint8_t* in, RowBlock& out) {
       return;
     case WeightType::kF32:
     case WeightType::kF16:
-    case WeightType::kBF16: return;
+    case WeightType::kBF16:
+      return;
   }
 }
 
-// Packs four consecutive codes of sub-vector s per lane. Each plane takes its bits of all eight sub-vectors of the lane's 32 codes.
+// Packs four consecutive codes of sub-vector s per lane. Each plane takes its bits of all eight
+// sub-vectors of the lane's 32 codes.
 void write_codes(const TileFormat& format, const uint8_t* codes, int row, uint8_t* planes) {
   uint32_t sub[8];
   std::memcpy(sub, codes, sizeof sub);
-  const auto put = [&](int vector, uint32_t four) { std::memcpy(planes + 64 * vector + 4 * row, &four, 4); };
+  const auto put = [&](int vector, uint32_t four) {
+    std::memcpy(planes + 64 * vector + 4 * row, &four, 4);
+  };
   if (format.plane8) {
     for (int s = 0; s < 8; ++s) put(s, sub[s]);
     return;
@@ -208,9 +230,12 @@ void write_scales(const TileFormat& format, const RowBlock* rows, uint8_t* out) 
     }
   };
   switch (format.scales) {
-    case ScaleKind::kNone: return;
-    case ScaleKind::kExponent: return bytes(1, out);
-    case ScaleKind::kHalf: return half(0, out);
+    case ScaleKind::kNone:
+      return;
+    case ScaleKind::kExponent:
+      return bytes(1, out);
+    case ScaleKind::kHalf:
+      return half(0, out);
     case ScaleKind::kHalfMin:
       half(0, out);
       return half(1, out + 32);
@@ -229,17 +254,19 @@ void write_scales(const TileFormat& format, const RowBlock* rows, uint8_t* out) 
       half(1, out + 32);
       uint8_t six[256];  // 8 scales, 8 minimums, 16 rows each
       bytes(16, six);
-      for (int i = 0; i < 128; ++i) out[64 + i] = static_cast<uint8_t>((six[i] & 15) | (six[128 + i] & 15) << 4);
+      for (int i = 0; i < 128; ++i)
+        out[64 + i] = static_cast<uint8_t>((six[i] & 15) | (six[128 + i] & 15) << 4);
       for (int i = 0; i < 64; ++i) {
-        out[192 + i] = static_cast<uint8_t>(six[i] >> 4 | six[64 + i] >> 4 << 2 | six[128 + i] >> 4 << 4 |
-                                            six[192 + i] >> 4 << 6);
+        out[192 + i] = static_cast<uint8_t>(six[i] >> 4 | six[64 + i] >> 4 << 2 |
+                                            six[128 + i] >> 4 << 4 | six[192 + i] >> 4 << 6);
       }
       return;
     }
   }
 }
 
-void pack_floats(int bytes, const std::byte* const* rows, int count, int64_t columns, uint8_t* planes) {
+void pack_floats(int bytes, const std::byte* const* rows, int count, int64_t columns,
+                 uint8_t* planes) {
   for (int64_t k = 0; k < columns; ++k, planes += kTileRows * bytes) {
     for (int r = 0; r < kTileRows; ++r) {
       if (r < count) {
@@ -255,11 +282,12 @@ void pack_floats(int bytes, const std::byte* const* rows, int count, int64_t col
 
 size_t file_row_bytes(WeightType type, int64_t columns) {
   const FileBlock block = file_block(type);
-  return columns % block.columns == 0 ? static_cast<size_t>(columns / block.columns * block.bytes) : 0;
+  return columns % block.columns == 0 ? static_cast<size_t>(columns / block.columns * block.bytes)
+                                      : 0;
 }
 
-void pack_tile(WeightType type, const std::byte* const* rows, int count, int64_t columns, uint8_t* planes,
-               uint8_t* scales) {
+void pack_tile(WeightType type, const std::byte* const* rows, int count, int64_t columns,
+               uint8_t* planes, uint8_t* scales) {
   const TileFormat format = tile_format(type);
   if (format.is_float()) return pack_floats(format.float_bytes, rows, count, columns, planes);
   const FileBlock block = file_block(type);
@@ -269,7 +297,8 @@ void pack_tile(WeightType type, const std::byte* const* rows, int count, int64_t
       read_block(type, reinterpret_cast<const uint8_t*>(rows[r]) + b * block.bytes, blocks[r]);
     }
     for (int g = 0; g < block.columns / kGroup; ++g) {
-      for (int r = 0; r < kTileRows; ++r) write_codes(format, blocks[r].codes + kGroup * g, r, planes);
+      for (int r = 0; r < kTileRows; ++r)
+        write_codes(format, blocks[r].codes + kGroup * g, r, planes);
       planes += format.group_plane_bytes();
     }
     write_scales(format, blocks, scales);

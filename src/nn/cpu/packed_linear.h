@@ -12,7 +12,8 @@
 
 namespace pippin::nn::cpu {
 
-/// Page-backed memory, 64-byte aligned, in huge pages where the system gives them; not touched until written.
+/// Page-backed memory, 64-byte aligned, in huge pages where the system gives them; not touched
+/// until written.
 class PackedBytes {
  public:
   explicit PackedBytes(size_t size);
@@ -40,10 +41,12 @@ struct TileRun {
 };
 
 struct PackedLinear::Impl {
-  Impl(int64_t n, int64_t k, size_t bytes, const Kernels& path) : rows(n), columns(k), memory(bytes), kernels(&path) {}
+  Impl(int64_t n, int64_t k, size_t bytes, const Kernels& path)
+      : rows(n), columns(k), memory(bytes), kernels(&path) {}
 
   TileView tile(const TileRun& run, int64_t tile) const {
-    const uint8_t* base = memory.data() + run.offset + static_cast<size_t>(tile - run.first_tile) * run.tile_bytes;
+    const uint8_t* base =
+        memory.data() + run.offset + static_cast<size_t>(tile - run.first_tile) * run.tile_bytes;
     return {base, base + run.scales_offset};
   }
   int64_t tiles() const { return runs.back().first_tile + runs.back().tiles; }
@@ -55,10 +58,13 @@ struct PackedLinear::Impl {
   const Kernels* kernels;
 };
 
-/// Packs up to 16 rows of file blocks as one tile; missing rows become zeros. rows: pointers to the rows' bytes, `count` of them.
-void pack_tile(WeightType type, const std::byte* const* rows, int count, int64_t columns, uint8_t* planes, uint8_t* scales);
+/// Packs up to 16 rows of file blocks as one tile; missing rows become zeros. rows: pointers to the
+/// rows' bytes, `count` of them.
+void pack_tile(WeightType type, const std::byte* const* rows, int count, int64_t columns,
+               uint8_t* planes, uint8_t* scales);
 
-/// Bytes of one row of `columns` values in the model file; 0 if `columns` is not a whole number of blocks.
+/// Bytes of one row of `columns` values in the model file; 0 if `columns` is not a whole number of
+/// blocks.
 size_t file_row_bytes(WeightType type, int64_t columns);
 
 }  // namespace pippin::nn::cpu

@@ -1,4 +1,5 @@
-// Cuts the row-wise kernels into pieces for the pool: norms, gated activations, rotary embedding with the KV write.
+// Cuts the row-wise kernels into pieces for the pool: norms, gated activations, rotary embedding
+// with the KV write.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -12,13 +13,16 @@ namespace {
 constexpr int64_t kPieceElements = 8192;  // a few microseconds: less is not worth a dispatch
 constexpr int kHeadDimMax = 1024;
 
-// Calls one(row) for all rows: here when they are little work, else over the pool in pieces of several rows.
+// Calls one(row) for all rows: here when they are little work, else over the pool in pieces of
+// several rows.
 template <typename One>
 void each_row(int64_t rows, int64_t elements_per_row, ThreadPool& pool, const One& one) {
-  const int64_t per_piece = std::max<int64_t>(1, kPieceElements / std::max<int64_t>(1, elements_per_row));
+  const int64_t per_piece =
+      std::max<int64_t>(1, kPieceElements / std::max<int64_t>(1, elements_per_row));
   const int64_t pieces = (rows + per_piece - 1) / per_piece;
   const auto piece_rows = [&](int piece, int) {
-    for (int64_t row = piece * per_piece; row < std::min(rows, (piece + 1) * per_piece); ++row) one(row);
+    for (int64_t row = piece * per_piece; row < std::min(rows, (piece + 1) * per_piece); ++row)
+      one(row);
   };
   if (pieces < 3) {
     for (int piece = 0; piece < pieces; ++piece) piece_rows(piece, 0);
@@ -55,7 +59,8 @@ struct TokenWriter {
   void prepare(float* head, const float* norm, const Angles& angles) const {
     if (norm != nullptr) path.rms_norm(head, nullptr, norm, args.norm_eps, kv.head_dim, head);
     if (args.rope.dims > 0) {
-      path.rotate(head, args.rope.dims / 2, args.rope.interleaved, angles.cosine.data(), angles.sine.data());
+      path.rotate(head, args.rope.dims / 2, args.rope.interleaved, angles.cosine.data(),
+                  angles.sine.data());
     }
   }
 
@@ -88,19 +93,23 @@ struct TokenWriter {
 }  // namespace
 
 void rope_kv_write(const Kernels& path, const QkvArgs& args, const KvLayer& kv, ThreadPool& pool) {
-  CHECK(kv.head_dim <= kHeadDimMax && args.rope.dims <= kv.head_dim && args.rope.dims % 2 == 0, "the loader checks heads");
+  CHECK(kv.head_dim <= kHeadDimMax && args.rope.dims <= kv.head_dim && args.rope.dims % 2 == 0,
+        "the loader checks heads");
   const TokenWriter writer{path.rows, args, kv};
-  each_row(args.tokens, (args.heads + 2 * kv.kv_heads) * kv.head_dim, pool, [&](int64_t token) { writer.write(token); });
+  each_row(args.tokens, (args.heads + 2 * kv.kv_heads) * kv.head_dim, pool,
+           [&](int64_t token) { writer.write(token); });
 }
 
-void rms_norm(const Kernels& path, float* x, const float* add, const float* weight, float eps, int64_t tokens, int64_t dim, float* out,
-              ThreadPool& pool) {
+void rms_norm(const Kernels& path, float* x, const float* add, const float* weight, float eps,
+              int64_t tokens, int64_t dim, float* out, ThreadPool& pool) {
   each_row(tokens, dim, pool, [&](int64_t t) {
-    path.rows.rms_norm(x + t * dim, add == nullptr ? nullptr : add + t * dim, weight, eps, dim, out + t * dim);
+    path.rows.rms_norm(x + t * dim, add == nullptr ? nullptr : add + t * dim, weight, eps, dim,
+                       out + t * dim);
   });
 }
 
-void gated_activation(const Kernels& path, const float* x, int64_t tokens, int64_t ff, Gate gate, float* out, ThreadPool& pool) {
+void gated_activation(const Kernels& path, const float* x, int64_t tokens, int64_t ff, Gate gate,
+                      float* out, ThreadPool& pool) {
   const auto function = gate == Gate::kSilu ? path.rows.silu : path.rows.gelu_tanh;
   // Long rows are cut too: one row of a large model is worth sharing.
   const int64_t cuts = std::max<int64_t>(1, ff / kPieceElements);
@@ -113,11 +122,15 @@ void gated_activation(const Kernels& path, const float* x, int64_t tokens, int64
   });
 }
 
-void rope_kv_write(const QkvArgs& args, const KvLayer& kv, ThreadPool& pool) { rope_kv_write(default_kernels(), args, kv, pool); }
-void rms_norm(float* x, const float* add, const float* weight, float eps, int64_t tokens, int64_t dim, float* out, ThreadPool& pool) {
+void rope_kv_write(const QkvArgs& args, const KvLayer& kv, ThreadPool& pool) {
+  rope_kv_write(default_kernels(), args, kv, pool);
+}
+void rms_norm(float* x, const float* add, const float* weight, float eps, int64_t tokens,
+              int64_t dim, float* out, ThreadPool& pool) {
   rms_norm(default_kernels(), x, add, weight, eps, tokens, dim, out, pool);
 }
-void gated_activation(const float* x, int64_t tokens, int64_t ff, Gate gate, float* out, ThreadPool& pool) {
+void gated_activation(const float* x, int64_t tokens, int64_t ff, Gate gate, float* out,
+                      ThreadPool& pool) {
   gated_activation(default_kernels(), x, tokens, ff, gate, out, pool);
 }
 

@@ -1,5 +1,6 @@
-// Norms, gated activations and rotary embedding, written once over the vector vocabulary of a simd_*.h file.
-// Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes here.
+// Norms, gated activations and rotary embedding, written once over the vector vocabulary of a
+// simd_*.h file. Included inside an unnamed namespace by one .cpp file per instruction set; hence
+// no includes here.
 
 /// exp(x) within 2 units in the last place; exactly 1 at 0. Arguments are held to [-87, 88].
 /// Source: Cody and Waite reduction, the minimax polynomial of Cephes' expf.
@@ -25,7 +26,8 @@ inline float exp_scalar(float x) {
   return lanes[0];
 }
 
-/// sin(x) and cos(x) within 1e-7 for |x| < 2^21. Source: Cephes' sinf and cosf polynomials on [-pi/4, pi/4].
+/// sin(x) and cos(x) within 1e-7 for |x| < 2^21. Source: Cephes' sinf and cosf polynomials on
+/// [-pi/4, pi/4].
 inline void f_sin_cos(F x, F& sine, F& cosine) {
   const I n = i_round(f_mul(x, f_set1(0.636619772f)));
   const F quarter = f_from_int(n);
@@ -56,7 +58,8 @@ inline void store_part(float* p, int count, F a) {
   for (int i = 0; i < count; ++i) p[i] = lanes[i];
 }
 
-void rms_norm_row(float* x, const float* add, const float* weight, float eps, int64_t dim, float* out) {
+void rms_norm_row(float* x, const float* add, const float* weight, float eps, int64_t dim,
+                  float* out) {
   F sums[4] = {f_zero(), f_zero(), f_zero(), f_zero()};
   int64_t i = 0;
   for (int lane = 0; i + 16 <= dim; i += 16, lane = (lane + 1) & 3) {
@@ -78,8 +81,11 @@ void rms_norm_row(float* x, const float* add, const float* weight, float eps, in
   }
   const float sum = f_reduce_add(f_add(f_add(sums[0], sums[1]), f_add(sums[2], sums[3])));
   const F scale = f_set1(1.0f / __builtin_sqrtf(sum / static_cast<float>(dim) + eps));
-  for (i = 0; i + 16 <= dim; i += 16) f_store(out + i, f_mul(f_mul(f_load(x + i), scale), f_load(weight + i)));
-  if (tail > 0) store_part(out + i, tail, f_mul(f_mul(load_part(x + i, tail), scale), load_part(weight + i, tail)));
+  for (i = 0; i + 16 <= dim; i += 16)
+    f_store(out + i, f_mul(f_mul(f_load(x + i), scale), f_load(weight + i)));
+  if (tail > 0)
+    store_part(out + i, tail,
+               f_mul(f_mul(load_part(x + i, tail), scale), load_part(weight + i, tail)));
 }
 
 inline F silu_of(F x) { return f_div(x, f_add(f_set1(1.0f), f_exp(f_sub(f_zero(), x)))); }
@@ -91,11 +97,14 @@ inline F gelu_tanh_of(F x) {
 }
 
 template <typename Function>
-inline void gated_row(const float* gate, const float* up, int64_t count, float* out, Function function) {
+inline void gated_row(const float* gate, const float* up, int64_t count, float* out,
+                      Function function) {
   int64_t i = 0;
-  for (; i + 16 <= count; i += 16) f_store(out + i, f_mul(function(f_load(gate + i)), f_load(up + i)));
+  for (; i + 16 <= count; i += 16)
+    f_store(out + i, f_mul(function(f_load(gate + i)), f_load(up + i)));
   const int tail = static_cast<int>(count - i);
-  if (tail > 0) store_part(out + i, tail, f_mul(function(load_part(gate + i, tail)), load_part(up + i, tail)));
+  if (tail > 0)
+    store_part(out + i, tail, f_mul(function(load_part(gate + i, tail)), load_part(up + i, tail)));
 }
 void silu_row(const float* gate, const float* up, int64_t count, float* out) {
   gated_row(gate, up, count, out, [](F x) { return silu_of(x); });
@@ -119,7 +128,8 @@ void rotate_row(float* head, int half, bool interleaved, const float* cosine, co
     for (int i = 0; i < 2 * half; i += 16) {
       const int count = 2 * half - i < 16 ? 2 * half - i : 16;
       const F x = load_part(head + i, count);
-      const F turned = f_fma(f_swap_pairs(x), load_part(sine + i, count), f_mul(x, load_part(cosine + i, count)));
+      const F turned = f_fma(f_swap_pairs(x), load_part(sine + i, count),
+                             f_mul(x, load_part(cosine + i, count)));
       store_part(head + i, count, turned);
     }
     return;
@@ -149,5 +159,10 @@ void store_half_row(const float* values, int count, int64_t stride, uint16_t* ou
 }
 
 constexpr RowKernels row_kernels() {
-  return {.rms_norm = rms_norm_row, .silu = silu_row, .gelu_tanh = gelu_tanh_row, .angles = angles_row, .rotate = rotate_row, .store_half = store_half_row};
+  return {.rms_norm = rms_norm_row,
+          .silu = silu_row,
+          .gelu_tanh = gelu_tanh_row,
+          .angles = angles_row,
+          .rotate = rotate_row,
+          .store_half = store_half_row};
 }

@@ -1,8 +1,13 @@
-// The 16-lane vector vocabulary (simd_portable.h) on AVX2, FMA and F16C: each vector is two registers.
-// Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes here.
+// The 16-lane vector vocabulary (simd_portable.h) on AVX2, FMA and F16C: each vector is two
+// registers. Included inside an unnamed namespace by one .cpp file per instruction set; hence no
+// includes here.
 
-struct F { __m256 a, b; };
-struct I { __m256i a, b; };
+struct F {
+  __m256 a, b;
+};
+struct I {
+  __m256i a, b;
+};
 using W = I;
 
 inline __m256i load32(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
@@ -22,14 +27,20 @@ inline F f_mul(F x, F y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y
 inline F f_div(F x, F y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
 inline F f_max(F x, F y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
 inline F f_min(F x, F y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
-inline F f_fma(F x, F y, F z) { return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
-inline F f_fnma(F x, F y, F z) { return {_mm256_fnmadd_ps(x.a, y.a, z.a), _mm256_fnmadd_ps(x.b, y.b, z.b)}; }
+inline F f_fma(F x, F y, F z) {
+  return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
+}
+inline F f_fnma(F x, F y, F z) {
+  return {_mm256_fnmadd_ps(x.a, y.a, z.a), _mm256_fnmadd_ps(x.b, y.b, z.b)};
+}
 inline F f_abs(F x) {
   const __m256 sign = _mm256_set1_ps(-0.0f);
   return {_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
 }
 inline F f_from_int(I x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
-inline F f_from_half(const uint16_t* p) { return {_mm256_cvtph_ps(load16(p)), _mm256_cvtph_ps(load16(p + 8))}; }
+inline F f_from_half(const uint16_t* p) {
+  return {_mm256_cvtph_ps(load16(p)), _mm256_cvtph_ps(load16(p + 8))};
+}
 inline __m256 bfloat8(const uint16_t* p) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load16(p)), 16));
 }
@@ -61,7 +72,8 @@ inline __m256 exponent8(const uint8_t* p) {
   const __m256i e = _mm256_cvtepu8_epi32(load8(p));
   const __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
   const __m256i tiny = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
-  return _mm256_castsi256_ps(_mm256_blendv_epi8(normal, tiny, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e)));
+  return _mm256_castsi256_ps(
+      _mm256_blendv_epi8(normal, tiny, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e)));
 }
 inline F f_from_exponent(const uint8_t* p) { return {exponent8(p), exponent8(p + 8)}; }
 inline I i_round(F x) { return {_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)}; }
@@ -69,13 +81,15 @@ inline I i_set1(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}
 inline I i_add(I x, I y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
 inline int32_t i_reduce_add(I x) {
   const __m256i eight = _mm256_add_epi32(x.a, x.b);
-  const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+  const __m128i four =
+      _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
   const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
   return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
 }
 inline void i_store_s8(int8_t* p, I x) {
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.a, x.b), 0xd8);
-  const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  const __m128i bytes =
+      _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
 }
 inline F f_exp2_int(I n) {
@@ -86,7 +100,9 @@ inline F f_exp2_int(I n) {
 inline __m256 select8_bit0(__m256i n, __m256 set, __m256 clear) {
   return _mm256_blendv_ps(clear, set, _mm256_castsi256_ps(_mm256_slli_epi32(n, 31)));
 }
-inline F f_select_bit0(I n, F set, F clear) { return {select8_bit0(n.a, set.a, clear.a), select8_bit0(n.b, set.b, clear.b)}; }
+inline F f_select_bit0(I n, F set, F clear) {
+  return {select8_bit0(n.a, set.a, clear.a), select8_bit0(n.b, set.b, clear.b)};
+}
 inline __m256 negate8_bit1(__m256i n, __m256 x) {
   const __m256i sign = _mm256_slli_epi32(_mm256_and_si256(n, _mm256_set1_epi32(2)), 30);
   return _mm256_xor_ps(x, _mm256_castsi256_ps(sign));
@@ -106,24 +122,31 @@ inline __m256i bits32(__m256i x) {
   return _mm256_and_si256(x, _mm256_set1_epi8(static_cast<char>(kMask)));
 }
 template <int kShift, int kMask>
-inline W w_bits(W x) { return {bits32<kShift, kMask>(x.a), bits32<kShift, kMask>(x.b)}; }
+inline W w_bits(W x) {
+  return {bits32<kShift, kMask>(x.a), bits32<kShift, kMask>(x.b)};
+}
 template <int kShift, int kMask>
 inline W w_or_bits(W base, W x) {
-  return {_mm256_or_si256(base.a, bits32<kShift, kMask>(x.a)), _mm256_or_si256(base.b, bits32<kShift, kMask>(x.b))};
+  return {_mm256_or_si256(base.a, bits32<kShift, kMask>(x.a)),
+          _mm256_or_si256(base.b, bits32<kShift, kMask>(x.b))};
 }
 using WTable = __m256i;
-inline WTable w_table(const Codebook& book) { return _mm256_broadcastsi128_si256(load16(book.codes)); }
+inline WTable w_table(const Codebook& book) {
+  return _mm256_broadcastsi128_si256(load16(book.codes));
+}
 inline W w_lookup(const WTable& table, W x) {
   return {_mm256_shuffle_epi8(table, x.a), _mm256_shuffle_epi8(table, x.b)};
 }
 template <int k>
 inline I w_lane_byte(W x) {
   const __m256i mask = _mm256_set1_epi32(255);
-  return {_mm256_and_si256(_mm256_srli_epi32(x.a, 8 * k), mask), _mm256_and_si256(_mm256_srli_epi32(x.b, 8 * k), mask)};
+  return {_mm256_and_si256(_mm256_srli_epi32(x.a, 8 * k), mask),
+          _mm256_and_si256(_mm256_srli_epi32(x.b, 8 * k), mask)};
 }
 
-// Pairs of products are added in 16 bits. As many sub-vectors are summed there as cannot overflow; full 8-bit codes do not fit even once,
-// so they are made signed and the sign moves to the activations.
+// Pairs of products are added in 16 bits. As many sub-vectors are summed there as cannot overflow;
+// full 8-bit codes do not fit even once, so they are made signed and the sign moves to the
+// activations.
 template <int kMax>
 inline W w_ready(W codes) {
   if constexpr (kMax <= 127) return codes;
@@ -136,11 +159,13 @@ inline __m256i pair_sums(__m256i w, __m256i x) {
   return _mm256_maddubs_epi16(w, x);
 }
 
-// Makes the value now: the compiler would otherwise put the additions off and keep all products instead, in memory.
+// Makes the value now: the compiler would otherwise put the additions off and keep all products
+// instead, in memory.
 inline void in_register(__m256i& value) { asm("" : "+x"(value)); }
 
 #define PIPPIN_DOT_BY_CODES
-/// Integer sums of kRows activation rows against one group, or against its halves, fed one sub-vector of codes at a time.
+/// Integer sums of kRows activation rows against one group, or against its halves, fed one
+/// sub-vector of codes at a time.
 template <int kRows, bool kHalves, int kMax, int kOffset>
 struct DotRows {
   static constexpr bool kSigned = kMax > 127;
@@ -161,8 +186,9 @@ struct DotRows {
   }
 
   static I start(int32_t negative_sum) {
-    const __m256i s = kOffset >= 0 && !kSigned ? _mm256_slli_epi32(_mm256_set1_epi32(negative_sum), kOffset & 7)
-                                               : _mm256_setzero_si256();
+    const __m256i s = kOffset >= 0 && !kSigned
+                          ? _mm256_slli_epi32(_mm256_set1_epi32(negative_sum), kOffset & 7)
+                          : _mm256_setzero_si256();
     return {s, s};
   }
 
@@ -185,7 +211,8 @@ struct DotRows {
       }
       if constexpr (kLast) {
         I& total = sum[kHalves ? s / 4 : 0][r];
-        total = i_add(total, {_mm256_madd_epi16(run[r].a, ones), _mm256_madd_epi16(run[r].b, ones)});
+        total =
+            i_add(total, {_mm256_madd_epi16(run[r].a, ones), _mm256_madd_epi16(run[r].b, ones)});
       }
     }
   }

@@ -1,5 +1,6 @@
-// The 16-lane vector vocabulary (simd_portable.h) on AVX-512, with VNNI where the file is built for it.
-// Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes here.
+// The 16-lane vector vocabulary (simd_portable.h) on AVX-512, with VNNI where the file is built for
+// it. Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes
+// here.
 
 using F = __m512;
 using I = __m512i;
@@ -27,18 +28,21 @@ inline F f_from_bfloat(const uint16_t* p) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
 inline void f_to_half(uint16_t* p, F a) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 inline F f_from_u8(const uint8_t* p) {
-  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  return _mm512_cvtepi32_ps(
+      _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
 inline F f_from_s8(const uint8_t* p) {
-  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  return _mm512_cvtepi32_ps(
+      _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
 inline float f_reduce_max(F a) { return _mm512_reduce_max_ps(a); }
 inline float f_reduce_add(F a) {
-  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a),
-                                     _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a), 1)));
+  const __m256 eight = _mm256_add_ps(
+      _mm512_castps512_ps256(a), _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a), 1)));
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
   const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
@@ -83,7 +87,8 @@ inline W w_bits(W a) {
 }
 template <int kShift, int kMask>
 inline W w_or_bits(W base, W a) {  // base | (shifted & mask)
-  return _mm512_ternarylogic_epi32(base, w_shift<kShift>(a), _mm512_set1_epi8(static_cast<char>(kMask)), 0xf8);
+  return _mm512_ternarylogic_epi32(base, w_shift<kShift>(a),
+                                   _mm512_set1_epi8(static_cast<char>(kMask)), 0xf8);
 }
 using WTable = __m512i;
 inline WTable w_table(const Codebook& book) {
@@ -103,18 +108,22 @@ inline __m512i broadcast4(const int8_t* q) {
 
 #if defined(__AVX512VNNI__)
 template <int kMax>
-inline W w_ready(W codes) { return codes; }
+inline W w_ready(W codes) {
+  return codes;
+}
 template <int n, int kMax, int kOffset>
 inline I dot(const W* w, const int8_t* q, int32_t negative_sum) {
-  I sum = kOffset >= 0 ? _mm512_slli_epi32(_mm512_set1_epi32(negative_sum), kOffset & 7) : _mm512_setzero_si512();
+  I sum = kOffset >= 0 ? _mm512_slli_epi32(_mm512_set1_epi32(negative_sum), kOffset & 7)
+                       : _mm512_setzero_si512();
 #pragma GCC unroll 8
   for (int s = 0; s < n; ++s) sum = _mm512_dpbusd_epi32(sum, w[s], broadcast4(q + 4 * s));
   return sum;
 }
 constexpr int kRowsBest = 16;
 #else
-// Without VNNI, pairs of products are added in 16 bits. As many sub-vectors are summed there as cannot overflow; full 8-bit codes do not
-// fit even once, so they are made signed and the sign moves to the activations.
+// Without VNNI, pairs of products are added in 16 bits. As many sub-vectors are summed there as
+// cannot overflow; full 8-bit codes do not fit even once, so they are made signed and the sign
+// moves to the activations.
 template <int kMax>
 inline W w_ready(W codes) {
   return kMax > 127 ? _mm512_xor_si512(codes, _mm512_set1_epi8(static_cast<char>(0x80))) : codes;
@@ -122,7 +131,8 @@ inline W w_ready(W codes) {
 inline __m512i pair_sums(W w, __m512i x) { return _mm512_maddubs_epi16(w, x); }
 inline __m512i pair_sums_signed(W w, __m512i x) {
   const __mmask64 negative = _mm512_movepi8_mask(w);
-  return _mm512_maddubs_epi16(_mm512_abs_epi8(w), _mm512_mask_sub_epi8(x, negative, _mm512_setzero_si512(), x));
+  return _mm512_maddubs_epi16(_mm512_abs_epi8(w),
+                              _mm512_mask_sub_epi8(x, negative, _mm512_setzero_si512(), x));
 }
 template <int n, int kMax, int kOffset>
 inline I dot(const W* w, const int8_t* q, int32_t negative_sum) {

@@ -1,27 +1,73 @@
-// The 16-lane vector vocabulary (simd_portable.h) on NEON with dot product: each vector is four registers.
-// Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes here.
+// The 16-lane vector vocabulary (simd_portable.h) on NEON with dot product: each vector is four
+// registers. Included inside an unnamed namespace by one .cpp file per instruction set; hence no
+// includes here.
 
-struct F { float32x4_t v[4]; };
-struct I { int32x4_t v[4]; };
-struct W { uint8x16_t v[4]; };
+struct F {
+  float32x4_t v[4];
+};
+struct I {
+  int32x4_t v[4];
+};
+struct W {
+  uint8x16_t v[4];
+};
 
 #define PIPPIN_FOUR(i) _Pragma("GCC unroll 4") for (int i = 0; i < 4; ++i)
 
-inline F f_set1(float x) { F r; PIPPIN_FOUR(i) r.v[i] = vdupq_n_f32(x); return r; }
+inline F f_set1(float x) {
+  F r;
+  PIPPIN_FOUR(i) r.v[i] = vdupq_n_f32(x);
+  return r;
+}
 inline F f_zero() { return f_set1(0); }
-inline F f_load(const float* p) { F r; PIPPIN_FOUR(i) r.v[i] = vld1q_f32(p + 4 * i); return r; }
+inline F f_load(const float* p) {
+  F r;
+  PIPPIN_FOUR(i) r.v[i] = vld1q_f32(p + 4 * i);
+  return r;
+}
 inline void f_store(float* p, F a) { PIPPIN_FOUR(i) vst1q_f32(p + 4 * i, a.v[i]); }
-inline F f_add(F a, F b) { PIPPIN_FOUR(i) a.v[i] = vaddq_f32(a.v[i], b.v[i]); return a; }
-inline F f_sub(F a, F b) { PIPPIN_FOUR(i) a.v[i] = vsubq_f32(a.v[i], b.v[i]); return a; }
-inline F f_mul(F a, F b) { PIPPIN_FOUR(i) a.v[i] = vmulq_f32(a.v[i], b.v[i]); return a; }
-inline F f_div(F a, F b) { PIPPIN_FOUR(i) a.v[i] = vdivq_f32(a.v[i], b.v[i]); return a; }
+inline F f_add(F a, F b) {
+  PIPPIN_FOUR(i) a.v[i] = vaddq_f32(a.v[i], b.v[i]);
+  return a;
+}
+inline F f_sub(F a, F b) {
+  PIPPIN_FOUR(i) a.v[i] = vsubq_f32(a.v[i], b.v[i]);
+  return a;
+}
+inline F f_mul(F a, F b) {
+  PIPPIN_FOUR(i) a.v[i] = vmulq_f32(a.v[i], b.v[i]);
+  return a;
+}
+inline F f_div(F a, F b) {
+  PIPPIN_FOUR(i) a.v[i] = vdivq_f32(a.v[i], b.v[i]);
+  return a;
+}
 // Compare and select, so that a NaN goes the way it goes on the other paths.
-inline F f_max(F a, F b) { PIPPIN_FOUR(i) a.v[i] = vbslq_f32(vcgtq_f32(a.v[i], b.v[i]), a.v[i], b.v[i]); return a; }
-inline F f_min(F a, F b) { PIPPIN_FOUR(i) a.v[i] = vbslq_f32(vcltq_f32(a.v[i], b.v[i]), a.v[i], b.v[i]); return a; }
-inline F f_fma(F a, F b, F c) { PIPPIN_FOUR(i) c.v[i] = vfmaq_f32(c.v[i], a.v[i], b.v[i]); return c; }
-inline F f_fnma(F a, F b, F c) { PIPPIN_FOUR(i) c.v[i] = vfmsq_f32(c.v[i], a.v[i], b.v[i]); return c; }
-inline F f_abs(F a) { PIPPIN_FOUR(i) a.v[i] = vabsq_f32(a.v[i]); return a; }
-inline F f_from_int(I a) { F r; PIPPIN_FOUR(i) r.v[i] = vcvtq_f32_s32(a.v[i]); return r; }
+inline F f_max(F a, F b) {
+  PIPPIN_FOUR(i) a.v[i] = vbslq_f32(vcgtq_f32(a.v[i], b.v[i]), a.v[i], b.v[i]);
+  return a;
+}
+inline F f_min(F a, F b) {
+  PIPPIN_FOUR(i) a.v[i] = vbslq_f32(vcltq_f32(a.v[i], b.v[i]), a.v[i], b.v[i]);
+  return a;
+}
+inline F f_fma(F a, F b, F c) {
+  PIPPIN_FOUR(i) c.v[i] = vfmaq_f32(c.v[i], a.v[i], b.v[i]);
+  return c;
+}
+inline F f_fnma(F a, F b, F c) {
+  PIPPIN_FOUR(i) c.v[i] = vfmsq_f32(c.v[i], a.v[i], b.v[i]);
+  return c;
+}
+inline F f_abs(F a) {
+  PIPPIN_FOUR(i) a.v[i] = vabsq_f32(a.v[i]);
+  return a;
+}
+inline F f_from_int(I a) {
+  F r;
+  PIPPIN_FOUR(i) r.v[i] = vcvtq_f32_s32(a.v[i]);
+  return r;
+}
 inline F f_from_half(const uint16_t* p) {
   F r;
   PIPPIN_FOUR(i) r.v[i] = vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i)));
@@ -32,20 +78,24 @@ inline F f_from_bfloat(const uint16_t* p) {
   PIPPIN_FOUR(i) r.v[i] = vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16));
   return r;
 }
-inline void f_to_half(uint16_t* p, F a) { PIPPIN_FOUR(i) vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(a.v[i]))); }
+inline void f_to_half(uint16_t* p, F a) {
+  PIPPIN_FOUR(i) vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(a.v[i])));
+}
 inline I widen_u8(uint8x16_t bytes) {
   const uint16x8_t low = vmovl_u8(vget_low_u8(bytes));
   const uint16x8_t high = vmovl_u8(vget_high_u8(bytes));
-  return {{vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(low))), vreinterpretq_s32_u32(vmovl_u16(vget_high_u16(low))),
-           vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(high))), vreinterpretq_s32_u32(vmovl_u16(vget_high_u16(high)))}};
+  return {{vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(low))),
+           vreinterpretq_s32_u32(vmovl_u16(vget_high_u16(low))),
+           vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(high))),
+           vreinterpretq_s32_u32(vmovl_u16(vget_high_u16(high)))}};
 }
 inline F f_from_u8(const uint8_t* p) { return f_from_int(widen_u8(vld1q_u8(p))); }
 inline F f_from_s8(const uint8_t* p) {
   const int8x16_t bytes = vreinterpretq_s8_u8(vld1q_u8(p));
   const int16x8_t low = vmovl_s8(vget_low_s8(bytes));
   const int16x8_t high = vmovl_s8(vget_high_s8(bytes));
-  return f_from_int({{vmovl_s16(vget_low_s16(low)), vmovl_s16(vget_high_s16(low)), vmovl_s16(vget_low_s16(high)),
-                      vmovl_s16(vget_high_s16(high))}});
+  return f_from_int({{vmovl_s16(vget_low_s16(low)), vmovl_s16(vget_high_s16(low)),
+                      vmovl_s16(vget_low_s16(high)), vmovl_s16(vget_high_s16(high))}});
 }
 inline float f_reduce_max(F a) {
   return vmaxvq_f32(vmaxq_f32(vmaxq_f32(a.v[0], a.v[1]), vmaxq_f32(a.v[2], a.v[3])));
@@ -65,9 +115,20 @@ inline F f_from_exponent(const uint8_t* p) {
   }
   return r;
 }
-inline I i_round(F a) { I r; PIPPIN_FOUR(i) r.v[i] = vcvtnq_s32_f32(a.v[i]); return r; }
-inline I i_set1(int32_t x) { I r; PIPPIN_FOUR(i) r.v[i] = vdupq_n_s32(x); return r; }
-inline I i_add(I a, I b) { PIPPIN_FOUR(i) a.v[i] = vaddq_s32(a.v[i], b.v[i]); return a; }
+inline I i_round(F a) {
+  I r;
+  PIPPIN_FOUR(i) r.v[i] = vcvtnq_s32_f32(a.v[i]);
+  return r;
+}
+inline I i_set1(int32_t x) {
+  I r;
+  PIPPIN_FOUR(i) r.v[i] = vdupq_n_s32(x);
+  return r;
+}
+inline I i_add(I a, I b) {
+  PIPPIN_FOUR(i) a.v[i] = vaddq_s32(a.v[i], b.v[i]);
+  return a;
+}
 inline int32_t i_reduce_add(I a) {
   return vaddvq_s32(vaddq_s32(vaddq_s32(a.v[0], a.v[1]), vaddq_s32(a.v[2], a.v[3])));
 }
@@ -78,7 +139,8 @@ inline void i_store_s8(int8_t* p, I a) {
 }
 inline F f_exp2_int(I n) {
   F r;
-  PIPPIN_FOUR(i) r.v[i] = vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n.v[i], vdupq_n_s32(127)), 23));
+  PIPPIN_FOUR(i)
+  r.v[i] = vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n.v[i], vdupq_n_s32(127)), 23));
   return r;
 }
 inline F f_select_bit0(I n, F set, F clear) {
@@ -92,9 +154,16 @@ inline F f_negate_bit1(I n, F a) {
   }
   return a;
 }
-inline F f_swap_pairs(F a) { PIPPIN_FOUR(i) a.v[i] = vrev64q_f32(a.v[i]); return a; }
+inline F f_swap_pairs(F a) {
+  PIPPIN_FOUR(i) a.v[i] = vrev64q_f32(a.v[i]);
+  return a;
+}
 
-inline W w_load(const uint8_t* p) { W r; PIPPIN_FOUR(i) r.v[i] = vld1q_u8(p + 16 * i); return r; }
+inline W w_load(const uint8_t* p) {
+  W r;
+  PIPPIN_FOUR(i) r.v[i] = vld1q_u8(p + 16 * i);
+  return r;
+}
 inline void w_store(uint8_t* p, W a) { PIPPIN_FOUR(i) vst1q_u8(p + 16 * i, a.v[i]); }
 template <int kShift, int kMask>
 inline uint8x16_t bits16(uint8x16_t a) {
@@ -103,7 +172,10 @@ inline uint8x16_t bits16(uint8x16_t a) {
   return vandq_u8(a, vdupq_n_u8(kMask));
 }
 template <int kShift, int kMask>
-inline W w_bits(W a) { PIPPIN_FOUR(i) a.v[i] = bits16<kShift, kMask>(a.v[i]); return a; }
+inline W w_bits(W a) {
+  PIPPIN_FOUR(i) a.v[i] = bits16<kShift, kMask>(a.v[i]);
+  return a;
+}
 template <int kShift, int kMask>
 inline W w_or_bits(W base, W a) {
   PIPPIN_FOUR(i) base.v[i] = vorrq_u8(base.v[i], bits16<kShift, kMask>(a.v[i]));
@@ -111,7 +183,10 @@ inline W w_or_bits(W base, W a) {
 }
 using WTable = uint8x16_t;
 inline WTable w_table(const Codebook& book) { return vld1q_u8(book.codes); }
-inline W w_lookup(const WTable& table, W a) { PIPPIN_FOUR(i) a.v[i] = vqtbl1q_u8(table, a.v[i]); return a; }
+inline W w_lookup(const WTable& table, W a) {
+  PIPPIN_FOUR(i) a.v[i] = vqtbl1q_u8(table, a.v[i]);
+  return a;
+}
 template <int k>
 inline I w_lane_byte(W a) {
   I r;
@@ -123,7 +198,8 @@ inline I w_lane_byte(W a) {
   return r;
 }
 
-// The dot product instruction is signed by signed: full 8-bit codes lose their bias, smaller ones are positive as they are.
+// The dot product instruction is signed by signed: full 8-bit codes lose their bias, smaller ones
+// are positive as they are.
 template <int kMax>
 inline W w_ready(W codes) {
   if constexpr (kMax > 127) PIPPIN_FOUR(i) codes.v[i] = veorq_u8(codes.v[i], vdupq_n_u8(0x80));
@@ -131,7 +207,8 @@ inline W w_ready(W codes) {
 }
 
 #define PIPPIN_DOT_BY_CODES
-/// Integer sums of kRows activation rows against one group, or against its halves, fed one sub-vector of codes at a time.
+/// Integer sums of kRows activation rows against one group, or against its halves, fed one
+/// sub-vector of codes at a time.
 template <int kRows, bool kHalves, int kMax, int kOffset>
 struct DotRows {
   explicit DotRows(const ActGroup* x) {
@@ -153,14 +230,16 @@ struct DotRows {
     for (int r = 0; r < kRows; ++r) {
       const int8x16_t codes = vld1q_s8(x[r].q + 16 * (s / 4));
       I& total = sum[kHalves ? s / 4 : 0][r];
-      PIPPIN_FOUR(i) total.v[i] = vdotq_laneq_s32(total.v[i], vreinterpretq_s8_u8(w.v[i]), codes, s % 4);
+      PIPPIN_FOUR(i)
+      total.v[i] = vdotq_laneq_s32(total.v[i], vreinterpretq_s8_u8(w.v[i]), codes, s % 4);
     }
   }
 
   I sum[kHalves ? 2 : 1][kRows];
 };
 
-// Register tiles, of 32 registers: activation rows of a linear kernel; query rows of a score tile; query rows and vectors of a value tile.
+// Register tiles, of 32 registers: activation rows of a linear kernel; query rows of a score tile;
+// query rows and vectors of a value tile.
 constexpr int kRowsBest = 4;
 constexpr int kScoreRows = 6;
 constexpr int kScoreBlocks = 2;

@@ -1,34 +1,101 @@
-// The 16-lane vector vocabulary of the kernels in plain C++: the oracle of the other simd_*.h files.
+// The 16-lane vector vocabulary of the kernels in plain C++: the oracle of the other simd_*.h
+// files.
 //   F: 16 f32    I: 16 s32    W: 64 bytes, 16 lanes of 4
-// Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes here.
+// Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes
+// here.
 
-struct F { float v[16]; };
-struct I { int32_t v[16]; };
-struct W { uint8_t v[64]; };
+struct F {
+  float v[16];
+};
+struct I {
+  int32_t v[16];
+};
+struct W {
+  uint8_t v[64];
+};
 
 #define PIPPIN_EACH(i, n) for (int i = 0; i < (n); ++i)
 
 inline F f_zero() { return F{}; }
-inline F f_set1(float x) { F r; PIPPIN_EACH(i, 16) r.v[i] = x; return r; }
-inline F f_load(const float* p) { F r; PIPPIN_EACH(i, 16) r.v[i] = p[i]; return r; }
+inline F f_set1(float x) {
+  F r;
+  PIPPIN_EACH(i, 16) r.v[i] = x;
+  return r;
+}
+inline F f_load(const float* p) {
+  F r;
+  PIPPIN_EACH(i, 16) r.v[i] = p[i];
+  return r;
+}
 inline void f_store(float* p, F a) { PIPPIN_EACH(i, 16) p[i] = a.v[i]; }
-inline F f_add(F a, F b) { PIPPIN_EACH(i, 16) a.v[i] += b.v[i]; return a; }
-inline F f_sub(F a, F b) { PIPPIN_EACH(i, 16) a.v[i] -= b.v[i]; return a; }
-inline F f_mul(F a, F b) { PIPPIN_EACH(i, 16) a.v[i] *= b.v[i]; return a; }
-inline F f_div(F a, F b) { PIPPIN_EACH(i, 16) a.v[i] /= b.v[i]; return a; }
-inline F f_max(F a, F b) { PIPPIN_EACH(i, 16) a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i]; return a; }
-inline F f_min(F a, F b) { PIPPIN_EACH(i, 16) a.v[i] = a.v[i] < b.v[i] ? a.v[i] : b.v[i]; return a; }
+inline F f_add(F a, F b) {
+  PIPPIN_EACH(i, 16) a.v[i] += b.v[i];
+  return a;
+}
+inline F f_sub(F a, F b) {
+  PIPPIN_EACH(i, 16) a.v[i] -= b.v[i];
+  return a;
+}
+inline F f_mul(F a, F b) {
+  PIPPIN_EACH(i, 16) a.v[i] *= b.v[i];
+  return a;
+}
+inline F f_div(F a, F b) {
+  PIPPIN_EACH(i, 16) a.v[i] /= b.v[i];
+  return a;
+}
+inline F f_max(F a, F b) {
+  PIPPIN_EACH(i, 16) a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
+  return a;
+}
+inline F f_min(F a, F b) {
+  PIPPIN_EACH(i, 16) a.v[i] = a.v[i] < b.v[i] ? a.v[i] : b.v[i];
+  return a;
+}
 /// a * b + c, and c - a * b, rounded once.
-inline F f_fma(F a, F b, F c) { PIPPIN_EACH(i, 16) c.v[i] = __builtin_fmaf(a.v[i], b.v[i], c.v[i]); return c; }
-inline F f_fnma(F a, F b, F c) { PIPPIN_EACH(i, 16) c.v[i] = __builtin_fmaf(-a.v[i], b.v[i], c.v[i]); return c; }
-inline F f_abs(F a) { PIPPIN_EACH(i, 16) a.v[i] = __builtin_fabsf(a.v[i]); return a; }
-inline F f_from_int(I a) { F r; PIPPIN_EACH(i, 16) r.v[i] = static_cast<float>(a.v[i]); return r; }
-inline F f_from_half(const uint16_t* p) { F r; PIPPIN_EACH(i, 16) r.v[i] = half_to_float(p[i]); return r; }
-inline F f_from_bfloat(const uint16_t* p) { F r; PIPPIN_EACH(i, 16) r.v[i] = bfloat16_to_float(p[i]); return r; }
+inline F f_fma(F a, F b, F c) {
+  PIPPIN_EACH(i, 16) c.v[i] = __builtin_fmaf(a.v[i], b.v[i], c.v[i]);
+  return c;
+}
+inline F f_fnma(F a, F b, F c) {
+  PIPPIN_EACH(i, 16) c.v[i] = __builtin_fmaf(-a.v[i], b.v[i], c.v[i]);
+  return c;
+}
+inline F f_abs(F a) {
+  PIPPIN_EACH(i, 16) a.v[i] = __builtin_fabsf(a.v[i]);
+  return a;
+}
+inline F f_from_int(I a) {
+  F r;
+  PIPPIN_EACH(i, 16) r.v[i] = static_cast<float>(a.v[i]);
+  return r;
+}
+inline F f_from_half(const uint16_t* p) {
+  F r;
+  PIPPIN_EACH(i, 16) r.v[i] = half_to_float(p[i]);
+  return r;
+}
+inline F f_from_bfloat(const uint16_t* p) {
+  F r;
+  PIPPIN_EACH(i, 16) r.v[i] = bfloat16_to_float(p[i]);
+  return r;
+}
 inline void f_to_half(uint16_t* p, F a) { PIPPIN_EACH(i, 16) p[i] = float_to_half(a.v[i]); }
-inline F f_from_u8(const uint8_t* p) { F r; PIPPIN_EACH(i, 16) r.v[i] = p[i]; return r; }
-inline F f_from_s8(const uint8_t* p) { F r; PIPPIN_EACH(i, 16) r.v[i] = static_cast<int8_t>(p[i]); return r; }
-inline float f_reduce_max(F a) { float r = a.v[0]; PIPPIN_EACH(i, 16) r = a.v[i] > r ? a.v[i] : r; return r; }
+inline F f_from_u8(const uint8_t* p) {
+  F r;
+  PIPPIN_EACH(i, 16) r.v[i] = p[i];
+  return r;
+}
+inline F f_from_s8(const uint8_t* p) {
+  F r;
+  PIPPIN_EACH(i, 16) r.v[i] = static_cast<int8_t>(p[i]);
+  return r;
+}
+inline float f_reduce_max(F a) {
+  float r = a.v[0];
+  PIPPIN_EACH(i, 16) r = a.v[i] > r ? a.v[i] : r;
+  return r;
+}
 /// Sums by halving: lane i with lane i + 8, then + 4, + 2, + 1.
 inline float f_reduce_add(F a) {
   for (int half = 8; half > 0; half /= 2) PIPPIN_EACH(i, half) a.v[i] += a.v[i + half];
@@ -37,7 +104,8 @@ inline float f_reduce_add(F a) {
 /// 2^(e - 128) of 16 exponent bytes.
 inline F f_from_exponent(const uint8_t* p) {
   F r;
-  PIPPIN_EACH(i, 16) r.v[i] = bits_to_float(p[i] < 2 ? 0x00200000u << p[i] : static_cast<uint32_t>(p[i] - 1) << 23);
+  PIPPIN_EACH(i, 16)
+  r.v[i] = bits_to_float(p[i] < 2 ? 0x00200000u << p[i] : static_cast<uint32_t>(p[i] - 1) << 23);
   return r;
 }
 /// Rounds to nearest, ties to even. Requires: |a| < 2^22.
@@ -50,9 +118,20 @@ inline I i_round(F a) {
   }
   return r;
 }
-inline I i_set1(int32_t x) { I r; PIPPIN_EACH(i, 16) r.v[i] = x; return r; }
-inline I i_add(I a, I b) { PIPPIN_EACH(i, 16) a.v[i] += b.v[i]; return a; }
-inline int32_t i_reduce_add(I a) { int32_t r = 0; PIPPIN_EACH(i, 16) r += a.v[i]; return r; }
+inline I i_set1(int32_t x) {
+  I r;
+  PIPPIN_EACH(i, 16) r.v[i] = x;
+  return r;
+}
+inline I i_add(I a, I b) {
+  PIPPIN_EACH(i, 16) a.v[i] += b.v[i];
+  return a;
+}
+inline int32_t i_reduce_add(I a) {
+  int32_t r = 0;
+  PIPPIN_EACH(i, 16) r += a.v[i];
+  return r;
+}
 /// Stores the low byte of each lane.
 inline void i_store_s8(int8_t* p, I a) { PIPPIN_EACH(i, 16) p[i] = static_cast<int8_t>(a.v[i]); }
 /// 2^n for integers n in [-126, 127].
@@ -62,18 +141,34 @@ inline F f_exp2_int(I n) {
   return r;
 }
 /// Lanes where bit 0 of n is set come from `set`, the others from `clear`.
-inline F f_select_bit0(I n, F set, F clear) { PIPPIN_EACH(i, 16) clear.v[i] = n.v[i] & 1 ? set.v[i] : clear.v[i]; return clear; }
+inline F f_select_bit0(I n, F set, F clear) {
+  PIPPIN_EACH(i, 16) clear.v[i] = n.v[i] & 1 ? set.v[i] : clear.v[i];
+  return clear;
+}
 /// Negates the lanes where bit 1 of n is set.
-inline F f_negate_bit1(I n, F a) { PIPPIN_EACH(i, 16) a.v[i] = n.v[i] & 2 ? -a.v[i] : a.v[i]; return a; }
+inline F f_negate_bit1(I n, F a) {
+  PIPPIN_EACH(i, 16) a.v[i] = n.v[i] & 2 ? -a.v[i] : a.v[i];
+  return a;
+}
 /// Swaps neighbouring lanes: 1 0 3 2 ...
-inline F f_swap_pairs(F a) { F r; PIPPIN_EACH(i, 16) r.v[i] = a.v[i ^ 1]; return r; }
+inline F f_swap_pairs(F a) {
+  F r;
+  PIPPIN_EACH(i, 16) r.v[i] = a.v[i ^ 1];
+  return r;
+}
 
-inline W w_load(const uint8_t* p) { W r; PIPPIN_EACH(i, 64) r.v[i] = p[i]; return r; }
+inline W w_load(const uint8_t* p) {
+  W r;
+  PIPPIN_EACH(i, 64) r.v[i] = p[i];
+  return r;
+}
 inline void w_store(uint8_t* p, W a) { PIPPIN_EACH(i, 64) p[i] = a.v[i]; }
 /// (byte << kShift, or >> -kShift) & kMask, which must clear what a wider shift would carry over.
 template <int kShift, int kMask>
 inline W w_bits(W a) {
-  PIPPIN_EACH(i, 64) a.v[i] = static_cast<uint8_t>((kShift >= 0 ? a.v[i] << (kShift & 7) : a.v[i] >> (-kShift & 7)) & kMask);
+  PIPPIN_EACH(i, 64)
+  a.v[i] = static_cast<uint8_t>((kShift >= 0 ? a.v[i] << (kShift & 7) : a.v[i] >> (-kShift & 7)) &
+                                kMask);
   return a;
 }
 template <int kShift, int kMask>
@@ -82,17 +177,29 @@ inline W w_or_bits(W base, W a) {
   PIPPIN_EACH(i, 64) base.v[i] |= a.v[i];
   return base;
 }
-struct WTable { Codebook book; };
+struct WTable {
+  Codebook book;
+};
 inline WTable w_table(const Codebook& book) { return WTable{book}; }
-inline W w_lookup(const WTable& table, W a) { PIPPIN_EACH(i, 64) a.v[i] = table.book.codes[a.v[i]]; return a; }
+inline W w_lookup(const WTable& table, W a) {
+  PIPPIN_EACH(i, 64) a.v[i] = table.book.codes[a.v[i]];
+  return a;
+}
 /// Byte k of every lane as integers.
 template <int k>
-inline I w_lane_byte(W a) { I r; PIPPIN_EACH(i, 16) r.v[i] = a.v[4 * i + k]; return r; }
+inline I w_lane_byte(W a) {
+  I r;
+  PIPPIN_EACH(i, 16) r.v[i] = a.v[4 * i + k];
+  return r;
+}
 
 /// Readies one sub-vector of codes for dot().
 template <int kMax>
-inline W w_ready(W codes) { return codes; }
-/// sum over n sub-vectors of (code - 2^kOffset) * q, exactly; negative_sum is -sum(q). q: 4 n bytes.
+inline W w_ready(W codes) {
+  return codes;
+}
+/// sum over n sub-vectors of (code - 2^kOffset) * q, exactly; negative_sum is -sum(q). q: 4 n
+/// bytes.
 template <int n, int kMax, int kOffset>
 inline I dot(const W* w, const int8_t* q, int32_t negative_sum) {
   I r = i_set1(kOffset >= 0 ? negative_sum * (1 << (kOffset & 7)) : 0);
@@ -100,7 +207,8 @@ inline I dot(const W* w, const int8_t* q, int32_t negative_sum) {
   return r;
 }
 
-// Register tiles: activation rows of a linear kernel; query rows of a score tile; query rows and vectors of a value tile.
+// Register tiles: activation rows of a linear kernel; query rows of a score tile; query rows and
+// vectors of a value tile.
 constexpr int kRowsBest = 2;
 constexpr int kScoreRows = 4;
 constexpr int kScoreBlocks = 2;

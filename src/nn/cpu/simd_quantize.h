@@ -1,5 +1,6 @@
 // The activation quantiser over the vector vocabulary of a simd_*.h file.
-// Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes here.
+// Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes
+// here.
 
 /// Rounds 32 activations to codes in [-127, 127] of their largest magnitude.
 inline void quantize_group(const float* x, ActGroup& out) {

@@ -1,28 +1,33 @@
-// The int8 tile kernels of quantised linear layers, written once over the vector vocabulary of a simd_*.h file.
-// Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes here.
+// The int8 tile kernels of quantised linear layers, written once over the vector vocabulary of a
+// simd_*.h file. Included inside an unnamed namespace by one .cpp file per instruction set; hence
+// no includes here.
 //
 // The value of one output is, whatever the number of rows and threads: over groups in order,
-//   acc = fma(integer dot, weight scale * activation scale, acc), then acc = fma(minimum, activation sum, acc).
+//   acc = fma(integer dot, weight scale * activation scale, acc), then acc = fma(minimum,
+//   activation sum, acc).
 
 template <WeightType kType>
 constexpr Codebook kCodebook = codebook(kType);
 
-/// Unpacks sub-vector s of a group into unsigned codes. Called for all eight in a row, the loads of shared planes are one.
+/// Unpacks sub-vector s of a group into unsigned codes. Called for all eight in a row, the loads of
+/// shared planes are one.
 template <WeightType kType, int s>
 inline W sub_vector(const uint8_t* planes, const WTable& table) {
   constexpr TileFormat kFormat = tile_format(kType);
   if constexpr (kFormat.plane8) return w_load(planes + 64 * s);
   W w;
   if constexpr (kFormat.plane4) {
-    w = w_bits<s < 4 ? 0 : -4, 15>(w_load(planes + 64 * (s % 4)));
+    w = w_bits < s < 4 ? 0 : -4, 15 > (w_load(planes + 64 * (s % 4)));
     if constexpr (kFormat.table) w = w_lookup(table, w);
-    if constexpr (kFormat.plane2) w = w_or_bits<4 - s / 2 * 2, 0x30>(w, w_load(planes + 256 + 64 * (s % 2)));
+    if constexpr (kFormat.plane2)
+      w = w_or_bits<4 - s / 2 * 2, 0x30>(w, w_load(planes + 256 + 64 * (s % 2)));
   } else {
     w = w_bits<-(s / 2 * 2), 3>(w_load(planes + 64 * (s % 2)));
   }
   if constexpr (kFormat.plane1) {
     constexpr int kBit = kFormat.plane4 ? 4 : 2;
-    w = w_or_bits<kBit - s, 1 << kBit>(w, w_load(planes + 256 * kFormat.plane4 + 128 * kFormat.plane2));
+    w = w_or_bits<kBit - s, 1 << kBit>(
+        w, w_load(planes + 256 * kFormat.plane4 + 128 * kFormat.plane2));
   }
   return w;
 }
@@ -40,12 +45,13 @@ inline void unpack_codes(const uint8_t* planes, const WTable& table, W* w) {
   w[7] = sub_vector<kType, 7>(planes, table);
 }
 
-/// Reads the scales of a block of groups. A half group has its own scale in the kSuper16 kinds; elsewhere both halves share it.
+/// Reads the scales of a block of groups. A half group has its own scale in the kSuper16 kinds;
+/// elsewhere both halves share it.
 template <ScaleKind kKind>
 struct Scales {
   static constexpr bool kHalves = kKind == ScaleKind::kSuper16 || kKind == ScaleKind::kSuper16Min;
-  static constexpr bool kMin =
-      kKind == ScaleKind::kHalfMin || kKind == ScaleKind::kSuper32Min || kKind == ScaleKind::kSuper16Min;
+  static constexpr bool kMin = kKind == ScaleKind::kHalfMin || kKind == ScaleKind::kSuper32Min ||
+                               kKind == ScaleKind::kSuper16Min;
   static constexpr bool kNegativeMin = kKind != ScaleKind::kHalfMin;
 
   explicit Scales(const uint8_t* block) : bytes(block) {
@@ -56,7 +62,8 @@ struct Scales {
     }
     if constexpr (kMin) m = f_from_half(reinterpret_cast<const uint16_t*>(block) + kTileRows);
     if constexpr (kKind == ScaleKind::kSuper32Min) {
-      // 16 rows of 6-bit numbers: 8 scales, then 8 minimums. Low nibbles of 0-7 pair with 8-15; two high bits of each quarter follow.
+      // 16 rows of 6-bit numbers: 8 scales, then 8 minimums. Low nibbles of 0-7 pair with 8-15; two
+      // high bits of each quarter follow.
       const W low0 = w_load(block + 64);
       const W low1 = w_load(block + 128);
       const W high = w_load(block + 192);
@@ -79,17 +86,22 @@ struct Scales {
   F scale(int g, int h) const {
     if constexpr (kKind == ScaleKind::kSuper32) return f_mul(d, f_from_s8(bytes + 32 + 16 * g));
     if constexpr (kKind == ScaleKind::kSuper32Min) return f_mul(d, f_from_u8(small + 16 * g));
-    if constexpr (kKind == ScaleKind::kSuper16) return f_mul(d, f_from_s8(bytes + 32 + 16 * (2 * g + h)));
-    if constexpr (kKind == ScaleKind::kSuper16Min) return f_mul(d, f_from_u8(small + 16 * (2 * g + h)));
+    if constexpr (kKind == ScaleKind::kSuper16)
+      return f_mul(d, f_from_s8(bytes + 32 + 16 * (2 * g + h)));
+    if constexpr (kKind == ScaleKind::kSuper16Min)
+      return f_mul(d, f_from_u8(small + 16 * (2 * g + h)));
     return d;
   }
   F minimum(int g, int h) const {
     if constexpr (kKind == ScaleKind::kSuper32Min) return f_mul(m, f_from_u8(small + 128 + 16 * g));
-    if constexpr (kKind == ScaleKind::kSuper16Min) return f_mul(m, f_from_u8(small + 256 + 16 * (2 * g + h)));
+    if constexpr (kKind == ScaleKind::kSuper16Min)
+      return f_mul(m, f_from_u8(small + 256 + 16 * (2 * g + h)));
     return m;
   }
 
-  static constexpr int kSmall = kKind == ScaleKind::kSuper32Min ? 256 : kKind == ScaleKind::kSuper16Min ? 512 : 1;
+  static constexpr int kSmall = kKind == ScaleKind::kSuper32Min   ? 256
+                                : kKind == ScaleKind::kSuper16Min ? 512
+                                                                  : 1;
   const uint8_t* bytes;
   F d, m;
   alignas(64) uint8_t small[kSmall];  // unpacked scales, then minimums
@@ -129,9 +141,11 @@ struct GroupScales {
 };
 
 #if defined(PIPPIN_DOT_BY_CODES)
-/// One group of all activation rows, sub-vector by sub-vector: few registers hold codes, most hold the rows' sums.
+/// One group of all activation rows, sub-vector by sub-vector: few registers hold codes, most hold
+/// the rows' sums.
 template <WeightType kType, int kRows, typename S>
-inline void group_products(const uint8_t* planes, const WTable& table, const GroupScales<S>& scales, const ActGroup* x, F* acc) {
+inline void group_products(const uint8_t* planes, const WTable& table, const GroupScales<S>& scales,
+                           const ActGroup* x, F* acc) {
   constexpr TileFormat kFormat = tile_format(kType);
   DotRows<kRows, S::kHalves, kFormat.code_max, kFormat.offset_shift> dots(x);
   const auto step = [&]<int s>() {
@@ -146,12 +160,14 @@ inline void group_products(const uint8_t* planes, const WTable& table, const Gro
   step.template operator()<6>();
   step.template operator()<7>();
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) acc[r] = scales.add(dots.sum[0][r], dots.sum[S::kHalves ? 1 : 0][r], x[r], acc[r]);
+  for (int r = 0; r < kRows; ++r)
+    acc[r] = scales.add(dots.sum[0][r], dots.sum[S::kHalves ? 1 : 0][r], x[r], acc[r]);
 }
 #else
 /// One group of all activation rows, row by row: the group's codes stay in registers.
 template <WeightType kType, int kRows, typename S>
-inline void group_products(const uint8_t* planes, const WTable& table, const GroupScales<S>& scales, const ActGroup* x, F* acc) {
+inline void group_products(const uint8_t* planes, const WTable& table, const GroupScales<S>& scales,
+                           const ActGroup* x, F* acc) {
   constexpr TileFormat kFormat = tile_format(kType);
   constexpr int kMax = kFormat.code_max;
   constexpr int kOffset = kFormat.offset_shift;

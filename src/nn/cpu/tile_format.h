@@ -1,13 +1,15 @@
 // The layout of packed weights, shared by the packer and the kernels of every instruction set.
 //
-// A tile is 16 rows of the matrix. Along K it is cut into groups of 32 columns, and a group into 8 sub-vectors of 64 bytes, one 4-byte
-// lane per row: sub-vector s holds columns 4s..4s+3, so one broadcast of four activations meets all 16 rows. Codes are unsigned and lie in
-// bit planes that unpack by shifts and masks:
+// A tile is 16 rows of the matrix. Along K it is cut into groups of 32 columns, and a group into 8
+// sub-vectors of 64 bytes, one 4-byte lane per row: sub-vector s holds columns 4s..4s+3, so one
+// broadcast of four activations meets all 16 rows. Codes are unsigned and lie in bit planes that
+// unpack by shifts and masks:
 //   8-bit plane (512 bytes a group): the sub-vectors in order
 //   4-bit plane (256): vector t holds sub-vector t in its low and t + 4 in its high nibbles
 //   2-bit plane (128): vector t holds sub-vectors t, t + 2, t + 4, t + 6 from its low bits up
 //   1-bit plane (64):  bit s of the vector is sub-vector s
-// The tile is all its planes, then all its scales, which lie as the format's ScaleKind says, 16 rows side by side.
+// The tile is all its planes, then all its scales, which lie as the format's ScaleKind says, 16
+// rows side by side.
 #pragma once
 
 #include <cstddef>
@@ -42,7 +44,9 @@ struct TileFormat {
   int float_bytes = 0;    // bytes of a float weight
 
   constexpr bool is_float() const { return float_bytes != 0; }
-  constexpr int groups_per_block() const { return scales >= ScaleKind::kSuper32 ? kSuperGroups : 1; }
+  constexpr int groups_per_block() const {
+    return scales >= ScaleKind::kSuper32 ? kSuperGroups : 1;
+  }
   /// Columns that a packed row must be a multiple of.
   constexpr int block_columns() const { return is_float() ? 1 : groups_per_block() * kGroup; }
   constexpr int group_plane_bytes() const {
@@ -51,14 +55,22 @@ struct TileFormat {
   }
   constexpr int block_scale_bytes() const {
     switch (scales) {
-      case ScaleKind::kNone: return 0;
-      case ScaleKind::kHalf: return 32;
-      case ScaleKind::kHalfMin: return 64;
-      case ScaleKind::kExponent: return 16;
-      case ScaleKind::kSuper32: return 32 + 8 * kTileRows;
-      case ScaleKind::kSuper32Min: return 64 + 16 * kTileRows * 6 / 8;
-      case ScaleKind::kSuper16: return 32 + 16 * kTileRows;
-      case ScaleKind::kSuper16Min: return 64 + 16 * kTileRows;
+      case ScaleKind::kNone:
+        return 0;
+      case ScaleKind::kHalf:
+        return 32;
+      case ScaleKind::kHalfMin:
+        return 64;
+      case ScaleKind::kExponent:
+        return 16;
+      case ScaleKind::kSuper32:
+        return 32 + 8 * kTileRows;
+      case ScaleKind::kSuper32Min:
+        return 64 + 16 * kTileRows * 6 / 8;
+      case ScaleKind::kSuper16:
+        return 32 + 16 * kTileRows;
+      case ScaleKind::kSuper16Min:
+        return 64 + 16 * kTileRows;
     }
     return 0;
   }
@@ -67,41 +79,57 @@ struct TileFormat {
 constexpr TileFormat tile_format(WeightType type) {
   using K = ScaleKind;
   switch (type) {
-    case WeightType::kF32: return {.float_bytes = 4};
-    case WeightType::kF16: return {.float_bytes = 2};
-    case WeightType::kBF16: return {.float_bytes = 2};
-    case WeightType::kQ4_0: return {.scales = K::kHalf, .plane4 = true, .offset_shift = 3, .code_max = 15};
-    case WeightType::kQ4_1: return {.scales = K::kHalfMin, .plane4 = true, .code_max = 15};
+    case WeightType::kF32:
+      return {.float_bytes = 4};
+    case WeightType::kF16:
+      return {.float_bytes = 2};
+    case WeightType::kBF16:
+      return {.float_bytes = 2};
+    case WeightType::kQ4_0:
+      return {.scales = K::kHalf, .plane4 = true, .offset_shift = 3, .code_max = 15};
+    case WeightType::kQ4_1:
+      return {.scales = K::kHalfMin, .plane4 = true, .code_max = 15};
     case WeightType::kQ5_0:
-      return {.scales = K::kHalf, .plane4 = true, .plane1 = true, .offset_shift = 4, .code_max = 31};
+      return {
+          .scales = K::kHalf, .plane4 = true, .plane1 = true, .offset_shift = 4, .code_max = 31};
     case WeightType::kQ5_1:
       return {.scales = K::kHalfMin, .plane4 = true, .plane1 = true, .code_max = 31};
-    case WeightType::kQ8_0: return {.scales = K::kHalf, .plane8 = true, .offset_shift = 7, .code_max = 255};
-    case WeightType::kQ2_K: return {.scales = K::kSuper16Min, .plane2 = true, .code_max = 3};
+    case WeightType::kQ8_0:
+      return {.scales = K::kHalf, .plane8 = true, .offset_shift = 7, .code_max = 255};
+    case WeightType::kQ2_K:
+      return {.scales = K::kSuper16Min, .plane2 = true, .code_max = 3};
     case WeightType::kQ3_K:
-      return {.scales = K::kSuper16, .plane2 = true, .plane1 = true, .offset_shift = 2, .code_max = 7};
-    case WeightType::kQ4_K: return {.scales = K::kSuper32Min, .plane4 = true, .code_max = 15};
+      return {
+          .scales = K::kSuper16, .plane2 = true, .plane1 = true, .offset_shift = 2, .code_max = 7};
+    case WeightType::kQ4_K:
+      return {.scales = K::kSuper32Min, .plane4 = true, .code_max = 15};
     case WeightType::kQ5_K:
       return {.scales = K::kSuper32Min, .plane4 = true, .plane1 = true, .code_max = 31};
     case WeightType::kQ6_K:
-      return {.scales = K::kSuper16, .plane4 = true, .plane2 = true, .offset_shift = 5, .code_max = 63};
+      return {
+          .scales = K::kSuper16, .plane4 = true, .plane2 = true, .offset_shift = 5, .code_max = 63};
     case WeightType::kIQ4_NL:
-      return {.scales = K::kHalf, .plane4 = true, .offset_shift = 7, .code_max = 255, .table = true};
+      return {
+          .scales = K::kHalf, .plane4 = true, .offset_shift = 7, .code_max = 255, .table = true};
     case WeightType::kIQ4_XS:
-      return {.scales = K::kSuper32, .plane4 = true, .offset_shift = 7, .code_max = 255, .table = true};
+      return {
+          .scales = K::kSuper32, .plane4 = true, .offset_shift = 7, .code_max = 255, .table = true};
     case WeightType::kMXFP4:
-      return {.scales = K::kExponent, .plane4 = true, .offset_shift = 4, .code_max = 28, .table = true};
+      return {
+          .scales = K::kExponent, .plane4 = true, .offset_shift = 4, .code_max = 28, .table = true};
   }
   return {};
 }
 
 /// Unsigned codes of the table formats: the signed value + 2^offset_shift.
-/// Source: GGML's kvalues_iq4nl; OCP Microscaling Formats 1.0 for FP4 (values doubled, so that they are integers).
+/// Source: GGML's kvalues_iq4nl; OCP Microscaling Formats 1.0 for FP4 (values doubled, so that they
+/// are integers).
 struct Codebook {
   uint8_t codes[16];
 };
 constexpr Codebook codebook(WeightType type) {
-  if (type == WeightType::kMXFP4) return {{16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4}};
+  if (type == WeightType::kMXFP4)
+    return {{16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4}};
   return {{1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241}};
 }
 

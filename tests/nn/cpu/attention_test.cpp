@@ -22,7 +22,8 @@ struct Shape {
   bool sinks = false;
 };
 
-// One sequence with its queries, its keys and values in scattered blocks, and unwritten memory full of NaN.
+// One sequence with its queries, its keys and values in scattered blocks, and unwritten memory full
+// of NaN.
 struct Sequence {
   Sequence(const Shape& s, int length_, uint32_t seed) : shape(s), length(length_) {
     const int blocks = (length + 15) / 16;
@@ -44,7 +45,8 @@ struct Sequence {
       for (int h = 0; h < s.kv_heads; ++h) {
         for (int d = 0; d < s.head_dim; ++d) {
           const size_t at = static_cast<size_t>((p * s.kv_heads + h) * s.head_dim + d);
-          const size_t base = static_cast<size_t>((table[static_cast<size_t>(p / 16)] * s.kv_heads + h) * s.head_dim * 16);
+          const size_t base = static_cast<size_t>(
+              (table[static_cast<size_t>(p / 16)] * s.kv_heads + h) * s.head_dim * 16);
           k[base + static_cast<size_t>(d * 16 + p % 16)] = float_to_half(keys[at]);
           v[base + static_cast<size_t>(p % 16 * s.head_dim + d)] = float_to_half(values[at]);
           keys[at] = half_to_float(float_to_half(keys[at]));
@@ -54,19 +56,29 @@ struct Sequence {
     }
   }
 
-  KvLayer layer() { return {.k = k.data(), .v = v.data(), .kv_heads = shape.kv_heads, .head_dim = shape.head_dim}; }
+  KvLayer layer() {
+    return {.k = k.data(), .v = v.data(), .kv_heads = shape.kv_heads, .head_dim = shape.head_dim};
+  }
   int width() const { return shape.heads * shape.head_dim; }
 
   // Attention of tokens [first, last), as one row or several of one step.
   std::vector<float> run(const Kernels& path, int first, int last, ThreadPool& pool) {
-    const AttentionRow row{.row = 0, .tokens = last - first, .start = first, .blocks = table.data()};
+    const AttentionRow row{
+        .row = 0, .tokens = last - first, .start = first, .blocks = table.data()};
     std::vector<float> out(static_cast<size_t>((last - first) * width()));
-    paged_attention(path, arguments(q.data() + first * width(), {&row, 1}, out.data()), layer(), pool);
+    paged_attention(path, arguments(q.data() + first * width(), {&row, 1}, out.data()), layer(),
+                    pool);
     return out;
   }
   AttentionArgs arguments(const float* queries, std::span<const AttentionRow> rows, float* out) {
-    return {.q = queries, .heads = shape.heads, .scale = scale(), .rows = rows, .window = shape.window, .soft_cap = shape.soft_cap,
-            .sinks = shape.sinks ? sinks.data() : nullptr, .out = out};
+    return {.q = queries,
+            .heads = shape.heads,
+            .scale = scale(),
+            .rows = rows,
+            .window = shape.window,
+            .soft_cap = shape.soft_cap,
+            .sinks = shape.sinks ? sinks.data() : nullptr,
+            .out = out};
   }
   float scale() const { return 1.0f / std::sqrt(static_cast<float>(shape.head_dim)); }
 
@@ -79,7 +91,8 @@ struct Sequence {
     for (int p = begin; p <= token; ++p) {
       double s = 0;
       for (int d = 0; d < shape.head_dim; ++d) {
-        s += static_cast<double>(q[static_cast<size_t>((token * shape.heads + head) * shape.head_dim + d)]) *
+        s += static_cast<double>(
+                 q[static_cast<size_t>((token * shape.heads + head) * shape.head_dim + d)]) *
              keys[static_cast<size_t>((p * shape.kv_heads + kv_head) * shape.head_dim + d)];
       }
       s *= scale();
@@ -93,7 +106,8 @@ struct Sequence {
       const double w = std::exp(scores[static_cast<size_t>(p - begin)] - largest);
       sum += w;
       for (int d = 0; d < shape.head_dim; ++d) {
-        out[static_cast<size_t>(d)] += w * values[static_cast<size_t>((p * shape.kv_heads + kv_head) * shape.head_dim + d)];
+        out[static_cast<size_t>(d)] +=
+            w * values[static_cast<size_t>((p * shape.kv_heads + kv_head) * shape.head_dim + d)];
       }
     }
     for (double& o : out) o /= sum;
@@ -118,7 +132,9 @@ std::vector<Shape> shapes() {
 }
 
 void expect_same_bits(const float* a, const float* b, size_t count, const std::string& what) {
-  for (size_t i = 0; i < count; ++i) ASSERT_EQ(float_to_bits(a[i]), float_to_bits(b[i])) << what << " at " << i << ": " << a[i] << " " << b[i];
+  for (size_t i = 0; i < count; ++i)
+    ASSERT_EQ(float_to_bits(a[i]), float_to_bits(b[i]))
+        << what << " at " << i << ": " << a[i] << " " << b[i];
 }
 
 TEST(PagedAttention, MatchesDoublePrecisionSoftmax) {
@@ -130,8 +146,10 @@ TEST(PagedAttention, MatchesDoublePrecisionSoftmax) {
       for (int head = 0; head < shape.heads; ++head) {
         const auto expected = sequence.expected(token, head);
         for (int d = 0; d < shape.head_dim; ++d) {
-          const float got = out[static_cast<size_t>((token * shape.heads + head) * shape.head_dim + d)];
-          ASSERT_NEAR(got, expected[static_cast<size_t>(d)], 2e-5) << "token " << token << " head " << head << " D " << shape.head_dim;
+          const float got =
+              out[static_cast<size_t>((token * shape.heads + head) * shape.head_dim + d)];
+          ASSERT_NEAR(got, expected[static_cast<size_t>(d)], 2e-5)
+              << "token " << token << " head " << head << " D " << shape.head_dim;
         }
       }
     }
@@ -145,7 +163,8 @@ TEST(PagedAttention, EveryPathGivesTheOraclesBits) {
     const auto expected = sequence.run(kernels(Isa::kPortable), 0, sequence.length, pool);
     for (Isa isa : available_isas()) {
       const auto out = sequence.run(kernels(isa), 0, sequence.length, pool);
-      expect_same_bits(out.data(), expected.data(), out.size(), std::string(isa_name(isa)) + " D=" + std::to_string(shape.head_dim));
+      expect_same_bits(out.data(), expected.data(), out.size(),
+                       std::string(isa_name(isa)) + " D=" + std::to_string(shape.head_dim));
       if (HasFatalFailure()) return;
     }
   }
@@ -163,7 +182,8 @@ TEST(PagedAttention, ChunkedDecodedAndSplitEqualWhole) {
       const auto part_equals = [&](int first, int last, ThreadPool& pool) {
         const auto part = sequence.run(path, first, last, pool);
         expect_same_bits(part.data(), whole.data() + first * sequence.width(), part.size(),
-                         std::string(isa_name(isa)) + " D=" + std::to_string(shape.head_dim) + " [" + std::to_string(first) + "," + std::to_string(last) + ")");
+                         std::string(isa_name(isa)) + " D=" + std::to_string(shape.head_dim) +
+                             " [" + std::to_string(first) + "," + std::to_string(last) + ")");
       };
       part_equals(0, sequence.length, three);
       for (int first = 0, step = 1; first < sequence.length; first += step, step = step * 2 + 3) {
@@ -182,18 +202,24 @@ TEST(PagedAttention, RowsOfAStepDoNotMeet) {
   const Shape shape{.heads = 4, .kv_heads = 2, .head_dim = 64};
   ThreadPool pool(2);
   Sequence sequence(shape, 600, 4);
-  const std::vector<std::pair<int, int>> spans = {{599, 600}, {0, 40}, {300, 301}, {100, 133}, {31, 32}};
+  const std::vector<std::pair<int, int>> spans = {
+      {599, 600}, {0, 40}, {300, 301}, {100, 133}, {31, 32}};
   std::vector<AttentionRow> rows;
   std::vector<float> q;
   for (const auto& [first, last] : spans) {
-    rows.push_back({.row = static_cast<int>(q.size()) / sequence.width(), .tokens = last - first, .start = first, .blocks = sequence.table.data()});
-    q.insert(q.end(), sequence.q.begin() + first * sequence.width(), sequence.q.begin() + last * sequence.width());
+    rows.push_back({.row = static_cast<int>(q.size()) / sequence.width(),
+                    .tokens = last - first,
+                    .start = first,
+                    .blocks = sequence.table.data()});
+    q.insert(q.end(), sequence.q.begin() + first * sequence.width(),
+             sequence.q.begin() + last * sequence.width());
   }
   std::vector<float> out(q.size());
   paged_attention(sequence.arguments(q.data(), rows, out.data()), sequence.layer(), pool);
   for (size_t i = 0; i < spans.size(); ++i) {
     const auto alone = sequence.run(default_kernels(), spans[i].first, spans[i].second, pool);
-    expect_same_bits(alone.data(), out.data() + rows[i].row * sequence.width(), alone.size(), "row " + std::to_string(i));
+    expect_same_bits(alone.data(), out.data() + rows[i].row * sequence.width(), alone.size(),
+                     "row " + std::to_string(i));
   }
 }
 
@@ -203,69 +229,110 @@ struct RopeCase {
   bool norms;
 };
 
+// Tokens through rope_kv_write, and what the definition gives for them.
+struct RopeSetup {
+  static constexpr int kHeads = 4, kKvHeads = 2, kDim = 80, kTokens = 70, kBlocks = 5;
+  static constexpr int kWidth = (kHeads + 2 * kKvHeads) * kDim;
+
+  explicit RopeSetup(const RopeCase& c) : test(c) {
+    for (int i = 0; i < c.dims / 2; ++i) {
+      inv_freq.push_back(static_cast<float>(std::pow(10000.0, -2.0 * i / c.dims)));
+    }
+    for (int t = 0; t < kTokens; ++t) {
+      positions.push_back(t * t * 20);
+      slots.push_back((t * 37) % (kBlocks * 16));
+    }
+  }
+
+  // q_out, k and v of one path.
+  struct Output {
+    std::vector<float> q = std::vector<float>(kTokens * kHeads * kDim);
+    std::vector<uint16_t> k = std::vector<uint16_t>(kBlocks * kKvHeads * kDim * 16);
+    std::vector<uint16_t> v = k;
+
+    float at(int token, int head, int i, int slot) const {
+      if (head < kHeads) return q[static_cast<size_t>((token * kHeads + head) * kDim + i)];
+      const int kv_head = (head - kHeads) % kKvHeads;
+      const int base = (slot / 16 * kKvHeads + kv_head) * kDim * 16;
+      if (head < kHeads + kKvHeads)
+        return half_to_float(k[static_cast<size_t>(base + i * 16 + slot % 16)]);
+      return half_to_float(v[static_cast<size_t>(base + slot % 16 * kDim + i)]);
+    }
+  };
+
+  Output run(Isa isa, ThreadPool& pool) const {
+    Output out;
+    const KvLayer kv{.k = out.k.data(), .v = out.v.data(), .kv_heads = kKvHeads, .head_dim = kDim};
+    const float* weights = test.norms ? norm.data() : nullptr;
+    const QkvArgs args{.qkv = qkv.data(),
+                       .tokens = kTokens,
+                       .heads = kHeads,
+                       .positions = positions.data(),
+                       .slots = slots.data(),
+                       .q_norm = weights,
+                       .k_norm = weights,
+                       .norm_eps = 1e-6f,
+                       .rope = {test.interleaved, test.dims, inv_freq.data()},
+                       .q_out = out.q.data()};
+    rope_kv_write(kernels(isa), args, kv, pool);
+    return out;
+  }
+
+  std::vector<double> expected(int token, int head) const {
+    const float* in = qkv.data() + token * kWidth + head * kDim;
+    std::vector<double> out(in, in + kDim);
+    if (head >= kHeads + kKvHeads) return out;
+    if (test.norms) {
+      double square = 0;
+      for (double e : out) square += e * e;
+      for (size_t i = 0; i < out.size(); ++i) out[i] *= norm[i] / std::sqrt(square / kDim + 1e-6);
+    }
+    for (int i = 0; i < test.dims / 2; ++i) {
+      const auto a = static_cast<size_t>(test.interleaved ? 2 * i : i);
+      const auto b = static_cast<size_t>(test.interleaved ? 2 * i + 1 : i + test.dims / 2);
+      // The angle itself is an f32 product.
+      const float position = static_cast<float>(positions[static_cast<size_t>(token)]);
+      const double angle = position * inv_freq[static_cast<size_t>(i)];
+      const double x = out[a];
+      const double y = out[b];
+      out[a] = x * std::cos(angle) - y * std::sin(angle);
+      out[b] = y * std::cos(angle) + x * std::sin(angle);
+    }
+    return out;
+  }
+
+  RopeCase test;
+  std::vector<float> qkv = random_floats(kTokens * kWidth, 5);
+  std::vector<float> norm = random_floats(kDim, 6);
+  std::vector<float> inv_freq;
+  std::vector<int32_t> positions, slots;
+};
+
 TEST(RopeKvWrite, RotatesNormsAndStores) {
-  const int heads = 4;
-  const int kv_heads = 2;
-  const int d = 80;
-  const int tokens = 70;
-  const auto qkv = random_floats(static_cast<size_t>(tokens * (heads + 2 * kv_heads) * d), 5);
-  const auto norm = random_floats(d, 6);
   ThreadPool pool(2);
-  for (const RopeCase& test : {RopeCase{false, 80, false}, RopeCase{true, 80, false}, RopeCase{false, 40, true}, RopeCase{true, 24, true}, RopeCase{false, 0, false}}) {
-    std::vector<float> inv_freq;
-    for (int i = 0; i < test.dims / 2; ++i) inv_freq.push_back(static_cast<float>(std::pow(10000.0, -2.0 * i / test.dims)));
-    std::vector<int32_t> positions, slots;
-    for (int t = 0; t < tokens; ++t) positions.push_back(t * t * 20), slots.push_back((t * 37) % 80);
-    std::vector<float> first_q;
-    std::vector<uint16_t> first_k;
-    for (Isa isa : available_isas()) {
-      std::vector<uint16_t> k(5 * kv_heads * d * 16), v(k.size());
-      std::vector<float> q_out(static_cast<size_t>(tokens * heads * d));
-      const KvLayer kv{.k = k.data(), .v = v.data(), .kv_heads = kv_heads, .head_dim = d};
-      const QkvArgs args{.qkv = qkv.data(), .tokens = tokens, .heads = heads, .positions = positions.data(), .slots = slots.data(),
-                         .q_norm = test.norms ? norm.data() : nullptr, .k_norm = test.norms ? norm.data() : nullptr, .norm_eps = 1e-6f,
-                         .rope = {.interleaved = test.interleaved, .dims = test.dims, .inv_freq = inv_freq.data()}, .q_out = q_out.data()};
-      rope_kv_write(kernels(isa), args, kv, pool);
-      for (int t = 0; t < tokens; ++t) {
-        for (int h = 0; h < heads + 2 * kv_heads; ++h) {
-          const float* in = qkv.data() + (t * (heads + 2 * kv_heads) + h) * d;
-          std::vector<double> expected(in, in + d);
-          const bool value = h >= heads + kv_heads;
-          if (!value && test.norms) {
-            double square = 0;
-            for (double e : expected) square += e * e;
-            for (int i = 0; i < d; ++i) expected[static_cast<size_t>(i)] *= norm[static_cast<size_t>(i)] / std::sqrt(square / d + 1e-6);
-          }
-          for (int i = 0; !value && i < test.dims / 2; ++i) {
-            const auto a = static_cast<size_t>(test.interleaved ? 2 * i : i);
-            const auto b = static_cast<size_t>(test.interleaved ? 2 * i + 1 : i + test.dims / 2);
-            // The angle itself is an f32 product.
-            const double angle = static_cast<float>(positions[static_cast<size_t>(t)]) * inv_freq[static_cast<size_t>(i)];
-            const double x = expected[a];
-            const double y = expected[b];
-            expected[a] = x * std::cos(angle) - y * std::sin(angle);
-            expected[b] = y * std::cos(angle) + x * std::sin(angle);
-          }
-          const int slot = slots[static_cast<size_t>(t)];
-          for (int i = 0; i < d; ++i) {
-            const double want = expected[static_cast<size_t>(i)];
-            float got = 0;
-            double tolerance = 2e-6 * std::max(1.0, std::fabs(want)) * 4;
-            if (h < heads) {
-              got = q_out[static_cast<size_t>((t * heads + h) * d + i)];
-            } else {
-              const int kv_head = (h - heads) % kv_heads;
-              const auto base = static_cast<size_t>((slot / 16 * kv_heads + kv_head) * d * 16);
-              got = half_to_float(value ? v[base + static_cast<size_t>(slot % 16 * d + i)] : k[base + static_cast<size_t>(i * 16 + slot % 16)]);
-              tolerance = std::fabs(want) * 0x1p-11 + 1e-5;
-            }
-            ASSERT_NEAR(got, want, tolerance) << isa_name(isa) << " token " << t << " head " << h << " i " << i << " dims " << test.dims;
-          }
+  for (const RopeCase& test :
+       {RopeCase{false, 80, false}, RopeCase{true, 80, false}, RopeCase{false, 40, true},
+        RopeCase{true, 24, true}, RopeCase{false, 0, false}}) {
+    const RopeSetup setup(test);
+    const RopeSetup::Output oracle = setup.run(Isa::kPortable, pool);
+    for (int t = 0; t < RopeSetup::kTokens; ++t) {
+      for (int h = 0; h < RopeSetup::kHeads + 2 * RopeSetup::kKvHeads; ++h) {
+        const auto expected = setup.expected(t, h);
+        for (int i = 0; i < RopeSetup::kDim; ++i) {
+          const double want = expected[static_cast<size_t>(i)];
+          // q stays f32; k and v are rounded to f16.
+          const double tolerance = h < RopeSetup::kHeads ? 8e-6 * std::max(1.0, std::fabs(want))
+                                                         : std::fabs(want) * 0x1p-11 + 1e-5;
+          ASSERT_NEAR(oracle.at(t, h, i, setup.slots[static_cast<size_t>(t)]), want, tolerance)
+              << "token " << t << " head " << h << " i " << i << " dims " << test.dims;
         }
       }
-      if (isa == Isa::kPortable) first_q = q_out, first_k = k;
-      expect_same_bits(q_out.data(), first_q.data(), q_out.size(), isa_name(isa));
-      EXPECT_EQ(k, first_k) << isa_name(isa);
+    }
+    for (Isa isa : available_isas()) {
+      const RopeSetup::Output out = setup.run(isa, pool);
+      expect_same_bits(out.q.data(), oracle.q.data(), out.q.size(), isa_name(isa));
+      EXPECT_EQ(out.k, oracle.k) << isa_name(isa);
+      EXPECT_EQ(out.v, oracle.v) << isa_name(isa);
     }
   }
 }
@@ -282,7 +349,8 @@ TEST(RmsNorm, MatchesDefinitionOnEveryPath) {
         for (Isa isa : available_isas()) {
           auto x = x0;
           std::vector<float> out(x.size());
-          rms_norm(kernels(isa), x.data(), with_add ? add.data() : nullptr, weight.data(), 1e-5f, tokens, dim, out.data(), pool);
+          rms_norm(kernels(isa), x.data(), with_add ? add.data() : nullptr, weight.data(), 1e-5f,
+                   tokens, dim, out.data(), pool);
           for (int64_t t = 0; t < tokens; ++t) {
             double square = 0;
             for (int64_t i = 0; i < dim; ++i) {
@@ -292,7 +360,8 @@ TEST(RmsNorm, MatchesDefinitionOnEveryPath) {
             }
             for (int64_t i = 0; i < dim; ++i) {
               const auto at = static_cast<size_t>(t * dim + i);
-              const double want = x[at] / std::sqrt(square / static_cast<double>(dim) + 1e-5) * weight[static_cast<size_t>(i)];
+              const double want = x[at] / std::sqrt(square / static_cast<double>(dim) + 1e-5) *
+                                  weight[static_cast<size_t>(i)];
               ASSERT_NEAR(out[at], want, 1e-6 * std::max(1.0, std::fabs(want)) * 2);
             }
           }
@@ -319,9 +388,13 @@ TEST(GatedActivation, MatchesDefinitionOnEveryPath) {
           for (int64_t i = 0; i < ff; ++i) {
             const double g = x[static_cast<size_t>(t * 2 * ff + i)];
             const double up = x[static_cast<size_t>(t * 2 * ff + ff + i)];
-            const double act = gate == Gate::kSilu ? g / (1 + std::exp(-g))
-                                                   : 0.5 * g * (1 + std::tanh(std::sqrt(2 / M_PI) * (g + 0.044715 * g * g * g)));
-            ASSERT_NEAR(out[static_cast<size_t>(t * ff + i)], act * up, 2e-6 * std::max(1.0, std::fabs(act * up))) << g;
+            const double act =
+                gate == Gate::kSilu
+                    ? g / (1 + std::exp(-g))
+                    : 0.5 * g * (1 + std::tanh(std::sqrt(2 / M_PI) * (g + 0.044715 * g * g * g)));
+            ASSERT_NEAR(out[static_cast<size_t>(t * ff + i)], act * up,
+                        2e-6 * std::max(1.0, std::fabs(act * up)))
+                << g;
           }
         }
         if (isa == Isa::kPortable) oracle = out;

@@ -1,4 +1,5 @@
-// Random weights in the model file's block formats, and their values by a plain reading of each format, independent of the packer.
+// Random weights in the model file's block formats, and their values by a plain reading of each
+// format, independent of the packer.
 #pragma once
 
 #include <array>
@@ -23,31 +24,54 @@ struct FormatInfo {
 };
 
 inline constexpr std::array<FormatInfo, 16> kFormats{{
-    {WeightType::kF32, "F32", 1, 4},         {WeightType::kF16, "F16", 1, 2},
-    {WeightType::kBF16, "BF16", 1, 2},       {WeightType::kQ4_0, "Q4_0", 32, 18},
-    {WeightType::kQ4_1, "Q4_1", 32, 20},     {WeightType::kQ5_0, "Q5_0", 32, 22},
-    {WeightType::kQ5_1, "Q5_1", 32, 24},     {WeightType::kQ8_0, "Q8_0", 32, 34},
-    {WeightType::kQ2_K, "Q2_K", 256, 84},    {WeightType::kQ3_K, "Q3_K", 256, 110},
-    {WeightType::kQ4_K, "Q4_K", 256, 144},   {WeightType::kQ5_K, "Q5_K", 256, 176},
-    {WeightType::kQ6_K, "Q6_K", 256, 210},   {WeightType::kIQ4_NL, "IQ4_NL", 32, 18},
-    {WeightType::kIQ4_XS, "IQ4_XS", 256, 136}, {WeightType::kMXFP4, "MXFP4", 32, 17},
+    {WeightType::kF32, "F32", 1, 4},
+    {WeightType::kF16, "F16", 1, 2},
+    {WeightType::kBF16, "BF16", 1, 2},
+    {WeightType::kQ4_0, "Q4_0", 32, 18},
+    {WeightType::kQ4_1, "Q4_1", 32, 20},
+    {WeightType::kQ5_0, "Q5_0", 32, 22},
+    {WeightType::kQ5_1, "Q5_1", 32, 24},
+    {WeightType::kQ8_0, "Q8_0", 32, 34},
+    {WeightType::kQ2_K, "Q2_K", 256, 84},
+    {WeightType::kQ3_K, "Q3_K", 256, 110},
+    {WeightType::kQ4_K, "Q4_K", 256, 144},
+    {WeightType::kQ5_K, "Q5_K", 256, 176},
+    {WeightType::kQ6_K, "Q6_K", 256, 210},
+    {WeightType::kIQ4_NL, "IQ4_NL", 32, 18},
+    {WeightType::kIQ4_XS, "IQ4_XS", 256, 136},
+    {WeightType::kMXFP4, "MXFP4", 32, 17},
 }};
 
 inline const FormatInfo& info(WeightType type) { return kFormats[static_cast<size_t>(type)]; }
 
-/// Offsets of the f16 fields of a block, which must hold sensible numbers; everything else may be any byte.
+/// Offsets of the f16 fields of a block, which must hold sensible numbers; everything else may be
+/// any byte.
 inline std::vector<int> half_fields(WeightType type) {
   switch (type) {
-    case WeightType::kQ4_0: case WeightType::kQ5_0: case WeightType::kQ8_0: case WeightType::kIQ4_NL: case WeightType::kIQ4_XS: return {0};
-    case WeightType::kQ4_1: case WeightType::kQ5_1: case WeightType::kQ4_K: case WeightType::kQ5_K: return {0, 2};
-    case WeightType::kQ2_K: return {80, 82};
-    case WeightType::kQ3_K: return {108};
-    case WeightType::kQ6_K: return {208};
-    default: return {};
+    case WeightType::kQ4_0:
+    case WeightType::kQ5_0:
+    case WeightType::kQ8_0:
+    case WeightType::kIQ4_NL:
+    case WeightType::kIQ4_XS:
+      return {0};
+    case WeightType::kQ4_1:
+    case WeightType::kQ5_1:
+    case WeightType::kQ4_K:
+    case WeightType::kQ5_K:
+      return {0, 2};
+    case WeightType::kQ2_K:
+      return {80, 82};
+    case WeightType::kQ3_K:
+      return {108};
+    case WeightType::kQ6_K:
+      return {208};
+    default:
+      return {};
   }
 }
 
-inline std::vector<std::byte> random_weights(WeightType type, int64_t rows, int64_t columns, uint32_t seed) {
+inline std::vector<std::byte> random_weights(WeightType type, int64_t rows, int64_t columns,
+                                             uint32_t seed) {
   const FormatInfo& f = info(type);
   std::mt19937 random(seed);
   std::uniform_real_distribution<float> uniform(-1, 1);
@@ -62,7 +86,9 @@ inline std::vector<std::byte> random_weights(WeightType type, int64_t rows, int6
     }
     if (type == WeightType::kF16 || type == WeightType::kBF16) {
       const float v = uniform(random);
-      const uint16_t bits = type == WeightType::kF16 ? float_to_half(v) : static_cast<uint16_t>(float_to_bits(v) >> 16);
+      const uint16_t bits = type == WeightType::kF16
+                                ? float_to_half(v)
+                                : static_cast<uint16_t>(float_to_bits(v) >> 16);
       std::memcpy(block, &bits, 2);
       continue;
     }
@@ -76,67 +102,102 @@ inline std::vector<std::byte> random_weights(WeightType type, int64_t rows, int6
   return out;
 }
 
-/// The values of one block, by the definitions of the formats.
-inline void block_values(WeightType type, const uint8_t* p, float* y) {
-  const auto half = [&](int at) { uint16_t h; std::memcpy(&h, p + at, 2); return half_to_float(h); };
-  static constexpr int kNl[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-  static constexpr int kFp4[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-  const auto nib = [](const uint8_t* q, int j) { return j < 16 ? q[j] & 15 : q[j - 16] >> 4; };
-  const auto bit5 = [](const uint8_t* h, int j) { return (h[j / 8] >> (j % 8) & 1) * 16; };
+inline float half_at(const uint8_t* p, int at) {
+  uint16_t half;
+  std::memcpy(&half, p + at, 2);
+  return half_to_float(half);
+}
+
+inline constexpr int kNlValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                      1,    13,   25,  38,  53,  69,  89,  113};
+inline constexpr int kFp4Values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+inline int nibble(const uint8_t* q, int j) { return j < 16 ? q[j] & 15 : q[j - 16] >> 4; }
+inline int fifth_bit(const uint8_t* h, int j) { return (h[j / 8] >> (j % 8) & 1) * 16; }
+
+/// Value j of a block of 32 (or of one float), by the definition of its format.
+inline float small_block_value(WeightType type, const uint8_t* p, int j) {
+  const auto scaled = [&](int code) { return half_at(p, 0) * static_cast<float>(code); };
   switch (type) {
-    case WeightType::kF32: std::memcpy(y, p, 4); return;
-    case WeightType::kF16: y[0] = half(0); return;
-    case WeightType::kBF16: { uint16_t h; std::memcpy(&h, p, 2); y[0] = bfloat16_to_float(h); return; }
-    case WeightType::kQ4_0: for (int j = 0; j < 32; ++j) y[j] = half(0) * static_cast<float>(nib(p + 2, j) - 8); return;
-    case WeightType::kQ4_1: for (int j = 0; j < 32; ++j) y[j] = half(0) * static_cast<float>(nib(p + 4, j)) + half(2); return;
-    case WeightType::kQ5_0: for (int j = 0; j < 32; ++j) y[j] = half(0) * static_cast<float>(nib(p + 6, j) + bit5(p + 2, j) - 16); return;
-    case WeightType::kQ5_1: for (int j = 0; j < 32; ++j) y[j] = half(0) * static_cast<float>(nib(p + 8, j) + bit5(p + 4, j)) + half(2); return;
-    case WeightType::kQ8_0: for (int j = 0; j < 32; ++j) y[j] = half(0) * static_cast<float>(static_cast<int8_t>(p[2 + j])); return;
-    case WeightType::kIQ4_NL: for (int j = 0; j < 32; ++j) y[j] = half(0) * static_cast<float>(kNl[nib(p + 2, j)]); return;
-    case WeightType::kMXFP4:
-      for (int j = 0; j < 32; ++j) y[j] = std::ldexp(1.0f, p[0] - 128) * static_cast<float>(kFp4[nib(p + 1, j)]);
-      return;
-    default: break;
-  }
-  for (int k = 0; k < 256; ++k) {
-    const int n = k / 128, j = k % 128 / 32, l = k % 32, g = k / 32;
-    switch (type) {
-      case WeightType::kQ2_K: {
-        const int s = p[k / 16];
-        y[k] = half(80) * static_cast<float>(s & 15) * static_cast<float>(p[16 + 32 * n + l] >> (2 * j) & 3) - half(82) * static_cast<float>(s >> 4);
-        break;
-      }
-      case WeightType::kQ3_K: {
-        const int i = k / 16;
-        const int low = i < 8 ? p[96 + i] & 15 : p[96 + i - 8] >> 4;
-        const int s = (low | (p[104 + i % 4] >> (2 * (i / 4)) & 3) << 4) - 32;
-        const int code = (p[32 + 32 * n + l] >> (2 * j) & 3) - ((p[l] >> g & 1) ? 0 : 4);
-        y[k] = half(108) * static_cast<float>(s) * static_cast<float>(code);
-        break;
-      }
-      case WeightType::kQ4_K: case WeightType::kQ5_K: {
-        const uint8_t* q = p + 4;
-        const int s = g < 4 ? q[g] & 63 : (q[g + 4] & 15) | (q[g - 4] >> 6) << 4;
-        const int m = g < 4 ? q[g + 4] & 63 : (q[g + 4] >> 4) | (q[g] >> 6) << 4;
-        const uint8_t* qs = p + (type == WeightType::kQ4_K ? 16 : 48) + 32 * (g / 2);
-        int code = g % 2 == 0 ? qs[l] & 15 : qs[l] >> 4;
-        if (type == WeightType::kQ5_K) code += (p[16 + l] >> g & 1) * 16;
-        y[k] = half(0) * static_cast<float>(s) * static_cast<float>(code) - half(2) * static_cast<float>(m);
-        break;
-      }
-      case WeightType::kQ6_K: {
-        const uint8_t low = p[64 * n + l + 32 * (j % 2)];
-        const int code = ((j < 2 ? low & 15 : low >> 4) | (p[128 + 32 * n + l] >> (2 * j) & 3) << 4) - 32;
-        y[k] = half(208) * static_cast<float>(static_cast<int8_t>(p[192 + k / 16])) * static_cast<float>(code);
-        break;
-      }
-      case WeightType::kIQ4_XS: {
-        const int s = ((p[4 + g / 2] >> (4 * (g % 2)) & 15) | ((p[2] | p[3] << 8) >> (2 * g) & 3) << 4) - 32;
-        y[k] = half(0) * static_cast<float>(s) * static_cast<float>(kNl[nib(p + 8 + 16 * g, l)]);
-        break;
-      }
-      default: break;
+    case WeightType::kF32: {
+      float value;
+      std::memcpy(&value, p, 4);
+      return value;
     }
+    case WeightType::kF16:
+      return half_at(p, 0);
+    case WeightType::kBF16:
+      return bfloat16_to_float(static_cast<uint16_t>(p[0] | p[1] << 8));
+    case WeightType::kQ4_0:
+      return scaled(nibble(p + 2, j) - 8);
+    case WeightType::kQ4_1:
+      return scaled(nibble(p + 4, j)) + half_at(p, 2);
+    case WeightType::kQ5_0:
+      return scaled(nibble(p + 6, j) + fifth_bit(p + 2, j) - 16);
+    case WeightType::kQ5_1:
+      return scaled(nibble(p + 8, j) + fifth_bit(p + 4, j)) + half_at(p, 2);
+    case WeightType::kQ8_0:
+      return scaled(static_cast<int8_t>(p[2 + j]));
+    case WeightType::kIQ4_NL:
+      return scaled(kNlValues[nibble(p + 2, j)]);
+    case WeightType::kMXFP4:
+      return std::ldexp(1.0f, p[0] - 128) * static_cast<float>(kFp4Values[nibble(p + 1, j)]);
+    default:
+      return 0;
+  }
+}
+
+/// Value k of a Q4_K or Q5_K block.
+inline float super32_value(WeightType type, const uint8_t* p, int k) {
+  const int l = k % 32;
+  const int g = k / 32;
+  const uint8_t* q = p + 4;
+  const int scale = g < 4 ? q[g] & 63 : (q[g + 4] & 15) | (q[g - 4] >> 6) << 4;
+  const int minimum = g < 4 ? q[g + 4] & 63 : (q[g + 4] >> 4) | (q[g] >> 6) << 4;
+  const uint8_t* low = p + (type == WeightType::kQ4_K ? 16 : 48) + 32 * (g / 2);
+  int code = g % 2 == 0 ? low[l] & 15 : low[l] >> 4;
+  if (type == WeightType::kQ5_K) code += (p[16 + l] >> g & 1) * 16;
+  return half_at(p, 0) * static_cast<float>(scale) * static_cast<float>(code) -
+         half_at(p, 2) * static_cast<float>(minimum);
+}
+
+/// Value k of a block of 256, by the definition of its format.
+inline float large_block_value(WeightType type, const uint8_t* p, int k) {
+  const int n = k / 128;
+  const int j = k % 128 / 32;
+  const int l = k % 32;
+  const int g = k / 32;
+  const auto scaled = [&](int at, int scale, int code) {
+    return half_at(p, at) * static_cast<float>(scale) * static_cast<float>(code);
+  };
+  switch (type) {
+    case WeightType::kQ2_K: {
+      const int both = p[k / 16];
+      const int code = p[16 + 32 * n + l] >> (2 * j) & 3;
+      return scaled(80, both & 15, code) - half_at(p, 82) * static_cast<float>(both >> 4);
+    }
+    case WeightType::kQ3_K: {
+      const int i = k / 16;
+      const int low = i < 8 ? p[96 + i] & 15 : p[96 + i - 8] >> 4;
+      const int scale = (low | (p[104 + i % 4] >> (2 * (i / 4)) & 3) << 4) - 32;
+      return scaled(108, scale, (p[32 + 32 * n + l] >> (2 * j) & 3) - ((p[l] >> g & 1) ? 0 : 4));
+    }
+    case WeightType::kQ4_K:
+    case WeightType::kQ5_K:
+      return super32_value(type, p, k);
+    case WeightType::kQ6_K: {
+      const uint8_t low = p[64 * n + l + 32 * (j % 2)];
+      const int high = p[128 + 32 * n + l] >> (2 * j) & 3;
+      return scaled(208, static_cast<int8_t>(p[192 + k / 16]),
+                    ((j < 2 ? low & 15 : low >> 4) | high << 4) - 32);
+    }
+    case WeightType::kIQ4_XS: {
+      const int high = (p[2] | p[3] << 8) >> (2 * g) & 3;
+      const int scale = ((p[4 + g / 2] >> (4 * (g % 2)) & 15) | high << 4) - 32;
+      return scaled(0, scale, kNlValues[nibble(p + 8 + 16 * g, l)]);
+    }
+    default:
+      return 0;
   }
 }
 
@@ -145,8 +206,13 @@ inline std::vector<float> weight_values(WeightType type, const std::vector<std::
   const FormatInfo& f = info(type);
   const size_t blocks = bytes.size() / static_cast<size_t>(f.bytes);
   std::vector<float> out(blocks * static_cast<size_t>(f.columns));
-  for (size_t b = 0; b < blocks; ++b) {
-    block_values(type, reinterpret_cast<const uint8_t*>(bytes.data()) + b * static_cast<size_t>(f.bytes), out.data() + b * static_cast<size_t>(f.columns));
+  for (size_t i = 0; i < out.size(); ++i) {
+    const size_t block = i / static_cast<size_t>(f.columns);
+    const int inside = static_cast<int>(i % static_cast<size_t>(f.columns));
+    const auto* p =
+        reinterpret_cast<const uint8_t*>(bytes.data()) + block * static_cast<size_t>(f.bytes);
+    out[i] =
+        f.columns == 256 ? large_block_value(type, p, inside) : small_block_value(type, p, inside);
   }
   return out;
 }
