@@ -17,8 +17,8 @@ if(NOT EXISTS ${PIPPIN_MLX_ROOT}/share/cmake/MLX/MLXConfig.cmake)
   message(FATAL_ERROR "No MLX SDK at ${PIPPIN_MLX_ROOT}. Run scripts/setup, or name one with -DPIPPIN_MLX_ROOT=.../mlx")
 endif()
 if(PIPPIN_MLX_BACKEND STREQUAL "cuda")
-  # The wheel's own configuration asks for a CUDA toolkit and cuDNN's headers, which linking does not need. What libmlx itself needs
-  # (cuBLASLt, cuDNN, NVRTC) comes from LD_LIBRARY_PATH at run time.
+  # The wheel's own configuration asks for a CUDA toolkit and cuDNN's headers, which linking does not need. What libmlx
+  # itself needs (cuBLASLt, cuDNN, NVRTC) comes from LD_LIBRARY_PATH at run time.
   add_library(mlx SHARED IMPORTED)
   set_target_properties(mlx PROPERTIES IMPORTED_LOCATION ${PIPPIN_MLX_ROOT}/lib/libmlx.so
                         INTERFACE_SYSTEM_INCLUDE_DIRECTORIES ${PIPPIN_MLX_ROOT}/include
