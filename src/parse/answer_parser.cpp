@@ -1,0 +1,24 @@
+#include "parse/answer_parser.h"
+
+#include <utility>
+
+#include "parse/call_scanner.h"
+#include "parse/reasoning_splitter.h"
+
+namespace pippin::parse {
+
+AnswerParser::AnswerParser(AnswerOptions options)
+    : splitter_(std::make_unique<ReasoningSplitter>(options.reasoning, options.starts_inside)),
+      scanner_(std::make_unique<CallScanner>(options.tools, std::move(options.offered), *splitter_)) {
+  scanner_->prime(options.primed);
+}
+
+AnswerParser::~AnswerParser() = default;
+AnswerParser::AnswerParser(AnswerParser&&) noexcept = default;
+AnswerParser& AnswerParser::operator=(AnswerParser&&) noexcept = default;
+
+void AnswerParser::push(std::string_view piece, Events& events) { scanner_->push(piece, events); }
+
+void AnswerParser::finish(Events& events) { scanner_->finish(events); }
+
+}  // namespace pippin::parse

@@ -1,0 +1,69 @@
+// CallScanner: finds calls in an answer's text and passes on all other text. Owner: AnswerParser. Thread: one.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "parse/argument_reader.h"
+#include "parse/call.h"
+#include "parse/event.h"
+#include "parse/reasoning_splitter.h"
+
+namespace pippin::parse {
+
+class CallScanner {
+ public:
+  static constexpr size_t kHeadBytesMax = size_t{16} << 10;
+  static constexpr size_t kTailBytesMax = size_t{4} << 10;
+  static constexpr size_t kNameBytesMax = 256;
+  static constexpr int kCallsMax = 1024;
+
+  /// `dialect` null: all is text.
+  CallScanner(const ToolDialect* dialect, std::vector<ToolSpec> offered, ReasoningSplitter& text);
+
+  /// Begins inside an opener that the template has written. Requires: nothing was pushed.
+  void prime(std::string_view opener);
+  void push(std::string_view piece, Events& events);
+  void finish(Events& events);
+
+ private:
+  enum class State { kText, kHead, kArguments, kTail };
+
+  void advance(bool last, Events& events);
+  // Each looks at what is pending and returns false if it needs more text.
+  bool scan(bool last, Events& events);
+  bool read_head(bool last, Events& events);
+  bool read_arguments(bool last, Events& events);
+  bool read_tail(bool last, Events& events);
+
+  void release(std::string_view text, Events& events);
+  void begin_call(Head head, Events& events);
+  void end_call(bool complete, Events& events);
+  void refuse_head(bool is_broken, Events& events);
+  void note(std::string_view what, Events& events);
+  const ToolSpec* find_offered(std::string_view name) const;
+  bool unmarked() const { return source_->unmarked.contains(opener_); }
+  std::string_view pending() const { return std::string_view(pending_).substr(at_); }
+
+  const ToolDialect* dialect_;
+  std::vector<ToolSpec> offered_;
+  ReasoningSplitter& text_;
+
+  State state_ = State::kText;
+  std::string pending_;  // what is not yet decided begins at at_
+  size_t at_ = 0;
+  std::string space_;        // whitespace that goes if a call follows
+  bool line_start_ = true;   // only spaces since the line began
+  bool after_call_ = false;  // no text since
+  std::string_view opener_;
+  const ToolDialect* source_ = nullptr;  // whose opener it is: dialect_ or the generic one
+  bool primed_ = false;                  // the opener was not in the answer
+  bool first_ = true;  // call of its section
+  Shape shape_;
+  std::unique_ptr<ArgumentReader> reader_;
+  int calls_ = 0;
+};
+
+}  // namespace pippin::parse

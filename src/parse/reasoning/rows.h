@@ -1,0 +1,11 @@
+// The rows of all reasoning dialects, each in the file of its name. Thread: any.
+#pragma once
+
+#include "parse/dialect.h"
+
+namespace pippin::parse {
+
+extern const ReasoningDialect kApertusInner, kCommandThinking, kGemmaChannel, kGraniteThoughts, kGraniteTags,
+    kHarmonyChannels, kMistralThink, kSeedThink, kSolarThink, kThink, kThinkGlm, kThinking;
+
+}  // namespace pippin::parse

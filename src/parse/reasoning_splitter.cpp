@@ -1,0 +1,121 @@
+#include "parse/reasoning_splitter.h"
+
+#include <utility>
+
+#include "parse/cursor.h"
+
+namespace pippin::parse {
+namespace {
+
+template <typename Text>
+void append(std::string_view text, Events& events) {
+  Text* before = events.empty() ? nullptr : std::get_if<Text>(&events.back());
+  if (before) {
+    before->text += text;
+  } else {
+    events.push_back(Text{std::string(text)});
+  }
+}
+
+}  // namespace
+
+void ReasoningSplitter::push(std::string_view text, Events& events) {
+  pending_ += text;
+  size_t from = 0;
+  Found found = find(from);
+  for (; found.mark && !found.partial; found = find(from)) {
+    turn(found, std::string_view(pending_).substr(from, found.at - from), events);
+    from = found.at + found.bytes;
+  }
+  const size_t certain = found.mark ? found.at : pending_.size();
+  release(std::string_view(pending_).substr(from, certain - from), events);
+  pending_.erase(0, certain);
+}
+
+void ReasoningSplitter::boundary(bool call, Events& events) {
+  release(std::exchange(pending_, {}), events);
+  const std::string space = std::exchange(space_, {});
+  if (call) {
+    blank_ = true;
+  } else if (!space.empty() && inside_) {
+    append<ReasoningText>(space, events);
+  } else if (!space.empty()) {
+    append<ContentText>(space, events);
+  }
+}
+
+ReasoningSplitter::Found ReasoningSplitter::find(size_t from) const {
+  if (!dialect_) return {};
+  for (size_t at = from; at < pending_.size(); ++at) {
+    Found best;
+    for (const Mark& mark : dialect_->marks) {
+      if (mark.text.empty() || mark.text[0] != pending_[at] || !counts(mark, from, at)) continue;
+      const Found found = match(mark, at);
+      if (found.partial) return found;  // it may yet be the longer one
+      if (found.mark && found.bytes > best.bytes) best = found;
+    }
+    if (best.mark) return best;
+  }
+  return {};
+}
+
+ReasoningSplitter::Found ReasoningSplitter::match(const Mark& mark, size_t at) const {
+  const std::string_view rest = std::string_view(pending_).substr(at);
+  if (!rest.starts_with(mark.text)) {
+    if (!mark.text.starts_with(rest)) return {};
+    return {&mark, at, 0, true};
+  }
+  if (mark.until.empty()) return {&mark, at, mark.text.size(), false};
+  const size_t end = rest.substr(0, kMarkBytesMax).find(mark.until, mark.text.size());
+  if (end != std::string_view::npos) return {&mark, at, end + mark.until.size(), false};
+  if (rest.size() >= kMarkBytesMax) return {};
+  return {&mark, at, 0, true};
+}
+
+// Ordinary text may name the marks: an opening one counts only where no content stands before it.
+bool ReasoningSplitter::counts(const Mark& mark, size_t from, size_t at) const {
+  if (mark.turn == Mark::Turn::kDrop || dialect_->anywhere) return true;
+  if (mark.turn == Mark::Turn::kClose && inside_) return true;
+  if (inside_) return false;
+  return blank_ && trim(std::string_view(pending_).substr(from, at - from)).empty();
+}
+
+void ReasoningSplitter::turn(const Found& found, std::string_view before, Events& events) {
+  release(before, events);
+  space_.clear();
+  if (found.mark->turn == Mark::Turn::kOpen) inside_ = true;
+  if (found.mark->turn == Mark::Turn::kClose) inside_ = false;
+  trim_ = true;
+  blank_ = true;
+}
+
+void ReasoningSplitter::release(std::string_view text, Events& events) {
+  if (!dialect_) {
+    if (!text.empty()) append<ContentText>(text, events);
+    return;
+  }
+  if (trim_) {
+    while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+    if (text.empty()) return;
+    trim_ = false;
+  }
+  size_t end = text.size();
+  while (end > 0 && is_space(text[end - 1])) --end;
+  std::string ready;
+  if (end > 0) {
+    ready = std::exchange(space_, {});
+    ready += text.substr(0, end);
+  }
+  space_ += text.substr(end);
+  if (space_.size() > kSpaceBytesMax) {
+    const size_t over = space_.size() - kSpaceBytesMax;
+    ready += space_.substr(0, over);
+    space_.erase(0, over);
+  }
+  if (ready.empty()) return;
+  if (inside_) return append<ReasoningText>(ready, events);
+  if (!trim(ready).empty()) blank_ = false;
+  append<ContentText>(ready, events);
+}
+
+}  // namespace pippin::parse

@@ -1,0 +1,48 @@
+// ReasoningSplitter: tells thinking from content in the text outside calls. Owner: AnswerParser. Thread: one.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "parse/dialect.h"
+#include "parse/event.h"
+
+namespace pippin::parse {
+
+class ReasoningSplitter {
+ public:
+  static constexpr size_t kSpaceBytesMax = 256;
+  static constexpr size_t kMarkBytesMax = 512;  // of a mark with its `until`
+
+  /// `dialect` null: all is content.
+  ReasoningSplitter(const ReasoningDialect* dialect, bool starts_inside)
+      : dialect_(dialect), inside_(starts_inside), trim_(starts_inside) {}
+
+  void push(std::string_view text, Events& events);
+  /// A call, or the end of the answer, is here: nothing before it can be a mark any more.
+  void boundary(bool call, Events& events);
+  bool inside() const { return inside_; }
+
+ private:
+  // The first mark in what is pending, or the start of one.
+  struct Found {
+    const Mark* mark = nullptr;
+    size_t at = 0;
+    size_t bytes = 0;
+    bool partial = false;
+  };
+  Found find(size_t from) const;
+  Found match(const Mark& mark, size_t at) const;
+  bool counts(const Mark& mark, size_t from, size_t at) const;
+  void turn(const Found& found, std::string_view before, Events& events);
+  void release(std::string_view text, Events& events);
+
+  const ReasoningDialect* dialect_;
+  bool inside_;
+  bool trim_;          // whitespace next is the mark's, not the text's
+  bool blank_ = true;  // no content since the start, a mark or a call
+  std::string pending_;
+  std::string space_;  // whitespace that goes if a mark follows
+};
+
+}  // namespace pippin::parse

@@ -1,0 +1,107 @@
+#include "parse/registry.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "parse/cursor.h"
+#include "parse/reasoning/rows.h"
+#include "parse/tool/rows.h"
+
+namespace pippin::parse {
+namespace {
+
+// In the order of detection: where two rows' signs stand in one template, the narrower comes first.
+constexpr std::array kToolRows = {
+    &kSeedOss,    &kDeepseekV32,  &kDeepseekV3,   &kDeepseekV31, &kKimiK2,         &kSolarOpen,
+    &kHarmony,    &kGemma4,       &kFunctionGemma, &kMinimaxM2,  &kMinimaxM1,      &kHunyuan,
+    &kStep3p5,    &kNemotron3,    &kQwen3Coder,   &kGlm47,       &kGlm45,          &kGranite,
+    &kNemotron,   &kJamba,        &kPhi4,         &kCommandR,    &kInternlm,       &kGigachat,
+    &kLfm2,       &kOlmo3,        &kApertus,      &kMistralArgs, &kMistral,        &kLlama4,
+    &kHermes,     &kFunctionary2, &kFunctionary31, &kFunctionary32, &kLlama3,      &kXlam,
+    &kGeneric,
+};
+
+constexpr std::array kReasoningRows = {
+    &kHarmonyChannels, &kGemmaChannel, &kSeedThink,  &kCommandThinking, &kApertusInner, &kSolarThink,
+    &kGraniteThoughts, &kGraniteTags,  &kMistralThink, &kThinkGlm,      &kThinking,     &kThink,
+};
+
+bool stands_in(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+bool taught_by(const Signs& signs, std::string_view chat_template) {
+  const auto stands = [&](std::string_view sign) { return stands_in(chat_template, sign); };
+  if (signs.all.empty() && signs.any.empty()) return false;
+  if (!std::all_of(signs.all.begin(), signs.all.end(), stands)) return false;
+  if (std::any_of(signs.none.begin(), signs.none.end(), stands)) return false;
+  return signs.any.empty() || std::any_of(signs.any.begin(), signs.any.end(), stands);
+}
+
+std::string lowered(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 32) : c;
+  return lower;
+}
+
+// The row whose template signs all stand, else the one with the longest matching part of the name.
+template <typename Rows>
+auto detect(const Rows& rows, std::string_view chat_template, std::string_view model) {
+  typename Rows::value_type best = nullptr;
+  for (const auto* row : rows) {
+    if (taught_by(row->signs, chat_template)) return row;
+  }
+  size_t longest = 0;
+  const std::string name = lowered(model);
+  for (const auto* row : rows) {
+    for (std::string_view part : row->signs.models) {
+      if (part.size() <= longest || !stands_in(name, part)) continue;
+      longest = part.size();
+      best = row;
+    }
+  }
+  return best;
+}
+
+template <typename Rows>
+auto named(const Rows& rows, std::string_view name) {
+  const auto found = std::find_if(rows.begin(), rows.end(), [&](const auto* row) {
+    return row->name == name || row->aliases.contains(name);
+  });
+  return found == rows.end() ? nullptr : *found;
+}
+
+}  // namespace
+
+std::span<const ToolDialect* const> tool_dialects() { return kToolRows; }
+std::span<const ReasoningDialect* const> reasoning_dialects() { return kReasoningRows; }
+
+const ToolDialect* find_tool_dialect(std::string_view name) { return named(kToolRows, name); }
+const ReasoningDialect* find_reasoning_dialect(std::string_view name) {
+  return named(kReasoningRows, name);
+}
+
+const ToolDialect& detect_tool_dialect(std::string_view chat_template, std::string_view model) {
+  const ToolDialect* found = detect(kToolRows, chat_template, model);
+  return found ? *found : kGeneric;
+}
+
+const ReasoningDialect* detect_reasoning_dialect(std::string_view chat_template,
+                                                 std::string_view model) {
+  return detect(kReasoningRows, chat_template, model);
+}
+
+bool starts_inside(const ReasoningDialect& dialect, std::string_view prompt) {
+  const std::string_view end = trim(prompt);
+  return std::any_of(dialect.marks.begin(), dialect.marks.end(), [&](const Mark& mark) {
+    const std::string whole = std::string(mark.text) + std::string(mark.until);
+    return mark.turn == Mark::Turn::kOpen && !whole.empty() && end.ends_with(whole);
+  });
+}
+
+std::string_view primed_text(const ToolDialect& dialect, std::string_view prompt) {
+  return prompt.ends_with(dialect.primed) ? dialect.primed : std::string_view{};
+}
+
+}  // namespace pippin::parse

@@ -1,0 +1,15 @@
+// GigaChat 3: <|function_call|> and a JSON call.
+#include "parse/tool/rows.h"
+
+namespace pippin::parse {
+
+constexpr ToolDialect kGigachat = {
+    .name = "gigachat",
+    .openers = {"<|function_call|>", "function call<|role_sep|>"},
+    .signs = {.any = {"<|function_call|>", "function call"}, .models = {"gigachat"}},
+    .envelope = {.prefix = "<|function_call|>{\"name\": \"", .infix = kJsonInfix, .suffix = kJsonSuffix},
+    .head = json_head,
+    .tail = json_tail,
+};
+
+}  // namespace pippin::parse

@@ -1,0 +1,20 @@
+// InternLM 2 and 3: <|action_start|><|plugin|>, a JSON call, <|action_end|>.
+#include "parse/tool/rows.h"
+
+namespace pippin::parse {
+
+constexpr ToolDialect kInternlm = {
+    .name = "internlm",
+    .aliases = {"internlm2", "intern"},
+    .openers = {"<|action_start|><|plugin|>", "<|action_start|> <|plugin|>"},
+    .closers = {"<|action_end|>"},
+    .signs = {.any = {"<|action_start|>", "<|plugin|>"}, .models = {"internlm"}},
+    .envelope = {.prefix = "<|action_start|><|plugin|>\n{\"name\": \"",
+                 .infix = "\", \"parameters\": ",
+                 .suffix = "}<|action_end|>",
+                 .separator = "\n"},
+    .head = json_head,
+    .tail = json_tail,
+};
+
+}  // namespace pippin::parse

@@ -1,0 +1,43 @@
+// LFM2: <|tool_call_start|>, a list of Python calls, <|tool_call_end|>.
+#include "parse/tool/rows.h"
+
+namespace pippin::parse {
+
+namespace {
+
+Head head(Cursor& in, const HeadContext& context) {
+  in.space();
+  // Asked for JSON, it writes JSON between the same marks.
+  const size_t begin = in.at();
+  if (in.accept("[")) in.space();
+  const bool json = in.peek() == '{';
+  if (in.reading()) in.rewind(begin);
+  if (json) return json_head(in, context);
+  Head found = keyword_head(in, context);
+  found.shape.inner = 1;
+  return found;
+}
+
+Next tail(Cursor& in, Shape& shape, const ToolDialect& dialect) {
+  return shape.inner == 1 ? keyword_tail(in, shape, dialect) : json_tail(in, shape, dialect);
+}
+
+}  // namespace
+
+constexpr ToolDialect kLfm2 = {
+    .name = "lfm2",
+    .aliases = {"liquidai", "liquid", "lfm"},
+    .openers = {"<|tool_call_start|>"},
+    .closers = {"<|tool_call_end|>"},
+    .signs = {.any = {"<|tool_call_start|>", "<|tool_list_start|>"}, .models = {"lfm2"}},
+    .envelope = {.section_begin = "<|tool_call_start|>[",
+                 .infix = "(",
+                 .suffix = ")",
+                 .separator = ", ",
+                 .section_end = "]<|tool_call_end|>",
+                 .form = ArgumentForm::kKeywords},
+    .head = head,
+    .tail = tail,
+};
+
+}  // namespace pippin::parse

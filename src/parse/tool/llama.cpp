@@ -1,0 +1,65 @@
+// Llama 3: a bare JSON call (the generic dialect reads it), or one behind <|python_tag|>, several parted by `;`; built-in
+// tools as tool.call(k="v"). Llama 4: Python calls between <|python_start|> and <|python_end|>.
+#include "parse/tool/rows.h"
+
+namespace pippin::parse {
+
+namespace {
+
+enum Inner { kKeywords = 100 };  // beside tag_head's
+
+Head head(Cursor& in, const HeadContext& context) {
+  if (context.first && context.opener == "<function=") return tag_head(in, context);
+  in.space();
+  const size_t begin = in.at();
+  if (in.accept("[")) in.space();
+  const bool json = in.peek() == '{';
+  if (in.reading()) in.rewind(begin);
+  if (json) return json_head(in, context);
+  Head found = keyword_head(in, context);
+  found.shape.inner = kKeywords;
+  constexpr std::string_view kCall = ".call";
+  if (found.name.ends_with(kCall)) found.name.resize(found.name.size() - kCall.size());
+  return found;
+}
+
+Next tail(Cursor& in, Shape& shape, const ToolDialect& dialect) {
+  if (shape.inner == kKeywords) return keyword_tail(in, shape, dialect);
+  return tag_tail(in, shape, dialect);
+}
+
+}  // namespace
+
+constexpr ToolDialect kLlama3 = {
+    .name = "llama3",
+    .aliases = {"llama", "llama3_json"},
+    .openers = {"<|python_tag|>", "<function="},
+    .closers = {"<|eom_id|>", "<|eot_id|>"},
+    .signs = {.all = {"<|start_header_id|>"},
+              .any = {"<|python_tag|>", "\"parameters\""},
+              .models = {"llama-3", "llama3", "llama_3"}},
+    .envelope = {.prefix = kJsonPrefix,
+                 .infix = "\", \"parameters\": ",
+                 .suffix = kJsonSuffix,
+                 .separator = "; "},
+    .head = head,
+    .tail = tail,
+};
+
+constexpr ToolDialect kLlama4 = {
+    .name = "llama4",
+    .aliases = {"llama4_pythonic", "pythonic"},
+    .openers = {"<|python_start|>", "<|python_tag|>"},
+    .closers = {"<|python_end|>"},
+    .signs = {.any = {"<|python_start|>"}, .models = {"llama-4", "llama4"}},
+    .envelope = {.section_begin = "[",
+                 .infix = "(",
+                 .suffix = ")",
+                 .separator = ", ",
+                 .section_end = "]",
+                 .form = ArgumentForm::kKeywords},
+    .head = head,
+    .tail = tail,
+};
+
+}  // namespace pippin::parse

@@ -1,0 +1,54 @@
+// Qwen3-Coder and Qwen3.5: <tool_call><function=f><parameter=k>v</parameter></function></tool_call>.
+#include "parse/tool/rows.h"
+
+namespace pippin::parse {
+
+namespace {
+// As the template writes them: a line for each tag and value.
+constexpr Tags kLines = {
+    .key_open = "<parameter=", .key_close = ">\n", .value_close = "\n</parameter>\n"};
+}  // namespace
+
+constexpr ToolDialect kQwen3Coder = {
+    .name = "qwen3_coder",
+    .aliases = {"qwen3_xml", "qwen3.5", "qwen35"},
+    .openers = {"<tool_call>", "<function="},
+    .closers = {"</tool_call>"},
+    .signs = {.all = {"<tool_call>", "<function=", "<parameter="},
+              .none = {"<seed:tool_call>"},
+              .models = {"qwen3-coder", "qwen3_coder", "qwen3.5", "qwen35"}},
+    .envelope = {.prefix = "<tool_call>\n<function=",
+                 .infix = ">\n",
+                 .suffix = "</function>\n</tool_call>",
+                 .separator = "\n",
+                 .form = ArgumentForm::kTagged,
+                 .tags = &kLines},
+    .head = tag_head,
+    .tail = tag_tail,
+};
+
+// Step 3.5 writes the same, and must be stopped behind a call.
+constexpr ToolDialect kStep3p5 = {
+    .name = "step3p5",
+    .aliases = {"step"},
+    .openers = kQwen3Coder.openers,
+    .closers = kQwen3Coder.closers,
+    .stops = {"</tool_call>"},
+    .signs = {.models = {"step3p5", "step-3.5", "stepfun"}},
+    .envelope = kQwen3Coder.envelope,
+    .head = tag_head,
+    .tail = tag_tail,
+};
+
+// Nemotron 3 Nano writes the same.
+constexpr ToolDialect kNemotron3 = {
+    .name = "nemotron3",
+    .openers = kQwen3Coder.openers,
+    .closers = kQwen3Coder.closers,
+    .signs = {.models = {"nemotron-3", "nemotron3", "nemotron_h"}},
+    .envelope = kQwen3Coder.envelope,
+    .head = tag_head,
+    .tail = tag_tail,
+};
+
+}  // namespace pippin::parse

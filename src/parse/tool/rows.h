@@ -1,0 +1,20 @@
+// The rows of all tool dialects, each in the file of its name. Thread: any.
+#pragma once
+
+#include "parse/call.h"
+#include "parse/dialect.h"
+
+namespace pippin::parse {
+
+extern const ToolDialect kApertus, kCommandR, kDeepseekV3, kDeepseekV31, kDeepseekV32, kFunctionary2,
+    kFunctionary31, kFunctionary32, kFunctionGemma, kGemma4, kGeneric, kGigachat, kGlm45, kGlm47,
+    kGranite, kHarmony, kHermes, kHunyuan, kInternlm, kJamba, kKimiK2, kLfm2, kLlama3, kLlama4,
+    kMinimaxM1, kMinimaxM2, kMistral, kMistralArgs, kNemotron, kNemotron3, kOlmo3, kPhi4, kQwen3Coder,
+    kSeedOss, kSolarOpen, kStep3p5, kXlam;
+
+/// The envelope of {"name": .., "arguments": ..}.
+constexpr std::string_view kJsonPrefix = "{\"name\": \"";
+constexpr std::string_view kJsonInfix = "\", \"arguments\": ";
+constexpr std::string_view kJsonSuffix = "}";
+
+}  // namespace pippin::parse

@@ -1,0 +1,110 @@
+// What holds for every dialect: its rows, the text of its history read back, and its detection.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "parse/json_check.h"
+#include "parse/registry.h"
+#include "parse/replay.h"
+
+namespace pippin::parse {
+namespace {
+
+const std::vector<PastCall> kCalls = {
+    {"get_weather", R"({"city": "Zürich \"HB\"", "days": 3})"},
+    {"search", R"({"query": "a < b\n& c", "limit": 2.5, "exact": true, "filters": {"k": [1, {"n": null}]}, "tags": ["x", "y"]})"},
+    {"ping", "{}"},
+    {"write_file", R"({"path": "C:\\tmp\\é.txt", "content": "line 1\n\tline 2\n\nend\n"})"},
+};
+
+TEST(Dialects, HistoryReadsBack) {
+  for (const ToolDialect* dialect : tool_dialects()) {
+    SCOPED_TRACE(std::string(dialect->name));
+    for (size_t count = 1; count <= kCalls.size(); ++count) {
+      const std::vector<PastCall> calls(kCalls.begin(), kCalls.begin() + static_cast<long>(count));
+      const std::string text = render_calls(*dialect, calls);
+      const AnswerOptions options{.tools = dialect, .offered = example_tools()};
+      const Replay result = replay(options, characters(text));
+      EXPECT_EQ(result.fault, "");
+      EXPECT_EQ(result.notes, 0) << text;
+      EXPECT_EQ(result.content, "") << text;
+      ASSERT_EQ(result.calls.size(), count) << text << "\n" << describe(result);
+      for (size_t i = 0; i < count; ++i) {
+        EXPECT_EQ(result.calls[i].name, calls[i].name);
+        EXPECT_EQ(result.calls[i].arguments, compact_json(calls[i].arguments_json)) << text;
+        EXPECT_TRUE(result.calls[i].complete);
+      }
+      EXPECT_TRUE(replay(options, {text}) == result);
+    }
+  }
+}
+
+TEST(Dialects, PlainTextPassesUnchanged) {
+  const std::string text =
+      "A list:\n[1, 2]\n{\"a\": {\"name\": \"x\"}}\n```cpp\nint x = a<b>(c);\n```\n> quoted <b>html</b> [link](url) & done\n";
+  for (const ToolDialect* dialect : tool_dialects()) {
+    const AnswerOptions options{.tools = dialect, .offered = example_tools()};
+    EXPECT_EQ(replay(options, characters(text)).content, text) << dialect->name;
+    EXPECT_EQ(replay(options, {text}).notes, 0) << dialect->name;
+  }
+}
+
+TEST(Dialects, NamesAreUnique) {
+  std::set<std::string_view> names;
+  for (const ToolDialect* dialect : tool_dialects()) {
+    EXPECT_TRUE(names.insert(dialect->name).second) << dialect->name;
+    for (std::string_view alias : dialect->aliases) EXPECT_TRUE(names.insert(alias).second) << alias;
+    EXPECT_EQ(find_tool_dialect(dialect->name), dialect);
+    EXPECT_NE(dialect->head, nullptr);
+    EXPECT_NE(dialect->tail, nullptr);
+    EXPECT_EQ(dialect->envelope.form == ArgumentForm::kTagged, dialect->envelope.tags != nullptr);
+    if (!dialect->primed.empty()) EXPECT_TRUE(dialect->openers.contains(dialect->primed));
+  }
+  names.clear();
+  for (const ReasoningDialect* dialect : reasoning_dialects()) {
+    EXPECT_TRUE(names.insert(dialect->name).second) << dialect->name;
+    for (std::string_view alias : dialect->aliases) EXPECT_TRUE(names.insert(alias).second) << alias;
+  }
+  EXPECT_EQ(find_tool_dialect("no such"), nullptr);
+}
+
+TEST(Detection, ByTemplate) {
+  const std::vector<std::pair<std::string_view, std::string_view>> signs = {
+      {"<tool_call>\\n{\"name\": <function-name>", "hermes"},
+      {"<tool_call>\\n<function=f>\\n<parameter=p>", "qwen3_coder"},
+      {"<seed:tool_call> <tool_call> <function=f> <parameter=p>", "seed_oss"},
+      {"<tool_call>{name}\\n<arg_key>{k}</arg_key>\\n<arg_value>", "glm45"},
+      {"<tool_call>{name}<arg_key>{k}</arg_key><arg_value>", "glm47"},
+      {"[TOOL_CALLS][", "mistral"},
+      {"[TOOL_CALLS]name[ARGS]", "mistral_args"},
+      {"<｜tool▁calls▁begin｜>..```json", "deepseek_v3"},
+      {"<｜tool▁calls▁begin｜>", "deepseek_v31"},
+      {"<|start|><|channel|>analysis<|message|>", "harmony"},
+      {"<|tool_call>call:", "gemma4"},
+      {"plain", "generic"},
+  };
+  for (const auto& [text, name] : signs) EXPECT_EQ(detect_tool_dialect(text, "").name, name) << text;
+}
+
+TEST(Detection, ByNameTheLongestPartWins) {
+  EXPECT_EQ(detect_tool_dialect("", "Qwen3-Coder-30B-A3B").name, "qwen3_coder");
+  EXPECT_EQ(detect_tool_dialect("", "Qwen2.5-7B").name, "hermes");
+  EXPECT_EQ(detect_tool_dialect("", "Mistral-7B").name, "mistral");
+  EXPECT_EQ(detect_tool_dialect("", "SmolLM2-135M").name, "generic");
+  EXPECT_EQ(detect_reasoning_dialect("", "SmolLM2-135M"), nullptr);
+  EXPECT_EQ(detect_reasoning_dialect("", "QwQ-32B")->name, "think");
+}
+
+TEST(Detection, WhetherThePromptEndsInsideThinking) {
+  const ReasoningDialect& think = *find_reasoning_dialect("think");
+  EXPECT_TRUE(starts_inside(think, "<|im_start|>assistant\n<think>\n"));
+  EXPECT_FALSE(starts_inside(think, "<|im_start|>assistant\n<think>\n\n</think>\n\n"));
+  EXPECT_FALSE(starts_inside(think, "<|im_start|>assistant\n"));
+  EXPECT_FALSE(starts_inside(think, ""));
+  EXPECT_TRUE(starts_inside(*find_reasoning_dialect("harmony"), "<|channel|>analysis<|message|>"));
+  EXPECT_EQ(primed_text(*find_tool_dialect("functionary"), "assistant\n\n>>>"), ">>>");
+  EXPECT_EQ(primed_text(*find_tool_dialect("hermes"), "x"), "");
+}
+
+}  // namespace
+}  // namespace pippin::parse
