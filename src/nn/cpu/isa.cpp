@@ -8,6 +8,9 @@
 #include "nn/cpu/kernels.h"
 #include "nn/cpu/linear.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #if defined(__linux__) && defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
@@ -22,13 +25,22 @@ struct Path {
 };
 
 // Best first.
-constexpr std::array<Path, 5> kPaths{{
+constexpr std::array<Path, 6> kPaths{{
     {Isa::kAvx512Vnni, "avx512vnni", kernels_avx512vnni},
     {Isa::kAvx512, "avx512", kernels_avx512},
+    {Isa::kAvx2Vnni, "avx2vnni", kernels_avx2vnni},
     {Isa::kAvx2, "avx2", kernels_avx2},
     {Isa::kNeonDot, "neon", kernels_neon},
     {Isa::kPortable, "portable", kernels_portable},
 }};
+
+#if defined(__x86_64__)
+// AVX-VNNI is bit 4 of EAX of CPUID leaf 7, subleaf 1; not every compiler's name table has it.
+bool cpuid_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1U << 4)) != 0;
+}
+#endif
 
 bool machine_has(Isa isa) {
   switch (isa) {
@@ -42,6 +54,8 @@ bool machine_has(Isa isa) {
       return machine_has(Isa::kAvx2) && __builtin_cpu_supports("avx512f") &&
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
              __builtin_cpu_supports("avx512vl");
+    case Isa::kAvx2Vnni:
+      return machine_has(Isa::kAvx2) && cpuid_avx_vnni();
     case Isa::kAvx512Vnni:
       return machine_has(Isa::kAvx512) && __builtin_cpu_supports("avx512vnni");
 #elif defined(__aarch64__) && defined(__APPLE__)
@@ -78,10 +92,11 @@ Result<Isa> select_isa() {
                   "PIPPIN_CPU_ISA");
     }
   }
-  return fail(Code::kUnsupported,
-              "[cpu] PIPPIN_CPU_ISA: expected portable, avx2, avx512, avx512vnni or neon, got " +
-                  std::string(forced),
-              "PIPPIN_CPU_ISA");
+  return fail(
+      Code::kUnsupported,
+      "[cpu] PIPPIN_CPU_ISA: expected portable, avx2, avx2vnni, avx512, avx512vnni or neon, got " +
+          std::string(forced),
+      "PIPPIN_CPU_ISA");
 }
 
 const Kernels& kernels(Isa isa) {

@@ -115,6 +115,7 @@ struct Kernels {
 /// Return the path's kernels, or null where the compiler could not build them.
 const Kernels* kernels_portable();
 const Kernels* kernels_avx2();
+const Kernels* kernels_avx2vnni();
 const Kernels* kernels_avx512();
 const Kernels* kernels_avx512vnni();
 const Kernels* kernels_neon();

@@ -37,7 +37,7 @@ enum class WeightType : uint8_t {
 };
 
 /// Instruction-set paths. kPortable is the oracle of the others.
-enum class Isa : uint8_t { kPortable, kAvx2, kAvx512, kAvx512Vnni, kNeonDot };
+enum class Isa : uint8_t { kPortable, kAvx2, kAvx512, kAvx512Vnni, kNeonDot, kAvx2Vnni };
 
 /// Returns the best path this machine can run; PIPPIN_CPU_ISA ("portable", "avx2", "avx512",
 /// "avx512vnni", "neon") forces one. Errors: kUnsupported, when a forced path cannot run here.

@@ -1,0 +1,53 @@
+// Integer dot products in AVX-VNNI, after simd_avx2.h: one instruction, no 16-bit limit.
+// Included inside an unnamed namespace by kernels_avx2vnni.cpp; hence no includes here.
+
+template <int kMax>
+inline W w_ready(W codes) {
+  return codes;
+}
+
+inline __m256i dot4(__m256i sum, __m256i w, __m256i x) {
+#if defined(__AVXVNNI__)
+  return _mm256_dpbusd_avx_epi32(sum, w, x);
+#else  // the same instruction in AVX-512's encoding
+  return _mm256_dpbusd_epi32(sum, w, x);
+#endif
+}
+
+#define PIPPIN_DOT_BY_CODES
+/// Integer sums of kRows activation rows against one group, or against its halves, fed one
+/// sub-vector of codes at a time.
+template <int kRows, bool kHalves, int kMax, int kOffset>
+struct DotRows {
+  explicit DotRows(const ActGroup* x) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      if constexpr (kHalves) {
+        sum[0][r] = start(x[r].negative_half[0]);
+        sum[1][r] = start(x[r].negative_half[1]);
+      } else {
+        sum[0][r] = start(x[r].negative_sum);
+      }
+    }
+  }
+
+  static I start(int32_t negative_sum) {
+    const __m256i s = kOffset >= 0 ? _mm256_slli_epi32(_mm256_set1_epi32(negative_sum), kOffset & 7)
+                                   : _mm256_setzero_si256();
+    return {s, s};
+  }
+
+  template <int s>
+  void add(W w, const ActGroup* x) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      int32_t four;
+      __builtin_memcpy(&four, x[r].q + 4 * s, 4);
+      const __m256i codes = _mm256_set1_epi32(four);
+      I& total = sum[kHalves ? s / 4 : 0][r];
+      total = {dot4(total.a, w.a, codes), dot4(total.b, w.b, codes)};
+    }
+  }
+
+  I sum[kHalves ? 2 : 1][kRows];
+};
