@@ -131,9 +131,8 @@ Next json_close(Cursor& in, Shape& shape) {
     }
   }
   if (in.ended()) return Next::kText;
-  const size_t end = in.at();
-  in.space();
-  while (!shape.strict && in.accept("}")) in.space();  // one too many
+  size_t end = in.at();
+  for (in.space(); !shape.strict && in.accept("}"); in.space()) end = in.at();  // one too many
   if (in.ended()) return Next::kText;
   if (in.accept(",") || in.accept(";")) {
     in.space();

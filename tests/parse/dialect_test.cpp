@@ -58,7 +58,7 @@ TEST(Dialects, NamesAreUnique) {
     EXPECT_NE(dialect->head, nullptr);
     EXPECT_NE(dialect->tail, nullptr);
     EXPECT_EQ(dialect->envelope.form == ArgumentForm::kTagged, dialect->envelope.tags != nullptr);
-    if (!dialect->primed.empty()) EXPECT_TRUE(dialect->openers.contains(dialect->primed));
+    EXPECT_TRUE(dialect->primed.empty() || dialect->openers.contains(dialect->primed));
   }
   names.clear();
   for (const ReasoningDialect* dialect : reasoning_dialects()) {

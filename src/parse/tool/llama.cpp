@@ -9,7 +9,7 @@ namespace {
 enum Inner { kKeywords = 100 };  // beside tag_head's
 
 Head head(Cursor& in, const HeadContext& context) {
-  if (context.first && context.opener == "<function=") return tag_head(in, context);
+  if (context.opener == "<function=") return tag_head(in, context);
   in.space();
   const size_t begin = in.at();
   if (in.accept("[")) in.space();
@@ -25,7 +25,15 @@ Head head(Cursor& in, const HeadContext& context) {
 
 Next tail(Cursor& in, Shape& shape, const ToolDialect& dialect) {
   if (shape.inner == kKeywords) return keyword_tail(in, shape, dialect);
-  return tag_tail(in, shape, dialect);
+  if (tag_tail(in, shape, dialect) == Next::kCall) return Next::kCall;
+  const size_t end = in.at();
+  in.space();
+  if (in.ended()) return Next::kText;
+  const bool parted = in.accept(";");
+  in.space();
+  if (parted && !in.ended() && in.accept("<|python_tag|>")) return Next::kCall;
+  if (in.reading()) in.rewind(end);
+  return Next::kText;
 }
 
 }  // namespace

@@ -3,6 +3,15 @@
 
 namespace pippin::parse {
 
+namespace {
+
+Head head(Cursor& in, const HeadContext& context) {
+  if (!context.first || context.opener != "functools[") return json_head(in, context);
+  return json_head(in, {context.dialect, context.opener, false, false, {.list = true}});
+}
+
+}  // namespace
+
 constexpr ToolDialect kPhi4 = {
     .name = "phi4",
     .aliases = {"functools", "firefunction", "phi4_mini"},
@@ -15,7 +24,7 @@ constexpr ToolDialect kPhi4 = {
                  .suffix = kJsonSuffix,
                  .separator = ", ",
                  .section_end = "]"},
-    .head = json_head,
+    .head = head,
     .tail = json_tail,
 };
 
