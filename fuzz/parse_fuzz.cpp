@@ -1,5 +1,6 @@
-// Feeds AnswerParser an answer whole and in pieces, under any dialects: the events must keep their order, complete
-// arguments must be JSON objects, and the cuts must not matter. The first bytes choose.
+// Feeds AnswerParser an answer whole and in pieces, under any dialects: the events must keep their
+// order, complete arguments must be JSON objects, and the cuts must not matter. The first bytes
+// choose.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>

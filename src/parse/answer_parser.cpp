@@ -9,7 +9,8 @@ namespace pippin::parse {
 
 AnswerParser::AnswerParser(AnswerOptions options)
     : splitter_(std::make_unique<ReasoningSplitter>(options.reasoning, options.starts_inside)),
-      scanner_(std::make_unique<CallScanner>(options.tools, std::move(options.offered), *splitter_)) {
+      scanner_(
+          std::make_unique<CallScanner>(options.tools, std::move(options.offered), *splitter_)) {
   scanner_->prime(options.primed);
 }
 

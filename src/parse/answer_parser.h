@@ -15,7 +15,7 @@ class CallScanner;
 class ReasoningSplitter;
 
 struct AnswerOptions {
-  const ToolDialect* tools = nullptr;          // null: calls are not looked for
+  const ToolDialect* tools = nullptr;           // null: calls are not looked for
   const ReasoningDialect* reasoning = nullptr;  // null: all text is content
   std::vector<ToolSpec> offered;  // guides the types of tagged arguments; names unmarked calls
   /// Whether the template has opened the thinking: registry.h's starts_inside().
@@ -27,8 +27,8 @@ struct AnswerOptions {
 /// Takes decoded text, special tokens included, in pieces of any size. Joined, the events do not
 /// depend on how the text is cut, nor on where inside a character it is. Text is released as soon
 /// as it cannot be part of a marker. A call inside thinking is found; its arguments stream as they
-/// are written. Nothing that a model writes is an error: what is no call comes back as text. Memory is
-/// bounded: what is held back has limits, and what goes over them is text.
+/// are written. Nothing that a model writes is an error: what is no call comes back as text. Memory
+/// is bounded: what is held back has limits, and what goes over them is text.
 class AnswerParser {
  public:
   explicit AnswerParser(AnswerOptions options);

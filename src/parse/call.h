@@ -13,23 +13,24 @@ namespace pippin::parse {
 
 /// What a head has opened and the tail must close.
 struct Shape {
-  int braces = 0;        // JSON objects around the arguments
-  bool list = false;     // a list of calls
-  bool fence = false;    // a ``` block
-  bool strict = false;   // unmarked: nothing missing is forgiven
-  int inner = 0;         // dialect's own: an inner tag to close
+  int braces = 0;       // JSON objects around the arguments
+  bool list = false;    // a list of calls
+  bool fence = false;   // a ``` block
+  bool strict = false;  // unmarked: nothing missing is forgiven
+  int inner = 0;        // dialect's own: an inner tag to close
 };
 
 /// A call up to its arguments.
 struct Head {
   std::string name;
   ArgumentForm form = ArgumentForm::kJson;
-  bool in_string = false;            // the JSON stands in a JSON string
-  const Tags* tags = nullptr;        // of kTagged
-  std::optional<std::string> whole;  // all arguments, where they came before the name, or not at all
+  bool in_string = false;      // the JSON stands in a JSON string
+  const Tags* tags = nullptr;  // of kTagged
+  std::optional<std::string>
+      whole;  // all arguments, where they came before the name, or not at all
   Shape shape = {};
-  bool skipped = false;              // a marker that is no call and no text
-  bool offered_only = false;         // no call unless the name is offered
+  bool skipped = false;       // a marker that is no call and no text
+  bool offered_only = false;  // no call unless the name is offered
 };
 
 struct HeadContext {

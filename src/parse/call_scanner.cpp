@@ -47,10 +47,18 @@ void CallScanner::finish(Events& events) {
 void CallScanner::advance(bool last, Events& events) {
   for (bool more = true; more;) {
     switch (state_) {
-      case State::kText: more = scan(last, events); break;
-      case State::kHead: more = read_head(last, events); break;
-      case State::kArguments: more = read_arguments(last, events); break;
-      case State::kTail: more = read_tail(last, events); break;
+      case State::kText:
+        more = scan(last, events);
+        break;
+      case State::kHead:
+        more = read_head(last, events);
+        break;
+      case State::kArguments:
+        more = read_arguments(last, events);
+        break;
+      case State::kTail:
+        more = read_tail(last, events);
+        break;
     }
   }
   pending_.erase(0, at_);
@@ -156,7 +164,9 @@ void CallScanner::begin_call(Head head, Events& events) {
     case ArgumentForm::kTagged:
       reader_ = tagged_reader(*head.tags, find_offered(head.name));
       break;
-    case ArgumentForm::kKeywords: reader_ = keyword_reader(); break;
+    case ArgumentForm::kKeywords:
+      reader_ = keyword_reader();
+      break;
     default:
       reader_ = head.in_string ? quoted_reader() : std::make_unique<ValueReader>();
       break;

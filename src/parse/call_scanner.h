@@ -1,4 +1,5 @@
-// CallScanner: finds calls in an answer's text and passes on all other text. Owner: AnswerParser. Thread: one.
+// CallScanner: finds calls in an answer's text and passes on all other text. Owner: AnswerParser.
+// Thread: one.
 #pragma once
 
 #include <memory>
@@ -60,7 +61,7 @@ class CallScanner {
   std::string_view opener_;
   const ToolDialect* source_ = nullptr;  // whose opener it is: dialect_ or the generic one
   bool primed_ = false;                  // the opener was not in the answer
-  bool first_ = true;  // call of its section
+  bool first_ = true;                    // call of its section
   Shape shape_;
   std::unique_ptr<ArgumentReader> reader_;
   int calls_ = 0;

@@ -10,8 +10,8 @@
 
 namespace pippin::parse {
 
-/// Once it needs more text, or the text is not what was expected, everything it does is a no-op that
-/// yields nothing; the caller looks at the state in the end, and in loops.
+/// Once it needs more text, or the text is not what was expected, everything it does is a no-op
+/// that yields nothing; the caller looks at the state in the end, and in loops.
 class Cursor {
  public:
   enum class State { kReading, kMore, kFailed, kDeclined };

@@ -45,16 +45,17 @@ struct Envelope {
   std::string_view separator = {};
   std::string_view section_end = {};
   ArgumentForm form = ArgumentForm::kJson;
-  const Tags* tags = nullptr;    // of kTagged
+  const Tags* tags = nullptr;     // of kTagged
   std::string_view quote = "\"";  // around strings of kGemma
 };
 
 /// What tells that a model speaks a dialect.
 struct Signs {
-  Texts all = {};     // each stands in the chat template
-  Texts any = {};     // so does one of these, if there are any
-  Texts none = {};    // and none of these
-  Texts models = {};  // or, without a telling template: a part of the model's or architecture's name
+  Texts all = {};   // each stands in the chat template
+  Texts any = {};   // so does one of these, if there are any
+  Texts none = {};  // and none of these
+  Texts models =
+      {};  // or, without a telling template: a part of the model's or architecture's name
 };
 
 /// What follows a call.
@@ -63,13 +64,13 @@ enum class Next : uint8_t { kText, kCall };
 struct ToolDialect {
   std::string_view name;
   Texts aliases = {};
-  Texts openers = {};    // also the triggers of a grammar in `auto`
+  Texts openers = {};  // also the triggers of a grammar in `auto`
   /// Openers that are ordinary text too, of the generic dialect, which every other falls back on.
   /// They count only at the start of a line, outside thinking, and when the call names an offered
   /// tool.
   Texts unmarked = {};
-  Texts closers = {};    // what ends a call or a section, in JSON and keyword forms
-  Texts stops = {};      // texts that end the answer after a call; the caller's to add
+  Texts closers = {};            // what ends a call or a section, in JSON and keyword forms
+  Texts stops = {};              // texts that end the answer after a call; the caller's to add
   std::string_view primed = {};  // an opener that the template writes before the answer
   Signs signs = {};
   Envelope envelope = {};

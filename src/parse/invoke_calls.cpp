@@ -1,4 +1,5 @@
-// Calls written as <invoke name="f"><parameter name="k">v</parameter></invoke>, under any namespace.
+// Calls written as <invoke name="f"><parameter name="k">v</parameter></invoke>, under any
+// namespace.
 #include "parse/call.h"
 
 namespace pippin::parse {

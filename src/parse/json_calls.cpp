@@ -8,8 +8,8 @@ namespace {
 constexpr Texts kNameKeys = {"name", "tool_name", "function", "function_name", "tool"};
 constexpr Texts kArgumentKeys = {"arguments", "parameters", "args", "input"};
 // An unmarked object whose first key is another one is no call: it need not be held back.
-constexpr Texts kFirstKeys = {"name",      "tool_name", "function", "arguments",
-                              "parameters", "type",     "id",       "tool_call_id"};
+constexpr Texts kFirstKeys = {"name",       "tool_name", "function", "arguments",
+                              "parameters", "type",      "id",       "tool_call_id"};
 
 /// The members of a call seen so far.
 struct Members {

@@ -27,7 +27,8 @@ void append_utf8(std::string& out, unsigned code) {
 
 unsigned hex_value(std::string_view digits) {
   unsigned value = 0;
-  for (char c : digits) value = value * 16 + static_cast<unsigned>(c <= '9' ? c - '0' : (c | 32) - 'a' + 10);
+  for (char c : digits)
+    value = value * 16 + static_cast<unsigned>(c <= '9' ? c - '0' : (c | 32) - 'a' + 10);
   return value;
 }
 
@@ -37,11 +38,21 @@ void append_escaped(std::string& out, std::string_view text) {
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (byte < 0x20) {
           out += "\\u00";
@@ -105,8 +116,8 @@ std::string unquoted(std::string_view json) {
     }
     unsigned code = hex_value(json.substr(at + 1, 4));
     at += 4;
-    const bool pair = code >= 0xD800 && code < 0xDC00 && json.substr(at + 1, 2) == "\\u" &&
-                      at + 6 < json.size();
+    const bool pair =
+        code >= 0xD800 && code < 0xDC00 && json.substr(at + 1, 2) == "\\u" && at + 6 < json.size();
     if (pair) {
       const unsigned low = hex_value(json.substr(at + 3, 4));
       if (low >= 0xDC00 && low < 0xE000) {

@@ -25,7 +25,8 @@ class KeywordReader final : public ArgumentReader {
       Cursor between(in.substr(consumed), last);
       const bool end = read_between(between, out);
       if (between.state() == Cursor::State::kMore) return Status::kMore;
-      if (!between.reading()) return last && trim(in.substr(consumed)).empty() ? Status::kMore : Status::kBroken;
+      if (!between.reading())
+        return last && trim(in.substr(consumed)).empty() ? Status::kMore : Status::kBroken;
       consumed += between.at();
       if (end) return Status::kDone;
     }
@@ -47,7 +48,8 @@ class KeywordReader final : public ArgumentReader {
       out += '}';
       return true;
     }
-    const std::string name = in.peek() == '"' || in.peek() == '\'' ? take_string(in) : std::string(in.word());
+    const std::string name =
+        in.peek() == '"' || in.peek() == '\'' ? take_string(in) : std::string(in.word());
     in.space();
     if (!in.accept("=")) in.expect(":");
     in.space();

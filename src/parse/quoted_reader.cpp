@@ -36,7 +36,8 @@ class QuotedReader final : public ArgumentReader {
     const bool high = (in[2] == 'd' || in[2] == 'D') && std::string_view("89abAB").find(in[3]) < 6;
     if (!high) return 6;
     const std::string_view next = in.substr(6, 6);
-    if (!std::string_view("\\u").starts_with(next.substr(0, 2)) || !hex(next.substr(next.size() < 2 ? next.size() : 2))) return 6;
+    const std::string_view slash = next.substr(0, 2);
+    if (!std::string_view("\\u").starts_with(slash) || !hex(next.substr(slash.size()))) return 6;
     if (next.size() < 6) return last ? 6 : 0;
     return 12;
   }

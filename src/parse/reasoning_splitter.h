@@ -1,4 +1,5 @@
-// ReasoningSplitter: tells thinking from content in the text outside calls. Owner: AnswerParser. Thread: one.
+// ReasoningSplitter: tells thinking from content in the text outside calls. Owner: AnswerParser.
+// Thread: one.
 #pragma once
 
 #include <string>

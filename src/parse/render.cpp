@@ -17,7 +17,8 @@ std::string brackets(std::string_view json, const Value& value, const auto& key)
   for_each_member(json, [&](std::string_view name, std::string_view item) {
     out += (out.empty() ? "" : ",") + key(name) + ":" + value(item);
   });
-  for_each_item(json, [&](std::string_view item) { out += (out.empty() ? "" : ",") + value(item); });
+  for_each_item(json,
+                [&](std::string_view item) { out += (out.empty() ? "" : ",") + value(item); });
   return json.front() + out + (json.front() == '{' ? '}' : ']');
 }
 
@@ -41,14 +42,17 @@ std::string arguments(const Envelope& envelope, std::string_view json) {
   if (!to_json(json) || !trim(json).starts_with('{')) return std::string(json);
   std::string out;
   switch (envelope.form) {
-    case ArgumentForm::kJson: return std::string(json);
-    case ArgumentForm::kGemma: return gemma_value(*to_json(trim(json)), envelope.quote);
+    case ArgumentForm::kJson:
+      return std::string(json);
+    case ArgumentForm::kGemma:
+      return gemma_value(*to_json(trim(json)), envelope.quote);
     case ArgumentForm::kKeywords:
       for_each_member(json, [&](std::string_view name, std::string_view value) {
         out += (out.empty() ? "" : ", ") + std::string(name) + "=" + python_value(value);
       });
       return out;
-    case ArgumentForm::kTagged: break;
+    case ArgumentForm::kTagged:
+      break;
   }
   const Tags& tags = *envelope.tags;
   for_each_member(json, [&](std::string_view name, std::string_view value) {

@@ -78,13 +78,19 @@ Kinds parameter_kinds(std::string_view schema, std::string_view key) {
 
 uint8_t kind_of(std::string_view json) {
   switch (json.front()) {
-    case '"': return Kinds::kString;
-    case '{': return Kinds::kObject;
-    case '[': return Kinds::kArray;
+    case '"':
+      return Kinds::kString;
+    case '{':
+      return Kinds::kObject;
+    case '[':
+      return Kinds::kArray;
     case 't':
-    case 'f': return Kinds::kBoolean;
-    case 'n': return Kinds::kNull;
-    default: return Kinds::kNumber;
+    case 'f':
+      return Kinds::kBoolean;
+    case 'n':
+      return Kinds::kNull;
+    default:
+      return Kinds::kNumber;
   }
 }
 

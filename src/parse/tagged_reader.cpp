@@ -2,8 +2,8 @@
 // that may be something else only the whole tells what it is.
 #include <optional>
 
-#include "parse/json_text.h"
 #include "parse/argument_reader.h"
+#include "parse/json_text.h"
 #include "parse/schema.h"
 
 namespace pippin::parse {
@@ -117,7 +117,8 @@ class TaggedReader final : public ArgumentReader {
   // argument or the end follows is ours.
   End find_end(std::string_view in, bool last) const {
     const std::string_view close = tags_.value_close;
-    for (size_t at = in.find(close[0]); at != std::string_view::npos; at = in.find(close[0], at + 1)) {
+    for (size_t at = in.find(close[0]); at != std::string_view::npos;
+         at = in.find(close[0], at + 1)) {
       Cursor cursor(in.substr(at), last);
       cursor.expect(close);
       const size_t begin = cursor.at();
@@ -170,8 +171,9 @@ class TaggedReader final : public ArgumentReader {
   bool opened_ = false;
   bool any_ = false;
   bool in_value_ = false;
-  bool at_start_ = false;   // of a value
-  bool newline_ = false;    // one follows the opening tag, so that one before the closing tag is no text either
+  bool at_start_ = false;  // of a value
+  bool newline_ =
+      false;  // one follows the opening tag, so that one before the closing tag is no text either
   bool streaming_ = false;  // the value is a string, and its quote is written
   bool broken_ = false;
   Kinds kinds_;

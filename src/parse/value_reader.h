@@ -1,4 +1,5 @@
-// ValueReader: one JSON value, or what models write in place of one, to JSON, incrementally. Thread: one.
+// ValueReader: one JSON value, or what models write in place of one, to JSON, incrementally.
+// Thread: one.
 #pragma once
 
 #include <string>
@@ -8,9 +9,9 @@
 
 namespace pippin::parse {
 
-/// Beyond JSON it takes: 'single' and """triple""" quotes, Gemma's <|"|> and <escape>, bare keys, True,
-/// False, None, (tuples), raw control characters in strings, unknown escapes, a trailing comma.
-/// None of these can be mistaken for JSON, so that one reader serves every dialect.
+/// Beyond JSON it takes: 'single' and """triple""" quotes, Gemma's <|"|> and <escape>, bare keys,
+/// True, False, None, (tuples), raw control characters in strings, unknown escapes, a trailing
+/// comma. None of these can be mistaken for JSON, so that one reader serves every dialect.
 class ValueReader final : public ArgumentReader {
  public:
   static constexpr size_t kDepthMax = 64;

@@ -1,4 +1,5 @@
-// When text is released, what is bounded, and how arguments stream: what joined outputs do not show.
+// When text is released, what is bounded, and how arguments stream: what joined outputs do not
+// show.
 #include "parse/answer_parser.h"
 
 #include <gtest/gtest.h>
@@ -40,7 +41,8 @@ TEST(AnswerParser, ReleasesTextThatCannotBeAMarker) {
 
 TEST(AnswerParser, StreamsArgumentsAsTheyCome) {
   AnswerParser parser = parser_of("hermes");
-  EXPECT_EQ(push(parser, "<tool_call>\n{\"name\": \"write_file\", \"arguments\": {"), "B(write_file)A({)");
+  EXPECT_EQ(push(parser, "<tool_call>\n{\"name\": \"write_file\", \"arguments\": {"),
+            "B(write_file)A({)");
   EXPECT_EQ(push(parser, "\"path\": \"a"), "A(\"path\": \"a)");
   EXPECT_EQ(push(parser, "bc"), "A(bc)");
   EXPECT_EQ(push(parser, "\"}"), "A(\"})");
@@ -49,7 +51,8 @@ TEST(AnswerParser, StreamsArgumentsAsTheyCome) {
 
 TEST(AnswerParser, StreamsTaggedStringsAndHoldsWhatMayBeTyped) {
   AnswerParser parser = parser_of("qwen3_coder");
-  EXPECT_EQ(push(parser, "<tool_call><function=search><parameter=query>"), "B(search)A({\"query\": )");
+  EXPECT_EQ(push(parser, "<tool_call><function=search><parameter=query>"),
+            "B(search)A({\"query\": )");
   EXPECT_EQ(push(parser, "12"), "A(\"12)");
   EXPECT_EQ(push(parser, "3</para"), "A(3)");
   EXPECT_EQ(push(parser, "meter><parameter=limit>4"), "A(\", \"limit\": )");
@@ -71,12 +74,14 @@ TEST(AnswerParser, AHeadWithoutEndIsTextInTheEnd) {
   // In pieces it must come out long before the end.
   AnswerParser parser(options);
   size_t released = 0;
-  for (size_t at = 0; at < text.size(); at += 1000) released += push(parser, text.substr(at, 1000)).size();
+  for (size_t at = 0; at < text.size(); at += 1000)
+    released += push(parser, text.substr(at, 1000)).size();
   EXPECT_GT(released, text.size() / 2);
 }
 
 TEST(AnswerParser, DeepNestingEndsTheCall) {
-  const std::string text = "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": " + std::string(1000, '[');
+  const std::string text =
+      "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": " + std::string(1000, '[');
   const Replay result = replay({.tools = find_tool_dialect("hermes")}, {text});
   ASSERT_EQ(result.calls.size(), 1u);
   EXPECT_FALSE(result.calls[0].complete);
@@ -93,7 +98,8 @@ TEST(AnswerParser, LongWhitespaceIsReleased) {
 TEST(AnswerParser, ManyOpenersTakeLinearTime) {
   std::string text;
   for (int i = 0; i < 20'000; ++i) text += "<tool_call>{\"<think>[";
-  const AnswerOptions options{.tools = find_tool_dialect("generic"), .reasoning = find_reasoning_dialect("think")};
+  const AnswerOptions options{.tools = find_tool_dialect("generic"),
+                              .reasoning = find_reasoning_dialect("think")};
   EXPECT_EQ(replay(options, {text}).content, text);
 }
 

@@ -42,7 +42,9 @@ void expect_split(const AnswerOptions& options, std::string_view text, const Rep
   for (size_t i = 1; i < single.size(); ++i) {
     const size_t at = static_cast<size_t>(single[i].data() - text.data());
     const Replay cut = replay(options, {text.substr(0, at), text.substr(at)});
-    EXPECT_TRUE(cut == whole) << "cut at " << at << ":\n" << describe(cut) << "\nwhole:\n" << describe(whole);
+    EXPECT_TRUE(cut == whole) << "cut at " << at << ":\n"
+                              << describe(cut) << "\nwhole:\n"
+                              << describe(whole);
     if (!(cut == whole)) return;
   }
 }
@@ -53,7 +55,8 @@ TEST(Cases, AllFiles) {
     if (entry.path().extension() != ".cases") continue;
     ++files;
     for (const Case& it : read_cases(entry.path().string())) {
-      SCOPED_TRACE(entry.path().filename().string() + ":" + std::to_string(it.line) + ": " + it.name);
+      SCOPED_TRACE(entry.path().filename().string() + ":" + std::to_string(it.line) + ": " +
+                   it.name);
       ++count;
       ASSERT_EQ(it.fault, "");
       ASSERT_TRUE(it.tools == "none" || find_tool_dialect(it.tools)) << it.tools;

@@ -12,7 +12,8 @@ namespace {
 
 const std::vector<PastCall> kCalls = {
     {"get_weather", R"({"city": "Zürich \"HB\"", "days": 3})"},
-    {"search", R"({"query": "a < b\n& c", "limit": 2.5, "exact": true, "filters": {"k": [1, {"n": null}]}, "tags": ["x", "y"]})"},
+    {"search",
+     R"({"query": "a < b\n& c", "limit": 2.5, "exact": true, "filters": {"k": [1, {"n": null}]}, "tags": ["x", "y"]})"},
     {"ping", "{}"},
     {"write_file", R"({"path": "C:\\tmp\\é.txt", "content": "line 1\n\tline 2\n\nend\n"})"},
 };
@@ -41,7 +42,8 @@ TEST(Dialects, HistoryReadsBack) {
 
 TEST(Dialects, PlainTextPassesUnchanged) {
   const std::string text =
-      "A list:\n[1, 2]\n{\"a\": {\"name\": \"x\"}}\n```cpp\nint x = a<b>(c);\n```\n> quoted <b>html</b> [link](url) & done\n";
+      "A list:\n[1, 2]\n{\"a\": {\"name\": \"x\"}}\n```cpp\nint x = a<b>(c);\n```\n> quoted "
+      "<b>html</b> [link](url) & done\n";
   for (const ToolDialect* dialect : tool_dialects()) {
     const AnswerOptions options{.tools = dialect, .offered = example_tools()};
     EXPECT_EQ(replay(options, characters(text)).content, text) << dialect->name;
@@ -53,7 +55,8 @@ TEST(Dialects, NamesAreUnique) {
   std::set<std::string_view> names;
   for (const ToolDialect* dialect : tool_dialects()) {
     EXPECT_TRUE(names.insert(dialect->name).second) << dialect->name;
-    for (std::string_view alias : dialect->aliases) EXPECT_TRUE(names.insert(alias).second) << alias;
+    for (std::string_view alias : dialect->aliases)
+      EXPECT_TRUE(names.insert(alias).second) << alias;
     EXPECT_EQ(find_tool_dialect(dialect->name), dialect);
     EXPECT_NE(dialect->head, nullptr);
     EXPECT_NE(dialect->tail, nullptr);
@@ -63,7 +66,8 @@ TEST(Dialects, NamesAreUnique) {
   names.clear();
   for (const ReasoningDialect* dialect : reasoning_dialects()) {
     EXPECT_TRUE(names.insert(dialect->name).second) << dialect->name;
-    for (std::string_view alias : dialect->aliases) EXPECT_TRUE(names.insert(alias).second) << alias;
+    for (std::string_view alias : dialect->aliases)
+      EXPECT_TRUE(names.insert(alias).second) << alias;
   }
   EXPECT_EQ(find_tool_dialect("no such"), nullptr);
 }
@@ -83,7 +87,8 @@ TEST(Detection, ByTemplate) {
       {"<|tool_call>call:", "gemma4"},
       {"plain", "generic"},
   };
-  for (const auto& [text, name] : signs) EXPECT_EQ(detect_tool_dialect(text, "").name, name) << text;
+  for (const auto& [text, name] : signs)
+    EXPECT_EQ(detect_tool_dialect(text, "").name, name) << text;
 }
 
 TEST(Detection, ByNameTheLongestPartWins) {

@@ -12,13 +12,20 @@ class Reader {
     if (depth > 80) return false;
     if (at_ == text_.size()) return cut();
     switch (text_[at_]) {
-      case '{': return bracket('}', depth);
-      case '[': return bracket(']', depth);
-      case '"': return string();
-      case 't': return word("true");
-      case 'f': return word("false");
-      case 'n': return word("null");
-      default: return number();
+      case '{':
+        return bracket('}', depth);
+      case '[':
+        return bracket(']', depth);
+      case '"':
+        return string();
+      case 't':
+        return word("true");
+      case 'f':
+        return word("false");
+      case 'n':
+        return word("null");
+      default:
+        return number();
     }
   }
   bool done() {
@@ -34,7 +41,9 @@ class Reader {
     return false;
   }
   void space() {
-    while (at_ < text_.size() && std::string_view(" \n\t\r").find(text_[at_]) != std::string_view::npos) ++at_;
+    while (at_ < text_.size() &&
+           std::string_view(" \n\t\r").find(text_[at_]) != std::string_view::npos)
+      ++at_;
   }
   bool take(char c) {
     if (at_ == text_.size()) return cut();
@@ -78,8 +87,10 @@ class Reader {
     while (at_ < text_.size() && text_[at_] != '"') {
       if (static_cast<unsigned char>(text_[at_]) < 0x20) return false;
       if (text_[at_] == '\\' && !escape()) return false;
-      if (at_ < text_.size() && text_[at_] != '"') out += text_[at_++];
-      else if (at_ < text_.size() && text_[at_ - 1] == '\\') out += text_[at_++];
+      if (at_ < text_.size() && text_[at_] != '"')
+        out += text_[at_++];
+      else if (at_ < text_.size() && text_[at_ - 1] == '\\')
+        out += text_[at_++];
     }
     return take('"');
   }
@@ -92,7 +103,8 @@ class Reader {
     for (int i = 0; i < 4; ++i) {
       out += text_[at_++];
       if (at_ == text_.size()) return cut();
-      if (std::string_view("0123456789abcdefABCDEF").find(text_[at_]) == std::string_view::npos) return false;
+      if (std::string_view("0123456789abcdefABCDEF").find(text_[at_]) == std::string_view::npos)
+        return false;
     }
     return true;
   }

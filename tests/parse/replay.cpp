@@ -30,7 +30,8 @@ class Joiner {
     call.complete = event.complete;
     open_ = false;
     const auto json = compact_json(call.arguments);
-    if (event.complete && (!json || json->front() != '{')) fault("complete arguments are no object");
+    if (event.complete && (!json || json->front() != '{'))
+      fault("complete arguments are no object");
     if (!event.complete && !starts_json(call.arguments)) fault("arguments are no start of JSON");
     if (json) call.arguments = *json;
   }

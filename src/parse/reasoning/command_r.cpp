@@ -1,4 +1,5 @@
-// <|START_THINKING|> .. <|END_THINKING|>: Command R7B and A; the answer stands between marks of its own.
+// <|START_THINKING|> .. <|END_THINKING|>: Command R7B and A; the answer stands between marks of its
+// own.
 #include "parse/reasoning/rows.h"
 
 namespace pippin::parse {
@@ -15,7 +16,8 @@ constexpr ReasoningDialect kCommandThinking = {
                {Turn::kClose, "<|START_TEXT|>"},
                {Turn::kDrop, "<|END_TEXT|>"}}},
     .anywhere = true,
-    .signs = {.any = {"<|START_THINKING|>", "<|START_RESPONSE|>"}, .models = {"command-a", "command-r7b"}},
+    .signs = {.any = {"<|START_THINKING|>", "<|START_RESPONSE|>"},
+              .models = {"command-a", "command-r7b"}},
 };
 
 }  // namespace pippin::parse

@@ -1,4 +1,5 @@
-// Harmony, gpt-oss: the analysis channel is thinking, the others are content; headers belong to neither.
+// Harmony, gpt-oss: the analysis channel is thinking, the others are content; headers belong to
+// neither.
 #include "parse/reasoning/rows.h"
 
 namespace pippin::parse {

@@ -5,7 +5,8 @@
 
 namespace pippin::parse {
 
-extern const ReasoningDialect kApertusInner, kCommandThinking, kGemmaChannel, kGraniteThoughts, kGraniteTags,
-    kHarmonyChannels, kMistralThink, kSeedThink, kSolarThink, kThink, kThinkGlm, kThinking;
+extern const ReasoningDialect kApertusInner, kCommandThinking, kGemmaChannel, kGraniteThoughts,
+    kGraniteTags, kHarmonyChannels, kHunyuanThink, kMistralThink, kSeedThink, kSolarThink, kThink,
+    kThinkGlm, kThinking;
 
 }  // namespace pippin::parse

@@ -7,7 +7,8 @@ using Turn = Mark::Turn;
 
 constexpr ReasoningDialect kThink = {
     .name = "think",
-    .aliases = {"qwen3", "deepseek_r1", "poolside_v1", "step3p5", "minimax_m2", "kimi_k2", "nemotron"},
+    .aliases = {"qwen3", "deepseek_r1", "poolside_v1", "step3p5", "minimax_m2", "kimi_k2",
+                "nemotron"},
     .marks = {{{Turn::kOpen, "<think>"}, {Turn::kClose, "</think>"}}},
     .signs = {.any = {"</think>", "<think>"}, .models = {"deepseek-r1", "qwq", "qwen3"}},
 };

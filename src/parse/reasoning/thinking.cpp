@@ -1,4 +1,5 @@
-// <thinking> .. </thinking>: Apriel, which may name the final response, and models asked to think so.
+// <thinking> .. </thinking>: Apriel, which may name the final response, and models asked to think
+// so.
 #include "parse/reasoning/rows.h"
 
 namespace pippin::parse {

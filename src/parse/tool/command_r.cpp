@@ -1,5 +1,5 @@
-// Command R7B and A: <|START_ACTION|>, a list of JSON calls, <|END_ACTION|>. Command R+ writes "Action:" and a
-// fenced list, which the generic dialect knows.
+// Command R7B and A: <|START_ACTION|>, a list of JSON calls, <|END_ACTION|>. Command R+ writes
+// "Action:" and a fenced list, which the generic dialect knows.
 #include "parse/tool/rows.h"
 
 namespace pippin::parse {

@@ -1,5 +1,6 @@
-// DeepSeek. V3 and R1: <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f, a fenced JSON block, <｜tool▁call▁end｜>
-// <｜tool▁calls▁end｜>; V3.1: <｜tool▁call▁begin｜>f<｜tool▁sep｜>{..}. The small distilled models write the marks with a plain
+// DeepSeek. V3 and R1: <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f, a fenced
+// JSON block, <｜tool▁call▁end｜> <｜tool▁calls▁end｜>; V3.1:
+// <｜tool▁call▁begin｜>f<｜tool▁sep｜>{..}. The small distilled models write the marks with a plain
 // bar or underscores, too. From V3.2 on: <｜DSML｜invoke name="f"> with tagged parameters.
 #include "parse/tool/rows.h"
 
@@ -7,14 +8,14 @@ namespace pippin::parse {
 
 namespace {
 
-constexpr size_t kNameBytesMax = 256;
-constexpr Texts kCallBegins = {"<｜tool▁call▁begin｜>", "<｜tool_call_begin｜>", "<|tool▁call▁begin|>",
-                               "<|tool_call_begin|>"};
+constexpr Texts kCallBegins = {"<｜tool▁call▁begin｜>", "<｜tool_call_begin｜>",
+                               "<|tool▁call▁begin|>", "<|tool_call_begin|>"};
 constexpr Texts kCallEnds = {"<｜tool▁call▁end｜>", "<｜tool_call_end｜>", "<|tool▁call▁end|>",
                              "<|tool_call_end|>"};
 constexpr Texts kSeparators = {"<｜tool▁sep｜>", "<｜tool_sep｜>", "<|tool▁sep|>", "<|tool_sep|>"};
-constexpr Texts kOpeners = {"<｜tool▁calls▁begin｜>", "<｜tool▁call▁begin｜>", "<｜tool_calls_begin｜>",
-                            "<｜tool_call_begin｜>",  "<|tool▁calls▁begin|>", "<|tool_calls_begin|>",
+constexpr Texts kOpeners = {"<｜tool▁calls▁begin｜>", "<｜tool▁call▁begin｜>",
+                            "<｜tool_calls_begin｜>", "<｜tool_call_begin｜>",
+                            "<|tool▁calls▁begin|>",   "<|tool_calls_begin|>",
                             "<|tool▁call▁begin|>",    "<|tool_call_begin|>"};
 constexpr Texts kClosers = {"<｜tool▁calls▁end｜>", "<｜tool_calls_end｜>", "<|tool▁calls▁end|>",
                             "<|tool_calls_end|>"};

@@ -1,5 +1,5 @@
-// Functionary. v2: <|recipient|>f<|content|>{..}; v3.1: <function=f>{..}</function>; v3.2: >>>f, a line end, {..}, where
-// the template has written the first >>>. The recipient "all" is the user.
+// Functionary. v2: <|recipient|>f<|content|>{..}; v3.1: <function=f>{..}</function>; v3.2: >>>f, a
+// line end, {..}, where the template has written the first >>>. The recipient "all" is the user.
 #include "parse/tool/rows.h"
 
 namespace pippin::parse {
@@ -38,7 +38,9 @@ constexpr ToolDialect kFunctionary2 = {
     .openers = {"<|from|>assistant\n<|recipient|>", "<|recipient|>"},
     .closers = {"<|stop|>"},
     .signs = {.all = {"<|recipient|>"}},
-    .envelope = {.prefix = "<|recipient|>", .infix = "\n<|content|>", .separator = "\n<|from|>assistant\n"},
+    .envelope = {.prefix = "<|recipient|>",
+                 .infix = "\n<|content|>",
+                 .separator = "\n<|from|>assistant\n"},
     .head = head_2,
     .tail = json_tail,
 };

@@ -1,5 +1,6 @@
-// Gemma 4: <|tool_call>call:f{k:<|"|>v<|"|>}<tool_call|>. FunctionGemma: <start_function_call>call:f{k:<escape>v<escape>}
-// <end_function_call>. Keys are bare, numbers and booleans too.
+// Gemma 4: <|tool_call>call:f{k:<|"|>v<|"|>}<tool_call|>. FunctionGemma:
+// <start_function_call>call:f{k:<escape>v<escape>} <end_function_call>. Keys are bare, numbers and
+// booleans too.
 #include "parse/tool/rows.h"
 
 namespace pippin::parse {

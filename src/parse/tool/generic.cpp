@@ -1,5 +1,6 @@
-// What models write that were taught no dialect, or forgot theirs: a JSON call alone, in a list, or in a
-// fenced block; a list of Python calls. Every other dialect falls back on its unmarked openers.
+// What models write that were taught no dialect, or forgot theirs: a JSON call alone, in a list, or
+// in a fenced block; a list of Python calls. Every other dialect falls back on its unmarked
+// openers.
 #include "parse/tool/rows.h"
 
 namespace pippin::parse {
@@ -36,8 +37,7 @@ Head head(Cursor& in, const HeadContext& context) {
 
 Next tail(Cursor& in, Shape& shape, const ToolDialect& dialect) {
   if (!shape.strict) return tag_tail(in, shape, dialect);
-  const Next next =
-      shape.inner == kKeywords ? keyword_close(in, shape, {}) : json_close(in, shape);
+  const Next next = shape.inner == kKeywords ? keyword_close(in, shape, {}) : json_close(in, shape);
   if (next == Next::kCall || !shape.fence || in.ended()) return next;
   in.space();
   if (in.accept("```") || in.ended()) return Next::kText;

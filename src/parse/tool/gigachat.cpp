@@ -6,8 +6,10 @@ namespace pippin::parse {
 constexpr ToolDialect kGigachat = {
     .name = "gigachat",
     .openers = {"<|function_call|>", "function call<|role_sep|>"},
-    .signs = {.any = {"<|function_call|>", "function call"}, .models = {"gigachat"}},
-    .envelope = {.prefix = "<|function_call|>{\"name\": \"", .infix = kJsonInfix, .suffix = kJsonSuffix},
+    .signs = {.any = {"<|function_call|>", "<function_usage>"}, .models = {"gigachat"}},
+    .envelope = {.prefix = "<|function_call|>{\"name\": \"",
+                 .infix = kJsonInfix,
+                 .suffix = kJsonSuffix},
     .head = json_head,
     .tail = json_tail,
 };

@@ -1,6 +1,7 @@
 // Harmony, gpt-oss: a message whose header names a recipient is a call:
-// <|start|>assistant<|channel|>commentary to=functions.f <|constrain|>json<|message|>{..}<|call|>. The recipient may stand before
-// the channel. Messages without one are thinking or content, which the reasoning dialect tells apart.
+// <|start|>assistant<|channel|>commentary to=functions.f <|constrain|>json<|message|>{..}<|call|>.
+// The recipient may stand before the channel. Messages without one are thinking or content, which
+// the reasoning dialect tells apart.
 #include "parse/tool/rows.h"
 
 namespace pippin::parse {

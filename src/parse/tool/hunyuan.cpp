@@ -1,18 +1,25 @@
-// Hunyuan 3: <tool_calls>, then <tool_call>f<tool_sep><arg_key>k</arg_key><arg_value>v</arg_value></tool_call> for each call.
+// Hunyuan 3: GLM's tags and <tool_sep> behind the name, all with a suffix that tells the release:
+// <tool_calls:opensource><tool_call:opensource>f<tool_sep:opensource>..
 #include "parse/tool/rows.h"
 
 namespace pippin::parse {
 
 namespace {
 
-constexpr std::string_view kCallBegin = "<tool_call>";
-constexpr Tags kLines = {.key_open = "<arg_key>",
-                         .key_close = "</arg_key>\n<arg_value>",
-                         .value_close = "</arg_value>\n"};
+constexpr std::string_view kCallBegin = "<tool_call:opensource>";
+constexpr Tags kLines = {.key_open = "<arg_key:opensource>",
+                         .key_close = "</arg_key:opensource>\n<arg_value:opensource>",
+                         .value_close = "</arg_value:opensource>\n"};
+
+constexpr Tags kRead = {.key_open = "<arg_key:opensource>",
+                        .key_close = "</arg_key:opensource>",
+                        .value_close = "</arg_value:opensource>",
+                        .value_open = "<arg_value:opensource>",
+                        .ends = {"</tool_call:opensource>"}};
 
 Head head(Cursor& in, const HeadContext& context) {
   in.space();
-  if (context.opener == "<tool_calls>" || !context.first) {
+  if (context.opener == "<tool_calls:opensource>" || !context.first) {
     const char next = in.peek();
     if (next == '{' || next == '[') return json_head(in, context);
     in.expect(kCallBegin);
@@ -22,9 +29,9 @@ Head head(Cursor& in, const HeadContext& context) {
   if (in.peek() == '{') return json_head(in, {context.dialect, kCallBegin, false, true, {}});
   found.name = in.word();
   in.space();
-  in.expect("<tool_sep>");
+  in.expect("<tool_sep:opensource>");
   found.form = ArgumentForm::kTagged;
-  found.tags = &kArgKeyTags;
+  found.tags = &kRead;
   return found;
 }
 
@@ -32,8 +39,8 @@ Next tail(Cursor& in, Shape& shape, const ToolDialect& dialect) {
   if (json_close(in, shape) == Next::kCall) return Next::kCall;
   in.space();
   if (in.ended()) return Next::kText;
-  if (in.accept("</tool_calls>")) return Next::kText;
-  in.expect("</tool_call>");
+  if (in.accept("</tool_calls:opensource>")) return Next::kText;
+  in.expect("</tool_call:opensource>");
   if (in.ended()) return Next::kText;
   const size_t end = in.at();
   in.space();
@@ -48,14 +55,14 @@ Next tail(Cursor& in, Shape& shape, const ToolDialect& dialect) {
 
 constexpr ToolDialect kHunyuan = {
     .name = "hunyuan",
-    .openers = {"<tool_calls>", kCallBegin},
-    .closers = {"</tool_calls>"},
-    .signs = {.any = {"<tool_sep>", "<tool_sep{}>"}, .models = {"hunyuan"}},
-    .envelope = {.section_begin = "<tool_calls>\n",
-                 .prefix = "<tool_call>",
-                 .infix = "<tool_sep>\n",
-                 .suffix = "</tool_call>\n",
-                 .section_end = "</tool_calls>",
+    .openers = {"<tool_calls:opensource>", kCallBegin},
+    .closers = {"</tool_calls:opensource>"},
+    .signs = {.any = {"<tool_sep:opensource>", "'<tool_sep{}>'"}, .models = {"hunyuan"}},
+    .envelope = {.section_begin = "<tool_calls:opensource>\n",
+                 .prefix = "<tool_call:opensource>",
+                 .infix = "<tool_sep:opensource>\n",
+                 .suffix = "</tool_call:opensource>\n",
+                 .section_end = "</tool_calls:opensource>",
                  .form = ArgumentForm::kTagged,
                  .tags = &kLines},
     .head = head,

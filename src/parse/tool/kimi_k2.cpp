@@ -1,4 +1,5 @@
-// Kimi K2: <|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{..}<|tool_call_end|>
+// Kimi K2:
+// <|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{..}<|tool_call_end|>
 // <|tool_calls_section_end|>. The number counts the calls.
 #include "parse/tool/rows.h"
 
@@ -46,7 +47,8 @@ constexpr ToolDialect kKimiK2 = {
     .name = "kimi_k2",
     .aliases = {"kimi", "moonshot"},
     .openers = {"<|tool_calls_section_begin|>", "<|tool_call_section_begin|>", kCallBegin},
-    .signs = {.all = {"<|tool_call_argument_begin|>"}, .models = {"kimi-k2", "kimi_k2", "moonshot"}},
+    .signs = {.all = {"<|tool_call_argument_begin|>"},
+              .models = {"kimi-k2", "kimi_k2", "moonshot"}},
     .envelope = {.section_begin = "<|tool_calls_section_begin|>",
                  .prefix = "<|tool_call_begin|>functions.",
                  .infix = ":{index}<|tool_call_argument_begin|>",

@@ -1,5 +1,6 @@
-// Llama 3: a bare JSON call (the generic dialect reads it), or one behind <|python_tag|>, several parted by `;`; built-in
-// tools as tool.call(k="v"). Llama 4: Python calls between <|python_start|> and <|python_end|>.
+// Llama 3: a bare JSON call (the generic dialect reads it), or one behind <|python_tag|>, several
+// parted by `;`; built-in tools as tool.call(k="v"). Llama 4: Python calls between <|python_start|>
+// and <|python_end|>.
 #include "parse/tool/rows.h"
 
 namespace pippin::parse {

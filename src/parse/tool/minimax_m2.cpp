@@ -1,4 +1,5 @@
-// MiniMax M2: <minimax:tool_call><invoke name="f"><parameter name="k">v</parameter></invoke></minimax:tool_call>.
+// MiniMax M2: <minimax:tool_call><invoke name="f"><parameter
+// name="k">v</parameter></invoke></minimax:tool_call>.
 #include "parse/tool/rows.h"
 
 namespace pippin::parse {

@@ -1,5 +1,6 @@
-// Mistral. Older models: [TOOL_CALLS] and a list of JSON calls; from Devstral and Small 3.2 on: [TOOL_CALLS]f[ARGS]{..}.
-// Some write f{..} without [ARGS], or an id in [CALL_ID]. One head reads them all.
+// Mistral. Older models: [TOOL_CALLS] and a list of JSON calls; from Devstral and Small 3.2 on:
+// [TOOL_CALLS]f[ARGS]{..}. Some write f{..} without [ARGS], or an id in [CALL_ID]. One head reads
+// them all.
 #include "parse/tool/rows.h"
 
 namespace pippin::parse {
@@ -38,7 +39,8 @@ constexpr ToolDialect kMistralArgs = {
     .name = "mistral_args",
     .aliases = {"devstral", "magistral", "mistral_v11"},
     .openers = kMistral.openers,
-    .signs = {.all = {"[TOOL_CALLS]", "[ARGS]"}, .models = {"devstral", "magistral", "ministral-3"}},
+    .signs = {.all = {"[TOOL_CALLS]", "[ARGS]"},
+              .models = {"devstral", "magistral", "ministral-3"}},
     .envelope = {.prefix = "[TOOL_CALLS]", .infix = "[ARGS]"},
     .head = head,
     .tail = json_tail,

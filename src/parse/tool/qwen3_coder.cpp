@@ -1,4 +1,5 @@
-// Qwen3-Coder and Qwen3.5: <tool_call><function=f><parameter=k>v</parameter></function></tool_call>.
+// Qwen3-Coder and Qwen3.5:
+// <tool_call><function=f><parameter=k>v</parameter></function></tool_call>.
 #include "parse/tool/rows.h"
 
 namespace pippin::parse {

@@ -1,4 +1,5 @@
-// Solar Open: <|tool_calls|><|tool_call:begin|>id<|tool_call:name|>f<|tool_call:args|>{..}<|tool_call:end|><|calls|>.
+// Solar Open:
+// <|tool_calls|><|tool_call:begin|>id<|tool_call:name|>f<|tool_call:args|>{..}<|tool_call:end|><|calls|>.
 #include "parse/tool/rows.h"
 
 namespace pippin::parse {

@@ -1,4 +1,5 @@
-// xLAM: a bare list of JSON calls (the generic dialect reads it), or one of several marks before it.
+// xLAM: a bare list of JSON calls (the generic dialect reads it), or one of several marks before
+// it.
 #include "parse/tool/rows.h"
 
 namespace pippin::parse {
