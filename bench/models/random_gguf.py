@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes a GGUF v3 file of a llama-shaped model with random F16 weights, for measuring speed where no real weights are at hand.
+"""Writes a GGUF v3 file of a llama-shaped model with random F16 weights, to measure speed without real ones.
 
     random_gguf.py OUT.gguf [--shape 8b|1b|tiny]
 
@@ -41,18 +41,29 @@ def main():
     args = parser.parse_args()
     e, layers, heads, kv, dim, ff, vocab = SHAPES[args.shape]
     meta = [
-        key_str("general.architecture", "llama"), key_u32("llama.block_count", layers), key_u32("llama.context_length", 131072),
-        key_u32("llama.embedding_length", e), key_u32("llama.feed_forward_length", ff), key_u32("llama.attention.head_count", heads),
-        key_u32("llama.attention.head_count_kv", kv), key_u32("llama.attention.key_length", dim), key_u32("llama.attention.value_length", dim),
-        key_u32("llama.rope.dimension_count", dim), key_f32("llama.rope.freq_base", 500000.0),
-        key_f32("llama.attention.layer_norm_rms_epsilon", 1e-5), key_u32("llama.vocab_size", vocab), key_str("tokenizer.ggml.model", "no_vocab"),
+        key_str("general.architecture", "llama"),
+        key_u32("llama.block_count", layers),
+        key_u32("llama.context_length", 131072),
+        key_u32("llama.embedding_length", e),
+        key_u32("llama.feed_forward_length", ff),
+        key_u32("llama.attention.head_count", heads),
+        key_u32("llama.attention.head_count_kv", kv),
+        key_u32("llama.attention.key_length", dim),
+        key_u32("llama.attention.value_length", dim),
+        key_u32("llama.rope.dimension_count", dim),
+        key_f32("llama.rope.freq_base", 500000.0),
+        key_f32("llama.attention.layer_norm_rms_epsilon", 1e-5),
+        key_u32("llama.vocab_size", vocab),
+        key_str("tokenizer.ggml.model", "no_vocab"),
     ]
     tensors = [("token_embd.weight", (vocab, e)), ("output.weight", (vocab, e)), ("output_norm.weight", (e,))]
     for i in range(layers):
-        p = f"blk.{i}."
-        tensors += [(p + "attn_norm.weight", (e,)), (p + "ffn_norm.weight", (e,)), (p + "attn_q.weight", (heads * dim, e)),
-                    (p + "attn_k.weight", (kv * dim, e)), (p + "attn_v.weight", (kv * dim, e)), (p + "attn_output.weight", (e, heads * dim)),
-                    (p + "ffn_gate.weight", (ff, e)), (p + "ffn_up.weight", (ff, e)), (p + "ffn_down.weight", (e, ff))]
+        shapes = {
+            "attn_norm": (e,), "ffn_norm": (e,), "attn_q": (heads * dim, e), "attn_k": (kv * dim, e),
+            "attn_v": (kv * dim, e), "attn_output": (e, heads * dim), "ffn_gate": (ff, e), "ffn_up": (ff, e),
+            "ffn_down": (e, ff),
+        }
+        tensors += [(f"blk.{i}.{name}.weight", shape) for name, shape in shapes.items()]
     rng = np.random.default_rng(1)
     pattern = (rng.standard_normal(1 << 22) * 0.02).astype(np.float16)
     header = struct.pack("<IIQQ", 0x46554747, 3, len(tensors), len(meta)) + b"".join(meta)

@@ -1,4 +1,5 @@
-// Request, Exchange, Router: HTTP as the wires see it, without the HTTP library. http/ implements Exchange; tests use a fake.
+// Request, Exchange, Router: HTTP as the wires see it, without the HTTP library. http/ implements
+// Exchange; tests use a fake.
 #pragma once
 
 #include <functional>
@@ -12,12 +13,12 @@ namespace pippin::api {
 
 /// A whole request, read within limits. Header names are lower case.
 struct Request {
-  std::string method;   // "GET"
-  std::string path;     // decoded, without the query: "/v1/models/abc"
-  std::string query;    // as sent
+  std::string method;  // "GET"
+  std::string path;    // decoded, without the query: "/v1/models/abc"
+  std::string query;   // as sent
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
-  std::string id;       // x-request-id: the client's if it is sane, else ours
+  std::string id;                     // x-request-id: the client's if it is sane, else ours
   std::vector<std::string> captures;  // what the route's {...} matched
 
   /// Returns a header's value, or "" if absent. `name` in lower case.
@@ -35,8 +36,9 @@ struct Response {
   std::vector<std::pair<std::string, std::string>> headers;
 };
 
-/// One request and its answer: either respond() once, or start_stream(), write() any number of times, finish().
-/// Thread: any; calls may come from different threads, one at a time. Dropping the last handle unanswered sends a 500.
+/// One request and its answer: either respond() once, or start_stream(), write() any number of
+/// times, finish(). Thread: any; calls may come from different threads, one at a time. Dropping the
+/// last handle unanswered sends a 500.
 class Exchange {
  public:
   virtual ~Exchange() = default;
@@ -49,7 +51,8 @@ class Exchange {
   /// Bytes queued and not yet taken by the socket. A writer that sees a lot waits for on_drained.
   virtual size_t queued_bytes() const = 0;
   virtual void finish() = 0;
-  /// Sets a callback for the client's leaving before the answer's end; called at most once, at once if it has left already.
+  /// Sets a callback for the client's leaving before the answer's end; called at most once, at once
+  /// if it has left already.
   virtual void on_disconnect(std::function<void()> callback) = 0;
   /// Sets a callback for "the queue has become empty".
   virtual void on_drained(std::function<void()> callback) = 0;
@@ -63,14 +66,19 @@ class Router {
  public:
   void add(std::string method, std::string pattern, Handler handler);
   struct Match {
-    const Handler* handler = nullptr;        // null: no such path, or `allow` says which methods there are
+    const Handler* handler =
+        nullptr;  // null: no such path, or `allow` says which methods there are
     std::vector<std::string> captures;
     std::vector<std::string> allow;
   };
   Match find(std::string_view method, std::string_view path) const;
 
  private:
-  struct Route { std::string method; std::vector<std::string> segments; Handler handler; };
+  struct Route {
+    std::string method;
+    std::vector<std::string> segments;
+    Handler handler;
+  };
   std::vector<Route> routes_;
 };
 

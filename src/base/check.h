@@ -5,12 +5,13 @@
 namespace pippin {
 
 /// Prints "CHECK failed: <expr> at file:line" with the message to stderr and aborts.
-[[noreturn]] void check_failed(const char* expression, const char* message, const char* file, int line);
+[[noreturn]] void check_failed(const char* expression, const char* message, const char* file,
+                               int line);
 
 }  // namespace pippin
 
-#define CHECK(condition, ...)                                                        \
-  do {                                                                               \
-    if (!(condition)) [[unlikely]]                                                   \
-      ::pippin::check_failed(#condition, "" __VA_ARGS__, __FILE__, __LINE__);        \
+#define CHECK(condition, ...)                                                 \
+  do {                                                                        \
+    if (!(condition)) [[unlikely]]                                            \
+      ::pippin::check_failed(#condition, "" __VA_ARGS__, __FILE__, __LINE__); \
   } while (false)

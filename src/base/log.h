@@ -11,7 +11,8 @@ using spdlog::error;
 using spdlog::info;
 using spdlog::warn;
 
-/// Sets the level by name ("debug", "info", "warn", "error", "off") and the line pattern. Called once, by main.
+/// Sets the level by name ("debug", "info", "warn", "error", "off") and the line pattern. Called
+/// once, by main.
 void configure(const char* level);
 
 }  // namespace pippin::log

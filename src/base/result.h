@@ -15,22 +15,36 @@ namespace pippin {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}          // NOLINT: implicit on purpose
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}      // NOLINT: implicit on purpose
+  Result(T value)
+      : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit on purpose
+  Result(Error error)
+      : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: implicit on purpose
 
   bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }
 
-  T& value() & { CHECK(ok(), "value() of an error"); return *std::get_if<0>(&state_); }
-  const T& value() const& { CHECK(ok(), "value() of an error"); return *std::get_if<0>(&state_); }
-  T&& value() && { CHECK(ok(), "value() of an error"); return std::move(*std::get_if<0>(&state_)); }
+  T& value() & {
+    CHECK(ok(), "value() of an error");
+    return *std::get_if<0>(&state_);
+  }
+  const T& value() const& {
+    CHECK(ok(), "value() of an error");
+    return *std::get_if<0>(&state_);
+  }
+  T&& value() && {
+    CHECK(ok(), "value() of an error");
+    return std::move(*std::get_if<0>(&state_));
+  }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
   T&& operator*() && { return std::move(*this).value(); }
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
 
-  const Error& error() const { CHECK(!ok(), "error() of a value"); return *std::get_if<1>(&state_); }
+  const Error& error() const {
+    CHECK(!ok(), "error() of a value");
+    return *std::get_if<1>(&state_);
+  }
 
  private:
   std::variant<T, Error> state_;
@@ -45,13 +59,17 @@ class [[nodiscard]] Result<void> {
 
   bool ok() const { return !error_.has_value(); }
   explicit operator bool() const { return ok(); }
-  const Error& error() const { CHECK(error_.has_value(), "error() of a value"); return *error_; }
+  const Error& error() const {
+    CHECK(error_.has_value(), "error() of a value");
+    return *error_;
+  }
 
  private:
   std::optional<Error> error_;
 };
 
-/// Makes an Error in one line: `return fail(Code::kNotFound, "[store] no such file: " + path, path);`
+/// Makes an Error in one line: `return fail(Code::kNotFound, "[store] no such file: " + path,
+/// path);`
 inline Error fail(Code code, std::string message, std::string param = {}) {
   return Error{code, std::move(message), std::move(param)};
 }
@@ -59,8 +77,8 @@ inline Error fail(Code code, std::string message, std::string param = {}) {
 }  // namespace pippin
 
 // Returns the error of an expression of type Result from the function around it.
-#define RETURN_IF_ERROR(expr)                                   \
-  do {                                                          \
+#define RETURN_IF_ERROR(expr)                                         \
+  do {                                                                \
     if (auto status_ = (expr); !status_.ok()) return status_.error(); \
   } while (false)
 

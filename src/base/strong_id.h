@@ -17,5 +17,7 @@ struct StrongId {
 
 template <typename Tag, typename Int>
 struct std::hash<pippin::StrongId<Tag, Int>> {
-  size_t operator()(pippin::StrongId<Tag, Int> id) const noexcept { return std::hash<Int>()(id.value); }
+  size_t operator()(pippin::StrongId<Tag, Int> id) const noexcept {
+    return std::hash<Int>()(id.value);
+  }
 };

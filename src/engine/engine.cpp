@@ -199,8 +199,8 @@ void LoopEngine::loop(Runner& runner) {
   CHECK(streams_.empty(), "every stream ends");
 }
 
-/// Plans and enqueues a step unless one is under way, enqueues the one behind it where the device works ahead, and commits the first.
-/// Returns: false if there was nothing to run.
+/// Plans and enqueues a step unless one is under way, enqueues the one behind it where the device
+/// works ahead, and commits the first. Returns: false if there was nothing to run.
 bool LoopEngine::step(Runner& runner) {
   if (under_way_.empty()) {
     {

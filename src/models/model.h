@@ -1,5 +1,5 @@
-// Model: a text model as the runner sees it. One file under models/ per structure, one row in registry.cpp per family.
-// Owner: the runner. Thread: the device thread.
+// Model: a text model as the runner sees it. One file under models/ per structure, one row in
+// registry.cpp per family. Owner: the runner. Thread: the device thread.
 #pragma once
 
 #include <functional>
@@ -20,7 +20,7 @@ namespace pippin::models {
 struct ModelSpec {
   std::string architecture;
   int vocab = 0;
-  int context_tokens_max = 0;           // what the model was made for
+  int context_tokens_max = 0;  // what the model was made for
   std::vector<nn::KvGeometry> layers;
   /// Units: bytes of KV for one block of 16 positions in all layers.
   int64_t kv_block_bytes() const {
@@ -37,16 +37,20 @@ class Model {
   /// Runs all layers over a step. Shapes: [T] tokens -> [T, E], before the final norm.
   virtual mlx::core::array forward(const nn::StepBatch& batch, nn::KvCache& kv) = 0;
   /// Shapes: hidden [T, E], indices of R rows -> logits [R, V] f32.
-  virtual mlx::core::array logits(const mlx::core::array& hidden, const std::vector<int32_t>& rows) = 0;
+  virtual mlx::core::array logits(const mlx::core::array& hidden,
+                                  const std::vector<int32_t>& rows) = 0;
 };
 
 /// Called with bytes done and all bytes while weights are read.
 using LoadProgress = std::function<void(uint64_t done, uint64_t total)>;
 
-/// Returns the spec of a file without loading its weights. Errors: kInvalidFile; kUnsupported, naming the architecture and those known.
+/// Returns the spec of a file without loading its weights. Errors: kInvalidFile; kUnsupported,
+/// naming the architecture and those known.
 Result<ModelSpec> read_spec(const store::GgufFile& file);
 
-/// Loads a model. Errors: as read_spec, and kInvalidFile naming a tensor that is missing or of a wrong shape.
-Result<std::unique_ptr<Model>> load_model(const store::GgufFile& file, const nn::Context& ctx, const LoadProgress& progress);
+/// Loads a model. Errors: as read_spec, and kInvalidFile naming a tensor that is missing or of a
+/// wrong shape.
+Result<std::unique_ptr<Model>> load_model(const store::GgufFile& file, const nn::Context& ctx,
+                                          const LoadProgress& progress);
 
 }  // namespace pippin::models

@@ -1,4 +1,5 @@
-// The table of text architectures. A family that differs from the others only in DecoderOptions is one row here.
+// The table of text architectures. A family that differs from the others only in DecoderOptions is
+// one row here.
 #include <array>
 #include <string_view>
 
@@ -39,7 +40,8 @@ Result<const Row*> find_row(const store::GgufFile& file, const store::ModelConfi
     known += row.architecture;
   }
   return fail(Code::kUnsupported,
-              fmt::format("[model] {}: architecture '{}' is not supported yet; this build knows {}", file.path(), config.architecture, known),
+              fmt::format("[model] {}: architecture '{}' is not supported yet; this build knows {}",
+                          file.path(), config.architecture, known),
               "general.architecture");
 }
 
@@ -51,7 +53,8 @@ Result<ModelSpec> read_spec(const store::GgufFile& file) {
   return Decoder::make_spec(config);
 }
 
-Result<std::unique_ptr<Model>> load_model(const store::GgufFile& file, const nn::Context& ctx, const LoadProgress& progress) {
+Result<std::unique_ptr<Model>> load_model(const store::GgufFile& file, const nn::Context& ctx,
+                                          const LoadProgress& progress) {
   ASSIGN_OR_RETURN(const store::ModelConfig config, store::read_model_config(file));
   ASSIGN_OR_RETURN(const Row* row, find_row(file, config));
   return Decoder::load(file, config, row->options, ctx, progress);

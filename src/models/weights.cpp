@@ -15,34 +15,53 @@ namespace cpu = nn::cpu;
 cpu::WeightType weight_type(store::TensorType type) {
   switch (type) {
     using enum store::TensorType;
-    case kF32: return cpu::WeightType::kF32;
-    case kF16: return cpu::WeightType::kF16;
-    case kBF16: return cpu::WeightType::kBF16;
-    case kQ4_0: return cpu::WeightType::kQ4_0;
-    case kQ4_1: return cpu::WeightType::kQ4_1;
-    case kQ5_0: return cpu::WeightType::kQ5_0;
-    case kQ5_1: return cpu::WeightType::kQ5_1;
-    case kQ8_0: return cpu::WeightType::kQ8_0;
-    case kQ2_K: return cpu::WeightType::kQ2_K;
-    case kQ3_K: return cpu::WeightType::kQ3_K;
-    case kQ4_K: return cpu::WeightType::kQ4_K;
-    case kQ5_K: return cpu::WeightType::kQ5_K;
-    case kQ6_K: return cpu::WeightType::kQ6_K;
-    case kIQ4_NL: return cpu::WeightType::kIQ4_NL;
-    case kIQ4_XS: return cpu::WeightType::kIQ4_XS;
-    case kMXFP4: return cpu::WeightType::kMXFP4;
+    case kF32:
+      return cpu::WeightType::kF32;
+    case kF16:
+      return cpu::WeightType::kF16;
+    case kBF16:
+      return cpu::WeightType::kBF16;
+    case kQ4_0:
+      return cpu::WeightType::kQ4_0;
+    case kQ4_1:
+      return cpu::WeightType::kQ4_1;
+    case kQ5_0:
+      return cpu::WeightType::kQ5_0;
+    case kQ5_1:
+      return cpu::WeightType::kQ5_1;
+    case kQ8_0:
+      return cpu::WeightType::kQ8_0;
+    case kQ2_K:
+      return cpu::WeightType::kQ2_K;
+    case kQ3_K:
+      return cpu::WeightType::kQ3_K;
+    case kQ4_K:
+      return cpu::WeightType::kQ4_K;
+    case kQ5_K:
+      return cpu::WeightType::kQ5_K;
+    case kQ6_K:
+      return cpu::WeightType::kQ6_K;
+    case kIQ4_NL:
+      return cpu::WeightType::kIQ4_NL;
+    case kIQ4_XS:
+      return cpu::WeightType::kIQ4_XS;
+    case kMXFP4:
+      return cpu::WeightType::kMXFP4;
   }
   CHECK(false, "unknown tensor type");
   return cpu::WeightType::kF32;
 }
 
 // The stock backend's dense form: exact values of the file, in the context's dtype.
-mx::array dense(const std::vector<const store::TensorView*>& tensors, int columns, mx::Dtype dtype) {
+mx::array dense(const std::vector<const store::TensorView*>& tensors, int columns,
+                mx::Dtype dtype) {
   std::vector<mx::array> stacked;
   for (const store::TensorView* tensor : tensors) {
     std::vector<float> values(static_cast<size_t>(tensor->elements()));
     store::dequantize(tensor->type, tensor->bytes, values);
-    const mx::array wide(values.begin(), mx::Shape{static_cast<int>(tensor->elements() / columns), columns}, mx::float32);
+    const mx::array wide(values.begin(),
+                         mx::Shape{static_cast<int>(tensor->elements() / columns), columns},
+                         mx::float32);
     stacked.push_back(mx::astype(wide, dtype));
     stacked.back().eval();
   }
@@ -53,21 +72,25 @@ mx::array dense(const std::vector<const store::TensorView*>& tensors, int column
 
 }  // namespace
 
-WeightLoader::WeightLoader(const store::GgufFile& file, const nn::Context& ctx, LoadProgress progress)
+WeightLoader::WeightLoader(const store::GgufFile& file, const nn::Context& ctx,
+                           LoadProgress progress)
     : file_(file), ctx_(ctx), progress_(std::move(progress)) {
   for (const store::TensorView& tensor : file.tensors()) total_ += tensor.bytes.size();
 }
 
-Result<const store::TensorView*> WeightLoader::checked(const std::string& name, const std::vector<int64_t>& shape) {
+Result<const store::TensorView*> WeightLoader::checked(const std::string& name,
+                                                       const std::vector<int64_t>& shape) {
   const store::TensorView* tensor = file_.tensor(name);
   if (tensor == nullptr) {
-    return fail(Code::kInvalidFile, fmt::format("[model] {}: tensor {} is missing", file_.path(), name), name);
+    return fail(Code::kInvalidFile,
+                fmt::format("[model] {}: tensor {} is missing", file_.path(), name), name);
   }
   if (tensor->shape != shape) {
-    return fail(Code::kInvalidFile,
-                fmt::format("[model] {}: tensor {} should have shape [{}], it has [{}]", file_.path(), name, fmt::join(shape, ", "),
-                            fmt::join(tensor->shape, ", ")),
-                name);
+    return fail(
+        Code::kInvalidFile,
+        fmt::format("[model] {}: tensor {} should have shape [{}], it has [{}]", file_.path(), name,
+                    fmt::join(shape, ", "), fmt::join(tensor->shape, ", ")),
+        name);
   }
   return tensor;
 }
@@ -83,7 +106,8 @@ Result<nn::LinearWeight> WeightLoader::linear(const std::vector<Part>& parts, in
   std::vector<const store::TensorView*> tensors;
   std::vector<float> biases;
   for (const Part& part : parts) {
-    ASSIGN_OR_RETURN(const store::TensorView* tensor, checked(part.name + ".weight", {part.rows, columns}));
+    ASSIGN_OR_RETURN(const store::TensorView* tensor,
+                     checked(part.name + ".weight", {part.rows, columns}));
     tensors.push_back(tensor);
     weight.rows += part.rows;
     if (has(part.name + ".bias")) {
@@ -92,7 +116,9 @@ Result<nn::LinearWeight> WeightLoader::linear(const std::vector<Part>& parts, in
     }
   }
   if (!biases.empty() && static_cast<int>(biases.size()) != weight.rows) {
-    return fail(Code::kInvalidFile, fmt::format("[model] {}: {} has a bias, but its siblings do not", file_.path(), parts[0].name),
+    return fail(Code::kInvalidFile,
+                fmt::format("[model] {}: {} has a bias, but its siblings do not", file_.path(),
+                            parts[0].name),
                 parts[0].name + ".bias");
   }
   weight.bias = std::move(biases);
@@ -102,10 +128,14 @@ Result<nn::LinearWeight> WeightLoader::linear(const std::vector<Part>& parts, in
     weight.dense_transposed->eval();
   } else {
     std::vector<cpu::PackedLinear::Part> packed;
-    for (const store::TensorView* tensor : tensors) packed.push_back({weight_type(tensor->type), tensor->bytes, tensor->shape[0]});
+    for (const store::TensorView* tensor : tensors)
+      packed.push_back({weight_type(tensor->type), tensor->bytes, tensor->shape[0]});
     auto result = cpu::PackedLinear::pack(packed, columns, ctx_.isa, *ctx_.pool);
     if (!result.ok()) {
-      return fail(result.error().code, fmt::format("[model] {}: {}: {}", file_.path(), parts[0].name, result.error().message), parts[0].name);
+      return fail(
+          result.error().code,
+          fmt::format("[model] {}: {}: {}", file_.path(), parts[0].name, result.error().message),
+          parts[0].name);
     }
     weight.packed = std::make_shared<const cpu::PackedLinear>(std::move(result).value());
   }
@@ -116,7 +146,10 @@ Result<nn::LinearWeight> WeightLoader::linear(const std::vector<Part>& parts, in
 Result<std::vector<float>> WeightLoader::vector(const std::string& name, int size) {
   ASSIGN_OR_RETURN(const store::TensorView* tensor, checked(name, {size}));
   if (size % store::block_elements(tensor->type) != 0) {
-    return fail(Code::kInvalidFile, fmt::format("[model] {}: tensor {} has a type that does not fit its size", file_.path(), name), name);
+    return fail(Code::kInvalidFile,
+                fmt::format("[model] {}: tensor {} has a type that does not fit its size",
+                            file_.path(), name),
+                name);
   }
   std::vector<float> values(static_cast<size_t>(size));
   store::dequantize(tensor->type, tensor->bytes, values);

@@ -1,4 +1,5 @@
-// WeightLoader: checked tensors of a file, in the form the context's backend wants. Lives during a load. Thread: the device thread.
+// WeightLoader: checked tensors of a file, in the form the context's backend wants. Lives during a
+// load. Thread: the device thread.
 #pragma once
 
 #include <initializer_list>
@@ -15,8 +16,12 @@ class WeightLoader {
  public:
   WeightLoader(const store::GgufFile& file, const nn::Context& ctx, LoadProgress progress);
 
-  /// Reads "<name>.weight" of every name, each [rows, columns], stacked along N in the order given, with their "<name>.bias" where all have one.
-  struct Part { std::string name; int rows; };
+  /// Reads "<name>.weight" of every name, each [rows, columns], stacked along N in the order given,
+  /// with their "<name>.bias" where all have one.
+  struct Part {
+    std::string name;
+    int rows;
+  };
   Result<nn::LinearWeight> linear(const std::vector<Part>& parts, int columns);
   /// Reads a norm weight [size].
   Result<nn::NormWeight> norm(const std::string& name, int size, float eps);
@@ -25,7 +30,8 @@ class WeightLoader {
   bool has(const std::string& name) const { return file_.tensor(name) != nullptr; }
 
  private:
-  Result<const store::TensorView*> checked(const std::string& name, const std::vector<int64_t>& shape);
+  Result<const store::TensorView*> checked(const std::string& name,
+                                           const std::vector<int64_t>& shape);
   void advance(const store::TensorView& tensor);
 
   const store::GgufFile& file_;

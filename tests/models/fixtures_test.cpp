@@ -1,4 +1,5 @@
-// Every family's tiny checkpoint against the logits that transformers computes with it: by stock ops, and by the CPU kernels.
+// Every family's tiny checkpoint against the logits that transformers computes with it: by stock
+// ops, and by the CPU kernels.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -16,18 +17,22 @@ struct Fixture {
   std::vector<float> logits;  // [T, V]
 
   static Fixture open(const std::string& name) {
-    auto file = store::GgufFile::open(std::string(PIPPIN_SOURCE_DIR) + "/tests/models/fixtures/" + name + ".gguf");
+    auto file = store::GgufFile::open(std::string(PIPPIN_SOURCE_DIR) + "/tests/models/fixtures/" +
+                                      name + ".gguf");
     CHECK(file.ok());
     const std::vector<int64_t>& ids = **file->integers("fixture.tokens");
     const std::vector<double>& values = **file->numbers("fixture.logits");
-    Fixture fixture{std::move(file).value(), {ids.begin(), ids.end()}, {values.begin(), values.end()}};
+    Fixture fixture{
+        std::move(file).value(), {ids.begin(), ids.end()}, {values.begin(), values.end()}};
     return fixture;
   }
 };
 
-float largest_difference(const std::vector<float>& got, const std::vector<float>& want, size_t want_from = 0) {
+float largest_difference(const std::vector<float>& got, const std::vector<float>& want,
+                         size_t want_from = 0) {
   float worst = got.empty() || want_from + got.size() > want.size() ? INFINITY : 0.0f;
-  for (size_t i = 0; i < got.size() && std::isfinite(worst); ++i) worst = std::max(worst, std::abs(got[i] - want[want_from + i]));
+  for (size_t i = 0; i < got.size() && std::isfinite(worst); ++i)
+    worst = std::max(worst, std::abs(got[i] - want[want_from + i]));
   return worst;
 }
 
@@ -35,7 +40,9 @@ class Fixtures : public testing::TestWithParam<std::string> {
  protected:
   Fixture fixture = Fixture::open(GetParam());
 
-  ModelDriver driver(nn::Context ctx) { return std::move(ModelDriver::open(fixture.file, std::move(ctx), 64)).value(); }
+  ModelDriver driver(nn::Context ctx) {
+    return std::move(ModelDriver::open(fixture.file, std::move(ctx), 64)).value();
+  }
 };
 
 TEST_P(Fixtures, ReferenceFollowsTransformers) {
@@ -45,9 +52,12 @@ TEST_P(Fixtures, ReferenceFollowsTransformers) {
 
 TEST_P(Fixtures, ReferenceInChunksGivesTheSame) {
   ModelDriver model = driver(nn::stock_context(mlx::core::float32));
-  const std::vector<int32_t> head(fixture.tokens.begin(), fixture.tokens.begin() + 17), tail(fixture.tokens.begin() + 17, fixture.tokens.end());
+  const std::vector<int32_t> head(fixture.tokens.begin(), fixture.tokens.begin() + 17),
+      tail(fixture.tokens.begin() + 17, fixture.tokens.end());
   model.run(head, 0, static_cast<int>(head.size()) - 1);
-  EXPECT_LT(largest_difference(model.run(tail, 17, 0), fixture.logits, 17 * static_cast<size_t>(model.vocab())), 1e-4f);
+  EXPECT_LT(largest_difference(model.run(tail, 17, 0), fixture.logits,
+                               17 * static_cast<size_t>(model.vocab())),
+            1e-4f);
 }
 
 TEST_P(Fixtures, ExactKernelsFollowTransformers) {
@@ -66,12 +76,15 @@ TEST_P(Fixtures, FastKernelsStayClose) {
 }
 
 TEST_P(Fixtures, ChunksAndSingleTokensAreBitEqualOnTheCpu) {
-  ModelDriver whole = driver(nn::cpu_context(2).value()), parts = driver(nn::cpu_context(1).value());
+  ModelDriver whole = driver(nn::cpu_context(2).value()),
+              parts = driver(nn::cpu_context(1).value());
   const std::vector<float> all = whole.run(fixture.tokens, 0, 0);
   std::vector<float> joined;
   size_t at = 0;
-  for (size_t n : {size_t{1}, size_t{15}, size_t{7}, size_t{1}, size_t{1}, fixture.tokens.size() - 25}) {
-    const std::vector<int32_t> chunk(fixture.tokens.begin() + static_cast<ptrdiff_t>(at), fixture.tokens.begin() + static_cast<ptrdiff_t>(at + n));
+  for (size_t n :
+       {size_t{1}, size_t{15}, size_t{7}, size_t{1}, size_t{1}, fixture.tokens.size() - 25}) {
+    const std::vector<int32_t> chunk(fixture.tokens.begin() + static_cast<ptrdiff_t>(at),
+                                     fixture.tokens.begin() + static_cast<ptrdiff_t>(at + n));
     const std::vector<float> logits = parts.run(chunk, static_cast<int>(at), 0);
     joined.insert(joined.end(), logits.begin(), logits.end());
     at += n;
@@ -81,14 +94,16 @@ TEST_P(Fixtures, ChunksAndSingleTokensAreBitEqualOnTheCpu) {
 
 std::vector<std::string> names() {
   std::vector<std::string> found;
-  for (const auto& entry : std::filesystem::directory_iterator(std::string(PIPPIN_SOURCE_DIR) + "/tests/models/fixtures")) {
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(PIPPIN_SOURCE_DIR) +
+                                                               "/tests/models/fixtures")) {
     if (entry.path().extension() == ".gguf") found.push_back(entry.path().stem().string());
   }
   std::sort(found.begin(), found.end());
   return found;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Fixtures, testing::ValuesIn(names()), [](const auto& c) { return c.param; });
+INSTANTIATE_TEST_SUITE_P(All, Fixtures, testing::ValuesIn(names()),
+                         [](const auto& c) { return c.param; });
 
 }  // namespace
 }  // namespace pippin::test

@@ -25,7 +25,8 @@ class ModelDriver {
     return ModelDriver(std::move(model), std::move(kv), blocks);
   }
 
-  /// Feeds tokens at positions [start, ...); returns the logits of tokens [from, end) of this call, row after row.
+  /// Feeds tokens at positions [start, ...); returns the logits of tokens [from, end) of this call,
+  /// row after row.
   std::vector<float> run(const std::vector<int32_t>& tokens, int start, int from) {
     nn::StepBatch batch;
     batch.tokens = tokens;
@@ -44,7 +45,8 @@ class ModelDriver {
   int vocab() const { return model_->spec().vocab; }
 
  private:
-  ModelDriver(std::unique_ptr<models::Model> model, nn::KvCache kv, int blocks) : model_(std::move(model)), kv_(std::move(kv)) {
+  ModelDriver(std::unique_ptr<models::Model> model, nn::KvCache kv, int blocks)
+      : model_(std::move(model)), kv_(std::move(kv)) {
     table_.resize(static_cast<size_t>(blocks));
     // Backwards, so that a kernel that ignores the table is found out.
     std::iota(table_.rbegin(), table_.rend(), 0);

@@ -1,6 +1,7 @@
-// pippin_perplexity MODEL.gguf TEXT [--ops fast|reference|exact] [--threads N] [--context C] [--chunks N]
-// Follows llama-perplexity: the text in chunks of C tokens, BOS put over each chunk's first token where the model asks for one, the second
-// half of each chunk scored. Prints one JSON line.
+// pippin_perplexity MODEL.gguf TEXT [--ops fast|reference|exact] [--threads N] [--context C]
+// [--chunks N] Follows llama-perplexity: the text in chunks of C tokens, BOS put over each chunk's
+// first token where the model asks for one, the second half of each chunk scored. Prints one JSON
+// line.
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -33,7 +34,8 @@ Result<void> measure(const Args& args) {
   ASSIGN_OR_RETURN(const auto tokenizer, text::Tokenizer::from_gguf(vocabulary));
   std::ostringstream content;
   content << std::ifstream(args.text).rdbuf();
-  ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, tokenizer->encode(content.str(), true, text::Specials::kText));
+  ASSIGN_OR_RETURN(const std::vector<int32_t> tokens,
+                   tokenizer->encode(content.str(), true, text::Specials::kText));
   ASSIGN_OR_RETURN(nn::Context ctx, make_context(args));
   ASSIGN_OR_RETURN(ModelDriver driver, ModelDriver::open(file, std::move(ctx), args.context));
   const int first = args.context / 2;
@@ -42,18 +44,25 @@ Result<void> measure(const Args& args) {
   int scored = 0;
   const auto begin = std::chrono::steady_clock::now();
   for (int c = 0; c < chunks; ++c) {
-    std::vector<int32_t> chunk(tokens.begin() + c * args.context, tokens.begin() + (c + 1) * args.context);
+    std::vector<int32_t> chunk(tokens.begin() + c * args.context,
+                               tokens.begin() + (c + 1) * args.context);
     if (tokenizer->adds_bos()) chunk[0] = *tokenizer->bos();
     const std::vector<float> logits = driver.run(chunk, 0, first);
     for (int i = first; i + 1 < args.context; ++i, ++scored) {
-      nll += negative_log_likelihood(logits.data() + static_cast<size_t>(i - first) * static_cast<size_t>(driver.vocab()), driver.vocab(),
-                                     chunk[static_cast<size_t>(i + 1)]);
+      nll += negative_log_likelihood(
+          logits.data() + static_cast<size_t>(i - first) * static_cast<size_t>(driver.vocab()),
+          driver.vocab(), chunk[static_cast<size_t>(i + 1)]);
     }
   }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  if (scored == 0) return fail(Code::kInvalidArgument, "the text is shorter than one chunk", "TEXT");
-  std::printf("{\"ops\": \"%s\", \"tokens\": %d, \"chunks\": %d, \"scored\": %d, \"perplexity\": %.5f, \"tokens_per_s\": %.1f}\n",
-              args.ops.c_str(), chunks * args.context, chunks, scored, std::exp(nll / scored), chunks * args.context / seconds);
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  if (scored == 0)
+    return fail(Code::kInvalidArgument, "the text is shorter than one chunk", "TEXT");
+  std::printf(
+      "{\"ops\": \"%s\", \"tokens\": %d, \"chunks\": %d, \"scored\": %d, \"perplexity\": %.5f, "
+      "\"tokens_per_s\": %.1f}\n",
+      args.ops.c_str(), chunks * args.context, chunks, scored, std::exp(nll / scored),
+      chunks * args.context / seconds);
   return {};
 }
 
@@ -62,14 +71,21 @@ int main_(int argc, char** argv) {
   std::vector<std::string> positional;
   for (int i = 1; i < argc; ++i) {
     const auto value = [&] { return i + 1 < argc ? argv[++i] : ""; };
-    if (std::strcmp(argv[i], "--ops") == 0) args.ops = value();
-    else if (std::strcmp(argv[i], "--threads") == 0) args.threads = std::atoi(value());
-    else if (std::strcmp(argv[i], "--context") == 0) args.context = std::atoi(value());
-    else if (std::strcmp(argv[i], "--chunks") == 0) args.chunks = std::atoi(value());
-    else positional.push_back(argv[i]);
+    if (std::strcmp(argv[i], "--ops") == 0)
+      args.ops = value();
+    else if (std::strcmp(argv[i], "--threads") == 0)
+      args.threads = std::atoi(value());
+    else if (std::strcmp(argv[i], "--context") == 0)
+      args.context = std::atoi(value());
+    else if (std::strcmp(argv[i], "--chunks") == 0)
+      args.chunks = std::atoi(value());
+    else
+      positional.push_back(argv[i]);
   }
   if (positional.size() != 2 || args.context < 4) {
-    std::fprintf(stderr, "usage: pippin_perplexity MODEL.gguf TEXT [--ops fast|reference|exact] [--threads N] [--context C] [--chunks N]\n");
+    std::fprintf(stderr,
+                 "usage: pippin_perplexity MODEL.gguf TEXT [--ops fast|reference|exact] [--threads "
+                 "N] [--context C] [--chunks N]\n");
     return 2;
   }
   args.model = positional[0];

@@ -155,8 +155,10 @@ class FakeRunner final : public Runner {
   PlanRow with_tokens(PlanRow row) const {
     if (row.follows < 0) return row;
     const RowOutput& before = last_rows_.at(static_cast<size_t>(row.follows));
-    if (before.sampled) row.tokens = {before.token};
-    else row.tokens.clear();
+    if (before.sampled)
+      row.tokens = {before.token};
+    else
+      row.tokens.clear();
     return row;
   }
 

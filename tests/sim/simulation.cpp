@@ -94,8 +94,8 @@ void Simulation::broken(std::string what) {
 }
 
 std::string Simulation::run() {
-  while (broken_.empty() && (requests_left_ > 0 || !clients_.empty() || !under_way_.empty() ||
-                             runner_.states() > 0)) {
+  while (broken_.empty() &&
+         (requests_left_ > 0 || !clients_.empty() || !under_way_.empty() || runner_.states() > 0)) {
     arrive();
     act();
     step();
@@ -174,7 +174,8 @@ void Simulation::step() {
     if (auto next = scheduler_.follow(under_way_.front().plan, clock_.now())) {
       planned_at_ = clock_.now();
       ++tally_.followed;
-      if (next->rows.size() != under_way_.front().plan.rows.size()) broken("a plan follows without all rows");
+      if (next->rows.size() != under_way_.front().plan.rows.size())
+        broken("a plan follows without all rows");
       under_way_.push_back({*std::move(next), {}});
       run(under_way_.back());
     }

@@ -36,8 +36,8 @@ TEST(Simulation, NothingIsLostUnderRandomLoad) {
   }
   std::cout << "steps " << total.steps << ", tokens " << total.tokens << ", preemptions "
             << total.preemptions << ", cached tokens " << total.cached_tokens << ", copies "
-            << total.copies << ", refused " << total.refused << ", pauses " << total.pauses << ", followed " << total.followed
-            << ", ends";
+            << total.copies << ", refused " << total.refused << ", pauses " << total.pauses
+            << ", followed " << total.followed << ", ends";
   for (const auto& [reason, count] : total.ends)
     std::cout << ' ' << static_cast<int>(reason) << ':' << count;
   std::cout << '\n';

@@ -6,7 +6,6 @@
 #include <cctype>
 #include <charconv>
 #include <deque>
-#include <deque>
 #include <istream>
 #include <ostream>
 #include <string_view>

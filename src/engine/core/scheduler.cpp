@@ -196,7 +196,8 @@ std::vector<SequenceEvent> Scheduler::commit(const StepPlan& plan, StepOutput ou
   CHECK(steps_under_way_ > 0, "commit() follows next()");
   CHECK(output.rows.size() == plan.rows.size(), "one output for each row");
   if (recorder_ != nullptr) recorder_->ran(output, now);
-  // A step that follows was enqueued before this commit: it still writes to the blocks of sequences that end in it.
+  // A step that follows was enqueued before this commit: it still writes to the blocks of sequences
+  // that end in it.
   const bool followed = --steps_under_way_ > 0;
   copy_sources_.clear();
   if (!followed) ended_blocks_.clear();
@@ -208,7 +209,8 @@ std::vector<SequenceEvent> Scheduler::commit(const StepPlan& plan, StepOutput ou
   }
   // How long a step takes is known only where none runs before or behind it.
   const bool follows = !plan.rows.empty() && plan.rows.front().follows >= 0;
-  if (!plan.rows.empty() && !followed && !follows) budget_.observe(plan.tokens(), now - planned_at_);
+  if (!plan.rows.empty() && !followed && !follows)
+    budget_.observe(plan.tokens(), now - planned_at_);
   return std::exchange(events_, {});
 }
 

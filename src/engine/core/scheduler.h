@@ -83,10 +83,10 @@ class Scheduler {
   /// sequences, and committed in any case.
   /// Requires: the plan before has been committed.
   StepPlan next(TimePoint now);
-  /// Plans the step after `plan` before `plan` has been run: each of its rows goes on by the token that it will give. For devices that
-  /// work ahead. Returns nothing where that cannot be said yet or should not be done: prompts are being computed, others wait,
-  /// a deadline or a limit is near, or blocks are short.
-  /// Requires: `plan` is the last one planned and not yet committed.
+  /// Plans the step after `plan` before `plan` has been run: each of its rows goes on by the token
+  /// that it will give. For devices that work ahead. Returns nothing where that cannot be said yet
+  /// or should not be done: prompts are being computed, others wait, a deadline or a limit is near,
+  /// or blocks are short. Requires: `plan` is the last one planned and not yet committed.
   std::optional<StepPlan> follow(const StepPlan& plan, TimePoint now);
   /// Takes in what the plan's rows gave. Returns all events since the last commit.
   /// Requires: one
@@ -158,8 +158,9 @@ class Scheduler {
   int steps_under_way_ = 0;  // two, while a step that follows another waits behind it
   TimePoint planned_at_{};
   std::vector<BlockLease> copy_sources_;  // held until the copies are done
-  std::vector<BlockLease> ended_blocks_;  // of sequences that ended while a later step still writes to them
-  std::vector<SequenceId> released_;      // for the next plan
+  std::vector<BlockLease>
+      ended_blocks_;  // of sequences that ended while a later step still writes to them
+  std::vector<SequenceId> released_;  // for the next plan
   std::vector<std::unique_ptr<Sequence>>
       ended_;  // in the order of release; the runner may still look at their submissions
   std::vector<SequenceEvent> events_;

@@ -36,13 +36,15 @@ StepPlan Scheduler::next(TimePoint now) {
 
 std::optional<StepPlan> Scheduler::follow(const StepPlan& plan, TimePoint now) {
   CHECK(steps_under_way_ == 1, "one step may follow the one under way");
-  const bool others_wait = !waiting_.empty() && static_cast<int>(active_.size()) < options_.rows_max;
+  const bool others_wait =
+      !waiting_.empty() && static_cast<int>(active_.size()) < options_.rows_max;
   if (plan.rows.empty() || others_wait || active_.size() != plan.rows.size()) return std::nullopt;
   if (!timers_.empty() && std::get<TimePoint>(*timers_.begin()) <= now) return std::nullopt;
   int missing = 0;
   for (const PlanRow& row : plan.rows) {
     const Sequence* sequence = find(row.sequence);
-    if (sequence == nullptr || sequence->phase != Phase::kActive || !row.sample) return std::nullopt;
+    if (sequence == nullptr || sequence->phase != Phase::kActive || !row.sample)
+      return std::nullopt;
     // The row's own token will be the last one: plan again once it has ended.
     if (sequence->generated() + 1 >= sequence->max_tokens) return std::nullopt;
     missing += blocks_for(sequence->length() + 1) - static_cast<int>(sequence->blocks.size());

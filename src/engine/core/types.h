@@ -133,7 +133,8 @@ struct PlanRow {
   bool sample = false;          // the last token's logits choose the next token
   int generated = 0;            // tokens before this step: the counter of the row's random numbers
   bool first = false;           // first row of this sequence since (re)admission
-  int follows = -1;  // >= 0: tokens[0] is not known yet: it is what that row of the step before gives
+  int follows =
+      -1;  // >= 0: tokens[0] is not known yet: it is what that row of the step before gives
 };
 
 /// A copy of a partly filled block, done before the step: the first `positions` of `from` become

@@ -12,7 +12,9 @@ constexpr int kBlock = nn::cpu::KvLayer::kBlock;
 // A table's shortest width: one split of the attention kernel, 256 positions.
 constexpr int kTableMin = 16;
 
-mx::array ints(const std::vector<int32_t>& values, mx::Shape shape) { return mx::array(values.begin(), std::move(shape), mx::int32); }
+mx::array ints(const std::vector<int32_t>& values, mx::Shape shape) {
+  return mx::array(values.begin(), std::move(shape), mx::int32);
+}
 
 }  // namespace
 
@@ -37,23 +39,30 @@ void send_to_device(nn::StepBatch& batch, int scratch_block) {
   std::vector<int32_t> tables(static_cast<size_t>((rows + 1) * table_width), scratch_block);
   for (int r = 0; r < rows; ++r) {
     const nn::cpu::AttentionRow& row = batch.rows[static_cast<size_t>(r)];
-    std::copy_n(row.blocks, (row.start + row.tokens + kBlock - 1) / kBlock, tables.begin() + static_cast<ptrdiff_t>(r) * table_width);
+    std::copy_n(row.blocks, (row.start + row.tokens + kBlock - 1) / kBlock,
+                tables.begin() + static_cast<ptrdiff_t>(r) * table_width);
   }
   const int tokens = bucket(static_cast<int>(batch.tokens.size()));
   batch.tokens.resize(static_cast<size_t>(tokens), 0);
   batch.positions.resize(static_cast<size_t>(tokens), 0);
   batch.slots.resize(static_cast<size_t>(tokens), scratch_block * kBlock);
   token_row.resize(static_cast<size_t>(tokens), rows);
-  if (!batch.logit_tokens.empty()) batch.logit_tokens.resize(static_cast<size_t>(bucket(static_cast<int>(batch.logit_tokens.size()))), 0);
-  batch.device = nn::cuda::StepArrays{ints(batch.positions, {tokens}), ints(batch.slots, {tokens}), ints(token_row, {tokens}),
-                                      ints(tables, {rows + 1, table_width})};
+  if (!batch.logit_tokens.empty())
+    batch.logit_tokens.resize(
+        static_cast<size_t>(bucket(static_cast<int>(batch.logit_tokens.size()))), 0);
+  batch.device =
+      nn::cuda::StepArrays{ints(batch.positions, {tokens}), ints(batch.slots, {tokens}),
+                           ints(token_row, {tokens}), ints(tables, {rows + 1, table_width})};
 }
 
 bool is_plain_greedy(const Submission& submission) {
   const SamplingParams& p = submission.sampling;
-  const bool edits = p.repetition_penalty != 1.0f || p.presence_penalty != 0.0f || p.frequency_penalty != 0.0f || p.dry_multiplier != 0.0f ||
-                     !p.logit_bias.empty() || !p.allowed_tokens.empty() || !p.banned_tokens.empty() || submission.stop.min_tokens > 0;
-  return p.temperature == 0.0f && !edits && p.logprobs < 0 && p.prompt_logprobs < 0 && submission.constraint == nullptr;
+  const bool edits = p.repetition_penalty != 1.0f || p.presence_penalty != 0.0f ||
+                     p.frequency_penalty != 0.0f || p.dry_multiplier != 0.0f ||
+                     !p.logit_bias.empty() || !p.allowed_tokens.empty() ||
+                     !p.banned_tokens.empty() || submission.stop.min_tokens > 0;
+  return p.temperature == 0.0f && !edits && p.logprobs < 0 && p.prompt_logprobs < 0 &&
+         submission.constraint == nullptr;
 }
 
 }  // namespace pippin::engine

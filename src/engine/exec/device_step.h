@@ -1,5 +1,5 @@
-// What a step needs beside its tokens when it runs on a GPU: shapes padded to buckets, tables sent once, rows whose token the device can pick.
-// Thread: the device thread.
+// What a step needs beside its tokens when it runs on a GPU: shapes padded to buckets, tables sent
+// once, rows whose token the device can pick. Thread: the device thread.
 #pragma once
 
 #include "engine/core/types.h"
@@ -7,13 +7,16 @@
 
 namespace pippin::engine {
 
-/// Returns the padded size of n tokens or rows: few sizes, so that MLX's graphs and kernels are met again.
+/// Returns the padded size of n tokens or rows: few sizes, so that MLX's graphs and kernels are met
+/// again.
 int bucket(int n);
 
-/// Pads the batch's tokens and logit rows to buckets and fills batch.device. Padding reads and writes `scratch_block` only.
+/// Pads the batch's tokens and logit rows to buckets and fills batch.device. Padding reads and
+/// writes `scratch_block` only.
 void send_to_device(nn::StepBatch& batch, int scratch_block);
 
-/// Returns whether the next token is the largest logit, with nothing that edits the logits or asks for more than the id.
+/// Returns whether the next token is the largest logit, with nothing that edits the logits or asks
+/// for more than the id.
 bool is_plain_greedy(const Submission& submission);
 
 }  // namespace pippin::engine

@@ -25,10 +25,14 @@ class ModelRunner final : public Runner {
  public:
   /// The last block of `kv` is the runner's own: padding is written there.
   ModelRunner(nn::Context ctx, std::unique_ptr<models::Model> model, nn::KvCache kv)
-      : ctx_(std::move(ctx)), model_(std::move(model)), kv_(std::move(kv)), scratch_block_(kv_.blocks() - 1) {}
+      : ctx_(std::move(ctx)),
+        model_(std::move(model)),
+        kv_(std::move(kv)),
+        scratch_block_(kv_.blocks() - 1) {}
 
   void admit(SequenceId id, const Submission& submission) override {
-    sequences_.insert_or_assign(id, Sequence{&submission, std::make_unique<RowSampler>(submission)});
+    sequences_.insert_or_assign(id,
+                                Sequence{&submission, std::make_unique<RowSampler>(submission)});
   }
 
   StepOutput run(const StepPlan& plan) override {
@@ -37,8 +41,10 @@ class ModelRunner final : public Runner {
   }
 
   bool can_run_ahead(const StepPlan& plan) const override {
-    return ctx_.backend == nn::Backend::kCuda && !under_way_.empty() && under_way_.back().best.has_value() &&
-           std::all_of(plan.rows.begin(), plan.rows.end(), [](const PlanRow& row) { return row.sample; });
+    return ctx_.backend == nn::Backend::kCuda && !under_way_.empty() &&
+           under_way_.back().best.has_value() &&
+           std::all_of(plan.rows.begin(), plan.rows.end(),
+                       [](const PlanRow& row) { return row.sample; });
   }
 
   void enqueue(const StepPlan& plan) override {
@@ -66,13 +72,16 @@ class ModelRunner final : public Runner {
   };
 
   // Where a plan row's logits lie among the rows that logits() returns.
-  struct LogitSpan { int first = 0, count = 0; };
+  struct LogitSpan {
+    int first = 0, count = 0;
+  };
 
   // A step between enqueue() and collect().
   struct Step {
     const StepPlan* plan = nullptr;
     std::vector<LogitSpan> spans;
-    std::optional<mx::array> best;  // [R] int32: where the device picks the tokens, and they are not read back yet
+    std::optional<mx::array>
+        best;  // [R] int32: where the device picks the tokens, and they are not read back yet
     StepOutput out;
   };
 
@@ -85,7 +94,8 @@ class ModelRunner final : public Runner {
       step.best.reset();
       for (RowOutput& row : step.out.rows) {
         row = RowOutput{};
-        row.error = fail(Code::kInternal, fmt::format("[runner] step {} failed: {}", step.out.step, e.what()));
+        row.error = fail(Code::kInternal,
+                         fmt::format("[runner] step {} failed: {}", step.out.step, e.what()));
       }
     }
   }
@@ -110,7 +120,8 @@ class ModelRunner final : public Runner {
     }
   }
 
-  // Whether every row's next token is just the largest logit, so that the device can pick it and only ids are read back.
+  // Whether every row's next token is just the largest logit, so that the device can pick it and
+  // only ids are read back.
   bool all_plain_greedy(const StepPlan& plan) const {
     return std::all_of(plan.rows.begin(), plan.rows.end(), [&](const PlanRow& row) {
       return !row.sample || is_plain_greedy(*sequences_.at(row.sequence).submission);
@@ -133,13 +144,15 @@ class ModelRunner final : public Runner {
   nn::StepBatch make_batch(const StepPlan& plan, std::vector<LogitSpan>& spans) {
     nn::StepBatch batch;
     for (const PlanRow& row : plan.rows) {
-      const int first = static_cast<int>(batch.tokens.size()), count = static_cast<int>(row.tokens.size());
+      const int first = static_cast<int>(batch.tokens.size()),
+                count = static_cast<int>(row.tokens.size());
       batch.rows.push_back({first, count, row.start, row.blocks.data()});
       for (int i = 0; i < count; ++i) {
         const int position = row.start + i;
         batch.tokens.push_back(row.tokens[static_cast<size_t>(i)]);
         batch.positions.push_back(position);
-        batch.slots.push_back(row.blocks[static_cast<size_t>(position / kBlock)] * kBlock + position % kBlock);
+        batch.slots.push_back(row.blocks[static_cast<size_t>(position / kBlock)] * kBlock +
+                              position % kBlock);
       }
       const bool all = wants_prompt_logprobs(row);
       LogitSpan span{static_cast<int>(batch.logit_tokens.size()), all ? count : row.sample ? 1 : 0};
@@ -147,25 +160,32 @@ class ModelRunner final : public Runner {
       spans.push_back(span);
     }
     if (ctx_.backend == nn::Backend::kCuda) send_to_device(batch, scratch_block_);
-    if (!plan.rows.empty() && plan.rows.front().follows >= 0) batch.token_ids = followed_tokens(plan, batch.size());
+    if (!plan.rows.empty() && plan.rows.front().follows >= 0)
+      batch.token_ids = followed_tokens(plan, batch.size());
     return batch;
   }
 
-  // The tokens that the step before will have picked, one for each row, without waiting for them. Shapes: [T] int32.
+  // The tokens that the step before will have picked, one for each row, without waiting for them.
+  // Shapes: [T] int32.
   mx::array followed_tokens(const StepPlan& plan, int64_t padded) const {
-    CHECK(under_way_.size() == 2 && under_way_.front().best, "a row follows a step that picks on the device");
+    CHECK(under_way_.size() == 2 && under_way_.front().best,
+          "a row follows a step that picks on the device");
     const Step& before = under_way_.front();
     std::vector<int32_t> picks;
-    for (const PlanRow& row : plan.rows) picks.push_back(before.spans[static_cast<size_t>(row.follows)].first);
+    for (const PlanRow& row : plan.rows)
+      picks.push_back(before.spans[static_cast<size_t>(row.follows)].first);
     picks.resize(static_cast<size_t>(padded), 0);
-    return mx::take(*before.best, mx::array(picks.begin(), mx::Shape{static_cast<int>(padded)}, mx::int32));
+    return mx::take(*before.best,
+                    mx::array(picks.begin(), mx::Shape{static_cast<int>(padded)}, mx::int32));
   }
 
   bool wants_prompt_logprobs(const PlanRow& row) const {
-    return row.generated == 0 && sequences_.at(row.sequence).submission->sampling.prompt_logprobs >= 0;
+    return row.generated == 0 &&
+           sequences_.at(row.sequence).submission->sampling.prompt_logprobs >= 0;
   }
 
-  void choose_tokens(const StepPlan& plan, const std::vector<LogitSpan>& spans, mx::array& logits, StepOutput& out) {
+  void choose_tokens(const StepPlan& plan, const std::vector<LogitSpan>& spans, mx::array& logits,
+                     StepOutput& out) {
     const auto vocab = static_cast<size_t>(logits.shape(1));
     float* values = logits.data<float>();
     const auto choose = [&](int r) {
@@ -173,9 +193,11 @@ class ModelRunner final : public Runner {
       const LogitSpan span = spans[static_cast<size_t>(r)];
       if (span.count == 0) return;
       Sequence& sequence = sequences_.at(row.sequence);
-      const std::span<float> rows(values + static_cast<size_t>(span.first) * vocab, static_cast<size_t>(span.count) * vocab);
+      const std::span<float> rows(values + static_cast<size_t>(span.first) * vocab,
+                                  static_cast<size_t>(span.count) * vocab);
       RowOutput& result = out.rows[static_cast<size_t>(r)];
-      if (span.count > 1 || wants_prompt_logprobs(row)) add_prompt_logprobs(row, *sequence.submission, rows, vocab, result);
+      if (span.count > 1 || wants_prompt_logprobs(row))
+        add_prompt_logprobs(row, *sequence.submission, rows, vocab, result);
       if (row.sample) sample(row, sequence, rows.last(vocab), result);
     };
     const int rows = static_cast<int>(plan.rows.size());
@@ -186,18 +208,21 @@ class ModelRunner final : public Runner {
     }
   }
 
-  // Entry i of a chunk speaks of the token after tokens[i]; the prompt's first token has none, and the last one's is the sampled token's.
-  static void add_prompt_logprobs(const PlanRow& row, const Submission& submission, std::span<const float> rows, size_t vocab,
-                                  RowOutput& result) {
+  // Entry i of a chunk speaks of the token after tokens[i]; the prompt's first token has none, and
+  // the last one's is the sampled token's.
+  static void add_prompt_logprobs(const PlanRow& row, const Submission& submission,
+                                  std::span<const float> rows, size_t vocab, RowOutput& result) {
     for (size_t i = 0; i < row.tokens.size(); ++i) {
       const size_t next = static_cast<size_t>(row.start) + i + 1;
       if (next >= submission.tokens.size()) break;
-      result.prompt_logprobs.push_back(
-          prompt_logprob(rows.subspan(i * vocab, vocab), submission.tokens[next], submission.sampling.prompt_logprobs));
+      result.prompt_logprobs.push_back(prompt_logprob(rows.subspan(i * vocab, vocab),
+                                                      submission.tokens[next],
+                                                      submission.sampling.prompt_logprobs));
     }
   }
 
-  static void sample(const PlanRow& row, Sequence& sequence, std::span<float> logits, RowOutput& result) {
+  static void sample(const PlanRow& row, Sequence& sequence, std::span<float> logits,
+                     RowOutput& result) {
     std::vector<PromptLogprobsEvent::Entry> prompt = std::move(result.prompt_logprobs);
     const std::vector<uint32_t>* mask = nullptr;
     if (Constraint* constraint = sequence.submission->constraint.get()) {
@@ -231,11 +256,13 @@ Result<ModelInfo> inspect_model(const store::GgufFile& file) {
   info.vocab = spec.vocab;
   info.context_tokens_max = spec.context_tokens_max;
   info.kv_block_bytes = spec.kv_block_bytes();
-  for (const store::TensorView& tensor : file.tensors()) info.weight_bytes += static_cast<int64_t>(tensor.bytes.size());
+  for (const store::TensorView& tensor : file.tensors())
+    info.weight_bytes += static_cast<int64_t>(tensor.bytes.size());
   return info;
 }
 
-Result<std::unique_ptr<Runner>> make_runner(const store::GgufFile& file, const RunnerOptions& options) try {
+Result<std::unique_ptr<Runner>> make_runner(const store::GgufFile& file,
+                                            const RunnerOptions& options) try {
   CHECK(options.blocks > 0);
   nn::Context ctx = nn::stock_context(mx::float32);
   if (options.device == DeviceKind::kCuda) {
@@ -245,19 +272,23 @@ Result<std::unique_ptr<Runner>> make_runner(const store::GgufFile& file, const R
     ASSIGN_OR_RETURN(ctx, nn::cpu_context(options.threads > 0 ? options.threads : allowed_cpus()));
     if (options.exact_activations) ctx.activations = nn::cpu::Activations::kF32;
   }
-  ASSIGN_OR_RETURN(std::unique_ptr<models::Model> model, models::load_model(file, ctx, options.progress));
+  ASSIGN_OR_RETURN(std::unique_ptr<models::Model> model,
+                   models::load_model(file, ctx, options.progress));
   const models::ModelSpec& spec = model->spec();
   const int blocks = options.blocks + 1;  // one for padding
   if (ctx.backend != nn::Backend::kCpu) {
     nn::KvCache kv = nn::KvCache::for_stock(spec.layers, blocks, ctx.dtype);
-    return std::unique_ptr<Runner>(std::make_unique<ModelRunner>(std::move(ctx), std::move(model), std::move(kv)));
+    return std::unique_ptr<Runner>(
+        std::make_unique<ModelRunner>(std::move(ctx), std::move(model), std::move(kv)));
   }
   ASSIGN_OR_RETURN(nn::KvCache kv, nn::KvCache::for_cpu(spec.layers, blocks));
-  return std::unique_ptr<Runner>(std::make_unique<ModelRunner>(std::move(ctx), std::move(model), std::move(kv)));
+  return std::unique_ptr<Runner>(
+      std::make_unique<ModelRunner>(std::move(ctx), std::move(model), std::move(kv)));
 } catch (const std::bad_alloc&) {
   return fail(Code::kOutOfMemory, "[runner] not enough memory to load " + file.path());
 } catch (const std::exception& e) {
-  return fail(Code::kInternal, fmt::format("[runner] loading {} failed: {}", file.path(), e.what()));
+  return fail(Code::kInternal,
+              fmt::format("[runner] loading {} failed: {}", file.path(), e.what()));
 }
 
 }  // namespace pippin::engine

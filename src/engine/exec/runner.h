@@ -1,5 +1,6 @@
-// The real Runner: a model, its KV blocks and a sampler per sequence, on one device. Free of MLX headers, so that the service may include it.
-// Owner: the engine. Thread: made and used on the device thread only.
+// The real Runner: a model, its KV blocks and a sampler per sequence, on one device. Free of MLX
+// headers, so that the service may include it. Owner: the engine. Thread: made and used on the
+// device thread only.
 #pragma once
 
 #include <cstdint>
@@ -20,15 +21,16 @@ namespace pippin::engine {
 struct ModelInfo {
   std::string architecture;
   int vocab = 0;
-  int context_tokens_max = 0;     // what the model was made for
-  int64_t kv_block_bytes = 0;     // one block of 16 positions, all layers
-  int64_t weight_bytes = 0;       // of all tensors in the file
+  int context_tokens_max = 0;  // what the model was made for
+  int64_t kv_block_bytes = 0;  // one block of 16 positions, all layers
+  int64_t weight_bytes = 0;    // of all tensors in the file
 };
 
 /// Errors: kInvalidFile, kUnsupported.
 Result<ModelInfo> inspect_model(const store::GgufFile& file);
 
-/// Which ops run the model. kReference is stock MLX in f32: slow on a CPU, the oracle of the others.
+/// Which ops run the model. kReference is stock MLX in f32: slow on a CPU, the oracle of the
+/// others.
 enum class OpsPath : uint8_t { kFast, kReference };
 
 /// Where the model runs.
@@ -40,10 +42,13 @@ struct RunnerOptions {
   bool exact_activations = false;  // f32 activations in the CPU kernels instead of int8
   int threads = 0;                 // 0 = all allowed CPUs
   int blocks = 0;                  // KV blocks
-  std::function<void(uint64_t done, uint64_t total)> progress;  // bytes of weights read; called on the device thread
+  std::function<void(uint64_t done, uint64_t total)>
+      progress;  // bytes of weights read; called on the device thread
 };
 
-/// Loads the model. The file must stay mapped only during this call. Errors: of the file, kOutOfMemory, kUnsupported (no such device).
-Result<std::unique_ptr<Runner>> make_runner(const store::GgufFile& file, const RunnerOptions& options);
+/// Loads the model. The file must stay mapped only during this call. Errors: of the file,
+/// kOutOfMemory, kUnsupported (no such device).
+Result<std::unique_ptr<Runner>> make_runner(const store::GgufFile& file,
+                                            const RunnerOptions& options);
 
 }  // namespace pippin::engine

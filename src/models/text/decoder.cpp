@@ -22,25 +22,34 @@ bool is_global(const store::ModelConfig& config, const DecoderOptions& options, 
 // What this decoder cannot do is refused before a weight is read.
 Result<void> check_supported(const store::GgufFile& file, const store::ModelConfig& config) {
   const auto unsupported = [&](std::string what, std::string key) {
-    return fail(Code::kUnsupported, fmt::format("[model] {}: {}", file.path(), what), config.architecture + "." + key);
+    return fail(Code::kUnsupported, fmt::format("[model] {}: {}", file.path(), what),
+                config.architecture + "." + key);
   };
   if (config.head_dim_k != config.head_dim_v) {
-    return unsupported(fmt::format("keys of {} and values of {} dimensions are not supported yet", config.head_dim_k, config.head_dim_v),
+    return unsupported(fmt::format("keys of {} and values of {} dimensions are not supported yet",
+                                   config.head_dim_k, config.head_dim_v),
                        "attention.value_length");
   }
   if (config.head_dim_k % 16 != 0) {
-    return unsupported(fmt::format("head dimensions must be multiples of 16, this file has {}", config.head_dim_k), "attention.key_length");
+    return unsupported(
+        fmt::format("head dimensions must be multiples of 16, this file has {}", config.head_dim_k),
+        "attention.key_length");
   }
-  if (config.rope.scaling != store::RopeScaling::kNone && config.rope.scaling != store::RopeScaling::kLinear) {
+  if (config.rope.scaling != store::RopeScaling::kNone &&
+      config.rope.scaling != store::RopeScaling::kLinear) {
     return unsupported("YaRN and LongRoPE are not supported yet", "rope.scaling.type");
   }
-  if (config.experts.count > 0) return unsupported("mixtures of experts are not supported yet", "expert_count");
-  if (config.norm != store::NormKind::kRms) return unsupported("layer norm is not supported yet", "attention.layer_norm_epsilon");
+  if (config.experts.count > 0)
+    return unsupported("mixtures of experts are not supported yet", "expert_count");
+  if (config.norm != store::NormKind::kRms)
+    return unsupported("layer norm is not supported yet", "attention.layer_norm_epsilon");
   return {};
 }
 
-// Angle per position of each rotated pair. Linear scaling stretches positions; `factors` are a file's own divisors (Llama 3.1 and LongRoPE).
-std::vector<float> inverse_frequencies(int dims, double base, double stretch, const std::vector<float>& factors) {
+// Angle per position of each rotated pair. Linear scaling stretches positions; `factors` are a
+// file's own divisors (Llama 3.1 and LongRoPE).
+std::vector<float> inverse_frequencies(int dims, double base, double stretch,
+                                       const std::vector<float>& factors) {
   std::vector<float> inv(static_cast<size_t>(dims / 2));
   for (size_t i = 0; i < inv.size(); ++i) {
     double frequency = std::pow(base, -2.0 * static_cast<double>(i) / dims) / stretch;
@@ -57,16 +66,19 @@ ModelSpec Decoder::make_spec(const store::ModelConfig& config) {
   spec.architecture = config.architecture;
   spec.vocab = config.vocab_size;
   spec.context_tokens_max = config.context_length;
-  for (int i = 0; i < config.layers; ++i) spec.layers.push_back({config.kv_heads[static_cast<size_t>(i)], config.head_dim_k});
+  for (int i = 0; i < config.layers; ++i)
+    spec.layers.push_back({config.kv_heads[static_cast<size_t>(i)], config.head_dim_k});
   return spec;
 }
 
-nn::AttentionSpec Decoder::attention_spec(const store::ModelConfig& config, int index, const std::vector<float>& rope_factors) const {
+nn::AttentionSpec Decoder::attention_spec(const store::ModelConfig& config, int index,
+                                          const std::vector<float>& rope_factors) const {
   nn::AttentionSpec spec;
   spec.heads = config.heads[static_cast<size_t>(index)];
   spec.kv_heads = config.kv_heads[static_cast<size_t>(index)];
   spec.head_dim = config.head_dim_k;
-  spec.scale = config.attention_scale > 0 ? config.attention_scale : 1.0f / std::sqrt(static_cast<float>(spec.head_dim));
+  spec.scale = config.attention_scale > 0 ? config.attention_scale
+                                          : 1.0f / std::sqrt(static_cast<float>(spec.head_dim));
   spec.soft_cap = config.attention_soft_cap;
   spec.norm_eps = config.norm_eps;
   spec.rope_interleaved = options_.rope_interleaved;
@@ -75,42 +87,60 @@ nn::AttentionSpec Decoder::attention_spec(const store::ModelConfig& config, int 
   double base = config.rope.freq_base;
   if (!global) {
     spec.window = config.sliding_window;
-    if (config.rope.freq_base_window > 0) base = config.rope.freq_base_window;
-    else if (options_.window_rope_base > 0) base = options_.window_rope_base;
+    if (config.rope.freq_base_window > 0)
+      base = config.rope.freq_base_window;
+    else if (options_.window_rope_base > 0)
+      base = options_.window_rope_base;
   }
-  const double stretch = global && config.rope.scaling == store::RopeScaling::kLinear ? config.rope.factor : 1.0;
-  spec.inv_freq = inverse_frequencies(spec.rope_dims, base, stretch, global ? rope_factors : std::vector<float>{});
+  const double stretch =
+      global && config.rope.scaling == store::RopeScaling::kLinear ? config.rope.factor : 1.0;
+  spec.inv_freq = inverse_frequencies(spec.rope_dims, base, stretch,
+                                      global ? rope_factors : std::vector<float>{});
   return spec;
 }
 
-Result<Decoder::Layer> Decoder::load_layer(WeightLoader& weights, const store::ModelConfig& config, int index,
+Result<Decoder::Layer> Decoder::load_layer(WeightLoader& weights, const store::ModelConfig& config,
+                                           int index,
                                            const std::vector<float>& rope_factors) const {
   const std::string prefix = fmt::format("blk.{}.", index);
   const int width = config.embedding_length, ff = config.feed_forward[static_cast<size_t>(index)];
   Layer layer;
   layer.attention = attention_spec(config, index, rope_factors);
-  const int q = layer.attention.heads * layer.attention.head_dim, kv = layer.attention.kv_heads * layer.attention.head_dim;
-  ASSIGN_OR_RETURN(layer.attention_norm, weights.norm(prefix + "attn_norm.weight", width, config.norm_eps));
-  ASSIGN_OR_RETURN(layer.feed_forward_norm, weights.norm(prefix + "ffn_norm.weight", width, config.norm_eps));
+  const int q = layer.attention.heads * layer.attention.head_dim,
+            kv = layer.attention.kv_heads * layer.attention.head_dim;
+  ASSIGN_OR_RETURN(layer.attention_norm,
+                   weights.norm(prefix + "attn_norm.weight", width, config.norm_eps));
+  ASSIGN_OR_RETURN(layer.feed_forward_norm,
+                   weights.norm(prefix + "ffn_norm.weight", width, config.norm_eps));
   if (options_.post_norms) {
-    ASSIGN_OR_RETURN(layer.post_attention_norm, weights.norm(prefix + "post_attention_norm.weight", width, config.norm_eps));
-    ASSIGN_OR_RETURN(layer.post_feed_forward_norm, weights.norm(prefix + "post_ffw_norm.weight", width, config.norm_eps));
+    ASSIGN_OR_RETURN(layer.post_attention_norm,
+                     weights.norm(prefix + "post_attention_norm.weight", width, config.norm_eps));
+    ASSIGN_OR_RETURN(layer.post_feed_forward_norm,
+                     weights.norm(prefix + "post_ffw_norm.weight", width, config.norm_eps));
   }
   if (options_.qk_norm) {
-    ASSIGN_OR_RETURN(std::vector<float> q_norm, weights.vector(prefix + "attn_q_norm.weight", layer.attention.head_dim));
-    ASSIGN_OR_RETURN(std::vector<float> k_norm, weights.vector(prefix + "attn_k_norm.weight", layer.attention.head_dim));
+    ASSIGN_OR_RETURN(std::vector<float> q_norm,
+                     weights.vector(prefix + "attn_q_norm.weight", layer.attention.head_dim));
+    ASSIGN_OR_RETURN(std::vector<float> k_norm,
+                     weights.vector(prefix + "attn_k_norm.weight", layer.attention.head_dim));
     layer.attention.q_norm = std::move(q_norm);
     layer.attention.k_norm = std::move(k_norm);
   }
-  ASSIGN_OR_RETURN(layer.qkv, weights.linear({{prefix + "attn_q", q}, {prefix + "attn_k", kv}, {prefix + "attn_v", kv}}, width));
+  ASSIGN_OR_RETURN(
+      layer.qkv,
+      weights.linear({{prefix + "attn_q", q}, {prefix + "attn_k", kv}, {prefix + "attn_v", kv}},
+                     width));
   ASSIGN_OR_RETURN(layer.output, weights.linear({{prefix + "attn_output", width}}, q));
-  ASSIGN_OR_RETURN(layer.gate_up, weights.linear({{prefix + "ffn_gate", ff}, {prefix + "ffn_up", ff}}, width));
+  ASSIGN_OR_RETURN(layer.gate_up,
+                   weights.linear({{prefix + "ffn_gate", ff}, {prefix + "ffn_up", ff}}, width));
   ASSIGN_OR_RETURN(layer.down, weights.linear({{prefix + "ffn_down", width}}, ff));
   return layer;
 }
 
-Result<std::unique_ptr<Model>> Decoder::load(const store::GgufFile& file, const store::ModelConfig& config, const DecoderOptions& options,
-                                             const nn::Context& ctx, const LoadProgress& progress) {
+Result<std::unique_ptr<Model>> Decoder::load(const store::GgufFile& file,
+                                             const store::ModelConfig& config,
+                                             const DecoderOptions& options, const nn::Context& ctx,
+                                             const LoadProgress& progress) {
   RETURN_IF_ERROR(check_supported(file, config));
   WeightLoader weights(file, ctx, progress);
   std::unique_ptr<Decoder> model(new Decoder(ctx, options, make_spec(config)));
@@ -124,7 +154,10 @@ Result<std::unique_ptr<Model>> Decoder::load(const store::GgufFile& file, const 
   if (weights.has("rope_freqs.weight")) {
     ASSIGN_OR_RETURN(rope_factors, weights.vector("rope_freqs.weight", config.rope.dims / 2));
     for (float factor : rope_factors) {
-      if (!(factor > 0)) return fail(Code::kInvalidFile, fmt::format("[model] {}: rope_freqs holds {}", file.path(), factor), "rope_freqs");
+      if (!(factor > 0))
+        return fail(Code::kInvalidFile,
+                    fmt::format("[model] {}: rope_freqs holds {}", file.path(), factor),
+                    "rope_freqs");
     }
   }
   for (int i = 0; i < config.layers; ++i) {
@@ -143,12 +176,14 @@ mx::array Decoder::forward(const nn::StepBatch& batch, nn::KvCache& kv) {
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     nn::KvLayerStore& store = kv.layer(static_cast<int>(i));
-    const mx::array q = nn::qkv_rope_kv_write(ctx_, layer.attention, nn::linear(ctx_, layer.qkv, normed), batch, store);
+    const mx::array q = nn::qkv_rope_kv_write(ctx_, layer.attention,
+                                              nn::linear(ctx_, layer.qkv, normed), batch, store);
     const mx::array mixed = nn::paged_attention(ctx_, layer.attention, q, batch, store);
     mx::array attended = nn::linear(ctx_, layer.output, mixed);
     if (options_.post_norms) attended = nn::rms_norm(ctx_, layer.post_attention_norm, attended);
     normed = nn::add_rms_norm(ctx_, layer.feed_forward_norm, x, attended);
-    const mx::array gated = nn::gated_activation(ctx_, options_.gate, nn::linear(ctx_, layer.gate_up, normed));
+    const mx::array gated =
+        nn::gated_activation(ctx_, options_.gate, nn::linear(ctx_, layer.gate_up, normed));
     mx::array fed = nn::linear(ctx_, layer.down, gated);
     if (options_.post_norms) fed = nn::rms_norm(ctx_, layer.post_feed_forward_norm, fed);
     if (i + 1 < layers_.size()) {

@@ -1,5 +1,6 @@
-// Decoder: the dense decoder-only transformer that most text families share. A family that differs only in these options is a row in
-// models/registry.cpp. Owner: the runner. Thread: the device thread.
+// Decoder: the dense decoder-only transformer that most text families share. A family that differs
+// only in these options is a row in models/registry.cpp. Owner: the runner. Thread: the device
+// thread.
 #pragma once
 
 #include <memory>
@@ -14,24 +15,29 @@ namespace pippin::models {
 
 /// What tells one family from another. Sizes come from the file's ModelConfig.
 struct DecoderOptions {
-  bool rope_interleaved = false;   // pairs (2i, 2i + 1): GGUF's permuted llama weights
-  bool qk_norm = false;            // RMS norm of each head of q and k (Qwen 3, Gemma 3)
-  bool post_norms = false;         // norms behind attention and feed-forward, before the residual add (Gemma)
-  bool scale_embedding = false;    // embeddings times sqrt(E) (Gemma)
+  bool rope_interleaved = false;  // pairs (2i, 2i + 1): GGUF's permuted llama weights
+  bool qk_norm = false;           // RMS norm of each head of q and k (Qwen 3, Gemma 3)
+  bool post_norms =
+      false;  // norms behind attention and feed-forward, before the residual add (Gemma)
+  bool scale_embedding = false;  // embeddings times sqrt(E) (Gemma)
   nn::Gate gate = nn::Gate::kSilu;
-  int window_period = 0;           // > 0: every n-th layer sees all positions, where the file does not say (Gemma 3)
-  float window_rope_base = 0;      // > 0: rope base of the windowed layers
+  int window_period =
+      0;  // > 0: every n-th layer sees all positions, where the file does not say (Gemma 3)
+  float window_rope_base = 0;  // > 0: rope base of the windowed layers
 };
 
 class Decoder final : public Model {
  public:
   static ModelSpec make_spec(const store::ModelConfig& config);
-  static Result<std::unique_ptr<Model>> load(const store::GgufFile& file, const store::ModelConfig& config, const DecoderOptions& options,
-                                             const nn::Context& ctx, const LoadProgress& progress);
+  static Result<std::unique_ptr<Model>> load(const store::GgufFile& file,
+                                             const store::ModelConfig& config,
+                                             const DecoderOptions& options, const nn::Context& ctx,
+                                             const LoadProgress& progress);
 
   const ModelSpec& spec() const override { return spec_; }
   mlx::core::array forward(const nn::StepBatch& batch, nn::KvCache& kv) override;
-  mlx::core::array logits(const mlx::core::array& hidden, const std::vector<int32_t>& rows) override;
+  mlx::core::array logits(const mlx::core::array& hidden,
+                          const std::vector<int32_t>& rows) override;
 
  private:
   struct Layer {
@@ -41,9 +47,12 @@ class Decoder final : public Model {
     nn::AttentionSpec attention;
   };
 
-  Decoder(const nn::Context& ctx, const DecoderOptions& options, ModelSpec spec) : ctx_(ctx), options_(options), spec_(std::move(spec)) {}
-  Result<Layer> load_layer(WeightLoader& weights, const store::ModelConfig& config, int index, const std::vector<float>& rope_factors) const;
-  nn::AttentionSpec attention_spec(const store::ModelConfig& config, int index, const std::vector<float>& rope_factors) const;
+  Decoder(const nn::Context& ctx, const DecoderOptions& options, ModelSpec spec)
+      : ctx_(ctx), options_(options), spec_(std::move(spec)) {}
+  Result<Layer> load_layer(WeightLoader& weights, const store::ModelConfig& config, int index,
+                           const std::vector<float>& rope_factors) const;
+  nn::AttentionSpec attention_spec(const store::ModelConfig& config, int index,
+                                   const std::vector<float>& rope_factors) const;
 
   nn::Context ctx_;
   DecoderOptions options_;

@@ -11,8 +11,9 @@ namespace {
 
 namespace mx = mlx::core;
 
-// Positions per split of the KV; a constant, so that the order of additions never depends on the batch.
-constexpr int kSplit = 256;
+// Positions per split of the KV; a constant, so that the order of additions never depends on the
+// batch.
+constexpr int kSplit = 128;
 constexpr int kThreads = 128;
 
 // One block per token; a warp per head. Rotates q and k, and scatters k and v into their slots.
@@ -56,7 +57,8 @@ constexpr const char* kRopeSource = R"(
   }
 )";
 
-// One block per (token, KV head, split). LANES threads read one position, eight values each; the heads of a group share the read.
+// One block per (token, KV head, split). LANES threads read one position, eight values each; the
+// heads of a group share the read.
 constexpr const char* kPartSource = R"(
   constexpr int G = H / K, LANES = D / 8, GROUPS = 128 / LANES, UNROLL = 4;
   const int token = blockIdx.x, kv_head = blockIdx.y, split = blockIdx.z, splits = gridDim.z;
@@ -74,9 +76,14 @@ constexpr const char* kPartSource = R"(
     return;
   }
   float query[G][8], top[G], sum[G], mixed[G][8];
+  _Pragma("unroll")
   for (int g = 0; g < G; ++g) {
     const T* from = q + (static_cast<long>(token) * H + kv_head * G + g) * D + lane * 8;
-    for (int i = 0; i < 8; ++i) { query[g][i] = static_cast<float>(from[i]) * __int_as_float(SCALE); mixed[g][i] = 0.0f; }
+    _Pragma("unroll")
+    for (int i = 0; i < 8; ++i) {
+      query[g][i] = static_cast<float>(from[i]) * __int_as_float(SCALE);
+      mixed[g][i] = 0.0f;
+    }
     top[g] = -INFINITY;
     sum[g] = 0.0f;
   }
@@ -84,19 +91,25 @@ constexpr const char* kPartSource = R"(
     alignas(16) T key[UNROLL][8];
     alignas(16) T value[UNROLL][8];
     bool valid[UNROLL];
+    _Pragma("unroll")
     for (int u = 0; u < UNROLL; ++u) {
       const int p = base + u * GROUPS + group;
       valid[u] = p < end;
       const int at = valid[u] ? p : begin;
       const long slot = static_cast<long>(table[at / 16]) * 16 + at % 16;
-      *reinterpret_cast<uint4*>(key[u]) = *reinterpret_cast<const uint4*>(k_pool + (slot * K + kv_head) * D + lane * 8);
-      *reinterpret_cast<uint4*>(value[u]) = *reinterpret_cast<const uint4*>(v_pool + (slot * K + kv_head) * D + lane * 8);
+      const long from = (slot * K + kv_head) * D + lane * 8;
+      *reinterpret_cast<uint4*>(key[u]) = *reinterpret_cast<const uint4*>(k_pool + from);
+      *reinterpret_cast<uint4*>(value[u]) = *reinterpret_cast<const uint4*>(v_pool + from);
     }
+    _Pragma("unroll")
     for (int g = 0; g < G; ++g) {
       float score[UNROLL], best = top[g];
+      _Pragma("unroll")
       for (int u = 0; u < UNROLL; ++u) {
         float dot = 0.0f;
+        _Pragma("unroll")
         for (int i = 0; i < 8; ++i) dot += query[g][i] * static_cast<float>(key[u][i]);
+        _Pragma("unroll")
         for (int step = LANES / 2; step > 0; step /= 2) dot += __shfl_xor_sync(0xffffffffu, dot, step);
         if (CAP != 0) dot = __int_as_float(CAP) * tanhf(dot / __int_as_float(CAP));
         score[u] = valid[u] ? dot : -INFINITY;
@@ -106,27 +119,35 @@ constexpr const char* kPartSource = R"(
       const float keep = __expf(top[g] - best);
       top[g] = best;
       sum[g] *= keep;
+      _Pragma("unroll")
       for (int i = 0; i < 8; ++i) mixed[g][i] *= keep;
+      _Pragma("unroll")
       for (int u = 0; u < UNROLL; ++u) {
         const float weight = __expf(score[u] - best);
         sum[g] += weight;
+        _Pragma("unroll")
         for (int i = 0; i < 8; ++i) mixed[g][i] += weight * static_cast<float>(value[u][i]);
       }
     }
   }
   __shared__ float shared_mixed[GROUPS][D];
   __shared__ float shared_top[GROUPS], shared_sum[GROUPS];
+  _Pragma("unroll")
   for (int g = 0; g < G; ++g) {
     __syncthreads();
     if (lane == 0) { shared_top[group] = top[g]; shared_sum[group] = sum[g]; }
+    _Pragma("unroll")
     for (int i = 0; i < 8; ++i) shared_mixed[group][lane * 8 + i] = mixed[g][i];
     __syncthreads();
     float best = -INFINITY, total = 0.0f;
+    _Pragma("unroll")
     for (int s = 0; s < GROUPS; ++s) best = fmaxf(best, shared_top[s]);
+    _Pragma("unroll")
     for (int s = 0; s < GROUPS; ++s) total += shared_sum[s] * __expf(shared_top[s] - best);
     const long at = out_base + static_cast<long>(g) * splits;
     for (int d = threadIdx.x; d < D; d += blockDim.x) {
       float value = 0.0f;
+      _Pragma("unroll")
       for (int s = 0; s < GROUPS; ++s) value += shared_mixed[s][d] * __expf(shared_top[s] - best);
       part[at * D + d] = value;
     }
@@ -144,13 +165,15 @@ constexpr const char* kJoinSource = R"(
   for (int d = threadIdx.x; d < D; d += blockDim.x) {
     float value = 0.0f;
     for (int s = 0; s < splits; ++s) {
-      if (part_sum[at * splits + s] > 0.0f) value += part[(at * splits + s) * D + d] * __expf(part_max[at * splits + s] - best);
+      const long i = at * splits + s;
+      if (part_sum[i] > 0.0f) value += part[i * D + d] * __expf(part_max[i] - best);
     }
     out[at * D + d] = static_cast<T>(value / total);
   }
 )";
 
-// Constants of a model are template arguments, which are integers: an array for each would cost more than the kernel.
+// Constants of a model are template arguments, which are integers: an array for each would cost
+// more than the kernel.
 int bits(float value) { return std::bit_cast<int>(value); }
 
 }  // namespace
@@ -160,42 +183,57 @@ bool attention_supported(const AttentionShape& shape) {
   return dims && shape.heads % shape.kv_heads == 0 && shape.heads / shape.kv_heads <= 8;
 }
 
-mx::array rope_kv_write(const AttentionShape& shape, const mx::array& qkv, const StepArrays& step, const mx::array& inv_freq,
-                        const mx::array* q_norm, const mx::array* k_norm, const mx::array& k_pool, const mx::array& v_pool) {
+mx::array rope_kv_write(const AttentionShape& shape, const mx::array& qkv, const StepArrays& step,
+                        const mx::array& inv_freq, const mx::array* q_norm, const mx::array* k_norm,
+                        const mx::array& k_pool, const mx::array& v_pool) {
   static const auto kernel = mx::fast::cuda_kernel(
       "pippin_rope_kv_write",
-      {"qkv", "positions", "slots", "inv_freq", "q_norm", "k_norm", "k_pool", "v_pool"}, {"q"}, kRopeSource);
+      {"qkv", "positions", "slots", "inv_freq", "q_norm", "k_norm", "k_pool", "v_pool"}, {"q"},
+      kRopeSource);
   const bool normed = q_norm != nullptr;
-  const mx::array& any = inv_freq;  // stands in for absent norm weights, which the kernel then does not read
+  const mx::array& any =
+      inv_freq;  // stands in for absent norm weights, which the kernel then does not read
   const int tokens = qkv.shape(0);
   const std::vector<std::pair<std::string, mx::fast::TemplateArg>> args = {
-      {"T", qkv.dtype()}, {"H", shape.heads}, {"K", shape.kv_heads}, {"D", shape.head_dim}, {"ROPE", shape.rope_dims},
-      {"INTERLEAVED", shape.rope_interleaved}, {"NORM", normed}, {"NORM_EPS", bits(shape.norm_eps)}};
-  return kernel({qkv, step.positions, step.slots, inv_freq, normed ? *q_norm : any, normed ? *k_norm : any, k_pool, v_pool},
-                {{tokens, shape.heads * shape.head_dim}}, {qkv.dtype()}, {tokens * kThreads, 1, 1}, {kThreads, 1, 1}, args, std::nullopt, false,
-                {})[0];
+      {"T", qkv.dtype()},        {"H", shape.heads},
+      {"K", shape.kv_heads},     {"D", shape.head_dim},
+      {"ROPE", shape.rope_dims}, {"INTERLEAVED", shape.rope_interleaved},
+      {"NORM", normed},          {"NORM_EPS", bits(shape.norm_eps)}};
+  return kernel({qkv, step.positions, step.slots, inv_freq, normed ? *q_norm : any,
+                 normed ? *k_norm : any, k_pool, v_pool},
+                {{tokens, shape.heads * shape.head_dim}}, {qkv.dtype()}, {tokens * kThreads, 1, 1},
+                {kThreads, 1, 1}, args, std::nullopt, false, {})[0];
 }
 
-mx::array paged_attention(const AttentionShape& shape, const mx::array& q, const StepArrays& step, const mx::array& k_pool,
-                          const mx::array& v_pool) {
-  static const auto part_kernel =
-      mx::fast::cuda_kernel("pippin_attention_part", {"q", "positions", "token_row", "tables", "k_pool", "v_pool"},
-                            {"part", "part_max", "part_sum"}, kPartSource);
-  static const auto join_kernel =
-      mx::fast::cuda_kernel("pippin_attention_join", {"part", "part_max", "part_sum"}, {"out"}, kJoinSource);
+mx::array paged_attention(const AttentionShape& shape, const mx::array& q, const StepArrays& step,
+                          const mx::array& k_pool, const mx::array& v_pool) {
+  static const auto part_kernel = mx::fast::cuda_kernel(
+      "pippin_attention_part", {"q", "positions", "token_row", "tables", "k_pool", "v_pool"},
+      {"part", "part_max", "part_sum"}, kPartSource);
+  static const auto join_kernel = mx::fast::cuda_kernel(
+      "pippin_attention_join", {"part", "part_max", "part_sum"}, {"out"}, kJoinSource);
   CHECK(attention_supported(shape), "unsupported attention shape");
   const int tokens = q.shape(0), heads = shape.heads;
   const int splits = (step.tables.shape(1) * 16 + kSplit - 1) / kSplit;
   const std::vector<std::pair<std::string, mx::fast::TemplateArg>> args = {
-      {"T", q.dtype()}, {"H", heads}, {"K", shape.kv_heads}, {"D", shape.head_dim}, {"SPLIT", kSplit}, {"WINDOW", shape.window},
-      {"SCALE", bits(shape.scale)}, {"CAP", bits(shape.soft_cap)}};
+      {"T", q.dtype()},
+      {"H", heads},
+      {"K", shape.kv_heads},
+      {"D", shape.head_dim},
+      {"SPLIT", kSplit},
+      {"WINDOW", shape.window},
+      {"SCALE", bits(shape.scale)},
+      {"CAP", bits(shape.soft_cap)}};
   const std::vector<mx::array> parts = part_kernel(
       {q, step.positions, step.token_row, step.tables, k_pool, v_pool},
-      {{tokens * heads, splits, shape.head_dim}, {tokens * heads, splits}, {tokens * heads, splits}}, {mx::float32, mx::float32, mx::float32},
-      {tokens * kThreads, shape.kv_heads, splits}, {kThreads, 1, 1}, args, std::nullopt, false, {});
-  return join_kernel({parts[0], parts[1], parts[2]}, {{tokens, heads * shape.head_dim}}, {q.dtype()},
-                     {tokens * heads * shape.head_dim, 1, 1}, {shape.head_dim, 1, 1}, {{"T", q.dtype()}, {"D", shape.head_dim}}, std::nullopt,
-                     false, {})[0];
+      {{tokens * heads, splits, shape.head_dim},
+       {tokens * heads, splits},
+       {tokens * heads, splits}},
+      {mx::float32, mx::float32, mx::float32}, {tokens * kThreads, shape.kv_heads, splits},
+      {kThreads, 1, 1}, args, std::nullopt, false, {});
+  return join_kernel({parts[0], parts[1], parts[2]}, {{tokens, heads * shape.head_dim}},
+                     {q.dtype()}, {tokens * heads * shape.head_dim, 1, 1}, {shape.head_dim, 1, 1},
+                     {{"T", q.dtype()}, {"D", shape.head_dim}}, std::nullopt, false, {})[0];
 }
 
 }  // namespace pippin::nn::cuda

@@ -1,5 +1,6 @@
-// Our CUDA kernels, launched through MLX's custom-kernel interface, so that they are nodes of MLX's graph and use its allocator.
-// KV layout on the device: k and v are [P * S, K, D] each, written in place. Thread: the device thread.
+// Our CUDA kernels, launched through MLX's custom-kernel interface, so that they are nodes of MLX's
+// graph and use its allocator. KV layout on the device: k and v are [P * S, K, D] each, written in
+// place. Thread: the device thread.
 #pragma once
 
 #include <optional>
@@ -9,7 +10,8 @@
 
 namespace pippin::nn::cuda {
 
-/// The host-side tables of a step, sent once. T tokens (padded to a bucket), B rows, M blocks in the longest table.
+/// The host-side tables of a step, sent once. T tokens (padded to a bucket), B rows, M blocks in
+/// the longest table.
 struct StepArrays {
   mlx::core::array positions;  // [T] int32
   mlx::core::array slots;      // [T] int32
@@ -28,18 +30,24 @@ struct AttentionShape {
 /// Returns whether the attention kernels know this shape: D in {64, 128, 256}, H / K at most 8.
 bool attention_supported(const AttentionShape& shape);
 
-/// As nn::qkv_rope_kv_write. Writes into k_pool and v_pool although they are inputs: attention takes the returned q, so it runs after.
-/// Shapes: qkv [T, (H + 2 K) D] -> q [T, H D]. q_norm, k_norm: [D] f32, or both null.
-mlx::core::array rope_kv_write(const AttentionShape& shape, const mlx::core::array& qkv, const StepArrays& step, const mlx::core::array& inv_freq,
-                               const mlx::core::array* q_norm, const mlx::core::array* k_norm, const mlx::core::array& k_pool,
-                               const mlx::core::array& v_pool);
+/// As nn::qkv_rope_kv_write. Writes into k_pool and v_pool although they are inputs: attention
+/// takes the returned q, so it runs after. Shapes: qkv [T, (H + 2 K) D] -> q [T, H D]. q_norm,
+/// k_norm: [D] f32, or both null.
+mlx::core::array rope_kv_write(const AttentionShape& shape, const mlx::core::array& qkv,
+                               const StepArrays& step, const mlx::core::array& inv_freq,
+                               const mlx::core::array* q_norm, const mlx::core::array* k_norm,
+                               const mlx::core::array& k_pool, const mlx::core::array& v_pool);
 
-/// As nn::paged_attention. KV is split at fixed positions, so a row's result does not depend on the batch.
-mlx::core::array paged_attention(const AttentionShape& shape, const mlx::core::array& q, const StepArrays& step, const mlx::core::array& k_pool,
+/// As nn::paged_attention. KV is split at fixed positions, so a row's result does not depend on the
+/// batch.
+mlx::core::array paged_attention(const AttentionShape& shape, const mlx::core::array& q,
+                                 const StepArrays& step, const mlx::core::array& k_pool,
                                  const mlx::core::array& v_pool);
 
 /// Returns {x + delta, rms_norm(x + delta)}. Shapes: [T, E]; weight [E] f32.
-std::pair<mlx::core::array, mlx::core::array> add_rms_norm(const mlx::core::array& x, const mlx::core::array& delta, const mlx::core::array& weight,
+std::pair<mlx::core::array, mlx::core::array> add_rms_norm(const mlx::core::array& x,
+                                                           const mlx::core::array& delta,
+                                                           const mlx::core::array& weight,
                                                            float eps);
 
 /// gate(x[:, :F]) * x[:, F:], SiLU or tanh-GELU. Shapes: [T, 2 F] -> [T, F].

@@ -40,27 +40,31 @@ constexpr const char* kGatedSource = R"(
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= ff) return;
   const float a = static_cast<float>(x[row * 2 * ff + i]), b = static_cast<float>(x[row * 2 * ff + ff + i]);
-  const float gated = GELU ? 0.5f * a * (1.0f + tanhf(0.7978845608f * (a + 0.044715f * a * a * a))) : a / (1.0f + __expf(-a));
+  const float gated = GELU ? 0.5f * a * (1.0f + tanhf(0.7978845608f * (a + 0.044715f * a * a * a)))
+                           : a / (1.0f + __expf(-a));
   out[row * ff + i] = static_cast<T>(gated * b);
 )";
 
 }  // namespace
 
-std::pair<mx::array, mx::array> add_rms_norm(const mx::array& x, const mx::array& delta, const mx::array& weight, float eps) {
-  static const auto kernel =
-      mx::fast::cuda_kernel("pippin_add_rms_norm", {"x", "delta", "weight"}, {"stream", "normed"}, kAddNormSource);
+std::pair<mx::array, mx::array> add_rms_norm(const mx::array& x, const mx::array& delta,
+                                             const mx::array& weight, float eps) {
+  static const auto kernel = mx::fast::cuda_kernel("pippin_add_rms_norm", {"x", "delta", "weight"},
+                                                   {"stream", "normed"}, kAddNormSource);
   const std::vector<mx::array> out =
-      kernel({x, delta, weight}, {x.shape(), x.shape()}, {x.dtype(), x.dtype()}, {x.shape(0) * kThreads, 1, 1},
-             {kThreads, 1, 1}, {{"T", x.dtype()}, {"EPS", std::bit_cast<int>(eps)}}, std::nullopt, false, {});
+      kernel({x, delta, weight}, {x.shape(), x.shape()}, {x.dtype(), x.dtype()},
+             {x.shape(0) * kThreads, 1, 1}, {kThreads, 1, 1},
+             {{"T", x.dtype()}, {"EPS", std::bit_cast<int>(eps)}}, std::nullopt, false, {});
   return {out[0], out[1]};
 }
 
 mx::array gated_activation(const mx::array& x, bool gelu) {
-  static const auto kernel = mx::fast::cuda_kernel("pippin_gated_activation", {"x"}, {"out"}, kGatedSource);
+  static const auto kernel =
+      mx::fast::cuda_kernel("pippin_gated_activation", {"x"}, {"out"}, kGatedSource);
   const int tokens = x.shape(0), ff = x.shape(1) / 2;
   const int blocks = (ff + kThreads - 1) / kThreads;
-  return kernel({x}, {{tokens, ff}}, {x.dtype()}, {blocks * kThreads, tokens, 1}, {kThreads, 1, 1}, {{"T", x.dtype()}, {"GELU", gelu}},
-                std::nullopt, false, {})[0];
+  return kernel({x}, {{tokens, ff}}, {x.dtype()}, {blocks * kThreads, tokens, 1}, {kThreads, 1, 1},
+                {{"T", x.dtype()}, {"GELU", gelu}}, std::nullopt, false, {})[0];
 }
 
 }  // namespace pippin::nn::cuda

@@ -15,11 +15,15 @@ Result<KvCache> KvCache::for_cpu(const std::vector<KvGeometry>& layers, int bloc
   CHECK(blocks > 0);
   KvCache cache;
   cache.blocks_ = blocks;
-  for (const KvGeometry& g : layers) cache.memory_bytes_ += static_cast<size_t>(g.block_bytes()) * static_cast<size_t>(blocks);
-  void* memory = mmap(nullptr, cache.memory_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  for (const KvGeometry& g : layers)
+    cache.memory_bytes_ += static_cast<size_t>(g.block_bytes()) * static_cast<size_t>(blocks);
+  void* memory = mmap(nullptr, cache.memory_bytes_, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
-    return fail(Code::kOutOfMemory, "[kv] could not reserve " + std::to_string(cache.memory_bytes_ >> 20) + " MiB for " +
-                                        std::to_string(blocks) + " blocks; lower --kv-memory or --context");
+    return fail(Code::kOutOfMemory, "[kv] could not reserve " +
+                                        std::to_string(cache.memory_bytes_ >> 20) + " MiB for " +
+                                        std::to_string(blocks) +
+                                        " blocks; lower --kv-memory or --context");
   }
   cache.memory_ = memory;
 #ifdef MADV_HUGEPAGE
@@ -74,8 +78,10 @@ void KvCache::copy_block(int from, int to) {
       constexpr int kBlock = cpu::KvLayer::kBlock;
       const auto move = [&](mx::array& pool) {
         const int heads = layer.geometry.kv_heads, dim = layer.geometry.head_dim;
-        const mx::array source = mx::slice(pool, mx::Shape{from * kBlock, 0, 0}, mx::Shape{(from + 1) * kBlock, heads, dim});
-        pool = mx::slice_update(pool, source, mx::Shape{to * kBlock, 0, 0}, mx::Shape{(to + 1) * kBlock, heads, dim});
+        const mx::array source = mx::slice(pool, mx::Shape{from * kBlock, 0, 0},
+                                           mx::Shape{(from + 1) * kBlock, heads, dim});
+        pool = mx::slice_update(pool, source, mx::Shape{to * kBlock, 0, 0},
+                                mx::Shape{(to + 1) * kBlock, heads, dim});
       };
       move(*layer.k);
       move(*layer.v);

@@ -1,5 +1,5 @@
-// KvCache: the blocks of keys and values of all layers. The engine's block ids index it; it knows nothing of sequences.
-// Owner: the runner. Thread: the device thread.
+// KvCache: the blocks of keys and values of all layers. The engine's block ids index it; it knows
+// nothing of sequences. Owner: the runner. Thread: the device thread.
 #pragma once
 
 #include <cstdint>
@@ -18,10 +18,13 @@ struct KvGeometry {
   int kv_heads = 0;
   int head_dim = 0;
   /// Units: bytes of K and V for one block of 16 positions, in 16-bit floats.
-  int64_t block_bytes() const { return int64_t{2} * 2 * kv_heads * head_dim * cpu::KvLayer::kBlock; }
+  int64_t block_bytes() const {
+    return int64_t{2} * 2 * kv_heads * head_dim * cpu::KvLayer::kBlock;
+  }
 };
 
-/// One layer's storage. The CPU backend has `cpu`; the stock backend has `k` and `v`, [P * S, K, D] each.
+/// One layer's storage. The CPU backend has `cpu`; the stock backend has `k` and `v`, [P * S, K, D]
+/// each.
 struct KvLayerStore {
   KvGeometry geometry;
   cpu::KvLayer cpu;
@@ -30,10 +33,12 @@ struct KvLayerStore {
 
 class KvCache {
  public:
-  /// Reserves `blocks` blocks per layer for the CPU kernels (f16). Pages are touched as they are used. Errors: kOutOfMemory.
+  /// Reserves `blocks` blocks per layer for the CPU kernels (f16). Pages are touched as they are
+  /// used. Errors: kOutOfMemory.
   static Result<KvCache> for_cpu(const std::vector<KvGeometry>& layers, int blocks);
   /// The same for stock ops, as arrays of `dtype`.
-  static KvCache for_stock(const std::vector<KvGeometry>& layers, int blocks, mlx::core::Dtype dtype);
+  static KvCache for_stock(const std::vector<KvGeometry>& layers, int blocks,
+                           mlx::core::Dtype dtype);
 
   KvCache(KvCache&& other) noexcept;
   KvCache& operator=(KvCache&& other) noexcept;

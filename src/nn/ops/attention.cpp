@@ -6,8 +6,15 @@ namespace pippin::nn {
 namespace {
 
 cuda::AttentionShape cuda_shape(const AttentionSpec& spec) {
-  return {.heads = spec.heads, .kv_heads = spec.kv_heads, .head_dim = spec.head_dim, .scale = spec.scale, .soft_cap = spec.soft_cap,
-          .norm_eps = spec.norm_eps, .window = spec.window, .rope_dims = spec.rope_dims, .rope_interleaved = spec.rope_interleaved};
+  return {.heads = spec.heads,
+          .kv_heads = spec.kv_heads,
+          .head_dim = spec.head_dim,
+          .scale = spec.scale,
+          .soft_cap = spec.soft_cap,
+          .norm_eps = spec.norm_eps,
+          .window = spec.window,
+          .rope_dims = spec.rope_dims,
+          .rope_interleaved = spec.rope_interleaved};
 }
 
 bool runs_on_cuda(const Context& ctx, const AttentionSpec& spec) {
@@ -16,11 +23,14 @@ bool runs_on_cuda(const Context& ctx, const AttentionSpec& spec) {
 
 }  // namespace
 
-mx::array qkv_rope_kv_write(const Context& ctx, const AttentionSpec& spec, const mx::array& qkv, const StepBatch& batch, KvLayerStore& kv) {
-  CHECK(qkv.shape(1) == (spec.heads + 2 * spec.kv_heads) * spec.head_dim, "qkv must be [T, (H + 2 K) D]");
+mx::array qkv_rope_kv_write(const Context& ctx, const AttentionSpec& spec, const mx::array& qkv,
+                            const StepBatch& batch, KvLayerStore& kv) {
+  CHECK(qkv.shape(1) == (spec.heads + 2 * spec.kv_heads) * spec.head_dim,
+        "qkv must be [T, (H + 2 K) D]");
   if (runs_on_cuda(ctx, spec)) {
     const bool normed = !spec.q_norm.empty();
-    return cuda::rope_kv_write(cuda_shape(spec), qkv, *batch.device, spec.inv_freq.array(), normed ? &spec.q_norm.array() : nullptr,
+    return cuda::rope_kv_write(cuda_shape(spec), qkv, *batch.device, spec.inv_freq.array(),
+                               normed ? &spec.q_norm.array() : nullptr,
                                normed ? &spec.k_norm.array() : nullptr, *kv.k, *kv.v);
   }
   if (ctx.backend != Backend::kCpu) return qkv_rope_kv_write_ref(ctx, spec, qkv, batch, kv);
@@ -41,8 +51,10 @@ mx::array qkv_rope_kv_write(const Context& ctx, const AttentionSpec& spec, const
   return q;
 }
 
-mx::array paged_attention(const Context& ctx, const AttentionSpec& spec, const mx::array& q, const StepBatch& batch, KvLayerStore& kv) {
-  if (runs_on_cuda(ctx, spec)) return cuda::paged_attention(cuda_shape(spec), q, *batch.device, *kv.k, *kv.v);
+mx::array paged_attention(const Context& ctx, const AttentionSpec& spec, const mx::array& q,
+                          const StepBatch& batch, KvLayerStore& kv) {
+  if (runs_on_cuda(ctx, spec))
+    return cuda::paged_attention(cuda_shape(spec), q, *batch.device, *kv.k, *kv.v);
   if (ctx.backend != Backend::kCpu) return paged_attention_ref(ctx, spec, q, batch, kv);
   const mx::array input = host_ready(q);
   mx::array out = allocate(ctx, input.shape(), mx::float32);

@@ -8,9 +8,13 @@ namespace {
 
 constexpr int kBlock = cpu::KvLayer::kBlock;
 
-mx::array ints(const std::vector<int32_t>& values) { return mx::array(values.begin(), mx::Shape{static_cast<int>(values.size())}, mx::int32); }
+mx::array ints(const std::vector<int32_t>& values) {
+  return mx::array(values.begin(), mx::Shape{static_cast<int>(values.size())}, mx::int32);
+}
 
-mx::array columns(const mx::array& a, int from, int to) { return mx::slice(a, mx::Shape{0, from}, mx::Shape{a.shape(0), to}); }
+mx::array columns(const mx::array& a, int from, int to) {
+  return mx::slice(a, mx::Shape{0, from}, mx::Shape{a.shape(0), to});
+}
 
 // x: [T, N, D] f32; norms each head.
 mx::array head_norm(const mx::array& x, const FloatVector& weight, float eps) {
@@ -20,20 +24,25 @@ mx::array head_norm(const mx::array& x, const FloatVector& weight, float eps) {
 }
 
 // x: [T, N, D] f32. Rotates the first rope_dims of each head by position * inv_freq.
-mx::array rotate(const mx::array& x, const AttentionSpec& spec, const mx::array& cos, const mx::array& sin) {
+mx::array rotate(const mx::array& x, const AttentionSpec& spec, const mx::array& cos,
+                 const mx::array& sin) {
   if (spec.rope_dims == 0) return x;
   const int tokens = x.shape(0), heads = x.shape(1), dims = spec.rope_dims, half = dims / 2;
-  const auto part = [&](int from, int to) { return mx::slice(x, mx::Shape{0, 0, from}, mx::Shape{tokens, heads, to}); };
+  const auto part = [&](int from, int to) {
+    return mx::slice(x, mx::Shape{0, 0, from}, mx::Shape{tokens, heads, to});
+  };
   const mx::array rest = part(dims, x.shape(2));
   if (spec.rope_interleaved) {
     const mx::array pairs = mx::reshape(part(0, dims), {tokens, heads, half, 2});
     const mx::array a = mx::take(pairs, 0, 3), b = mx::take(pairs, 1, 3);
     const mx::array turned = mx::stack({mx::subtract(mx::multiply(a, cos), mx::multiply(b, sin)),
-                                        mx::add(mx::multiply(a, sin), mx::multiply(b, cos))}, 3);
+                                        mx::add(mx::multiply(a, sin), mx::multiply(b, cos))},
+                                       3);
     return mx::concatenate({mx::reshape(turned, {tokens, heads, dims}), rest}, 2);
   }
   const mx::array a = part(0, half), b = part(half, dims);
-  return mx::concatenate({mx::subtract(mx::multiply(a, cos), mx::multiply(b, sin)), mx::add(mx::multiply(a, sin), mx::multiply(b, cos)), rest},
+  return mx::concatenate({mx::subtract(mx::multiply(a, cos), mx::multiply(b, sin)),
+                          mx::add(mx::multiply(a, sin), mx::multiply(b, cos)), rest},
                          2);
 }
 
@@ -49,50 +58,67 @@ mx::array causal_mask(int start, int tokens, int window) {
 
 }  // namespace
 
-mx::array qkv_rope_kv_write_ref(const Context& ctx, const AttentionSpec& spec, const mx::array& qkv, const StepBatch& batch,
-                                KvLayerStore& kv) {
+mx::array qkv_rope_kv_write_ref(const Context& ctx, const AttentionSpec& spec, const mx::array& qkv,
+                                const StepBatch& batch, KvLayerStore& kv) {
   const int tokens = static_cast<int>(batch.size()), dim = spec.head_dim;
-  const int q_end = spec.heads * dim, k_end = q_end + spec.kv_heads * dim, v_end = k_end + spec.kv_heads * dim;
-  mx::array q = mx::astype(mx::reshape(columns(qkv, 0, q_end), {tokens, spec.heads, dim}), mx::float32);
-  mx::array k = mx::astype(mx::reshape(columns(qkv, q_end, k_end), {tokens, spec.kv_heads, dim}), mx::float32);
+  const int q_end = spec.heads * dim, k_end = q_end + spec.kv_heads * dim,
+            v_end = k_end + spec.kv_heads * dim;
+  mx::array q =
+      mx::astype(mx::reshape(columns(qkv, 0, q_end), {tokens, spec.heads, dim}), mx::float32);
+  mx::array k = mx::astype(mx::reshape(columns(qkv, q_end, k_end), {tokens, spec.kv_heads, dim}),
+                           mx::float32);
   const mx::array v = mx::reshape(columns(qkv, k_end, v_end), {tokens, 1, spec.kv_heads, dim});
   q = head_norm(q, spec.q_norm, spec.norm_eps);
   k = head_norm(k, spec.k_norm, spec.norm_eps);
   if (spec.rope_dims > 0) {
-    const mx::array angle = mx::multiply(mx::reshape(mx::astype(ints(batch.positions), mx::float32), {tokens, 1, 1}), spec.inv_freq.array());
+    const mx::array angle =
+        mx::multiply(mx::reshape(mx::astype(ints(batch.positions), mx::float32), {tokens, 1, 1}),
+                     spec.inv_freq.array());
     const mx::array cos = mx::cos(angle), sin = mx::sin(angle);
     q = rotate(q, spec, cos, sin);
     k = rotate(k, spec, cos, sin);
   }
   const mx::array slots = ints(batch.slots);
   const mx::Dtype stored = kv.k->dtype();
-  kv.k = mx::scatter(*kv.k, {slots}, mx::astype(mx::reshape(k, {tokens, 1, spec.kv_heads, dim}), stored), {0});
+  kv.k = mx::scatter(*kv.k, {slots},
+                     mx::astype(mx::reshape(k, {tokens, 1, spec.kv_heads, dim}), stored), {0});
   kv.v = mx::scatter(*kv.v, {slots}, mx::astype(v, stored), {0});
   return mx::astype(mx::reshape(q, {tokens, q_end}), ctx.dtype);
 }
 
-mx::array paged_attention_ref(const Context& ctx, const AttentionSpec& spec, const mx::array& q, const StepBatch& batch, KvLayerStore& kv) {
+mx::array paged_attention_ref(const Context& ctx, const AttentionSpec& spec, const mx::array& q,
+                              const StepBatch& batch, KvLayerStore& kv) {
   const int dim = spec.head_dim, groups = spec.heads / spec.kv_heads;
   std::vector<mx::array> outputs;
   for (const cpu::AttentionRow& row : batch.rows) {
     const int keys = row.start + row.tokens;
     std::vector<int32_t> slots(static_cast<size_t>(keys));
-    for (int p = 0; p < keys; ++p) slots[static_cast<size_t>(p)] = row.blocks[p / kBlock] * kBlock + p % kBlock;
+    for (int p = 0; p < keys; ++p)
+      slots[static_cast<size_t>(p)] = row.blocks[p / kBlock] * kBlock + p % kBlock;
     const mx::array index = ints(slots);
     // [K, 1, D, S] and [K, 1, S, D]
-    const mx::array k = mx::expand_dims(mx::transpose(mx::astype(mx::take(*kv.k, index, 0), mx::float32), {1, 2, 0}), 1);
-    const mx::array v = mx::expand_dims(mx::transpose(mx::astype(mx::take(*kv.v, index, 0), mx::float32), {1, 0, 2}), 1);
-    const mx::array rows = mx::slice(q, mx::Shape{row.row, 0}, mx::Shape{row.row + row.tokens, q.shape(1)});
+    const mx::array k = mx::expand_dims(
+        mx::transpose(mx::astype(mx::take(*kv.k, index, 0), mx::float32), {1, 2, 0}), 1);
+    const mx::array v = mx::expand_dims(
+        mx::transpose(mx::astype(mx::take(*kv.v, index, 0), mx::float32), {1, 0, 2}), 1);
+    const mx::array rows =
+        mx::slice(q, mx::Shape{row.row, 0}, mx::Shape{row.row + row.tokens, q.shape(1)});
     // [K, G, t, D]
-    const mx::array queries = mx::transpose(mx::reshape(mx::astype(rows, mx::float32), {row.tokens, spec.kv_heads, groups, dim}), {1, 2, 0, 3});
+    const mx::array queries = mx::transpose(
+        mx::reshape(mx::astype(rows, mx::float32), {row.tokens, spec.kv_heads, groups, dim}),
+        {1, 2, 0, 3});
     mx::array scores = mx::multiply(mx::matmul(queries, k), mx::array(spec.scale));
-    if (spec.soft_cap > 0) scores = mx::multiply(mx::tanh(mx::divide(scores, mx::array(spec.soft_cap))), mx::array(spec.soft_cap));
+    if (spec.soft_cap > 0)
+      scores = mx::multiply(mx::tanh(mx::divide(scores, mx::array(spec.soft_cap))),
+                            mx::array(spec.soft_cap));
     scores = mx::add(scores, causal_mask(row.start, row.tokens, spec.window));
     const mx::array mixed = mx::matmul(mx::softmax(scores, -1, true), v);
-    outputs.push_back(mx::reshape(mx::transpose(mixed, {2, 0, 1, 3}), {row.tokens, spec.heads * dim}));
+    outputs.push_back(
+        mx::reshape(mx::transpose(mixed, {2, 0, 1, 3}), {row.tokens, spec.heads * dim}));
   }
   // Padding tokens of a device step belong to no row.
-  const int padding = q.shape(0) - (batch.rows.empty() ? 0 : batch.rows.back().row + batch.rows.back().tokens);
+  const int padding =
+      q.shape(0) - (batch.rows.empty() ? 0 : batch.rows.back().row + batch.rows.back().tokens);
   if (padding > 0) outputs.push_back(mx::zeros({padding, spec.heads * dim}));
   return mx::astype(outputs.size() == 1 ? outputs[0] : mx::concatenate(outputs, 0), ctx.dtype);
 }

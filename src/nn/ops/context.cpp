@@ -10,8 +10,8 @@
 
 namespace pippin::nn {
 
-// Keeps freed activation buffers by power-of-two size. Activations have the same few sizes at every step, and fresh pages cost more than
-// the small kernels that fill them. Thread: the device thread.
+// Keeps freed activation buffers by power-of-two size. Activations have the same few sizes at every
+// step, and fresh pages cost more than the small kernels that fill them. Thread: the device thread.
 class BufferPool : public std::enable_shared_from_this<BufferPool> {
  public:
   ~BufferPool() {
@@ -29,16 +29,18 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
       base = std::aligned_alloc(64, (size_t{1} << size_class) + 64);
       if (base == nullptr) throw std::bad_alloc();
     }
-    // MLX's CPU buffers hold their size in the 8 bytes before the data; ours do the same, with the data on a cache line.
+    // MLX's CPU buffers hold their size in the 8 bytes before the data; ours do the same, with the
+    // data on a cache line.
     auto* header = reinterpret_cast<size_t*>(static_cast<char*>(base) + 64 - sizeof(size_t));
     *header = bytes;
-    return mx::allocator::Data(mx::allocator::Buffer(header), [pool = weak_from_this(), base, size_class](mx::allocator::Buffer) {
-      if (auto alive = pool.lock()) {
-        alive->free_[size_class].push_back(base);
-      } else {
-        std::free(base);
-      }
-    });
+    return mx::allocator::Data(mx::allocator::Buffer(header),
+                               [pool = weak_from_this(), base, size_class](mx::allocator::Buffer) {
+                                 if (auto alive = pool.lock()) {
+                                   alive->free_[size_class].push_back(base);
+                                 } else {
+                                   std::free(base);
+                                 }
+                               });
   }
 
  private:

@@ -1,4 +1,5 @@
-// Context: what every op needs to know of where it runs. Passed to each op; owned by the device's runner. Thread: the device thread.
+// Context: what every op needs to know of where it runs. Passed to each op; owned by the device's
+// runner. Thread: the device thread.
 #pragma once
 
 #include <memory>
@@ -14,15 +15,17 @@ namespace pippin::nn {
 
 namespace mx = mlx::core;
 
-/// kStock builds graphs of stock MLX ops, right on every device and the oracle of the others. kCpu runs our kernels at once, on evaluated
-/// arrays: no graph, no hand-over to another thread. kCuda builds graphs too, with our kernels where stock ops are slow or many.
+/// kStock builds graphs of stock MLX ops, right on every device and the oracle of the others. kCpu
+/// runs our kernels at once, on evaluated arrays: no graph, no hand-over to another thread. kCuda
+/// builds graphs too, with our kernels where stock ops are slow or many.
 enum class Backend : uint8_t { kStock, kCpu, kCuda };
 
 class BufferPool;
 
 struct Context {
   Backend backend = Backend::kCpu;
-  /// Dtype of activations and of the stock backend's dense weights and KV: f32 on the CPU, bf16 on GPUs.
+  /// Dtype of activations and of the stock backend's dense weights and KV: f32 on the CPU, bf16 on
+  /// GPUs.
   mx::Dtype dtype = mx::float32;
   cpu::Isa isa = cpu::Isa::kPortable;
   cpu::Activations activations = cpu::Activations::kInt8;
@@ -31,21 +34,26 @@ struct Context {
   std::shared_ptr<BufferPool> buffers;
 };
 
-/// Returns a context for this machine's CPU. Errors: kUnsupported, when PIPPIN_CPU_ISA forces a path that cannot run here.
+/// Returns a context for this machine's CPU. Errors: kUnsupported, when PIPPIN_CPU_ISA forces a
+/// path that cannot run here.
 Result<Context> cpu_context(int threads);
 /// Returns a context of stock ops: f32 on the CPU (the reference), bf16 on a GPU.
 Context stock_context(mx::Dtype dtype);
-/// Returns a context of stock ops and our CUDA kernels, bf16. Errors: kUnsupported, when this build or this machine has no CUDA device.
+/// Returns a context of stock ops and our CUDA kernels, bf16. Errors: kUnsupported, when this build
+/// or this machine has no CUDA device.
 Result<Context> cuda_context();
 
-/// Returns an uninitialised, evaluated array in 64-byte aligned memory that goes back to the pool with the last handle.
+/// Returns an uninitialised, evaluated array in 64-byte aligned memory that goes back to the pool
+/// with the last handle.
 mx::array allocate(const Context& ctx, mx::Shape shape, mx::Dtype dtype);
 
-/// Small weights (norms, biases, rope frequencies): on the host, and as an array where ops want one. Immutable once filled.
+/// Small weights (norms, biases, rope frequencies): on the host, and as an array where ops want
+/// one. Immutable once filled.
 class FloatVector {
  public:
   FloatVector() = default;
-  FloatVector(std::vector<float> values) : values_(std::move(values)) {}  // NOLINT: implicit on purpose
+  FloatVector(std::vector<float> values)
+      : values_(std::move(values)) {}  // NOLINT: implicit on purpose
 
   bool empty() const { return values_.empty(); }
   size_t size() const { return values_.size(); }

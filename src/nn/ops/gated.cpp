@@ -10,7 +10,8 @@ mx::array gated_activation(const Context& ctx, Gate gate, const mx::array& x) {
   const mx::array input = host_ready(x);
   const int ff = input.shape(1) / 2;
   mx::array out = allocate(ctx, {input.shape(0), ff}, mx::float32);
-  cpu::gated_activation(input.data<float>(), input.shape(0), ff, gate, out.data<float>(), *ctx.pool);
+  cpu::gated_activation(input.data<float>(), input.shape(0), ff, gate, out.data<float>(),
+                        *ctx.pool);
   return out;
 }
 

@@ -10,12 +10,13 @@ mx::array linear(const Context& ctx, const LinearWeight& weight, const mx::array
   if (ctx.backend != Backend::kCpu) return linear_ref(ctx, weight, x);
   const mx::array input = host_ready(x);
   mx::array y = allocate(ctx, {input.shape(0), weight.rows}, mx::float32);
-  cpu::linear(*weight.packed, input.data<float>(), input.shape(0), weight.bias.data(), y.data<float>(),
-              *ctx.scratch, *ctx.pool, ctx.activations);
+  cpu::linear(*weight.packed, input.data<float>(), input.shape(0), weight.bias.data(),
+              y.data<float>(), *ctx.scratch, *ctx.pool, ctx.activations);
   return y;
 }
 
-mx::array embed(const Context& ctx, const LinearWeight& table, const StepBatch& batch, float scale) {
+mx::array embed(const Context& ctx, const LinearWeight& table, const StepBatch& batch,
+                float scale) {
   if (ctx.backend != Backend::kCpu) return embed_ref(ctx, table, batch, scale);
   const std::vector<int32_t>& tokens = batch.tokens;
   mx::array y = allocate(ctx, {static_cast<int>(tokens.size()), table.columns}, mx::float32);
@@ -36,7 +37,8 @@ mx::array take_rows(const Context& ctx, const mx::array& x, const std::vector<in
   const auto width = static_cast<size_t>(input.shape(1));
   mx::array y = allocate(ctx, {static_cast<int>(rows.size()), input.shape(1)}, mx::float32);
   for (size_t r = 0; r < rows.size(); ++r) {
-    std::memcpy(y.data<float>() + r * width, input.data<float>() + static_cast<size_t>(rows[r]) * width, width * sizeof(float));
+    std::memcpy(y.data<float>() + r * width,
+                input.data<float>() + static_cast<size_t>(rows[r]) * width, width * sizeof(float));
   }
   return y;
 }
@@ -45,7 +47,8 @@ mx::array soft_cap(const Context& ctx, const mx::array& x, float cap) {
   if (ctx.backend != Backend::kCpu) return soft_cap_ref(x, cap);
   const mx::array input = host_ready(x);
   mx::array y = allocate(ctx, input.shape(), mx::float32);
-  for (size_t i = 0; i < input.size(); ++i) y.data<float>()[i] = cap * std::tanh(input.data<float>()[i] / cap);
+  for (size_t i = 0; i < input.size(); ++i)
+    y.data<float>()[i] = cap * std::tanh(input.data<float>()[i] / cap);
   return y;
 }
 

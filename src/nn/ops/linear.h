@@ -1,4 +1,5 @@
-// linear: dense or quantised projection, several outputs merged along N at load. Owner of weights: the model. Thread: the device thread.
+// linear: dense or quantised projection, several outputs merged along N at load. Owner of weights:
+// the model. Thread: the device thread.
 #pragma once
 
 #include <memory>
@@ -10,7 +11,8 @@
 
 namespace pippin::nn {
 
-/// A weight [N, K] in the form its backend wants: packed for the CPU kernels, or a dense array for stock ops.
+/// A weight [N, K] in the form its backend wants: packed for the CPU kernels, or a dense array for
+/// stock ops.
 struct LinearWeight {
   int rows = 0;     // N
   int columns = 0;  // K
@@ -21,13 +23,15 @@ struct LinearWeight {
 };
 
 /// y = x W^T + bias. Shapes: [T, K] -> [T, N], in the context's dtype.
-/// Tolerance against the stock path: int8 activations, about 1 % of the row's largest output; exact up to rounding with f32 activations.
+/// Tolerance against the stock path: int8 activations, about 1 % of the row's largest output; exact
+/// up to rounding with f32 activations.
 mx::array linear(const Context& ctx, const LinearWeight& weight, const mx::array& x);
 mx::array linear_ref(const Context& ctx, const LinearWeight& weight, const mx::array& x);
 
 /// Rows of an embedding table for the batch's tokens. Shapes: [T] -> [T, E], times `scale`.
 mx::array embed(const Context& ctx, const LinearWeight& table, const StepBatch& batch, float scale);
-mx::array embed_ref(const Context& ctx, const LinearWeight& table, const StepBatch& batch, float scale);
+mx::array embed_ref(const Context& ctx, const LinearWeight& table, const StepBatch& batch,
+                    float scale);
 
 /// The rows of x that `rows` names, in that order. Shapes: [T, E], R indices -> [R, E].
 mx::array take_rows(const Context& ctx, const mx::array& x, const std::vector<int32_t>& rows);

@@ -8,19 +8,24 @@ mx::array linear_ref(const Context& ctx, const LinearWeight& weight, const mx::a
   return weight.bias.empty() ? y : mx::add(y, weight.bias.array(ctx.dtype));
 }
 
-mx::array embed_ref(const Context& ctx, const LinearWeight& table, const StepBatch& batch, float scale) {
-  const mx::array ids = batch.token_ids ? *batch.token_ids
-                                        : mx::array(batch.tokens.begin(), mx::Shape{static_cast<int>(batch.size())}, mx::int32);
+mx::array embed_ref(const Context& ctx, const LinearWeight& table, const StepBatch& batch,
+                    float scale) {
+  const mx::array ids =
+      batch.token_ids
+          ? *batch.token_ids
+          : mx::array(batch.tokens.begin(), mx::Shape{static_cast<int>(batch.size())}, mx::int32);
   const mx::array rows = mx::take(*table.dense, ids, 0);
   return scale == 1.0f ? rows : mx::multiply(rows, mx::array(scale, ctx.dtype));
 }
 
 mx::array take_rows_ref(const mx::array& x, const std::vector<int32_t>& rows) {
-  return mx::take(x, mx::array(rows.begin(), mx::Shape{static_cast<int>(rows.size())}, mx::int32), 0);
+  return mx::take(x, mx::array(rows.begin(), mx::Shape{static_cast<int>(rows.size())}, mx::int32),
+                  0);
 }
 
 mx::array soft_cap_ref(const mx::array& x, float cap) {
-  return mx::multiply(mx::tanh(mx::divide(x, mx::array(cap, x.dtype()))), mx::array(cap, x.dtype()));
+  return mx::multiply(mx::tanh(mx::divide(x, mx::array(cap, x.dtype()))),
+                      mx::array(cap, x.dtype()));
 }
 
 }  // namespace pippin::nn

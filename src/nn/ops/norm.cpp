@@ -10,15 +10,18 @@
 namespace pippin::nn {
 namespace {
 
-mx::array norm_cpu(const Context& ctx, const NormWeight& weight, mx::array& x, const mx::array* delta) {
-  CHECK(x.ndim() == 2 && static_cast<size_t>(x.shape(1)) == weight.values.size(), "rms_norm: x must be [T, E]");
+mx::array norm_cpu(const Context& ctx, const NormWeight& weight, mx::array& x,
+                   const mx::array* delta) {
+  CHECK(x.ndim() == 2 && static_cast<size_t>(x.shape(1)) == weight.values.size(),
+        "rms_norm: x must be [T, E]");
   // The residual stream is ours alone inside a forward pass, so it is updated in place.
   mx::array stream = host_ready(x);
   mx::array out = allocate(ctx, stream.shape(), mx::float32);
   std::optional<mx::array> add_input;
   if (delta != nullptr) add_input = host_ready(*delta);
-  cpu::rms_norm(stream.data<float>(), add_input ? add_input->data<float>() : nullptr, weight.values.data(), weight.eps, stream.shape(0),
-                stream.shape(1), out.data<float>(), *ctx.pool);
+  cpu::rms_norm(stream.data<float>(), add_input ? add_input->data<float>() : nullptr,
+                weight.values.data(), weight.eps, stream.shape(0), stream.shape(1),
+                out.data<float>(), *ctx.pool);
   x = stream;
   return out;
 }
@@ -27,12 +30,14 @@ mx::array norm_cpu(const Context& ctx, const NormWeight& weight, mx::array& x, c
 
 mx::array rms_norm(const Context& ctx, const NormWeight& weight, const mx::array& x) {
   if (ctx.backend == Backend::kStock) return rms_norm_ref(ctx, weight, x);
-  if (ctx.backend == Backend::kCuda) return mx::fast::rms_norm(x, weight.values.array(ctx.dtype), weight.eps);
+  if (ctx.backend == Backend::kCuda)
+    return mx::fast::rms_norm(x, weight.values.array(ctx.dtype), weight.eps);
   mx::array stream = x;
   return norm_cpu(ctx, weight, stream, nullptr);
 }
 
-mx::array add_rms_norm(const Context& ctx, const NormWeight& weight, mx::array& x, const mx::array& delta) {
+mx::array add_rms_norm(const Context& ctx, const NormWeight& weight, mx::array& x,
+                       const mx::array& delta) {
   if (ctx.backend == Backend::kStock) {
     x = mx::add(x, delta);
     return rms_norm_ref(ctx, weight, x);

@@ -1,4 +1,5 @@
-// StepBatch: the tokens of all sequences of a step, flattened. Only attention and KV writes look at rows. Thread: the device thread.
+// StepBatch: the tokens of all sequences of a step, flattened. Only attention and KV writes look at
+// rows. Thread: the device thread.
 #pragma once
 
 #include <optional>
@@ -12,12 +13,13 @@
 namespace pippin::nn {
 
 struct StepBatch {
-  std::vector<int32_t> tokens;             // [T]
-  std::optional<mlx::core::array> token_ids;  // [T] int32: the tokens, where only the device knows them
-  std::vector<int32_t> positions;          // [T] position of each token in its sequence
-  std::vector<int32_t> slots;              // [T] block * S + offset: where its K and V go
-  std::vector<cpu::AttentionRow> rows;     // one per sequence; block tables are borrowed from the plan
-  std::vector<int32_t> logit_tokens;       // indices into [0, T) whose logits are wanted
+  std::vector<int32_t> tokens;  // [T]
+  std::optional<mlx::core::array>
+      token_ids;                        // [T] int32: the tokens, where only the device knows them
+  std::vector<int32_t> positions;       // [T] position of each token in its sequence
+  std::vector<int32_t> slots;           // [T] block * S + offset: where its K and V go
+  std::vector<cpu::AttentionRow> rows;  // one per sequence; block tables are borrowed from the plan
+  std::vector<int32_t> logit_tokens;    // indices into [0, T) whose logits are wanted
   std::optional<cuda::StepArrays> device;  // the same on the device, for the CUDA backend
 
   int64_t size() const { return static_cast<int64_t>(tokens.size()); }

@@ -23,7 +23,9 @@ mx::array random_array(mx::Shape shape, uint32_t seed) {
   std::vector<float> values(n);
   for (float& v : values) v = normal(rng);
   // Through bf16, so that both sides read the same numbers.
-  mx::array a = mx::astype(mx::astype(mx::array(values.begin(), std::move(shape), mx::float32), mx::bfloat16), mx::float32);
+  mx::array a =
+      mx::astype(mx::astype(mx::array(values.begin(), std::move(shape), mx::float32), mx::bfloat16),
+                 mx::float32);
   a.eval();
   return a;
 }
@@ -43,10 +45,12 @@ class Cuda : public testing::Test {
 
   // bf16 has 8 bits; sums of many products keep about two more decimal digits less.
   void expect_close(const mx::array& got, const mx::array& want, float relative = 0.02f) {
-    const mx::array a = host_ready(mx::slice(got, mx::Shape(got.ndim(), 0), want.shape())), b = host_ready(want);
+    const mx::array a = host_ready(mx::slice(got, mx::Shape(got.ndim(), 0), want.shape())),
+                    b = host_ready(want);
     float top = 1e-3f;
     for (size_t i = 0; i < b.size(); ++i) top = std::max(top, std::abs(b.data<float>()[i]));
-    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a.data<float>()[i], b.data<float>()[i], relative * top) << "element " << i;
+    for (size_t i = 0; i < a.size(); ++i)
+      ASSERT_NEAR(a.data<float>()[i], b.data<float>()[i], relative * top) << "element " << i;
   }
 
   Context cuda;
@@ -65,21 +69,33 @@ TEST_F(Cuda, AddRmsNorm) {
 
 TEST_F(Cuda, GatedActivations) {
   const mx::array x = random_array({3, 2 * 1000}, 4);
-  for (Gate gate : {Gate::kSilu, Gate::kGeluTanh}) expect_close(gated_activation(cuda, gate, narrow(x)), gated_activation(stock, gate, x));
+  for (Gate gate : {Gate::kSilu, Gate::kGeluTanh})
+    expect_close(gated_activation(cuda, gate, narrow(x)), gated_activation(stock, gate, x));
 }
 
-struct Case { const char* name; int heads, kv_heads, dim, window; float soft_cap; bool interleaved, qk_norm; };
+struct Case {
+  const char* name;
+  int heads, kv_heads, dim, window;
+  float soft_cap;
+  bool interleaved, qk_norm;
+};
 
 class CudaAttention : public Cuda, public testing::WithParamInterface<Case> {};
 
 TEST_P(CudaAttention, FollowsStockOpsOverScatteredBlocks) {
   const Case c = GetParam();
-  AttentionSpec spec{.heads = c.heads, .kv_heads = c.kv_heads, .head_dim = c.dim, .scale = 1.0f / std::sqrt(static_cast<float>(c.dim)),
-                     .window = c.window, .soft_cap = c.soft_cap};
+  AttentionSpec spec{.heads = c.heads,
+                     .kv_heads = c.kv_heads,
+                     .head_dim = c.dim,
+                     .scale = 1.0f / std::sqrt(static_cast<float>(c.dim)),
+                     .window = c.window,
+                     .soft_cap = c.soft_cap};
   spec.rope_interleaved = c.interleaved;
   spec.rope_dims = c.dim;
   std::vector<float> inv_freq;
-  for (int i = 0; i < c.dim / 2; ++i) inv_freq.push_back(std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(c.dim)));
+  for (int i = 0; i < c.dim / 2; ++i)
+    inv_freq.push_back(
+        std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(c.dim)));
   spec.inv_freq = inv_freq;
   if (c.qk_norm) spec.q_norm = random_values(c.dim, 9), spec.k_norm = random_values(c.dim, 10);
   const int blocks = 64, scratch = blocks - 1;
@@ -88,7 +104,8 @@ TEST_P(CudaAttention, FollowsStockOpsOverScatteredBlocks) {
   // Two rows with tables that run backwards; the first reaches into a second split of the KV.
   std::vector<int32_t> first, second;
   for (int i = 0; i < 20; ++i) first.push_back(40 - i), second.push_back(20 - i);
-  for (const auto& [a_start, a_tokens, b_start, b_tokens] : std::vector<std::array<int, 4>>{{0, 270, 0, 33}, {270, 20, 33, 1}, {290, 1, 34, 1}}) {
+  for (const auto& [a_start, a_tokens, b_start, b_tokens] :
+       std::vector<std::array<int, 4>>{{0, 270, 0, 33}, {270, 20, 33, 1}, {290, 1, 34, 1}}) {
     StepBatch batch;
     const auto add = [&](const std::vector<int32_t>& table, int start, int tokens) {
       batch.rows.push_back({static_cast<int>(batch.tokens.size()), tokens, start, table.data()});
@@ -109,13 +126,16 @@ TEST_P(CudaAttention, FollowsStockOpsOverScatteredBlocks) {
     const mx::array q_fast = qkv_rope_kv_write(cuda, spec, narrow(qkv), padded, fast.layer(0));
     const mx::array q_slow = qkv_rope_kv_write(stock, spec, real, batch, slow.layer(0));
     expect_close(q_fast, q_slow);
-    expect_close(paged_attention(cuda, spec, q_fast, padded, fast.layer(0)), paged_attention(stock, spec, q_slow, batch, slow.layer(0)));
+    expect_close(paged_attention(cuda, spec, q_fast, padded, fast.layer(0)),
+                 paged_attention(stock, spec, q_slow, batch, slow.layer(0)));
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CudaAttention,
-                         testing::Values(Case{"smollm2", 9, 3, 64, 0, 0, true, false}, Case{"llama8b", 32, 8, 128, 0, 0, true, false},
-                                         Case{"qwen2", 12, 2, 128, 0, 0, false, false}, Case{"gemma3", 4, 1, 256, 24, 0, false, true},
+                         testing::Values(Case{"smollm2", 9, 3, 64, 0, 0, true, false},
+                                         Case{"llama8b", 32, 8, 128, 0, 0, true, false},
+                                         Case{"qwen2", 12, 2, 128, 0, 0, false, false},
+                                         Case{"gemma3", 4, 1, 256, 24, 0, false, true},
                                          Case{"softcap", 4, 4, 64, 0, 5.0f, false, false}),
                          [](const auto& c) { return c.param.name; });
 

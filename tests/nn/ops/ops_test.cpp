@@ -23,7 +23,8 @@ std::vector<float> random_values(size_t n, uint32_t seed, float scale = 1.0f) {
 }
 
 mx::array matrix(const std::vector<float>& values, int rows) {
-  return mx::array(values.begin(), mx::Shape{rows, static_cast<int>(values.size()) / rows}, mx::float32);
+  return mx::array(values.begin(), mx::Shape{rows, static_cast<int>(values.size()) / rows},
+                   mx::float32);
 }
 
 float largest(const mx::array& a) {
@@ -51,7 +52,8 @@ class Ops : public testing::Test {
     LinearWeight w;
     w.rows = rows;
     w.columns = static_cast<int>(values.size()) / rows;
-    const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(values.data()), values.size() * 4);
+    const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(values.data()),
+                                           values.size() * 4);
     const cpu::PackedLinear::Part part{cpu::WeightType::kF32, bytes, rows};
     auto packed = cpu::PackedLinear::pack(std::span(&part, 1), w.columns, cpu.isa, *cpu.pool);
     w.packed = std::make_shared<const cpu::PackedLinear>(std::move(packed).value());
@@ -85,17 +87,20 @@ TEST_F(Ops, RmsNormWithAndWithoutResidual) {
   const auto values = random_values(9 * 576, 6, 3.0f), delta = random_values(9 * 576, 7);
   expect_close(rms_norm(cpu, w, matrix(values, 9)), rms_norm(stock, w, matrix(values, 9)), 1e-5f);
   mx::array x = matrix(values, 9), y = matrix(values, 9);
-  const mx::array a = add_rms_norm(cpu, w, x, matrix(delta, 9)), b = add_rms_norm(stock, w, y, matrix(delta, 9));
+  const mx::array a = add_rms_norm(cpu, w, x, matrix(delta, 9)),
+                  b = add_rms_norm(stock, w, y, matrix(delta, 9));
   expect_close(a, b, 1e-5f);
   expect_close(x, y, 1e-6f);
 }
 
 TEST_F(Ops, GatedActivations) {
   const mx::array x = matrix(random_values(5 * 2 * 96, 8, 2.0f), 5);
-  for (Gate gate : {Gate::kSilu, Gate::kGeluTanh}) expect_close(gated_activation(cpu, gate, x), gated_activation(stock, gate, x), 1e-5f);
+  for (Gate gate : {Gate::kSilu, Gate::kGeluTanh})
+    expect_close(gated_activation(cpu, gate, x), gated_activation(stock, gate, x), 1e-5f);
 }
 
-// Two sequences of one step, with scattered blocks: one in prefill behind cached positions, one decoding.
+// Two sequences of one step, with scattered blocks: one in prefill behind cached positions, one
+// decoding.
 struct Scene {
   StepBatch batch;
   std::vector<int32_t> first_blocks{5, 2, 7, 0}, second_blocks{6, 1, 3};
@@ -109,30 +114,45 @@ struct Scene {
   }
 };
 
-struct AttentionCase { const char* name; int heads, kv_heads, dim, window; float soft_cap; bool interleaved, qk_norm; };
+struct AttentionCase {
+  const char* name;
+  int heads, kv_heads, dim, window;
+  float soft_cap;
+  bool interleaved, qk_norm;
+};
 
 class OpsAttention : public Ops, public testing::WithParamInterface<AttentionCase> {};
 
 TEST_P(OpsAttention, FollowsTheReferenceOverScatteredBlocks) {
   const AttentionCase c = GetParam();
-  AttentionSpec spec{.heads = c.heads, .kv_heads = c.kv_heads, .head_dim = c.dim, .scale = 1.0f / std::sqrt(static_cast<float>(c.dim)),
-                     .window = c.window, .soft_cap = c.soft_cap};
+  AttentionSpec spec{.heads = c.heads,
+                     .kv_heads = c.kv_heads,
+                     .head_dim = c.dim,
+                     .scale = 1.0f / std::sqrt(static_cast<float>(c.dim)),
+                     .window = c.window,
+                     .soft_cap = c.soft_cap};
   spec.rope_interleaved = c.interleaved;
   spec.rope_dims = c.dim;
   std::vector<float> inv_freq;
-  for (int i = 0; i < c.dim / 2; ++i) inv_freq.push_back(std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(c.dim)));
+  for (int i = 0; i < c.dim / 2; ++i)
+    inv_freq.push_back(
+        std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(c.dim)));
   spec.inv_freq = inv_freq;
-  if (c.qk_norm) spec.q_norm = random_values(static_cast<size_t>(c.dim), 9), spec.k_norm = random_values(static_cast<size_t>(c.dim), 10);
+  if (c.qk_norm)
+    spec.q_norm = random_values(static_cast<size_t>(c.dim), 9),
+    spec.k_norm = random_values(static_cast<size_t>(c.dim), 10);
   const KvGeometry geometry{c.kv_heads, c.dim};
   KvCache fast = KvCache::for_cpu({geometry}, 8).value();
   KvCache slow = KvCache::for_stock({geometry}, 8, mx::float32);
   const int width = (c.heads + 2 * c.kv_heads) * c.dim;
   // First step: both prompts begin; second step: one goes on by a chunk, the other by one token.
-  for (const auto& [a_start, a_tokens, b_start, b_tokens] : std::vector<std::array<int, 4>>{{0, 37, 0, 33}, {37, 20, 33, 1}}) {
+  for (const auto& [a_start, a_tokens, b_start, b_tokens] :
+       std::vector<std::array<int, 4>>{{0, 37, 0, 33}, {37, 20, 33, 1}}) {
     Scene scene;
     scene.add(scene.first_blocks, a_start, a_tokens);
     scene.add(scene.second_blocks, b_start, b_tokens);
-    const mx::array qkv = matrix(random_values(static_cast<size_t>(scene.batch.size() * width), 11), static_cast<int>(scene.batch.size()));
+    const mx::array qkv = matrix(random_values(static_cast<size_t>(scene.batch.size() * width), 11),
+                                 static_cast<int>(scene.batch.size()));
     const mx::array q_fast = qkv_rope_kv_write(cpu, spec, qkv, scene.batch, fast.layer(0));
     const mx::array q_slow = qkv_rope_kv_write(stock, spec, qkv, scene.batch, slow.layer(0));
     expect_close(q_fast, q_slow, 2e-5f);
