@@ -42,7 +42,7 @@ class TaggedReader final : public ArgumentReader {
     opened_ = true;
     for (;;) {
       if (in_value_) {
-        if (!read_value(in, last, consumed, out)) return broken_ ? Status::kBroken : Status::kMore;
+        if (!read_value(in, last, consumed, out)) return Status::kMore;
         continue;
       }
       Cursor between(in.substr(consumed), last);
@@ -86,7 +86,7 @@ class TaggedReader final : public ArgumentReader {
     return false;
   }
 
-  // Returns false if more text is needed first, or the value is too long.
+  // Returns false if more text is needed first.
   bool read_value(std::string_view in, bool last, size_t& at, std::string& out) {
     if (at_start_) {
       if (at == in.size()) return false;
@@ -98,7 +98,6 @@ class TaggedReader final : public ArgumentReader {
     std::string_view text = in.substr(at, bytes);
     if (newline_ && text.ends_with('\n')) text.remove_suffix(1);  // it may be the tag's
     take(text, out);
-    if (broken_) return false;
     if (!end) {
       at += text.size();
       return false;
@@ -138,12 +137,8 @@ class TaggedReader final : public ArgumentReader {
     value_ += text;
     const bool is_string = kinds_.only(Kinds::kString) ||
                            (kinds_.has(Kinds::kString) && !may_be_typed(value_, kinds_));
-    if (is_string) {
-      stream(out);
-    } else if (value_.size() > kTypedBytesMax) {
-      broken_ = !kinds_.has(Kinds::kString);
-      if (!broken_) stream(out);
-    }
+    // What is too long to hold comes as a string, whatever its type.
+    if (is_string || value_.size() > kTypedBytesMax) stream(out);
   }
 
   void stream(std::string& out) {
@@ -175,7 +170,6 @@ class TaggedReader final : public ArgumentReader {
   bool newline_ =
       false;  // one follows the opening tag, so that one before the closing tag is no text either
   bool streaming_ = false;  // the value is a string, and its quote is written
-  bool broken_ = false;
   Kinds kinds_;
   std::string value_;
 };

@@ -66,11 +66,16 @@ TEST(AnswerParser, WithoutDialectsEverythingIsContentAtOnce) {
 }
 
 TEST(AnswerParser, AHeadWithoutEndIsTextInTheEnd) {
-  const std::string text = "<tool_call>{\"arguments\": {\"a\": \"" + std::string(100'000, 'x');
+  const std::string text = "<tool_call>{\"arguments\": {\"a\": \"" + std::string(40'000, 'x');
   const AnswerOptions options{.tools = find_tool_dialect("hermes")};
   const Replay whole = replay(options, {text});
   EXPECT_EQ(whole.content, text);
   EXPECT_EQ(whole.notes, 1);
+  std::vector<std::string_view> pieces;
+  for (size_t at = 0; at < text.size(); at += 61) {
+    pieces.push_back(std::string_view(text).substr(at, 61));
+  }
+  EXPECT_TRUE(replay(options, pieces) == whole);
   // In pieces it must come out long before the end.
   AnswerParser parser(options);
   size_t released = 0;
@@ -101,6 +106,26 @@ TEST(AnswerParser, ManyOpenersTakeLinearTime) {
   const AnswerOptions options{.tools = find_tool_dialect("generic"),
                               .reasoning = find_reasoning_dialect("think")};
   EXPECT_EQ(replay(options, {text}).content, text);
+}
+
+TEST(AnswerParser, LimitsDoNotDependOnTheCuts) {
+  const std::string space(700, ' '), digits(2000, '7');
+  const std::vector<std::string> texts = {
+      "<tool_call>{\"name\": \"f\"," + space + "\"arguments\": {\"a\": 1," + space + "\"b\": 2}" +
+          std::string(9000, ' ') + "}</tool_call>" + space,
+      "<think>" + space + "a" + space + "</think>" + space + "b" + space + "c",
+      "<function=f><parameter=a>x</parameter>" + space + "</function>",
+      "<function=f><parameter=a>" + digits + "</parameter></function>",
+      "<function=" + digits + "></function>",
+      "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": " + digits + "}}</tool_call>",
+  };
+  const AnswerOptions options{.tools = find_tool_dialect("hermes"),
+                              .reasoning = find_reasoning_dialect("think")};
+  for (const std::string& text : texts) {
+    const Replay whole = replay(options, {text});
+    EXPECT_EQ(whole.fault, "");
+    EXPECT_EQ(describe(replay(options, characters(text))), describe(whole)) << text.substr(0, 40);
+  }
 }
 
 }  // namespace
