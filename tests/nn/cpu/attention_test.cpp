@@ -160,12 +160,14 @@ TEST(PagedAttention, EveryPathGivesTheOraclesBits) {
   ThreadPool pool(2);
   for (const Shape& shape : shapes()) {
     Sequence sequence(shape, 290, 2);
-    const auto expected = sequence.run(kernels(Isa::kPortable), 0, sequence.length, pool);
-    for (Isa isa : available_isas()) {
-      const auto out = sequence.run(kernels(isa), 0, sequence.length, pool);
-      expect_same_bits(out.data(), expected.data(), out.size(),
-                       std::string(isa_name(isa)) + " D=" + std::to_string(shape.head_dim));
-      if (HasFatalFailure()) return;
+    for (const auto& [first, last] : {std::pair{0, 35}, std::pair{241, 275}, std::pair{289, 290}}) {
+      const auto expected = sequence.run(kernels(Isa::kPortable), first, last, pool);
+      for (Isa isa : available_isas()) {
+        const auto out = sequence.run(kernels(isa), first, last, pool);
+        expect_same_bits(out.data(), expected.data(), out.size(),
+                         std::string(isa_name(isa)) + " D=" + std::to_string(shape.head_dim));
+        if (HasFatalFailure()) return;
+      }
     }
   }
 }
@@ -174,7 +176,7 @@ TEST(PagedAttention, ChunkedDecodedAndSplitEqualWhole) {
   ThreadPool one(1);
   ThreadPool three(3);
   for (const Shape& shape : shapes()) {
-    Sequence sequence(shape, 1100, 3);
+    Sequence sequence(shape, shape.heads > 9 ? 300 : 700, 3);
     for (Isa isa : available_isas()) {
       if (isa == Isa::kPortable) continue;  // the same templates, slowly
       const Kernels& path = kernels(isa);
@@ -189,7 +191,8 @@ TEST(PagedAttention, ChunkedDecodedAndSplitEqualWhole) {
       for (int first = 0, step = 1; first < sequence.length; first += step, step = step * 2 + 3) {
         part_equals(first, std::min(sequence.length, first + step), three);
       }
-      for (int token : {0, 17, 255, 256, 511, 700, 1023, 1024, 1099}) {
+      for (int token : {0, 17, 255, 256, 299, 511, 512, 699}) {
+        if (token >= sequence.length) break;
         part_equals(token, token + 1, one);
         part_equals(token, token + 1, three);
       }
