@@ -139,6 +139,7 @@ Result<int> bench(const Settings& settings, const std::string& named) {
   BenchOptions options;
   ASSIGN_OR_RETURN(options.model, find_model(named, settings, environment_variable));
   options.runner.threads = settings.threads;
+  if (settings.bench_device == "cuda") options.runner.device = engine::DeviceKind::kCuda;
   options.prompts = settings.bench_prompts;
   options.generate = settings.bench_generate;
   options.depth = settings.bench_depth;

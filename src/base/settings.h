@@ -40,6 +40,7 @@ struct Settings {
   std::optional<int64_t> seed;
   int output_tokens_max = 0;
 
+  std::string bench_device = "cpu";
   std::vector<int> bench_prompts = {512};
   int bench_generate = 64;
   int bench_depth = 128;

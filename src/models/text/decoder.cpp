@@ -11,6 +11,8 @@ namespace {
 
 namespace mx = mlx::core;
 
+constexpr int kHeadDimMax = 1024;  // what the CPU kernels keep on their stacks
+
 // Whether a layer sees all positions. The file's own word comes before the family's habit.
 bool is_global(const store::ModelConfig& config, const DecoderOptions& options, int layer) {
   if (config.sliding_window <= 0) return true;
@@ -30,9 +32,10 @@ Result<void> check_supported(const store::GgufFile& file, const store::ModelConf
                                    config.head_dim_k, config.head_dim_v),
                        "attention.value_length");
   }
-  if (config.head_dim_k % 16 != 0) {
+  if (config.head_dim_k % 16 != 0 || config.head_dim_k > kHeadDimMax) {
     return unsupported(
-        fmt::format("head dimensions must be multiples of 16, this file has {}", config.head_dim_k),
+        fmt::format("head dimensions must be multiples of 16 up to 1024, this file has {}",
+                    config.head_dim_k),
         "attention.key_length");
   }
   if (config.rope.scaling != store::RopeScaling::kNone &&

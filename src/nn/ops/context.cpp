@@ -66,6 +66,10 @@ Context stock_context(mx::Dtype dtype) {
 }
 
 Result<Context> cuda_context() {
+  // MLX reads these at its first CUDA call. Its graph cache counts misses over a process's life and
+  // throws at twice its size, which a server reaches in hours.
+  setenv("MLX_ENABLE_CACHE_THRASHING_CHECK", "0", 0);
+  setenv("MLX_CUDA_GRAPH_CACHE_SIZE", "2000", 0);
   if (!mx::is_available(mx::Device(mx::Device::gpu))) {
     return fail(Code::kUnsupported, "[nn] no CUDA device, or this build's MLX has no CUDA backend");
   }
