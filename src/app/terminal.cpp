@@ -1,6 +1,7 @@
 #include "app/terminal.h"
 
 #include <histedit.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,6 +10,8 @@
 #include <cerrno>
 #include <clocale>
 #include <cwchar>
+
+#include "app/interrupts.h"
 
 namespace pippin::app {
 
@@ -38,6 +41,7 @@ std::string printable(std::string_view text) {
 namespace {
 
 constexpr int kHistoryLines = 1000;
+constexpr int kLookForSignalsMs = 50;
 
 char* prompt_of(EditLine* line) {
   void* prompt = nullptr;
@@ -50,6 +54,17 @@ char* prompt_of(EditLine* line) {
 int read_character(EditLine*, wchar_t* character) {
   std::mbstate_t state{};
   for (int bytes = 0; bytes < 8; ++bytes) {
+    // A signal that comes just before a read would not end it: look for one now and then.
+    pollfd input{STDIN_FILENO, POLLIN, 0};
+    int ready = 0;
+    while (ready == 0) {
+      if (Interrupts::pending()) {
+        errno = EINTR;
+        return -1;
+      }
+      ready = ::poll(&input, 1, kLookForSignalsMs);
+    }
+    if (ready < 0) return -1;
     char byte = 0;
     const ssize_t count = ::read(STDIN_FILENO, &byte, 1);
     if (count <= 0) return static_cast<int>(count);
