@@ -97,7 +97,8 @@ void Choice::take(const engine::FinishEvent& event, TextDelta& delta, Finish& fi
   } else {
     release(matcher_.flush(), delta);
     for (Waiting& token : waiting_) delta.tokens.push_back(std::move(token.token));
-    finish = {event.reason, error_of(event)};
+    finish.reason = event.reason;
+    finish.error = error_of(event);
     if (!score_only_) completion_tokens_ = event.completion_tokens;
   }
   waiting_.clear();

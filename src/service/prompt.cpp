@@ -66,6 +66,17 @@ void write_message(JsonWriter& json, const Message& message, bool knows_develope
   json.end_object();
 }
 
+void write_tools(JsonWriter& json, const std::vector<Tool>& tools) {
+  json.key("tools");
+  if (tools.empty()) {
+    json.null();  // an empty list is true enough for some templates to write their tool preamble
+    return;
+  }
+  json.begin_array();
+  for (const Tool& tool : tools) json.raw(tool.definition_json);
+  json.end_array();
+}
+
 Result<std::vector<Token>> conversation_tokens(const Model& model,
                                                const Conversation& conversation) {
   if (model.chat_template == nullptr) {
@@ -114,7 +125,7 @@ std::string template_context(const Model& model, const Conversation& conversatio
   for (const Message& message : conversation.messages)
     write_message(json, message, knows_developer);
   json.end_array();
-  json.key("tools").raw(conversation.tools_json.empty() ? "null" : conversation.tools_json);
+  write_tools(json, conversation.tools);
   json.key("documents").null();
   json.field("add_generation_prompt", conversation.add_generation_prompt);
   json.field("bos_token", model.bos_text).field("eos_token", model.eos_text);

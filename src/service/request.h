@@ -41,9 +41,17 @@ struct Message {
   std::string reasoning;  // an earlier answer's thinking; empty if not given
 };
 
+/// A function that the model may call.
+struct Tool {
+  std::string name;
+  std::string parameters_json;  // its JSON Schema; empty if not given
+  std::string definition_json;  // {"type": "function", "function": ..}, as templates are given it
+  bool strict = false;          // the arguments must fit the schema
+};
+
 struct Conversation {
   std::vector<Message> messages;
-  std::string tools_json;            // a JSON array; empty = none
+  std::vector<Tool> tools;           // those the template shows
   std::string template_kwargs_json;  // a JSON object whose members join the template's context
   bool add_generation_prompt = true;
 };
@@ -55,6 +63,44 @@ struct TokenPrompt {
   std::vector<Token> tokens;
 };
 using Prompt = std::variant<Conversation, TextPrompt, TokenPrompt>;
+
+/// Which calls the answer may hold. Reading calls at all needs tools in the conversation.
+struct ToolChoice {
+  enum class Mode : uint8_t {
+    kAuto,      // the model's own choice
+    kNone,      // no call: what looks like one is text
+    kRequired,  // at least one
+  };
+  Mode mode = Mode::kAuto;
+  std::vector<std::string> names;  // the only ones that may be called; empty = all
+  bool parallel = true;            // more than one call in an answer
+};
+
+/// What the answer's content must be; a grammar holds the model to it, after its thinking.
+struct JsonObjectFormat {};
+struct JsonSchemaFormat {
+  std::string schema_json;
+};
+struct RegexFormat {
+  std::string pattern;
+};
+struct ChoiceFormat {
+  std::vector<std::string> choices;  // one of these texts
+};
+struct GrammarFormat {
+  enum class Syntax : uint8_t { kGbnf, kLark };
+  Syntax syntax = Syntax::kLark;
+  std::string text;
+};
+using Format = std::variant<std::monostate, JsonObjectFormat, JsonSchemaFormat, RegexFormat,
+                            ChoiceFormat, GrammarFormat>;
+
+/// How an answer's text is told apart. Off for raw completions.
+struct Reading {
+  bool calls = true;                        // calls of tools become ToolCallDeltas
+  bool reasoning = true;                    // thinking becomes ReasoningDeltas
+  std::optional<int> reasoning_tokens_max;  // thinking is closed after as many; 0 = none
+};
 
 /// What a wire asks for. Choice i of the answer belongs to prompts[i / n].
 struct Request {
@@ -70,6 +116,9 @@ struct Request {
   std::string cache_salt;
   engine::Priority priority = engine::Priority::kNormal;
   std::optional<TimePoint> deadline;
+  ToolChoice tool_choice;
+  Format format;
+  Reading reading;  // of conversations
 };
 
 struct TokenLogprob {
@@ -91,6 +140,21 @@ struct TextDelta {
       tokens;  // those whose text begins in this delta or before; only if asked for
 };
 
+/// Thinking, under the rules of TextDelta. Its tokens are not scored: wires give the content's.
+struct ReasoningDelta {
+  std::string text;
+};
+
+/// A piece of a call. The first of each call has its id and name; the arguments of all, joined, are
+/// one JSON object once `complete`, and a piece of one if the answer ends before.
+struct ToolCallDelta {
+  int index = 0;   // of the choice's calls, from 0
+  std::string id;  // "call_..."
+  std::string name;
+  std::string arguments;
+  bool complete = false;  // the call's last piece
+};
+
 /// The prompt's tokens, once, before the choice's text; only if asked for.
 struct PromptDelta {
   std::vector<ScoredToken> tokens;
@@ -99,12 +163,14 @@ struct PromptDelta {
 /// The end of one choice, exactly once.
 struct Finish {
   FinishReason reason = FinishReason::kStop;
-  Error error;  // for every reason but kStop and kLength
+  bool called_tools = false;  // there was a whole call; the wires' "tool_calls" with kStop
+  std::string stop;           // the stop string that was met, if one was
+  Error error;                // for every reason but kStop and kLength
 };
 
 struct Delta {
   int choice = 0;
-  std::variant<TextDelta, PromptDelta, Finish> body;
+  std::variant<TextDelta, ReasoningDelta, ToolCallDelta, PromptDelta, Finish> body;
 };
 
 /// Tokens of the whole request. A prompt counts once, however many choices it has.
@@ -112,6 +178,7 @@ struct Usage {
   int prompt_tokens = 0;
   int cached_tokens = 0;  // of the prompt tokens
   int completion_tokens = 0;
+  int reasoning_tokens = 0;  // of the completion tokens
 };
 
 }  // namespace pippin::service

@@ -167,7 +167,8 @@ bool is_tool_name(std::string_view name) {
   return !name.empty() && name.size() <= kToolNameMax && std::ranges::all_of(name, fits);
 }
 
-void check_tool(FieldReader& reader, const std::string& name, const boost::json::value& value) {
+void read_tool(FieldReader& reader, const std::string& name, const boost::json::value& value,
+               service::Tool& to) {
   const boost::json::object* object = value.if_object();
   if (object == nullptr) return reader.wrong_type(name, "an object", value);
   FieldReader tool(*object, name, reader);
@@ -187,8 +188,13 @@ void check_tool(FieldReader& reader, const std::string& name, const boost::json:
         "name", fmt::format("Invalid '{}': letters, digits, '_' and '-' were expected, at most {}.",
                             function.path_of("name"), kToolNameMax));
   }
-  function.object("parameters");
+  const boost::json::object* parameters = function.object("parameters");
   function.string("description");
+  to.name = *called;
+  if (parameters != nullptr)
+    service::JsonWriter(to.parameters_json).value(*function.any("parameters"));
+  to.strict = function.boolean("strict").value_or(false);
+  service::JsonWriter(to.definition_json).value(value);
 }
 
 // Returns whether the tools go into the prompt.
@@ -223,9 +229,11 @@ void read_tools(FieldReader& reader, Conversation& to) {
         fmt::format("Invalid 'tools': array too long. Expected at most {} tools.", kToolsMax),
         "array_above_max_length");
   }
-  for (size_t i = 0; i < tools->size(); ++i)
-    check_tool(reader, fmt::format("tools[{}]", i), (*tools)[i]);
-  if (wanted) service::JsonWriter(to.tools_json).value(*reader.any("tools"));
+  for (size_t i = 0; i < tools->size(); ++i) {
+    service::Tool tool;
+    read_tool(reader, fmt::format("tools[{}]", i), (*tools)[i], tool);
+    if (wanted) to.tools.push_back(std::move(tool));
+  }
 }
 
 void read_template_kwargs(FieldReader& reader, Conversation& to) {
