@@ -22,4 +22,6 @@ void AnswerParser::push(std::string_view piece, Events& events) { scanner_->push
 
 void AnswerParser::finish(Events& events) { scanner_->finish(events); }
 
+bool AnswerParser::thinking() const { return splitter_->inside() && !scanner_->in_call(); }
+
 }  // namespace pippin::parse

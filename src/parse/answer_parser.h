@@ -26,9 +26,10 @@ struct AnswerOptions {
 
 /// Takes decoded text, special tokens included, in pieces of any size. Joined, the events do not
 /// depend on how the text is cut, nor on where inside a character it is. Text is released as soon
-/// as it cannot be part of a marker. A call inside thinking is found; its arguments stream as they
-/// are written. Nothing that a model writes is an error: what is no call comes back as text. Memory
-/// is bounded: what is held back has limits, and what goes over them is text.
+/// as it cannot be part of a marker; texts that do not follow each other in the answer are events
+/// of their own. A call inside thinking is found; its arguments stream as they are written. Nothing
+/// that a model writes is an error: what is no call comes back as text. Memory is bounded: what is
+/// held back has limits, and what goes over them is text.
 class AnswerParser {
  public:
   explicit AnswerParser(AnswerOptions options);
@@ -40,6 +41,9 @@ class AnswerParser {
   void push(std::string_view piece, Events& events);
   /// Appends what was held back, as the answer has ended.
   void finish(Events& events);
+
+  /// Returns whether what comes next would be thinking, as far as is certain.
+  bool thinking() const;
 
  private:
   std::unique_ptr<ReasoningSplitter> splitter_;

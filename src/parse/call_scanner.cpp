@@ -33,14 +33,19 @@ void CallScanner::prime(std::string_view opener) {
 }
 
 void CallScanner::push(std::string_view piece, Events& events) {
-  if (!dialect_) return text_.push(piece, events);
+  if (!dialect_) {
+    text_.push(piece, base_, events);
+    base_ += piece.size();
+    return;
+  }
   pending_ += piece;
   advance(false, events);
 }
 
 void CallScanner::finish(Events& events) {
   advance(true, events);
-  if (!after_call_) text_.push(std::exchange(space_, {}), events);
+  if (!after_call_) text_.push(space_, base_ - space_.size(), events);
+  space_.clear();
   text_.boundary(false, events);
 }
 
@@ -62,7 +67,7 @@ void CallScanner::advance(bool last, Events& events) {
     }
   }
   pending_.erase(0, at_);
-  at_ = 0;
+  base_ += std::exchange(at_, 0);
 }
 
 bool CallScanner::scan(bool last, Events& events) {
@@ -86,12 +91,12 @@ bool CallScanner::scan(bool last, Events& events) {
     look(dialect_->openers, dialect_);
     if (line_start) look(kGeneric.unmarked, &kGeneric);
     if (!last && partial) {
-      release(text.substr(0, i), events);
+      release(text.substr(0, i), base_ + at_, events);
       at_ += i;
       return false;
     }
     if (!found.empty() && calls_ < kCallsMax) {
-      release(text.substr(0, i), events);
+      release(text.substr(0, i), base_ + at_, events);
       at_ += i + found.size();
       opener_ = found;
       source_ = source;
@@ -101,7 +106,7 @@ bool CallScanner::scan(bool last, Events& events) {
     }
     line_start = text[i] == '\n' || (line_start && is_space(text[i]));
   }
-  release(text, events);
+  release(text, base_ + at_, events);
   at_ = pending_.size();
   return false;
 }
@@ -144,7 +149,7 @@ void CallScanner::refuse_head(bool is_broken, Events& events) {
   if (is_broken && !primed_) note("not a call", events);
   state_ = State::kText;
   // Behind an earlier call of the section, what follows is looked at anew.
-  if (first_ && !primed_) release(opener_, events);
+  if (first_ && !primed_) release(opener_, base_ + at_ - opener_.size(), events);
   primed_ = false;
 }
 
@@ -232,7 +237,7 @@ void CallScanner::note(std::string_view what, Events& events) {
   events.push_back(Malformed{dialect_->name, what});
 }
 
-void CallScanner::release(std::string_view text, Events& events) {
+void CallScanner::release(std::string_view text, size_t at, Events& events) {
   if (text.empty()) return;
   const size_t line = text.rfind('\n');
   if (line != std::string_view::npos) line_start_ = true;
@@ -241,12 +246,15 @@ void CallScanner::release(std::string_view text, Events& events) {
   while (end > 0 && is_space(text[end - 1])) --end;
   if (end > 0) {
     after_call_ = false;
-    text_.push(std::exchange(space_, {}) + std::string(text.substr(0, end)), events);
+    // The whitespace that was held back stands right before.
+    text_.push(space_ + std::string(text.substr(0, end)), at - space_.size(), events);
+    space_.clear();
   }
   space_ += text.substr(end);
   if (space_.size() > kSpaceBytesMax) {
     const size_t over = space_.size() - kSpaceBytesMax;
-    text_.push(std::string_view(space_).substr(0, over), events);
+    const size_t begin = at + text.size() - space_.size();
+    text_.push(std::string_view(space_).substr(0, over), begin, events);
     space_.erase(0, over);
   }
 }

@@ -28,6 +28,8 @@ class CallScanner {
   void prime(std::string_view opener);
   void push(std::string_view piece, Events& events);
   void finish(Events& events);
+  /// Returns whether the text is in a call's arguments or behind them.
+  bool in_call() const { return state_ == State::kArguments || state_ == State::kTail; }
 
  private:
   enum class State { kText, kHead, kArguments, kTail };
@@ -39,7 +41,8 @@ class CallScanner {
   bool read_arguments(bool last, Events& events);
   bool read_tail(bool last, Events& events);
 
-  void release(std::string_view text, Events& events);
+  // Hands on text that stands at `at` in the answer.
+  void release(std::string_view text, size_t at, Events& events);
   void begin_call(Head head, Events& events);
   void end_call(bool complete, Events& events);
   void refuse_head(bool is_broken, Events& events);
@@ -55,6 +58,7 @@ class CallScanner {
   State state_ = State::kText;
   std::string pending_;  // what is not yet decided begins at at_
   size_t at_ = 0;
+  size_t base_ = 0;  // bytes of the answer before pending_
   std::string space_;        // whitespace that goes if a call follows
   bool line_start_ = true;   // only spaces since the line began
   bool after_call_ = false;  // no text since

@@ -70,6 +70,7 @@ struct ToolDialect {
   /// tool.
   Texts unmarked = {};
   Texts closers = {};            // what ends a call or a section, in JSON and keyword forms
+  Texts specials = {};           // special tokens that only the code below names
   Texts stops = {};              // texts that end the answer after a call; the caller's to add
   std::string_view primed = {};  // an opener that the template writes before the answer
   Signs signs = {};

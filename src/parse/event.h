@@ -2,6 +2,7 @@
 // Plain structs. Thread: any.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -11,10 +12,12 @@ namespace pippin::parse {
 
 struct ReasoningText {
   std::string text;
+  size_t at = 0;  // where it stands in the answer's text, in bytes
 };
 
 struct ContentText {
   std::string text;
+  size_t at = 0;  // likewise
 };
 
 /// The next call; `index` counts from 0 within an answer. Arguments and one end follow.

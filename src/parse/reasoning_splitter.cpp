@@ -8,39 +8,41 @@ namespace pippin::parse {
 namespace {
 
 template <typename Text>
-void append(std::string_view text, Events& events) {
+void append(std::string_view text, size_t at, Events& events) {
   Text* before = events.empty() ? nullptr : std::get_if<Text>(&events.back());
-  if (before) {
+  if (before && before->at + before->text.size() == at) {
     before->text += text;
   } else {
-    events.push_back(Text{std::string(text)});
+    events.push_back(Text{std::string(text), at});
   }
 }
 
 }  // namespace
 
-void ReasoningSplitter::push(std::string_view text, Events& events) {
+void ReasoningSplitter::push(std::string_view text, size_t at, Events& events) {
+  // No mark reaches across something else.
+  if (pending_at_ + pending_.size() != at) release(std::exchange(pending_, {}), pending_at_, events);
+  if (pending_.empty()) pending_at_ = at;
   pending_ += text;
   size_t from = 0;
   Found found = find(from);
   for (; found.mark && !found.partial; found = find(from)) {
-    turn(found, std::string_view(pending_).substr(from, found.at - from), events);
+    turn(found, from, events);
     from = found.at + found.bytes;
   }
   const size_t certain = found.mark ? found.at : pending_.size();
-  release(std::string_view(pending_).substr(from, certain - from), events);
+  release(std::string_view(pending_).substr(from, certain - from), pending_at_ + from, events);
   pending_.erase(0, certain);
+  pending_at_ += certain;
 }
 
 void ReasoningSplitter::boundary(bool call, Events& events) {
-  release(std::exchange(pending_, {}), events);
+  release(std::exchange(pending_, {}), pending_at_, events);
   const std::string space = std::exchange(space_, {});
   if (call) {
     blank_ = true;
-  } else if (!space.empty() && inside_) {
-    append<ReasoningText>(space, events);
   } else if (!space.empty()) {
-    append<ContentText>(space, events);
+    emit(space, space_at_, events);
   }
 }
 
@@ -80,8 +82,9 @@ bool ReasoningSplitter::counts(const Mark& mark, size_t from, size_t at) const {
   return blank_ && trim(std::string_view(pending_).substr(from, at - from)).empty();
 }
 
-void ReasoningSplitter::turn(const Found& found, std::string_view before, Events& events) {
-  release(before, events);
+void ReasoningSplitter::turn(const Found& found, size_t from, Events& events) {
+  const std::string_view before = std::string_view(pending_).substr(from, found.at - from);
+  release(before, pending_at_ + from, events);
   space_.clear();
   if (found.mark->turn == Mark::Turn::kOpen) inside_ = true;
   if (found.mark->turn == Mark::Turn::kClose) inside_ = false;
@@ -89,33 +92,35 @@ void ReasoningSplitter::turn(const Found& found, std::string_view before, Events
   blank_ = true;
 }
 
-void ReasoningSplitter::release(std::string_view text, Events& events) {
-  if (!dialect_) {
-    if (!text.empty()) append<ContentText>(text, events);
-    return;
-  }
+void ReasoningSplitter::release(std::string_view text, size_t at, Events& events) {
+  if (!dialect_) return emit(text, at, events);
   if (trim_) {
-    while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+    while (!text.empty() && is_space(text.front())) text.remove_prefix(1), ++at;
     if (text.empty()) return;
     trim_ = false;
   }
   size_t end = text.size();
   while (end > 0 && is_space(text[end - 1])) --end;
-  std::string ready;
   if (end > 0) {
-    ready = std::exchange(space_, {});
-    ready += text.substr(0, end);
+    emit(std::exchange(space_, {}), space_at_, events);
+    if (!inside_) blank_ = false;
+    emit(text.substr(0, end), at, events);
   }
+  if (!space_.empty() && space_at_ + space_.size() != at) emit(std::exchange(space_, {}), space_at_, events);
+  if (space_.empty()) space_at_ = at + end;
   space_ += text.substr(end);
   if (space_.size() > kSpaceBytesMax) {
     const size_t over = space_.size() - kSpaceBytesMax;
-    ready += space_.substr(0, over);
+    emit(std::string_view(space_).substr(0, over), space_at_, events);
     space_.erase(0, over);
+    space_at_ += over;
   }
-  if (ready.empty()) return;
-  if (inside_) return append<ReasoningText>(ready, events);
-  if (!trim(ready).empty()) blank_ = false;
-  append<ContentText>(ready, events);
+}
+
+void ReasoningSplitter::emit(std::string_view text, size_t at, Events& events) {
+  if (text.empty()) return;
+  if (inside_) return append<ReasoningText>(text, at, events);
+  append<ContentText>(text, at, events);
 }
 
 }  // namespace pippin::parse

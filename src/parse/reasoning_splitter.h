@@ -19,7 +19,8 @@ class ReasoningSplitter {
   ReasoningSplitter(const ReasoningDialect* dialect, bool starts_inside)
       : dialect_(dialect), inside_(starts_inside), trim_(starts_inside) {}
 
-  void push(std::string_view text, Events& events);
+  /// Takes text that stands at `at` in the answer.
+  void push(std::string_view text, size_t at, Events& events);
   /// A call, or the end of the answer, is here: nothing before it can be a mark any more.
   void boundary(bool call, Events& events);
   bool inside() const { return inside_; }
@@ -35,15 +36,19 @@ class ReasoningSplitter {
   Found find(size_t from) const;
   Found match(const Mark& mark, size_t at) const;
   bool counts(const Mark& mark, size_t from, size_t at) const;
-  void turn(const Found& found, std::string_view before, Events& events);
-  void release(std::string_view text, Events& events);
+  // Releases what stands from `from` before the mark, and turns.
+  void turn(const Found& found, size_t from, Events& events);
+  void release(std::string_view text, size_t at, Events& events);
+  void emit(std::string_view text, size_t at, Events& events);
 
   const ReasoningDialect* dialect_;
   bool inside_;
   bool trim_;          // whitespace next is the mark's, not the text's
   bool blank_ = true;  // no content since the start, a mark or a call
   std::string pending_;
+  size_t pending_at_ = 0;
   std::string space_;  // whitespace that goes if a mark follows
+  size_t space_at_ = 0;
 };
 
 }  // namespace pippin::parse

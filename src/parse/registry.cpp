@@ -93,6 +93,29 @@ const ReasoningDialect* detect_reasoning_dialect(std::string_view chat_template,
   return detect(kReasoningRows, chat_template, model);
 }
 
+bool looks_for(const ToolDialect* tools, const ReasoningDialect* reasoning,
+               std::string_view special) {
+  const auto in_text = [&](std::string_view text) { return stands_in(text, special); };
+  const auto in_texts = [&](const Texts& texts) { return std::ranges::any_of(texts, in_text); };
+  if (special.empty()) return false;
+  if (reasoning && std::ranges::any_of(reasoning->marks, [&](const Mark& mark) {
+        return in_text(mark.text) || in_text(mark.until);
+      })) {
+    return true;
+  }
+  if (!tools) return false;
+  const Envelope& envelope = tools->envelope;
+  const auto in_tags = [&](const Tags& tags) {
+    return in_text(tags.key_open) || in_text(tags.key_close) || in_text(tags.value_open) ||
+           in_text(tags.value_close) || in_texts(tags.ends);
+  };
+  return in_texts(tools->openers) || in_texts(tools->closers) || in_texts(tools->specials) ||
+         in_text(envelope.section_begin) || in_text(envelope.prefix) || in_text(envelope.infix) ||
+         in_text(envelope.suffix) || in_text(envelope.separator) ||
+         in_text(envelope.section_end) || in_text(envelope.quote) ||
+         (envelope.tags != nullptr && in_tags(*envelope.tags));
+}
+
 bool starts_inside(const ReasoningDialect& dialect, std::string_view prompt) {
   const std::string_view end = trim(prompt);
   return std::any_of(dialect.marks.begin(), dialect.marks.end(), [&](const Mark& mark) {

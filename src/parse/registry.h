@@ -23,6 +23,11 @@ const ToolDialect& detect_tool_dialect(std::string_view chat_template, std::stri
 const ReasoningDialect* detect_reasoning_dialect(std::string_view chat_template,
                                                  std::string_view model);
 
+/// Returns whether the parser of these dialects needs a special token's text. All others are no
+/// part of an answer's text. Either may be null.
+bool looks_for(const ToolDialect* tools, const ReasoningDialect* reasoning,
+               std::string_view special);
+
 /// Returns whether the rendered prompt ends inside thinking, so that the answer begins there.
 bool starts_inside(const ReasoningDialect& dialect, std::string_view prompt);
 

@@ -7,10 +7,14 @@ namespace {
 
 class Joiner {
  public:
-  explicit Joiner(Replay& result) : result_(result) {}
+  Joiner(Replay& result, const std::vector<std::string_view>& pieces) : result_(result) {
+    for (std::string_view piece : pieces) answer_ += piece;
+  }
 
-  void operator()(const ReasoningText& event) { text('R', event.text, result_.reasoning); }
-  void operator()(const ContentText& event) { text('C', event.text, result_.content); }
+  void operator()(const ReasoningText& event) {
+    text('R', event.text, event.at, result_.reasoning);
+  }
+  void operator()(const ContentText& event) { text('C', event.text, event.at, result_.content); }
   void operator()(const ToolCallBegin& event) {
     if (open_) fault("a call begins inside another");
     if (event.index != static_cast<int>(result_.calls.size())) fault("a call's index is wrong");
@@ -45,7 +49,10 @@ class Joiner {
   bool in_call(int index) const {
     return open_ && index + 1 == static_cast<int>(result_.calls.size());
   }
-  void text(char mark, const std::string& piece, std::string& all) {
+  void text(char mark, const std::string& piece, size_t at, std::string& all) {
+    if (at < end_ || answer_.compare(at, piece.size(), piece) != 0)
+      fault("a text stands elsewhere");
+    end_ = at + piece.size();
     if (open_) fault("text inside a call");
     if (piece.empty()) fault("an empty piece of text");
     if (result_.order.empty() || result_.order.back() != mark) result_.order += mark;
@@ -56,6 +63,8 @@ class Joiner {
   }
 
   Replay& result_;
+  std::string answer_;
+  size_t end_ = 0;  // of the last text
   bool open_ = false;
 };
 
@@ -63,7 +72,7 @@ class Joiner {
 
 Replay replay(const AnswerOptions& options, const std::vector<std::string_view>& pieces) {
   Replay result;
-  Joiner joiner(result);
+  Joiner joiner(result, pieces);
   AnswerParser parser(options);
   Events events;
   for (std::string_view piece : pieces) {

@@ -24,6 +24,7 @@ Head head(Cursor& in, const HeadContext& context) {
 constexpr ToolDialect kMistral = {
     .name = "mistral",
     .openers = {"[TOOL_CALLS]"},
+    .specials = {"[CALL_ID]", "[ARGS]"},
     .signs = {.all = {"[TOOL_CALLS]"}, .models = {"mistral", "mixtral", "ministral"}},
     .envelope = {.section_begin = "[TOOL_CALLS][",
                  .prefix = kJsonPrefix,
@@ -39,6 +40,7 @@ constexpr ToolDialect kMistralArgs = {
     .name = "mistral_args",
     .aliases = {"devstral", "magistral", "mistral_v11"},
     .openers = kMistral.openers,
+    .specials = kMistral.specials,
     .signs = {.all = {"[TOOL_CALLS]", "[ARGS]"},
               .models = {"devstral", "magistral", "ministral-3"}},
     .envelope = {.prefix = "[TOOL_CALLS]", .infix = "[ARGS]"},
