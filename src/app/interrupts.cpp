@@ -20,11 +20,18 @@ std::atomic<int> seen{0};
 std::atomic<bool> term_seen{false};
 pthread_t main_thread;
 int wake_pipe[2] = {-1, -1};
+termios quit_modes;
+std::atomic<bool> has_quit_modes{false};
 
 static_assert(std::atomic<OnInterrupt>::is_always_lock_free &&
               std::atomic<int>::is_always_lock_free);
 
-// Calls only what a signal handler may.
+// These two call only what a signal handler may.
+[[noreturn]] void quit(int signal) {
+  if (has_quit_modes) tcsetattr(STDIN_FILENO, TCSANOW, &quit_modes);
+  _exit(128 + signal);
+}
+
 void handle(int signal) {
   if (pthread_equal(pthread_self(), main_thread) == 0) {
     pthread_kill(main_thread, signal);
@@ -35,15 +42,15 @@ void handle(int signal) {
   const int count = ++seen;
   switch (meaning_now.load()) {
     case OnInterrupt::kQuit:
-      _exit(128 + signal);
+      quit(signal);
     case OnInterrupt::kDrain: {
-      if (count > 1) _exit(128 + signal);
+      if (count > 1) quit(signal);
       const char byte = static_cast<char>(signal);
       [[maybe_unused]] const ssize_t written = write(wake_pipe[1], &byte, 1);
       break;
     }
     case OnInterrupt::kCount:
-      if (count >= kUnseenMax) _exit(128 + signal);
+      if (count >= kUnseenMax) quit(signal);
       break;
   }
   errno = saved_errno;
@@ -75,5 +82,12 @@ int Interrupts::wait() {
 bool Interrupts::pending() { return seen > 0; }
 bool Interrupts::terminated() { return term_seen; }
 void Interrupts::forget() { seen = 0; }
+
+void Interrupts::restore_at_quit(const termios* modes) {
+  has_quit_modes = false;
+  if (modes == nullptr) return;
+  quit_modes = *modes;
+  has_quit_modes = true;
+}
 
 }  // namespace pippin::app

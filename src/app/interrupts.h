@@ -3,6 +3,8 @@
 // system calls return with EINTR.
 #pragma once
 
+#include <termios.h>
+
 #include <cstdint>
 
 namespace pippin::app {
@@ -26,7 +28,11 @@ class Interrupts {
   static bool pending();
   /// Returns whether SIGTERM was among them, ever.
   static bool terminated();
+  /// Forgets those that came so far. Called where one has been acted upon, and nowhere else: one
+  /// that comes between an answer and the prompt is for whichever comes next.
   static void forget();
+  /// What a signal that quits at once makes of stdin's terminal first; null: nothing.
+  static void restore_at_quit(const termios* modes);
 };
 
 }  // namespace pippin::app

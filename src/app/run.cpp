@@ -75,9 +75,9 @@ std::string speed_text(const Answer& answer) {
 
 void converse(service::ModelPool& models, Chat& chat, const std::string& text) {
   Printer printer;
-  Interrupts::forget();
   const Result<Answer> answer = stream_answer(models, chat.ask(text), std::ref(printer));
   printer.end_line();
+  if (answer.ok() && answer->reason == service::FinishReason::kCancelled) Interrupts::forget();
   if (!answer.ok()) {
     chat.hear(std::nullopt);
     fmt::print("{}\n", printable(answer.error().message));
@@ -112,12 +112,12 @@ int chat_in_terminal(service::ModelPool& models, Chat& chat, const std::string& 
   while (!chat.ended() && !Interrupts::terminated()) {
     std::fflush(stdout);
     const LineEditor::Outcome outcome = read_text(editor, text);
-    Interrupts::forget();
     if (outcome == LineEditor::Outcome::kEnd) {
       fmt::print("\n");
       break;
     }
     if (outcome == LineEditor::Outcome::kInterrupted) {
+      Interrupts::forget();
       fmt::print("\n");
     } else if (Chat::is_command(text)) {
       fmt::print("{}", chat.command(text));
@@ -139,6 +139,8 @@ Result<int> run(const Settings& settings, const std::string& named,
     ASSIGN_OR_RETURN(text, read_pipe());
   }
   Interrupts::install();
+  std::optional<TypeAhead> type_ahead;
+  if (!text) type_ahead.emplace();
   ASSIGN_OR_RETURN(std::unique_ptr<service::Model> loaded, load_for(settings, path, 1));
   service::ModelPool models;
   const service::Model& model = *loaded;

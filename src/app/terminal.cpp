@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,6 +37,23 @@ std::string printable(std::string_view text) {
     out += text[i];
   }
   return out;
+}
+
+struct TypeAhead::Impl {
+  termios before{};
+};
+
+TypeAhead::TypeAhead() : impl_(std::make_unique<Impl>()) {
+  if (tcgetattr(STDIN_FILENO, &impl_->before) != 0) return;
+  Interrupts::restore_at_quit(&impl_->before);
+  termios quiet = impl_->before;
+  quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO | ICANON);
+  tcsetattr(STDIN_FILENO, TCSADRAIN, &quiet);
+}
+
+TypeAhead::~TypeAhead() {
+  tcsetattr(STDIN_FILENO, TCSADRAIN, &impl_->before);
+  Interrupts::restore_at_quit(nullptr);
 }
 
 namespace {
@@ -99,6 +117,8 @@ LineEditor::LineEditor(const std::string& prompt, std::filesystem::path history_
   el_set(impl_->line, EL_PROMPT, &prompt_of);
   el_set(impl_->line, EL_EDITOR, "emacs");
   el_set(impl_->line, EL_SIGNAL, 0);  // Ctrl-C is ours
+  // Between two lines the terminal stays as TypeAhead has made it.
+  el_set(impl_->line, EL_SETTY, "-x", "-echo", "-icanon", nullptr);
   el_set(impl_->line, EL_GETCFN, &read_character);
   el_set(impl_->line, EL_HIST, history, impl_->history);
   el_set(impl_->line, EL_BIND, "^R", "em-inc-search-prev", nullptr);
