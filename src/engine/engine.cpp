@@ -1,9 +1,12 @@
 #include "engine/engine.h"
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <fstream>
 #include <future>
+#include <new>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -14,6 +17,7 @@
 #include "engine/core/scheduler.h"
 #include "engine/event_queue.h"
 #include "engine/mailbox.h"
+#include "engine/meter.h"
 
 namespace pippin::engine {
 namespace {
@@ -66,6 +70,19 @@ SchedulerOptions scheduler_options(const EngineOptions& options) {
   return out;
 }
 
+/// Runs `work`. Returns: the error that it threw, if it did.
+template <typename Work>
+std::optional<Error> thrown_by(Work&& work) {
+  try {
+    work();
+    return std::nullopt;
+  } catch (const std::bad_alloc&) {
+    return fail(Code::kOutOfMemory, "[engine] there is not enough memory for this step");
+  } catch (const std::exception& e) {
+    return fail(Code::kInternal, std::string("[engine] the step failed: ") + e.what());
+  }
+}
+
 class LoopEngine final : public Engine {
  public:
   using MakeRunner = std::function<Result<std::unique_ptr<Runner>>()>;
@@ -113,7 +130,12 @@ class LoopEngine final : public Engine {
     RETURN_IF_ERROR(Scheduler::check(scheduler_options_, submission));
     const SequenceId id{next_id_.fetch_add(1, std::memory_order_relaxed)};
     auto events = std::make_shared<EventQueue>(options_.event_queue_max);
-    RETURN_IF_ERROR(mailbox_->submit({id, std::move(submission), events}));
+    const Result<void> posted = mailbox_->submit({id, std::move(submission), events, clock_.now()});
+    if (!posted.ok()) {
+      if (posted.error().code == Code::kOverloaded)
+        metrics_.refused.fetch_add(1, std::memory_order_relaxed);
+      return posted.error();
+    }
     return std::shared_ptr<EventStream>(
         std::make_shared<StreamHandle>(id, std::move(events), mailbox_));
   }
@@ -122,8 +144,12 @@ class LoopEngine final : public Engine {
 
   std::vector<SequenceStatus> sequences() const override {
     const std::lock_guard lock(mutex_);
-    return scheduler_.sequences();
+    std::vector<SequenceStatus> all = scheduler_.sequences();
+    for (SequenceStatus& sequence : all) meter_.tell(sequence);
+    return all;
   }
+
+  const EngineMetrics& metrics() const override { return metrics_; }
 
   const EngineOptions& options() const override { return options_; }
 
@@ -135,9 +161,18 @@ class LoopEngine final : public Engine {
   }
 
  private:
+  /// A plan between its making and its commit.
+  struct Step {
+    StepPlan plan;
+    TimePoint began{};
+    std::optional<Error> error;  // of the whole step
+  };
+
   // Everything below runs on the device thread.
   void loop(Runner& runner);
   bool step(Runner& runner);
+  void begin(Runner& runner, Step& step);
+  static StepOutput end(Runner& runner, Step& step);
   static bool runs(const StepPlan& plan) { return !plan.rows.empty() || !plan.released.empty(); }
   void read(std::vector<Letter>& letters);
   void read(SubmitLetter& letter);
@@ -152,12 +187,16 @@ class LoopEngine final : public Engine {
   const SystemClock clock_;
   const std::shared_ptr<Mailbox> mailbox_;
   std::atomic<uint64_t> next_id_ = 1;
-  mutable std::mutex mutex_;  // guards scheduler_; never held while a step runs or a reader is told
+  EngineMetrics metrics_;
+  // Guards scheduler_ and meter_; never held while a step runs or a reader is told.
+  mutable std::mutex mutex_;
   Scheduler scheduler_;
+  Meter meter_{metrics_};
   std::ofstream recording_;
   std::optional<Recorder> recorder_;
   std::unordered_map<SequenceId, std::shared_ptr<EventQueue>> streams_;
-  std::deque<StepPlan> under_way_;  // at most two; a deque, because the runner keeps references
+  TimePoint last_end_{};
+  std::deque<Step> under_way_;  // at most two; a deque, because the runner keeps references
   std::thread thread_;
 };
 
@@ -205,36 +244,63 @@ bool LoopEngine::step(Runner& runner) {
   if (under_way_.empty()) {
     {
       const std::lock_guard lock(mutex_);
-      under_way_.push_back(scheduler_.next(clock_.now()));
+      const TimePoint now = clock_.now();
+      under_way_.push_back({scheduler_.next(now), now, {}});
+      meter_.planned(under_way_.back().plan, now);
     }
-    const StepPlan& plan = under_way_.back();
-    for (const SequenceId id : plan.admitted) runner.admit(id, scheduler_.submission(id));
-    if (runs(plan)) runner.enqueue(plan);
+    begin(runner, under_way_.back());
   }
-  const StepPlan& plan = under_way_.front();
-  if (runner.can_run_ahead(plan)) {
+  Step& first = under_way_.front();
+  const StepPlan& plan = first.plan;
+  if (!first.error && runner.can_run_ahead(plan)) {
     std::optional<StepPlan> next;
     {
       const std::lock_guard lock(mutex_);
       next = scheduler_.follow(plan, clock_.now());
     }
-    if (next) runner.enqueue(under_way_.emplace_back(*std::move(next)));
+    if (next) {
+      under_way_.push_back({*std::move(next), clock_.now(), {}});
+      begin(runner, under_way_.back());
+    }
   }
-  StepOutput output;
-  if (runs(plan)) output = runner.collect();
+  StepOutput output = end(runner, first);
+  const bool ran = !plan.rows.empty();
   std::vector<SequenceEvent> events;
   int queued = 0;
   {
     const std::lock_guard lock(mutex_);
-    events = scheduler_.commit(plan, std::move(output), clock_.now());
+    const TimePoint now = clock_.now();
+    if (ran) meter_.ran(plan, std::max(first.began, last_end_), now);
+    last_end_ = now;
+    events = scheduler_.commit(plan, std::move(output), now);
+    meter_.came(events, now);
     queued = scheduler_.queued();
   }
-  const bool ran = !plan.rows.empty();
   under_way_.pop_front();
   const size_t live_before = streams_.size();
   deliver(std::move(events));
   mailbox_->note(queued, static_cast<int>(live_before - streams_.size()));
   return ran;
+}
+
+/// Hands a plan to the runner. A runner answers for its own errors; should one throw all the same,
+/// for want of memory say, then the step's rows fail and the server lives on.
+void LoopEngine::begin(Runner& runner, Step& step) {
+  step.error = thrown_by([&] {
+    for (const SequenceId id : step.plan.admitted) runner.admit(id, scheduler_.submission(id));
+    if (runs(step.plan)) runner.enqueue(step.plan);
+  });
+}
+
+/// Returns what a plan's rows gave, once they have run.
+StepOutput LoopEngine::end(Runner& runner, Step& step) {
+  StepOutput output;
+  if (!step.error && runs(step.plan)) step.error = thrown_by([&] { output = runner.collect(); });
+  if (!step.error) return output;
+  log::error("[engine] step {} failed: {}", step.plan.step, step.error->message);
+  output = {step.plan.step, std::vector<RowOutput>(step.plan.rows.size())};
+  for (RowOutput& row : output.rows) row.error = *step.error;
+  return output;
 }
 
 void LoopEngine::read(std::vector<Letter>& letters) {
@@ -246,6 +312,7 @@ void LoopEngine::read(std::vector<Letter>& letters) {
 
 void LoopEngine::read(SubmitLetter& letter) {
   streams_.emplace(letter.id, std::move(letter.events));
+  meter_.submitted(letter.id, letter.submitted_at);
   const Result<void> submitted = scheduler_.submit(letter.id, std::move(letter.submission));
   CHECK(submitted.ok(), "the mailbox checks what it takes");
 }

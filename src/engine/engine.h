@@ -14,6 +14,7 @@
 #include "engine/core/runner.h"
 #include "engine/core/sequence.h"
 #include "engine/core/types.h"
+#include "engine/metrics.h"
 
 namespace pippin::engine {
 
@@ -73,6 +74,8 @@ class Engine {
   virtual EngineStatus status() const = 0;
   /// Every live sequence, for a status page. Cost: one lock against the planning of a step.
   virtual std::vector<SequenceStatus> sequences() const { return {}; }
+  /// What was measured since the start.
+  virtual const EngineMetrics& metrics() const = 0;
   virtual const EngineOptions& options() const = 0;
   /// Refuses new work; returns when all sequences have ended or the time is over (then they are
   /// cancelled).

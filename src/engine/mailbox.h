@@ -22,6 +22,7 @@ struct SubmitLetter {
   SequenceId id;
   Submission submission;
   std::shared_ptr<EventQueue> events;
+  TimePoint submitted_at{};
 };
 struct CancelLetter {
   SequenceId id;

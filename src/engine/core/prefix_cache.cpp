@@ -25,7 +25,16 @@ PrefixCache::PrefixCache(BlockPool& pool, int block_positions)
   tokens_.resize(blocks * static_cast<size_t>(block_positions));
   named_.reserve(blocks);
   newest_child_.reserve(blocks);
-  pool_.set_on_reuse([this](BlockId id) { forget(id); });
+  pool_.set_on_reuse([this](BlockId id) { evict(id); });
+}
+
+BlockName PrefixCache::root(std::string_view salt) {
+  const BlockName root = namer_.root(salt);
+  if (std::find(roots_.begin(), roots_.end(), root) == roots_.end()) {
+    roots_.push_front(root);
+    if (roots_.size() > kRootsMax) roots_.pop_back();
+  }
+  return root;
 }
 
 std::span<const Token> PrefixCache::recorded_tokens(BlockId id) const {
@@ -53,12 +62,36 @@ PrefixMatch PrefixCache::match(std::span<const BlockName> names, std::span<const
   const auto rest = tokens.subspan(static_cast<size_t>(match.tokens));
   const auto [closest, agreed] = closest_child(names[static_cast<size_t>(full)], rest);
   match.first_difference = match.tokens + agreed;
+  match.miss = miss_after(names, tokens, full, closest, agreed);
   const int positions = std::min(agreed, static_cast<int>(rest.size()) - 1);
   if (positions >= kCopyPositionsMin) {
     match.partial = PrefixMatch::Partial{pool_.lease(closest), positions};
     match.tokens += positions;
   }
   return match;
+}
+
+/// Tells why the cache ends after `full` blocks and `agreed` tokens of their closest child.
+PrefixMiss PrefixCache::miss_after(std::span<const BlockName> names, std::span<const Token> tokens,
+                                   int full, BlockId closest, int agreed) {
+  const size_t next = static_cast<size_t>(full) + 1;
+  const int known = full * block_positions_ + agreed;
+  if (known >= static_cast<int>(tokens.size())) return PrefixMiss::kNone;
+  if (next < names.size() && evicted_.contains(names[next])) return PrefixMiss::kEvicted;
+  if (closest != kNone) {
+    return agreed == at(closest).filled ? PrefixMiss::kContinues : PrefixMiss::kDiffers;
+  }
+  if (newest_child_.contains(names[next - 1])) return PrefixMiss::kDiffers;
+  if (full > 0) return PrefixMiss::kContinues;
+  return known_to_another_root(names.front(), tokens) ? PrefixMiss::kOtherSalt : PrefixMiss::kNew;
+}
+
+bool PrefixCache::known_to_another_root(const BlockName& own, std::span<const Token> tokens) {
+  if (tokens.size() < static_cast<size_t>(block_positions_)) return false;
+  const auto first = tokens.first(static_cast<size_t>(block_positions_));
+  return std::any_of(roots_.begin(), roots_.end(), [&](const BlockName& root) {
+    return root != own && contains(child(root, first));
+  });
 }
 
 std::pair<BlockId, int> PrefixCache::closest_child(const BlockName& parent,
@@ -116,6 +149,18 @@ void PrefixCache::link(BlockId id) {
     at(newest->second).newer = id;
     newest->second = id;
   }
+}
+
+/// Forgets a block that is reused, but for its name.
+void PrefixCache::evict(BlockId id) {
+  if (at(id).named && evicted_.insert(at(id).name).second) {
+    evicted_order_.push_back(at(id).name);
+    if (evicted_order_.size() > entries_.size()) {
+      evicted_.erase(evicted_order_.front());
+      evicted_order_.pop_front();
+    }
+  }
+  forget(id);
 }
 
 void PrefixCache::forget(BlockId id) {

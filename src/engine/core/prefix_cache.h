@@ -4,9 +4,11 @@
 // Owner: the scheduler. Thread: the device thread.
 #pragma once
 
+#include <deque>
 #include <optional>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "engine/core/block_name.h"
@@ -28,6 +30,7 @@ struct PrefixMatch {
   /// Position of the first token that differs from what is cached; the prompt's length if none
   /// does.
   int first_difference = 0;
+  PrefixMiss miss = PrefixMiss::kNone;  // why the match ends there
 };
 
 class PrefixCache {
@@ -36,7 +39,7 @@ class PrefixCache {
   PrefixCache(BlockPool& pool, int block_positions);
 
   /// Names a chain's first parent. See BlockNamer.
-  BlockName root(std::string_view salt) { return namer_.root(salt); }
+  BlockName root(std::string_view salt);
   BlockName child(const BlockName& parent, std::span<const Token> tokens) {
     return namer_.child(parent, tokens);
   }
@@ -70,6 +73,8 @@ class PrefixCache {
   static constexpr int kCopyPositionsMin = 4;
   // A popular prefix can have thousands of continuations; only the newest are compared.
   static constexpr int kSiblingsMax = 32;
+  // Salts whose roots are remembered, to tell why a prompt is not known.
+  static constexpr size_t kRootsMax = 8;
 
   /// What is known of a block. Linked into the list of its parent's children, newest first, while
   /// filled > 0.
@@ -87,6 +92,10 @@ class PrefixCache {
   std::span<const Token> recorded_tokens(BlockId id) const;
   void link(BlockId id);
   void forget(BlockId id);
+  void evict(BlockId id);
+  PrefixMiss miss_after(std::span<const BlockName> names, std::span<const Token> tokens, int full,
+                        BlockId closest, int agreed);
+  bool known_to_another_root(const BlockName& own, std::span<const Token> tokens);
   std::pair<BlockId, int> closest_child(const BlockName& parent,
                                         std::span<const Token> tokens) const;
 
@@ -97,6 +106,11 @@ class PrefixCache {
   std::vector<Token> tokens_;  // [P, S]
   std::unordered_map<BlockName, BlockId> named_;
   std::unordered_map<BlockName, BlockId> newest_child_;
+  std::deque<BlockName> roots_;  // of the newest salts
+  // Names of blocks that were reused, as many as there are blocks; oldest first. Only for a miss's
+  // cause.
+  std::deque<BlockName> evicted_order_;
+  std::unordered_set<BlockName> evicted_;
 };
 
 }  // namespace pippin::engine

@@ -322,6 +322,11 @@ SchedulerStatus Scheduler::status() const {
 }
 
 std::vector<SequenceStatus> Scheduler::sequences() const {
+  std::unordered_map<const Sequence*, int> queue_positions;
+  for (const Sequence* sequence : waiting_) {
+    const int position = static_cast<int>(queue_positions.size()) + 1;
+    queue_positions.emplace(sequence, position);
+  }
   std::vector<SequenceStatus> all;
   all.reserve(sequences_.size());
   for (const auto& [id, sequence] : sequences_) {
@@ -329,13 +334,18 @@ std::vector<SequenceStatus> Scheduler::sequences() const {
     status.id = id;
     status.phase = sequence->phase;
     status.priority = sequence->submission.priority;
+    status.admitted_before = sequence->admitted_before;
     status.prompt_tokens = sequence->prompt_tokens();
     status.cached_tokens = sequence->cached_tokens;
     status.first_difference = sequence->first_difference;
+    status.miss = sequence->miss;
     status.computed_tokens = sequence->computed;
     status.generated_tokens = sequence->generated();
+    status.max_tokens = sequence->max_tokens;
     status.blocks = static_cast<int>(sequence->blocks.size());
     status.preemptions = sequence->preemptions;
+    const auto waits = queue_positions.find(sequence.get());
+    if (waits != queue_positions.end()) status.queue_position = waits->second;
     all.push_back(status);
   }
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.id < b.id; });

@@ -245,6 +245,12 @@ void Scheduler::note_first_admission(Sequence& sequence, const PrefixMatch& matc
   sequence.admitted_before = true;
   sequence.cached_tokens = match.tokens;
   sequence.first_difference = match.first_difference;
+  sequence.miss = match.miss;
+  if (!options_.prefix_cache) {
+    sequence.miss = PrefixMiss::kOff;
+  } else if (sequence.wants_prompt_logprobs()) {
+    sequence.miss = PrefixMiss::kPromptLogprobs;
+  }
   --counters_.queued;
   counters_.prompt_tokens += static_cast<uint64_t>(sequence.prompt_tokens());
   if (!options_.prefix_cache) return;

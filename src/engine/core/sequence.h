@@ -39,8 +39,9 @@ struct Sequence {
   int ahead = 0;          // tokens in the step that waits behind it
 
   bool admitted_before = false;
-  int cached_tokens = 0;     // at the first admission
-  int first_difference = 0;  // likewise: where the cache stopped to agree
+  int cached_tokens = 0;                // at the first admission
+  int first_difference = 0;             // likewise: where the cache stopped to agree
+  PrefixMiss miss = PrefixMiss::kNone;  // likewise: why
   int preemptions = 0;
   bool prompt_logprobs_sent = false;
   std::vector<PromptLogprobsEvent::Entry> prompt_logprobs;
@@ -71,14 +72,21 @@ struct SequenceStatus {
   SequenceId id;
   Phase phase = Phase::kWaiting;
   Priority priority = Priority::kNormal;
+  int queue_position = 0;  // 1 is the next to be admitted; 0 if it does not wait
+  bool admitted_before = false;
   int prompt_tokens = 0;
   int cached_tokens = 0;
   int first_difference =
       0;  // position of the prompt's first token that the prefix cache did not know
+  PrefixMiss miss = PrefixMiss::kNone;  // why it did not; kNone before the first admission
   int computed_tokens = 0;
   int generated_tokens = 0;
+  int max_tokens = 0;
   int blocks = 0;
   int preemptions = 0;
+  // Set by the engine, which has a clock.
+  TimePoint submitted_at{};
+  std::optional<TimePoint> first_token_at;
 };
 
 }  // namespace pippin::engine

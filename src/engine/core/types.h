@@ -21,7 +21,7 @@ using BlockId = int32_t;
 using SequenceId = StrongId<struct SequenceTag>;
 
 /// How the next token of a row is chosen. Defaults: greedy-free plain sampling at temperature 1.
-/// Each option's definition is in exec/sampler.h.
+/// Each option's definition is in exec/sampling/sampler.h.
 struct SamplingParams {
   float temperature = 1.0f;      // 0 = argmax
   int top_k = 0;                 // 0 = off
@@ -119,6 +119,18 @@ struct FinishEvent {
   int cached_tokens = 0;  // of the prompt's, those in the prefix cache at the first admission
   int completion_tokens = 0;
   Error error;  // for kError
+};
+
+/// Why the prefix cache did not hold all of a prompt.
+enum class PrefixMiss : uint8_t {
+  kNone,            // it did, but for the last token, which is always computed
+  kOff,             // there is no prefix cache
+  kPromptLogprobs,  // the prompt's log probabilities need all of it computed
+  kNew,             // nothing begins like it
+  kContinues,       // it goes on where what is known ends, as a chat's next turn does
+  kDiffers,         // what is known goes on with another token
+  kEvicted,         // was known, but its block has been reused
+  kOtherSalt,       // known, but to another tenant
 };
 
 using Event = std::variant<TokenEvent, PromptLogprobsEvent, FinishEvent>;
