@@ -58,7 +58,7 @@ class CallScanner {
   State state_ = State::kText;
   std::string pending_;  // what is not yet decided begins at at_
   size_t at_ = 0;
-  size_t base_ = 0;  // bytes of the answer before pending_
+  size_t base_ = 0;          // bytes of the answer before pending_
   std::string space_;        // whitespace that goes if a call follows
   bool line_start_ = true;   // only spaces since the line began
   bool after_call_ = false;  // no text since

@@ -21,7 +21,8 @@ void append(std::string_view text, size_t at, Events& events) {
 
 void ReasoningSplitter::push(std::string_view text, size_t at, Events& events) {
   // No mark reaches across something else.
-  if (pending_at_ + pending_.size() != at) release(std::exchange(pending_, {}), pending_at_, events);
+  if (pending_at_ + pending_.size() != at)
+    release(std::exchange(pending_, {}), pending_at_, events);
   if (pending_.empty()) pending_at_ = at;
   pending_ += text;
   size_t from = 0;
@@ -106,7 +107,8 @@ void ReasoningSplitter::release(std::string_view text, size_t at, Events& events
     if (!inside_) blank_ = false;
     emit(text.substr(0, end), at, events);
   }
-  if (!space_.empty() && space_at_ + space_.size() != at) emit(std::exchange(space_, {}), space_at_, events);
+  if (!space_.empty() && space_at_ + space_.size() != at)
+    emit(std::exchange(space_, {}), space_at_, events);
   if (space_.empty()) space_at_ = at + end;
   space_ += text.substr(end);
   if (space_.size() > kSpaceBytesMax) {

@@ -111,9 +111,8 @@ bool looks_for(const ToolDialect* tools, const ReasoningDialect* reasoning,
   };
   return in_texts(tools->openers) || in_texts(tools->closers) || in_texts(tools->specials) ||
          in_text(envelope.section_begin) || in_text(envelope.prefix) || in_text(envelope.infix) ||
-         in_text(envelope.suffix) || in_text(envelope.separator) ||
-         in_text(envelope.section_end) || in_text(envelope.quote) ||
-         (envelope.tags != nullptr && in_tags(*envelope.tags));
+         in_text(envelope.suffix) || in_text(envelope.separator) || in_text(envelope.section_end) ||
+         in_text(envelope.quote) || (envelope.tags != nullptr && in_tags(*envelope.tags));
 }
 
 bool starts_inside(const ReasoningDialect& dialect, std::string_view prompt) {

@@ -25,93 +25,62 @@ Error error_of(const engine::FinishEvent& event) {
 
 }  // namespace
 
-Choice::Choice(int index, const Terms& terms, std::vector<Token> prompt_if_scored,
-               std::shared_ptr<engine::EventStream> stream)
+Choice::Choice(int index, const Terms& terms, std::shared_ptr<engine::EventStream> stream)
     : index_(index),
       terms_(terms),
-      prompt_(std::move(prompt_if_scored)),
       score_only_(terms.request.max_tokens == 0),
       stream_(std::move(stream)),
-      decoder_(terms.tokenizer, false),
-      matcher_(terms.request.stop) {}
+      reader_(index, terms.answer, terms.request, terms.tokenizer) {}
 
 void Choice::poll(std::vector<Delta>& out) {
   if (finished_) return;
   events_.clear();
   stream_->take(events_);
-  TextDelta delta;
-  Finish finish;
-  for (const engine::Event& event : events_) {
-    if (const auto* token = std::get_if<engine::TokenEvent>(&event)) {
-      take(*token, delta);
-    } else if (const auto* prompt = std::get_if<engine::PromptLogprobsEvent>(&event)) {
-      take(*prompt, out);
-    } else {
-      take(std::get<engine::FinishEvent>(event), delta, finish);
-    }
-  }
-  if (!delta.text.empty() || !delta.tokens.empty()) out.push_back({index_, std::move(delta)});
-  if (finished_) out.push_back({index_, std::move(finish)});
+  for (const engine::Event& event : events_)
+    std::visit([&](const auto& it) { take(it, out); }, event);
 }
 
-void Choice::take(const engine::TokenEvent& event, TextDelta& delta) {
+void Choice::take(const engine::TokenEvent& event, std::vector<Delta>& out) {
   // The engine may be a step ahead of a stop string; what it samples then is nobody's.
-  if (matcher_.stopped() || score_only_) return;
+  if (reader_.ended() || score_only_) return;
   ++completion_tokens_;
   if (is_stop_token(event.token)) return;
-  if (terms_.request.sampling.logprobs >= 0) {
-    waiting_.push_back({decoded_bytes_, scored({event.token, event.logprob}, event.top)});
-  }
-  const std::string text = decoder_.push(event.token);
-  decoded_bytes_ += text.size();
-  release(matcher_.push(text), delta);
-  if (matcher_.stopped()) stream_->cancel(FinishReason::kStop);
+  std::optional<ScoredToken> score;
+  if (terms_.request.sampling.logprobs >= 0)
+    score = scored({event.token, event.logprob}, event.top);
+  reader_.push(event.token, std::move(score), out);
+  if (reader_.ended()) stream_->cancel(FinishReason::kStop);
 }
 
 void Choice::take(const engine::PromptLogprobsEvent& event, std::vector<Delta>& out) const {
   PromptDelta delta;
   // The first token has no entry, or an empty one; the entries end with the prompt.
-  const size_t entries = std::min(event.entries.size(), prompt_.size());
-  const size_t first = prompt_.size() - entries;
-  delta.tokens.reserve(prompt_.size());
-  for (size_t i = 0; i < prompt_.size(); ++i) {
+  const size_t entries = std::min(event.entries.size(), terms_.prompt.size());
+  const size_t first = terms_.prompt.size() - entries;
+  delta.tokens.reserve(terms_.prompt.size());
+  for (size_t i = 0; i < terms_.prompt.size(); ++i) {
     const bool has = i >= first && i > 0;
     const engine::PromptLogprobsEvent::Entry entry =
         has ? event.entries[i - first] : engine::PromptLogprobsEvent::Entry{};
-    delta.tokens.push_back(scored({prompt_[i], entry.chosen.logprob}, entry.top));
+    delta.tokens.push_back(scored({terms_.prompt[i], entry.chosen.logprob}, entry.top));
     delta.tokens.back().scored = has;
   }
   out.push_back({index_, std::move(delta)});
 }
 
-void Choice::take(const engine::FinishEvent& event, TextDelta& delta, Finish& finish) {
+void Choice::take(const engine::FinishEvent& event, std::vector<Delta>& out) {
   finished_ = true;
   cached_tokens_ = event.cached_tokens;
-  if (!matcher_.stopped()) {
-    const std::string rest = decoder_.flush();
-    decoded_bytes_ += rest.size();
-    release(matcher_.push(rest), delta);
-  }
-  if (matcher_.stopped()) {
-    finish.reason = FinishReason::kStop;  // whatever ended the sequence after that
-  } else {
-    release(matcher_.flush(), delta);
-    for (Waiting& token : waiting_) delta.tokens.push_back(std::move(token.token));
+  reader_.finish(out);
+  Finish finish;
+  if (!reader_.ended()) {  // else it is kStop, whatever ended the sequence after that
     finish.reason = event.reason;
     finish.error = error_of(event);
     if (!score_only_) completion_tokens_ = event.completion_tokens;
   }
-  waiting_.clear();
-}
-
-// Hands text on, with the tokens that begin in it or before.
-void Choice::release(std::string text, TextDelta& delta) {
-  released_bytes_ += text.size();
-  delta.text += text;
-  while (!waiting_.empty() && waiting_.front().begin < released_bytes_) {
-    delta.tokens.push_back(std::move(waiting_.front().token));
-    waiting_.pop_front();
-  }
+  finish.called_tools = reader_.called_tools();
+  finish.stop = reader_.stop();
+  out.push_back({index_, std::move(finish)});
 }
 
 TokenLogprob Choice::named(engine::TokenLogprob logprob) const {

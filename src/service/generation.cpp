@@ -4,6 +4,7 @@
 #include <random>
 #include <utility>
 
+#include "parse/registry.h"
 #include "service/choice.h"
 #include "service/prompt.h"
 
@@ -25,10 +26,40 @@ Error too_long(const Model& model, const Request& request, size_t prompt_tokens)
               chat ? "messages" : "prompt");
 }
 
-std::vector<Token> stop_tokens_of(const Model& model, const Request& request) {
+// How the answers to a conversation are read. `prompt` is its text.
+AnswerTerms answer_terms(const Model& model, const Request& request,
+                         const Conversation& conversation, std::string_view prompt) {
+  AnswerTerms terms;
+  if (model.reasoning_dialect != nullptr) {
+    (request.reading.reasoning ? terms.reasoning : terms.shown_reasoning) = model.reasoning_dialect;
+    terms.starts_inside = terms.reasoning && parse::starts_inside(*terms.reasoning, prompt);
+  }
+  const ToolChoice& choice = request.tool_choice;
+  const bool calls = request.reading.calls && choice.mode != ToolChoice::Mode::kNone &&
+                     !conversation.tools.empty();
+  if (!calls || model.tool_dialect == nullptr) return terms;
+  terms.tools = model.tool_dialect;
+  terms.primed = parse::primed_text(*terms.tools, prompt);
+  terms.one_call = !choice.parallel;
+  for (const Tool& tool : conversation.tools) {
+    const auto& names = choice.names;
+    if (names.empty() || std::ranges::find(names, tool.name) != names.end())
+      terms.offered.push_back({tool.name, tool.parameters_json});
+  }
+  return terms;
+}
+
+std::vector<Token> stop_tokens_of(const Model& model, const Request& request,
+                                  const AnswerTerms& terms) {
   std::vector<Token> tokens;
   if (!request.ignore_eos) tokens = model.stop_tokens;
   tokens.insert(tokens.end(), request.stop_tokens.begin(), request.stop_tokens.end());
+  if (terms.tools != nullptr) {
+    for (const std::string_view stop : terms.tools->stops) {
+      if (const std::optional<Token> token = model.tokenizer->token_of(stop))
+        tokens.push_back(*token);
+    }
+  }
   std::ranges::sort(tokens);
   tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
   return tokens;
@@ -37,9 +68,7 @@ std::vector<Token> stop_tokens_of(const Model& model, const Request& request) {
 }  // namespace
 
 Generation::Generation(ModelLease model, Request request)
-    : model_(std::move(model)),
-      request_(std::move(request)),
-      terms_{request_, model_->tokenizer, stop_tokens_of(*model_, request_)} {}
+    : model_(std::move(model)), request_(std::move(request)) {}
 
 Generation::~Generation() {
   if (!finished()) cancel();
@@ -48,29 +77,44 @@ Generation::~Generation() {
 Result<std::unique_ptr<Generation>> Generation::start(ModelLease model, Request request) {
   CHECK(!request.prompts.empty() && request.n >= 1, "a request that asks nothing");
   std::unique_ptr<Generation> generation(new Generation(std::move(model), std::move(request)));
+  RETURN_IF_ERROR(generation->read_prompts());
   RETURN_IF_ERROR(generation->submit());
   return generation;
 }
 
 // Reads every prompt before the first sequence starts, so that a wrong one costs no work.
+Result<void> Generation::read_prompts() {
+  const Model& model = *model_;
+  terms_.reserve(request_.prompts.size());
+  for (const Prompt& prompt : request_.prompts) {
+    ASSIGN_OR_RETURN(RenderedPrompt rendered, render_prompt(model, prompt));
+    const size_t size = rendered.tokens.size();
+    if (size == 0) return fail(Code::kInvalidArgument, "the prompt has no tokens", "prompt");
+    if (size >= static_cast<size_t>(model.context_tokens_max))
+      return too_long(model, request_, size);
+    AnswerTerms answer;
+    if (const auto* conversation = std::get_if<Conversation>(&prompt))
+      answer = answer_terms(model, request_, *conversation, rendered.text);
+    std::vector<Token> stops = stop_tokens_of(model, request_, answer);
+    terms_.push_back({request_, model.tokenizer, std::move(stops), std::move(rendered.tokens),
+                      std::move(answer)});
+  }
+  return {};
+}
+
 Result<void> Generation::submit() {
   const Model& model = *model_;
-  for (const Prompt& prompt : request_.prompts) {
-    ASSIGN_OR_RETURN(std::vector<Token> tokens, prompt_tokens(model, prompt));
-    if (tokens.empty()) return fail(Code::kInvalidArgument, "the prompt has no tokens", "prompt");
-    if (tokens.size() >= static_cast<size_t>(model.context_tokens_max))
-      return too_long(model, request_, tokens.size());
-    prompts_.push_back(std::move(tokens));
-  }
   const uint64_t seed = request_.seed ? *request_.seed : random_seed();
   for (size_t i = 0; i < request_.prompts.size() * static_cast<size_t>(request_.n); ++i) {
-    const std::vector<Token>& tokens = prompts_[i / static_cast<size_t>(request_.n)];
-    const int left = model.context_tokens_max - static_cast<int>(tokens.size());
+    const Choice::Terms& terms = terms_[i / static_cast<size_t>(request_.n)];
+    const std::vector<Token>& tokens = terms.prompt;
+    int left = model.context_tokens_max - static_cast<int>(tokens.size());
+    if (model.output_tokens_max > 0) left = std::min(left, model.output_tokens_max);
     engine::Submission submission;
     submission.tokens = tokens;
     submission.sampling = request_.sampling;
     submission.sampling.seed = seed + i;  // each choice draws its own numbers
-    submission.stop.stop_tokens = terms_.stop_tokens;
+    submission.stop.stop_tokens = terms.stop_tokens;
     submission.stop.max_tokens = std::clamp(request_.max_tokens.value_or(left), 1, left);
     submission.stop.min_tokens = std::min(request_.min_tokens, submission.stop.max_tokens);
     submission.priority = request_.priority;
@@ -78,10 +122,8 @@ Result<void> Generation::submit() {
     submission.cache_salt = request_.cache_salt;
     ASSIGN_OR_RETURN(std::shared_ptr<engine::EventStream> stream,
                      model.engine->submit(std::move(submission)));
-    std::vector<Token> scored =
-        request_.sampling.prompt_logprobs >= 0 ? tokens : std::vector<Token>{};
-    choices_.push_back(std::make_unique<Choice>(static_cast<int>(i), terms_, std::move(scored),
-                                                std::move(stream)));
+    sequences_.push_back(stream->id());
+    choices_.push_back(std::make_unique<Choice>(static_cast<int>(i), terms, std::move(stream)));
     ++unfinished_;
   }
   return {};
@@ -107,16 +149,17 @@ std::string Generation::prompt_text(size_t i) const {
   if (const auto* text = std::get_if<TextPrompt>(&request_.prompts[i])) return text->text;
   text::StreamDecoder decoder(model_->tokenizer, true);
   std::string text;
-  for (const Token token : prompts_[i]) text += decoder.push(token);
+  for (const Token token : terms_[i].prompt) text += decoder.push(token);
   return text + decoder.flush();
 }
 
 Usage Generation::usage() const {
   Usage usage;
-  for (const std::vector<Token>& prompt : prompts_)
-    usage.prompt_tokens += static_cast<int>(prompt.size());
+  for (const Choice::Terms& terms : terms_)
+    usage.prompt_tokens += static_cast<int>(terms.prompt.size());
   for (size_t i = 0; i < choices_.size(); ++i) {
     usage.completion_tokens += choices_[i]->completion_tokens();
+    usage.reasoning_tokens += choices_[i]->reasoning_tokens();
     // A prompt's later choices find what its first one has just stored: that is not the caller's
     // saving.
     if (i % static_cast<size_t>(request_.n) == 0)

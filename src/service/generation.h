@@ -27,7 +27,7 @@ class Generation {
   /// may come once too often.
   void set_notify(const std::function<void()>& notify);
 
-  /// Appends the deltas that are ready, at most one TextDelta per choice. Never blocks.
+  /// Appends the deltas that are ready, neighbours of a kind joined. Never blocks.
   void poll(std::vector<Delta>& out);
   /// Returns whether every choice's Finish has been polled.
   bool finished() const { return unfinished_ == 0; }
@@ -40,19 +40,22 @@ class Generation {
   const Model& model() const { return *model_; }
   const Request& request() const { return request_; }
   int choices() const { return static_cast<int>(choices_.size()); }
+  /// The engine's sequences, one for each choice. Thread: any.
+  const std::vector<engine::SequenceId>& sequences() const { return sequences_; }
   /// Returns prompt i as text: as it was given, or what its tokens say. Requires: it is no
   /// conversation.
   std::string prompt_text(size_t i) const;
 
  private:
   Generation(ModelLease model, Request request);
+  Result<void> read_prompts();
   Result<void> submit();
 
   ModelLease model_;  // first: it outlives the sequences
   const Request request_;
-  const Choice::Terms terms_;
-  std::vector<std::vector<Token>> prompts_;
+  std::vector<Choice::Terms> terms_;  // of each prompt
   std::vector<std::unique_ptr<Choice>> choices_;
+  std::vector<engine::SequenceId> sequences_;  // of the choices
   int unfinished_ = 0;
 };
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "parse/registry.h"
 #include "engine/engine.h"
 
 namespace pippin::service {
@@ -148,6 +149,30 @@ Result<void> read_text(const store::GgufFile& file, Model& model) {
   return {};
 }
 
+// How the model writes calls and thinking: as told, else as its template and its name tell.
+Result<void> choose_dialects(const LoadOptions& options, Model& model) {
+  const std::string_view source =
+      model.chat_template ? std::string_view(model.chat_template->source()) : std::string_view();
+  const std::string name = model_id_of(options.path) + " " + model.id + " " + model.architecture;
+  if (options.tool_parser.empty()) {
+    model.tool_dialect = &parse::detect_tool_dialect(source, name);
+  } else if (options.tool_parser != "none") {
+    model.tool_dialect = parse::find_tool_dialect(options.tool_parser);
+    if (model.tool_dialect == nullptr)
+      return fail(Code::kInvalidArgument, "there is no tool parser \"" + options.tool_parser + '"');
+  }
+  if (options.reasoning_parser.empty()) {
+    model.reasoning_dialect = parse::detect_reasoning_dialect(source, name);
+  } else if (options.reasoning_parser != "none") {
+    model.reasoning_dialect = parse::find_reasoning_dialect(options.reasoning_parser);
+    if (model.reasoning_dialect == nullptr) {
+      return fail(Code::kInvalidArgument,
+                  "there is no reasoning parser \"" + options.reasoning_parser + '"');
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<text::GgufVocabulary> read_vocabulary(const store::GgufFile& file) {
@@ -241,8 +266,10 @@ Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
                               .count();
   ASSIGN_OR_RETURN(model->default_sampling, default_sampling(file));
   RETURN_IF_ERROR(read_text(file, *model));
+  RETURN_IF_ERROR(choose_dialects(options, *model));
   ASSIGN_OR_RETURN(model->plan, plan_memory(needs_of(file, info), options.memory, this_machine()));
   model->context_tokens_max = model->plan.context_tokens_max;
+  model->output_tokens_max = options.output_tokens_max;
   model->fingerprint = fingerprint_of(file, info, model->plan);
   if (options.on_plan) options.on_plan(model->plan);
 
@@ -254,6 +281,9 @@ Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
   engine.step_tokens_max = options.memory.step_tokens_max;
   engine.queue_max = options.queue_max;
   engine.prefix_cache = options.prefix_cache;
+  engine.step_target = options.step_target;
+  engine.slow_reader_max = options.slow_reader_max;
+  engine.record_path = options.record_path;
   // start() returns after the runner is made, so the file may be unmapped when this function ends.
   ASSIGN_OR_RETURN(model->engine,
                    engine::Engine::start(engine, [&] { return make_runner(file, model->plan); }));

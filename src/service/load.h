@@ -2,11 +2,13 @@
 // later. Thread: any; seconds.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "engine/exec/runner.h"
 #include "service/memory_plan.h"
@@ -25,9 +27,15 @@ struct LoadOptions {
   std::string path;
   std::string id;  // empty: made from the file's name, without ".gguf"
   std::vector<std::string> aliases;
+  /// Names of dialects (parse/registry.h), or "none"; empty: by the chat template and the name.
+  std::string tool_parser, reasoning_parser;
   MemoryWishes memory;
   int queue_max = 512;
+  int output_tokens_max = 0;  // of an answer; 0 = what the context leaves
   bool prefix_cache = true;
+  Duration step_target = std::chrono::milliseconds(200);
+  Duration slow_reader_max = std::chrono::seconds(30);
+  std::string record_path;  // empty = the run is not recorded
   /// Called once the plan is made, before the weights are read.
   std::function<void(const MemoryPlan&)> on_plan;
 };

@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "engine/engine.h"
+#include "parse/dialect.h"
 #include "service/memory_plan.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -27,11 +28,14 @@ struct Model {
   std::string fingerprint;  // "fp_...": changes with the file or the settings
   int64_t created_unix_s = 0;
   int context_tokens_max = 0;
+  int output_tokens_max = 0;  // of an answer; 0 = what the context leaves
 
   std::shared_ptr<const text::Tokenizer> tokenizer;
   std::shared_ptr<const text::ChatTemplate> chat_template;  // null if the file has none
   std::string bos_text, eos_text;  // what templates call bos_token and eos_token
   std::vector<engine::Token> stop_tokens;
+  const parse::ToolDialect* tool_dialect = nullptr;            // null: calls are not read
+  const parse::ReasoningDialect* reasoning_dialect = nullptr;  // null: it is not known to think
   engine::SamplingParams default_sampling;
 
   MemoryPlan plan;

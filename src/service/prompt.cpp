@@ -77,8 +77,7 @@ void write_tools(JsonWriter& json, const std::vector<Tool>& tools) {
   json.end_array();
 }
 
-Result<std::vector<Token>> conversation_tokens(const Model& model,
-                                               const Conversation& conversation) {
+Result<RenderedPrompt> render_conversation(const Model& model, const Conversation& conversation) {
   if (model.chat_template == nullptr) {
     return fail(Code::kUnsupported,
                 "The model `" + model.id + "` has no chat template; use /v1/completions",
@@ -99,7 +98,9 @@ Result<std::vector<Token>> conversation_tokens(const Model& model,
   if (model.tokenizer->adds_bos() && bos && (tokens.empty() || tokens.front() != *bos)) {
     tokens.insert(tokens.begin(), *bos);
   }
-  return tokens;
+  RenderedPrompt rendered{std::move(tokens), {}};
+  for (const text::Span& span : *spans) rendered.text += span.text;
+  return rendered;
 }
 
 Result<std::vector<Token>> checked_tokens(const Model& model, const std::vector<Token>& tokens) {
@@ -136,13 +137,22 @@ std::string template_context(const Model& model, const Conversation& conversatio
   return out;
 }
 
-Result<std::vector<Token>> prompt_tokens(const Model& model, const Prompt& prompt) {
+Result<RenderedPrompt> render_prompt(const Model& model, const Prompt& prompt) {
   if (const auto* conversation = std::get_if<Conversation>(&prompt))
-    return conversation_tokens(model, *conversation);
+    return render_conversation(model, *conversation);
+  RenderedPrompt rendered;
   if (const auto* raw = std::get_if<TextPrompt>(&prompt)) {
-    return model.tokenizer->encode(raw->text, true, text::Specials::kParse);
+    ASSIGN_OR_RETURN(rendered.tokens,
+                     model.tokenizer->encode(raw->text, true, text::Specials::kParse));
+  } else {
+    ASSIGN_OR_RETURN(rendered.tokens, checked_tokens(model, std::get<TokenPrompt>(prompt).tokens));
   }
-  return checked_tokens(model, std::get<TokenPrompt>(prompt).tokens);
+  return rendered;
+}
+
+Result<std::vector<Token>> prompt_tokens(const Model& model, const Prompt& prompt) {
+  ASSIGN_OR_RETURN(RenderedPrompt rendered, render_prompt(model, prompt));
+  return std::move(rendered.tokens);
 }
 
 }  // namespace pippin::service

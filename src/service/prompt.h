@@ -11,9 +11,15 @@
 
 namespace pippin::service {
 
+struct RenderedPrompt {
+  std::vector<Token> tokens;
+  std::string text;  // of a conversation: what the template wrote
+};
+
 /// Renders and encodes a prompt. User text cannot form special tokens; template text and raw
 /// prompts can. Errors: kUnsupported (no chat template), kInvalidArgument (the template refuses, an
 /// id out of range, nothing to read).
+Result<RenderedPrompt> render_prompt(const Model& model, const Prompt& prompt);
 Result<std::vector<Token>> prompt_tokens(const Model& model, const Prompt& prompt);
 
 /// Returns the JSON that a chat template is rendered with, as transformers passes it.

@@ -54,6 +54,7 @@ struct Conversation {
   std::vector<Tool> tools;           // those the template shows
   std::string template_kwargs_json;  // a JSON object whose members join the template's context
   bool add_generation_prompt = true;
+  bool continue_final_message = false;  // the answer goes on with the last message
 };
 
 struct TextPrompt {

@@ -37,13 +37,12 @@ std::string StopMatcher::push(std::string_view piece) {
   if (patterns_.empty()) return std::exchange(held_, {});
   const size_t before = held_.size() - piece.size();
   for (size_t i = 0; i < piece.size(); ++i) {
-    size_t longest = 0;
     for (Pattern& pattern : patterns_) {
-      if (pattern.advance(piece[i])) longest = std::max(longest, pattern.text.size());
+      if (pattern.advance(piece[i]) && pattern.text.size() > met_.size()) met_ = pattern.text;
     }
-    if (longest > 0) {
+    if (!met_.empty()) {
       stopped_ = true;
-      held_.resize(before + i + 1 - longest);
+      held_.resize(before + i + 1 - met_.size());
       return std::exchange(held_, {});
     }
   }

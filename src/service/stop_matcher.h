@@ -24,6 +24,8 @@ class StopMatcher {
   std::string flush();
   /// Returns whether a stop string was met.
   bool stopped() const { return stopped_; }
+  /// The one that was met, or "".
+  const std::string& met() const { return met_; }
 
  private:
   struct Pattern {
@@ -37,6 +39,7 @@ class StopMatcher {
 
   std::vector<Pattern> patterns_;
   std::string held_;
+  std::string met_;
   bool stopped_ = false;
 };
 

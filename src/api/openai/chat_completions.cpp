@@ -15,7 +15,7 @@ Handler chat_completions(const Context& context) {
     ChatCall chat = read_chat(reader, *call->model);
     answer_call(context, std::move(exchange), reader, std::move(call->model),
                 std::move(chat.request), [&](const service::Generation& generation) {
-                  return chat_writer(generation, chat.stream);
+                  return chat_writer(generation, chat.options);
                 });
   };
 }

@@ -1,5 +1,6 @@
 #include "api/openai/chat_writer.h"
 
+#include <iterator>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -11,7 +12,10 @@ namespace pippin::api::openai {
 namespace {
 
 using service::JsonWriter;
+using service::ReasoningDelta;
 using service::ScoredToken;
+using service::TextDelta;
+using service::ToolCallDelta;
 
 void write_token(JsonWriter& json, const service::TokenLogprob& token) {
   json.field("token", token.bytes).key("logprob").number(token.logprob);
@@ -36,27 +40,45 @@ void write_logprobs(JsonWriter& json, const std::vector<ScoredToken>& tokens) {
   json.end_array().key("refusal").null().end_object();
 }
 
+void write_reason(JsonWriter& json, const service::Finish& finish) {
+  if (finish.called_tools && finish.reason == service::FinishReason::kStop) {
+    json.field("finish_reason", "tool_calls");
+  } else {
+    write_finish_reason(json, finish.reason);
+  }
+}
+
 class ChatStreamWriter final : public AnswerWriter {
  public:
-  ChatStreamWriter(const service::Generation& generation, bool include_usage)
-      : envelope_("chatcmpl-", "chat.completion.chunk", generation.model(), include_usage),
-        choices_(generation.choices()) {}
+  ChatStreamWriter(const service::Generation& generation, const ChatOptions& options)
+      : envelope_("chatcmpl-", "chat.completion.chunk", generation.model(),
+                  options.stream.include_usage, options.service_tier),
+        options_(options),
+        generation_(generation) {}
 
   bool streams() const override { return true; }
 
   void begin(std::string& out) override {
-    for (int i = 0; i < choices_; ++i) {
-      chunk(out, i, nullptr, std::nullopt,
+    for (int i = 0; i < generation_.choices(); ++i) {
+      chunk(out, i, nullptr, nullptr,
             [](JsonWriter& json) { json.field("role", "assistant").field("content", ""); });
     }
   }
 
   void add(service::Delta&& delta, std::string& out) override {
-    if (const auto* text = std::get_if<service::TextDelta>(&delta.body)) {
-      chunk(out, delta.choice, &text->tokens, std::nullopt,
+    const int choice = delta.choice;
+    if (const auto* text = std::get_if<TextDelta>(&delta.body)) {
+      chunk(out, choice, &text->tokens, nullptr,
             [&](JsonWriter& json) { json.field("content", text->text); });
+    } else if (const auto* reasoning = std::get_if<ReasoningDelta>(&delta.body)) {
+      if (!options_.show_reasoning) return;
+      chunk(out, choice, nullptr, nullptr,
+            [&](JsonWriter& json) { json.field("reasoning_content", reasoning->text); });
+    } else if (const auto* call = std::get_if<ToolCallDelta>(&delta.body)) {
+      if (call->id.empty() && call->arguments.empty()) return;  // only its end
+      chunk(out, choice, nullptr, nullptr, [&](JsonWriter& json) { write_call(json, *call); });
     } else if (const auto* finish = std::get_if<service::Finish>(&delta.body)) {
-      chunk(out, delta.choice, nullptr, finish->reason, [](JsonWriter&) {});
+      chunk(out, choice, nullptr, finish, [](JsonWriter&) {});
     }
   }
 
@@ -71,9 +93,18 @@ class ChatStreamWriter final : public AnswerWriter {
   Response failure(const Error& error) override { return error_response(error); }
 
  private:
+  static void write_call(JsonWriter& json, const ToolCallDelta& call) {
+    json.key("tool_calls").begin_array().begin_object().field("index", call.index);
+    if (!call.id.empty()) json.field("id", call.id).field("type", "function");
+    json.key("function").begin_object();
+    if (!call.id.empty()) json.field("name", call.name);
+    json.field("arguments", call.arguments).end_object();
+    json.end_object().end_array();
+  }
+
   template <typename WriteDelta>
   void chunk(std::string& out, int choice, const std::vector<ScoredToken>* tokens,
-             std::optional<service::FinishReason> reason, WriteDelta write_delta) const {
+             const service::Finish* finish, WriteDelta write_delta) const {
     envelope_.open_chunk(out);
     JsonWriter json(out);
     json.begin_object().field("index", choice).key("delta").begin_object();
@@ -84,20 +115,31 @@ class ChatStreamWriter final : public AnswerWriter {
     } else {
       write_logprobs(json, *tokens);
     }
-    write_finish_reason(json, reason);
+    if (finish != nullptr) {
+      write_reason(json, *finish);
+    } else {
+      json.key("finish_reason").null();
+    }
     json.end_object();
-    envelope_.close_chunk(out);
+    if (options_.stream.usage_so_far) {
+      const service::Usage usage = generation_.usage();
+      envelope_.close_chunk(out, &usage);
+    } else {
+      envelope_.close_chunk(out);
+    }
   }
 
   const Envelope envelope_;
-  const int choices_;
+  const ChatOptions options_;
+  const service::Generation& generation_;  // outlives its writer
 };
 
 class ChatObjectWriter final : public AnswerWriter {
  public:
-  ChatObjectWriter(const service::Generation& generation, bool logprobs)
-      : envelope_("chatcmpl-", "chat.completion", generation.model(), false),
-        logprobs_(logprobs),
+  ChatObjectWriter(const service::Generation& generation, const ChatOptions& options)
+      : envelope_("chatcmpl-", "chat.completion", generation.model(), false, options.service_tier),
+        show_reasoning_(options.show_reasoning),
+        logprobs_(generation.request().sampling.logprobs >= 0),
         choices_(static_cast<size_t>(generation.choices())) {}
 
   bool streams() const override { return false; }
@@ -105,32 +147,26 @@ class ChatObjectWriter final : public AnswerWriter {
 
   void add(service::Delta&& delta, std::string&) override {
     Choice& choice = choices_[static_cast<size_t>(delta.choice)];
-    if (auto* text = std::get_if<service::TextDelta>(&delta.body)) {
+    if (auto* text = std::get_if<TextDelta>(&delta.body)) {
       choice.text += text->text;
       std::move(text->tokens.begin(), text->tokens.end(), std::back_inserter(choice.tokens));
-    } else if (const auto* finish = std::get_if<service::Finish>(&delta.body)) {
-      choice.reason = finish->reason;
+    } else if (const auto* reasoning = std::get_if<ReasoningDelta>(&delta.body)) {
+      choice.reasoning += reasoning->text;
+    } else if (auto* call = std::get_if<ToolCallDelta>(&delta.body)) {
+      if (!call->id.empty()) {
+        choice.calls.push_back(std::move(*call));
+      } else {
+        choice.calls.back().arguments += call->arguments;
+      }
+    } else if (auto* finish = std::get_if<service::Finish>(&delta.body)) {
+      choice.finish = std::move(*finish);
     }
   }
 
   void finish(const service::Usage& usage, std::string& out) override {
     envelope_.open_object(out);
     JsonWriter json(out);
-    for (size_t i = 0; i < choices_.size(); ++i) {
-      json.begin_object().field("index", static_cast<int>(i));
-      json.key("message")
-          .begin_object()
-          .field("role", "assistant")
-          .field("content", choices_[i].text);
-      json.key("refusal").null().end_object();
-      if (logprobs_) {
-        write_logprobs(json, choices_[i].tokens);
-      } else {
-        json.key("logprobs").null();
-      }
-      write_finish_reason(json, choices_[i].reason);
-      json.end_object();
-    }
+    for (size_t i = 0; i < choices_.size(); ++i) write_choice(json, static_cast<int>(i));
     envelope_.close_object(usage, out);
   }
 
@@ -139,12 +175,46 @@ class ChatObjectWriter final : public AnswerWriter {
 
  private:
   struct Choice {
-    std::string text;
+    std::string text, reasoning;
+    std::vector<ToolCallDelta> calls;
     std::vector<ScoredToken> tokens;
-    service::FinishReason reason = service::FinishReason::kStop;
+    service::Finish finish;
   };
 
+  void write_choice(JsonWriter& json, int index) const {
+    const Choice& choice = choices_[static_cast<size_t>(index)];
+    json.begin_object().field("index", index);
+    json.key("message").begin_object().field("role", "assistant").key("content");
+    if (choice.text.empty() && !choice.calls.empty()) {
+      json.null();
+    } else {
+      json.string(choice.text);
+    }
+    if (show_reasoning_ && !choice.reasoning.empty())
+      json.field("reasoning_content", choice.reasoning);
+    if (!choice.calls.empty()) write_calls(json, choice.calls);
+    json.key("refusal").null().end_object();
+    if (logprobs_) {
+      write_logprobs(json, choice.tokens);
+    } else {
+      json.key("logprobs").null();
+    }
+    write_reason(json, choice.finish);
+    json.end_object();
+  }
+
+  static void write_calls(JsonWriter& json, const std::vector<ToolCallDelta>& calls) {
+    json.key("tool_calls").begin_array();
+    for (const ToolCallDelta& call : calls) {
+      json.begin_object().field("id", call.id).field("type", "function");
+      json.key("function").begin_object().field("name", call.name);
+      json.field("arguments", call.arguments).end_object().end_object();
+    }
+    json.end_array();
+  }
+
   const Envelope envelope_;
+  const bool show_reasoning_;
   const bool logprobs_;
   std::vector<Choice> choices_;
 };
@@ -152,10 +222,9 @@ class ChatObjectWriter final : public AnswerWriter {
 }  // namespace
 
 std::unique_ptr<AnswerWriter> chat_writer(const service::Generation& generation,
-                                          StreamOptions options) {
-  if (options.stream) return std::make_unique<ChatStreamWriter>(generation, options.include_usage);
-  return std::make_unique<ChatObjectWriter>(generation,
-                                            generation.request().sampling.logprobs >= 0);
+                                          const ChatOptions& options) {
+  if (options.stream.stream) return std::make_unique<ChatStreamWriter>(generation, options);
+  return std::make_unique<ChatObjectWriter>(generation, options);
 }
 
 }  // namespace pippin::api::openai

@@ -3,13 +3,13 @@
 
 #include <memory>
 
-#include "api/openai/read_common.h"
+#include "api/openai/read_chat.h"
 #include "api/wire/answer.h"
 #include "service/generation.h"
 
 namespace pippin::api::openai {
 
 std::unique_ptr<AnswerWriter> chat_writer(const service::Generation& generation,
-                                          StreamOptions options);
+                                          const ChatOptions& options);
 
 }  // namespace pippin::api::openai

@@ -14,6 +14,10 @@ void write_usage(service::JsonWriter& json, const service::Usage& usage) {
       .begin_object()
       .field("cached_tokens", usage.cached_tokens)
       .end_object();
+  json.key("completion_tokens_details")
+      .begin_object()
+      .field("reasoning_tokens", usage.reasoning_tokens)
+      .end_object();
   json.end_object();
 }
 
@@ -29,13 +33,14 @@ std::string new_id(std::string_view prefix) {
 }
 
 Envelope::Envelope(std::string_view id_prefix, std::string_view object, const service::Model& model,
-                   bool include_usage)
+                   bool include_usage, std::string_view service_tier)
     : include_usage_(include_usage) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   service::JsonWriter json(head_);
   json.begin_object().field("id", new_id(id_prefix)).field("object", object);
   json.field("created", int64_t{std::chrono::duration_cast<std::chrono::seconds>(now).count()});
   json.field("model", model.id).field("system_fingerprint", model.fingerprint);
+  if (!service_tier.empty()) json.field("service_tier", service_tier);
   json.key("choices").begin_array();
 }
 
@@ -44,7 +49,14 @@ void Envelope::open_chunk(std::string& out) const {
   out += head_;
 }
 
-void Envelope::close_chunk(std::string& out) const {
+void Envelope::close_chunk(std::string& out, const service::Usage* so_far) const {
+  if (so_far != nullptr) {
+    out += "],\"usage\":";
+    service::JsonWriter json(out);
+    write_usage(json, *so_far);
+    out += "}\n\n";
+    return;
+  }
   out += include_usage_ ? "],\"usage\":null}\n\n" : "]}\n\n";
 }
 

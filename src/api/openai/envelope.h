@@ -16,14 +16,14 @@ std::string new_id(std::string_view prefix);
 
 class Envelope {
  public:
-  /// `object` is the kind: "chat.completion.chunk".
+  /// `object` is the kind: "chat.completion.chunk". `service_tier` is told if not empty.
   Envelope(std::string_view id_prefix, std::string_view object, const service::Model& model,
-           bool include_usage);
+           bool include_usage, std::string_view service_tier = {});
 
   /// Appends "data: {...,"choices":[" and, by close_chunk, "]...}\n\n". Between them stand the
-  /// choices.
+  /// choices. A chunk tells the usage so far if it is given.
   void open_chunk(std::string& out) const;
-  void close_chunk(std::string& out) const;
+  void close_chunk(std::string& out, const service::Usage* so_far = nullptr) const;
   /// Appends the chunk without choices that carries the usage, where it is asked for, and "data:
   /// [DONE]".
   void end_stream(const service::Usage& usage, std::string& out) const;

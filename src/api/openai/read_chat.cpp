@@ -218,9 +218,9 @@ bool read_tool_choice(FieldReader& reader) {
   return false;
 }
 
-void read_tools(FieldReader& reader, Conversation& to) {
+void read_tools(FieldReader& reader, service::ToolChoice& tool_choice, Conversation& to) {
   const bool wanted = read_tool_choice(reader);
-  reader.boolean("parallel_tool_calls");
+  tool_choice.parallel = reader.boolean("parallel_tool_calls").value_or(true);
   const boost::json::array* tools = reader.array("tools");
   if (tools == nullptr || tools->empty()) return;
   if (tools->size() > kToolsMax) {
@@ -305,7 +305,7 @@ ChatCall read_chat(FieldReader& reader, const service::Model& model) {
   ChatCall call;
   Conversation conversation;
   read_messages(reader, conversation);
-  read_tools(reader, conversation);
+  read_tools(reader, call.request.tool_choice, conversation);
   read_template_kwargs(reader, conversation);
   call.request.prompts.emplace_back(std::move(conversation));
   read_sampling(reader, model, call.request);
@@ -315,7 +315,7 @@ ChatCall read_chat(FieldReader& reader, const service::Model& model) {
   read_modalities(reader);
   refuse(reader, kRefused);
   refuse(reader, common_refused_fields());
-  call.stream = read_stream(reader);
+  call.options.stream = read_stream(reader);
   return call;
 }
 

@@ -1,6 +1,8 @@
 // Reads the body of POST /v1/chat/completions. Thread: any.
 #pragma once
 
+#include <string>
+
 #include "api/openai/read_common.h"
 #include "api/wire/field_reader.h"
 #include "service/model.h"
@@ -8,9 +10,16 @@
 
 namespace pippin::api::openai {
 
+/// What concerns the answer's form only.
+struct ChatOptions {
+  StreamOptions stream;
+  bool show_reasoning = true;
+  std::string service_tier;  // as answered; empty if not asked for
+};
+
 struct ChatCall {
   service::Request request;
-  StreamOptions stream;
+  ChatOptions options;
 };
 
 /// Reads all fields; the first wrong one is reader.error().

@@ -207,6 +207,7 @@ StreamOptions read_stream(FieldReader& reader) {
   }
   FieldReader fields(*object, "stream_options", reader);
   options.include_usage = fields.boolean("include_usage").value_or(false);
+  options.usage_so_far = fields.boolean("continuous_usage_stats").value_or(false);
   return options;
 }
 

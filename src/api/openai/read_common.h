@@ -14,6 +14,7 @@ namespace pippin::api::openai {
 struct StreamOptions {
   bool stream = false;
   bool include_usage = false;  // a last chunk with the usage, and "usage":null in the others
+  bool usage_so_far = false;   // the usage so far in every chunk
 };
 
 /// Starts from the model's defaults and overlays the request's fields.
