@@ -4,11 +4,18 @@
 
 #include <algorithm>
 
-namespace pippin::engine::testing {
+namespace pippin::engine {
+
+struct SchedulerTamper {
+  static std::optional<BlockLease> lease(Scheduler& scheduler) { return scheduler.pool_.acquire(); }
+};
+
+namespace testing {
 namespace {
 
 constexpr int kHistoriesMax = 8;
 constexpr Duration kTick = std::chrono::milliseconds(10);
+constexpr int kStepsBeforePlant = 50;
 
 bool is_prefix(const std::vector<Token>& prefix, const std::vector<Token>& whole) {
   return prefix.size() <= whole.size() && std::equal(prefix.begin(), prefix.end(), whole.begin());
@@ -20,7 +27,7 @@ bool has_last_event(const std::deque<Event>& queue) {
 
 }  // namespace
 
-Simulation::Simulation(uint64_t seed, int requests)
+Simulation::Simulation(uint64_t seed, int requests, Plant plant)
     : random_(seed),
       options_(random_options(random_)),
       requests_left_(requests),
@@ -28,9 +35,13 @@ Simulation::Simulation(uint64_t seed, int requests)
       arrivals_(0.02 * (1 << between(0, 5))),
       row_failures_(chance(0.3) ? 0.002 : 0),
       works_ahead_(chance(0.5) ? 0.8 : 0),
+      alone_(chance(0.2) ? 0.3 : 0),
+      serialises_(chance(0.05) ? 0.01 : 0),
+      serial_(options_.serial),
       events_max_(between(1, 12)),
       scheduler_(options_),
-      runner_(options_.blocks, options_.block_positions) {
+      runner_(options_.blocks, options_.block_positions),
+      plant_(plant) {
   for (int i = 0; i < 4; ++i) {
     histories_.emplace_back();
     for (int n = between(1, 120); n > 0; --n) histories_.back().push_back(between(0, 5));
@@ -56,6 +67,7 @@ SchedulerOptions Simulation::random_options(std::mt19937_64& random) {
   options.step_target = draw(0, 1) == 0 ? Duration::zero() : Duration(kTick * draw(1, 3));
   options.slow_reader_max = kTick * draw(20, 60);
   options.prefix_cache = draw(0, 7) != 0;
+  options.serial = draw(0, 15) == 0;
   return options;
 }
 
@@ -86,6 +98,7 @@ Submission Simulation::random_submission() {
   submission.priority = static_cast<Priority>(chance(0.6) ? 0 : between(-1, 1));
   if (chance(0.08)) submission.deadline = clock_.now() + kTick * between(0, 80);
   if (chance(0.1)) submission.cache_salt = "another tenant";
+  submission.alone = chance(alone_);
   return submission;
 }
 
@@ -165,8 +178,13 @@ void Simulation::act() {
 void Simulation::step() {
   ++tally_.steps;
   if (under_way_.empty()) {
+    if (chance(serialises_)) {
+      scheduler_.serialise();
+      serial_ = true;
+    }
     planned_at_ = clock_.now();
     under_way_.push_back({scheduler_.next(planned_at_), {}});
+    plant(under_way_.back().plan);
     check_plan(under_way_.back().plan);
     run(under_way_.back());
   }
@@ -186,6 +204,40 @@ void Simulation::step() {
   for (SequenceEvent& event : scheduler_.commit(first.plan, std::move(first.output), clock_.now()))
     deliver(event);
   check_after(under_way_.empty() ? planned_at_ : TimePoint::min());
+  if (under_way_.empty()) starve();
+}
+
+/// Puts a fault into a plan, as soon as one has what it takes.
+void Simulation::plant(StepPlan& plan) {
+  if (static_cast<int>(tally_.steps) < kStepsBeforePlant) return;
+  if (plant_ == Plant::kLeakedBlock && !planted_) {
+    leak_ = SchedulerTamper::lease(scheduler_);
+    planted_ = leak_.has_value();
+  } else if (plant_ == Plant::kWrongBlock && !planted_ && plan.rows.size() > 1) {
+    if (plan.rows[1].start == 0) return;
+    plan.rows[1].blocks[0] = plan.rows[0].blocks.back();
+    planted_ = true;
+  }
+}
+
+/// Makes a sequence wait for ever, as if its reader's resume() had been lost.
+void Simulation::starve() {
+  if (planted_ || plant_ != Plant::kStarvedRow) return;
+  for (const auto& [id, preemptions] : active_before_) {
+    const Client& client = *clients_.at(id);
+    if (client.was_full || client.cancels_at_step >= 0 || client.submission.deadline) continue;
+    scheduler_.pause(id, clock_.now() + std::chrono::hours(1));
+    planted_ = true;
+    return;
+  }
+}
+
+/// Says whether the fault is that this event is lost.
+bool Simulation::swallows(const Event& event) {
+  if (planted_ || static_cast<int>(tally_.steps) < kStepsBeforePlant) return false;
+  planted_ = (plant_ == Plant::kLostEvent && std::holds_alternative<TokenEvent>(event)) ||
+             (plant_ == Plant::kLostEnd && std::holds_alternative<FinishEvent>(event));
+  return planted_;
 }
 
 void Simulation::run(Step& step) {
@@ -208,7 +260,13 @@ void Simulation::check_plan(const StepPlan& plan) {
         mix(tally_.plans_hash ^ mix(row.sequence.value << 32 | static_cast<uint32_t>(row.start)) ^
             mix(static_cast<uint64_t>(row.blocks.back())));
   }
-  // Whoever only decodes moves in every step, and so does the one whose turn is first.
+  const auto is_alone = [&](SequenceId id) { return serial_ || clients_.at(id)->submission.alone; };
+  for (const PlanRow& row : plan.rows) {
+    if (is_alone(row.sequence) && plan.rows.size() > 1) broken("a row that must be alone is not");
+  }
+  const bool step_is_alone = plan.rows.size() == 1 && is_alone(plan.rows[0].sequence);
+  // Whoever only decodes moves in every step, and so does the one whose turn is first; where steps
+  // are not shared, everybody moves in turn.
   const std::vector<SequenceStatus> statuses = scheduler_.sequences();
   const SequenceStatus* first = nullptr;  // ids are in order of arrival
   bool could_run = false;
@@ -217,17 +275,27 @@ void Simulation::check_plan(const StepPlan& plan) {
     if (!clients_.at(status.id)->was_full) could_run = true;
     if (status.phase != Phase::kActive) {
       if (runs) broken("a sequence runs that is not active");
+      steps_without_row_.erase(status.id);
+      continue;
+    }
+    int& without_row = steps_without_row_[status.id];
+    without_row = runs ? 0 : without_row + 1;
+    if (is_alone(status.id)) {
+      if (without_row > 2 * options_.rows_max) {
+        broken(fmt::format("sequence {} waits for its turn for ever", status.id.value));
+      }
       continue;
     }
     if (first == nullptr || status.priority > first->priority) first = &status;
     const int remaining = status.prompt_tokens + status.generated_tokens - status.computed_tokens;
     const auto before = active_before_.find(status.id);
     const bool stayed = before != active_before_.end() && before->second == status.preemptions;
-    if (remaining == 1 && stayed && !runs) {
+    const bool others_turn = step_is_alone && without_row == 1;
+    if (remaining == 1 && stayed && !runs && !others_turn) {
       broken(fmt::format("sequence {} decodes and has no row", status.id.value));
     }
   }
-  if (first != nullptr && !rows.contains(first->id)) {
+  if (first != nullptr && !step_is_alone && !rows.contains(first->id)) {
     broken("the sequence whose turn it is has no row");
   }
   if (could_run && plan.rows.empty()) broken("somebody could run and nobody does");
@@ -263,6 +331,7 @@ void Simulation::deliver(SequenceEvent& event) {
   if (has_last_event(client.queue)) {
     broken(fmt::format("two ends of sequence {}", event.sequence.value));
   }
+  if (swallows(event.event)) return;
   const bool last = std::holds_alternative<FinishEvent>(event.event);
   client.queue.push_back(std::move(event.event));
   if (!last && static_cast<int>(client.queue.size()) >= events_max_ && !client.was_full) {
@@ -358,4 +427,5 @@ void Simulation::check_end(Client& client, const FinishEvent& finish) {
   }
 }
 
-}  // namespace pippin::engine::testing
+}  // namespace testing
+}  // namespace pippin::engine

@@ -7,6 +7,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -17,9 +18,19 @@
 
 namespace pippin::engine::testing {
 
+/// A fault put in on purpose, to see that the checks find it.
+enum class Plant : uint8_t {
+  kNone,
+  kLeakedBlock,  // a lease that no sequence holds
+  kWrongBlock,   // a row reads another sequence's block
+  kLostEvent,    // a token does not reach its reader
+  kLostEnd,      // an end does not
+  kStarvedRow,   // a sequence gets no row any more
+};
+
 class Simulation {
  public:
-  Simulation(uint64_t seed, int requests);
+  Simulation(uint64_t seed, int requests, Plant plant = Plant::kNone);
 
   /// Runs until every request has ended.
   /// Returns: the first thing that must not happen, or nothing.
@@ -38,6 +49,8 @@ class Simulation {
     uint64_t plans_hash = 0;
   };
   const Tally& tally() const { return tally_; }
+  /// Whether the fault has been put in.
+  bool planted() const { return planted_; }
 
  private:
   /// A client with its request and its end of the event queue.
@@ -74,6 +87,9 @@ class Simulation {
   };
   void step();
   void run(Step& step);
+  void plant(StepPlan& plan);
+  void starve();
+  bool swallows(const Event& event);
   void check_plan(const StepPlan& plan);
   void check_after(TimePoint planned_at);
   void deliver(SequenceEvent& event);
@@ -88,16 +104,23 @@ class Simulation {
   double arrivals_;  // the chance of a burst in a step
   double row_failures_;
   double works_ahead_;  // the chance that a step is followed before it is committed
+  double alone_;        // the chance that a request shares no step
+  double serialises_;   // the chance that from now on none is shared
+  bool serial_;
   int events_max_;
   ManualClock clock_;
   Scheduler scheduler_;
   FakeRunner runner_;
   uint64_t ids_ = 0;
   std::map<SequenceId, std::unique_ptr<Client>> clients_;
-  std::vector<std::vector<Token>> histories_;  // what later prompts begin with
-  std::map<SequenceId, int> active_before_;    // after the last step, with their preemptions
+  std::vector<std::vector<Token>> histories_;    // what later prompts begin with
+  std::map<SequenceId, int> steps_without_row_;  // of those that are active
+  std::map<SequenceId, int> active_before_;      // after the last step, with their preemptions
   std::deque<Step> under_way_;
   TimePoint planned_at_{};
+  const Plant plant_;
+  bool planted_ = false;
+  std::optional<BlockLease> leak_;
   std::string broken_;
   Tally tally_;
 };

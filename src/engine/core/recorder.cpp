@@ -37,10 +37,10 @@ std::string ids_of(const std::vector<SequenceId>& sequences) {
 std::string options_line(const SchedulerOptions& o) {
   return fmt::format(
       R"({{"options":1,"context":{},"blocks":{},"block_positions":{},"rows":{},"queue":{},"step_tokens":{},)"
-      R"("step_target_ns":{},"slow_reader_ns":{},"prefix_cache":{}}})",
+      R"("step_target_ns":{},"slow_reader_ns":{},"prefix_cache":{},"serial":{}}})",
       o.context_tokens_max, o.blocks, o.block_positions, o.rows_max, o.queue_max, o.step_tokens_max,
       std::chrono::nanoseconds(o.step_target).count(),
-      std::chrono::nanoseconds(o.slow_reader_max).count(), int{o.prefix_cache});
+      std::chrono::nanoseconds(o.slow_reader_max).count(), int{o.prefix_cache}, int{o.serial});
 }
 
 /// A plan's tokens follow from what went in before, so their count is enough.
@@ -127,6 +127,7 @@ SchedulerOptions read_options(const Line& line) {
   options.step_target = std::chrono::nanoseconds(line.integer("step_target_ns"));
   options.slow_reader_max = std::chrono::nanoseconds(line.integer("slow_reader_ns"));
   options.prefix_cache = line.integer("prefix_cache") != 0;
+  options.serial = line.integer("serial") != 0;
   return options;
 }
 
@@ -139,6 +140,7 @@ Submission read_submission(const Line& line) {
   submission.stop.min_tokens = line.number("min_tokens");
   submission.stop.ignore_eos = line.integer("ignore_eos") != 0;
   submission.priority = static_cast<Priority>(line.number("priority"));
+  submission.alone = line.integer("alone") != 0;
   if (line.has("deadline_ns")) submission.deadline = time_of(line.integer("deadline_ns"));
   submission.cache_salt = std::to_string(line.integer("salt"));
   return submission;
@@ -170,6 +172,8 @@ class Player {
       scheduler_.pause(line.id("pause"), time_of(line.integer("now_ns")));
     } else if (line.has("resume")) {
       scheduler_.resume(line.id("resume"));
+    } else if (line.has("serialise")) {
+      scheduler_.serialise();
     } else if (line.has("plan")) {
       return plan(text, time_of(line.integer("now_ns")));
     } else if (line.has("output")) {
@@ -226,6 +230,7 @@ void Recorder::submitted(SequenceId id, const Submission& submission) {
       fmt::join(stop.stop_tokens, ","), static_cast<int>(submission.priority),
       submission.sampling.prompt_logprobs,
       static_cast<uint32_t>(std::hash<std::string>()(submission.cache_salt)));
+  if (submission.alone) out_ << R"(,"alone":1)";
   if (submission.deadline) out_ << fmt::format(R"(,"deadline_ns":{})", ns_of(*submission.deadline));
   out_ << fmt::format(R"(,"tokens":[{}]}})", fmt::join(submission.tokens, ",")) << '\n';
 }
@@ -241,6 +246,8 @@ void Recorder::paused(SequenceId id, TimePoint now) {
 void Recorder::resumed(SequenceId id) {
   out_ << fmt::format(R"({{"resume":{}}})", id.value) << '\n';
 }
+
+void Recorder::serialised() { out_ << "{\"serialise\":1}\n"; }
 
 void Recorder::planned(const StepPlan& plan, TimePoint now) {
   out_ << plan_line(plan, now) << '\n';

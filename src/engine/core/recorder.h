@@ -24,6 +24,7 @@ class Recorder {
   void cancelled(SequenceId id, FinishReason reason);
   void paused(SequenceId id, TimePoint now);
   void resumed(SequenceId id);
+  void serialised();
   void planned(const StepPlan& plan, TimePoint now);
   void ran(const StepOutput& output, TimePoint now);
 

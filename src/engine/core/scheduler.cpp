@@ -37,7 +37,8 @@ Scheduler::Scheduler(const SchedulerOptions& options)
     : options_(checked(options)),
       pool_(options_.blocks),
       cache_(pool_, options_.block_positions),
-      budget_(options_.step_tokens_max, options_.step_target) {}
+      budget_(options_.step_tokens_max, options_.step_target),
+      serial_(options_.serial) {}
 
 Scheduler::~Scheduler() = default;
 
@@ -124,6 +125,11 @@ void Scheduler::resume(SequenceId id) {
   end_pause(*sequence);
 }
 
+void Scheduler::serialise() {
+  if (std::exchange(serial_, true)) return;
+  if (recorder_ != nullptr) recorder_->serialised();
+}
+
 void Scheduler::end_pause(Sequence& sequence) {
   if (!sequence.reader_behind) return;
   sequence.reader_behind = false;
@@ -138,6 +144,7 @@ Sequence* Scheduler::find(SequenceId id) {
 
 void Scheduler::activate(Sequence& sequence) {
   sequence.phase = Phase::kActive;
+  sequence.last_turn = ++turns_;
   active_.insert(std::upper_bound(active_.begin(), active_.end(), &sequence, ComesFirst()),
                  &sequence);
 }

@@ -34,6 +34,11 @@ struct SchedulerOptions {
   Duration step_target{};  // zero = every step may hold step_tokens_max
   Duration slow_reader_max = std::chrono::seconds(30);
   bool prefix_cache = true;
+  /// Every step holds one row, the prompts are cut at the same places always, and what preemption
+  /// makes to be computed again is computed as it was the first time: with the prefix cache off, a
+  /// sequence's steps look the same whatever company it has. For devices whose kernels choose
+  /// another order of sums for another shape.
+  bool serial = false;
 };
 
 struct SequenceEvent {
@@ -78,6 +83,8 @@ class Scheduler {
   /// kSlowReader after slow_reader_max.
   void pause(SequenceId id, TimePoint now);
   void resume(SequenceId id);
+  /// From now on every step holds one row; see SchedulerOptions::serial.
+  void serialise();
 
   /// Plans a step. One without rows means that nothing can run now; it is run only if it releases
   /// sequences, and committed in any case.
@@ -108,6 +115,7 @@ class Scheduler {
   Result<void> check_integrity() const;
 
  private:
+  friend struct SchedulerTamper;  // by which a test plants faults
   using Timer = std::tuple<TimePoint, SequenceId, FinishReason>;
 
   // The phases of next(), in scheduler_plan.cpp.
@@ -120,6 +128,9 @@ class Scheduler {
   int prefill_budget(const StepPlan& plan) const;
   void note_first_admission(Sequence& sequence, const PrefixMatch& match);
   void add_row(StepPlan& plan, Sequence& sequence, int tokens);
+  Sequence* next_alone() const;
+  bool plan_alone(StepPlan& plan);
+  void plan_rows(StepPlan& plan);
 
   bool grow(Sequence& sequence);
   bool try_admit(StepPlan& plan, Sequence& sequence);
@@ -154,6 +165,9 @@ class Scheduler {
   std::vector<Sequence*> paused_;
   std::set<Timer> timers_;
   uint64_t arrivals_ = 0;
+  bool serial_;
+  uint64_t turns_ = 0;  // of sequences that have steps for themselves
+  bool last_step_was_alone_ = false;
 
   int steps_under_way_ = 0;  // two, while a step that follows another waits behind it
   TimePoint planned_at_{};

@@ -25,9 +25,7 @@ StepPlan Scheduler::next(TimePoint now) {
   expire(now);
   rejoin_readers();
   preempt_for_priority();
-  plan_decodes(plan);
-  admit_waiting(plan);
-  plan_prefills(plan, prefill_budget(plan));
+  plan_rows(plan);
   plan.released = std::exchange(released_, {});
   if (!plan.rows.empty()) plan.step = ++counters_.steps;
   if (recorder_ != nullptr) recorder_->planned(plan, now);
@@ -74,6 +72,43 @@ std::optional<StepPlan> Scheduler::follow(const StepPlan& plan, TimePoint now) {
   return next;
 }
 
+/// Gives the step to one sequence that must share none, or to all others.
+void Scheduler::plan_rows(StepPlan& plan) {
+  const bool others = std::any_of(active_.begin(), active_.end(), [](const Sequence* sequence) {
+    return !sequence->submission.alone;
+  });
+  const bool alone = serial_ || !last_step_was_alone_ || !others;
+  last_step_was_alone_ = alone && plan_alone(plan);
+  if (!last_step_was_alone_ && !serial_) plan_decodes(plan);
+  admit_waiting(plan);
+  if (!last_step_was_alone_ && !serial_) plan_prefills(plan, prefill_budget(plan));
+  if (plan.rows.empty()) last_step_was_alone_ = plan_alone(plan);
+}
+
+/// Returns: the sequence that has waited longest for a step of its own, null if none needs one.
+Sequence* Scheduler::next_alone() const {
+  Sequence* next = nullptr;
+  for (Sequence* sequence : active_) {
+    if (!serial_ && !sequence->submission.alone) continue;
+    if (next == nullptr || sequence->last_turn < next->last_turn) next = sequence;
+  }
+  return next;
+}
+
+/// Plans the one row of a step. Prompts go in whole chunks and answers token by token, even those
+/// that are computed again.
+/// Returns: false if no sequence needs a step for itself.
+bool Scheduler::plan_alone(StepPlan& plan) {
+  while (Sequence* sequence = next_alone()) {
+    if (!grow(*sequence)) continue;  // it left active_ itself
+    const int prompt_left = sequence->prompt_tokens() - sequence->computed;
+    add_row(plan, *sequence, prompt_left > 0 ? std::min(prompt_left, options_.step_tokens_max) : 1);
+    sequence->last_turn = ++turns_;
+    return true;
+  }
+  return false;
+}
+
 void Scheduler::expire(TimePoint now) {
   while (!timers_.empty() && std::get<TimePoint>(*timers_.begin()) <= now) {
     const auto [when, id, reason] = *timers_.begin();
@@ -115,7 +150,7 @@ void Scheduler::preempt_for_priority() {
 void Scheduler::plan_decodes(StepPlan& plan) {
   for (size_t i = 0; i < active_.size();) {
     Sequence& sequence = *active_[i];
-    if (sequence.remaining() == 1) {
+    if (sequence.remaining() == 1 && !sequence.submission.alone) {
       if (!grow(sequence)) continue;  // it left active_ itself
       add_row(plan, sequence, 1);
     }
@@ -279,7 +314,7 @@ int Scheduler::prefill_budget(const StepPlan& plan) const {
 void Scheduler::plan_prefills(StepPlan& plan, int budget) {
   std::vector<std::pair<Sequence*, int>> shares;
   for (Sequence* sequence : active_) {
-    if (sequence->planned == 0) shares.emplace_back(sequence, 0);
+    if (sequence->planned == 0 && !sequence->submission.alone) shares.emplace_back(sequence, 0);
   }
   if (shares.empty() || budget <= 0) return;
   const auto grant = [&budget](std::pair<Sequence*, int>& share, int at_most) {

@@ -34,9 +34,10 @@ struct Sequence {
   std::vector<BlockLease> blocks;
   std::vector<BlockName>
       names;  // root, then one for each full block of `tokens`; empty without a prefix cache
-  bool first_row = true;  // no row yet since (re)admission
-  int planned = 0;        // tokens in the step that is under way
-  int ahead = 0;          // tokens in the step that waits behind it
+  bool first_row = true;   // no row yet since (re)admission
+  uint64_t last_turn = 0;  // when it last had a step for itself, or was (re)admitted
+  int planned = 0;         // tokens in the step that is under way
+  int ahead = 0;           // tokens in the step that waits behind it
 
   bool admitted_before = false;
   int cached_tokens = 0;                // at the first admission

@@ -85,6 +85,8 @@ struct Submission {
   Priority priority = Priority::kNormal;
   std::optional<TimePoint> deadline;
   std::string cache_salt;  // joined to model, adapter and tenant
+  /// Shares no step with other sequences; its steps and theirs take turns. For self-checks.
+  bool alone = false;
   std::shared_ptr<Constraint> constraint;
 };
 

@@ -1,0 +1,171 @@
+#include "engine/core/divergence.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "engine/core/direct_run.h"
+
+namespace pippin::engine {
+namespace {
+
+int positions_of(const Submission& submission) {
+  return static_cast<int>(submission.tokens.size()) + submission.stop.max_tokens;
+}
+
+class Check {
+ public:
+  Check(Runner& runner, const DivergenceOptions& options, const std::vector<Submission>& prompts)
+      : runner_(runner), options_(options), prompts_(prompts) {}
+
+  Result<std::vector<Agreement>> all() {
+    tell("alone");
+    ASSIGN_OR_RETURN(alone_, one_by_one(cold()));
+    for (const int rows : options_.rows) RETURN_IF_ERROR(in_company(rows));
+    for (const int chunk : options_.chunks) RETURN_IF_ERROR(in_chunks(chunk));
+    if (options_.scheduler.prefix_cache) RETURN_IF_ERROR(from_cache());
+    RETURN_IF_ERROR(preempted());
+    return std::move(agreements_);
+  }
+
+ private:
+  using Answers = std::vector<DirectAnswer>;
+
+  void tell(const std::string& name) {
+    if (options_.progress) options_.progress(name);
+  }
+
+  SchedulerOptions cold() const {
+    SchedulerOptions options = options_.scheduler;
+    options.prefix_cache = false;
+    return options;
+  }
+
+  Result<Answers> one_by_one(const SchedulerOptions& options) {
+    DirectRun run(runner_, options, ids_);
+    return one_by_one(run);
+  }
+  Result<Answers> one_by_one(DirectRun& run) {
+    Answers answers;
+    for (const Submission& prompt : prompts_) {
+      ASSIGN_OR_RETURN(Answers answer, run.run({prompt}, 0));
+      answers.push_back(std::move(answer[0]));
+    }
+    return answers;
+  }
+
+  void compare(const std::string& name, const Answers& got, std::string note = {}) {
+    Agreement agreement;
+    agreement.name = name;
+    agreement.note = std::move(note);
+    for (size_t i = 0; i < got.size(); ++i)
+      agreement.add(static_cast<int>(i), got[i].tokens, alone_[i].tokens);
+    agreements_.push_back(std::move(agreement));
+  }
+
+  /// Groups of `rows`, a new one arriving in each step, so that prompts are computed beside
+  /// answers.
+  Result<void> in_company(int rows) {
+    const std::string name = fmt::format("{} rows", rows);
+    tell(name);
+    Answers answers;
+    for (size_t begin = 0; begin < prompts_.size(); begin += static_cast<size_t>(rows)) {
+      const size_t end = std::min(prompts_.size(), begin + static_cast<size_t>(rows));
+      const std::vector<Submission> group(prompts_.begin() + static_cast<ptrdiff_t>(begin),
+                                          prompts_.begin() + static_cast<ptrdiff_t>(end));
+      SchedulerOptions options = cold();
+      options.rows_max = std::max(options.rows_max, rows);
+      DirectRun run(runner_, options, ids_);
+      ASSIGN_OR_RETURN(Answers got, run.run(group, 1));
+      std::move(got.begin(), got.end(), std::back_inserter(answers));
+    }
+    compare(name, answers);
+    return {};
+  }
+
+  Result<void> in_chunks(int chunk) {
+    const std::string name = fmt::format("chunks of {}", chunk);
+    tell(name);
+    SchedulerOptions options = cold();
+    options.step_tokens_max = chunk;
+    ASSIGN_OR_RETURN(const Answers answers, one_by_one(options));
+    compare(name, answers);
+    return {};
+  }
+
+  Result<void> from_cache() {
+    tell("cached prefix");
+    DirectRun run(runner_, options_.scheduler, ids_);
+    RETURN_IF_ERROR(one_by_one(run));
+    ASSIGN_OR_RETURN(const Answers answers, one_by_one(run));
+    const bool cached = std::any_of(answers.begin(), answers.end(), [](const DirectAnswer& answer) {
+      return answer.finish.cached_tokens > 0;
+    });
+    compare("cached prefix", answers, cached ? "" : "the prompts are too short to be cached");
+    return {};
+  }
+
+  /// All together in a pool for two of the longest: they grow into each other's way.
+  Result<void> preempted() {
+    tell("preempted");
+    SchedulerOptions options = cold();
+    int longest = 0;
+    for (const Submission& prompt : prompts_) longest = std::max(longest, positions_of(prompt));
+    options.blocks = std::min(options.blocks, 2 * (longest / options.block_positions + 1));
+    DirectRun run(runner_, options, ids_);
+    ASSIGN_OR_RETURN(const Answers answers, run.run(prompts_, 0));
+    const uint64_t preemptions = run.status().preemptions;
+    compare("preempted", answers, preemptions > 0 ? "" : "nothing had to be preempted");
+    return {};
+  }
+
+  Runner& runner_;
+  const DivergenceOptions& options_;
+  const std::vector<Submission>& prompts_;
+  uint64_t ids_ = 0;
+  Answers alone_;
+  std::vector<Agreement> agreements_;
+};
+
+}  // namespace
+
+Share wilson(int64_t successes, int64_t trials) {
+  CHECK(successes >= 0 && successes <= trials);
+  if (trials == 0) return {};
+  constexpr double kZ = 1.959963984540054;  // 97.5 % of the normal distribution lie below
+  const double n = static_cast<double>(trials), p = static_cast<double>(successes) / n;
+  const double centre = p + kZ * kZ / (2 * n), spread = 1 + kZ * kZ / n;
+  const double reach = kZ * std::sqrt(p * (1 - p) / n + kZ * kZ / (4 * n * n));
+  return {p, std::max(0.0, (centre - reach) / spread), std::min(1.0, (centre + reach) / spread)};
+}
+
+void Agreement::add(int prompt, const std::vector<Token>& got, const std::vector<Token>& alone) {
+  ++answers;
+  if (got == alone) ++exact;
+  const size_t places = std::max(got.size(), alone.size());
+  tokens += static_cast<int64_t>(places);
+  for (size_t i = 0; i < places; ++i) {
+    const bool same = i < got.size() && i < alone.size() && got[i] == alone[i];
+    if (same) ++agreed;
+    if (same || first_prompt >= 0) continue;
+    first_prompt = prompt;
+    first_token = static_cast<int>(i);
+  }
+}
+
+Result<std::vector<Agreement>> check_divergence(Runner& runner, const DivergenceOptions& options,
+                                                const std::vector<Submission>& prompts) {
+  CHECK(prompts.size() >= 2);
+  return Check(runner, options, prompts).all();
+}
+
+int divergence_blocks(const std::vector<Submission>& prompts, int block_positions) {
+  int blocks = 0;
+  // One more each for growth ahead, and one kept back.
+  for (const Submission& prompt : prompts) blocks += positions_of(prompt) / block_positions + 3;
+  return blocks;
+}
+
+}  // namespace pippin::engine
