@@ -1,9 +1,9 @@
-/* The C ABI of textkit: tokenizers and chat templates, written in Rust.
+/* The C ABI of textkit: tokenizers, chat templates and grammars, written in Rust.
  *
- * Handles are opaque, immutable and usable from any thread. Inputs are borrowed for the call and carry their length;
- * texts are UTF-8 (other bytes are read as U+FFFD). Outputs are owned by the caller and given back to their
- * tk_*_free. A function that can fail returns a status; unless it is TK_OK, `error` holds the message and no other
- * output is set. No panic crosses. */
+ * Handles are opaque, and but for matchers immutable and usable from any thread. Inputs are borrowed for the call and
+ * carry their length; texts are UTF-8 (other bytes are read as U+FFFD). Outputs are owned by the caller and given back
+ * to their tk_*_free. A function that can fail returns a status; unless it is TK_OK, `error` holds the message and no
+ * other output is set. No panic crosses. */
 #ifndef TEXTKIT_H
 #define TEXTKIT_H
 
@@ -21,7 +21,7 @@ typedef enum {
   TK_UNSUPPORTED = 2, /* understood, but not implemented here */
   TK_RAISED = 3,      /* the template called raise_exception; the message is its own */
   TK_FAILED = 4,      /* the template failed in another way */
-  TK_LIMIT = 5,       /* the template went over a limit */
+  TK_LIMIT = 5,       /* the template or the grammar went over a limit */
   TK_PANIC = 6        /* a mistake of ours inside the library */
 } tk_status;
 
@@ -127,6 +127,47 @@ typedef struct {
 /* Renders the same text, and tells where the caller's strings look like control tokens of the tokenizer. */
 tk_status tk_template_render_spans(const tk_template* compiled, tk_slice context_json, const tk_tokenizer* tokenizer,
                                    int64_t unix_time, tk_rendered* rendered, tk_buffer* error);
+
+/* ---- Grammar ---- */
+
+/* A model's tokens, prepared for grammars. The tokenizer outlives it and all that is made from it. */
+typedef struct tk_vocabulary tk_vocabulary;
+typedef struct tk_grammar tk_grammar;
+/* A grammar's place in one text. Used by one thread at a time. */
+typedef struct tk_matcher tk_matcher;
+
+typedef enum {
+  TK_JSON_SCHEMA = 0,
+  TK_REGEX = 1, /* the whole text must match */
+  TK_LARK = 2,  /* llguidance's dialect; starts at `start` */
+  TK_GBNF = 3   /* starts at `root` */
+} tk_syntax;
+
+/* `ends` are the tokens that may end a text. Cost: tenths of a second for a large vocabulary. */
+tk_status tk_vocabulary_new(const tk_tokenizer* tokenizer, const uint32_t* ends, size_t end_count,
+                            tk_vocabulary** vocabulary, tk_buffer* error);
+void tk_vocabulary_free(tk_vocabulary* vocabulary);
+
+/* Gives a JSON Schema as %json takes it in a Lark grammar. A keyword that cannot be enforced is TK_INVALID, naming it
+ * and its place, or left out if `lenient`. */
+tk_status tk_schema_check(tk_slice schema, bool lenient, tk_buffer* checked, tk_buffer* error);
+
+/* Errors: TK_INVALID with the compiler's message, TK_LIMIT. */
+tk_status tk_grammar_compile(const tk_vocabulary* vocabulary, tk_syntax syntax, tk_slice source, tk_grammar** grammar,
+                             tk_buffer* error);
+void tk_grammar_free(tk_grammar* grammar);
+/* Returns a matcher at the start, independent of the grammar's life; null after a mistake of ours. */
+tk_matcher* tk_grammar_start(const tk_grammar* grammar);
+
+void tk_matcher_free(tk_matcher* matcher);
+/* Writes the tokens that may come next: bit t % 32 of word t / 32. After the end, the ends. */
+tk_status tk_matcher_fill_mask(tk_matcher* matcher, uint32_t* words, size_t word_count, tk_buffer* error);
+tk_status tk_matcher_accept(tk_matcher* matcher, const uint32_t* tokens, size_t token_count, tk_buffer* error);
+/* Gives the tokens that must come next; none where there is a choice. */
+tk_ids tk_matcher_forced(tk_matcher* matcher);
+/* Returns whether the text may end here, and whether it must. */
+bool tk_matcher_is_accepting(tk_matcher* matcher);
+bool tk_matcher_is_complete(const tk_matcher* matcher);
 
 #ifdef __cplusplus
 }

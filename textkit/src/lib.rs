@@ -1,7 +1,9 @@
-//! The text library of pippin: tokenizers and chat templates, behind the C ABI of include/textkit.h.
+//! The text library of pippin: tokenizers, chat templates and grammars, behind the C ABI of include/textkit.h.
 
 pub mod error;
 #[allow(clippy::missing_safety_doc)]
 pub mod ffi;
+pub mod grammar;
+mod stack;
 pub mod template;
 pub mod tokenizer;

@@ -3,6 +3,7 @@
 //! Safety, for the whole folder: the caller keeps the contract of textkit.h. Handles come from this library and
 //! live during the call, slices point to `len` readable elements, and output pointers are valid for writing.
 
+mod grammar;
 mod template;
 mod tokenizer;
 

@@ -15,6 +15,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use crate::error::{Error, Result, Status};
+use crate::stack::on_large_stack;
 
 /// A template source is a few kilobytes; a larger one is an attack.
 const SOURCE_BYTES_MAX: usize = 4 << 20;
@@ -58,7 +59,7 @@ impl ChatTemplate {
                 format!("the chat template: expected at most {SOURCE_BYTES_MAX} bytes, got {}", source.len());
             return Err(Error::invalid(message));
         }
-        on_large_stack(|| {
+        on_large_stack(STACK_BYTES, || {
             let mut environment = environment()?;
             environment.add_template_owned(NAME, prepare(source)).map_err(|error| {
                 let line = error.line().map_or(String::new(), |line| format!("line {line}: "));
@@ -70,7 +71,7 @@ impl ChatTemplate {
 
     /// Renders with a context of JSON text. `unix_time` is what strftime_now() tells; none is now.
     pub fn render(&self, context: &str, unix_time: Option<i64>) -> Result<String> {
-        on_large_stack(|| self.render_here(parse(context)?, context.len(), unix_time))?
+        on_large_stack(STACK_BYTES, || self.render_here(parse(context)?, context.len(), unix_time))?
     }
 
     fn render_here(&self, context: Json, request_bytes: usize, unix_time: Option<i64>) -> Result<String> {
@@ -105,17 +106,6 @@ impl ChatTemplate {
 
 fn parse(context: &str) -> Result<Json> {
     serde_json::from_str(context).map_err(|e| Error::invalid(format!("the template's context: {e}")))
-}
-
-/// Runs on a thread with a stack that deeply nested values cannot exhaust.
-fn on_large_stack<T: Send>(body: impl FnOnce() -> T + Send) -> Result<T> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, body);
-        let thread = thread
-            .map_err(|e| Error::new(Status::Failed, format!("no thread for the chat template: {e}")))?;
-        // A panic goes on to the boundary, which catches it.
-        Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    })
 }
 
 fn environment() -> Result<Environment<'static>> {

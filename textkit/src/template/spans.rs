@@ -13,8 +13,9 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value as Json;
 
-use super::{on_large_stack, parse, ChatTemplate};
+use super::{parse, ChatTemplate, STACK_BYTES};
 use crate::error::Result;
+use crate::stack::on_large_stack;
 use crate::tokenizer::Tokenizer;
 
 /// The parts of a context that come from the caller.
@@ -37,7 +38,7 @@ impl ChatTemplate {
         tokenizer: &Tokenizer,
         unix_time: Option<i64>,
     ) -> Result<Vec<Piece>> {
-        on_large_stack(|| {
+        on_large_stack(STACK_BYTES, || {
             let json = parse(context)?;
             let render = |json: Json| self.render_here(json, context.len(), unix_time);
             let texts = texts_to_replace(&json, tokenizer);

@@ -266,6 +266,22 @@ impl Tokenizer {
         Ok(ids)
     }
 
+    /// Returns the ids of a text that stands behind other text, in which no control token forms.
+    pub fn encode_inside(&self, text: &str) -> Result<Vec<TokenId>> {
+        let Engine::Native { model, specials } = &self.engine else {
+            return self.encode(&[Span { text, literal: true }], false);
+        };
+        let (mut ids, mut repeats) = (Vec::new(), Repeats::default());
+        let (_, literal) = join(&[Span { text, literal: true }]);
+        for part in specials.partition(text, &literal) {
+            match part.token {
+                Some(id) => ids.push(id),
+                None => self.encode_part(model, &text[part.range], false, &mut repeats, &mut ids),
+            }
+        }
+        Ok(ids)
+    }
+
     fn encode_part(
         &self,
         model: &Model,
@@ -320,6 +336,12 @@ impl Tokenizer {
 
     pub fn is_control(&self, id: TokenId) -> bool {
         (id as usize) < self.vocabulary.len() && self.vocabulary.kind(id) == Kind::Control
+    }
+
+    /// Whether a token has a meaning of its own beside its text, or none at all.
+    pub fn is_special(&self, id: TokenId) -> bool {
+        (id as usize) >= self.vocabulary.len()
+            || matches!(self.vocabulary.kind(id), Kind::Control | Kind::Unknown | Kind::Unused)
     }
 
     /// Returns where `text` looks like a control token, or ends in the start of one; sorted and apart.

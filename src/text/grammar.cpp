@@ -1,0 +1,118 @@
+#include "text/grammar.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "text/textkit_support.h"
+
+namespace pippin::text {
+namespace {
+
+using textkit::Buffer;
+using textkit::slice;
+
+tk_vocabulary* vocabulary_of(void* handle) { return static_cast<tk_vocabulary*>(handle); }
+tk_grammar* grammar_of(void* handle) { return static_cast<tk_grammar*>(handle); }
+tk_matcher* matcher_of(void* handle) { return static_cast<tk_matcher*>(handle); }
+
+std::vector<uint32_t> ids_of(std::span<const Token> tokens) {
+  return std::vector<uint32_t>(tokens.begin(), tokens.end());
+}
+
+Error grammar_error(tk_status status, const Buffer& message) {
+  Code code = Code::kInternal;
+  if (status == TK_INVALID || status == TK_UNSUPPORTED) code = Code::kInvalidArgument;
+  if (status == TK_LIMIT) code = Code::kTooLarge;
+  return fail(code, std::string(message.view()));
+}
+
+}  // namespace
+
+GrammarVocabulary::GrammarVocabulary(std::shared_ptr<const Tokenizer> tokenizer,
+                                     std::vector<Token> ends)
+    : tokenizer_(std::move(tokenizer)), ends_(std::move(ends)) {}
+
+GrammarVocabulary::~GrammarVocabulary() { tk_vocabulary_free(vocabulary_of(handle_)); }
+
+Result<void> GrammarVocabulary::prepare() const {
+  std::call_once(once_, [this] {
+    const std::vector<uint32_t> ends = ids_of(ends_);
+    tk_vocabulary* handle = nullptr;
+    Buffer error;
+    const tk_status status =
+        tk_vocabulary_new(static_cast<const tk_tokenizer*>(tokenizer_->handle()), ends.data(),
+                          ends.size(), &handle, error.out());
+    if (status != TK_OK) error_ = textkit::error_of(status, error, Code::kInternal);
+    handle_ = handle;
+  });
+  if (error_) return *error_;
+  return {};
+}
+
+Matcher::Matcher(std::shared_ptr<const GrammarVocabulary> vocabulary, void* handle)
+    : vocabulary_(std::move(vocabulary)), handle_(handle) {}
+
+Matcher::~Matcher() { tk_matcher_free(matcher_of(handle_)); }
+
+Result<void> Matcher::fill_mask(std::vector<uint32_t>& mask) {
+  mask.resize((static_cast<size_t>(vocabulary_->tokenizer().vocab_size()) + 31) / 32);
+  Buffer error;
+  const tk_status status =
+      tk_matcher_fill_mask(matcher_of(handle_), mask.data(), mask.size(), error.out());
+  if (status != TK_OK) return grammar_error(status, error);
+  return {};
+}
+
+Result<void> Matcher::accept(std::span<const Token> tokens) {
+  const std::vector<uint32_t> ids = ids_of(tokens);
+  Buffer error;
+  const tk_status status =
+      tk_matcher_accept(matcher_of(handle_), ids.data(), ids.size(), error.out());
+  if (status != TK_OK) return grammar_error(status, error);
+  return {};
+}
+
+std::vector<Token> Matcher::forced() {
+  const tk_ids ids = tk_matcher_forced(matcher_of(handle_));
+  std::vector<Token> tokens(ids.data, ids.data + ids.len);
+  tk_ids_free(ids);
+  return tokens;
+}
+
+bool Matcher::is_accepting() { return tk_matcher_is_accepting(matcher_of(handle_)); }
+bool Matcher::is_complete() const { return tk_matcher_is_complete(matcher_of(handle_)); }
+
+Grammar::Grammar(std::shared_ptr<const GrammarVocabulary> vocabulary, void* handle)
+    : vocabulary_(std::move(vocabulary)), handle_(handle) {}
+
+Grammar::~Grammar() { tk_grammar_free(grammar_of(handle_)); }
+
+Result<std::shared_ptr<const Grammar>> Grammar::compile(
+    std::shared_ptr<const GrammarVocabulary> vocabulary, GrammarSyntax syntax,
+    std::string_view source) {
+  static_assert(static_cast<int>(GrammarSyntax::kJsonSchema) == TK_JSON_SCHEMA);
+  static_assert(static_cast<int>(GrammarSyntax::kGbnf) == TK_GBNF);
+  RETURN_IF_ERROR(vocabulary->prepare());
+  tk_grammar* handle = nullptr;
+  Buffer error;
+  const tk_status status =
+      tk_grammar_compile(vocabulary_of(vocabulary->handle_), static_cast<tk_syntax>(syntax),
+                         slice(source), &handle, error.out());
+  if (status != TK_OK) return grammar_error(status, error);
+  return std::shared_ptr<const Grammar>(new Grammar(std::move(vocabulary), handle));
+}
+
+std::unique_ptr<Matcher> Grammar::start() const {
+  tk_matcher* matcher = tk_grammar_start(grammar_of(handle_));
+  CHECK(matcher != nullptr, "a compiled grammar starts");
+  return std::unique_ptr<Matcher>(new Matcher(vocabulary_, matcher));
+}
+
+Result<std::string> check_schema(std::string_view schema, bool lenient) {
+  Buffer checked, error;
+  const tk_status status = tk_schema_check(slice(schema), lenient, checked.out(), error.out());
+  if (status != TK_OK) return grammar_error(status, error);
+  return std::string(checked.view());
+}
+
+}  // namespace pippin::text

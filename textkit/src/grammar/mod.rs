@@ -1,0 +1,115 @@
+//! Constrained decoding, by llguidance: grammars are compiled against a model's vocabulary and stepped token by
+//! token. The regular parts of a grammar are lexed by derivatives, the rest is an Earley parser over lexemes.
+
+mod gbnf;
+mod schema;
+mod vocabulary;
+
+use llguidance::api::TopLevelGrammar;
+
+use crate::error::{Error, Result, Status};
+use crate::stack::on_large_stack;
+pub use schema::{checked_schema, Strictness};
+pub use vocabulary::Vocabulary;
+
+/// A larger grammar is refused before it is read. What it makes is limited by the engine's own fuel, which does not
+/// depend on the machine as a time would.
+const SOURCE_BYTES_MAX: usize = 1 << 20;
+/// Rules and schemas that refer to each other are compiled by recursion.
+const STACK_BYTES: usize = 512 << 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Syntax {
+    JsonSchema,
+    Regex,
+    Lark,
+    Gbnf,
+}
+
+/// A compiled grammar.
+pub struct Grammar {
+    start: llguidance::Matcher,
+}
+
+impl Grammar {
+    pub fn compile(vocabulary: &Vocabulary, syntax: Syntax, source: &str) -> Result<Grammar> {
+        if source.len() > SOURCE_BYTES_MAX {
+            let message = format!("expected at most {SOURCE_BYTES_MAX} bytes, got {}", source.len());
+            return Err(Error::new(Status::Limit, message));
+        }
+        on_large_stack(STACK_BYTES, || {
+            let grammar = match syntax {
+                Syntax::JsonSchema => {
+                    TopLevelGrammar::from_json_schema(schema::checked(source, Strictness::Strict)?)
+                }
+                Syntax::Regex => TopLevelGrammar::from_regex(source),
+                Syntax::Lark => TopLevelGrammar::from_lark(source.to_string()),
+                Syntax::Gbnf => TopLevelGrammar::from_lark(gbnf::to_lark(source)?),
+            };
+            let parser = vocabulary.factory.create_parser(grammar).map_err(failure)?;
+            let mut start = llguidance::Matcher::new(Ok(parser));
+            // The first mask builds the states that every sequence begins with, and shows grammars that match nothing.
+            start.compute_mask_or_eos().map_err(failure)?;
+            Ok(Grammar { start })
+        })?
+    }
+
+    /// Returns a matcher at the start, with caches of its own.
+    pub fn start(&self) -> Matcher {
+        Matcher { inner: self.start.deep_clone() }
+    }
+}
+
+/// Steps a grammar along one sequence.
+pub struct Matcher {
+    inner: llguidance::Matcher,
+}
+
+impl Matcher {
+    /// Writes the tokens that may come next, a bit for each; words beyond the vocabulary are zero.
+    pub fn fill_mask(&mut self, mask: &mut [u32]) -> Result<()> {
+        let allowed = self.inner.compute_mask_or_eos().map_err(failure)?;
+        let words = allowed.as_slice();
+        let covered = words.len().min(mask.len());
+        mask[..covered].copy_from_slice(&words[..covered]);
+        mask[covered..].fill(0);
+        Ok(())
+    }
+
+    pub fn accept(&mut self, tokens: &[u32]) -> Result<()> {
+        self.inner.consume_tokens(tokens).map_err(failure)
+    }
+
+    /// Returns the tokens that must come next, as far as the grammar leaves no choice.
+    pub fn forced(&mut self) -> Vec<u32> {
+        match self.inner.is_stopped() {
+            true => Vec::new(),
+            false => self.inner.compute_ff_tokens(),
+        }
+    }
+
+    /// Returns whether the answer may end here.
+    pub fn is_accepting(&mut self) -> bool {
+        self.inner.is_stopped() || self.inner.is_accepting().unwrap_or(false)
+    }
+
+    /// Returns whether nothing but the end can follow.
+    pub fn is_complete(&self) -> bool {
+        self.inner.is_stopped() && !self.inner.is_error()
+    }
+}
+
+/// The engine's message without what it adds for its own developers.
+fn failure(error: anyhow::Error) -> Error {
+    let message = format!("{error:#}");
+    let mut text = message.as_str();
+    for mark in ["\n<backtrace>", "\n<non-verbose/>", "\n<state>"] {
+        text = text.split(mark).next().unwrap_or(text);
+    }
+    let status = if text.contains("too complex") || text.contains("limit") || text.contains("too big") {
+        Status::Limit
+    } else {
+        Status::Invalid
+    };
+    Error::new(status, text.trim())
+}
