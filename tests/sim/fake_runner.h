@@ -11,7 +11,9 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "engine/core/runner.h"
@@ -27,6 +29,7 @@ inline uint64_t mix(uint64_t x) {  // splitmix64
 }
 
 inline constexpr Token kFakeVocabulary = 50;
+inline constexpr int kFakeForcedMax = 11;
 
 /// What one position holds. The salt stands for everything besides tokens that keys and values
 /// depend on.
@@ -50,6 +53,27 @@ inline Token fake_choice(uint64_t context_hash, const Submission& submission, in
   return static_cast<Token>(draw % kFakeVocabulary);
 }
 
+/// Stands for a grammar; the fake model asks only whether there is one.
+class FakeConstraint final : public Constraint {
+ public:
+  Result<void> accept(std::span<const Token>) override { return {}; }
+  std::vector<Token> forced() override { return {}; }
+  Result<void> fill_mask(std::vector<uint32_t>&) override { return {}; }
+  bool complete() override { return false; }
+};
+
+/// What a grammar puts behind the token at `generated`, and whether it ends the answer there.
+inline std::pair<std::vector<Token>, bool> fake_forced(const Submission& submission,
+                                                       int generated) {
+  std::vector<Token> forced;
+  if (submission.constraint == nullptr) return {forced, false};
+  const uint64_t draw = mix(mix(submission.sampling.seed) + static_cast<uint64_t>(generated));
+  if (draw % 4 == 0)
+    for (uint64_t i = 0; i < draw / 4 % (kFakeForcedMax + 1); ++i)
+      forced.push_back(static_cast<Token>(mix(draw + i) % kFakeVocabulary));
+  return {forced, draw / 64 % 30 == 0};
+}
+
 /// The answer of the fake model alone: up to `tokens_max` tokens, the stop token included.
 inline std::vector<Token> fake_answer(const Submission& submission, int tokens_max) {
   std::vector<Token> answer;
@@ -59,13 +83,19 @@ inline std::vector<Token> fake_answer(const Submission& submission, int tokens_m
   for (const Token token : submission.tokens) hash += FakeEntry{token, position++, salt}.hash();
   while (static_cast<int>(answer.size()) < tokens_max) {
     const int generated = static_cast<int>(answer.size());
-    const Token token = fake_choice(hash, submission, generated);
-    answer.push_back(token);
-    const auto& stop = submission.stop;
-    bool stops = false;
-    for (const Token stop_token : stop.stop_tokens) stops |= stop_token == token;
-    if (stops && !stop.ignore_eos && generated >= stop.min_tokens) break;
-    hash += FakeEntry{token, position++, salt}.hash();
+    auto [tokens, complete] = fake_forced(submission, generated);
+    tokens.insert(tokens.begin(), fake_choice(hash, submission, generated));
+    for (const Token token : tokens) {
+      if (static_cast<int>(answer.size()) == tokens_max) return answer;
+      const int index = static_cast<int>(answer.size());
+      answer.push_back(token);
+      const auto& stop = submission.stop;
+      bool stops = false;
+      for (const Token stop_token : stop.stop_tokens) stops |= stop_token == token;
+      if (stops && !stop.ignore_eos && index >= stop.min_tokens) return answer;
+      hash += FakeEntry{token, position++, salt}.hash();
+    }
+    if (complete) break;
   }
   return answer;
 }
@@ -207,6 +237,8 @@ class FakeRunner final : public Runner {
       output.sampled = true;
       output.token = fake_choice(hash, submission, row.generated);
       state.sampled.push_back(output.token);
+      std::tie(output.forced, output.complete) = fake_forced(submission, row.generated);
+      state.sampled.insert(state.sampled.end(), output.forced.begin(), output.forced.end());
     }
     return output;
   }

@@ -36,6 +36,7 @@ Simulation::Simulation(uint64_t seed, int requests, Plant plant)
       row_failures_(chance(0.3) ? 0.002 : 0),
       works_ahead_(chance(0.5) ? 0.8 : 0),
       alone_(chance(0.2) ? 0.3 : 0),
+      constrained_(chance(0.4) ? 0.3 : 0),
       serialises_(chance(0.05) ? 0.01 : 0),
       serial_(options_.serial),
       events_max_(between(1, 12)),
@@ -99,6 +100,7 @@ Submission Simulation::random_submission() {
   if (chance(0.08)) submission.deadline = clock_.now() + kTick * between(0, 80);
   if (chance(0.1)) submission.cache_salt = "another tenant";
   submission.alone = chance(alone_);
+  if (chance(constrained_)) submission.constraint = std::make_shared<FakeConstraint>();
   return submission;
 }
 
@@ -290,14 +292,14 @@ void Simulation::check_plan(const StepPlan& plan) {
     const int remaining = status.prompt_tokens + status.generated_tokens - status.computed_tokens;
     const auto before = active_before_.find(status.id);
     const bool stayed = before != active_before_.end() && before->second == status.preemptions;
-    const bool others_turn = step_is_alone && without_row == 1;
-    if (remaining == 1 && stayed && !runs && !others_turn) {
+    if (remaining == 1 && stayed && !runs && (!step_is_alone || last_was_alone_)) {
       broken(fmt::format("sequence {} decodes and has no row", status.id.value));
     }
   }
   if (first != nullptr && !step_is_alone && !rows.contains(first->id)) {
     broken("the sequence whose turn it is has no row");
   }
+  last_was_alone_ = step_is_alone;
   if (could_run && plan.rows.empty()) broken("somebody could run and nobody does");
 }
 
@@ -339,8 +341,11 @@ void Simulation::deliver(SequenceEvent& event) {
     ++tally_.pauses;
     scheduler_.pause(client.id, clock_.now());
   }
-  // A token and the prompt's log probabilities may come in one step.
-  if (static_cast<int>(client.queue.size()) > events_max_ + 2) broken("a queue outgrows its limit");
+  // A token and the prompt's log probabilities may come in one step, and the token and the end of
+  // the step that has been enqueued behind it; with a constraint the tokens that it forces.
+  const int forced = client.submission.constraint != nullptr ? kFakeForcedMax : 0;
+  if (static_cast<int>(client.queue.size()) > events_max_ + 3 + forced)
+    broken("a queue outgrows its limit");
 }
 
 void Simulation::read_all(Client& client) {
@@ -397,7 +402,9 @@ void Simulation::check_end(Client& client, const FinishEvent& finish) {
   switch (finish.reason) {
     case FinishReason::kStop:
       if (client.cancelled && ends_early) break;  // as for a stop string
-      must(finish.completion_tokens == length && static_cast<int>(tokens.size()) == length - 1,
+      must(finish.completion_tokens == length &&
+               (static_cast<int>(tokens.size()) == length - 1 ||
+                (client.submission.constraint != nullptr && tokens.size() == expected.size())),
            "stops at the wrong place");
       break;
     case FinishReason::kLength:

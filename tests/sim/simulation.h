@@ -105,8 +105,10 @@ class Simulation {
   double row_failures_;
   double works_ahead_;  // the chance that a step is followed before it is committed
   double alone_;        // the chance that a request shares no step
+  double constrained_;  // the chance that a grammar holds an answer
   double serialises_;   // the chance that from now on none is shared
   bool serial_;
+  bool last_was_alone_ = false;  // the step before was one sequence's own
   int events_max_;
   ManualClock clock_;
   Scheduler scheduler_;

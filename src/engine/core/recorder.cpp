@@ -146,14 +146,21 @@ Submission read_submission(const Line& line) {
   return submission;
 }
 
+/// A row of an output: sampled, token, error, complete, the number of forced tokens, and these.
+constexpr size_t kRowValues = 5;
+
 StepOutput read_output(const Line& line) {
   StepOutput output;
   const std::vector<int64_t> values = line.integers("rows");
-  for (size_t i = 0; i + 3 <= values.size(); i += 3) {
+  for (size_t i = 0; i + kRowValues <= values.size(); i += kRowValues) {
     RowOutput& row = output.rows.emplace_back();
     row.sampled = values[i] != 0;
     row.token = static_cast<Token>(values[i + 1]);
     if (values[i + 2] != 0) row.error = fail(Code::kInternal, "[recorder] a row that failed");
+    row.complete = values[i + 3] != 0;
+    for (int64_t forced = values[i + 4]; forced > 0 && i + kRowValues < values.size();
+         --forced, ++i)
+      row.forced.push_back(static_cast<Token>(values[i + kRowValues]));
   }
   return output;
 }
@@ -257,8 +264,9 @@ void Recorder::ran(const StepOutput& output, TimePoint now) {
   out_ << fmt::format(R"({{"output":{},"now_ns":{},"rows":[)", output.step, ns_of(now));
   const char* comma = "";
   for (const RowOutput& row : output.rows) {
-    out_ << fmt::format("{}[{},{},{}]", std::exchange(comma, ","), int{row.sampled}, row.token,
-                        int{row.error.has_value()});
+    out_ << fmt::format("{}[{},{},{},{},{}{}{}]", std::exchange(comma, ","), int{row.sampled},
+                        row.token, int{row.error.has_value()}, int{row.complete}, row.forced.size(),
+                        row.forced.empty() ? "" : ",", fmt::join(row.forced, ","));
   }
   out_ << "]}\n";
 }

@@ -231,13 +231,21 @@ void Scheduler::commit_row(Sequence& sequence, const PlanRow& row, RowOutput out
   sequence.computed += static_cast<int>(row.tokens.size());
   record(sequence);
   if (sequence.wants_prompt_logprobs()) collect_prompt_logprobs(sequence, row, output);
+  sequence.forced = std::max(0, sequence.forced - static_cast<int>(row.tokens.size()));
   if (!row.sample) return;
   if (!output.sampled) {
     finish(sequence, FinishReason::kError,
            fail(Code::kInternal, "[engine] expected a sampled token, got none"));
     return;
   }
-  accept_token(sequence, output);
+  if (!accept_token(sequence, output)) return;
+  for (const Token token : output.forced) {
+    RowOutput forced;
+    forced.token = token;
+    if (!accept_token(sequence, forced)) return;
+  }
+  sequence.forced = static_cast<int>(output.forced.size());
+  if (output.complete) finish(sequence, FinishReason::kStop);
 }
 
 void Scheduler::collect_prompt_logprobs(Sequence& sequence, const PlanRow& row, RowOutput& output) {
@@ -250,7 +258,8 @@ void Scheduler::collect_prompt_logprobs(Sequence& sequence, const PlanRow& row, 
   events_.push_back({sequence.id, PromptLogprobsEvent{std::move(entries)}});
 }
 
-void Scheduler::accept_token(Sequence& sequence, RowOutput& output) {
+/// Returns: false if it was the sequence's last.
+bool Scheduler::accept_token(Sequence& sequence, RowOutput& output) {
   const StopRules& stop = sequence.submission.stop;
   const int index = sequence.generated();
   sequence.tokens.push_back(output.token);
@@ -260,7 +269,7 @@ void Scheduler::accept_token(Sequence& sequence, RowOutput& output) {
   const bool may_stop = !stop.ignore_eos && index >= stop.min_tokens;
   if (may_stop && is_stop_token(stop, output.token)) {
     finish(sequence, FinishReason::kStop);
-    return;
+    return false;
   }
   TokenEvent event;
   event.token = output.token;
@@ -268,7 +277,10 @@ void Scheduler::accept_token(Sequence& sequence, RowOutput& output) {
   event.logprob = output.logprob;
   event.top = std::move(output.top);
   events_.push_back({sequence.id, std::move(event)});
-  if (sequence.generated() >= sequence.max_tokens) finish(sequence, FinishReason::kLength);
+  if (sequence.generated() < sequence.max_tokens) return true;
+  // A constraint's end at the very limit is an end all the same.
+  finish(sequence, output.complete ? FinishReason::kStop : FinishReason::kLength);
+  return false;
 }
 
 /// Names the full blocks of the sequence's tokens that have no name yet.

@@ -150,7 +150,7 @@ class Scheduler {
   void finish(Sequence& sequence, FinishReason reason, Error error = {});
   void commit_row(Sequence& sequence, const PlanRow& row, RowOutput output);
   void collect_prompt_logprobs(Sequence& sequence, const PlanRow& row, RowOutput& output);
-  void accept_token(Sequence& sequence, RowOutput& output);
+  bool accept_token(Sequence& sequence, RowOutput& output);
   void extend_names(Sequence& sequence);
   void record(Sequence& sequence);
 

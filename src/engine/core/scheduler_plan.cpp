@@ -43,6 +43,8 @@ std::optional<StepPlan> Scheduler::follow(const StepPlan& plan, TimePoint now) {
     const Sequence* sequence = find(row.sequence);
     if (sequence == nullptr || sequence->phase != Phase::kActive || !row.sample)
       return std::nullopt;
+    // How many tokens a constraint forces is known only behind the row's own.
+    if (sequence->submission.constraint != nullptr) return std::nullopt;
     // The row's own token will be the last one: plan again once it has ended.
     if (sequence->generated() + 1 >= sequence->max_tokens) return std::nullopt;
     missing += blocks_for(sequence->length() + 1) - static_cast<int>(sequence->blocks.size());
@@ -148,11 +150,15 @@ void Scheduler::preempt_for_priority() {
 }
 
 void Scheduler::plan_decodes(StepPlan& plan) {
+  // Tokens beside one for each row: those that constraints have decided go in as a chunk.
+  int spare = options_.step_tokens_max - static_cast<int>(active_.size());
   for (size_t i = 0; i < active_.size();) {
     Sequence& sequence = *active_[i];
-    if (sequence.remaining() == 1 && !sequence.submission.alone) {
+    if (sequence.remaining() == 1 + sequence.forced && !sequence.submission.alone) {
       if (!grow(sequence)) continue;  // it left active_ itself
-      add_row(plan, sequence, 1);
+      const int chunk = std::min(sequence.forced, spare);
+      add_row(plan, sequence, 1 + chunk);
+      spare -= chunk;
     }
     ++i;
   }
@@ -198,6 +204,7 @@ void Scheduler::preempt(Sequence& sequence) {
   sequence.phase = Phase::kWaiting;
   sequence.computed = 0;
   sequence.recorded = 0;
+  sequence.forced = 0;
   sequence.first_row = true;
   sequence.prompt_logprobs.clear();
   ++sequence.preemptions;
@@ -303,7 +310,7 @@ int Scheduler::blocks_for(int positions) const {
 }
 
 int Scheduler::prefill_budget(const StepPlan& plan) const {
-  const int decodes = static_cast<int>(plan.rows.size());
+  const int decodes = plan.tokens();
   const int wanted = std::max(budget_.tokens() - decodes, kPrefillTokensMin);
   return std::min(wanted, options_.step_tokens_max - decodes);
 }

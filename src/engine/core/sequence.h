@@ -36,6 +36,7 @@ struct Sequence {
       names;  // root, then one for each full block of `tokens`; empty without a prefix cache
   bool first_row = true;   // no row yet since (re)admission
   uint64_t last_turn = 0;  // when it last had a step for itself, or was (re)admitted
+  int forced = 0;          // tokens at the end, before the last, that a constraint decided
   int planned = 0;         // tokens in the step that is under way
   int ahead = 0;           // tokens in the step that waits behind it
 

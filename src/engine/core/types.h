@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <variant>
@@ -12,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/result.h"
 #include "base/strong_id.h"
 
 namespace pippin::engine {
@@ -62,16 +64,20 @@ struct StopRules {
   bool ignore_eos = false;         // stop_tokens are ordinary tokens
 };
 
-/// Steps a constraint (a grammar) along one sequence. Immutable parts are shared; this object
-/// belongs to one sequence. Thread: the device thread. Implemented outside the engine.
+/// Holds one sequence to a grammar. Belongs to that sequence alone. Its errors end the sequence.
+/// Thread: one at a time, beside the device thread. Implemented outside the engine.
 class Constraint {
  public:
   virtual ~Constraint() = default;
-  /// Writes the mask of allowed next tokens: bit t % 32 of word t / 32. Returns false if nothing is
-  /// allowed any more.
-  virtual bool fill_mask(std::vector<uint32_t>& mask) = 0;
-  /// Moves on by a sampled token.
-  virtual void accept(Token token) = 0;
+  /// Moves on by tokens of the answer.
+  virtual Result<void> accept(std::span<const Token> tokens) = 0;
+  /// Returns the tokens that must come next, without moving on; none where there is a choice.
+  virtual std::vector<Token> forced() = 0;
+  /// Writes the mask of allowed next tokens: bit t % 32 of word t / 32. Where forced() gives tokens
+  /// it allows the first of them only.
+  virtual Result<void> fill_mask(std::vector<uint32_t>& mask) = 0;
+  /// Returns whether the answer is at its end.
+  virtual bool complete() = 0;
 };
 
 enum class Priority : int8_t { kLow = -1, kNormal = 0, kHigh = 1 };
@@ -180,6 +186,9 @@ struct RowOutput {
   Token token = 0;
   float logprob = 0;
   std::vector<TokenLogprob> top;
+  std::vector<Token>
+      forced;             // what a constraint puts behind `token`; they need no row of their own
+  bool complete = false;  // a constraint ends the answer behind these tokens
   // If asked for: of the token after each of this chunk's tokens, as far as the prompt goes.
   std::vector<PromptLogprobsEvent::Entry> prompt_logprobs;
   std::optional<Error> error;  // this row failed; others may be fine

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "engine/exec/constraint_ahead.h"
 #include "engine/exec/device_step.h"
 #include "engine/exec/sampling/sampler.h"
 #include "mlx/ops.h"
@@ -20,6 +21,9 @@ namespace {
 namespace mx = mlx::core;
 
 constexpr int kBlock = nn::cpu::KvLayer::kBlock;
+// Threads that make masks beside the device, and the masks that may wait: one for each row.
+constexpr int kMaskThreadsMax = 4;
+constexpr size_t kMasksWaitingMax = 4096;
 
 class ModelRunner final : public Runner {
  public:
@@ -31,8 +35,15 @@ class ModelRunner final : public Runner {
         scratch_block_(kv_.blocks() - 1) {}
 
   void admit(SequenceId id, const Submission& submission) override {
-    sequences_.insert_or_assign(id,
-                                Sequence{&submission, std::make_unique<RowSampler>(submission)});
+    Sequence sequence{&submission, std::make_unique<RowSampler>(submission), nullptr};
+    if (submission.constraint != nullptr) {
+      if (!mask_workers_)
+        mask_workers_.emplace(std::clamp(allowed_cpus() / 2, 1, kMaskThreadsMax), kMasksWaitingMax);
+      // Log probabilities are the model's own, so that it is asked for every token.
+      sequence.constraint = std::make_unique<ConstraintAhead>(
+          submission.constraint, submission.sampling.logprobs < 0, *mask_workers_);
+    }
+    sequences_.insert_or_assign(id, std::move(sequence));
   }
 
   StepOutput run(const StepPlan& plan) override {
@@ -68,7 +79,7 @@ class ModelRunner final : public Runner {
   struct Sequence {
     const Submission* submission = nullptr;
     std::unique_ptr<RowSampler> sampler;
-    std::vector<uint32_t> mask;
+    std::unique_ptr<ConstraintAhead> constraint;  // null without one
   };
 
   // Where a plan row's logits lie among the rows that logits() returns.
@@ -206,6 +217,18 @@ class ModelRunner final : public Runner {
     } else {
       for (int r = 0; r < rows; ++r) choose(r);
     }
+    // All rows' constraints have begun by now, on as many threads as there are.
+    for (size_t r = 0; r < plan.rows.size(); ++r)
+      if (plan.rows[r].sample) look_ahead(sequences_.at(plan.rows[r].sequence), out.rows[r]);
+  }
+
+  // Adds what the constraint says must follow the token.
+  static void look_ahead(Sequence& sequence, RowOutput& result) {
+    if (sequence.constraint == nullptr || !result.sampled) return;
+    ConstraintAhead::Outlook outlook = sequence.constraint->take_outlook();
+    for (const Token token : outlook.forced) sequence.sampler->accept(token);
+    result.forced.insert(result.forced.end(), outlook.forced.begin(), outlook.forced.end());
+    result.complete = result.complete || outlook.complete;
   }
 
   // Entry i of a chunk speaks of the token after tokens[i]; the prompt's first token has none, and
@@ -223,26 +246,40 @@ class ModelRunner final : public Runner {
 
   static void sample(const PlanRow& row, Sequence& sequence, std::span<float> logits,
                      RowOutput& result) {
-    std::vector<PromptLogprobsEvent::Entry> prompt = std::move(result.prompt_logprobs);
     const std::vector<uint32_t>* mask = nullptr;
-    if (Constraint* constraint = sequence.submission->constraint.get()) {
-      if (!constraint->fill_mask(sequence.mask)) {
-        result.error = fail(Code::kInternal, "[runner] the constraint allows no further token");
-        return;
-      }
-      mask = &sequence.mask;
+    if (sequence.constraint != nullptr) {
+      if (begin_as_forced(sequence, result)) return;
+      if (const Result<const std::vector<uint32_t>*> made = sequence.constraint->mask(); made.ok())
+        mask = *made;
+      else
+        result.error = made.error();
+      if (result.error) return;
     }
+    std::vector<PromptLogprobsEvent::Entry> prompt = std::move(result.prompt_logprobs);
     result = sequence.sampler->sample(logits, row.generated, mask);
     result.prompt_logprobs = std::move(prompt);
     if (!result.sampled) return;
     sequence.sampler->accept(result.token);
-    if (sequence.submission->constraint) sequence.submission->constraint->accept(result.token);
+    if (sequence.constraint != nullptr) sequence.constraint->advance(result.token);
+  }
+
+  // Takes what the answer must begin with, if anything, instead of asking the model.
+  static bool begin_as_forced(Sequence& sequence, RowOutput& result) {
+    const ConstraintAhead::Outlook outlook = sequence.constraint->take_outlook();
+    if (outlook.forced.empty()) return false;
+    for (const Token token : outlook.forced) sequence.sampler->accept(token);
+    result.sampled = true;
+    result.token = outlook.forced.front();
+    result.forced.assign(outlook.forced.begin() + 1, outlook.forced.end());
+    result.complete = outlook.complete;
+    return true;
   }
 
   nn::Context ctx_;
   std::unique_ptr<models::Model> model_;
   nn::KvCache kv_;
   int scratch_block_;
+  std::optional<WorkerPool> mask_workers_;  // before the sequences, whose work it does
   std::unordered_map<SequenceId, Sequence> sequences_;
   std::deque<Step> under_way_;
 };

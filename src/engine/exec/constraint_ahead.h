@@ -1,0 +1,49 @@
+// ConstraintAhead: walks one sequence's constraint beside the device: once a token is chosen, its
+// mask for the next one is made on a worker while the engine plans and the device computes.
+// Owner: the runner, one for each constrained sequence. Thread: the device thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+#include "base/worker_pool.h"
+#include "engine/core/types.h"
+
+namespace pippin::engine {
+
+class ConstraintAhead {
+ public:
+  /// Starts on the first mask. With `take_forced`, tokens that must come are taken without asking
+  /// the model. The pool outlives this object.
+  ConstraintAhead(std::shared_ptr<Constraint> constraint, bool take_forced, WorkerPool& workers);
+  /// Work under way goes on by itself and is dropped.
+  ~ConstraintAhead() = default;
+  ConstraintAhead(const ConstraintAhead&) = delete;
+  ConstraintAhead& operator=(const ConstraintAhead&) = delete;
+
+  /// What is known before the mask: the tokens that must come next, already taken, and whether the
+  /// answer is at its end behind them.
+  struct Outlook {
+    std::vector<Token> forced;
+    bool complete = false;
+  };
+
+  /// Starts on what follows a chosen token.
+  void advance(Token token);
+  /// Waits for what follows the last token; at the start, for what the answer must begin with.
+  /// Given once: until advance() it is empty from then on.
+  Outlook take_outlook();
+  /// Waits for the mask of the next token. Errors: the constraint's.
+  Result<const std::vector<uint32_t>*> mask();
+
+ private:
+  struct State;
+  void post(std::vector<Token> tokens);
+
+  std::shared_ptr<State> state_;
+  WorkerPool& workers_;
+};
+
+}  // namespace pippin::engine
