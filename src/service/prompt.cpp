@@ -1,80 +1,64 @@
 #include "service/prompt.h"
 
 #include <string_view>
+#include <utility>
 
-#include "service/json.h"
+#include "service/template_context.h"
 
 namespace pippin::service {
 namespace {
 
-std::string_view role_name(Role role, bool knows_developer) {
-  switch (role) {
-    case Role::kSystem:
-      return "system";
-    case Role::kDeveloper:
-      return knows_developer ? "developer" : "system";
-    case Role::kUser:
-      return "user";
-    case Role::kAssistant:
-      return "assistant";
-    case Role::kTool:
-      return "tool";
-  }
-  return "user";
+// Stands behind the last message's text while it is rendered, to tell where that ends. Private-use
+// characters, which no template trims or looks for.
+constexpr std::string_view kEndMark = "\uF8F1\uE07A\uF8F1";
+
+Error refusal(Error error) {
+  error.message = "The model's chat template refuses this conversation: " + error.message;
+  error.param = "messages";
+  return error;
 }
 
-// Most templates take content as one string only, so text parts are joined by line breaks.
-std::string joined_text(const Message& message) {
-  std::string text;
-  for (const Part& part : message.parts) {
-    if (!text.empty()) text += '\n';
-    text += std::get<TextPart>(part).text;
-  }
-  return text;
+// Renders as the template likes it best: as the conversation is or, if it refuses that, bent to it.
+Result<std::vector<text::Span>> render(const Model& model, const Conversation& conversation) {
+  const auto attempt = [&](Adaptation adaptation) {
+    return model.chat_template->render_spans(template_context(model, conversation, adaptation),
+                                             *model.tokenizer);
+  };
+  Result<std::vector<text::Span>> spans = attempt(Adaptation::kPlain);
+  if (spans.ok()) return spans;
+  Result<std::vector<text::Span>> bent = attempt(Adaptation::kStrict);
+  return bent.ok() ? std::move(bent) : Result<std::vector<text::Span>>(refusal(spans.error()));
 }
 
-// Templates want arguments as an object; what does not parse as one stays the string that the model
-// wrote.
-void write_arguments(JsonWriter& json, const std::string& arguments) {
-  const Result<boost::json::value> parsed = parse_json(arguments);
-  if (parsed.ok() && parsed->is_object()) {
-    json.value(*parsed);
-  } else {
-    json.string(arguments);
+// Cuts off all that the template wrote behind the mark, and the mark.
+Result<void> cut_at_mark(std::vector<text::Span>& spans) {
+  for (size_t i = spans.size(); i-- > 0;) {
+    const size_t at = spans[i].text.rfind(kEndMark);
+    if (at == std::string::npos) continue;
+    spans[i].text.resize(at);
+    spans.resize(i + 1);
+    return {};
   }
+  return fail(
+      Code::kUnsupported,
+      "The model's chat template does not show the last message as it is, so that it cannot "
+      "be continued",
+      "continue_final_message");
 }
 
-void write_tool_calls(JsonWriter& json, const std::vector<ToolCall>& calls) {
-  json.key("tool_calls").begin_array();
-  for (const ToolCall& call : calls) {
-    json.begin_object().field("id", call.id).field("type", "function");
-    json.key("function").begin_object().field("name", call.name).key("arguments");
-    write_arguments(json, call.arguments_json);
-    json.end_object().end_object();
+Result<std::vector<text::Span>> render_continued(const Model& model, Conversation conversation) {
+  if (conversation.messages.empty() || conversation.messages.back().role != Role::kAssistant ||
+      !conversation.messages.back().tool_calls.empty()) {
+    return fail(Code::kInvalidArgument,
+                "Only a text of the assistant, as the last message, can be continued",
+                "continue_final_message");
   }
-  json.end_array();
-}
-
-void write_message(JsonWriter& json, const Message& message, bool knows_developer) {
-  json.begin_object().field("role", role_name(message.role, knows_developer));
-  // A call without text has null content in the wire; templates that print it would print "None".
-  json.field("content", joined_text(message));
-  if (!message.name.empty()) json.field("name", message.name);
-  if (!message.tool_call_id.empty()) json.field("tool_call_id", message.tool_call_id);
-  if (!message.reasoning.empty()) json.field("reasoning_content", message.reasoning);
-  if (!message.tool_calls.empty()) write_tool_calls(json, message.tool_calls);
-  json.end_object();
-}
-
-void write_tools(JsonWriter& json, const std::vector<Tool>& tools) {
-  json.key("tools");
-  if (tools.empty()) {
-    json.null();  // an empty list is true enough for some templates to write their tool preamble
-    return;
-  }
-  json.begin_array();
-  for (const Tool& tool : tools) json.raw(tool.definition_json);
-  json.end_array();
+  std::vector<Part>& parts = conversation.messages.back().parts;
+  if (parts.empty()) parts.emplace_back(TextPart{});
+  std::get<TextPart>(parts.back()).text += kEndMark;
+  ASSIGN_OR_RETURN(std::vector<text::Span> spans, render(model, conversation));
+  RETURN_IF_ERROR(cut_at_mark(spans));
+  return spans;
 }
 
 Result<RenderedPrompt> render_conversation(const Model& model, const Conversation& conversation) {
@@ -83,15 +67,10 @@ Result<RenderedPrompt> render_conversation(const Model& model, const Conversatio
                 "The model `" + model.id + "` has no chat template; use /v1/completions",
                 "messages");
   }
-  Result<std::vector<text::Span>> spans =
-      model.chat_template->render_spans(template_context(model, conversation), *model.tokenizer);
-  if (!spans.ok()) {
-    Error error = spans.error();
-    error.message = "The model's chat template refuses this conversation: " + error.message;
-    error.param = "messages";
-    return error;
-  }
-  ASSIGN_OR_RETURN(std::vector<Token> tokens, model.tokenizer->encode(*spans, false));
+  ASSIGN_OR_RETURN(const std::vector<text::Span> spans, conversation.continue_final_message
+                                                            ? render_continued(model, conversation)
+                                                            : render(model, conversation));
+  ASSIGN_OR_RETURN(std::vector<Token> tokens, model.tokenizer->encode(spans, false));
   // Most templates write BOS themselves; where one does not and the model wants it, it is put here,
   // once.
   const std::optional<Token> bos = model.tokenizer->bos();
@@ -99,7 +78,7 @@ Result<RenderedPrompt> render_conversation(const Model& model, const Conversatio
     tokens.insert(tokens.begin(), *bos);
   }
   RenderedPrompt rendered{std::move(tokens), {}};
-  for (const text::Span& span : *spans) rendered.text += span.text;
+  for (const text::Span& span : spans) rendered.text += span.text;
   return rendered;
 }
 
@@ -116,26 +95,6 @@ Result<std::vector<Token>> checked_tokens(const Model& model, const std::vector<
 }
 
 }  // namespace
-
-std::string template_context(const Model& model, const Conversation& conversation) {
-  std::string out;
-  JsonWriter json(out);
-  json.begin_object();
-  const bool knows_developer = model.chat_template->source().find("developer") != std::string::npos;
-  json.key("messages").begin_array();
-  for (const Message& message : conversation.messages)
-    write_message(json, message, knows_developer);
-  json.end_array();
-  write_tools(json, conversation.tools);
-  json.key("documents").null();
-  json.field("add_generation_prompt", conversation.add_generation_prompt);
-  json.field("bos_token", model.bos_text).field("eos_token", model.eos_text);
-  // The kwargs' members follow, so that they win over the tokens above.
-  const std::string_view kwargs = conversation.template_kwargs_json;
-  if (kwargs.size() > 2) json.raw(kwargs.substr(1, kwargs.size() - 2));
-  json.end_object();
-  return out;
-}
 
 Result<RenderedPrompt> render_prompt(const Model& model, const Prompt& prompt) {
   if (const auto* conversation = std::get_if<Conversation>(&prompt))

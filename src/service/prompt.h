@@ -22,7 +22,4 @@ struct RenderedPrompt {
 Result<RenderedPrompt> render_prompt(const Model& model, const Prompt& prompt);
 Result<std::vector<Token>> prompt_tokens(const Model& model, const Prompt& prompt);
 
-/// Returns the JSON that a chat template is rendered with, as transformers passes it.
-std::string template_context(const Model& model, const Conversation& conversation);
-
 }  // namespace pippin::service

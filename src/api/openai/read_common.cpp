@@ -3,7 +3,11 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <chrono>
 #include <limits>
+
+#include "api/openai/read_format.h"
+#include "service/sequence_breakers.h"
 
 namespace pippin::api::openai {
 namespace {
@@ -15,6 +19,9 @@ constexpr int kChoicesMax = 16;
 constexpr size_t kStopsMax = 16;
 constexpr size_t kStopBytesMax = 4096;
 constexpr size_t kSaltBytesMax = 512;
+constexpr size_t kBreakersMax = 32;
+constexpr size_t kBreakerBytesMax = 40;  // llama.cpp's limit
+constexpr double kTimeoutMax = 30.0 * 24 * 3600;
 
 struct NumberField {
   std::string_view name;
@@ -55,20 +62,12 @@ constexpr IntegerField kIntegers[] = {
     {"dry_penalty_last_n", -1, kIntMax, &SamplingParams::dry_penalty_last_n},
 };
 
-constexpr std::string_view kLater = "constrained output is not supported yet";
-
 constexpr RefusedField kCommonRefused[] = {
-    {"grammar", kLater},
-    {"regex", kLater},
-    {"choice", kLater},
-    {"json_schema", kLater},
-    {"guided_json", kLater},
-    {"guided_regex", kLater},
-    {"guided_choice", kLater},
-    {"guided_grammar", kLater},
-    {"structured_outputs", kLater},
-    {"dry_sequence_breakers", "sequence breakers are not supported yet"},
     {"use_beam_search", "beam search is not supported"},
+    {"bad_words", "use 'logit_bias' or 'banned_tokens'"},
+    {"logits_processors", "processors cannot be sent"},
+    {"truncate_prompt_tokens", "a prompt is never cut"},
+    {"include_stop_str_in_output", "a stop string is not part of the text"},
 };
 
 // Returns the token of a logit_bias key, or -1.
@@ -98,6 +97,42 @@ void read_logit_bias(FieldReader& reader, const service::Model& model, SamplingP
                                        static_cast<float>(*value));
     }
   }
+}
+
+// allowed_token_ids is vLLM's name.
+void read_token_sets(FieldReader& reader, const service::Model& model, SamplingParams& sampling) {
+  for (const char* name : {"allowed_tokens", "allowed_token_ids"}) {
+    if (const boost::json::array* tokens = reader.array(name))
+      read_tokens(reader, name, *tokens, model, sampling.allowed_tokens);
+  }
+  if (const boost::json::array* tokens = reader.array("banned_tokens"))
+    read_tokens(reader, "banned_tokens", *tokens, model, sampling.banned_tokens);
+}
+
+// Texts, as llama-server takes them. Without DRY they have nothing to break.
+void read_breakers(FieldReader& reader, const service::Model& model, SamplingParams& sampling) {
+  const boost::json::array* list = reader.array("dry_sequence_breakers");
+  if (list == nullptr) return;
+  if (list->size() > kBreakersMax) {
+    return reader.wrong("dry_sequence_breakers",
+                        fmt::format("Invalid 'dry_sequence_breakers': array too long. Expected at "
+                                    "most {} strings, but got {}.",
+                                    kBreakersMax, list->size()),
+                        "array_above_max_length");
+  }
+  std::vector<std::string> texts;
+  for (size_t i = 0; i < list->size(); ++i) {
+    const std::string name = fmt::format("dry_sequence_breakers[{}]", i);
+    const boost::json::string* text = (*list)[i].if_string();
+    if (text == nullptr) return reader.wrong_type(name, "a string", (*list)[i]);
+    if (text->empty() || text->size() > kBreakerBytesMax) {
+      return reader.wrong(
+          name, fmt::format("Invalid '{}': 1 to {} bytes were expected.", name, kBreakerBytesMax));
+    }
+    texts.emplace_back(text->data(), text->size());
+  }
+  if (sampling.dry_multiplier > 0)
+    sampling.dry_sequence_breakers = service::sequence_breakers(*model.tokenizer, texts);
 }
 
 void add_stop(FieldReader& reader, std::string_view name, const boost::json::value& value,
@@ -168,6 +203,8 @@ void read_sampling(FieldReader& reader, const service::Model& model, service::Re
     sampling.mirostat = static_cast<int>(*mirostat);
   }
   read_logit_bias(reader, model, sampling);
+  read_token_sets(reader, model, sampling);
+  read_breakers(reader, model, sampling);
 }
 
 void read_limits(FieldReader& reader, const service::Model& model, int limit_min,
@@ -184,6 +221,7 @@ void read_limits(FieldReader& reader, const service::Model& model, int limit_min
   if (const auto seed = reader.integer("seed", kSeedMin, kSeedMax))
     request.seed = static_cast<uint64_t>(*seed);
   request.ignore_eos = reader.boolean("ignore_eos").value_or(false);
+  read_guides(reader, request.format);
   read_stop(reader, request.stop);
   if (const boost::json::array* tokens = reader.array("stop_token_ids")) {
     read_tokens(reader, "stop_token_ids", *tokens, model, request.stop_tokens);
@@ -193,6 +231,17 @@ void read_limits(FieldReader& reader, const service::Model& model, int limit_min
       reader.wrong("cache_salt", "Invalid 'cache_salt': string too long.",
                    "string_above_max_length");
     request.cache_salt = *salt;
+  }
+  if (const auto timeout = reader.number("timeout", 0.001, kTimeoutMax)) {
+    request.deadline =
+        std::chrono::steady_clock::now() +
+        std::chrono::duration_cast<Duration>(std::chrono::duration<double>(*timeout));
+  }
+  // vLLM's numbers: a lower one is served earlier.
+  if (const auto priority = reader.integer("priority", -kIntMax, kIntMax)) {
+    request.priority = *priority < 0   ? engine::Priority::kHigh
+                       : *priority > 0 ? engine::Priority::kLow
+                                       : engine::Priority::kNormal;
   }
 }
 

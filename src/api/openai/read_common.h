@@ -20,7 +20,7 @@ struct StreamOptions {
 /// Starts from the model's defaults and overlays the request's fields.
 void read_sampling(FieldReader& reader, const service::Model& model, service::Request& request);
 /// n, max_tokens (from `limit_min`), min_tokens, stop, stop_token_ids, ignore_eos, seed,
-/// cache_salt.
+/// cache_salt, timeout, priority, and the grammars of read_guides().
 void read_limits(FieldReader& reader, const service::Model& model, int limit_min,
                  service::Request& request);
 StreamOptions read_stream(FieldReader& reader);

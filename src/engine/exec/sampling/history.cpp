@@ -56,7 +56,7 @@ DryPenalty::DryPenalty(const SamplingParams& params, std::span<const Token> prom
       last_n_(params.dry_penalty_last_n) {
   if (multiplier_ == 0.0f) return;
   for (const auto& breaker : params.dry_sequence_breakers)
-    if (!breaker.empty()) breakers_.push_back(breaker);
+    if (!breaker.empty()) breakers_[breaker.back()].push_back(breaker);
   text_.assign(prompt.begin(), prompt.end());
 }
 
@@ -66,14 +66,23 @@ void DryPenalty::accept(Token token) {
 
 /// Returns how many tokens follow the last breaker, all of them if there is none.
 size_t DryPenalty::distance_to_breaker(std::span<const Token> text) const {
-  size_t distance = text.size();
-  for (const auto& breaker : breakers_) {
-    const auto found = std::find_end(text.begin(), text.end(), breaker.begin(), breaker.end());
-    if (found == text.end()) continue;
-    const auto end = static_cast<size_t>(found - text.begin()) + breaker.size();
-    distance = std::min(distance, text.size() - end);
+  for (size_t end = text.size(); end > 0; --end) {
+    const auto ending = breakers_.find(text[end - 1]);
+    if (ending == breakers_.end()) continue;
+    const bool stands = std::ranges::any_of(ending->second, [&](const std::vector<Token>& breaker) {
+      return breaker.size() <= end &&
+             std::ranges::equal(breaker, text.subspan(end - breaker.size(), breaker.size()));
+    });
+    if (stands) return text.size() - end;
   }
-  return distance;
+  return text.size();
+}
+
+bool DryPenalty::breaks_alone(Token token) const {
+  const auto ending = breakers_.find(token);
+  return ending != breakers_.end() && std::ranges::any_of(ending->second, [](const auto& breaker) {
+           return breaker.size() == 1;
+         });
 }
 
 namespace {
@@ -121,10 +130,7 @@ void DryPenalty::penalise(LogitEdits& edits) const {
   const float log_base = std::log(base_);
   const float exponent_max = log_base > 1e-6f ? 88.7f / log_base : 1e9f;
   for (const auto& [token, length] : longest) {
-    const bool breaks = std::any_of(breakers_.begin(), breakers_.end(), [t = token](const auto& b) {
-      return b.size() == 1 && b[0] == t;
-    });
-    if (breaks || !edits.has(token)) continue;
+    if (breaks_alone(token) || !edits.has(token)) continue;
     const float exponent = std::min(static_cast<float>(length - allowed_length_), exponent_max);
     edits.set(token, edits.at(token) - multiplier_ * std::pow(base_, exponent));
   }

@@ -57,11 +57,12 @@ class DryPenalty {
 
  private:
   size_t distance_to_breaker(std::span<const Token> text) const;
+  bool breaks_alone(Token token) const;
 
   float multiplier_, base_;
   size_t allowed_length_;
   int last_n_;
-  std::vector<std::vector<Token>> breakers_;
+  std::unordered_map<Token, std::vector<std::vector<Token>>> breakers_;  // by their last token
   std::vector<Token> text_;
 };
 

@@ -1,0 +1,24 @@
+// The parts of read_chat(): messages, tools, thinking. Each reports what is wrong to its reader.
+// Thread: any.
+#pragma once
+
+#include "api/openai/read_chat.h"
+#include "api/wire/field_reader.h"
+#include "service/model.h"
+#include "service/request.h"
+
+namespace pippin::api::openai {
+
+/// messages, and whether the last one is to be continued.
+void read_messages(FieldReader& reader, service::Conversation& to);
+
+/// tools, tool_choice and parallel_tool_calls. The conversation gets the tools that its prompt
+/// shows.
+void read_tools(FieldReader& reader, service::Request& request, service::Conversation& to);
+
+/// What decides how the model thinks and how that is shown; and chat_template_kwargs, which some of
+/// it becomes.
+void read_thinking(FieldReader& reader, const service::Model& model, ChatCall& call,
+                   service::Conversation& to);
+
+}  // namespace pippin::api::openai

@@ -1,0 +1,21 @@
+// Reads what an answer's text must be: response_format, and the fields of local servers for
+// grammars. Thread: any.
+#pragma once
+
+#include "api/wire/field_reader.h"
+#include "service/request.h"
+
+namespace pippin::api::openai {
+
+/// response_format of /v1/chat/completions.
+void read_response_format(FieldReader& reader, service::Format& to);
+
+/// grammar, regex, choice, json_schema, guided_* and structured_outputs. At most one of these and
+/// response_format may ask for something.
+void read_guides(FieldReader& reader, service::Format& to);
+
+/// {"syntax": "lark" or "gbnf" or "regex", "definition": ..} under `name`, as OpenAI's grammars are
+/// written.
+std::optional<service::Format> read_grammar(FieldReader& reader, std::string_view name);
+
+}  // namespace pippin::api::openai
