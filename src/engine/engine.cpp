@@ -67,6 +67,7 @@ SchedulerOptions scheduler_options(const EngineOptions& options) {
   out.step_target = options.step_target;
   out.slow_reader_max = options.slow_reader_max;
   out.prefix_cache = options.prefix_cache;
+  out.serial = options.serial;
   return out;
 }
 
@@ -91,7 +92,9 @@ class LoopEngine final : public Engine {
       : options_(options),
         scheduler_options_(scheduler_options(options)),
         mailbox_(std::make_shared<Mailbox>(options.queue_max)),
-        scheduler_(scheduler_options_) {}
+        scheduler_(scheduler_options_) {
+    metrics_.serial = options.serial;
+  }
 
   ~LoopEngine() override {
     mailbox_->stop();
@@ -153,6 +156,18 @@ class LoopEngine final : public Engine {
 
   const EngineOptions& options() const override { return options_; }
 
+  void serialise() override {
+    metrics_.serial = true;
+    mailbox_->post(SerialiseLetter{});
+  }
+
+  void note_divergence(const Agreement& agreement) override {
+    metrics_.divergence_answers += static_cast<uint64_t>(agreement.answers);
+    metrics_.divergence_exact += static_cast<uint64_t>(agreement.exact);
+    metrics_.divergence_tokens += static_cast<uint64_t>(agreement.tokens);
+    metrics_.divergence_agreed += static_cast<uint64_t>(agreement.agreed);
+  }
+
   void drain(Duration at_most) override {
     mailbox_->refuse();
     if (mailbox_->wait_until_quiet(at_most)) return;
@@ -179,6 +194,7 @@ class LoopEngine final : public Engine {
   void read(CancelLetter& letter) { scheduler_.cancel(letter.id, letter.reason); }
   void read(CancelAllLetter&) { cancel_all(); }
   void read(ResumeLetter& letter) { scheduler_.resume(letter.id); }
+  void read(SerialiseLetter&) { scheduler_.serialise(); }
   void cancel_all();
   void deliver(std::vector<SequenceEvent> events);
 

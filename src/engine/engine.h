@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/core/divergence.h"
 #include "engine/core/runner.h"
 #include "engine/core/sequence.h"
 #include "engine/core/types.h"
@@ -45,6 +46,8 @@ struct EngineOptions {
   int step_tokens_max = 512;   // token budget of a step
   int event_queue_max = 4096;  // events a slow reader may leave lying
   bool prefix_cache = true;
+  /// Every step runs one row; see SchedulerOptions::serial.
+  bool serial = false;
   /// The token budget adapts so that a step takes about as long. 0 = always step_tokens_max.
   Duration step_target = std::chrono::milliseconds(200);
   /// A reader whose queue is full for longer is cancelled.
@@ -77,6 +80,10 @@ class Engine {
   /// What was measured since the start.
   virtual const EngineMetrics& metrics() const = 0;
   virtual const EngineOptions& options() const = 0;
+  /// From now on every step runs one row, so that company cannot change an answer.
+  virtual void serialise() {}
+  /// Counts what a check of this engine has found (metrics().divergence_*).
+  virtual void note_divergence(const Agreement& /*agreement*/) {}
   /// Refuses new work; returns when all sequences have ended or the time is over (then they are
   /// cancelled).
   virtual void drain(Duration at_most) = 0;

@@ -32,7 +32,9 @@ struct CancelAllLetter {};
 struct ResumeLetter {
   SequenceId id;
 };
-using Letter = std::variant<SubmitLetter, CancelLetter, CancelAllLetter, ResumeLetter>;
+struct SerialiseLetter {};
+using Letter =
+    std::variant<SubmitLetter, CancelLetter, CancelAllLetter, ResumeLetter, SerialiseLetter>;
 
 class Mailbox {
  public:

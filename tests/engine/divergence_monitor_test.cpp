@@ -1,0 +1,92 @@
+// The divergence monitor on a live engine: an honest device is left alone, one that is wrong in
+// company is counted and, where asked for, made serial.
+#include "engine/divergence_monitor.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <thread>
+
+#include "engine/biased_runner.h"
+#include "engine/scheduler_harness.h"
+
+namespace pippin::engine::testing {
+namespace {
+
+constexpr auto kLimit = std::chrono::seconds(20);
+
+std::unique_ptr<Engine> start(BiasedRunner::Condition condition) {
+  EngineOptions options;
+  options.context_tokens_max = 512;
+  options.blocks = 256;
+  return Engine::start(options,
+                       [condition]() -> Result<std::unique_ptr<Runner>> {
+                         return std::unique_ptr<Runner>(std::make_unique<BiasedRunner>(condition));
+                       })
+      .value();
+}
+
+std::vector<Submission> prompts() {
+  std::vector<Submission> all;
+  for (int i = 0; i < 4; ++i) all.push_back(prompt_of(20 + i, 12, 100 * i));
+  return all;
+}
+
+template <typename Condition>
+bool becomes(Condition&& condition) {
+  const auto end = std::chrono::steady_clock::now() + kLimit;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
+bool wrong_in_company(const StepPlan& plan, const PlanRow&) { return plan.rows.size() > 1; }
+
+TEST(DivergenceMonitor, AnHonestDeviceAgreesWithItself) {
+  const auto engine = start(nullptr);
+  const EngineMetrics& metrics = engine->metrics();
+  const DivergenceMonitor monitor(*engine, {std::chrono::milliseconds(1), true}, prompts());
+  ASSERT_TRUE(becomes([&] { return metrics.divergence_answers >= 12; }));
+  EXPECT_EQ(metrics.divergence_exact, metrics.divergence_answers);
+  EXPECT_FALSE(metrics.serial);
+}
+
+TEST(DivergenceMonitor, AWarningChangesNothing) {
+  const auto engine = start(wrong_in_company);
+  const EngineMetrics& metrics = engine->metrics();
+  const DivergenceMonitor monitor(*engine, {std::chrono::milliseconds(1), false}, prompts());
+  ASSERT_TRUE(becomes([&] { return metrics.divergence_answers >= 8; }));
+  EXPECT_LT(metrics.divergence_exact, metrics.divergence_answers);
+  EXPECT_LT(metrics.divergence_agreed, metrics.divergence_tokens);
+  EXPECT_FALSE(metrics.serial);
+}
+
+TEST(DivergenceMonitor, ASerialEngineIsRightAgain) {
+  const auto engine = start(wrong_in_company);
+  const EngineMetrics& metrics = engine->metrics();
+  const DivergenceMonitor monitor(*engine, {std::chrono::milliseconds(1), true}, prompts());
+  ASSERT_TRUE(becomes([&] { return metrics.serial.load(); }));
+  const uint64_t wrong = metrics.divergence_answers - metrics.divergence_exact;
+  EXPECT_GT(wrong, 0u);
+  const uint64_t answers = metrics.divergence_answers;
+  ASSERT_TRUE(becomes([&] { return metrics.divergence_answers >= answers + 12; }));
+  EXPECT_EQ(metrics.divergence_answers - metrics.divergence_exact, wrong);
+}
+
+TEST(DivergenceMonitor, EndsWhileARoundIsUnderWay) {
+  const auto engine = start([](const StepPlan&, const PlanRow&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return false;
+  });
+  {
+    const DivergenceMonitor monitor(*engine, {std::chrono::milliseconds(1), false}, prompts());
+    ASSERT_TRUE(becomes([&] { return engine->status().running > 0; }));
+  }
+  EXPECT_TRUE(becomes([&] { return engine->status().blocks_leased == 0; }));
+}
+
+}  // namespace
+}  // namespace pippin::engine::testing
