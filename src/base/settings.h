@@ -19,9 +19,11 @@ namespace pippin {
 struct Settings {
   std::string default_model;
   std::string served_name;
+  std::string tool_parser, reasoning_parser;
   int threads = 0;
   int context_tokens = 0;
   uint64_t memory_bytes = 0;
+  uint64_t kv_bytes = 0;
   std::string log_level = "warn";
 
   std::string host = "127.0.0.1";
@@ -32,8 +34,17 @@ struct Settings {
   int rows_max = 64;
   int queue_max = 512;
   int step_tokens_max = 512;
+  int step_target_ms = 200;
   bool prefix_cache = true;
+  int slow_reader_s = 30;
+  std::string record_path;
+  std::string responses_path;
+  int responses_max = 10'000;
+  uint64_t responses_bytes = 1ULL << 30;
   int drain_s = 30;
+  int divergence_monitor_s = 0;
+  std::string divergence_action = "warn";
+  bool deterministic = false;
 
   std::string system_prompt;
   std::optional<double> temperature;
@@ -47,9 +58,14 @@ struct Settings {
   std::vector<int> bench_rows = {1};
   int bench_repeats = 5;
   bool bench_json = false;
+
+  bool doctor_divergence = false;
+  std::string doctor_device = "cpu";
+  int doctor_tokens = 32;
+  bool doctor_json = false;
 };
 
-enum class Command : uint8_t { kServe = 1, kRun = 2, kBench = 4 };
+enum class Command : uint8_t { kServe = 1, kRun = 2, kBench = 4, kDoctor = 8 };
 
 /// One row of the table.
 struct Setting {
