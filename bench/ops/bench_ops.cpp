@@ -203,6 +203,19 @@ void bench_rows(int64_t tokens, int64_t dim, int64_t ff, const Options& options,
         }));
 }
 
+struct TileCase {
+  const char* name;
+  WeightType type;
+};
+constexpr TileCase kTileCases[] = {
+    {"F32", WeightType::kF32},     {"F16", WeightType::kF16},       {"BF16", WeightType::kBF16},
+    {"Q4_0", WeightType::kQ4_0},   {"Q4_1", WeightType::kQ4_1},     {"Q5_0", WeightType::kQ5_0},
+    {"Q5_1", WeightType::kQ5_1},   {"Q8_0", WeightType::kQ8_0},     {"Q2_K", WeightType::kQ2_K},
+    {"Q3_K", WeightType::kQ3_K},   {"Q4_K", WeightType::kQ4_K},     {"Q5_K", WeightType::kQ5_K},
+    {"Q6_K", WeightType::kQ6_K},   {"IQ4_NL", WeightType::kIQ4_NL}, {"IQ4_XS", WeightType::kIQ4_XS},
+    {"MXFP4", WeightType::kMXFP4},
+};
+
 // ---- ceilings ----
 
 void bench_ceilings(const Options& options) {
@@ -232,26 +245,53 @@ void bench_ceilings(const Options& options) {
     std::printf("{\"op\":\"read\",\"threads\":%d,\"gb_s\":%.1f}\n", threads,
                 static_cast<double>(kBytes) / seconds * 1e-9);
 
-    // A tile that stays in the first-level cache: what the int8 kernel itself can do.
-    const TileKernel tile =
-        kernels(options.isa)
-            .linear
-            .tile[static_cast<int>(WeightType::kQ8_0)][kernels(options.isa).linear.rows_best];
-    const int rows = kernels(options.isa).linear.rows_best;
-    constexpr int64_t kGroups = 16;
-    std::vector<ActGroup> x(static_cast<size_t>(kGroups * rows));
-    std::vector<uint8_t> weights(static_cast<size_t>(kGroups) * (512 + 32));
-    const double kernel_seconds = best_seconds(options, [&] {
-      pool.run(threads, [&](int, int) {
-        alignas(64) float out[kRowsMax * kTileRows] = {};
-        for (int i = 0; i < 200; ++i)
-          tile({weights.data(), weights.data() + kGroups * 512}, kGroups, x.data(), out);
-      });
-    });
-    std::printf("{\"op\":\"int8_tile\",\"threads\":%d,\"isa\":\"%s\",\"gmac_s\":%.1f}\n", threads,
-                options.isa_name.c_str(),
-                200.0 * kGroups * kGroup * kTileRows * rows * threads / kernel_seconds * 1e-9);
     std::fflush(stdout);
+  }
+}
+
+// The kernels alone: one tile that stays in the first-level cache, on one thread. What a layer
+// reaches beside this is what memory and the cutting of the work cost.
+void bench_tiles(const TileCase& c, const Options& options) {
+  const LinearKernels& path = kernels(options.isa).linear;
+  const int type = static_cast<int>(c.type);
+  constexpr int64_t kGroups = 16;
+  const TileFormat format = tile_format(c.type);
+  const size_t planes = static_cast<size_t>(kGroups * format.group_plane_bytes());
+  const size_t scales =
+      static_cast<size_t>(kGroups / format.groups_per_block() * format.block_scale_bytes());
+  std::vector<uint8_t> weights(planes + scales);
+  std::vector<ActGroup> x(static_cast<size_t>(kGroups * kRowsMax));
+  const std::vector<float> xf(static_cast<size_t>(kGroups * kGroup * kRowsMax));
+  const TileView view{weights.data(), weights.data() + planes};
+  for (const int rows : {1, 2, 4, 8, 16}) {
+    alignas(64) float out[kRowsMax * kTileRows] = {};
+    const auto print = [&](const char* activations, double seconds) {
+      std::printf(
+          "{\"op\":\"tile\",\"type\":\"%s\",\"m\":%d,\"activations\":\"%s\",\"isa\":\"%s\","
+          "\"gb_s\":%.1f,\"gmac_s\":%.1f}\n",
+          c.name, rows, activations, options.isa_name.c_str(),
+          100.0 * static_cast<double>(planes + scales) / seconds * 1e-9,
+          100.0 * kGroups * kGroup * kTileRows * rows / seconds * 1e-9);
+      std::fflush(stdout);
+    };
+    if (const TileKernel tile = path.tile[type][rows]; tile != nullptr) {
+      print("int8", best_seconds(options, [&] {
+              for (int i = 0; i < 100; ++i) tile(view, kGroups, x.data(), out);
+            }));
+    }
+    if (const TileKernel tile = path.tile_unpacked[type]; tile && rows == path.rows_best) {
+      std::vector<uint8_t> codes(static_cast<size_t>(kGroups * kGroup * kTileRows));
+      path.unpack[type](view, kGroups, codes.data());
+      print("int8, unpacked once", best_seconds(options, [&] {
+              for (int i = 0; i < 100; ++i)
+                tile({codes.data(), view.scales}, kGroups, x.data(), out);
+            }));
+    }
+    if (const TileKernelF32 tile = path.tile_f32[type][rows]; tile != nullptr) {
+      print("f32", best_seconds(options, [&] {
+              for (int i = 0; i < 100; ++i) tile(view, kGroups * kGroup, xf.data(), out);
+            }));
+    }
   }
 }
 
@@ -262,6 +302,9 @@ bool wanted(const Options& options, const std::string& name) {
 void run(const Options& options) {
   ThreadPool pool(options.threads);
   if (wanted(options, "ceilings")) bench_ceilings(options);
+  for (const TileCase& c : kTileCases) {
+    if (wanted(options, std::string("tile.") + c.name)) bench_tiles(c, options);
+  }
   for (const LinearCase& c : kLinearCases) {
     if (wanted(options, std::string("linear.") + c.name + "." + c.format.name))
       bench_linear(c, options, pool);

@@ -133,26 +133,37 @@ int allowed_cpus() {
   return std::max(1, cpus);
 }
 
-// One job at a time. A thread takes a piece by lowering the low half of `ticket`; the high half
-// counts the jobs, so that a worker that wakes late can never take a piece of a job it has not
-// seen. The job's fields are stable while a piece of it is taken and unfinished, because run()
-// waits for all pieces.
+// One job at a time. Its pieces are shared out in runs, one for each thread, which then helps the
+// others: neighbouring pieces read neighbouring memory, and a thread finds its run untouched by
+// others. A thread takes a piece by lowering the low half of a run's ticket; the high half counts
+// the jobs, so that a worker that wakes late can never take a piece of a job it has not seen. The
+// job's fields are stable while a piece of it is taken and unfinished, because run() waits for all
+// pieces.
 struct ThreadPool::State {
   explicit State(int threads);
   ~State();
 
   void worker(int thread);
   void work(int thread);
+  uint32_t take_run(size_t run, int thread);
   bool wait_for_job(uint32_t seen);
 
+  // The end of a thread's run of pieces.
+  uint32_t end_of(size_t run, uint32_t count) const {
+    return static_cast<uint32_t>(uint64_t{count} * (run + 1) / runs.size());
+  }
+
   // Each in a cache line of its own: they are written by different threads.
-  alignas(64) std::atomic<uint64_t> ticket{0};      // job number << 32 | pieces not yet taken
+  struct alignas(64) Run {
+    std::atomic<uint64_t> ticket{0};  // job number << 32 | pieces not yet taken
+  };
+  std::vector<Run> runs;                            // one for each thread
   alignas(64) std::atomic<uint32_t> unfinished{0};  // pieces not yet finished
   alignas(64) std::atomic<uint32_t> generation{0};  // job number; workers sleep on it
   alignas(64) std::atomic<uint32_t> sleepers{0};
   std::atomic<bool> stop{false};
 
-  // The job. Atomic only so that a late reader is no data race; ordered by `ticket`.
+  // The job. Atomic only so that a late reader is no data race; ordered by the tickets.
   alignas(64) std::atomic<Invoke> invoke{nullptr};
   std::atomic<void*> context{nullptr};
   std::atomic<uint32_t> pieces{0};
@@ -160,7 +171,7 @@ struct ThreadPool::State {
   std::vector<std::thread> workers;
 };
 
-ThreadPool::State::State(int threads) {
+ThreadPool::State::State(int threads) : runs(static_cast<size_t>(threads)) {
   workers.reserve(static_cast<size_t>(threads - 1));
   for (int t = 1; t < threads; ++t) workers.emplace_back([this, t] { worker(t); });
 }
@@ -172,8 +183,9 @@ ThreadPool::State::~State() {
   for (std::thread& thread : workers) thread.join();
 }
 
-// Takes and runs pieces until none is left.
-void ThreadPool::State::work(int thread) {
+// Takes and runs the pieces of one run until none is left. Returns how many that were.
+uint32_t ThreadPool::State::take_run(size_t run, int thread) {
+  std::atomic<uint64_t>& ticket = runs[run].ticket;
   uint32_t finished = 0;
   uint64_t seen = ticket.load(std::memory_order_acquire);
   while (static_cast<uint32_t>(seen) != 0) {
@@ -181,13 +193,22 @@ void ThreadPool::State::work(int thread) {
       cpu_relax();
       continue;
     }
-    const uint32_t piece = pieces.load(std::memory_order_relaxed) - static_cast<uint32_t>(seen);
+    const uint32_t count = pieces.load(std::memory_order_relaxed);
+    const uint32_t piece = end_of(run, count) - static_cast<uint32_t>(seen);
     invoke.load(std::memory_order_relaxed)(context.load(std::memory_order_relaxed),
                                            static_cast<int>(piece), thread);
     ++finished;
     seen = ticket.load(std::memory_order_acquire);
     // A new job cannot begin before this thread reports its pieces, so `seen` is of the same job.
   }
+  return finished;
+}
+
+// Takes and runs pieces until none is left: of this thread's run first, then of the others'.
+void ThreadPool::State::work(int thread) {
+  uint32_t finished = 0;
+  for (size_t i = 0; i < runs.size(); ++i)
+    finished += take_run((static_cast<size_t>(thread) + i) % runs.size(), thread);
   if (finished == 0) return;
   if (unfinished.fetch_sub(finished, std::memory_order_acq_rel) == finished) {
     unfinished.notify_one();
@@ -236,7 +257,11 @@ void ThreadPool::run_erased(int pieces, Invoke invoke, void* context) {
   s.context.store(context, std::memory_order_relaxed);
   s.pieces.store(count, std::memory_order_relaxed);
   s.unfinished.store(count, std::memory_order_relaxed);
-  s.ticket.store(uint64_t{job} << 32 | count, std::memory_order_release);
+  for (uint32_t run = 0, begin = 0; run < s.runs.size(); ++run) {
+    const uint32_t end = s.end_of(run, count);
+    s.runs[run].ticket.store(uint64_t{job} << 32 | (end - begin), std::memory_order_release);
+    begin = end;
+  }
   // Either a worker about to sleep sees the new generation, or it is counted as a sleeper here.
   s.generation.store(job, std::memory_order_seq_cst);
   if (s.sleepers.load(std::memory_order_seq_cst) != 0) s.generation.notify_all();

@@ -22,9 +22,10 @@ class ThreadPool {
 
   int threads() const;
 
-  /// Calls fn(piece, thread) once for each piece in [0, pieces), shared out over all threads, and
-  /// returns when all are done. `thread` is in [0, threads()). fn must not throw and must not call
-  /// run(). Cost: about a microsecond when the workers are awake.
+  /// Calls fn(piece, thread) once for each piece in [0, pieces), and returns when all are done.
+  /// Each thread begins with its own run of neighbouring pieces, then helps the others. `thread` is
+  /// in [0, threads()). fn must not throw and must not call run(). Cost: about a microsecond when
+  /// the workers are awake.
   template <typename Fn>
   void run(int pieces, Fn&& fn) {
     run_erased(

@@ -31,10 +31,11 @@ constexpr int kRowsMax = 16;  // most activation rows that a tile kernel takes
 /// Adds a run of groups of one tile times `rows` activation rows to out [rows, 16]. x: [groups,
 /// rows].
 using TileKernel = void (*)(const TileView& tile, int64_t groups, const ActGroup* x, float* out);
-/// The same with f32 activations: x [rows, K] with `stride` floats between rows, from the run's
-/// first column.
-using TileKernelF32 = void (*)(const TileView& tile, int64_t columns, const float* x,
-                               int64_t stride, float* out);
+/// The same with f32 activations. x: [columns, rows].
+using TileKernelF32 = void (*)(const TileView& tile, int64_t columns, const float* x, float* out);
+/// Unpacks the codes of a run of groups, for TileKernels that take them in place of planes. codes:
+/// [groups, 512].
+using TileUnpack = void (*)(const TileView& tile, int64_t groups, uint8_t* codes);
 /// Writes the exact f32 values of one row of a tile.
 using TileRow = void (*)(const TileView& tile, int64_t columns, int lane, float* out);
 
@@ -42,6 +43,9 @@ struct LinearKernels {
   TileKernel tile[kWeightTypes][kRowsMax + 1] =
       {};  // [type][rows]; null where that many rows have no kernel
   TileKernelF32 tile_f32[kWeightTypes][kRowsMax + 1] = {};
+  /// Where passes over many rows gain from unpacking once; the kernel takes rows_best rows.
+  TileUnpack unpack[kWeightTypes] = {};
+  TileKernel tile_unpacked[kWeightTypes] = {};
   TileRow row[kWeightTypes] = {};
   /// Quantises one row of `groups` groups; group g goes to out[g * stride].
   void (*quantize)(const float* x, int64_t groups, ActGroup* out, int64_t stride) = nullptr;

@@ -150,6 +150,7 @@ void PackedLinear::row(int64_t n, float* out) const {
 
 struct LinearScratch::Impl {
   std::vector<ActGroup> groups;
+  std::vector<float> panels;
 };
 
 LinearScratch::LinearScratch() : impl_(std::make_unique<Impl>()) {}
@@ -160,36 +161,44 @@ namespace {
 // One call of linear(): the cut of its rows, and the inner loops over tiles.
 struct Product {
   const PackedLinear::Impl& weight;
-  const float* x;
-  int64_t m;
   const float* bias;
   float* y;
-  const ActGroup* quantised;  // null: f32 activations throughout
+  const ActGroup* quantised;  // by block of rows [K / 32, rows]; null: f32 activations throughout
+  const float* panels;        // by block of rows [K, rows]; null: where no run needs them
   const std::vector<RowBlock>& blocks;
 
   void tiles(const TileRun& run, int64_t first_tile, int64_t last_tile, size_t first_block,
              size_t last_block) const;
-  void add_run(const TileRun& run, const TileView& tile, int64_t first_column, int64_t columns,
-               const RowBlock& block, float* acc) const;
+  TileView part(const TileRun& run, int64_t tile, int64_t first_column) const;
+  void add_run(const TileRun& run, const TileView& part, bool unpacked, int64_t first_column,
+               int64_t columns, const RowBlock& block, float* acc) const;
   void finish(const TileRun& run, int64_t tile, const RowBlock& block, const float* acc) const;
 };
 
-// acc [rows, 16] += the tile's columns [first, first + columns) times the block's rows.
-void Product::add_run(const TileRun& run, const TileView& tile, int64_t first_column,
-                      int64_t columns, const RowBlock& block, float* acc) const {
+// A tile from its column `first_column` on.
+TileView Product::part(const TileRun& run, int64_t tile, int64_t first_column) const {
   const TileFormat format = tile_format(run.type);
+  const TileView whole = weight.tile(run, tile);
   const int64_t groups = first_column / kGroup;
-  const TileView part{
-      tile.planes + groups * format.group_plane_bytes(),
-      tile.scales + groups / format.groups_per_block() * format.block_scale_bytes()};
+  return {whole.planes + groups * format.group_plane_bytes(),
+          whole.scales + groups / format.groups_per_block() * format.block_scale_bytes()};
+}
+
+// acc [rows, 16] += the columns [first, first + columns) of a tile, from which `part` begins, times
+// the block's rows.
+void Product::add_run(const TileRun& run, const TileView& part, bool unpacked, int64_t first_column,
+                      int64_t columns, const RowBlock& block, float* acc) const {
   const int type = static_cast<int>(run.type);
   const int64_t k = weight.columns;
-  if (quantised != nullptr && !format.is_float()) {
-    const ActGroup* act = quantised + block.first * (k / kGroup) + groups * block.rows;
-    weight.kernels->linear.tile[type][block.rows](part, columns / kGroup, act, acc);
+  const LinearKernels& path = weight.kernels->linear;
+  if (quantised != nullptr && !tile_format(run.type).is_float()) {
+    const ActGroup* act =
+        quantised + block.first * (k / kGroup) + first_column / kGroup * block.rows;
+    const TileKernel kernel = unpacked ? path.tile_unpacked[type] : path.tile[type][block.rows];
+    kernel(part, columns / kGroup, act, acc);
   } else {
-    weight.kernels->linear.tile_f32[type][block.rows](part, columns,
-                                                      x + block.first * k + first_column, k, acc);
+    path.tile_f32[type][block.rows](part, columns,
+                                    panels + block.first * k + first_column * block.rows, acc);
   }
 }
 
@@ -217,6 +226,11 @@ void Product::tiles(const TileRun& run, int64_t first_tile, int64_t last_tile, s
   constexpr size_t kAccRows = static_cast<size_t>(kRowsChunk);
   const bool cut = last_block - first_block > 1 && weight.columns > kGroupsChunk * kGroup;
   const int64_t step = cut ? kGroupsChunk * kGroup : weight.columns;
+  const LinearKernels& path = weight.kernels->linear;
+  const bool many = last_block - first_block > 1 && blocks[first_block + 1].rows == path.rows_best;
+  const TileUnpack unpack =
+      many && quantised != nullptr ? path.unpack[static_cast<int>(run.type)] : nullptr;
+  alignas(64) std::array<uint8_t, static_cast<size_t>(kGroupsChunk * kGroup * kTileRows)> codes;
   alignas(64) std::array<float, kTilesMax * kAccRows * kTileRows> acc;
   for (int64_t tile0 = first_tile; tile0 < last_tile; tile0 += kPieceTiles) {
     const int64_t tile1 = std::min(last_tile, tile0 + kPieceTiles);
@@ -227,12 +241,15 @@ void Product::tiles(const TileRun& run, int64_t first_tile, int64_t last_tile, s
     for (int64_t column = 0; column < weight.columns; column += step) {
       const int64_t columns = std::min(step, weight.columns - column);
       for (int64_t tile = tile0; tile < tile1; ++tile) {
-        const TileView view = weight.tile(run, tile);
+        const TileView packed = part(run, tile, column);
+        const TileView unpacked{codes.data(), packed.scales};
+        if (unpack != nullptr) unpack(packed, columns / kGroup, codes.data());
         for (size_t b = first_block; b < last_block; ++b) {
           float* sums = slot(tile, b);
           if (column == 0)
             std::memset(sums, 0, static_cast<size_t>(blocks[b].rows * kTileRows) * sizeof(float));
-          add_run(run, view, column, columns, blocks[b], sums);
+          const bool best = unpack != nullptr && blocks[b].rows == path.rows_best;
+          add_run(run, best ? unpacked : packed, best, column, columns, blocks[b], sums);
           if (column + columns == weight.columns) finish(run, tile, blocks[b], sums);
         }
       }
@@ -266,6 +283,30 @@ void quantize_blocks(const LinearKernels& path, const float* x, int64_t k,
   }
 }
 
+// Lays the activations of each block column by column. Left as they lie, the rows of one column
+// would share one set of the first-level cache whenever K is a power of two.
+void interleave_blocks(const float* x, int64_t k, const std::vector<RowBlock>& blocks, float* out,
+                       ThreadPool& pool) {
+  pool.run(static_cast<int>(blocks.size()), [&](int piece, int) {
+    const RowBlock& block = blocks[static_cast<size_t>(piece)];
+    const float* from = x + block.first * k;
+    float* to = out + block.first * k;
+    constexpr int64_t kColumns = 16;  // at a time, so that the lines of all rows stay in cache
+    for (int64_t column = 0; column < k; column += kColumns) {
+      const int64_t end = std::min(k, column + kColumns);
+      for (int64_t r = 0; r < block.rows; ++r) {
+        for (int64_t c = column; c < end; ++c) to[c * block.rows + r] = from[r * k + c];
+      }
+    }
+  });
+}
+
+template <typename T>
+T* room_for(std::vector<T>& scratch, int64_t count) {
+  if (scratch.size() < static_cast<size_t>(count)) scratch.resize(static_cast<size_t>(count));
+  return scratch.data();
+}
+
 }  // namespace
 
 void linear(const PackedLinear& weight, const float* x, int64_t m, const float* bias, float* y,
@@ -274,18 +315,25 @@ void linear(const PackedLinear& weight, const float* x, int64_t m, const float* 
   const PackedLinear::Impl& w = weight.impl();
   const LinearKernels& path = w.kernels->linear;
   const std::vector<RowBlock> blocks = cut_rows(m, path.tile_f32[0], path.rows_best);
-  bool quantise = false;
-  for (const TileRun& run : w.runs) quantise = quantise || !tile_format(run.type).is_float();
-  quantise = quantise && activations == Activations::kInt8;
-  const ActGroup* quantised = nullptr;
-  if (quantise) {
-    auto& groups = scratch.impl().groups;
-    const auto needed = static_cast<size_t>(m * (w.columns / kGroup));
-    if (groups.size() < needed) groups.resize(needed);
-    quantize_blocks(path, x, w.columns, blocks, groups.data(), pool);
-    quantised = groups.data();
+  bool quantise = false, as_floats = false;
+  for (const TileRun& run : w.runs) {
+    const bool floats = tile_format(run.type).is_float() || activations == Activations::kF32;
+    (floats ? as_floats : quantise) = true;
   }
-  const Product product{w, x, m, bias, y, quantised, blocks};
+  Product product{w, bias, y, nullptr, nullptr, blocks};
+  if (quantise) {
+    ActGroup* groups = room_for(scratch.impl().groups, m * (w.columns / kGroup));
+    quantize_blocks(path, x, w.columns, blocks, groups, pool);
+    product.quantised = groups;
+  }
+  if (as_floats) {
+    product.panels = x;  // one row is a panel as it lies
+    if (m > 1) {
+      float* panels = room_for(scratch.impl().panels, m * w.columns);
+      interleave_blocks(x, w.columns, blocks, panels, pool);
+      product.panels = panels;
+    }
+  }
 
   // Pieces: row chunks by runs of tiles.
   const auto per_chunk = static_cast<size_t>(std::max<int64_t>(1, kRowsChunk / path.rows_best));

@@ -65,8 +65,7 @@ inline void each_group_values(const TileView& tile, int64_t columns, Use use) {
 }
 
 template <WeightType kType, int kRows>
-void tile_kernel_f32(const TileView& tile, int64_t columns, const float* x, int64_t stride,
-                     float* out) {
+void tile_kernel_f32(const TileView& tile, int64_t columns, const float* x, float* out) {
   F acc[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) acc[r] = f_load(out + kTileRows * r);
@@ -74,9 +73,9 @@ void tile_kernel_f32(const TileView& tile, int64_t columns, const float* x, int6
     for (int c = 0; c < count; ++c) {
       const F w = f_load(values + 16 * c);
 #pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) acc[r] = f_fma(w, f_set1(x[r * stride + c]), acc[r]);
+      for (int r = 0; r < kRows; ++r) acc[r] = f_fma(w, f_set1(x[kRows * c + r]), acc[r]);
     }
-    x += count;
+    x += kRows * count;
   });
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) f_store(out + kTileRows * r, acc[r]);
@@ -108,6 +107,12 @@ constexpr void fill_rows(LinearKernels& k) {
 template <WeightType kType>
 constexpr void fill_type(LinearKernels& k) {
   k.row[static_cast<int>(kType)] = tile_row<kType>;
+#if defined(PIPPIN_DOT_BY_CODES)
+  if constexpr (!tile_format(kType).is_float() && !tile_format(kType).plane8) {
+    k.unpack[static_cast<int>(kType)] = unpack_tile<kType>;
+    k.tile_unpacked[static_cast<int>(kType)] = tile_kernel_unpacked<kType>;
+  }
+#endif
   fill_rows<kType, 1>(k);
   fill_rows<kType, 2>(k);
   if constexpr (kRowsBest >= 4) {

@@ -21,8 +21,8 @@ inline __m256i pair_sums(__m256i w, __m256i x) {
 inline void in_register(__m256i& value) { asm("" : "+x"(value)); }
 
 #define PIPPIN_DOT_BY_CODES
-/// Integer sums of kRows activation rows against one group, or against its halves, fed one
-/// sub-vector of codes at a time.
+/// Integer sums of kRows activation rows against one group, or against its halves; `codes` gives
+/// one sub-vector at a time.
 template <int kRows, bool kHalves, int kMax, int kOffset>
 struct DotRows {
   static constexpr bool kSigned = kMax > 127;
@@ -47,6 +47,18 @@ struct DotRows {
                           ? _mm256_slli_epi32(_mm256_set1_epi32(negative_sum), kOffset & 7)
                           : _mm256_setzero_si256();
     return {s, s};
+  }
+
+  template <typename Codes>
+  void add_all(Codes codes, const ActGroup* x) {
+    add<0>(w_ready<kMax>(codes.template operator()<0>()), x);
+    add<1>(w_ready<kMax>(codes.template operator()<1>()), x);
+    add<2>(w_ready<kMax>(codes.template operator()<2>()), x);
+    add<3>(w_ready<kMax>(codes.template operator()<3>()), x);
+    add<4>(w_ready<kMax>(codes.template operator()<4>()), x);
+    add<5>(w_ready<kMax>(codes.template operator()<5>()), x);
+    add<6>(w_ready<kMax>(codes.template operator()<6>()), x);
+    add<7>(w_ready<kMax>(codes.template operator()<7>()), x);
   }
 
   template <int s>

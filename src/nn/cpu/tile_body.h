@@ -6,6 +6,8 @@
 //   acc = fma(integer dot, weight scale * activation scale, acc), then acc = fma(minimum,
 //   activation sum, acc).
 
+constexpr int kGroupCodes = kGroup * kTileRows;  // bytes of a group's codes, unpacked
+
 template <WeightType kType>
 constexpr Codebook kCodebook = codebook(kType);
 
@@ -30,6 +32,13 @@ inline W sub_vector(const uint8_t* planes, const WTable& table) {
         w, w_load(planes + 256 * kFormat.plane4 + 128 * kFormat.plane2));
   }
   return w;
+}
+
+/// The same from codes that a pass over many rows has unpacked once.
+template <WeightType kType, bool kUnpacked, int s>
+inline W codes_of(const uint8_t* planes, const WTable& table) {
+  if constexpr (kUnpacked) return w_load(planes + 64 * s);
+  return sub_vector<kType, s>(planes, table);
 }
 
 /// All eight.
@@ -143,34 +152,25 @@ struct GroupScales {
 #if defined(PIPPIN_DOT_BY_CODES)
 /// One group of all activation rows, sub-vector by sub-vector: few registers hold codes, most hold
 /// the rows' sums.
-template <WeightType kType, int kRows, typename S>
+template <WeightType kType, int kRows, bool kUnpacked, typename S>
 inline void group_products(const uint8_t* planes, const WTable& table, const GroupScales<S>& scales,
                            const ActGroup* x, F* acc) {
   constexpr TileFormat kFormat = tile_format(kType);
   DotRows<kRows, S::kHalves, kFormat.code_max, kFormat.offset_shift> dots(x);
-  const auto step = [&]<int s>() {
-    dots.template add<s>(w_ready<kFormat.code_max>(sub_vector<kType, s>(planes, table)), x);
-  };
-  step.template operator()<0>();
-  step.template operator()<1>();
-  step.template operator()<2>();
-  step.template operator()<3>();
-  step.template operator()<4>();
-  step.template operator()<5>();
-  step.template operator()<6>();
-  step.template operator()<7>();
+  dots.add_all([&]<int s>() { return codes_of<kType, kUnpacked, s>(planes, table); }, x);
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
     acc[r] = scales.add(dots.sum[0][r], dots.sum[S::kHalves ? 1 : 0][r], x[r], acc[r]);
 }
 #else
 /// One group of all activation rows, row by row: the group's codes stay in registers.
-template <WeightType kType, int kRows, typename S>
+template <WeightType kType, int kRows, bool kUnpacked, typename S>
 inline void group_products(const uint8_t* planes, const WTable& table, const GroupScales<S>& scales,
                            const ActGroup* x, F* acc) {
   constexpr TileFormat kFormat = tile_format(kType);
   constexpr int kMax = kFormat.code_max;
   constexpr int kOffset = kFormat.offset_shift;
+  static_assert(!kUnpacked, "registers hold the codes");
   W w[8];
   unpack_codes<kType>(planes, table, w);
 #pragma GCC unroll 8
@@ -189,22 +189,42 @@ inline void group_products(const uint8_t* planes, const WTable& table, const Gro
 }
 #endif
 
-template <WeightType kType, int kRows>
-void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x, float* out) {
+/// How far ahead of the products the weights are called into the cache. The hardware's own streams
+/// end at each page, which costs a memory latency every few groups.
+constexpr int kBytesAhead = 4096;
+
+/// Calls in the lines that lie kBytesAhead after a group. Tiles follow each other in memory, so the
+/// stream goes on into the next tile; a group's share of the scales makes its step.
+template <WeightType kType>
+inline void prefetch_group(const uint8_t* ahead) {
+  constexpr TileFormat kFormat = tile_format(kType);
+  constexpr int kStep =
+      kFormat.group_plane_bytes() + kFormat.block_scale_bytes() / kFormat.groups_per_block();
+#pragma GCC unroll 12
+  for (int line = 0; line < kStep; line += 64) __builtin_prefetch(ahead + line, 0, 3);
+}
+
+template <WeightType kType, int kRows, bool kUnpacked>
+inline void tile_products(const TileView& tile, int64_t groups, const ActGroup* x, float* out) {
   constexpr TileFormat kFormat = tile_format(kType);
   constexpr int kPerBlock = kFormat.groups_per_block();
   using S = Scales<kFormat.scales>;
   const WTable table = w_table(kCodebook<kType>);
   const uint8_t* planes = tile.planes;
   const uint8_t* scale_bytes = tile.scales;
+  const uint8_t* ahead = planes + kBytesAhead;
   F acc[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) acc[r] = f_load(out + kTileRows * r);
   for (int64_t block = 0; block < groups / kPerBlock; ++block) {
     const S scales(scale_bytes);
     for (int g = 0; g < kPerBlock; ++g) {
-      group_products<kType, kRows>(planes, table, GroupScales<S>(scales, g), x, acc);
-      planes += kFormat.group_plane_bytes();
+      if constexpr (!kUnpacked) {
+        prefetch_group<kType>(ahead);
+        ahead += kFormat.group_plane_bytes() + kFormat.block_scale_bytes() / kPerBlock;
+      }
+      group_products<kType, kRows, kUnpacked>(planes, table, GroupScales<S>(scales, g), x, acc);
+      planes += kUnpacked ? kGroupCodes : kFormat.group_plane_bytes();
       x += kRows;
     }
     scale_bytes += kFormat.block_scale_bytes();
@@ -212,3 +232,35 @@ void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x, float*
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) f_store(out + kTileRows * r, acc[r]);
 }
+
+template <WeightType kType, int kRows>
+void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x, float* out) {
+  tile_products<kType, kRows, false>(tile, groups, x, out);
+}
+
+#if defined(PIPPIN_DOT_BY_CODES)
+// Few registers mean few rows a pass, and unpacking again for each pass costs up to a third of it.
+template <WeightType kType>
+void unpack_tile(const TileView& tile, int64_t groups, uint8_t* codes) {
+  constexpr TileFormat kFormat = tile_format(kType);
+  const WTable table = w_table(kCodebook<kType>);
+  const uint8_t* planes = tile.planes;
+  const uint8_t* ahead = planes + kBytesAhead;
+  for (int64_t g = 0; g < groups; ++g) {
+    prefetch_group<kType>(ahead);
+    ahead += kFormat.group_plane_bytes() + kFormat.block_scale_bytes() / kFormat.groups_per_block();
+    W w[8];
+    unpack_codes<kType>(planes, table, w);
+#pragma GCC unroll 8
+    for (int s = 0; s < 8; ++s) w_store(codes + 64 * s, w[s]);
+    planes += kFormat.group_plane_bytes();
+    codes += kGroupCodes;
+  }
+}
+
+/// `tile.planes` holds what unpack_tile() wrote.
+template <WeightType kType>
+void tile_kernel_unpacked(const TileView& tile, int64_t groups, const ActGroup* x, float* out) {
+  tile_products<kType, kRowsBest, true>(tile, groups, x, out);
+}
+#endif
