@@ -1,5 +1,6 @@
 #include "app/loading.h"
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 
@@ -19,11 +20,16 @@ Result<std::unique_ptr<service::Model>> load_for(const Settings& settings, const
   options.path = path;
   options.id = settings.served_name;
   options.memory.memory_bytes_max = settings.memory_bytes;
+  options.memory.kv_bytes = settings.kv_bytes;
   options.memory.context_tokens = settings.context_tokens;
   options.memory.rows_max = rows_max;
   options.memory.step_tokens_max = settings.step_tokens_max;
   options.queue_max = settings.queue_max;
+  options.output_tokens_max = settings.output_tokens_max;
   options.prefix_cache = settings.prefix_cache;
+  options.step_target = std::chrono::milliseconds(settings.step_target_ms);
+  options.slow_reader_max = std::chrono::seconds(settings.slow_reader_s);
+  options.record_path = settings.record_path;
 
   const SystemClock clock;
   const std::string id = options.id.empty() ? service::model_id_of(path) : options.id;

@@ -43,15 +43,17 @@ uint64_t default_budget(const Machine& machine) {
   return available == 0 ? total : std::min(total, available);
 }
 
-Error too_small(const MemoryPlan& plan, std::string_view what) {
+Error too_small(const MemoryPlan& plan, const MemoryWishes& wishes, std::string_view what) {
+  const std::string kv =
+      wishes.kv_bytes == 0 ? "" : fmt::format(", --kv-memory is {}", bytes_text(wishes.kv_bytes));
   return fail(
       Code::kOutOfMemory,
       fmt::format(
           "[memory] {} does not fit: the budget is {}, the weights take {}, a step's scratch {}, "
-          "and each {} positions of context {}",
+          "and each {} positions of context {}{}",
           what, bytes_text(plan.budget_bytes), bytes_text(plan.weights_bytes),
-          bytes_text(plan.scratch_bytes), plan.block_positions,
-          bytes_text(plan.kv_bytes_per_block)));
+          bytes_text(plan.scratch_bytes), plan.block_positions, bytes_text(plan.kv_bytes_per_block),
+          kv));
 }
 
 }  // namespace
@@ -73,9 +75,13 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wis
 
   if (plan.weights_bytes > plan.budget_bytes ||
       plan.scratch_bytes > plan.budget_bytes - plan.weights_bytes) {
-    return too_small(plan, "the model");
+    return too_small(plan, wishes, "the model");
   }
-  const uint64_t kv_budget = plan.budget_bytes - plan.weights_bytes - plan.scratch_bytes;
+  uint64_t kv_budget = plan.budget_bytes - plan.weights_bytes - plan.scratch_bytes;
+  if (wishes.kv_bytes > kv_budget) {
+    return too_small(plan, wishes, fmt::format("a KV cache of {}", bytes_text(wishes.kv_bytes)));
+  }
+  if (wishes.kv_bytes > 0) kv_budget = wishes.kv_bytes;
   const int64_t block = plan.block_positions;
   const auto blocks_max = static_cast<int64_t>(std::min<uint64_t>(
       kv_budget / plan.kv_bytes_per_block, std::numeric_limits<int32_t>::max() / uint64_t(block)));
@@ -83,14 +89,16 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wis
 
   const int asked = wishes.context_tokens;
   if (asked > 0 && asked > fits) {
-    return too_small(plan, fmt::format("a context of {} tokens (at most {} do)", asked, fits));
+    return too_small(plan, wishes,
+                     fmt::format("a context of {} tokens (at most {} do)", asked, fits));
   }
   const int64_t context = asked > 0 ? asked : std::min<int64_t>(needs.context_tokens_max, fits);
   if (asked <= 0 && context < std::min(kContextTokensMin, needs.context_tokens_max)) {
-    return too_small(plan, fmt::format("a context of {} tokens", kContextTokensMin));
+    return too_small(plan, wishes, fmt::format("a context of {} tokens", kContextTokensMin));
   }
   plan.context_tokens_max = static_cast<int>(context);
-  const int64_t wanted = std::max(context * kContextsWanted, kPositionsWanted);
+  const int64_t wanted =
+      wishes.kv_bytes > 0 ? fits : std::max(context * kContextsWanted, kPositionsWanted);
   plan.blocks = static_cast<int>((std::min(wanted, fits) + block - 1) / block);
   plan.kv_bytes = uint64_t(plan.blocks) * plan.kv_bytes_per_block;
   return plan;

@@ -31,6 +31,7 @@ struct MemoryNeeds {
 /// What the user asks for; 0 = not said.
 struct MemoryWishes {
   uint64_t memory_bytes_max = 0;
+  uint64_t kv_bytes = 0;  // for the blocks alone; within the budget
   int context_tokens = 0;
   int rows_max = 64;
   int step_tokens_max = 512;

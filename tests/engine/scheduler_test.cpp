@@ -55,7 +55,7 @@ TEST(Scheduler, RefusesWhatCanNeverBeServed) {
   EXPECT_NE(too_long->message.find("512"), std::string::npos);
   options.context_tokens_max = 4096;
   const auto too_large = code_of(prompt_of(1024, 1));
-  EXPECT_EQ(too_large->code, Code::kOutOfMemory);
+  EXPECT_EQ(too_large->code, Code::kContextLength);
   EXPECT_NE(too_large->message.find("1024"), std::string::npos);
   EXPECT_FALSE(code_of(prompt_of(1023, 1)).has_value());
 }

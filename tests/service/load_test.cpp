@@ -98,6 +98,32 @@ TEST(Load, AModelHasWhatTheFileSays) {
   EXPECT_TRUE(tiny.fingerprint.starts_with("fp_"));
 }
 
+TEST(Load, LimitsReachTheEngine) {
+  LoadOptions options;
+  options.memory.rows_max = 3;
+  options.memory.step_tokens_max = 77;
+  options.queue_max = 5;
+  options.output_tokens_max = 9;
+  options.prefix_cache = false;
+  options.step_target = std::chrono::milliseconds(50);
+  options.slow_reader_max = std::chrono::seconds(7);
+  options.record_path = (std::filesystem::temp_directory_path() /
+                         ("pippin_load_" + std::to_string(getpid()) + ".jsonl"))
+                            .string();
+  const auto model = load(tiny_llama(), options);
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  const engine::EngineOptions& engine = (*model)->engine->options();
+  EXPECT_EQ(engine.rows_max, 3);
+  EXPECT_EQ(engine.step_tokens_max, 77);
+  EXPECT_EQ(engine.queue_max, 5);
+  EXPECT_EQ(engine.blocks, (*model)->plan.blocks);
+  EXPECT_FALSE(engine.prefix_cache);
+  EXPECT_EQ(engine.step_target, std::chrono::milliseconds(50));
+  EXPECT_EQ(engine.slow_reader_max, std::chrono::seconds(7));
+  EXPECT_EQ((*model)->output_tokens_max, 9);
+  EXPECT_TRUE(std::filesystem::remove(options.record_path)) << "the run is recorded";
+}
+
 TEST(Load, TheEndsOfAnAnswerAreFoundByKeyAndByText) {
   const auto model = load(tiny_llama());
   ASSERT_TRUE(model.ok()) << model.error().message;

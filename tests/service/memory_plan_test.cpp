@@ -67,6 +67,35 @@ TEST(MemoryPlan, AnAskedContextIsKeptOrRefused) {
   EXPECT_NE(refused.error().message.find("8192"), std::string::npos) << refused.error().message;
 }
 
+TEST(MemoryPlan, AnAskedKvCacheIsKeptOrRefused) {
+  MemoryWishes wishes;
+  wishes.kv_bytes = 100 * kMiB;
+  const auto plan = plan_memory(small_model(), wishes, {16 * kGiB, 14 * kGiB});
+  ASSERT_TRUE(plan.ok()) << plan.error().message;
+  expect_consistent(*plan);
+  EXPECT_LE(plan->kv_bytes, wishes.kv_bytes);
+  EXPECT_GT(plan->kv_bytes + plan->kv_bytes_per_block, wishes.kv_bytes);
+  EXPECT_LT(plan->context_tokens_max, 8192) << "the pool holds no whole context";
+
+  wishes.kv_bytes = 4 * kGiB;  // more than would be taken without being asked
+  const auto large = plan_memory(small_model(), wishes, {16 * kGiB, 14 * kGiB});
+  ASSERT_TRUE(large.ok());
+  EXPECT_GT(large->kv_bytes, 4 * kGiB - large->kv_bytes_per_block);
+  EXPECT_EQ(large->context_tokens_max, 8192);
+
+  for (const auto& [kv_bytes, context] :
+       {std::pair<uint64_t, int>{13 * kGiB, 0}, {1 * kMiB, 0}, {100 * kMiB, 8192}}) {
+    wishes.kv_bytes = kv_bytes;
+    wishes.context_tokens = context;
+    const auto refused = plan_memory(small_model(), wishes, {16 * kGiB, 14 * kGiB});
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code, Code::kOutOfMemory);
+    EXPECT_NE(refused.error().message.find("--kv-memory is " + bytes_text(kv_bytes)),
+              std::string::npos)
+        << refused.error().message;
+  }
+}
+
 TEST(MemoryPlan, WeightsThatDoNotFitAreRefused) {
   MemoryNeeds needs = small_model();
   needs.weights_bytes = 20 * kGiB;

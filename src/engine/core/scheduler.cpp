@@ -62,7 +62,7 @@ Result<void> Scheduler::check(const SchedulerOptions& options, const Submission&
                 "prompt");
   }
   if (prompt >= positions_max(options)) {
-    return fail(Code::kOutOfMemory,
+    return fail(Code::kContextLength,
                 fmt::format("[engine] the memory for keys and values holds {} tokens, prompt and "
                             "answer together; the prompt alone has {}",
                             positions_max(options), prompt),

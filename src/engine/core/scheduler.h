@@ -71,7 +71,7 @@ class Scheduler {
   void set_recorder(Recorder* recorder) { recorder_ = recorder; }
 
   /// Says whether a submission can ever be served. Thread: any.
-  /// Errors: kInvalidArgument, kContextLength and kOutOfMemory with both numbers.
+  /// Errors: kInvalidArgument, kContextLength with both numbers.
   static Result<void> check(const SchedulerOptions& options, const Submission& submission);
 
   /// Queues a sequence under a new id.
