@@ -73,6 +73,10 @@ void CallScanner::advance(bool last, Events& events) {
 bool CallScanner::scan(bool last, Events& events) {
   if (!dialect_) return false;
   const std::string_view text = pending();
+  if (last && after_call_ && is_cut_closer(trim(text))) {
+    at_ = pending_.size();
+    return false;
+  }
   bool line_start = line_start_;
   for (size_t i = 0; i < text.size(); ++i) {
     const std::string_view rest = text.substr(i);
@@ -109,6 +113,14 @@ bool CallScanner::scan(bool last, Events& events) {
   release(text, base_ + at_, events);
   at_ = pending_.size();
   return false;
+}
+
+// Returns whether an answer that was cut off ends with the start of what closes a call.
+bool CallScanner::is_cut_closer(std::string_view text) const {
+  const auto begins = [&](std::string_view closer) { return closer.starts_with(text); };
+  const Envelope& envelope = dialect_->envelope;
+  return !text.empty() && (std::ranges::any_of(dialect_->closers, begins) ||
+                           begins(trim(envelope.suffix)) || begins(trim(envelope.section_end)));
 }
 
 bool CallScanner::read_head(bool last, Events& events) {

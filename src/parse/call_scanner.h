@@ -47,6 +47,7 @@ class CallScanner {
   void end_call(bool complete, Events& events);
   void refuse_head(bool is_broken, Events& events);
   void note(std::string_view what, Events& events);
+  bool is_cut_closer(std::string_view text) const;
   const ToolSpec* find_offered(std::string_view name) const;
   bool unmarked() const { return source_->unmarked.contains(opener_); }
   std::string_view pending() const { return std::string_view(pending_).substr(at_); }

@@ -96,8 +96,12 @@ struct ReasoningDialect {
   std::array<Mark, 12> marks;  // those with empty texts are unused
   /// Whether thinking may open behind content too, as only special tokens can.
   bool anywhere = false;
+  std::string_view end = {};  // what ends thinking early; empty: made of the closing mark
   Signs signs = {};
 };
+
+/// Returns the text that ends thinking early.
+std::string end_of_thinking(const ReasoningDialect& dialect);
 
 /// A tool as the request offers it.
 struct ToolSpec {

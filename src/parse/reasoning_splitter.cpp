@@ -19,6 +19,16 @@ void append(std::string_view text, size_t at, Events& events) {
 
 }  // namespace
 
+std::string end_of_thinking(const ReasoningDialect& dialect) {
+  if (!dialect.end.empty()) return std::string(dialect.end);
+  for (const Mark& mark : dialect.marks) {
+    if (mark.turn != Mark::Turn::kClose || mark.text.empty()) continue;
+    const std::string text(mark.text);
+    return dialect.anywhere ? text : "\n" + text + "\n\n";
+  }
+  return {};
+}
+
 void ReasoningSplitter::push(std::string_view text, size_t at, Events& events) {
   // No mark reaches across something else.
   if (pending_at_ + pending_.size() != at)

@@ -17,7 +17,7 @@ class ReasoningSplitter {
 
   /// `dialect` null: all is content.
   ReasoningSplitter(const ReasoningDialect* dialect, bool starts_inside)
-      : dialect_(dialect), inside_(starts_inside), trim_(starts_inside) {}
+      : dialect_(dialect), inside_(dialect && starts_inside), trim_(inside_) {}
 
   /// Takes text that stands at `at` in the answer.
   void push(std::string_view text, size_t at, Events& events);

@@ -20,7 +20,7 @@ namespace pippin::service {
 struct AnswerTerms {
   const parse::ToolDialect* tools = nullptr;
   const parse::ReasoningDialect* reasoning = nullptr;
-  /// Thinking that is not told apart: its marks belong to the content.
+  /// Instead, thinking that is not told apart: its marks belong to the content.
   const parse::ReasoningDialect* shown_reasoning = nullptr;
   std::vector<parse::ToolSpec> offered;
   bool starts_inside = false;    // the prompt ends inside thinking

@@ -9,6 +9,7 @@
 
 #include "engine/engine.h"
 #include "service/answer_reader.h"
+#include "service/constraint.h"
 #include "service/request.h"
 #include "text/tokenizer.h"
 
@@ -23,6 +24,7 @@ class Choice {
     std::vector<Token> stop_tokens;  // the model's and the request's; without its own, if ignored
     std::vector<Token> prompt;
     AnswerTerms answer;
+    std::shared_ptr<const ConstraintPlan> plan;  // null: nothing holds the answer
   };
 
   Choice(int index, const Terms& terms, std::shared_ptr<engine::EventStream> stream);

@@ -7,6 +7,7 @@
 #include "parse/registry.h"
 #include "service/choice.h"
 #include "service/prompt.h"
+#include "service/thinking_budget.h"
 
 namespace pippin::service {
 namespace {
@@ -32,7 +33,7 @@ AnswerTerms answer_terms(const Model& model, const Request& request,
   AnswerTerms terms;
   if (model.reasoning_dialect != nullptr) {
     (request.reading.reasoning ? terms.reasoning : terms.shown_reasoning) = model.reasoning_dialect;
-    terms.starts_inside = terms.reasoning && parse::starts_inside(*terms.reasoning, prompt);
+    terms.starts_inside = parse::starts_inside(*model.reasoning_dialect, prompt);
   }
   const ToolChoice& choice = request.tool_choice;
   const bool calls = request.reading.calls && choice.mode != ToolChoice::Mode::kNone &&
@@ -47,6 +48,48 @@ AnswerTerms answer_terms(const Model& model, const Request& request,
       terms.offered.push_back({tool.name, tool.parameters_json});
   }
   return terms;
+}
+
+// What holds the answers to a prompt to a format or to calls. Null: nothing.
+Result<std::shared_ptr<const ConstraintPlan>> plan_of(const Model& model, const Request& request,
+                                                      const Prompt& prompt,
+                                                      const AnswerTerms& terms) {
+  ConstraintSpec spec;
+  spec.format = request.format;
+  spec.choice = request.tool_choice;
+  if (const auto* conversation = std::get_if<Conversation>(&prompt)) {
+    spec.reasoning = terms.reasoning ? terms.reasoning : terms.shown_reasoning;
+    spec.primed = terms.primed;
+    spec.dialect = terms.tools;
+    if (terms.tools != nullptr) spec.tools = conversation->tools;
+    const bool forced = spec.choice.mode == ToolChoice::Mode::kRequired;
+    if (forced && terms.tools == nullptr) {
+      return fail(Code::kUnsupported,
+                  "A call cannot be forced: calls of the model `" + model.id + "` are not read",
+                  "tool_choice");
+    }
+  }
+  if (terms.starts_inside) {
+    spec.thinking = ConstraintSpec::Thinking::kInside;
+  } else if (spec.reasoning != nullptr && request.reading.reasoning_tokens_max != 0) {
+    spec.thinking = ConstraintSpec::Thinking::kMayOpen;
+  }
+  return plan_constraint(model, spec);
+}
+
+// A sequence's constraint, by the plan and the budget of thinking.
+Result<std::shared_ptr<engine::Constraint>> constraint_of(const Choice::Terms& terms,
+                                                          const Model& model) {
+  std::shared_ptr<engine::Constraint> constraint;
+  if (terms.plan != nullptr) constraint = terms.plan->start();
+  const AnswerTerms& answer = terms.answer;
+  const auto* reasoning = answer.reasoning ? answer.reasoning : answer.shown_reasoning;
+  const std::optional<int> limit = terms.request.reading.reasoning_tokens_max;
+  // The template has seen to it that a model which is not to think does not begin to.
+  const bool thinks = answer.starts_inside || limit.value_or(0) > 0;
+  if (!limit || reasoning == nullptr || !thinks) return constraint;
+  return ThinkingBudget::make(model, *reasoning, answer.starts_inside, *limit,
+                              std::move(constraint));
 }
 
 std::vector<Token> stop_tokens_of(const Model& model, const Request& request,
@@ -96,8 +139,10 @@ Result<void> Generation::read_prompts() {
     if (const auto* conversation = std::get_if<Conversation>(&prompt))
       answer = answer_terms(model, request_, *conversation, rendered.text);
     std::vector<Token> stops = stop_tokens_of(model, request_, answer);
+    ASSIGN_OR_RETURN(std::shared_ptr<const ConstraintPlan> plan,
+                     plan_of(model, request_, prompt, answer));
     terms_.push_back({request_, model.tokenizer, std::move(stops), std::move(rendered.tokens),
-                      std::move(answer)});
+                      std::move(answer), std::move(plan)});
   }
   return {};
 }
@@ -120,6 +165,7 @@ Result<void> Generation::submit() {
     submission.priority = request_.priority;
     submission.deadline = request_.deadline;
     submission.cache_salt = request_.cache_salt;
+    ASSIGN_OR_RETURN(submission.constraint, constraint_of(terms, model));
     ASSIGN_OR_RETURN(std::shared_ptr<engine::EventStream> stream,
                      model.engine->submit(std::move(submission)));
     sequences_.push_back(stream->id());

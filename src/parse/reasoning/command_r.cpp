@@ -16,6 +16,7 @@ constexpr ReasoningDialect kCommandThinking = {
                {Turn::kClose, "<|START_TEXT|>"},
                {Turn::kDrop, "<|END_TEXT|>"}}},
     .anywhere = true,
+    .end = "<|END_THINKING|><|START_RESPONSE|>",
     .signs = {.any = {"<|START_THINKING|>", "<|START_RESPONSE|>"},
               .models = {"command-a", "command-r7b"}},
 };

@@ -16,6 +16,7 @@ constexpr ReasoningDialect kHarmonyChannels = {
                {Turn::kClose, "<|return|>"},
                {Turn::kDrop, "<|start|>assistant"}}},
     .anywhere = true,
+    .end = "<|end|><|start|>assistant<|channel|>final<|message|>",
     .signs = {.all = {"<|channel|>", "<|message|>"}, .models = {"gpt-oss", "gpt_oss"}},
 };
 
