@@ -19,6 +19,8 @@ Result<std::unique_ptr<service::Model>> load_for(const Settings& settings, const
   service::LoadOptions options;
   options.path = path;
   options.id = settings.served_name;
+  options.tool_parser = settings.tool_parser;
+  options.reasoning_parser = settings.reasoning_parser;
   options.memory.memory_bytes_max = settings.memory_bytes;
   options.memory.kv_bytes = settings.kv_bytes;
   options.memory.context_tokens = settings.context_tokens;
