@@ -1,6 +1,6 @@
 // ConstraintPlan: what holds an answer to a format or to a tool's schema: compiled once for a
-// request, then walked once for each of its sequences. Thread: any; compiling is work for the worker
-// pool.
+// request, then walked once for each of its sequences. Thread: any; compiling is work for the
+// worker pool.
 #pragma once
 
 #include <cstdint>
@@ -44,9 +44,9 @@ class ConstraintPlan {
   virtual std::shared_ptr<engine::Constraint> start() const = 0;
 };
 
-/// Compiles what is asked. Returns null where nothing holds the answer: no format, and calls neither
-/// required nor of a strict tool. Tools that are not strict are held to JSON objects, and to what
-/// their schema says as far as it can be enforced. Cost: up to a second, by a limit.
+/// Compiles what is asked. Returns null where nothing holds the answer: no format, and calls
+/// neither required nor of a strict tool. Tools that are not strict are held to JSON objects, and
+/// to what their schema says as far as it can be enforced. Cost: up to a second, by a limit.
 /// Errors: kInvalidArgument with the schema's path and keyword, or the compiler's message, `param`
 /// naming "response_format", "tools" or "grammar"; kTooLarge over the limits; kUnsupported.
 Result<std::shared_ptr<const ConstraintPlan>> plan_constraint(const Model& model,

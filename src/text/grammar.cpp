@@ -115,4 +115,11 @@ Result<std::string> check_schema(std::string_view schema, bool lenient) {
   return std::string(checked.view());
 }
 
+Result<std::string> gbnf_to_lark(std::string_view source) {
+  Buffer lark, error;
+  const tk_status status = tk_gbnf_to_lark(slice(source), lark.out(), error.out());
+  if (status != TK_OK) return grammar_error(status, error);
+  return std::string(lark.view());
+}
+
 }  // namespace pippin::text

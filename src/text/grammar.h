@@ -100,4 +100,7 @@ class Grammar {
 /// enforced is left out. Errors: kInvalidArgument, naming the keyword and its place.
 Result<std::string> check_schema(std::string_view schema, bool lenient);
 
+/// Returns a GBNF grammar as Lark. Errors: kInvalidArgument, naming the line.
+Result<std::string> gbnf_to_lark(std::string_view source);
+
 }  // namespace pippin::text

@@ -152,6 +152,9 @@ void tk_vocabulary_free(tk_vocabulary* vocabulary);
  * and its place, or left out if `lenient`. */
 tk_status tk_schema_check(tk_slice schema, bool lenient, tk_buffer* checked, tk_buffer* error);
 
+/* Gives a GBNF grammar as Lark. */
+tk_status tk_gbnf_to_lark(tk_slice source, tk_buffer* lark, tk_buffer* error);
+
 /* Errors: TK_INVALID with the compiler's message, TK_LIMIT. */
 tk_status tk_grammar_compile(const tk_vocabulary* vocabulary, tk_syntax syntax, tk_slice source, tk_grammar** grammar,
                              tk_buffer* error);

@@ -2,7 +2,7 @@
 
 use super::{array, fallible, infallible, Owned, Slice};
 use crate::error::Error;
-use crate::grammar::{checked_schema, Grammar, Matcher, Strictness, Syntax, Vocabulary};
+use crate::grammar::{checked_schema, gbnf_to_lark, Grammar, Matcher, Strictness, Syntax, Vocabulary};
 use crate::tokenizer::Tokenizer;
 
 #[no_mangle]
@@ -36,6 +36,11 @@ pub unsafe extern "C" fn tk_schema_check(
     fallible(checked, error, || {
         checked_schema(&schema.text(), strictness).map(|text| text.into_bytes().into())
     })
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn tk_gbnf_to_lark(source: Slice, lark: *mut Owned<u8>, error: *mut Owned<u8>) -> i32 {
+    fallible(lark, error, || gbnf_to_lark(&source.text()).map(|text| text.into_bytes().into()))
 }
 
 #[no_mangle]

@@ -9,6 +9,7 @@ use llguidance::api::TopLevelGrammar;
 
 use crate::error::{Error, Result, Status};
 use crate::stack::on_large_stack;
+pub use gbnf::to_lark as gbnf_to_lark;
 pub use schema::{checked_schema, Strictness};
 pub use vocabulary::Vocabulary;
 
