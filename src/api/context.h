@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 
 #include "base/worker_pool.h"
 #include "service/json.h"
+#include "service/live_requests.h"
 #include "service/model.h"
 #include "service/readiness.h"
 
@@ -18,6 +20,7 @@ struct Context {
   service::JsonLimits json = {};
   size_t stream_pause_bytes =
       256 << 10;  // unsent bytes of one stream above which its generation is not read
+  std::shared_ptr<service::LiveRequests> live = std::make_shared<service::LiveRequests>();
 };
 
 }  // namespace pippin::api

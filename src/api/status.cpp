@@ -1,10 +1,59 @@
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
 #include "api/routes.h"
+#include "service/process.h"
 
 namespace pippin::api {
 namespace {
 
-void write_engine(service::JsonWriter& json, const engine::EngineStatus& status) {
+using engine::Phase;
+using engine::PrefixMiss;
+using engine::SequenceId;
+using engine::SequenceStatus;
+using service::JsonWriter;
+using service::LiveRequests;
+
+/// Rounds to milliseconds: more would only be noise to read.
+double seconds(Duration duration) {
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(duration);
+  return static_cast<double>(ms.count()) / 1000;
+}
+
+const char* word_of(PrefixMiss miss) {
+  switch (miss) {
+    case PrefixMiss::kNone:
+      return "none";
+    case PrefixMiss::kOff:
+      return "off";
+    case PrefixMiss::kPromptLogprobs:
+      return "prompt_logprobs";
+    case PrefixMiss::kNew:
+      return "new";
+    case PrefixMiss::kContinues:
+      return "continues";
+    case PrefixMiss::kDiffers:
+      return "differs";
+    case PrefixMiss::kEvicted:
+      return "evicted";
+    case PrefixMiss::kOtherSalt:
+      return "other_salt";
+  }
+  return "none";
+}
+
+const char* word_of(const SequenceStatus& sequence) {
+  if (sequence.phase == Phase::kPaused) return "paused";
+  if (sequence.phase == Phase::kWaiting) return sequence.admitted_before ? "preempted" : "waiting";
+  return sequence.first_token_at ? "decode" : "prefill";
+}
+
+// --- Models ---
+
+void write_engine(JsonWriter& json, const engine::EngineStatus& status) {
   json.field("running", status.running).field("waiting", status.waiting);
+  json.field("paused", status.paused);
   json.field("blocks_total", status.blocks_total).field("blocks_free", status.blocks_free);
   json.field("blocks_cached", status.blocks_cached).field("blocks_leased", status.blocks_leased);
   json.field("steps", status.steps).field("preemptions", status.preemptions);
@@ -14,12 +63,127 @@ void write_engine(service::JsonWriter& json, const engine::EngineStatus& status)
       .field("prefix_hit_tokens", status.prefix_hits);
 }
 
-void write_model(service::JsonWriter& json, const service::Model& model) {
+void write_memory(JsonWriter& json, const service::MemoryPlan& plan) {
+  json.key("memory").begin_object().field("budget_bytes", plan.budget_bytes);
+  json.field("weights_bytes", plan.weights_bytes).field("scratch_bytes", plan.scratch_bytes);
+  json.field("kv_bytes", plan.kv_bytes).field("kv_tokens", plan.positions());
+  json.field("block_bytes", plan.kv_bytes_per_block).field("block_tokens", plan.block_positions);
+  json.end_object();
+}
+
+void write_limits(JsonWriter& json, const service::Model& model) {
+  const engine::EngineOptions& options = model.engine->options();
+  json.key("limits").begin_object().field("context_tokens", options.context_tokens_max);
+  json.key("output_tokens");
+  if (model.output_tokens_max > 0) {
+    json.integer(int64_t{model.output_tokens_max});
+  } else {
+    json.null();
+  }
+  json.field("rows", options.rows_max).field("queue", options.queue_max);
+  json.field("step_tokens", options.step_tokens_max);
+  json.key("step_target_s").number(seconds(options.step_target));
+  json.key("slow_reader_s").number(seconds(options.slow_reader_max));
+  json.field("prefix_cache", options.prefix_cache).end_object();
+}
+
+void write_model(JsonWriter& json, const service::Model& model) {
   json.begin_object().field("id", model.id).field("architecture", model.architecture);
   json.field("context_length", model.context_tokens_max);
   json.field("weights_bytes", model.plan.weights_bytes).field("kv_bytes", model.plan.kv_bytes);
   write_engine(json, model.engine->status());
+  write_memory(json, model.plan);
+  write_limits(json, model);
   json.end_object();
+}
+
+// --- Requests ---
+
+void write_prefix(JsonWriter& json, const SequenceStatus& sequence) {
+  json.key("prefix");
+  if (!sequence.admitted_before) {
+    json.null();  // looked up when there is room for it
+    return;
+  }
+  json.begin_object().field("cached_tokens", sequence.cached_tokens);
+  json.field("miss", word_of(sequence.miss));
+  json.field("first_difference", sequence.first_difference).end_object();
+}
+
+void write_sequence(JsonWriter& json, const SequenceStatus& sequence, TimePoint now) {
+  json.begin_object().field("id", sequence.id.value).field("state", word_of(sequence));
+  json.key("queue_position");
+  if (sequence.queue_position > 0) {
+    json.integer(int64_t{sequence.queue_position});
+  } else {
+    json.null();
+  }
+  json.field("prompt_tokens", sequence.prompt_tokens);
+  json.field("computed_tokens", sequence.computed_tokens);
+  json.field("generated_tokens", sequence.generated_tokens);
+  json.field("max_tokens", sequence.max_tokens);
+  json.field("blocks", sequence.blocks).field("preemptions", sequence.preemptions);
+  json.key("first_token_s");
+  if (sequence.first_token_at) {
+    json.number(seconds(*sequence.first_token_at - sequence.submitted_at));
+    const double taken = seconds(now - *sequence.first_token_at);
+    json.key("tokens_per_second");
+    json.number(taken > 0 ? std::round(10 * (sequence.generated_tokens - 1) / taken) / 10 : 0.0);
+  } else {
+    json.null().key("tokens_per_second").null();
+  }
+  write_prefix(json, sequence);
+  json.end_object();
+}
+
+/// The statuses of a request's sequences that still live, in the order of its choices.
+std::vector<SequenceStatus> sequences_of(const LiveRequests::Entry& request,
+                                         const std::vector<SequenceStatus>& all) {
+  std::vector<SequenceStatus> own;
+  for (const SequenceId id : request.generation->sequences()) {
+    const auto found = std::lower_bound(
+        all.begin(), all.end(), id,
+        [](const SequenceStatus& status, SequenceId wanted) { return status.id < wanted; });
+    if (found != all.end() && found->id == id) own.push_back(*found);
+  }
+  return own;
+}
+
+/// What a request does: what its first live sequence does. Without one all that is left is to send.
+const char* word_of(const LiveRequests::Entry& request, const std::vector<SequenceStatus>& own) {
+  if (request.cancelled) return "cancelled";
+  return own.empty() ? "sending" : word_of(own.front());
+}
+
+void write_request(JsonWriter& json, const LiveRequests::Entry& request,
+                   const std::vector<SequenceStatus>& all, TimePoint now) {
+  const std::vector<SequenceStatus> own = sequences_of(request, all);
+  int generated = 0;
+  for (const SequenceStatus& sequence : own) generated += sequence.generated_tokens;
+  json.begin_object().field("id", request.id).field("answer_id", request.answer_id);
+  json.field("model", request.generation->model().id).field("state", word_of(request, own));
+  json.key("age_s").number(seconds(now - request.began));
+  json.field("choices", request.generation->choices());
+  json.field("prompt_tokens", own.empty() ? 0 : own.front().prompt_tokens);
+  json.field("cached_tokens", own.empty() ? 0 : own.front().cached_tokens);
+  json.field("generated_tokens", generated);
+  json.key("sequences").begin_array();
+  for (const SequenceStatus& sequence : own) write_sequence(json, sequence, now);
+  json.end_array().end_object();
+}
+
+void write_requests(JsonWriter& json, const LiveRequests& live,
+                    const std::vector<service::ModelLease>& models) {
+  const TimePoint now = SystemClock().now();
+  const std::vector<LiveRequests::Entry> requests = live.list();
+  json.key("requests").begin_array();
+  for (const service::ModelLease& model : models) {
+    const std::vector<SequenceStatus> all = model->engine->sequences();
+    for (const LiveRequests::Entry& request : requests) {
+      if (&request.generation->model() == &*model) write_request(json, request, all, now);
+    }
+  }
+  json.end_array();
 }
 
 }  // namespace
@@ -28,10 +192,14 @@ Handler status(const Context& context) {
   return [&context](std::shared_ptr<Exchange> exchange) {
     const service::Readiness::State state = context.readiness.state();
     const std::vector<service::ModelLease> models = context.models.lease_all();
+    const service::Process process = service::this_process();
     Response response;
-    service::JsonWriter json(response.body);
+    JsonWriter json(response.body);
     json.begin_object().field("ready", state.ready);
     if (!state.ready) json.field("reason", state.reason);
+    json.field("version", PIPPIN_VERSION);
+    json.key("uptime_s").number(std::round(process.uptime_s * 1000) / 1000);
+    json.field("resident_bytes", process.resident_bytes);
     json.key("model");
     if (models.empty()) {
       json.null();
@@ -40,7 +208,9 @@ Handler status(const Context& context) {
     }
     json.key("models").begin_array();
     for (const service::ModelLease& model : models) write_model(json, *model);
-    json.end_array().end_object();
+    json.end_array();
+    write_requests(json, *context.live, models);
+    json.end_object();
     exchange->respond(std::move(response));
   };
 }

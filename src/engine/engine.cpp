@@ -145,12 +145,7 @@ class LoopEngine final : public Engine {
 
   EngineStatus status() const override;
 
-  std::vector<SequenceStatus> sequences() const override {
-    const std::lock_guard lock(mutex_);
-    std::vector<SequenceStatus> all = scheduler_.sequences();
-    for (SequenceStatus& sequence : all) meter_.tell(sequence);
-    return all;
-  }
+  std::vector<SequenceStatus> sequences() const override;
 
   const EngineMetrics& metrics() const override { return metrics_; }
 
@@ -234,6 +229,31 @@ EngineStatus LoopEngine::status() const {
   status.prefix_queries = from.prefix_queries;
   status.prefix_hits = from.prefix_hits;
   return status;
+}
+
+std::vector<SequenceStatus> LoopEngine::sequences() const {
+  std::vector<SequenceStatus> submitted;
+  mailbox_->list(submitted);
+  std::vector<SequenceStatus> all;
+  {
+    const std::lock_guard lock(mutex_);
+    all = scheduler_.sequences();
+    for (SequenceStatus& sequence : all) meter_.tell(sequence);
+  }
+  int queue_position = 0;
+  for (const SequenceStatus& known : all)
+    queue_position = std::max(queue_position, known.queue_position);
+  const auto by_id = [](const auto& a, const auto& b) { return a.id < b.id; };
+  const size_t known = all.size();
+  for (SequenceStatus& sequence : submitted) {
+    // It may have been read between the two looks.
+    const auto end = all.begin() + static_cast<ptrdiff_t>(known);
+    if (std::binary_search(all.begin(), end, sequence, by_id)) continue;
+    sequence.queue_position = ++queue_position;
+    all.push_back(sequence);
+  }
+  std::sort(all.begin(), all.end(), by_id);
+  return all;
 }
 
 void LoopEngine::loop(Runner& runner) {

@@ -75,7 +75,8 @@ class Engine {
   /// kInvalidArgument (empty prompt).
   virtual Result<std::shared_ptr<EventStream>> submit(Submission submission) = 0;
   virtual EngineStatus status() const = 0;
-  /// Every live sequence, for a status page. Cost: one lock against the planning of a step.
+  /// Every live sequence by rising id, for a status page. Cost: one lock against the planning of a
+  /// step.
   virtual std::vector<SequenceStatus> sequences() const { return {}; }
   /// What was measured since the start.
   virtual const EngineMetrics& metrics() const = 0;

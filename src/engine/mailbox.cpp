@@ -26,6 +26,20 @@ Result<void> Mailbox::submit(SubmitLetter letter) {
   return {};
 }
 
+void Mailbox::list(std::vector<SequenceStatus>& out) const {
+  const std::lock_guard lock(mutex_);
+  for (const Letter& letter : letters_) {
+    const auto* submit = std::get_if<SubmitLetter>(&letter);
+    if (submit == nullptr) continue;
+    SequenceStatus& status = out.emplace_back();
+    status.id = submit->id;
+    status.priority = submit->submission.priority;
+    status.prompt_tokens = static_cast<int>(submit->submission.tokens.size());
+    status.max_tokens = submit->submission.stop.max_tokens;
+    status.submitted_at = submit->submitted_at;
+  }
+}
+
 void Mailbox::post(Letter letter) {
   {
     const std::lock_guard lock(mutex_);

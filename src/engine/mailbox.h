@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "engine/core/sequence.h"
 #include "engine/core/types.h"
 #include "engine/event_queue.h"
 
@@ -42,6 +43,8 @@ class Mailbox {
 
   /// Errors: kUnavailable after refuse() or stop(), kOverloaded when queue_max submissions wait.
   Result<void> submit(SubmitLetter letter);
+  /// Adds the submissions that lie here, in order; the scheduler does not know of them yet.
+  void list(std::vector<SequenceStatus>& out) const;
   /// Adds any other letter; after stop() it is dropped.
   void post(Letter letter);
 
@@ -63,7 +66,7 @@ class Mailbox {
 
  private:
   const int queue_max_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable wake_;   // letters or stop
   std::condition_variable quiet_;  // live_ has reached 0
   std::vector<Letter> letters_;

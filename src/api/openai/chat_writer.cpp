@@ -57,6 +57,7 @@ class ChatStreamWriter final : public AnswerWriter {
         generation_(generation) {}
 
   bool streams() const override { return true; }
+  std::string id() const override { return envelope_.id(); }
 
   void begin(std::string& out) override {
     for (int i = 0; i < generation_.choices(); ++i) {
@@ -143,6 +144,7 @@ class ChatObjectWriter final : public AnswerWriter {
         choices_(static_cast<size_t>(generation.choices())) {}
 
   bool streams() const override { return false; }
+  std::string id() const override { return envelope_.id(); }
   void begin(std::string&) override {}
 
   void add(service::Delta&& delta, std::string&) override {

@@ -78,6 +78,7 @@ class CompletionStreamWriter final : public AnswerWriter {
         offsets_(static_cast<size_t>(generation.choices()), 0) {}
 
   bool streams() const override { return true; }
+  std::string id() const override { return envelope_.id(); }
 
   void begin(std::string& out) override {
     if (!echoes_.wanted() || prompt_scored_) return;  // a scored prompt comes with its PromptDelta
@@ -139,6 +140,7 @@ class CompletionObjectWriter final : public AnswerWriter {
         choices_(static_cast<size_t>(generation.choices())) {}
 
   bool streams() const override { return false; }
+  std::string id() const override { return envelope_.id(); }
   void begin(std::string&) override {}
 
   void add(service::Delta&& delta, std::string&) override {

@@ -34,10 +34,10 @@ std::string new_id(std::string_view prefix) {
 
 Envelope::Envelope(std::string_view id_prefix, std::string_view object, const service::Model& model,
                    bool include_usage, std::string_view service_tier)
-    : include_usage_(include_usage) {
+    : id_(new_id(id_prefix)), include_usage_(include_usage) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   service::JsonWriter json(head_);
-  json.begin_object().field("id", new_id(id_prefix)).field("object", object);
+  json.begin_object().field("id", id_).field("object", object);
   json.field("created", int64_t{std::chrono::duration_cast<std::chrono::seconds>(now).count()});
   json.field("model", model.id).field("system_fingerprint", model.fingerprint);
   if (!service_tier.empty()) json.field("service_tier", service_tier);

@@ -20,6 +20,8 @@ class Envelope {
   Envelope(std::string_view id_prefix, std::string_view object, const service::Model& model,
            bool include_usage, std::string_view service_tier = {});
 
+  const std::string& id() const { return id_; }
+
   /// Appends "data: {...,"choices":[" and, by close_chunk, "]...}\n\n". Between them stand the
   /// choices. A chunk tells the usage so far if it is given.
   void open_chunk(std::string& out) const;
@@ -33,6 +35,7 @@ class Envelope {
   void close_object(const service::Usage& usage, std::string& out) const;
 
  private:
+  std::string id_;
   std::string head_;  // {"id":...,"choices":[
   bool include_usage_;
 };

@@ -18,6 +18,8 @@ void Answer::start(const Context& context, std::shared_ptr<Exchange> exchange,
   std::shared_ptr<Answer> answer(
       new Answer(context, std::move(exchange), std::move(generation), std::move(writer)));
   answer->self_ = answer;
+  answer->listing_ = context.live->add(answer->exchange_->request().id, answer->writer_->id(),
+                                       answer->generation_);
   answer->strand_ =
       std::make_shared<service::Strand>(context.workers, [weak = answer->weak_from_this()] {
         if (const std::shared_ptr<Answer> alive = weak.lock()) alive->step();

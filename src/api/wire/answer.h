@@ -11,6 +11,7 @@
 #include "api/context.h"
 #include "api/exchange.h"
 #include "service/generation.h"
+#include "service/live_requests.h"
 #include "service/strand.h"
 
 namespace pippin::api {
@@ -23,6 +24,8 @@ class AnswerWriter {
   /// True: every call below appends bytes to send now. False: they gather, and finish() writes the
   /// whole body.
   virtual bool streams() const = 0;
+  /// The answer's own id, as the client is told it ("chatcmpl-..."); empty where the wire has none.
+  virtual std::string id() const { return {}; }
   /// The stream's first bytes, before there is any text.
   virtual void begin(std::string& out) = 0;
   virtual void add(service::Delta&& delta, std::string& out) = 0;
@@ -59,6 +62,7 @@ class Answer final : public std::enable_shared_from_this<Answer> {
   bool connected_ = false;
   std::shared_ptr<service::Strand> strand_;  // all below and all calls of the exchange happen on it
   std::shared_ptr<Answer> self_;             // until the end
+  service::LiveRequests::Listing listing_;
   std::vector<service::Delta> deltas_;
   std::string bytes_;
 };

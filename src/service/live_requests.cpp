@@ -1,0 +1,77 @@
+#include "service/live_requests.h"
+
+#include <utility>
+
+namespace pippin::service {
+
+struct LiveRequests::Listed {
+  Entry entry;  // without the generation
+  std::weak_ptr<Generation> generation;
+};
+
+struct LiveRequests::State {
+  mutable std::mutex mutex;
+  std::list<Listed> requests;
+};
+
+LiveRequests::LiveRequests() : state_(std::make_shared<State>()) {}
+
+LiveRequests::Listing& LiveRequests::Listing::operator=(Listing&& other) noexcept {
+  std::swap(state_, other.state_);
+  std::swap(place_, other.place_);
+  return *this;
+}
+
+LiveRequests::Listing::~Listing() {
+  if (state_ == nullptr) return;
+  const std::lock_guard lock(state_->mutex);
+  state_->requests.erase(place_);
+}
+
+LiveRequests::Listing LiveRequests::add(std::string id, std::string answer_id,
+                                        std::weak_ptr<Generation> generation) {
+  Listed listed;
+  listed.entry.id = std::move(id);
+  listed.entry.answer_id = std::move(answer_id);
+  listed.entry.began = SystemClock().now();
+  listed.generation = std::move(generation);
+  Listing listing;
+  listing.state_ = state_;
+  const std::lock_guard lock(state_->mutex);
+  listing.place_ = state_->requests.insert(state_->requests.end(), std::move(listed));
+  return listing;
+}
+
+int LiveRequests::cancel(std::string_view id) {
+  // Ended outside the lock: the last handle of a generation may go here, and takes its time.
+  std::vector<std::shared_ptr<Generation>> found;
+  if (id.empty()) return 0;
+  {
+    const std::lock_guard lock(state_->mutex);
+    for (Listed& listed : state_->requests) {
+      Entry& entry = listed.entry;
+      if (entry.cancelled || (entry.id != id && entry.answer_id != id)) continue;
+      std::shared_ptr<Generation> generation = listed.generation.lock();
+      if (generation == nullptr) continue;
+      entry.cancelled = true;
+      found.push_back(std::move(generation));
+    }
+  }
+  for (const std::shared_ptr<Generation>& generation : found) generation->cancel();
+  return static_cast<int>(found.size());
+}
+
+std::vector<LiveRequests::Entry> LiveRequests::list() const {
+  std::vector<Entry> all;
+  const std::lock_guard lock(state_->mutex);
+  all.reserve(state_->requests.size());
+  for (const Listed& listed : state_->requests) {
+    std::shared_ptr<Generation> generation = listed.generation.lock();
+    if (generation == nullptr) continue;
+    Entry& entry = all.emplace_back(listed.entry);
+    entry.generation = std::move(generation);
+  }
+  return all;
+}
+
+}  // namespace pippin::service

@@ -1,0 +1,44 @@
+#include "service/process.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+
+namespace pippin::service {
+namespace {
+
+using Seconds = std::chrono::duration<double>;
+using std::chrono::steady_clock;
+using std::chrono::system_clock;
+
+// Read when the program starts, before main.
+const steady_clock::time_point kStarted = steady_clock::now();
+const double kStartedUnix = Seconds(system_clock::now().time_since_epoch()).count();
+
+double seconds_of(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+}
+
+uint64_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  uint64_t pages = 0, resident = 0;
+  if (!(file >> pages >> resident)) return 0;
+  return resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace
+
+Process this_process() {
+  Process process;
+  process.started_unix_s = kStartedUnix;
+  process.uptime_s = Seconds(steady_clock::now() - kStarted).count();
+  rusage usage{};
+  if (getrusage(RUSAGE_SELF, &usage) == 0)
+    process.cpu_s = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
+  process.resident_bytes = resident_bytes();
+  return process;
+}
+
+}  // namespace pippin::service
