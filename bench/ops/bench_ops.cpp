@@ -98,10 +98,11 @@ Weights make_weights(const LinearCase& c, const Options& options, ThreadPool& po
   const PackedLinear::Part part{c.format.type, bytes, c.n};
   Weights out{{}, 0};
   constexpr size_t kBeyondCache = size_t{200} << 20;
+  WeightArena arena;
   do {
-    out.copies.push_back(PackedLinear::pack({&part, 1}, c.k, options.isa, pool).value());
+    out.copies.push_back(PackedLinear::pack({&part, 1}, c.k, options.isa, pool, &arena).value());
     out.bytes_of_one = out.copies.back().bytes();
-  } while (out.bytes_of_one * out.copies.size() < kBeyondCache && out.copies.size() < 64);
+  } while (out.bytes_of_one * out.copies.size() < kBeyondCache && out.copies.size() < 640);
   return out;
 }
 
@@ -220,12 +221,9 @@ constexpr TileCase kTileCases[] = {
 
 void bench_ceilings(const Options& options) {
   constexpr size_t kBytes = size_t{256} << 20;
-  struct Free {
-    void operator()(void* p) const { std::free(p); }
-  };
-  const std::unique_ptr<uint64_t, Free> memory(
-      static_cast<uint64_t*>(std::aligned_alloc(64, kBytes)));
-  uint64_t* words = memory.get();
+  WeightArena arena;
+  const std::shared_ptr<uint8_t> memory = arena.take(kBytes);  // in huge pages, as weights are
+  auto* words = reinterpret_cast<uint64_t*>(memory.get());
   for (size_t i = 0; i < kBytes / 8; ++i) words[i] = i;
   for (int threads = 1; threads <= options.threads; threads *= 2) {
     ThreadPool pool(threads);

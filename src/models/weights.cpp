@@ -130,7 +130,7 @@ Result<nn::LinearWeight> WeightLoader::linear(const std::vector<Part>& parts, in
     std::vector<cpu::PackedLinear::Part> packed;
     for (const store::TensorView* tensor : tensors)
       packed.push_back({weight_type(tensor->type), tensor->bytes, tensor->shape[0]});
-    auto result = cpu::PackedLinear::pack(packed, columns, ctx_.isa, *ctx_.pool);
+    auto result = cpu::PackedLinear::pack(packed, columns, ctx_.isa, *ctx_.pool, ctx_.weights.get());
     if (!result.ok()) {
       return fail(
           result.error().code,

@@ -47,21 +47,26 @@ std::vector<RowBlock> cut_rows(int64_t m, const TileKernelF32* sizes, int widest
 
 }  // namespace
 
-PackedBytes::PackedBytes(size_t size) : size_(size) {
-  const size_t alignment = size >= kHugePage ? kHugePage : 64;
-  const size_t bytes = round_up(std::max<size_t>(size, 1), alignment);
-  data_.reset(static_cast<uint8_t*>(std::aligned_alloc(alignment, bytes)));
-  CHECK(data_ != nullptr, "out of memory for weights; the loader budgets for them");
+std::shared_ptr<uint8_t> WeightArena::take(size_t bytes) {
+  const size_t needed = round_up(std::max<size_t>(bytes, 1), 64);
+  if (size_ - used_ < needed) {
+    size_ = round_up(std::max(needed, chunk_bytes_), kHugePage);
+    used_ = 0;
+    chunk_.reset(static_cast<uint8_t*>(std::aligned_alloc(kHugePage, size_)), std::free);
+    CHECK(chunk_ != nullptr, "out of memory for weights; the loader budgets for them");
 #if defined(__linux__)
-  if (alignment == kHugePage)
-    madvise(data_.get(), bytes, MADV_HUGEPAGE);  // advice: fewer TLB misses, faster first touch
+    madvise(chunk_.get(), size_, MADV_HUGEPAGE);  // advice: where the system has none, all works on
 #endif
+  }
+  uint8_t* piece = chunk_.get() + used_;
+  used_ += needed;
+  return {chunk_, piece};
 }
 
 // ---- packing ----
 
 Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t columns, Isa isa,
-                                        ThreadPool& pool) {
+                                        ThreadPool& pool, WeightArena* arena) {
   CHECK(!parts.empty(), "at least one part");
   std::vector<TileRun> runs;
   size_t bytes = 0;
@@ -100,7 +105,9 @@ Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t col
     tile += run.tiles;
     runs.push_back(run);
   }
-  auto impl = std::make_unique<Impl>(row, columns, bytes, kernels(isa));
+  WeightArena own(0);
+  auto impl =
+      std::make_unique<Impl>(row, columns, bytes, arena != nullptr ? *arena : own, kernels(isa));
   impl->runs = std::move(runs);
 
   for (size_t p = 0; p < parts.size(); ++p) {
@@ -116,8 +123,7 @@ Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t col
           rows[static_cast<size_t>(r)] =
               parts[p].bytes.data() + static_cast<size_t>(t * kTileRows + r) * row_bytes;
         }
-        uint8_t* planes =
-            impl->memory.data() + run.offset + static_cast<size_t>(t) * run.tile_bytes;
+        uint8_t* planes = impl->memory.get() + run.offset + static_cast<size_t>(t) * run.tile_bytes;
         pack_tile(run.type, rows.data(), count, columns, planes, planes + run.scales_offset);
       }
     });
@@ -132,7 +138,7 @@ PackedLinear::~PackedLinear() = default;
 
 int64_t PackedLinear::rows() const { return impl_->rows; }
 int64_t PackedLinear::columns() const { return impl_->columns; }
-size_t PackedLinear::bytes() const { return impl_->memory.size(); }
+size_t PackedLinear::bytes() const { return impl_->bytes; }
 
 void PackedLinear::row(int64_t n, float* out) const {
   CHECK(n >= 0 && n < impl_->rows, "a row of the matrix");

@@ -47,19 +47,36 @@ bool isa_available(Isa isa);
 /// How activations enter the products.
 enum class Activations : uint8_t { kInt8, kF32 };
 
-/// A weight matrix [N, K] repacked for one path. Immutable; 64-byte aligned memory of its own.
+/// Memory for packed weights: chunks in huge pages, handed out piece by piece, so that small
+/// matrices lie in huge pages too. On a virtual machine, a walk of the page tables every 4 KiB
+/// halves the speed of reading. A chunk lives as long as any piece of it. Thread: the device
+/// thread.
+class WeightArena {
+ public:
+  /// `chunk`: bytes of a chunk, at least; what is left of the last one is never touched.
+  explicit WeightArena(size_t chunk = size_t{32} << 20) : chunk_bytes_(chunk) {}
+  /// Returns `bytes` of 64-byte aligned memory, not touched yet.
+  std::shared_ptr<uint8_t> take(size_t bytes);
+
+ private:
+  size_t chunk_bytes_;
+  std::shared_ptr<uint8_t> chunk_;
+  size_t used_ = 0, size_ = 0;  // of the chunk
+};
+
+/// A weight matrix [N, K] repacked for one path. Immutable; holds memory of an arena.
 class PackedLinear {
  public:
   /// Packs N x K weights whose rows are contiguous blocks of `type`. Several parts with the same K
-  /// are stacked along N (q, k, v; gate, up). Errors: kUnsupported, for a type or a K that is not a
-  /// multiple of the type's block.
+  /// are stacked along N (q, k, v; gate, up). Without an arena, the memory is its own. Errors:
+  /// kUnsupported, for a type or a K that is not a multiple of the type's block.
   struct Part {
     WeightType type;
     std::span<const std::byte> bytes;
     int64_t rows;
   };
   static Result<PackedLinear> pack(std::span<const Part> parts, int64_t columns, Isa isa,
-                                   ThreadPool& pool);
+                                   ThreadPool& pool, WeightArena* arena = nullptr);
 
   PackedLinear(PackedLinear&&) noexcept;
   PackedLinear& operator=(PackedLinear&&) noexcept;

@@ -12,22 +12,6 @@
 
 namespace pippin::nn::cpu {
 
-/// Page-backed memory, 64-byte aligned, in huge pages where the system gives them; not touched
-/// until written.
-class PackedBytes {
- public:
-  explicit PackedBytes(size_t size);
-  uint8_t* data() const { return data_.get(); }
-  size_t size() const { return size_; }
-
- private:
-  struct Free {
-    void operator()(uint8_t* p) const { std::free(p); }
-  };
-  std::unique_ptr<uint8_t, Free> data_;
-  size_t size_;
-};
-
 /// A run of tiles of one format: one part of the stack. Its last tile may hold fewer than 16 rows.
 struct TileRun {
   WeightType type = WeightType::kF32;
@@ -41,12 +25,12 @@ struct TileRun {
 };
 
 struct PackedLinear::Impl {
-  Impl(int64_t n, int64_t k, size_t bytes, const Kernels& path)
-      : rows(n), columns(k), memory(bytes), kernels(&path) {}
+  Impl(int64_t n, int64_t k, size_t size, WeightArena& arena, const Kernels& path)
+      : rows(n), columns(k), bytes(size), memory(arena.take(size)), kernels(&path) {}
 
   TileView tile(const TileRun& run, int64_t tile) const {
     const uint8_t* base =
-        memory.data() + run.offset + static_cast<size_t>(tile - run.first_tile) * run.tile_bytes;
+        memory.get() + run.offset + static_cast<size_t>(tile - run.first_tile) * run.tile_bytes;
     return {base, base + run.scales_offset};
   }
   int64_t tiles() const { return runs.back().first_tile + runs.back().tiles; }
@@ -54,7 +38,8 @@ struct PackedLinear::Impl {
   int64_t rows;
   int64_t columns;
   std::vector<TileRun> runs;
-  PackedBytes memory;
+  size_t bytes;
+  std::shared_ptr<uint8_t> memory;
   const Kernels* kernels;
 };
 

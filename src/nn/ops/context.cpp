@@ -54,6 +54,7 @@ Result<Context> cpu_context(int threads) {
   ctx.isa = isa;
   ctx.pool = std::make_shared<ThreadPool>(threads);
   ctx.scratch = std::make_shared<cpu::LinearScratch>();
+  ctx.weights = std::make_shared<cpu::WeightArena>();
   ctx.buffers = std::make_shared<BufferPool>();
   return ctx;
 }

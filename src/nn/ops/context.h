@@ -31,6 +31,7 @@ struct Context {
   cpu::Activations activations = cpu::Activations::kInt8;
   std::shared_ptr<ThreadPool> pool;
   std::shared_ptr<cpu::LinearScratch> scratch;
+  std::shared_ptr<cpu::WeightArena> weights;
   std::shared_ptr<BufferPool> buffers;
 };
 

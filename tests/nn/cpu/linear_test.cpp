@@ -217,6 +217,24 @@ TEST(Linear, StacksPartsOfDifferentFormats) {
   }
 }
 
+TEST(Linear, AnArenasChunkLivesAsLongAsItsPieces) {
+  ThreadPool pool(1);
+  const auto bytes = random_weights(WeightType::kQ8_0, 40, 64, 3);
+  const auto values = weight_values(WeightType::kQ8_0, bytes);
+  const PackedLinear::Part part{WeightType::kQ8_0, bytes, 40};
+  auto arena = std::make_unique<WeightArena>(1);  // every chunk is one huge page
+  std::vector<PackedLinear> packed;
+  for (int i = 0; i < 1000; ++i)
+    packed.push_back(PackedLinear::pack({&part, 1}, 64, Isa::kPortable, pool, arena.get()).value());
+  arena.reset();
+  packed.erase(packed.begin(), packed.begin() + 500);
+  std::vector<float> row(64);
+  for (const PackedLinear& weight : packed) {
+    weight.row(39, row.data());
+    ASSERT_TRUE(std::equal(row.begin(), row.end(), values.end() - 64));
+  }
+}
+
 TEST(Linear, ExtremeCodesDoNotOverflow) {
   // All-ones and 0x80 bytes are the largest codes of either sign; the activations are all +-127.
   const int64_t n = 16;
