@@ -21,6 +21,10 @@ using parse::Kinds;
 constexpr std::string_view kIndex = "{index}";
 constexpr std::string_view kAnyObject = R"({"type":"object"})";
 
+constexpr std::pair<int, std::string_view> kKindNames[] = {
+    {Kinds::kString, "string"}, {Kinds::kNumber, "number"}, {Kinds::kBoolean, "boolean"},
+    {Kinds::kObject, "object"}, {Kinds::kArray, "array"},   {Kinds::kNull, "null"}};
+
 /// A property of a tool's arguments.
 struct Property {
   std::string name;
@@ -140,7 +144,7 @@ class Arguments {
     if ((property.kinds.bits & ~Kinds::kString) != 0) {
       ASSIGN_OR_RETURN(const std::string value,
                        typed(property, property.kinds.bits & ~Kinds::kString));
-      if (!value.empty()) ways.push_back(value);
+      ways.push_back(value);
     }
     return lark_.one_of(ways);
   }
@@ -149,28 +153,50 @@ class Arguments {
     const parse::Tags& tags = *envelope_.tags;
     const std::string open =
         std::string(tags.key_open) + property.name + std::string(tags.key_close);
+    const std::string close =
+        std::string(tags.value_close) + (tags.nested ? property.name + ">" : "");
     const bool may_be_text = property.kinds.has(Kinds::kString);
     const bool may_be_typed = (property.kinds.bits & ~Kinds::kString) != 0;
     std::vector<std::string> ways;
     if (may_be_text) {
-      const std::string attribute = tags.attributes ? " string=\"true\">" : "";
       // Text that reads as another kind is that kind, unless an attribute says what it is.
       const bool apart = may_be_typed && tool_.strict && !tags.attributes;
       const bool lines = open.ends_with('\n');
-      ASSIGN_OR_RETURN(const std::string text, text_value(property, tags.value_close,
+      ASSIGN_OR_RETURN(const std::string text, text_value(property, close,
                                                           apart   ? Raw::kUntyped
                                                           : lines ? Raw::kAny
                                                                   : Raw::kNoLineFirst));
-      ways.push_back(lark_.literal(attribute) + text);
+      ways.push_back(attribute(Kinds::kString) + text);
     }
-    if (may_be_typed && (!may_be_text || tool_.strict)) {
-      ASSIGN_OR_RETURN(const std::string value,
-                       typed(property, property.kinds.bits & ~Kinds::kString));
-      const std::string attribute = tags.attributes ? " string=\"false\">" : "";
-      if (!value.empty())
-        ways.push_back(lark_.literal(attribute) + value + lark_.literal(tags.value_close));
+    for (const int kinds : typed_ways(property)) {
+      if (may_be_text && !tool_.strict) break;
+      ASSIGN_OR_RETURN(const std::string value, typed(property, kinds));
+      ways.push_back(attribute(kinds) + value + lark_.literal(close));
     }
     return lark_.literal(open) + lark_.one_of(ways);
+  }
+
+  // What stands between an argument's name and its value, where it tells the value's kinds.
+  std::string attribute(int kinds) const {
+    const parse::Tags& tags = *envelope_.tags;
+    if (!tags.attributes) return {};
+    if (tags.attributes_end == ">")
+      return lark_.literal(kinds == Kinds::kString ? " string=\"true\">" : " string=\"false\">");
+    std::string text;
+    for (const auto& [bit, name] : kKindNames)
+      if (kinds == bit) text = fmt::format(" type=\"{}\"", name);
+    return lark_.literal(text + std::string(tags.attributes_end));
+  }
+
+  // The kinds but string, together or, where an attribute names each, apart.
+  std::vector<int> typed_ways(const Property& property) const {
+    const int bits = property.kinds.bits & ~Kinds::kString;
+    if (bits == 0) return {};
+    if (!envelope_.tags->attributes || envelope_.tags->attributes_end == ">") return {bits};
+    std::vector<int> ways;
+    for (const auto& [bit, name] : kKindNames)
+      if ((bits & bit) != 0) ways.push_back(bit);
+    return ways;
   }
 
   static const json::array* values_of(const Property& property) {
@@ -236,21 +262,16 @@ class Arguments {
                        most ? std::to_string(*most) : "");
   }
 
-  // A value of the kinds in `bits` as JSON; "" if there can be none.
+  // A value of the kinds in `bits` as JSON.
   Result<std::string> typed(const Property& property, int bits) {
     json::object schema;
     if (const json::object* own = property.schema.if_object()) schema = *own;
     if (json::serialize(schema).find("\"$ref\":\"#\"") != std::string::npos)
       return refused(
           "a reference to the whole schema is not supported in this model's form of calls");
-    if (bits != Kinds::kAny && (property.kinds.bits & Kinds::kString) != 0) {
-      static constexpr std::pair<int, std::string_view> kNames[] = {{Kinds::kNumber, "number"},
-                                                                    {Kinds::kBoolean, "boolean"},
-                                                                    {Kinds::kObject, "object"},
-                                                                    {Kinds::kArray, "array"},
-                                                                    {Kinds::kNull, "null"}};
+    if (bits != Kinds::kAny && bits != property.kinds.bits) {
       json::array types;
-      for (const auto& [bit, name] : kNames)
+      for (const auto& [bit, name] : kKindNames)
         if ((bits & bit) != 0) types.emplace_back(name);
       schema = {{"allOf", json::array{json::object{{"type", types}}, schema}}};
     }

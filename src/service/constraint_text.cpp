@@ -152,7 +152,8 @@ std::string terminal_without(const std::vector<std::string>& texts) {
   std::string any;
   for (const std::string& text : texts) any += (any.empty() ? "" : "|") + regex_literal(text);
   if (any.empty()) return "/(?s:.*)/";
-  return "~/(?s:.*)(" + any + ")(?s:.*)/";
+  // The complement alone would hold bytes that are no text, and control tokens with them.
+  return "/(?s:.*)/ & ~/(?s:.*)(" + any + ")(?s:.*)/";
 }
 
 }  // namespace pippin::service
