@@ -9,6 +9,7 @@
 #include "service/live_requests.h"
 #include "service/model.h"
 #include "service/readiness.h"
+#include "service/response_store.h"
 
 namespace pippin::api {
 
@@ -20,6 +21,7 @@ struct Context {
   service::JsonLimits json = {};
   size_t stream_pause_bytes =
       256 << 10;  // unsent bytes of one stream above which its generation is not read
+  service::ResponseStore* responses = nullptr;  // where responses are kept; null: nowhere
   std::shared_ptr<service::LiveRequests> live = std::make_shared<service::LiveRequests>();
 };
 

@@ -1,10 +1,16 @@
 #include "api/routes.h"
 
 #include "api/openai/openai.h"
+#include "api/openai/rate_limits.h"
+#include "api/openai/responses/responses.h"
 
 namespace pippin::api {
 
 void add_routes(Router& router, const Context& context) {
+  const auto limited = [&context](Handler handler) {
+    return openai::with_rate_limits(context, std::move(handler));
+  };
+  const auto runs = std::make_shared<openai::responses::Runs>();
   router.add("GET", "/health", health(context));
   router.add("GET", "/metrics", metrics(context));
   router.add("GET", "/v1/status", status(context));
@@ -12,8 +18,18 @@ void add_routes(Router& router, const Context& context) {
   router.add("DELETE", "/v1/requests/{id...}", cancel_request(context));
   router.add("GET", "/v1/models", openai::list_models(context));
   router.add("GET", "/v1/models/{id...}", openai::get_model(context));
-  router.add("POST", "/v1/chat/completions", openai::chat_completions(context));
-  router.add("POST", "/v1/completions", openai::completions(context));
+  router.add("POST", "/v1/chat/completions", limited(openai::chat_completions(context)));
+  router.add("POST", "/v1/completions", limited(openai::completions(context)));
+  router.add("POST", "/v1/tokenize", openai::tokenize(context));
+  router.add("POST", "/tokenize", openai::tokenize(context));
+  router.add("POST", "/v1/detokenize", openai::detokenize(context));
+  router.add("POST", "/detokenize", openai::detokenize(context));
+  router.add("POST", "/v1/responses", limited(openai::responses::create(context, runs)));
+  router.add("POST", "/v1/responses/input_tokens", openai::responses::count_input_tokens(context));
+  router.add("GET", "/v1/responses/{id}", openai::responses::retrieve(context, runs));
+  router.add("DELETE", "/v1/responses/{id}", openai::responses::remove(context, runs));
+  router.add("POST", "/v1/responses/{id}/cancel", openai::responses::cancel(context, runs));
+  router.add("GET", "/v1/responses/{id}/input_items", openai::responses::list_input_items(context));
 }
 
 }  // namespace pippin::api

@@ -198,8 +198,7 @@ TEST(Answer, AFullQueueIs503WithRetryAfter) {
     }
     EXPECT_EQ(response.status, 503);
     EXPECT_EQ(service::parse_json(response.body)->at("error").at("code"), "overloaded");
-    EXPECT_EQ(response.headers,
-              (std::vector<std::pair<std::string, std::string>>{{"retry-after", "1"}}));
+    EXPECT_EQ(response.headers.front(), (std::pair<std::string, std::string>{"retry-after", "1"}));
   }
   EXPECT_GE(answered, 2);
   EXPECT_TRUE(harness.wait_until_idle());

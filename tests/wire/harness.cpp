@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "api/routes.h"
+#include "parse/registry.h"
 
 namespace pippin::api::testing {
 namespace {
@@ -27,7 +28,8 @@ constexpr char kTemplate[] =
     "call.function.arguments.x }}]{% endfor %}"
     "<|im_end|>\n{% endfor %}"
     "{% if refuse %}{{ raise_exception('refused by the template') }}{% endif %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% if think %}<think>\n{% endif %}{% endif "
+    "%}";
 
 // GPT-2's alphabet: a printable character for every byte.
 std::string byte_character(int byte) {
@@ -45,7 +47,7 @@ std::string byte_character(int byte) {
   return utf8(256 + before);
 }
 
-text::GgufVocabulary byte_vocabulary() {
+text::GgufVocabulary byte_vocabulary(bool infill) {
   text::GgufVocabulary vocabulary;
   vocabulary.model = "gpt2";
   vocabulary.pre = "gpt-2";
@@ -59,6 +61,11 @@ text::GgufVocabulary byte_vocabulary() {
   vocabulary.tokens.push_back(byte_character(1) + byte_character(2));
   vocabulary.token_types.push_back(1);
   vocabulary.merges = {byte_character(1) + " " + byte_character(2)};
+  for (const char* special : {"<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"}) {
+    if (!infill) break;
+    vocabulary.tokens.emplace_back(special);
+    vocabulary.token_types.push_back(3);
+  }
   vocabulary.bos = kStart;
   vocabulary.eos = kEnd;
   return vocabulary;
@@ -174,7 +181,7 @@ std::unique_ptr<service::Model> make_model(const HarnessOptions& options,
   model->fingerprint = "fp_parrot";
   model->created_unix_s = 1700000000;
   model->context_tokens_max = options.context_tokens_max;
-  auto tokenizer = text::Tokenizer::from_gguf(byte_vocabulary());
+  auto tokenizer = text::Tokenizer::from_gguf(byte_vocabulary(options.infill));
   if (!tokenizer.ok()) ADD_FAILURE() << tokenizer.error().message;
   model->tokenizer = *tokenizer;
   if (options.chat_template) {
@@ -182,6 +189,8 @@ std::unique_ptr<service::Model> make_model(const HarnessOptions& options,
     if (!compiled.ok()) ADD_FAILURE() << compiled.error().message;
     model->chat_template = *compiled;
   }
+  model->tool_dialect = parse::find_tool_dialect("hermes");
+  model->reasoning_dialect = parse::find_reasoning_dialect("think");
   model->eos_text = "<|im_end|>";
   model->stop_tokens = {kEnd, kEndOfText};
   engine::EngineOptions engine;
@@ -302,7 +311,14 @@ Harness::Harness(HarnessOptions options)
     : gate_(std::make_shared<Gate>()), workers_(std::make_unique<WorkerPool>(2, 1024)) {
   models_.add(make_model(options, gate_));
   readiness_.set_ready();
-  context_.reset(new Context{models_, readiness_, *workers_, {}, options.stream_pause_bytes});
+  if (!options.responses_path.empty()) {
+    service::ResponseStoreOptions store;
+    store.path = options.responses_path;
+    store.busy_ms = 20;
+    responses_ = std::make_unique<service::ResponseStore>(store);
+  }
+  context_.reset(new Context{
+      models_, readiness_, *workers_, {}, options.stream_pause_bytes, responses_.get()});
   add_routes(router_, *context_);
 }
 
@@ -315,8 +331,11 @@ Harness::~Harness() {
 std::shared_ptr<FakeExchange> Harness::send(
     std::string method, std::string path, std::string body,
     std::vector<std::pair<std::string, std::string>> headers) {
+  const size_t mark = std::min(path.find('?'), path.size());
+  std::string query = path.substr(std::min(mark + 1, path.size()));
+  path.resize(mark);
   const Router::Match match = router_.find(method, path);
-  Request request{std::move(method),  std::move(path), {},
+  Request request{std::move(method),  std::move(path), std::move(query),
                   std::move(headers), std::move(body), "test",
                   match.captures};
   auto exchange = std::make_shared<FakeExchange>(std::move(request));

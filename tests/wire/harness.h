@@ -1,6 +1,8 @@
 // Harness: the routes without a socket and without a device. The engine, the tokenizer (256 bytes
 // and ChatML's tokens) and the template are real. The model repeats what it is told: it answers a
-// chat with the last user message and a text prompt with itself. Marks in that text steer it:
+// chat with the last user message and a text prompt with itself. Its calls are read as hermes', its
+// thinking as <think>'s; {"chat_template_kwargs": {"think": true}} opens the thinking in the prompt.
+// Marks in the text steer it:
 //   <fail>      the step fails here
 //   <forever>   the text starts again here, without end
 //   <wait>      waits for release()
@@ -19,6 +21,7 @@
 #include "base/worker_pool.h"
 #include "service/model.h"
 #include "service/readiness.h"
+#include "service/response_store.h"
 
 namespace pippin::api::testing {
 
@@ -70,6 +73,8 @@ struct HarnessOptions {
   int event_queue_max = 4096;
   size_t stream_pause_bytes = 256 << 10;
   bool chat_template = true;
+  bool infill = false;                     // the model knows tokens for filling in the middle
+  std::string responses_path = ":memory:";  // where responses are kept; empty: nowhere
 };
 
 class Harness {
@@ -77,7 +82,7 @@ class Harness {
   explicit Harness(HarnessOptions options = {});
   ~Harness();
 
-  /// Calls a route and returns at once.
+  /// Calls a route and returns at once. The path may have a query.
   std::shared_ptr<FakeExchange> send(std::string method, std::string path, std::string body,
                                      std::vector<std::pair<std::string, std::string>> headers = {});
   /// Calls a route and waits for the whole answer.
@@ -97,6 +102,7 @@ class Harness {
   std::shared_ptr<Gate> gate_;
   service::ModelPool models_;
   service::Readiness readiness_;
+  std::unique_ptr<service::ResponseStore> responses_;
   std::unique_ptr<WorkerPool> workers_;
   std::unique_ptr<Context> context_;
   Router router_;

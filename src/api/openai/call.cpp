@@ -14,7 +14,7 @@ Response malformed(std::string message) {
 
 }  // namespace
 
-std::optional<Call> open_call(const Context& context, Exchange& exchange) {
+std::optional<Call> open_call(const Context& context, Exchange& exchange, ModelField model_field) {
   const auto refuse = [&](Response response) {
     exchange.respond(std::move(response));
     return std::nullopt;
@@ -35,7 +35,8 @@ std::optional<Call> open_call(const Context& context, Exchange& exchange) {
         malformed("The body must be a JSON object, but is " + std::string(type_text(*body)) + "."));
   }
   FieldReader reader(*object);
-  const std::optional<std::string_view> name = reader.string("model");
+  std::optional<std::string_view> name = reader.string("model");
+  if (!name && model_field == ModelField::kOptional) name = "default";
   if (!name) reader.missing("model");
   if (!reader.ok()) return refuse(error_response(wire_error(*reader.error())));
   Result<service::ModelLease> model = context.models.lease(*name);

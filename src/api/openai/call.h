@@ -3,6 +3,7 @@
 #pragma once
 
 #include <boost/json/object.hpp>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -21,8 +22,11 @@ struct Call {
   service::ModelLease model;
 };
 
-/// Opens a call. If that fails, answers the exchange and returns nothing.
-std::optional<Call> open_call(const Context& context, Exchange& exchange);
+/// Opens a call. If that fails, answers the exchange and returns nothing. Where `model` need not be
+/// named, its absence means the default model.
+enum class ModelField : uint8_t { kRequired, kOptional };
+std::optional<Call> open_call(const Context& context, Exchange& exchange,
+                              ModelField model_field = ModelField::kRequired);
 
 using MakeWriter = std::function<std::unique_ptr<AnswerWriter>(const service::Generation&)>;
 

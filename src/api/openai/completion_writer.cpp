@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <numeric>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -71,9 +72,9 @@ class Echoes {
 
 class CompletionStreamWriter final : public AnswerWriter {
  public:
-  CompletionStreamWriter(const service::Generation& generation, bool include_usage, bool echo)
-      : envelope_("cmpl-", "text_completion", generation.model(), include_usage),
-        echoes_(generation, echo),
+  CompletionStreamWriter(const service::Generation& generation, const CompletionShape& shape)
+      : envelope_("cmpl-", "text_completion", generation.model(), shape.stream.include_usage),
+        echoes_(generation, shape.echo),
         prompt_scored_(generation.request().sampling.prompt_logprobs >= 0),
         offsets_(static_cast<size_t>(generation.choices()), 0) {}
 
@@ -94,8 +95,8 @@ class CompletionStreamWriter final : public AnswerWriter {
       chunk(out, delta.choice, text->text, &text->tokens, std::nullopt);
     } else if (const auto* prompt = std::get_if<service::PromptDelta>(&delta.body)) {
       chunk(out, delta.choice, echoes_.of(delta.choice), &prompt->tokens, std::nullopt);
-    } else {
-      chunk(out, delta.choice, "", nullptr, std::get<service::Finish>(delta.body).reason);
+    } else if (const auto* finish = std::get_if<service::Finish>(&delta.body)) {
+      chunk(out, delta.choice, "", nullptr, finish->reason);
     }
   }
 
@@ -133,10 +134,12 @@ class CompletionStreamWriter final : public AnswerWriter {
 
 class CompletionObjectWriter final : public AnswerWriter {
  public:
-  CompletionObjectWriter(const service::Generation& generation, bool echo)
+  CompletionObjectWriter(const service::Generation& generation, const CompletionShape& shape)
       : envelope_("cmpl-", "text_completion", generation.model(), false),
-        echoes_(generation, echo),
-        logprobs_(generation.request().sampling.logprobs >= 0),
+        echoes_(generation, shape.echo),
+        logprobs_(shape.logprobs),
+        returned_(static_cast<size_t>(shape.n)),
+        made_(static_cast<size_t>(generation.request().n)),
         choices_(static_cast<size_t>(generation.choices())) {}
 
   bool streams() const override { return false; }
@@ -145,34 +148,24 @@ class CompletionObjectWriter final : public AnswerWriter {
 
   void add(service::Delta&& delta, std::string&) override {
     Choice& choice = choices_[static_cast<size_t>(delta.choice)];
-    const auto take = [&](std::vector<ScoredToken>& tokens) {
-      std::move(tokens.begin(), tokens.end(), std::back_inserter(choice.tokens));
-    };
     if (auto* text = std::get_if<service::TextDelta>(&delta.body)) {
       choice.text += text->text;
-      take(text->tokens);
+      for (const ScoredToken& token : text->tokens) choice.score += token.chosen.logprob;
+      choice.scored += text->tokens.size();
+      choice.take(text->tokens);
     } else if (auto* prompt = std::get_if<service::PromptDelta>(&delta.body)) {
-      take(prompt->tokens);
-    } else {
-      choice.reason = std::get<service::Finish>(delta.body).reason;
+      choice.take(prompt->tokens);
+    } else if (const auto* finish = std::get_if<service::Finish>(&delta.body)) {
+      choice.reason = finish->reason;
     }
   }
 
   void finish(const service::Usage& usage, std::string& out) override {
     envelope_.open_object(out);
     JsonWriter json(out);
-    for (size_t i = 0; i < choices_.size(); ++i) {
-      const int index = static_cast<int>(i);
-      const std::string echo = echoes_.wanted() ? echoes_.of(index) : std::string();
-      json.begin_object().field("text", echo + choices_[i].text).field("index", index);
-      int64_t offset = 0;
-      if (logprobs_) {
-        write_logprobs(json, choices_[i].tokens, offset);
-      } else {
-        json.key("logprobs").null();
-      }
-      write_finish_reason(json, choices_[i].reason);
-      json.end_object();
+    int index = 0;
+    for (size_t first = 0; first < choices_.size(); first += made_) {
+      for (const size_t i : best_of(first)) write_choice(json, i, index++);
     }
     envelope_.close_object(usage, out);
   }
@@ -185,21 +178,54 @@ class CompletionObjectWriter final : public AnswerWriter {
     std::string text;
     std::vector<ScoredToken> tokens;
     service::FinishReason reason = service::FinishReason::kStop;
+    double score = 0;  // sum over `scored` tokens of the answer
+    size_t scored = 0;
+
+    void take(std::vector<ScoredToken>& from) {
+      std::move(from.begin(), from.end(), std::back_inserter(tokens));
+    }
+    double mean() const { return scored == 0 ? 0 : score / static_cast<double>(scored); }
   };
+
+  // Returns the choices of one prompt to return, of those from `first` on: all, or the ones whose
+  // tokens are most probable on average, the best first.
+  std::vector<size_t> best_of(size_t first) const {
+    std::vector<size_t> order(made_);
+    std::iota(order.begin(), order.end(), first);
+    if (returned_ == made_) return order;
+    std::ranges::stable_sort(
+        order, [this](size_t a, size_t b) { return choices_[a].mean() > choices_[b].mean(); });
+    order.resize(returned_);
+    return order;
+  }
+
+  void write_choice(JsonWriter& json, size_t i, int index) const {
+    const Choice& choice = choices_[i];
+    const std::string echo = echoes_.wanted() ? echoes_.of(static_cast<int>(i)) : std::string();
+    json.begin_object().field("text", echo + choice.text).field("index", index);
+    int64_t offset = 0;
+    if (logprobs_) {
+      write_logprobs(json, choice.tokens, offset);
+    } else {
+      json.key("logprobs").null();
+    }
+    write_finish_reason(json, choice.reason);
+    json.end_object();
+  }
 
   const Envelope envelope_;
   const Echoes echoes_;
   const bool logprobs_;
+  const size_t returned_, made_;  // answers for each prompt
   std::vector<Choice> choices_;
 };
 
 }  // namespace
 
 std::unique_ptr<AnswerWriter> completion_writer(const service::Generation& generation,
-                                                StreamOptions options, bool echo) {
-  if (options.stream)
-    return std::make_unique<CompletionStreamWriter>(generation, options.include_usage, echo);
-  return std::make_unique<CompletionObjectWriter>(generation, echo);
+                                                const CompletionShape& shape) {
+  if (shape.stream.stream) return std::make_unique<CompletionStreamWriter>(generation, shape);
+  return std::make_unique<CompletionObjectWriter>(generation, shape);
 }
 
 }  // namespace pippin::api::openai

@@ -10,6 +10,6 @@
 namespace pippin::api::openai {
 
 std::unique_ptr<AnswerWriter> completion_writer(const service::Generation& generation,
-                                                StreamOptions options, bool echo);
+                                                const CompletionShape& shape);
 
 }  // namespace pippin::api::openai

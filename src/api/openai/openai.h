@@ -14,5 +14,9 @@ Handler completions(const Context& context);
 Handler list_models(const Context& context);
 /// GET /v1/models/{id...}
 Handler get_model(const Context& context);
+/// POST /v1/tokenize
+Handler tokenize(const Context& context);
+/// POST /v1/detokenize
+Handler detokenize(const Context& context);
 
 }  // namespace pippin::api::openai

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
+
+#include "service/infill.h"
 
 namespace pippin::api::openai {
 namespace {
@@ -12,9 +15,7 @@ constexpr size_t kChoicesMax = 128;
 constexpr int kMaxTokensDefault = 16;  // OpenAI's
 constexpr int kLogprobsMax = 20;
 
-constexpr RefusedField kRefused[] = {
-    {"suffix", "filling in the middle is not supported yet"},
-};
+constexpr int kBestOfMax = 20;
 
 void read_prompts(FieldReader& reader, const service::Model& model,
                   std::vector<service::Prompt>& prompts) {
@@ -59,11 +60,38 @@ void read_prompts(FieldReader& reader, const service::Model& model,
   }
 }
 
-// best_of chooses on the server among more answers than it returns; more than n is not done here.
-void read_best_of(FieldReader& reader, int n) {
-  const std::optional<int64_t> best_of = reader.integer("best_of", 1, 128);
-  if (best_of && *best_of != n) {
-    reader.wrong("best_of", "Unsupported value: 'best_of' must equal 'n'.", "unsupported_value");
+// Of `best_of` answers the `n` most probable ones are returned, so every token needs its score.
+void read_best_of(FieldReader& reader, CompletionCall& call) {
+  call.shape.n = call.request.n;
+  const std::optional<int64_t> best_of = reader.integer("best_of", 1, kBestOfMax);
+  if (!best_of || *best_of == call.request.n) return;
+  if (*best_of < call.request.n) {
+    return reader.wrong("best_of", "Invalid 'best_of': it must not be less than 'n'.");
+  }
+  if (call.shape.stream.stream) {
+    return reader.wrong("best_of",
+                        "Invalid 'best_of': with 'stream' it must equal 'n', since the best answer "
+                        "is known only at the end.");
+  }
+  call.request.n = static_cast<int>(*best_of);
+  call.request.sampling.logprobs = std::max(call.request.sampling.logprobs, 0);
+}
+
+void read_suffix(FieldReader& reader, const service::Model& model, CompletionCall& call) {
+  const std::optional<std::string_view> suffix = reader.string("suffix");
+  if (!suffix || suffix->empty() || !reader.ok()) return;
+  if (call.shape.echo) {
+    return reader.wrong("echo", "Invalid 'echo': it cannot be combined with 'suffix'.");
+  }
+  for (service::Prompt& prompt : call.request.prompts) {
+    Result<service::Infill> infill = service::infill(model, prompt, *suffix);
+    if (!infill.ok()) {
+      call.unsupported = infill.error();
+      return;
+    }
+    prompt = service::TokenPrompt{std::move(infill->prompt)};
+    call.request.stop_tokens.insert(call.request.stop_tokens.end(), infill->stop_tokens.begin(),
+                                    infill->stop_tokens.end());
   }
 }
 
@@ -72,25 +100,27 @@ void read_best_of(FieldReader& reader, int n) {
 CompletionCall read_completion(FieldReader& reader, const service::Model& model) {
   CompletionCall call;
   service::Request& request = call.request;
+  CompletionShape& shape = call.shape;
   read_prompts(reader, model, request.prompts);
   read_sampling(reader, model, request);
-  call.echo = reader.boolean("echo").value_or(false);
+  shape.echo = reader.boolean("echo").value_or(false);
   // With echo, 0 tokens may be asked for: the prompt is scored and nothing is added.
-  read_limits(reader, model, call.echo ? 0 : 1, request);
+  read_limits(reader, model, shape.echo ? 0 : 1, request);
   if (!request.max_tokens) request.max_tokens = kMaxTokensDefault;
-  read_best_of(reader, request.n);
   if (const std::optional<int64_t> logprobs = reader.integer("logprobs", 0, kLogprobsMax)) {
+    shape.logprobs = true;
     request.sampling.logprobs = static_cast<int>(*logprobs);
-    if (call.echo) request.sampling.prompt_logprobs = static_cast<int>(*logprobs);
+    if (shape.echo) request.sampling.prompt_logprobs = static_cast<int>(*logprobs);
   }
+  shape.stream = read_stream(reader);
+  read_best_of(reader, call);
   if (request.prompts.size() * static_cast<size_t>(request.n) > kChoicesMax) {
     reader.wrong(
         "n", fmt::format("Invalid 'n': {} prompts with {} choices each are more than {} answers.",
                          request.prompts.size(), request.n, kChoicesMax));
   }
-  refuse(reader, kRefused);
+  read_suffix(reader, model, call);
   refuse(reader, common_refused_fields());
-  call.stream = read_stream(reader);
   return call;
 }
 

@@ -1,0 +1,97 @@
+#include "api/openai/responses/history.h"
+
+#include <utility>
+#include <vector>
+
+namespace pippin::api::openai::responses {
+namespace {
+
+constexpr size_t kHistoryBytesMax = size_t{64} << 20;
+
+Error no_store() {
+  return fail(Code::kUnsupported,
+              "Responses are not kept here: the server runs without a store. Send the whole "
+              "conversation as 'input'.",
+              "previous_response_id");
+}
+
+// An id is PREFIX_RESPONSE_NUMBER; the response's own is resp_RESPONSE.
+std::string response_of_item(std::string_view id) {
+  const size_t first = id.find('_'), last = id.rfind('_');
+  if (first == std::string_view::npos || last == first) return {};
+  return "resp_" + std::string(id.substr(first + 1, last - first - 1));
+}
+
+}  // namespace
+
+Result<boost::json::value> stored_json(std::string_view text) {
+  service::JsonLimits limits;
+  limits.bytes_max = 2 * kHistoryBytesMax;
+  limits.depth_max = 2 * limits.depth_max;
+  Result<boost::json::value> value = service::parse_json(text, limits);
+  if (value.ok()) return value;
+  return fail(Code::kInternal, "A stored response is not readable: " + value.error().message);
+}
+
+Result<boost::json::array> items_of(const service::StoredResponse& response, bool with_output) {
+  boost::json::array items;
+  const auto add = [&items](const boost::json::value& from) {
+    if (!from.is_array()) return;
+    for (const boost::json::value& item : from.get_array()) {
+      if (item.is_object()) items.push_back(item);
+    }
+  };
+  ASSIGN_OR_RETURN(const boost::json::value input, stored_json(response.input_json));
+  add(input);
+  if (!with_output) return items;
+  ASSIGN_OR_RETURN(const boost::json::value body, stored_json(response.body_json));
+  if (body.is_object()) {
+    if (const auto* output = body.get_object().if_contains("output")) add(*output);
+  }
+  return items;
+}
+
+Result<boost::json::array> History::up_to(const std::string& response_id) const {
+  if (store_ == nullptr) return no_store();
+  Result<std::vector<service::StoredResponse>> chain = store_->chain(response_id, kHistoryBytesMax);
+  if (!chain.ok()) {
+    Error error = chain.error();
+    if (error.code == Code::kNotFound) {
+      error.message = "Previous response with id '" + response_id + "' not found.";
+    }
+    error.param = "previous_response_id";
+    return error;
+  }
+  boost::json::array items;
+  for (const service::StoredResponse& response : *chain) {
+    if (response.pending) {
+      return fail(Code::kInvalidArgument,
+                  "Response '" + response.id + "' has no answer yet to go on from.",
+                  "previous_response_id");
+    }
+    ASSIGN_OR_RETURN(const boost::json::array own, items_of(response, true));
+    items.insert(items.end(), own.begin(), own.end());
+  }
+  return items;
+}
+
+Result<boost::json::object> History::item(std::string_view id) const {
+  if (store_ == nullptr) return no_store();
+  const Error missing = fail(Code::kNotFound,
+                             "Item with id '" + std::string(id) +
+                                 "' not found. Items are kept only of responses with 'store' on.",
+                             "input");
+  const std::string owner = response_of_item(id);
+  if (owner.empty()) return missing;
+  const Result<service::StoredResponse> response = store_->get(owner);
+  if (!response.ok()) return response.error().code == Code::kNotFound ? missing : response.error();
+  ASSIGN_OR_RETURN(const boost::json::array items, items_of(*response, true));
+  for (const boost::json::value& item : items) {
+    const boost::json::value* item_id = item.get_object().if_contains("id");
+    if (item_id != nullptr && item_id->is_string() && item_id->get_string() == id)
+      return item.get_object();
+  }
+  return missing;
+}
+
+}  // namespace pippin::api::openai::responses

@@ -1,0 +1,356 @@
+#include "api/openai/responses/read_create.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <string_view>
+#include <utility>
+
+#include "api/openai/read_chat_parts.h"
+#include "api/openai/read_common.h"
+#include "api/openai/responses/read_items.h"
+#include "api/openai/responses/read_tools.h"
+#include "service/json.h"
+
+namespace pippin::api::openai::responses {
+namespace {
+
+using service::JsonWriter;
+
+constexpr int kIntMax = std::numeric_limits<int>::max();
+constexpr int kTopLogprobsMax = 20;
+constexpr size_t kItemsMax = 100'000;
+constexpr size_t kMetadataMax = 16, kMetadataKeyMax = 64, kMetadataValueMax = 512;
+constexpr size_t kKeyBytesMax = 1024;
+
+constexpr RefusedField kRefused[] = {
+    {"conversation", "conversations are not kept here; use 'previous_response_id'"},
+    {"prompt", "there are no prompt templates here; use 'instructions' and 'input'"},
+    {"context_management", "compaction is not supported; 'truncation' may be 'auto'"},
+    {"moderation", "there is no moderation here"},
+    {"max_tokens", "use 'max_output_tokens'"},
+    {"max_completion_tokens", "use 'max_output_tokens'"},
+    {"n", "a response is one answer"},
+    {"messages", "use 'input'"},
+    {"response_format", "use 'text.format'"},
+};
+
+constexpr std::string_view kIncludable[] = {
+    "reasoning.encrypted_content",
+    "message.output_text.logprobs",
+    // What tools that do not run here would tell: nothing to include.
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+};
+
+constexpr std::string_view kSummaries[] = {"auto", "concise", "detailed"};
+constexpr std::string_view kVerbosities[] = {"low", "medium", "high"};
+constexpr std::string_view kTruncations[] = {"auto", "disabled"};
+constexpr std::string_view kTiers[] = {"auto", "default", "flex", "priority", "scale"};
+
+/// Reads a text that must be one of a few.
+std::string_view one_of(FieldReader& reader, std::string_view name,
+                        std::span<const std::string_view> allowed) {
+  const std::string_view text = reader.string(name).value_or("");
+  if (reader.any(name) == nullptr || !reader.any(name)->is_string()) return {};
+  if (std::ranges::find(allowed, text) != allowed.end()) return text;
+  std::string known;
+  for (const std::string_view word : allowed)
+    known += fmt::format("{}'{}'", known.empty() ? "" : ", ", word);
+  reader.wrong(name, fmt::format("Invalid value: '{}'. Supported values are: {}.", text, known));
+  return {};
+}
+
+void read_metadata(FieldReader& body) {
+  const boost::json::object* metadata = body.object("metadata");
+  if (metadata == nullptr) return;
+  if (metadata->size() > kMetadataMax) {
+    return body.wrong(
+        "metadata",
+        fmt::format("Invalid 'metadata': at most {} pairs were expected.", kMetadataMax),
+        "object_above_max_properties");
+  }
+  FieldReader fields(*metadata, "metadata", body);
+  for (const auto& [key, value] : *metadata) {
+    const std::optional<std::string_view> text = fields.string(key);
+    if (value.is_null()) fields.wrong_type(key, "a string", value);
+    if (key.size() > kMetadataKeyMax || (text && text->size() > kMetadataValueMax)) {
+      fields.wrong(key,
+                   fmt::format("Invalid 'metadata': keys of at most {} and values of at most "
+                               "{} bytes were expected.",
+                               kMetadataKeyMax, kMetadataValueMax),
+                   "string_above_max_length");
+    }
+  }
+}
+
+void read_short_text(FieldReader& body, std::string_view name) {
+  const std::string_view text = body.string(name).value_or("");
+  if (text.size() > kKeyBytesMax)
+    body.wrong(name, fmt::format("Invalid '{}': string too long.", name),
+               "string_above_max_length");
+}
+
+void read_include(FieldReader& body, CreateCall& call) {
+  const boost::json::array* include = body.array("include");
+  if (include == nullptr) return;
+  for (size_t i = 0; i < include->size(); ++i) {
+    const std::string path = fmt::format("include[{}]", i);
+    const boost::json::string* word = (*include)[i].if_string();
+    if (word == nullptr) return body.wrong_type(path, "a string", (*include)[i]);
+    if (std::ranges::find(kIncludable, std::string_view(*word)) == std::end(kIncludable)) {
+      return body.wrong(
+          path, fmt::format("Invalid value: '{}' cannot be included.", std::string_view(*word)));
+    }
+    if (*word == kIncludable[0]) call.encrypted = true;
+    if (*word == kIncludable[1]) call.request.sampling.logprobs = 0;
+  }
+}
+
+void read_logprobs(FieldReader& body, CreateCall& call) {
+  const std::optional<int64_t> top = body.integer("top_logprobs", 0, kTopLogprobsMax);
+  read_include(body, call);
+  engine::SamplingParams& sampling = call.request.sampling;
+  if (top && (*top > 0 || sampling.logprobs >= 0)) sampling.logprobs = static_cast<int>(*top);
+}
+
+void read_schema_format(FieldReader& format, service::Format& to) {
+  if (!format.string("name") && format.any("name") == nullptr) format.missing("name");
+  format.boolean("strict");
+  format.string("description");
+  const boost::json::object* schema = format.object("schema");
+  if (schema == nullptr) {
+    if (format.any("schema") == nullptr) format.missing("schema");
+    return;
+  }
+  service::JsonSchemaFormat schema_format;
+  JsonWriter(schema_format.schema_json).value(*format.any("schema"));
+  to = std::move(schema_format);
+}
+
+std::string_view read_text(FieldReader& body, service::Format& to) {
+  const boost::json::object* object = body.object("text");
+  if (object == nullptr) return {};
+  FieldReader text(*object, "text", body);
+  const std::string_view verbosity = one_of(text, "verbosity", kVerbosities);
+  const boost::json::object* inner = text.object("format");
+  if (inner == nullptr) return verbosity;
+  FieldReader format(*inner, "text.format", text);
+  const std::string_view type = format.string("type").value_or("");
+  if (format.any("type") == nullptr) {
+    format.missing("type");
+  } else if (type != "text" && !std::holds_alternative<std::monostate>(to)) {
+    text.wrong("format", "Invalid 'text.format': the answer's format is given twice.");
+  } else if (type == "json_object") {
+    to = service::JsonObjectFormat{};
+  } else if (type == "json_schema") {
+    read_schema_format(format, to);
+  } else if (type != "text") {
+    format.wrong("type", fmt::format("Invalid value: '{}'. Supported values are: 'text', "
+                                     "'json_object' and 'json_schema'.",
+                                     type));
+  }
+  return verbosity;
+}
+
+// The model's thinking, read as chat completions do it; and what of the answer's text only a
+// template can know.
+void read_thinking_of(FieldReader& body, const service::Model& model, std::string_view verbosity,
+                      CreateCall& call, service::Conversation& to) {
+  ChatCall chat;
+  read_thinking(body, model, chat, to);
+  call.request.reading = chat.request.reading;
+  call.show_reasoning = chat.options.show_reasoning;
+  if (!verbosity.empty()) {
+    std::string& kwargs = to.template_kwargs_json;
+    kwargs.pop_back();
+    kwargs += fmt::format("{}\"verbosity\":\"{}\"}}", kwargs.size() > 1 ? "," : "", verbosity);
+  }
+  const boost::json::object* object = body.object("reasoning");
+  if (object == nullptr) return;
+  FieldReader reasoning(*object, "reasoning", body);
+  const bool summary = !one_of(reasoning, "summary", kSummaries).empty();
+  call.summary = !one_of(reasoning, "generate_summary", kSummaries).empty() || summary;
+}
+
+void read_own_limits(FieldReader& body, const service::Model& model, CreateCall& call) {
+  refuse(body, kRefused);
+  refuse(body, common_refused_fields());
+  read_sampling(body, model, call.request);
+  read_limits(body, model, 1, call.request);
+  if (const auto limit = body.integer("max_output_tokens", 1, kIntMax))
+    call.request.max_tokens = static_cast<int>(*limit);
+  // Counts calls of tools that run on the server, of which there are none here.
+  body.integer("max_tool_calls", 1, kIntMax);
+}
+
+void read_handling(FieldReader& body, CreateCall& call) {
+  call.stream = body.boolean("stream").value_or(false);
+  if (const boost::json::object* object = body.object("stream_options"); object != nullptr) {
+    if (!call.stream) {
+      body.wrong("stream_options",
+                 "The 'stream_options' parameter is only allowed when 'stream' is enabled.");
+    }
+    FieldReader options(*object, "stream_options", body);
+    options.boolean("include_obfuscation");
+  }
+  call.background = body.boolean("background").value_or(false);
+  call.store = body.boolean("store");
+  if (call.background && call.store == false)
+    body.wrong("background", "Invalid 'background': it needs 'store' to be true.");
+  call.previous_response_id = body.string("previous_response_id").value_or("");
+  call.truncate = one_of(body, "truncation", kTruncations) == "auto";
+  one_of(body, "service_tier", kTiers);
+  read_metadata(body);
+  for (const char* name : {"prompt_cache_key", "safety_identifier", "user"})
+    read_short_text(body, name);
+}
+
+/// Reads `input` and what came before it into a conversation.
+class InputReader {
+ public:
+  InputReader(FieldReader& body, const History& history, CreateCall& call)
+      : body_(body), history_(history), call_(call), items_(call.tools, call.warnings) {}
+
+  std::vector<service::Message> read(const std::string& id_end) {
+    items_.instructions(body_.string("instructions").value_or(""));
+    if (!call_.previous_response_id.empty()) read_history();
+    const boost::json::value* input = body_.any("input");
+    if (input == nullptr) {
+      if (call_.previous_response_id.empty()) body_.missing("input");
+    } else if (const boost::json::string* text = input->if_string()) {
+      boost::json::object message;
+      message["role"] = "user";
+      message["content"] = *text;
+      take(message, "input", id_end);
+    } else if (const boost::json::array* list = input->if_array()) {
+      read_list(*list, id_end);
+    } else {
+      body_.wrong_type("input", "a string or an array of items", *input);
+    }
+    return items_.take();
+  }
+
+ private:
+  void read_history() {
+    const Result<boost::json::array> before = history_.up_to(call_.previous_response_id);
+    if (!before.ok()) return fail_with(before.error());
+    for (const boost::json::value& item : *before)
+      items_.read(body_, "previous_response_id", item.get_object());
+  }
+
+  void read_list(const boost::json::array& list, const std::string& id_end) {
+    if (list.empty() && call_.previous_response_id.empty()) {
+      return body_.wrong("input", "Invalid 'input': at least one item was expected.",
+                         "empty_array");
+    }
+    if (list.size() > kItemsMax) {
+      return body_.wrong("input",
+                         fmt::format("Invalid 'input': at most {} items were expected.", kItemsMax),
+                         "array_above_max_length");
+    }
+    for (size_t i = 0; i < list.size() && body_.ok() && !call_.not_found; ++i) {
+      const std::string path = fmt::format("input[{}]", i);
+      const boost::json::object* item = list[i].if_object();
+      if (item == nullptr) return body_.wrong_type(path, "an object", list[i]);
+      take(*item, path, fmt::format("{}{}", id_end, i));
+    }
+  }
+
+  void take(const boost::json::object& item, const std::string& path, const std::string& id_end) {
+    if (is_reference(item)) return take_reference(item, path);
+    items_.read(body_, path, item);
+    if (body_.ok()) call_.input.push_back(listed_item(item, id_end));
+  }
+
+  static bool is_reference(const boost::json::object& item) {
+    const boost::json::value* type = item.if_contains("type");
+    if (type != nullptr && type->is_string()) return type->get_string() == "item_reference";
+    return (type == nullptr || type->is_null()) && item.size() <= 2 && item.contains("id");
+  }
+
+  void take_reference(const boost::json::object& item, const std::string& path) {
+    FieldReader reference(item, path, body_);
+    const std::optional<std::string_view> id = reference.string("id");
+    if (!id) {
+      if (reference.any("id") == nullptr) reference.missing("id");
+      return;
+    }
+    const Result<boost::json::object> found = history_.item(*id);
+    if (!found.ok()) return fail_with(found.error());
+    items_.read(body_, path, *found);
+    if (body_.ok()) call_.input.push_back(*found);
+  }
+
+  void fail_with(const Error& error) {
+    if (!call_.not_found) call_.not_found = error;
+  }
+
+  FieldReader& body_;
+  const History& history_;
+  CreateCall& call_;
+  ItemsReader items_;
+};
+
+// The fields that a response repeats. Requires: the body is right.
+std::string echo(const FieldReader& body, const CreateCall& call) {
+  std::string out;
+  JsonWriter json(out);
+  json.begin_object();
+  const auto same = [&](const char* name, std::string_view absent) {
+    const boost::json::value* value = body.any(name);
+    json.key(name);
+    if (value != nullptr) {
+      json.value(*value);
+    } else {
+      json.raw(absent);
+    }
+  };
+  json.field("background", call.background);
+  for (const char* name : {"instructions", "max_output_tokens", "max_tool_calls"})
+    same(name, "null");
+  json.field("parallel_tool_calls", call.request.tool_choice.parallel);
+  for (const char* name : {"previous_response_id", "prompt_cache_key"}) same(name, "null");
+  same("reasoning", R"({"effort":null,"summary":null})");
+  same("safety_identifier", "null");
+  json.field("service_tier", "default");
+  json.key("temperature").number(call.request.sampling.temperature);
+  same("text", R"({"format":{"type":"text"}})");
+  same("tool_choice", R"("auto")");
+  same("tools", "[]");
+  json.field("top_logprobs", std::max(0, call.request.sampling.logprobs));
+  json.key("top_p").number(call.request.sampling.top_p);
+  json.field("truncation", call.truncate ? "auto" : "disabled");
+  same("user", "null");
+  same("metadata", "{}");
+  json.end_object();
+  return out;
+}
+
+}  // namespace
+
+CreateCall read_create(FieldReader& body, const service::Model& model, const History& history,
+                       const std::string& id_end) {
+  CreateCall call;
+  service::Conversation conversation;
+  read_own_limits(body, model, call);
+  read_tools(body, call.tools, conversation.tools, call.warnings);
+  call.request.tool_choice = read_tool_choice(body, call.tools);
+  if (call.request.tool_choice.mode == service::ToolChoice::Mode::kNone) conversation.tools.clear();
+  read_logprobs(body, call);
+  const std::string_view verbosity = read_text(body, call.request.format);
+  read_thinking_of(body, model, verbosity, call, conversation);
+  read_handling(body, call);
+  conversation.messages = InputReader(body, history, call).read(id_end);
+  if (!body.ok()) return call;
+  call.echo_json = echo(body, call);
+  call.request.prompts.emplace_back(std::move(conversation));
+  return call;
+}
+
+}  // namespace pippin::api::openai::responses

@@ -1,0 +1,281 @@
+#include "api/openai/responses/read_tools.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "service/json.h"
+
+namespace pippin::api::openai::responses {
+namespace {
+
+using service::JsonWriter;
+
+constexpr size_t kToolsMax = 512;
+constexpr size_t kNameMax = 128;
+constexpr size_t kGrammarBytesMax = 256 << 10;
+
+bool is_name(std::string_view name) {
+  const auto fits = [](unsigned char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
+  };
+  return !name.empty() && name.size() <= kNameMax && std::ranges::all_of(name, fits);
+}
+
+std::optional<std::string_view> required(FieldReader& reader, std::string_view name) {
+  const std::optional<std::string_view> text = reader.string(name);
+  if (!text && reader.any(name) == nullptr) reader.missing(name);
+  return text;
+}
+
+/// Reads tools one after another into a table and the list for the template.
+class ToolsReader {
+ public:
+  ToolsReader(ToolTable& table, std::vector<service::Tool>& offered, std::vector<Warning>& warnings)
+      : table_(table), offered_(offered), warnings_(warnings) {}
+
+  void read_all(FieldReader& parent, const boost::json::array& tools, std::string_view name_space) {
+    for (size_t i = 0; i < tools.size() && parent.ok(); ++i)
+      read(parent, fmt::format("tools[{}]", i), tools[i], name_space);
+  }
+
+ private:
+  void read(FieldReader& parent, const std::string& path, const boost::json::value& value,
+            std::string_view name_space) {
+    const boost::json::object* object = value.if_object();
+    if (object == nullptr) return parent.wrong_type(path, "an object", value);
+    FieldReader tool(*object, parent.path_of(path), parent);
+    const std::optional<std::string_view> type = required(tool, "type");
+    if (!type) return;
+    if (*type == "function") return read_function(tool, name_space);
+    if (*type == "custom") return read_custom(tool, name_space);
+    if (*type == "namespace" && name_space.empty()) return read_namespace(tool);
+    warnings_.push_back(
+        {"unsupported_tool", parent.path_of(path),
+         fmt::format("Tools of type '{}' cannot run here; this one is left out.", *type)});
+  }
+
+  void read_namespace(FieldReader& tool) {
+    const std::optional<std::string_view> name = read_name(tool);
+    const boost::json::array* inner = tool.array("tools");
+    if (inner == nullptr && tool.any("tools") == nullptr) tool.missing("tools");
+    if (name && inner != nullptr) read_all(tool, *inner, *name);
+  }
+
+  std::optional<std::string_view> read_name(FieldReader& tool) {
+    const std::optional<std::string_view> name = required(tool, "name");
+    if (name && !is_name(*name)) {
+      tool.wrong(
+          "name",
+          fmt::format("Invalid '{}': letters, digits, '_' and '-' were expected, at most {}.",
+                      tool.path_of("name"), kNameMax));
+      return std::nullopt;
+    }
+    return name;
+  }
+
+  void read_function(FieldReader& tool, std::string_view name_space) {
+    const std::optional<std::string_view> name = read_name(tool);
+    const std::string_view description = tool.string("description").value_or("");
+    const boost::json::object* parameters = tool.object("parameters");
+    service::Tool offered;
+    offered.strict = tool.boolean("strict").value_or(false);
+    if (!name) return;
+    if (parameters != nullptr) JsonWriter(offered.parameters_json).value(*tool.any("parameters"));
+    add(tool, false, *name, name_space, description, std::move(offered));
+  }
+
+  void read_custom(FieldReader& tool, std::string_view name_space) {
+    const std::optional<std::string_view> name = read_name(tool);
+    std::string description(tool.string("description").value_or(""));
+    service::Tool offered;
+    const std::string pattern = read_format(tool, description);
+    if (!name) return;
+    JsonWriter json(offered.parameters_json);
+    json.begin_object().field("type", "object").key("properties").begin_object();
+    json.key("input").begin_object().field("type", "string");
+    if (!pattern.empty()) json.field("pattern", pattern);
+    json.end_object().end_object();
+    json.key("required").begin_array().string("input").end_array();
+    json.field("additionalProperties", false).end_object();
+    offered.strict = !pattern.empty();
+    add(tool, true, *name, name_space, description, std::move(offered));
+  }
+
+  // A regular expression holds the model by the schema's `pattern`. A Lark grammar cannot stand
+  // inside a JSON string, so it is told to the model.
+  std::string read_format(FieldReader& tool, std::string& description) {
+    const boost::json::object* object = tool.object("format");
+    if (object == nullptr) return {};
+    FieldReader format(*object, tool.path_of("format"), tool);
+    const std::optional<std::string_view> type = required(format, "type");
+    if (!type || *type == "text") return {};
+    if (*type != "grammar") {
+      format.wrong(
+          "type",
+          fmt::format("Invalid value: '{}'. Supported values are: 'text' and 'grammar'.", *type));
+      return {};
+    }
+    const std::optional<std::string_view> syntax = required(format, "syntax");
+    const std::optional<std::string_view> definition = required(format, "definition");
+    if (!syntax || !definition) return {};
+    if (*syntax != "lark" && *syntax != "regex") {
+      format.wrong(
+          "syntax",
+          fmt::format("Invalid value: '{}'. Supported values are: 'lark' and 'regex'.", *syntax));
+      return {};
+    }
+    if (definition->size() > kGrammarBytesMax) {
+      format.wrong("definition", "Invalid 'definition': the grammar is too long.",
+                   "string_above_max_length");
+      return {};
+    }
+    const bool lark = *syntax == "lark";
+    description += fmt::format("\n\nThe input must match this {}:\n{}",
+                               lark ? "Lark grammar" : "regular expression", *definition);
+    return lark ? std::string() : fmt::format("^(?:{})$", *definition);
+  }
+
+  void add(FieldReader& tool, bool custom, std::string_view name, std::string_view name_space,
+           std::string_view description, service::Tool offered) {
+    if (table_.find_named(name, name_space) != nullptr) {
+      return tool.wrong("name", fmt::format("Invalid '{}': there are two tools called '{}'.",
+                                            tool.path_of("name"), name));
+    }
+    if (++count_ > kToolsMax) {
+      return tool.wrong("name", fmt::format("Too many tools: at most {} were expected.", kToolsMax),
+                        "array_above_max_length");
+    }
+    std::string shown(name);
+    if (table_.find_shown(shown) != nullptr) shown = fmt::format("{}__{}", name_space, name);
+    if (table_.find_shown(shown) != nullptr) {
+      return tool.wrong("name", fmt::format("Invalid '{}': '{}' is the name of another tool.",
+                                            tool.path_of("name"), shown));
+    }
+    offered.name = shown;
+    JsonWriter json(offered.definition_json);
+    json.begin_object().field("type", "function").key("function").begin_object();
+    json.field("name", shown);
+    if (!description.empty()) json.field("description", description);
+    json.key("parameters")
+        .raw(offered.parameters_json.empty() ? R"({"type":"object","properties":{}})"
+                                             : std::string_view(offered.parameters_json));
+    json.end_object().end_object();
+    table_.add({custom, shown, std::string(name), std::string(name_space)});
+    offered_.push_back(std::move(offered));
+  }
+
+  ToolTable& table_;
+  std::vector<service::Tool>& offered_;
+  std::vector<Warning>& warnings_;
+  size_t count_ = 0;
+};
+
+// Reads {"type": "function", "name": ..} and appends the tool's name as the model knows it.
+void read_choice_tool(FieldReader& choice, const ToolTable& table, std::vector<std::string>& to) {
+  const std::optional<std::string_view> type = required(choice, "type");
+  if (!type) return;
+  if (*type != "function" && *type != "custom") {
+    return choice.wrong("type",
+                        fmt::format("Unsupported value: tools of type '{}' cannot be "
+                                    "called here.",
+                                    *type),
+                        "unsupported_value");
+  }
+  const std::optional<std::string_view> name = required(choice, "name");
+  const std::string_view name_space = choice.string("namespace").value_or("");
+  if (!name) return;
+  const OfferedTool* tool = table.find_named(*name, name_space);
+  if (tool == nullptr || tool->custom != (*type == "custom")) {
+    return choice.wrong("name", fmt::format("Invalid '{}': no {} tool '{}' is in 'tools'.",
+                                            choice.path_of("name"), *type, *name));
+  }
+  to.push_back(tool->shown);
+}
+
+void read_allowed_tools(FieldReader& choice, const ToolTable& table, service::ToolChoice& to) {
+  const std::string_view mode = required(choice, "mode").value_or("auto");
+  if (mode == "required") {
+    to.mode = service::ToolChoice::Mode::kRequired;
+  } else if (mode != "auto") {
+    choice.wrong(
+        "mode",
+        fmt::format("Invalid value: '{}'. Supported values are: 'auto' and 'required'.", mode));
+  }
+  const boost::json::array* tools = choice.array("tools");
+  if (tools == nullptr) {
+    if (choice.any("tools") == nullptr) choice.missing("tools");
+    return;
+  }
+  if (tools->empty())
+    choice.wrong("tools", "Invalid 'tool_choice.tools': at least one tool was expected.",
+                 "empty_array");
+  for (size_t i = 0; i < tools->size(); ++i) {
+    const std::string path = fmt::format("tools[{}]", i);
+    const boost::json::object* object = (*tools)[i].if_object();
+    if (object == nullptr) return choice.wrong_type(path, "an object", (*tools)[i]);
+    FieldReader tool(*object, choice.path_of(path), choice);
+    read_choice_tool(tool, table, to.names);
+  }
+}
+
+}  // namespace
+
+void read_tools(FieldReader& body, ToolTable& table, std::vector<service::Tool>& offered,
+                std::vector<Warning>& warnings) {
+  const boost::json::array* tools = body.array("tools");
+  if (tools == nullptr) return;
+  if (tools->size() > kToolsMax) {
+    return body.wrong(
+        "tools",
+        fmt::format("Invalid 'tools': array too long. Expected at most {} tools.", kToolsMax),
+        "array_above_max_length");
+  }
+  ToolsReader(table, offered, warnings).read_all(body, *tools, "");
+}
+
+service::ToolChoice read_tool_choice(FieldReader& body, const ToolTable& table) {
+  using Mode = service::ToolChoice::Mode;
+  service::ToolChoice to;
+  to.parallel = body.boolean("parallel_tool_calls").value_or(true);
+  const boost::json::value* value = body.any("tool_choice");
+  if (value == nullptr) return to;
+  if (const boost::json::string* word = value->if_string()) {
+    if (*word == "none") {
+      to.mode = Mode::kNone;
+    } else if (*word == "required") {
+      to.mode = Mode::kRequired;
+    } else if (*word != "auto") {
+      body.wrong("tool_choice", fmt::format("Invalid value: '{}'. Supported values are: 'none', "
+                                            "'auto' and 'required'.",
+                                            std::string_view(*word)));
+    }
+  } else if (const boost::json::object* object = value->if_object()) {
+    FieldReader choice(*object, "tool_choice", body);
+    if (choice.string("type").value_or("") == "allowed_tools") {
+      read_allowed_tools(choice, table, to);
+    } else {
+      to.mode = Mode::kRequired;
+      read_choice_tool(choice, table, to.names);
+    }
+  } else {
+    body.wrong_type("tool_choice", "a string or an object", *value);
+  }
+  if (to.mode == Mode::kRequired && table.empty() && body.ok()) {
+    body.wrong("tool_choice",
+               "Invalid 'tool_choice': a call is required, but there is no tool to call.");
+  }
+  return to;
+}
+
+std::string custom_arguments(std::string_view input) {
+  std::string out;
+  JsonWriter(out).begin_object().field("input", input).end_object();
+  return out;
+}
+
+}  // namespace pippin::api::openai::responses

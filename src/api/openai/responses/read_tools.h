@@ -1,0 +1,24 @@
+// Reads `tools`, `tool_choice` and `parallel_tool_calls` of POST /v1/responses. Thread: any.
+#pragma once
+
+#include <vector>
+
+#include "api/openai/responses/tool_table.h"
+#include "api/wire/field_reader.h"
+#include "service/request.h"
+
+namespace pippin::api::openai::responses {
+
+/// Reads what may be called. Function and custom tools, also inside namespaces, are offered to the
+/// model; tools of other types would have to run here and cannot, so they are left out with a
+/// warning.
+void read_tools(FieldReader& body, ToolTable& table, std::vector<service::Tool>& offered,
+                std::vector<Warning>& warnings);
+
+/// Reads which calls the answer may or must hold. Requires: the tools have been read.
+service::ToolChoice read_tool_choice(FieldReader& body, const ToolTable& table);
+
+/// Returns the arguments that stand for a custom tool's input: {"input": "..."}.
+std::string custom_arguments(std::string_view input);
+
+}  // namespace pippin::api::openai::responses

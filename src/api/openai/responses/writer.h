@@ -1,0 +1,31 @@
+// The writer of one response: its events, or its object; and what is kept of it. Owner: the Answer.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "api/openai/responses/response_object.h"
+#include "api/openai/responses/tool_table.h"
+#include "api/wire/answer.h"
+
+namespace pippin::api::openai::responses {
+
+/// Called with the response object when it begins to run in the background, and when it has ended.
+/// An error is told to the client as a warning. Thread: the writer's.
+using Keep = std::function<Result<void>(const std::string& body_json, bool ended)>;
+
+struct WriterOptions {
+  Frame frame;
+  ToolTable tools;
+  bool streams = false;
+  bool background = false;
+  bool show_reasoning = true;
+  bool summary = false;    // thinking is shown as its summary
+  bool encrypted = false;  // reasoning items carry encrypted_content
+  Keep keep;               // null: nothing is kept
+};
+
+std::unique_ptr<AnswerWriter> response_writer(WriterOptions options);
+
+}  // namespace pippin::api::openai::responses

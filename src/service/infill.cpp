@@ -1,0 +1,94 @@
+#include "service/infill.h"
+
+#include <optional>
+
+#include "base/check.h"
+#include "service/prompt.h"
+
+namespace pippin::service {
+namespace {
+
+/// The marks of one family of models. Without `middle` the suffix comes first: SUFFIX, PREFIX.
+struct Marks {
+  std::string_view prefix, suffix, middle;
+};
+
+constexpr Marks kMarks[] = {
+    {"<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"},     // Qwen, CodeGemma, Seed
+    {"<fim_prefix>", "<fim_suffix>", "<fim_middle>"},           // StarCoder, Granite
+    {"<fim-prefix>", "<fim-suffix>", "<fim-middle>"},           // SantaCoder
+    {"<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"},     // DeepSeek
+    {"<|code_prefix|>", "<|code_suffix|>", "<|code_middle|>"},  // GLM
+    {"▁<PRE>", "▁<SUF>", "▁<MID>"},                             // CodeLlama
+    {"<PRE>", "<SUF>", "<MID>"},
+    {"[PREFIX]", "[SUFFIX]", ""},  // Codestral
+};
+
+// Where the middle is over, beside the end of text.
+constexpr std::string_view kEnds[] = {
+    "<|fim_pad|>", "<|file_sep|>", "<|file_separator|>", "<|repo_name|>", "<fim_pad>", "<file_sep>",
+    "▁<EOT>",      "<EOT>",
+};
+
+struct Tokens {
+  Token prefix = -1, suffix = -1;
+  std::optional<Token> middle;
+};
+
+std::optional<Tokens> marks_of(const text::Tokenizer& tokenizer) {
+  for (const Marks& marks : kMarks) {
+    const std::optional<Token> prefix = tokenizer.token_of(marks.prefix);
+    const std::optional<Token> suffix = tokenizer.token_of(marks.suffix);
+    if (!prefix || !suffix) continue;
+    if (marks.middle.empty()) return Tokens{*prefix, *suffix, std::nullopt};
+    if (const std::optional<Token> middle = tokenizer.token_of(marks.middle))
+      return Tokens{*prefix, *suffix, middle};
+  }
+  return std::nullopt;
+}
+
+Result<std::vector<Token>> before_tokens(const Model& model, const Prompt& prefix) {
+  if (const auto* text = std::get_if<TextPrompt>(&prefix))
+    return model.tokenizer->encode(text->text, false, text::Specials::kText);
+  CHECK(std::holds_alternative<TokenPrompt>(prefix), "a conversation has no middle");
+  return prompt_tokens(model, prefix);
+}
+
+}  // namespace
+
+Result<Infill> infill(const Model& model, const Prompt& prefix, std::string_view suffix) {
+  const text::Tokenizer& tokenizer = *model.tokenizer;
+  const std::optional<Tokens> marks = marks_of(tokenizer);
+  if (!marks) {
+    return fail(Code::kUnsupported,
+                "The model `" + model.id +
+                    "` has no tokens for filling in the middle; send a prompt without 'suffix'.",
+                "suffix");
+  }
+  ASSIGN_OR_RETURN(const std::vector<Token> before, before_tokens(model, prefix));
+  ASSIGN_OR_RETURN(const std::vector<Token> after,
+                   tokenizer.encode(suffix, false, text::Specials::kText));
+  Infill out;
+  const auto put = [&out](Token mark, const std::vector<Token>& text) {
+    out.prompt.push_back(mark);
+    out.prompt.insert(out.prompt.end(), text.begin(), text.end());
+  };
+  if (tokenizer.adds_bos() && tokenizer.bos()) out.prompt.push_back(*tokenizer.bos());
+  if (marks->middle) {
+    put(marks->prefix, before);
+    put(marks->suffix, after);
+    out.prompt.push_back(*marks->middle);
+    out.stop_tokens.push_back(*marks->middle);
+  } else {
+    put(marks->suffix, after);
+    put(marks->prefix, before);
+  }
+  out.stop_tokens.push_back(marks->prefix);
+  out.stop_tokens.push_back(marks->suffix);
+  for (const std::string_view text : kEnds) {
+    if (const std::optional<Token> end = tokenizer.token_of(text)) out.stop_tokens.push_back(*end);
+  }
+  return out;
+}
+
+}  // namespace pippin::service
