@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/clock.h"
+#include "base/thread_pool.h"
 #include "engine/engine.h"
 #include "store/gguf.h"
 
@@ -97,22 +98,35 @@ class Bench {
       : options_(options), info_(info), engine_(std::move(engine)) {}
 
   Result<void> run() {
-    if (!options_.json)
+    if (!options_.json) {
+      std::printf("%s, %.1f MiB, %s, %d threads\n\n", info_.architecture.c_str(), model_mib(),
+                  device(), threads());
       std::printf("%-16s %8s %8s %10s %10s %10s\n", "test", "rows", "depth", "tok/s", "lowest",
                   "highest");
+    }
     for (int prompt : options_.prompts) {
       RETURN_IF_ERROR(
           report(fmt::format("pp{}", prompt), 1, 0, [&] { return prompt_speed(prompt); }));
     }
     if (options_.generate <= 0) return {};
     for (int rows : options_.rows) {
-      RETURN_IF_ERROR(report(fmt::format("tg{}", options_.generate), rows, options_.depth,
-                             [&] { return decode_speed(rows); }));
+      const std::string test = options_.depth > 0
+                                   ? fmt::format("tg{} @ d{}", options_.generate, options_.depth)
+                                   : fmt::format("tg{}", options_.generate);
+      RETURN_IF_ERROR(report(test, rows, options_.depth, [&] { return decode_speed(rows); }));
     }
     return {};
   }
 
  private:
+  double model_mib() const { return static_cast<double>(info_.weight_bytes) / (1 << 20); }
+  int threads() const {
+    return options_.runner.threads > 0 ? options_.runner.threads : allowed_cpus();
+  }
+  const char* device() const {
+    return options_.runner.device == engine::DeviceKind::kCpu ? "cpu" : "cuda";
+  }
+
   // Random prompts, so that no run finds another's blocks.
   Submission submission(int prompt, int generate) {
     Submission s;
@@ -168,8 +182,10 @@ class Bench {
     if (options_.json) {
       std::printf(
           "{\"test\": \"%s\", \"rows\": %d, \"depth\": %d, \"tok_s\": %.2f, \"lowest\": %.2f, "
-          "\"highest\": %.2f, \"runs\": %d}\n",
-          test.c_str(), rows, depth, median, speeds.front(), speeds.back(), options_.repeats);
+          "\"highest\": %.2f, \"runs\": %d, \"architecture\": \"%s\", \"model_mib\": %.1f, "
+          "\"device\": \"%s\", \"threads\": %d}\n",
+          test.c_str(), rows, depth, median, speeds.front(), speeds.back(), options_.repeats,
+          info_.architecture.c_str(), model_mib(), device(), threads());
     } else {
       std::printf("%-16s %8d %8d %10.2f %10.2f %10.2f\n", test.c_str(), rows, depth, median,
                   speeds.front(), speeds.back());

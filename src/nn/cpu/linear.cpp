@@ -252,8 +252,10 @@ void Product::tiles(const TileRun& run, int64_t first_tile, int64_t last_tile, s
         if (unpack != nullptr) unpack(packed, columns / kGroup, codes.data());
         for (size_t b = first_block; b < last_block; ++b) {
           float* sums = slot(tile, b);
-          if (column == 0)
-            std::memset(sums, 0, static_cast<size_t>(blocks[b].rows * kTileRows) * sizeof(float));
+          if (column == 0) {
+            for (int r = 0; r < blocks[b].rows; ++r)  // a length the compiler knows
+              std::memset(sums + r * kTileRows, 0, kTileRows * sizeof(float));
+          }
           const bool best = unpack != nullptr && blocks[b].rows == path.rows_best;
           add_run(run, best ? unpacked : packed, best, column, columns, blocks[b], sums);
           if (column + columns == weight.columns) finish(run, tile, blocks[b], sums);

@@ -190,8 +190,9 @@ inline void group_products(const uint8_t* planes, const WTable& table, const Gro
 #endif
 
 /// How far ahead of the products the weights are called into the cache. The hardware's own streams
-/// end at each page, which costs a memory latency every few groups.
-constexpr int kBytesAhead = 4096;
+/// end at each page, which costs a memory latency every few groups. Far enough, the last tiles of a
+/// matrix call in the next one's first, which lie behind them in the arena.
+constexpr int kBytesAhead = 16384;
 
 /// Calls in the lines that lie kBytesAhead after a group. Tiles follow each other in memory, so the
 /// stream goes on into the next tile; a group's share of the scales makes its step.
