@@ -32,5 +32,7 @@ std::unique_ptr<ArgumentReader> quoted_reader();
 std::unique_ptr<ArgumentReader> keyword_reader();
 /// Tagged arguments, up to one of tags.ends. `tool` guides the types and may be null.
 std::unique_ptr<ArgumentReader> tagged_reader(const Tags& tags, const ToolSpec* tool);
+/// The same for tags.nested.
+std::unique_ptr<ArgumentReader> nested_reader(const Tags& tags, const ToolSpec* tool);
 
 }  // namespace pippin::parse

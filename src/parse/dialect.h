@@ -33,7 +33,11 @@ struct Tags {
   std::string_view key_open, key_close, value_close;
   std::string_view value_open = {};  // if set: whitespace and this follow key_close
   bool attributes = false;
-  Texts ends = {};  // what may follow the last argument
+  std::string_view attributes_end = ">";
+  bool cdata = false;   // a value may stand in <![CDATA[ ]]>
+  bool nested = false;  // <k>v</k> with a mark before each tag (key_open without its "<"), and
+                        // objects and lists (of <item>) in the same way
+  Texts ends = {};      // what may follow the last argument
 };
 
 /// How the calls of one answer are written: section_begin, calls joined by separator, section_end;

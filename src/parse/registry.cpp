@@ -13,19 +13,19 @@ namespace {
 
 // In the order of detection: where two rows' signs stand in one template, the narrower comes first.
 constexpr std::array kToolRows = {
-    &kSeedOss,  &kDeepseekV32, &kDeepseekV3,    &kDeepseekV31,   &kKimiK2,        &kSolarOpen,
-    &kHarmony,  &kGemma4,      &kFunctionGemma, &kMinimaxM2,     &kMinimaxM1,     &kMuse,
-    &kHunyuan,  &kStep3p5,     &kNemotron3,     &kQwen3Coder,    &kGlm47,         &kGlm45,
-    &kGranite,  &kNemotron,    &kJamba,         &kPhi4,          &kCommandR,      &kInternlm,
-    &kGigachat, &kLfm2,        &kOlmo3,         &kApertus,       &kMistralArgs,   &kMistral,
-    &kLlama4,   &kHermes,      &kFunctionary2,  &kFunctionary31, &kFunctionary32, &kLlama3,
-    &kXlam,     &kGeneric,
+    &kSeedOss,       &kDeepseekV32,   &kDeepseekV3, &kDeepseekV31, &kKimiK2,   &kKimiK3,
+    &kMinimaxM3,     &kMinicpm5,      &kSolarOpen,  &kHarmony,     &kGemma4,   &kFunctionGemma,
+    &kMinimaxM2,     &kMinimaxM1,     &kMuse,       &kHunyuan,     &kStep3p5,  &kNemotron3,
+    &kQwen3Coder,    &kGlm47,         &kGlm45,      &kGranite,     &kNemotron, &kJamba,
+    &kPhi4,          &kCommandR,      &kInternlm,   &kGigachat,    &kLfm2,     &kOlmo3,
+    &kApertus,       &kMistralArgs,   &kMistral,    &kLlama4,      &kHermes,   &kFunctionary2,
+    &kFunctionary31, &kFunctionary32, &kLlama3,     &kXlam,        &kGeneric,
 };
 
 constexpr std::array kReasoningRows = {
-    &kHarmonyChannels, &kHunyuanThink, &kGemmaChannel,    &kSeedThink,   &kCommandThinking,
-    &kApertusInner,    &kSolarThink,   &kGraniteThoughts, &kGraniteTags, &kMistralThink,
-    &kThinkGlm,        &kThinking,     &kThink,
+    &kHarmonyChannels, &kKimiK3Think,     &kMinimaxThink, &kHunyuanThink, &kGemmaChannel,
+    &kSeedThink,       &kCommandThinking, &kApertusInner, &kSolarThink,   &kGraniteThoughts,
+    &kGraniteTags,     &kMistralThink,    &kThinkGlm,     &kThinking,     &kThink,
 };
 
 bool stands_in(std::string_view text, std::string_view part) {

@@ -38,6 +38,41 @@ std::string gemma_value(std::string_view json, std::string_view quote) {
       [](std::string_view name) { return std::string(name); });
 }
 
+std::string_view kind_name(std::string_view json) {
+  switch (kind_of(json)) {
+    case Kinds::kString:
+      return "string";
+    case Kinds::kNumber:
+      return "number";
+    case Kinds::kBoolean:
+      return "boolean";
+    case Kinds::kObject:
+      return "object";
+    case Kinds::kArray:
+      return "array";
+    default:
+      return "null";
+  }
+}
+
+// Tags within tags; `tags` tells the mark before each.
+void append_nested(std::string& out, const Tags& tags, std::string_view name,
+                   std::string_view json) {
+  out += std::string(tags.key_open) + std::string(name) + ">";
+  if (kind_of(json) == Kinds::kString) {
+    out += unquoted(json);
+  } else if (kind_of(json) == Kinds::kObject) {
+    for_each_member(json, [&](std::string_view key, std::string_view value) {
+      append_nested(out, tags, key, value);
+    });
+  } else if (kind_of(json) == Kinds::kArray) {
+    for_each_item(json, [&](std::string_view value) { append_nested(out, tags, "item", value); });
+  } else {
+    out += json;
+  }
+  out += std::string(tags.value_close) + std::string(name) + ">";
+}
+
 std::string arguments(const Envelope& envelope, std::string_view json) {
   if (!to_json(json) || !trim(json).starts_with('{')) return std::string(json);
   std::string out;
@@ -56,11 +91,16 @@ std::string arguments(const Envelope& envelope, std::string_view json) {
   }
   const Tags& tags = *envelope.tags;
   for_each_member(json, [&](std::string_view name, std::string_view value) {
+    if (tags.nested) return append_nested(out, tags, name, value);
     const bool text = kind_of(value) == Kinds::kString;
     out += tags.key_open;
     out += name;
     out += tags.key_close;
-    if (tags.attributes) out += text ? " string=\"true\">" : " string=\"false\">";
+    if (tags.attributes && tags.attributes_end == ">") {
+      out += text ? " string=\"true\">" : " string=\"false\">";
+    } else if (tags.attributes) {
+      out += " type=\"" + std::string(kind_name(value)) + "\"" + std::string(tags.attributes_end);
+    }
     out += text ? unquoted(value) : std::string(value);
     out += tags.value_close;
   });

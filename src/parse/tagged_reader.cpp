@@ -12,6 +12,7 @@ namespace {
 constexpr size_t kKeyBytesMax = 256;
 constexpr size_t kSpaceBytesMax = 64;
 constexpr size_t kTypedBytesMax = size_t{1} << 20;
+constexpr std::string_view kCdata = "<![CDATA[";
 
 // Returns whether text that starts like this may become a value of one of the kinds but string.
 bool may_be_typed(std::string_view text, Kinds kinds) {
@@ -70,18 +71,20 @@ class TaggedReader final : public ArgumentReader {
     in.expect(tags_.key_open);
     const std::string_view key = trim(in.until(tags_.key_close, kKeyBytesMax));
     const std::string_view attributes =
-        tags_.attributes ? in.until(">", kKeyBytesMax) : std::string_view{};
+        tags_.attributes ? in.until(tags_.attributes_end, kKeyBytesMax) : std::string_view{};
     if (!tags_.value_open.empty()) {
       in.space();
       in.expect(tags_.value_open);
     }
     if (!in.reading()) return false;
     kinds_ = parameter_kinds(schema_, key);
-    if (attributes.find("string=\"true\"") != std::string_view::npos) kinds_ = {Kinds::kString};
+    for (std::string_view is_text : {"string=\"true\"", "type=\"string\""}) {
+      if (attributes.find(is_text) != std::string_view::npos) kinds_ = {Kinds::kString};
+    }
     if (any_) out += ", ";
     out += quoted(key) + ": ";
     any_ = in_value_ = at_start_ = true;
-    newline_ = streaming_ = false;
+    newline_ = streaming_ = cdata_ = false;
     value_.clear();
     return false;
   }
@@ -89,9 +92,12 @@ class TaggedReader final : public ArgumentReader {
   // Returns false if more text is needed first.
   bool read_value(std::string_view in, bool last, size_t& at, std::string& out) {
     if (at_start_) {
-      if (at == in.size()) return false;
-      newline_ = in[at] == '\n';
-      at += newline_ ? 1 : 0;
+      const std::string_view start = in.substr(at);
+      if (start.empty() || (tags_.cdata && !last && kCdata.starts_with(start) && start != kCdata))
+        return false;
+      cdata_ = tags_.cdata && start.starts_with(kCdata);
+      newline_ = !cdata_ && start[0] == '\n';
+      at += cdata_ ? kCdata.size() : (newline_ ? 1 : 0);
       at_start_ = false;
     }
     const auto [bytes, end] = find_end(in.substr(at), last);
@@ -102,7 +108,7 @@ class TaggedReader final : public ArgumentReader {
       at += text.size();
       return false;
     }
-    at += bytes + tags_.value_close.size();
+    at += bytes + closing().size();
     finish_value(out);
     in_value_ = false;
     return true;
@@ -115,7 +121,7 @@ class TaggedReader final : public ArgumentReader {
   // A value may itself hold the closing tag, as when a model writes XML: only one that the next
   // argument or the end follows is ours.
   End find_end(std::string_view in, bool last) const {
-    const std::string_view close = tags_.value_close;
+    const std::string close = closing();
     for (size_t at = in.find(close[0]); at != std::string_view::npos;
          at = in.find(close[0], at + 1)) {
       Cursor cursor(in.substr(at), last);
@@ -131,6 +137,8 @@ class TaggedReader final : public ArgumentReader {
     }
     return {in.size(), false};
   }
+
+  std::string closing() const { return (cdata_ ? "]]>" : "") + std::string(tags_.value_close); }
 
   void take(std::string_view text, std::string& out) {
     if (streaming_) return append_escaped(out, text);
@@ -169,6 +177,7 @@ class TaggedReader final : public ArgumentReader {
   bool at_start_ = false;  // of a value
   bool newline_ =
       false;  // one follows the opening tag, so that one before the closing tag is no text either
+  bool cdata_ = false;
   bool streaming_ = false;  // the value is a string, and its quote is written
   Kinds kinds_;
   std::string value_;
@@ -177,6 +186,7 @@ class TaggedReader final : public ArgumentReader {
 }  // namespace
 
 std::unique_ptr<ArgumentReader> tagged_reader(const Tags& tags, const ToolSpec* tool) {
+  if (tags.nested) return nested_reader(tags, tool);
   return std::make_unique<TaggedReader>(tags, tool);
 }
 

@@ -1,8 +1,14 @@
 // What holds for every dialect: its rows, the text of its history read back, and its detection.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <regex>
 #include <set>
 
+#include "parse/case_file.h"
 #include "parse/json_check.h"
 #include "parse/registry.h"
 #include "parse/replay.h"
@@ -72,6 +78,68 @@ TEST(Dialects, NamesAreUnique) {
   EXPECT_EQ(find_tool_dialect("no such"), nullptr);
 }
 
+// A parser is given only the control tokens it looks for; a mark that it does not name would be
+// lost.
+TEST(Dialects, LooksForTheSpecialsOfItsCases) {
+  const std::regex special(R"(<\|[a-z_:]+\|>|\[[A-Z_]+\])");
+  for (const auto& entry : std::filesystem::directory_iterator(PIPPIN_SOURCE_DIR "/tests/parse")) {
+    if (entry.path().extension() != ".cases") continue;
+    for (const Case& it : read_cases(entry.path().string())) {
+      if (it.expected_calls.empty() || !it.expected_content.empty()) continue;
+      const ToolDialect* tools = find_tool_dialect(it.tools);
+      for (auto at = std::sregex_iterator(it.text.begin(), it.text.end(), special);
+           at != std::sregex_iterator(); ++at) {
+        EXPECT_TRUE(looks_for(tools, find_reasoning_dialect(it.reasoning), at->str()))
+            << it.tools << ": " << it.name << ": " << at->str();
+      }
+    }
+  }
+  EXPECT_FALSE(looks_for(find_tool_dialect("hermes"), nullptr, "<|im_start|>"));
+  EXPECT_FALSE(looks_for(nullptr, nullptr, "<think>"));
+  EXPECT_TRUE(looks_for(nullptr, find_reasoning_dialect("think"), "<think>"));
+}
+
+TEST(Dialects, EachHasThirtyCases) {
+  std::map<std::string, int> counts;
+  for (const auto& entry : std::filesystem::directory_iterator(PIPPIN_SOURCE_DIR "/tests/parse")) {
+    if (entry.path().extension() != ".cases") continue;
+    for (const Case& it : read_cases(entry.path().string()))
+      ++counts[std::string(it.tools == "none" ? "none" : find_tool_dialect(it.tools)->name)];
+  }
+  for (const ToolDialect* dialect : tool_dialects()) {
+    // Rows that write exactly as another one share its cases.
+    const bool shared = std::ranges::any_of(tool_dialects(), [&](const ToolDialect* other) {
+      return other != dialect && other->head == dialect->head && other->tail == dialect->tail &&
+             other->envelope.prefix == dialect->envelope.prefix &&
+             counts[std::string(other->name)] >= 30;
+    });
+    EXPECT_TRUE(shared || counts[std::string(dialect->name)] >= 30)
+        << dialect->name << " has " << counts[std::string(dialect->name)];
+  }
+}
+
+TEST(Dialects, AreTheDocumentedOnes) {
+  std::ifstream file(PIPPIN_SOURCE_DIR "/docs/openai.md");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  for (const ToolDialect* dialect : tool_dialects())
+    EXPECT_NE(text.find("`" + std::string(dialect->name) + "`"), std::string::npos)
+        << dialect->name;
+  for (const ReasoningDialect* dialect : reasoning_dialects())
+    EXPECT_NE(text.find("`" + std::string(dialect->name) + "`"), std::string::npos)
+        << dialect->name;
+}
+
+TEST(Thinking, EndsEarlyByATextThatItsParserTakes) {
+  for (const ReasoningDialect* dialect : reasoning_dialects()) {
+    const std::string end = end_of_thinking(*dialect);
+    const std::string answer = "why" + end + "so";
+    const Replay result =
+        replay({.reasoning = dialect, .starts_inside = true}, {std::string_view(answer)});
+    EXPECT_EQ(result.reasoning, "why") << dialect->name;
+    EXPECT_EQ(result.content, "so") << dialect->name;
+  }
+}
+
 TEST(Detection, ByTemplate) {
   const std::vector<std::pair<std::string_view, std::string_view>> signs = {
       {"<tool_call>\\n{\"name\": <function-name>", "hermes"},
@@ -85,6 +153,9 @@ TEST(Detection, ByTemplate) {
       {"<｜tool▁calls▁begin｜>", "deepseek_v31"},
       {"<|start|><|channel|>analysis<|message|>", "harmony"},
       {"<|tool_call>call:", "gemma4"},
+      {"]<]minimax[>[ <tool_call> <invoke name=", "minimax_m3"},
+      {"<function name=\"f\"><param name=\"p\">", "minicpm5"},
+      {"'<|open|>' + tag + '<|sep|>'", "kimi_k3"},
       {"plain", "generic"},
   };
   for (const auto& [text, name] : signs)

@@ -20,6 +20,10 @@ constexpr Texts kOpeners = {"<｜tool▁calls▁begin｜>", "<｜tool▁call▁b
 constexpr Texts kClosers = {"<｜tool▁calls▁end｜>", "<｜tool_calls_end｜>", "<|tool▁calls▁end|>",
                             "<|tool_calls_end|>"};
 
+// Those that are neither above nor in the envelopes.
+constexpr Texts kSpecials = {"<|tool▁call▁end|>", "<|tool_call_end|>", "<｜tool_call_end｜>",
+                             "<|tool▁sep|>",      "<|tool_sep|>",      "<｜tool_sep｜>"};
+
 Head head(Cursor& in, const HeadContext&) {
   Head found;
   in.space();
@@ -65,6 +69,7 @@ constexpr ToolDialect kDeepseekV3 = {
     .aliases = {"deepseek", "deepseek_r1"},
     .openers = kOpeners,
     .closers = kClosers,
+    .specials = kSpecials,
     .signs = {.all = {"tool▁calls▁begin", "```json"}, .models = {"deepseek"}},
     .envelope = {.section_begin = "<｜tool▁calls▁begin｜>",
                  .prefix = "<｜tool▁call▁begin｜>function<｜tool▁sep｜>",
@@ -81,6 +86,7 @@ constexpr ToolDialect kDeepseekV31 = {
     .aliases = {"deepseek_v3.1"},
     .openers = kOpeners,
     .closers = kClosers,
+    .specials = kSpecials,
     .signs = {.all = {"tool▁calls▁begin"}, .models = {"deepseek-v3.1", "deepseek_v3.1"}},
     .envelope = {.section_begin = "<｜tool▁calls▁begin｜>",
                  .prefix = "<｜tool▁call▁begin｜>",

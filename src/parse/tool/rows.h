@@ -8,9 +8,9 @@ namespace pippin::parse {
 
 extern const ToolDialect kApertus, kCommandR, kDeepseekV3, kDeepseekV31, kDeepseekV32,
     kFunctionary2, kFunctionary31, kFunctionary32, kFunctionGemma, kGemma4, kGeneric, kGigachat,
-    kGlm45, kGlm47, kGranite, kHarmony, kHermes, kHunyuan, kInternlm, kJamba, kKimiK2, kLfm2,
-    kLlama3, kLlama4, kMinimaxM1, kMinimaxM2, kMistral, kMistralArgs, kMuse, kNemotron, kNemotron3,
-    kOlmo3, kPhi4, kQwen3Coder, kSeedOss, kSolarOpen, kStep3p5, kXlam;
+    kGlm45, kGlm47, kGranite, kHarmony, kHermes, kHunyuan, kInternlm, kJamba, kKimiK2, kKimiK3,
+    kLfm2, kLlama3, kLlama4, kMinimaxM1, kMinicpm5, kMinimaxM2, kMinimaxM3, kMistral, kMistralArgs,
+    kMuse, kNemotron, kNemotron3, kOlmo3, kPhi4, kQwen3Coder, kSeedOss, kSolarOpen, kStep3p5, kXlam;
 
 /// The envelope of {"name": .., "arguments": ..}.
 constexpr std::string_view kJsonPrefix = "{\"name\": \"";
