@@ -18,8 +18,10 @@ using text::GrammarSyntax;
 using Thinking = ConstraintSpec::Thinking;
 using Turn = parse::Mark::Turn;
 
-// A line or two between thinking and what follows.
+// A line or two between thinking and what follows; needed where a call counts only at the start of
+// a line.
 constexpr std::string_view kBlank = "/\\n{1,2}/? ";
+constexpr std::string_view kLine = "/\\n{1,2}/ ";
 
 class GrammarConstraint final : public engine::Constraint {
  public:
@@ -90,7 +92,7 @@ class Answer {
     if (spec_.thinking == Thinking::kNone)
       return Source{GrammarSyntax::kLark, lark_.grammar(at_start)};
     ASSIGN_OR_RETURN(const std::string behind, body(true));
-    const std::string thought = thinking() + kBlank.data() + behind;
+    const std::string thought = thinking() + behind;
     if (spec_.thinking == Thinking::kInside)
       return Source{GrammarSyntax::kLark, lark_.grammar(thought)};
     const std::string thinks = lark_.one_of(marks(Turn::kOpen)) + thought;
@@ -190,9 +192,10 @@ class Answer {
       return lark_.begins_with_control(text) != control;
     });
     std::vector<std::string> without;
-    if (!control) without = closes;
+    if (!control) without = texts(Turn::kClose);
     if (holds_calls()) add_openers(without);
-    if (closes.size() == 1 && !control) without.erase(without.begin());
+    // The lexer stops at the first mark by itself.
+    if (closes.size() == 1) std::erase(without, closes.front());
     return lark_.free_until(closes, without);
   }
 
@@ -202,7 +205,7 @@ class Answer {
 
   // What stands before content: marks that belong to neither, and a header.
   std::string before_content(bool behind_thinking) {
-    std::string out;
+    std::string out(behind_thinking ? kBlank : std::string_view());
     if (header_needed()) {
       for (const parse::Mark& mark : spec_.reasoning->marks)
         if (mark.turn == Turn::kDrop && behind_thinking) out += lark_.literal(mark.text);
@@ -245,10 +248,20 @@ class Answer {
   // Calls whose first `skipped` bytes stand already, or what the template has written of them.
   Result<std::string> calls(bool behind_thinking, size_t skipped) {
     const std::string begin = calls_begin(*spec_.dialect);
+    std::string blank;
+    if (behind_thinking && skipped == 0) blank = is_marked(begin) ? kBlank : kLine;
     if (!behind_thinking && skipped == 0 && begin.starts_with(spec_.primed))
       skipped = spec_.primed.size();
-    return calls_grammar(lark_, {*spec_.dialect, callable_, spec_.choice.parallel, loose_},
-                         skipped);
+    ASSIGN_OR_RETURN(const std::string section, calls_grammar(lark_, rules(), skipped));
+    return blank + section;
+  }
+  CallRules rules() const { return {*spec_.dialect, callable_, spec_.choice.parallel, loose_}; }
+  // Whether a text begins with a mark that is no ordinary text.
+  bool is_marked(std::string_view begin) const {
+    const parse::Texts& openers = spec_.dialect->openers;
+    return begin.starts_with('<') && std::any_of(openers.begin(), openers.end(), [&](auto opener) {
+             return begin.starts_with(opener);
+           });
   }
 
   // Free text in which calls may stand.

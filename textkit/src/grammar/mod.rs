@@ -16,6 +16,8 @@ pub use vocabulary::Vocabulary;
 /// A larger grammar is refused before it is read. What it makes is limited by the engine's own fuel, which does not
 /// depend on the machine as a time would.
 const SOURCE_BYTES_MAX: usize = 1 << 20;
+/// Messages quote the grammar.
+const MESSAGE_CHARS_MAX: usize = 500;
 /// Rules and schemas that refer to each other are compiled by recursion.
 const STACK_BYTES: usize = 512 << 20;
 
@@ -107,10 +109,10 @@ fn failure(error: anyhow::Error) -> Error {
     for mark in ["\n<backtrace>", "\n<non-verbose/>", "\n<state>"] {
         text = text.split(mark).next().unwrap_or(text);
     }
-    let status = if text.contains("too complex") || text.contains("limit") || text.contains("too big") {
-        Status::Limit
-    } else {
-        Status::Invalid
-    };
+    if let Some((at, _)) = text.char_indices().nth(MESSAGE_CHARS_MAX) {
+        text = &text[..at];
+    }
+    let over = ["too complex", "limit", "too big", "too large", "too many"];
+    let status = if over.iter().any(|mark| text.contains(mark)) { Status::Limit } else { Status::Invalid };
     Error::new(status, text.trim())
 }
