@@ -111,7 +111,7 @@ MemoryNeeds needs_of(const store::GgufFile& file, const engine::ModelInfo& info)
 
 // FNV-1a over what decides the answers: the same file under the same settings has the same name.
 std::string fingerprint_of(const store::GgufFile& file, const engine::ModelInfo& info,
-                           const MemoryPlan& plan) {
+                           const MemoryPlan& plan, const Model& model) {
   const std::string text =
       fmt::format("{} {} {} {} {}", PIPPIN_VERSION, info.architecture, file.file_bytes(),
                   file.tensors().size(), plan.context_tokens_max);
@@ -124,6 +124,9 @@ std::string fingerprint_of(const store::GgufFile& file, const engine::ModelInfo&
     mix(tensor.name);
     mix(store::type_name(tensor.type));
   }
+  if (model.chat_template) mix(model.chat_template->source());
+  if (model.tool_dialect) mix(model.tool_dialect->name);
+  if (model.reasoning_dialect) mix(model.reasoning_dialect->name);
   return fmt::format("fp_{:010x}", hash & 0xFFFFFFFFFFull);
 }
 
@@ -272,7 +275,7 @@ Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
   ASSIGN_OR_RETURN(model->plan, plan_memory(needs_of(file, info), options.memory, this_machine()));
   model->context_tokens_max = model->plan.context_tokens_max;
   model->output_tokens_max = options.output_tokens_max;
-  model->fingerprint = fingerprint_of(file, info, model->plan);
+  model->fingerprint = fingerprint_of(file, info, model->plan, *model);
   if (options.on_plan) options.on_plan(model->plan);
 
   engine::EngineOptions engine;

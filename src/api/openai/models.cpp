@@ -5,12 +5,34 @@
 namespace pippin::api::openai {
 namespace {
 
+// What clients ask before they offer tools, thinking or pictures.
+void write_capabilities(service::JsonWriter& json, const service::Model& model) {
+  const bool chat = model.chat_template != nullptr;
+  json.key("capabilities").begin_object();
+  json.field("chat", chat).field("completion", true);
+  json.field("tools", chat && model.tool_dialect != nullptr);
+  json.field("thinking", chat && model.reasoning_dialect != nullptr);
+  json.field("structured_output", true).field("vision", false).field("audio", false);
+  json.end_object();
+  const auto name_of = [&](const char* key, const auto* dialect) {
+    json.key(key);
+    if (dialect != nullptr) {
+      json.string(dialect->name);
+    } else {
+      json.null();
+    }
+  };
+  name_of("tool_parser", model.tool_dialect);
+  name_of("reasoning_parser", model.reasoning_dialect);
+}
+
 void write_model(service::JsonWriter& json, const service::Model& model) {
   json.begin_object().field("id", model.id).field("object", "model");
   json.field("created", model.created_unix_s).field("owned_by", "pippin");
   // Beyond OpenAI's form: what local clients look for. max_model_len is vLLM's name for it.
   json.field("context_length", model.context_tokens_max)
       .field("max_model_len", model.context_tokens_max);
+  write_capabilities(json, model);
   json.key("aliases").begin_array();
   for (const std::string& alias : model.aliases) json.string(alias);
   json.end_array().end_object();
