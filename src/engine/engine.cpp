@@ -277,13 +277,16 @@ void LoopEngine::loop(Runner& runner) {
 /// Plans and enqueues a step unless one is under way, enqueues the one behind it where the device
 /// works ahead, and commits the first. Returns: false if there was nothing to run.
 bool LoopEngine::step(Runner& runner) {
+  int queued = 0;
   if (under_way_.empty()) {
     {
       const std::lock_guard lock(mutex_);
       const TimePoint now = clock_.now();
       under_way_.push_back({scheduler_.next(now), now, {}});
       meter_.planned(under_way_.back().plan, now);
+      queued = scheduler_.queued();
     }
+    mailbox_->note(queued, 0);  // those admitted just now wait no more
     begin(runner, under_way_.back());
   }
   Step& first = under_way_.front();
@@ -302,7 +305,6 @@ bool LoopEngine::step(Runner& runner) {
   StepOutput output = end(runner, first);
   const bool ran = !plan.rows.empty();
   std::vector<SequenceEvent> events;
-  int queued = 0;
   {
     const std::lock_guard lock(mutex_);
     const TimePoint now = clock_.now();

@@ -13,6 +13,7 @@
 
 #include "engine/core/block_name.h"
 #include "engine/core/block_pool.h"
+#include "engine/core/prefix_miss.h"
 #include "engine/core/types.h"
 
 namespace pippin::engine {

@@ -129,18 +129,6 @@ struct FinishEvent {
   Error error;  // for kError
 };
 
-/// Why the prefix cache did not hold all of a prompt.
-enum class PrefixMiss : uint8_t {
-  kNone,            // it did, but for the last token, which is always computed
-  kOff,             // there is no prefix cache
-  kPromptLogprobs,  // the prompt's log probabilities need all of it computed
-  kNew,             // nothing begins like it
-  kContinues,       // it goes on where what is known ends, as a chat's next turn does
-  kDiffers,         // what is known goes on with another token
-  kEvicted,         // was known, but its block has been reused
-  kOtherSalt,       // known, but to another tenant
-};
-
 using Event = std::variant<TokenEvent, PromptLogprobsEvent, FinishEvent>;
 
 /// One sequence's part of a step: `tokens` go in at positions [start, start + tokens.size()); their

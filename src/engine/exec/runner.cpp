@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <new>
 #include <optional>
 #include <span>
 #include <unordered_map>
@@ -101,13 +102,19 @@ class ModelRunner final : public Runner {
   static void guarded(Step& step, Fn&& work) {
     try {
       work();
+    } catch (const std::bad_alloc&) {
+      fail_all(step, fail(Code::kOutOfMemory, "[runner] there is not enough memory for this step"));
     } catch (const std::exception& e) {
-      step.best.reset();
-      for (RowOutput& row : step.out.rows) {
-        row = RowOutput{};
-        row.error = fail(Code::kInternal,
-                         fmt::format("[runner] step {} failed: {}", step.out.step, e.what()));
-      }
+      fail_all(step, fail(Code::kInternal,
+                          fmt::format("[runner] step {} failed: {}", step.out.step, e.what())));
+    }
+  }
+
+  static void fail_all(Step& step, const Error& error) {
+    step.best.reset();
+    for (RowOutput& row : step.out.rows) {
+      row = RowOutput{};
+      row.error = error;
     }
   }
 
