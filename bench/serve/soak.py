@@ -88,7 +88,7 @@ class Connection:
     """One request on a connection of its own."""
 
     def __init__(self, url):
-        self.url, self.reader, self.writer = url, None, None
+        self.url, self.reader, self.writer, self.sent = url, None, None, 0.0
 
     async def __aenter__(self):
         self.reader, self.writer = await asyncio.open_connection(self.url.hostname, self.url.port, limit=1 << 22)
@@ -102,12 +102,16 @@ class Connection:
                 f"Content-Length: {len(body)}\r\nConnection: close\r\n")
         if request_id:
             head += f"x-request-id: {request_id}\r\n"
+        self.sent = time.monotonic()
         self.writer.write(head.encode() + b"\r\n" + body)
         await self.writer.drain()
 
     async def read_head(self):
         """Returns the status and the headers."""
-        status = int((await self.reader.readline()).split()[1])
+        line = await self.reader.readline()
+        if not line.startswith(b"HTTP/1.1 "):
+            raise ValueError(f"closed without an answer {time.monotonic() - self.sent:.1f} s after it was asked")
+        status = int(line.split()[1])
         headers = {}
         while (line := await self.reader.readline()).strip():
             name, _, value = line.decode().partition(":")
