@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
+
+#include "mlx/ops.h"
 
 namespace pippin::engine {
 namespace {
@@ -12,9 +15,27 @@ constexpr int kBlock = nn::cpu::KvLayer::kBlock;
 // A table's shortest width: one split of the attention kernel, 256 positions.
 constexpr int kTableMin = 16;
 
-mx::array ints(const std::vector<int32_t>& values, mx::Shape shape) {
-  return mx::array(values.begin(), std::move(shape), mx::int32);
-}
+// Lists of integers that go to the device together.
+class Parcel {
+ public:
+  struct Slip {
+    int first = 0, count = 0;
+  };
+
+  Slip add(const std::vector<int32_t>& values) {
+    const Slip slip{static_cast<int>(all_.size()), static_cast<int>(values.size())};
+    all_.insert(all_.end(), values.begin(), values.end());
+    return slip;
+  }
+  void send(nn::cuda::Transfer& transfer) { sent_ = transfer.to_device(all_); }
+  mx::array take(Slip slip) const {
+    return mx::slice(*sent_, {slip.first}, {slip.first + slip.count});
+  }
+
+ private:
+  std::vector<int32_t> all_;
+  std::optional<mx::array> sent_;
+};
 
 }  // namespace
 
@@ -25,7 +46,7 @@ int bucket(int n) {
   return (n + step - 1) / step * step;
 }
 
-void send_to_device(nn::StepBatch& batch, int scratch_block) {
+void send_to_device(nn::StepBatch& batch, int scratch_block, nn::cuda::Transfer& transfer) {
   const int rows = static_cast<int>(batch.rows.size());
   std::vector<int32_t> token_row;
   int table_width = kTableMin;
@@ -47,12 +68,21 @@ void send_to_device(nn::StepBatch& batch, int scratch_block) {
   batch.positions.resize(static_cast<size_t>(tokens), 0);
   batch.slots.resize(static_cast<size_t>(tokens), scratch_block * kBlock);
   token_row.resize(static_cast<size_t>(tokens), rows);
-  if (!batch.logit_tokens.empty())
-    batch.logit_tokens.resize(
-        static_cast<size_t>(bucket(static_cast<int>(batch.logit_tokens.size()))), 0);
+  // Padded by themselves, so that logits of all tokens are wanted as such.
+  if (!batch.logit_tokens.empty()) {
+    for (int i = static_cast<int>(batch.logit_tokens.size()); i < bucket(i); ++i)
+      batch.logit_tokens.push_back(std::min(i, tokens - 1));
+  }
+  // In one piece: what costs is that the device comes for it, not how much it is.
+  Parcel parcel;
+  const auto ids = parcel.add(batch.tokens), positions = parcel.add(batch.positions),
+             slots = parcel.add(batch.slots), of_row = parcel.add(token_row),
+             table = parcel.add(tables);
+  parcel.send(transfer);
+  batch.token_ids = parcel.take(ids);
   batch.device =
-      nn::cuda::StepArrays{ints(batch.positions, {tokens}), ints(batch.slots, {tokens}),
-                           ints(token_row, {tokens}), ints(tables, {rows + 1, table_width})};
+      nn::cuda::StepArrays{parcel.take(positions), parcel.take(slots), parcel.take(of_row),
+                           mx::reshape(parcel.take(table), {rows + 1, table_width})};
 }
 
 bool is_plain_greedy(const Submission& submission) {

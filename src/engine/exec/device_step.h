@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/core/types.h"
+#include "nn/cuda/transfer.h"
 #include "nn/ops/step_batch.h"
 
 namespace pippin::engine {
@@ -13,7 +14,7 @@ int bucket(int n);
 
 /// Pads the batch's tokens and logit rows to buckets and fills batch.device. Padding reads and
 /// writes `scratch_block` only.
-void send_to_device(nn::StepBatch& batch, int scratch_block);
+void send_to_device(nn::StepBatch& batch, int scratch_block, nn::cuda::Transfer& transfer);
 
 /// Returns whether the next token is the largest logit, with nothing that edits the logits or asks
 /// for more than the id.

@@ -94,6 +94,7 @@ class ModelRunner final : public Runner {
     std::vector<LogitSpan> spans;
     std::optional<mx::array>
         best;  // [R] int32: where the device picks the tokens, and they are not read back yet
+    std::optional<nn::cuda::Letter> letter;  // which brings them
     StepOutput out;
   };
 
@@ -131,7 +132,8 @@ class ModelRunner final : public Runner {
     const mx::array logits = model_->logits(hidden, batch.logit_tokens);
     if (ctx_.backend == nn::Backend::kCuda && all_plain_greedy(plan)) {
       step.best = mx::astype(mx::argmax(logits, -1), mx::int32);
-      mx::async_eval({*step.best});
+      step.letter = ctx_.transfer->to_host(*step.best);
+      mx::async_eval({step.letter->sent()});
     } else {
       mx::array host = nn::host_ready(logits);
       choose_tokens(plan, step.spans, host, step.out);
@@ -147,8 +149,7 @@ class ModelRunner final : public Runner {
   }
 
   void take_largest(Step& step) {
-    step.best->eval();
-    const int32_t* best = step.best->data<int32_t>();
+    const int32_t* best = step.letter->read();
     for (size_t r = 0; r < step.plan->rows.size(); ++r) {
       const PlanRow& row = step.plan->rows[r];
       if (!row.sample) continue;
@@ -177,7 +178,7 @@ class ModelRunner final : public Runner {
       for (int i = count - span.count; i < count; ++i) batch.logit_tokens.push_back(first + i);
       spans.push_back(span);
     }
-    if (ctx_.backend == nn::Backend::kCuda) send_to_device(batch, scratch_block_);
+    if (ctx_.backend == nn::Backend::kCuda) send_to_device(batch, scratch_block_, *ctx_.transfer);
     if (!plan.rows.empty() && plan.rows.front().follows >= 0)
       batch.token_ids = followed_tokens(plan, batch.size());
     return batch;
@@ -192,9 +193,9 @@ class ModelRunner final : public Runner {
     std::vector<int32_t> picks;
     for (const PlanRow& row : plan.rows)
       picks.push_back(before.spans[static_cast<size_t>(row.follows)].first);
-    picks.resize(static_cast<size_t>(padded), 0);
-    return mx::take(*before.best,
-                    mx::array(picks.begin(), mx::Shape{static_cast<int>(padded)}, mx::int32));
+    for (auto i = static_cast<int32_t>(picks.size()); i < padded; ++i)
+      picks.push_back(std::min(i, before.best->shape(0) - 1));
+    return nn::take_rows(ctx_, *before.best, picks);
   }
 
   bool wants_prompt_logprobs(const PlanRow& row) const {

@@ -44,6 +44,9 @@ mlx::core::array paged_attention(const AttentionShape& shape, const mlx::core::a
                                  const StepArrays& step, const mlx::core::array& k_pool,
                                  const mlx::core::array& v_pool);
 
+/// Returns whether add_rms_norm() knows this stream: bf16, E a multiple of 8 up to 16384.
+bool add_rms_norm_supported(const mlx::core::array& x);
+
 /// Returns {x + delta, rms_norm(x + delta)}. Shapes: [T, E]; weight [E] f32.
 std::pair<mlx::core::array, mlx::core::array> add_rms_norm(const mlx::core::array& x,
                                                            const mlx::core::array& delta,
@@ -52,5 +55,14 @@ std::pair<mlx::core::array, mlx::core::array> add_rms_norm(const mlx::core::arra
 
 /// gate(x[:, :F]) * x[:, F:], SiLU or tanh-GELU. Shapes: [T, 2 F] -> [T, F].
 mlx::core::array gated_activation(const mlx::core::array& x, bool gelu);
+
+/// How many rows of x are worth reading the weights by a product per row.
+inline constexpr int kMatvecRowsMax = 4;
+
+/// Returns whether matvec() knows these: bf16, few rows, K a multiple of 8.
+bool matvec_supported(const mlx::core::array& x, const mlx::core::array& w);
+
+/// x w^T with f32 sums, at the speed of reading w. Shapes: x [M, K], w [N, K] -> [M, N].
+mlx::core::array matvec(const mlx::core::array& x, const mlx::core::array& w);
 
 }  // namespace pippin::nn::cuda

@@ -7,11 +7,13 @@
 #include "mlx/device.h"
 #include "mlx/ops.h"
 #include "mlx/transforms.h"
+#include "nn/cuda/transfer.h"
 
 namespace pippin::nn {
 
-// Keeps freed activation buffers by power-of-two size. Activations have the same few sizes at every
-// step, and fresh pages cost more than the small kernels that fill them. Thread: the device thread.
+// Keeps freed activation buffers by power-of-two size. Activations have the same few sizes at
+// every step, and fresh pages cost more than the small kernels that fill them. Thread: the device
+// thread.
 class BufferPool : public std::enable_shared_from_this<BufferPool> {
  public:
   ~BufferPool() {
@@ -29,8 +31,8 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
       base = std::aligned_alloc(64, (size_t{1} << size_class) + 64);
       if (base == nullptr) throw std::bad_alloc();
     }
-    // MLX's CPU buffers hold their size in the 8 bytes before the data; ours do the same, with the
-    // data on a cache line.
+    // MLX's CPU buffers hold their size in the 8 bytes before the data; ours do the same, with
+    // the data on a cache line.
     auto* header = reinterpret_cast<size_t*>(static_cast<char*>(base) + 64 - sizeof(size_t));
     *header = bytes;
     return mx::allocator::Data(mx::allocator::Buffer(header),
@@ -67,8 +69,8 @@ Context stock_context(mx::Dtype dtype) {
 }
 
 Result<Context> cuda_context() {
-  // MLX reads these at its first CUDA call. Its graph cache counts misses over a process's life and
-  // throws at twice its size, which a server reaches in hours.
+  // MLX reads these at its first CUDA call. Its graph cache counts misses over a process's life
+  // and throws at twice its size, which a server reaches in hours.
   setenv("MLX_ENABLE_CACHE_THRASHING_CHECK", "0", 0);
   setenv("MLX_CUDA_GRAPH_CACHE_SIZE", "2000", 0);
   if (!mx::is_available(mx::Device(mx::Device::gpu))) {
@@ -77,6 +79,7 @@ Result<Context> cuda_context() {
   mx::set_default_device(mx::Device(mx::Device::gpu));
   Context ctx;
   ctx.backend = Backend::kCuda;
+  ctx.transfer = std::make_shared<cuda::Transfer>();
   ctx.dtype = mx::bfloat16;
   return ctx;
 }

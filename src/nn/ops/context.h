@@ -11,6 +11,10 @@
 #include "mlx/dtype.h"
 #include "nn/cpu/linear.h"
 
+namespace pippin::nn::cuda {
+class Transfer;
+}
+
 namespace pippin::nn {
 
 namespace mx = mlx::core;
@@ -33,6 +37,7 @@ struct Context {
   std::shared_ptr<cpu::LinearScratch> scratch;
   std::shared_ptr<cpu::WeightArena> weights;
   std::shared_ptr<BufferPool> buffers;
+  std::shared_ptr<cuda::Transfer> transfer;  // of kCuda
 };
 
 /// Returns a context for this machine's CPU. Errors: kUnsupported, when PIPPIN_CPU_ISA forces a

@@ -3,10 +3,18 @@
 #include <cmath>
 #include <cstring>
 
+#include "mlx/ops.h"
+#include "nn/cuda/kernels.h"
+#include "nn/cuda/transfer.h"
+
 namespace pippin::nn {
 
 mx::array linear(const Context& ctx, const LinearWeight& weight, const mx::array& x) {
   CHECK(x.ndim() == 2 && x.shape(1) == weight.columns, "linear: x must be [T, K]");
+  if (ctx.backend == Backend::kCuda && cuda::matvec_supported(x, *weight.dense)) {
+    const mx::array y = cuda::matvec(x, *weight.dense);
+    return weight.bias.empty() ? y : mx::add(y, weight.bias.array(ctx.dtype));
+  }
   if (ctx.backend != Backend::kCpu) return linear_ref(ctx, weight, x);
   const mx::array input = host_ready(x);
   mx::array y = allocate(ctx, {input.shape(0), weight.rows}, mx::float32);
@@ -31,7 +39,21 @@ mx::array embed(const Context& ctx, const LinearWeight& table, const StepBatch& 
   return y;
 }
 
+namespace {
+
+bool is_identity(const std::vector<int32_t>& rows, int count) {
+  if (static_cast<int>(rows.size()) != count) return false;
+  for (int i = 0; i < count; ++i) {
+    if (rows[static_cast<size_t>(i)] != i) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 mx::array take_rows(const Context& ctx, const mx::array& x, const std::vector<int32_t>& rows) {
+  if (ctx.backend == Backend::kCuda && is_identity(rows, x.shape(0))) return x;
+  if (ctx.backend == Backend::kCuda) return mx::take(x, ctx.transfer->to_device(rows), 0);
   if (ctx.backend != Backend::kCpu) return take_rows_ref(x, rows);
   const mx::array input = host_ready(x);
   const auto width = static_cast<size_t>(input.shape(1));

@@ -33,7 +33,8 @@ mx::array embed(const Context& ctx, const LinearWeight& table, const StepBatch& 
 mx::array embed_ref(const Context& ctx, const LinearWeight& table, const StepBatch& batch,
                     float scale);
 
-/// The rows of x that `rows` names, in that order. Shapes: [T, E], R indices -> [R, E].
+/// The rows of x that `rows` names, in that order. Shapes: [T, E], R indices -> [R, E]; on a GPU
+/// also [T] -> [R].
 mx::array take_rows(const Context& ctx, const mx::array& x, const std::vector<int32_t>& rows);
 mx::array take_rows_ref(const mx::array& x, const std::vector<int32_t>& rows);
 

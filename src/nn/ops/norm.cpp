@@ -42,6 +42,10 @@ mx::array add_rms_norm(const Context& ctx, const NormWeight& weight, mx::array& 
     x = mx::add(x, delta);
     return rms_norm_ref(ctx, weight, x);
   }
+  if (ctx.backend == Backend::kCuda && !cuda::add_rms_norm_supported(x)) {
+    x = mx::add(x, delta);
+    return rms_norm(ctx, weight, x);
+  }
   if (ctx.backend == Backend::kCuda) {
     auto [stream, normed] = cuda::add_rms_norm(x, delta, weight.values.array(), weight.eps);
     x = std::move(stream);

@@ -10,6 +10,7 @@
 #include "mlx/transforms.h"
 #include "nn/ops/attention.h"
 #include "nn/ops/gated.h"
+#include "nn/ops/linear.h"
 #include "nn/ops/norm.h"
 
 namespace pippin::nn {
@@ -60,17 +61,58 @@ class Cuda : public testing::Test {
 mx::array narrow(const mx::array& a) { return mx::astype(a, mx::bfloat16); }
 
 TEST_F(Cuda, AddRmsNorm) {
-  const NormWeight weight{random_values(1536, 1), 1e-6f};
-  const mx::array x = random_array({5, 1536}, 2), delta = random_array({5, 1536}, 3);
-  mx::array a = narrow(x), b = x;
-  expect_close(add_rms_norm(cuda, weight, a, narrow(delta)), add_rms_norm(stock, weight, b, delta));
-  expect_close(a, b);
+  // In one go, in several, with a rest, and not by our kernel.
+  for (int width : {1536, 576, 8192, 12296, 1001}) {
+    SCOPED_TRACE(width);
+    const NormWeight weight{random_values(width, 1), 1e-6f};
+    const mx::array x = random_array({5, width}, 2), delta = random_array({5, width}, 3);
+    mx::array a = narrow(x), b = x;
+    expect_close(add_rms_norm(cuda, weight, a, narrow(delta)),
+                 add_rms_norm(stock, weight, b, delta));
+    expect_close(a, b);
+  }
 }
 
 TEST_F(Cuda, GatedActivations) {
-  const mx::array x = random_array({3, 2 * 1000}, 4);
-  for (Gate gate : {Gate::kSilu, Gate::kGeluTanh})
-    expect_close(gated_activation(cuda, gate, narrow(x)), gated_activation(stock, gate, x));
+  for (int width : {1000, 4104, 1001}) {
+    const mx::array x = random_array({3, 2 * width}, 4);
+    for (Gate gate : {Gate::kSilu, Gate::kGeluTanh})
+      expect_close(gated_activation(cuda, gate, narrow(x)), gated_activation(stock, gate, x));
+  }
+}
+
+TEST_F(Cuda, LinearForFewRowsAndForMany) {
+  // Widths that are no multiple of a warp's reads, outputs that are none of a block's.
+  for (const auto& [rows, outputs, width] : std::vector<std::array<int, 3>>{
+           {1, 4096, 4096}, {2, 101, 72}, {3, 64, 1000}, {4, 301, 2056}, {5, 301, 2056}}) {
+    const mx::array x = random_array({rows, width}, 5), w = random_array({outputs, width}, 6);
+    LinearWeight narrowed{.rows = outputs, .columns = width}, wide = narrowed;
+    narrowed.dense = narrow(w);
+    narrowed.dense_transposed = mx::transpose(*narrowed.dense);
+    wide.dense = w;
+    wide.dense_transposed = mx::transpose(w);
+    narrowed.bias = random_values(outputs, 7);
+    wide.bias = random_values(outputs, 7);
+    SCOPED_TRACE(rows);
+    expect_close(linear(cuda, narrowed, narrow(x)), linear(stock, wide, x));
+  }
+}
+
+TEST_F(Cuda, IntegersTravelBothWays) {
+  for (int count : {1, 64, 5000}) {
+    std::vector<int32_t> values;
+    for (int i = 0; i < count; ++i) values.push_back(3 * i - 7);
+    const mx::array there = cuda.transfer->to_device(values);
+    // The next ones may not overwrite those under way.
+    const mx::array other = cuda.transfer->to_device(std::vector<int32_t>(values.size(), 1));
+    cuda::Letter sum = cuda.transfer->to_host(mx::add(there, other));
+    cuda::Letter same = cuda.transfer->to_host(there);
+    mx::async_eval({sum.sent(), same.sent()});
+    for (int i = 0; i < count; ++i) {
+      ASSERT_EQ(sum.read()[i], 3 * i - 6);
+      ASSERT_EQ(same.read()[i], 3 * i - 7);
+    }
+  }
 }
 
 struct Case {
@@ -119,7 +161,7 @@ TEST_P(CudaAttention, FollowsStockOpsOverScatteredBlocks) {
     add(second, b_start, b_tokens);
     const int tokens = static_cast<int>(batch.size());
     StepBatch padded = batch;
-    engine::send_to_device(padded, scratch);
+    engine::send_to_device(padded, scratch, *cuda.transfer);
     const int width = (c.heads + 2 * c.kv_heads) * c.dim;
     const mx::array qkv = random_array({static_cast<int>(padded.size()), width}, 11);
     const mx::array real = mx::slice(qkv, mx::Shape{0, 0}, mx::Shape{tokens, width});
