@@ -15,6 +15,7 @@
 #include "mlx/ops.h"
 #include "mlx/transforms.h"
 #include "models/model.h"
+#include "nn/ops/linear.h"
 
 namespace pippin::engine {
 namespace {
