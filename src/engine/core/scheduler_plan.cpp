@@ -150,8 +150,9 @@ void Scheduler::preempt_for_priority() {
 }
 
 void Scheduler::plan_decodes(StepPlan& plan) {
-  // Tokens beside one for each row: those that constraints have decided go in as a chunk.
-  int spare = options_.step_tokens_max - static_cast<int>(active_.size());
+  // Tokens beside one for each row, also for those that this step admits: what constraints have
+  // decided goes in as a chunk.
+  int spare = options_.step_tokens_max - options_.rows_max;
   for (size_t i = 0; i < active_.size();) {
     Sequence& sequence = *active_[i];
     if (sequence.remaining() == 1 + sequence.forced && !sequence.submission.alone) {
