@@ -1,6 +1,7 @@
-// bench_engine: what the engine itself costs, with a device that answers at once. One JSON line for
-// each figure; times in us. "step" is the host's time between two steps of the device: events to
-// their readers, letters, commit, plan.
+// bench_engine [MODEL.gguf]: what the engine itself costs, with a device that answers at once. One
+// JSON line for each figure; times in us. "step" is the host's time between two steps of the
+// device: events to their readers, letters, commit, plan. With a model, "real_step" is the same
+// beside the time that a real step takes, with 16 rows.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,6 +16,8 @@
 #include "engine/core/block_name.h"
 #include "engine/core/scheduler.h"
 #include "engine/engine.h"
+#include "engine/exec/runner.h"
+#include "store/gguf.h"
 
 namespace pippin::engine {
 namespace {
@@ -61,6 +64,81 @@ class TimingRunner final : public Runner {
   std::vector<double>& host_us_;
   std::optional<Clock::time_point> before_;
 };
+
+/// A real device; times its steps in which all rows decode, and what happens between two of them.
+class MeteredRunner final : public Runner {
+ public:
+  MeteredRunner(std::unique_ptr<Runner> inner, int rows, std::vector<double>& step_us,
+                std::vector<double>& host_us)
+      : inner_(std::move(inner)), rows_(rows), step_us_(step_us), host_us_(host_us) {}
+
+  void admit(SequenceId id, const Submission& submission) override {
+    inner_->admit(id, submission);
+  }
+
+  StepOutput run(const StepPlan& plan) override {
+    const bool decodes_all = plan.tokens() == rows_ && static_cast<int>(plan.rows.size()) == rows_;
+    if (decodes_all && before_) host_us_.push_back(us_since(*before_));
+    const Clock::time_point begin = Clock::now();
+    StepOutput output = inner_->run(plan);
+    if (decodes_all) step_us_.push_back(us_since(begin));
+    before_ = decodes_all ? std::optional(Clock::now()) : std::nullopt;
+    return output;
+  }
+
+ private:
+  const std::unique_ptr<Runner> inner_;
+  const int rows_;
+  std::vector<double>& step_us_;
+  std::vector<double>& host_us_;
+  std::optional<Clock::time_point> before_;
+};
+
+/// Returns: whether the model could be run.
+bool bench_real_step(const char* path) {
+  constexpr int kRows = 16, kPrompt = 128, kGenerate = 96;
+  const Result<store::GgufFile> file = store::GgufFile::open(path);
+  const Result<ModelInfo> info = file.ok() ? inspect_model(*file) : Result<ModelInfo>(file.error());
+  if (!info.ok()) {
+    fmt::print(stderr, "{}\n", info.error().message);
+    return false;
+  }
+  EngineOptions options;
+  options.context_tokens_max = kPrompt + kGenerate + 1;
+  options.blocks = kRows * (options.context_tokens_max / options.block_positions + 2);
+  options.rows_max = kRows;
+  std::vector<double> step_us, host_us;
+  auto engine = Engine::start(options, [&]() -> Result<std::unique_ptr<Runner>> {
+    RunnerOptions runner;
+    runner.blocks = options.blocks;
+    ASSIGN_OR_RETURN(std::unique_ptr<Runner> inner, make_runner(*file, runner));
+    return std::unique_ptr<Runner>(
+        std::make_unique<MeteredRunner>(std::move(inner), kRows, step_us, host_us));
+  });
+  if (!engine.ok()) {
+    fmt::print(stderr, "{}\n", engine.error().message);
+    return false;
+  }
+  std::vector<std::shared_ptr<EventStream>> streams;
+  for (int row = 0; row < kRows; ++row) {
+    Submission submission;
+    for (int i = 0; i < kPrompt; ++i)
+      submission.tokens.push_back((row * 7919 + i * 104729) % info->vocab);
+    submission.stop.max_tokens = kGenerate;
+    submission.stop.ignore_eos = true;
+    submission.sampling.temperature = 0;
+    streams.push_back((*engine)->submit(std::move(submission)).value());
+  }
+  (*engine)->drain(std::chrono::seconds(120));
+  engine->reset();
+  if (host_us.empty()) return false;
+  const double host = at_share(host_us, 0.5), step = at_share(step_us, 0.5);
+  fmt::print(
+      "{{\"bench\":\"real_step\",\"rows\":{},\"steps\":{},\"host_median_us\":{:.1f},"
+      "\"step_median_us\":{:.1f},\"host_share_percent\":{:.3f}}}\n",
+      kRows, step_us.size(), host, step, 100 * host / (host + step));
+  return true;
+}
 
 void bench_step(int rows, bool prefix_cache) {
   EngineOptions options;
@@ -150,7 +228,7 @@ void bench_admission(int prompt_tokens) {
 }  // namespace
 }  // namespace pippin::engine
 
-int main() {
+int main(int argc, char** argv) {
   using namespace pippin::engine;
   for (const int rows : {1, 16, 64, 256}) {
     bench_step(rows, true);
@@ -158,4 +236,5 @@ int main() {
   }
   bench_names();
   for (const int tokens : {1000, 8000, 32000}) bench_admission(tokens);
+  return argc < 2 || bench_real_step(argv[1]) ? 0 : 1;
 }

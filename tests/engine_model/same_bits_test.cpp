@@ -1,13 +1,16 @@
 // Company never changes an answer: a real model behind the real engine gives the same tokens alone,
-// together, in chunks of any size, from the prefix cache and after preemption. With SmolLM2 where
-// PIPPIN_TEST_MODELS has it, else with a tiny checkpoint.
+// together, in chunks of any size, from the prefix cache and after preemption. With SmolLM2 and,
+// for its sliding windows, Gemma 3, where PIPPIN_TEST_MODELS has them; without SmolLM2 with a tiny
+// checkpoint.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <condition_variable>
 #include <cstdlib>
 #include <filesystem>
 #include <mutex>
+#include <optional>
 #include <random>
 
 #include "engine/engine.h"
@@ -17,11 +20,16 @@
 namespace pippin::engine {
 namespace {
 
-std::string model_path() {
+constexpr const char* kSmol = "SmolLM2-135M-Instruct.Q4_1.gguf";
+constexpr const char* kGemma = "gemma-3-270m-q4_k_m.gguf";
+
+/// Returns the path of a model, empty if it is not here.
+std::string model_path(const std::string& name) {
   if (const char* folder = std::getenv("PIPPIN_TEST_MODELS")) {
-    const std::string path = std::string(folder) + "/SmolLM2-135M-Instruct.Q4_1.gguf";
+    std::string path = std::string(folder) + "/" + name;
     if (std::filesystem::exists(path)) return path;
   }
+  if (name != kSmol) return {};
   return std::string(PIPPIN_SOURCE_DIR) + "/tests/models/fixtures/llama_tied.gguf";
 }
 
@@ -30,14 +38,21 @@ struct Answer {
   FinishEvent finish;
 };
 
-class SameBits : public testing::Test {
+class SameBits : public testing::TestWithParam<const char*> {
  protected:
-  store::GgufFile file = store::GgufFile::open(model_path()).value();
-  ModelInfo info = inspect_model(file).value();
+  void SetUp() override {
+    const std::string path = model_path(GetParam());
+    if (path.empty()) GTEST_SKIP() << "PIPPIN_TEST_MODELS has no " << GetParam();
+    file.emplace(store::GgufFile::open(path).value());
+    info = inspect_model(*file).value();
+  }
+
+  std::optional<store::GgufFile> file;
+  ModelInfo info;
 
   EngineOptions options() const {
     EngineOptions o;
-    o.context_tokens_max = 512;
+    o.context_tokens_max = std::min(info.context_tokens_max, 1024);
     o.blocks = 800;
     o.step_target = {};
     return o;
@@ -47,7 +62,7 @@ class SameBits : public testing::Test {
     RunnerOptions runner;
     runner.threads = 2;
     runner.blocks = o.blocks;
-    return Engine::start(o, [this, runner] { return make_runner(file, runner); }).value();
+    return Engine::start(o, [this, runner] { return make_runner(*file, runner); }).value();
   }
 
   Submission submission(uint32_t seed, int prompt, int generate) const {
@@ -131,27 +146,31 @@ class SameBits : public testing::Test {
   }
 };
 
-TEST_F(SameBits, TogetherAndAlone) {
+TEST_P(SameBits, TogetherAndAlone) {
   EngineOptions o = options();
   o.prefix_cache = false;
   const auto engine = start(o);
   expect_same(together(*engine, sixteen()), one_by_one(*engine, sixteen()));
 }
 
-TEST_F(SameBits, ChunksOfAnySize) {
+TEST_P(SameBits, ChunksOfAnySize) {
   EngineOptions o = options();
   o.prefix_cache = false;
-  const std::vector<Submission> requests{submission(1, 300, 8), submission(2, 77, 8)};
+  // Longer than the largest chunk and than Gemma's window, where the context allows.
+  const int longest = std::min(700, o.context_tokens_max - 16);
+  const std::vector<Submission> requests{submission(1, longest, 8), submission(2, 77, 8)};
+  o.step_tokens_max = 1024;
   const std::vector<Answer> whole = together(*start(o), requests);
-  for (int chunk : {16, 64}) {
+  for (int chunk : {16, 64, 512}) {
     o.step_tokens_max = chunk;
     expect_same(together(*start(o), requests), whole);
   }
 }
 
-TEST_F(SameBits, CachedPrefixAndCold) {
+TEST_P(SameBits, CachedPrefixAndCold) {
   const auto engine = start(options());
-  const std::vector<Submission> requests{submission(3, 200, 10), submission(4, 93, 10)};
+  const int longest = std::min(620, options().context_tokens_max - 16);
+  const std::vector<Submission> requests{submission(3, longest, 10), submission(4, 93, 10)};
   const std::vector<Answer> cold = one_by_one(*engine, requests),
                             cached = one_by_one(*engine, requests);
   expect_same(cached, cold);
@@ -161,7 +180,7 @@ TEST_F(SameBits, CachedPrefixAndCold) {
   }
 }
 
-TEST_F(SameBits, PreemptedAndNot) {
+TEST_P(SameBits, PreemptedAndNot) {
   std::vector<Submission> requests;
   for (uint32_t i = 0; i < 6; ++i) requests.push_back(submission(20 + i, 40, 60));
   const std::vector<Answer> roomy = together(*start(options()), requests);
@@ -173,7 +192,7 @@ TEST_F(SameBits, PreemptedAndNot) {
   EXPECT_GT(engine->status().preemptions, 0u);
 }
 
-TEST_F(SameBits, SharedPromptWithSeedsOfTheirOwn) {
+TEST_P(SameBits, SharedPromptWithSeedsOfTheirOwn) {
   std::vector<Submission> requests;
   for (uint64_t i = 0; i < 4; ++i) {
     requests.push_back(submission(31, 90, 15));
@@ -185,6 +204,21 @@ TEST_F(SameBits, SharedPromptWithSeedsOfTheirOwn) {
   expect_same(shared, one_by_one(*start(o), requests));
   EXPECT_NE(shared[0].tokens, shared[1].tokens);
 }
+
+// A serial engine gives the same answers as well, one row a step.
+TEST_P(SameBits, SerialAndNot) {
+  EngineOptions o = options();
+  std::vector<Submission> requests = sixteen();
+  requests.resize(5);
+  const std::vector<Answer> together_all = together(*start(o), requests);
+  o.serial = true;
+  expect_same(together(*start(o), requests), together_all);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, SameBits, testing::Values(kSmol, kGemma),
+                         [](const testing::TestParamInfo<const char*>& model) {
+                           return std::string(model.param == kSmol ? "SmolLM2" : "Gemma3");
+                         });
 
 }  // namespace
 }  // namespace pippin::engine
