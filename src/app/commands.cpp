@@ -6,6 +6,7 @@
 
 #include "app/bench.h"
 #include "app/default_model.h"
+#include "app/doctor.h"
 #include "app/loading.h"
 #include "base/log.h"
 
@@ -17,6 +18,7 @@ constexpr const char* kOverview = R"(pippin: language models on your own machine
   pippin serve [MODEL]            answer over HTTP, as OpenAI's API does
   pippin run MODEL [PROMPT]       answer here: one prompt, a pipe, or a chat
   pippin bench [MODEL]            measure how fast a model computes here
+  pippin doctor [MODEL]           check that company does not change an answer
   pippin COMMAND --help           all flags of a command
 
 MODEL is a GGUF file, or the name of one in ~/.local/share/pippin/models. Without one, `serve` takes
@@ -27,7 +29,7 @@ the default model, which scripts/serve fetches.
   git diff | pippin run Qwen2.5-Coder-1.5B-Instruct-Q4_K_M --system "Write a commit message."
 
 Each flag has a PIPPIN_* variable; a flag wins over it. docs/settings.md lists them.
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 doctor has found something.
 )";
 
 constexpr const char* kServeHelp =
@@ -51,6 +53,15 @@ constexpr const char* kBenchHelp =
     R"(pippin bench [MODEL] [flags]: measures prompts and generation, in tokens per second.
 
   MODEL                     A GGUF file, or the name of one in the models folder [the default model]
+
+)";
+
+constexpr const char* kDoctorHelp =
+    R"(pippin doctor [MODEL] --divergence [flags]: checks what is promised, with a model of yours.
+
+  MODEL                     A GGUF file, or the name of one in the models folder [the default model]
+
+Exit codes: 0 all is well, 1 failed, 2 wrong usage, 3 answers depend on their company.
 
 )";
 
@@ -118,6 +129,8 @@ Result<int> dispatch(const Parsed& parsed, const Settings& settings) {
       return run(settings, parsed.model, parsed.prompt);
     case Command::kBench:
       return bench(settings, parsed.model);
+    case Command::kDoctor:
+      return doctor(settings, parsed.model);
   }
   return fail(Code::kInternal, "no such command");
 }
@@ -150,15 +163,37 @@ Result<int> bench(const Settings& settings, const std::string& named) {
   return kExitOk;
 }
 
+Result<int> doctor(const Settings& settings, const std::string& named) {
+  if (!settings.doctor_divergence) {
+    return fail(Code::kInvalidArgument, "doctor has nothing to check: expected --divergence",
+                "--divergence");
+  }
+  DivergenceRequest request;
+  ASSIGN_OR_RETURN(request.model, find_model(named, settings, environment_variable));
+  request.runner.threads = settings.threads;
+  if (settings.doctor_device == "cuda") request.runner.device = engine::DeviceKind::kCuda;
+  request.tokens = settings.doctor_tokens;
+  request.deterministic = settings.deterministic;
+  const auto progress = [](const std::string& way) {
+    std::fprintf(stderr, "running: %s\n", way.c_str());
+  };
+  ASSIGN_OR_RETURN(const DivergenceReport report, check_divergence(request, progress));
+  const std::string text = settings.doctor_json ? report.to_json() + "\n" : report.to_text();
+  std::fputs(text.c_str(), stdout);
+  return report.same() ? kExitOk : kExitFound;
+}
+
 int run_command_line(int argc, char** argv) {
   CLI::App root("", "pippin");
-  Parsed serve_command{Command::kServe}, run_command{Command::kRun}, bench_command{Command::kBench};
+  Parsed serve_command{Command::kServe}, run_command{Command::kRun}, bench_command{Command::kBench},
+      doctor_command{Command::kDoctor};
   root.set_version_flag("--version", "pippin " PIPPIN_VERSION);
   root.require_subcommand(0, 1);
   add_command(root, serve_command, "serve", kServeHelp);
   add_command(root, run_command, "run", kRunHelp);
   add_command(root, bench_command, "bench", kBenchHelp);
-  for (Parsed* parsed : {&serve_command, &run_command, &bench_command})
+  add_command(root, doctor_command, "doctor", kDoctorHelp);
+  for (Parsed* parsed : {&serve_command, &run_command, &bench_command, &doctor_command})
     parsed->app->add_option("MODEL", parsed->model);
   run_command.app->add_option("PROMPT", run_command.prompt);
   struct Overview final : CLI::Formatter {
@@ -175,7 +210,7 @@ int run_command_line(int argc, char** argv) {
     std::fprintf(stderr, "pippin: %s\nTry `pippin --help`.\n", error.what());
     return kExitUsage;
   }
-  for (const Parsed* parsed : {&serve_command, &run_command, &bench_command})
+  for (const Parsed* parsed : {&serve_command, &run_command, &bench_command, &doctor_command})
     if (parsed->app->parsed()) return run_parsed(*parsed);
   std::fputs(kOverview, argc > 1 ? stderr : stdout);
   return argc > 1 ? kExitUsage : kExitOk;

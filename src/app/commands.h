@@ -13,6 +13,7 @@ namespace pippin::app {
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
+inline constexpr int kExitFound = 3;  // a check has found something
 
 /// Reads the command line and runs its command. Returns the process's exit code.
 int run_command_line(int argc, char** argv);
@@ -27,5 +28,8 @@ Result<int> run(const Settings& settings, const std::string& model,
 
 /// Measures how fast a model computes here; see bench.h.
 Result<int> bench(const Settings& settings, const std::string& model);
+
+/// Checks what is promised, with a model; see doctor.h.
+Result<int> doctor(const Settings& settings, const std::string& model);
 
 }  // namespace pippin::app

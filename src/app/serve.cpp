@@ -11,6 +11,7 @@
 #include "app/commands.h"
 #include "app/connect_help.h"
 #include "app/default_model.h"
+#include "app/doctor_monitor.h"
 #include "app/interrupts.h"
 #include "app/loading.h"
 #include "base/thread_pool.h"
@@ -76,12 +77,15 @@ Result<int> serve(const Settings& settings, const std::string& named) {
   // From here on a signal drains, even one that comes while the lines below are printed.
   Interrupts::set(OnInterrupt::kDrain);
   const service::Model& served = *model;
+  ASSIGN_OR_RETURN(std::unique_ptr<engine::DivergenceMonitor> monitor,
+                   start_monitor(settings, served));
   models.add(std::move(model));
   readiness.set_ready();
   announce(url_of(settings.host, server.bound_port()), path, served);
 
   const int signal = Interrupts::wait();
   readiness.set_not_ready("draining");
+  monitor.reset();
   fmt::print(stderr, "\nsignal {}: {} open connections; running answers have {} s to end\n", signal,
              server.connections(), settings.drain_s);
   server.stop(std::chrono::seconds(settings.drain_s));

@@ -1,0 +1,119 @@
+#include "app/doctor.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "app/doctor_prompts.h"
+#include "service/json.h"
+#include "service/load.h"
+#include "store/gguf.h"
+#include "text/tokenizer.h"
+
+namespace pippin::app {
+namespace {
+
+constexpr int kStepTokens = 512;
+
+std::string percent(const engine::Share& share) {
+  return fmt::format("{:5.1f} % ({:.1f} to {:.1f})", share.value * 100, share.low * 100,
+                     share.high * 100);
+}
+
+void write_share(service::JsonWriter& json, const char* name, const engine::Share& share) {
+  json.key(name).begin_object();
+  json.key("value").number(share.value).key("low").number(share.low).key("high").number(share.high);
+  json.end_object();
+}
+
+Result<std::vector<engine::Submission>> prompts_for(const store::GgufFile& file, int tokens) {
+  ASSIGN_OR_RETURN(const text::GgufVocabulary vocabulary, service::read_vocabulary(file));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const text::Tokenizer> tokenizer,
+                   text::Tokenizer::from_gguf(vocabulary));
+  return doctor_prompts(*tokenizer, tokens);
+}
+
+}  // namespace
+
+bool DivergenceReport::same() const {
+  return std::all_of(agreements.begin(), agreements.end(),
+                     [](const engine::Agreement& agreement) { return agreement.same(); });
+}
+
+std::string DivergenceReport::to_text() const {
+  std::string text = fmt::format(
+      "{} on {}{}: {} prompts, {} tokens each, against the same prompts alone.\n"
+      "In brackets: where the true share lies with 95 % confidence.\n\n"
+      "  {:<14} {:<34} {}\n",
+      model, device, serial ? ", one row a step" : "", prompts, tokens, "way", "same answers",
+      "same tokens");
+  for (const engine::Agreement& a : agreements) {
+    text += fmt::format("  {:<14} {:>3} of {:<3} {:<23}  {:>5} of {:<5} {}\n", a.name, a.exact,
+                        a.answers, percent(a.exact_share()), a.agreed, a.tokens,
+                        percent(a.token_share()));
+    if (!a.note.empty()) text += fmt::format("  {:<14} ({})\n", "", a.note);
+    if (!a.same())
+      text += fmt::format("  {:<14} first difference: prompt {}, token {}\n", "", a.first_prompt,
+                          a.first_token);
+  }
+  return text + (same()
+                     ? "\nNo answer depends on its company.\n"
+                     : "\nAnswers depend on their company. `--deterministic` keeps them from it, "
+                       "at the cost of speed.\n");
+}
+
+std::string DivergenceReport::to_json() const {
+  std::string text;
+  service::JsonWriter json(text);
+  json.begin_object().field("model", model).field("device", device).field("serial", serial);
+  json.field("prompts", prompts).field("tokens_each", tokens).field("same", same());
+  json.key("ways").begin_array();
+  for (const engine::Agreement& a : agreements) {
+    json.begin_object().field("name", a.name).field("answers", a.answers).field("exact", a.exact);
+    write_share(json, "exact_share", a.exact_share());
+    json.field("tokens", a.tokens).field("agreed", a.agreed);
+    write_share(json, "token_share", a.token_share());
+    if (!a.same()) json.field("first_prompt", a.first_prompt).field("first_token", a.first_token);
+    if (!a.note.empty()) json.field("note", a.note);
+    json.end_object();
+  }
+  json.end_array().end_object();
+  return text;
+}
+
+Result<DivergenceReport> check_divergence(const DivergenceRequest& request,
+                                          const std::function<void(const std::string&)>& progress) {
+  ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(request.model));
+  ASSIGN_OR_RETURN(const engine::ModelInfo info, engine::inspect_model(file));
+  ASSIGN_OR_RETURN(const std::vector<engine::Submission> prompts,
+                   prompts_for(file, request.tokens));
+  const bool cuda = request.runner.device == engine::DeviceKind::kCuda;
+
+  engine::DivergenceOptions options;
+  engine::SchedulerOptions& limits = options.scheduler;
+  limits.context_tokens_max = info.context_tokens_max;
+  limits.blocks = engine::divergence_blocks(prompts, limits.block_positions);
+  limits.rows_max = static_cast<int>(prompts.size());
+  limits.step_tokens_max = kStepTokens;
+  limits.serial = cuda && request.deterministic;
+  limits.prefix_cache = !limits.serial;
+  if (limits.serial) options.chunks = {};  // which are fixed, then
+  options.progress = progress;
+  for (const engine::Submission& prompt : prompts)
+    RETURN_IF_ERROR(engine::Scheduler::check(limits, prompt));
+
+  engine::RunnerOptions runner_options = request.runner;
+  runner_options.blocks = limits.blocks;
+  ASSIGN_OR_RETURN(const std::unique_ptr<engine::Runner> runner,
+                   engine::make_runner(file, runner_options));
+  DivergenceReport report;
+  report.model = service::model_id_of(request.model);
+  report.device = cuda ? "cuda" : "cpu";
+  report.prompts = static_cast<int>(prompts.size());
+  report.tokens = request.tokens;
+  report.serial = limits.serial;
+  ASSIGN_OR_RETURN(report.agreements, engine::check_divergence(*runner, options, prompts));
+  return report;
+}
+
+}  // namespace pippin::app

@@ -1,0 +1,42 @@
+// pippin doctor: checks what this program promises, with a user's own model. docs/determinism.md
+// tells what the figures mean. Thread: main.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/core/divergence.h"
+#include "engine/exec/runner.h"
+
+namespace pippin::app {
+
+struct DivergenceRequest {
+  std::string model;             // a path
+  engine::RunnerOptions runner;  // device, threads
+  int tokens = 32;               // of each answer
+  bool deterministic = false;    // as serve --deterministic
+};
+
+/// What the check found.
+struct DivergenceReport {
+  std::string model, device;
+  int prompts = 0, tokens = 0;
+  bool serial = false;  // every step held one row
+  std::vector<engine::Agreement> agreements;
+
+  bool same() const;
+  /// Returns a table and a sentence for a person.
+  std::string to_text() const;
+  /// Returns one JSON object in one line.
+  std::string to_json() const;
+};
+
+/// Loads the model and runs the fixed prompts in every way. `progress` is told each way's name.
+/// Errors: of the file, the tokenizer and the device; kContextLength, when the model's context is
+/// too short for the prompts.
+Result<DivergenceReport> check_divergence(const DivergenceRequest& request,
+                                          const std::function<void(const std::string&)>& progress);
+
+}  // namespace pippin::app
