@@ -182,6 +182,7 @@ void Simulation::step() {
   if (under_way_.empty()) {
     if (chance(serialises_)) {
       scheduler_.serialise();
+      if (!serial_) steps_without_row_.clear();  // another order holds from here on
       serial_ = true;
     }
     planned_at_ = clock_.now();
