@@ -14,6 +14,7 @@
 #include "app/doctor_monitor.h"
 #include "app/interrupts.h"
 #include "app/loading.h"
+#include "app/response_file.h"
 #include "base/thread_pool.h"
 #include "base/worker_pool.h"
 #include "http/server.h"
@@ -63,9 +64,12 @@ Result<int> serve(const Settings& settings, const std::string& named) {
   // Each object is used by those below it, so they end in the opposite order.
   service::ModelPool models;
   service::Readiness readiness;
+  const std::unique_ptr<service::ResponseStore> responses =
+      response_store(settings, environment_variable);
   const http::Options options = http_options(settings);
   WorkerPool workers(std::clamp(allowed_cpus(), 2, 8), 2 * options.connections_max);
-  const api::Context context{models, readiness, workers};
+  api::Context context{models, readiness, workers};
+  context.responses = responses.get();
   api::Router router;
   api::add_routes(router, context);
   http::Server server(options, std::move(router), workers);
