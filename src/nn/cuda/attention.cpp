@@ -57,20 +57,23 @@ constexpr const char* kRopeSource = R"(
   }
 )";
 
-// One block per (token, KV head, split); the heads of a group share each read. Keys and values come
-// into shared memory a tile at a time. Scores: a thread per position and share of the dimensions,
-// so that no sum crosses lanes. Values: a thread per two dimensions and share of the positions.
+// One block per (token, KV head, split); the heads of a group are the rows of a 16-row product on
+// the tensor cores, which are half idle even so, but the reading of KV is what counts. Keys and
+// values come into shared memory a tile at a time; 16-byte chunks of row p lie at chunk ^ (p % 8),
+// so that eight rows are read without conflicts. Scores: a warp per share of the positions. Values:
+// a warp per share of the dimensions. Layouts: PTX ISA, mma.m16n8k16 and ldmatrix.
 constexpr const char* kPartSource = R"(
-  constexpr int G = H / K, GP = (G + 3) / 4 * 4, CHUNKS = D / 8;
-  constexpr int TILE = D == 256 ? 32 : 64;       // positions
-  constexpr int SHARES = THREADS / TILE;         // of the dimensions, in the scores
-  constexpr int GROUPS = THREADS / (D / 2);      // of the positions, in the values
-  __shared__ alignas(16) T keys[TILE * D];       // 16-byte chunks of row p lie at chunk ^ (p % 8)
+  constexpr int G = H / K, CHUNKS = D / 8, WARPS = 4;
+  constexpr int TILE = D == 256 ? 32 : 64;             // positions
+  constexpr int SCORE_TILES = TILE / 8 / WARPS;        // of eight positions, for each warp
+  constexpr int VALUE_TILES = D / 8 / WARPS;           // of eight dimensions, for each warp
+  constexpr int WEIGHTS_STRIDE = TILE + 8;
+  __shared__ alignas(16) T keys[TILE * D];
   __shared__ alignas(16) T values[TILE * D];
-  __shared__ alignas(16) float query[G * D];
-  __shared__ alignas(16) float scores[SHARES][TILE][GP];
-  __shared__ alignas(16) float weights[TILE][GP];
-  __shared__ float kept[GP], tops[GP], sums[GP];
+  __shared__ alignas(16) T query[16 * D];
+  __shared__ alignas(16) T weights[16 * WEIGHTS_STRIDE];
+  __shared__ float scores[8][TILE];
+  __shared__ float kept[8], tops[8], sums[8];
   const int token = blockIdx.x, kv_head = blockIdx.y, split = blockIdx.z, splits = gridDim.z;
   const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
   const int position = positions[token];
@@ -78,82 +81,98 @@ constexpr const char* kPartSource = R"(
   const int end = min((split + 1) * SPLIT, position + 1);
   const int begin = max(split * SPLIT, WINDOW > 0 ? position - WINDOW + 1 : 0);
   if (begin >= end) return;  // the join does not read it
-  const auto fetch = [&](const T* pool, T* to, int base, bool swizzled) {
+  const auto shared_address = [](const T* at) { return static_cast<unsigned>(__cvta_generic_to_shared(at)); };
+  const auto fetch = [&](const T* pool, T* to, int base) {
     _Pragma("unroll")
-    for (int i = thread; i < TILE * CHUNKS; i += THREADS) {
+    for (int i = thread; i < TILE * CHUNKS; i += WARPS * 32) {
       const int row = i / CHUNKS, chunk = i % CHUNKS, at = min(base + row, end - 1);
       const long slot = static_cast<long>(table[at / 16]) * 16 + at % 16;
       const T* from = pool + (slot * K + kv_head) * D + chunk * 8;
-      const unsigned target = static_cast<unsigned>(
-          __cvta_generic_to_shared(to + row * D + (swizzled ? chunk ^ (row % 8) : chunk) * 8));
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(target), "l"(from));
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(
+                       shared_address(to + row * D + (chunk ^ (row % 8)) * 8)),
+                   "l"(from));
     }
     asm volatile("cp.async.commit_group;");
   };
-  fetch(k_pool, keys, begin, true);
-  fetch(v_pool, values, begin, false);
+  const auto multiply = [](float* sum, const unsigned* a, unsigned b0, unsigned b1) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  };
+  const auto load_rows = [&](unsigned* to, const T* at) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(shared_address(at)));
+  };
+  fetch(k_pool, keys, begin);
+  fetch(v_pool, values, begin);
+  // Rows beyond the group repeat its last: what comes of them is not looked at.
   const T* q_rows = q + (static_cast<long>(token) * H + kv_head * G) * D;
-  for (int i = thread; i < G * D; i += THREADS)
-    query[i] = static_cast<float>(q_rows[i]) * __int_as_float(SCALE);
-  if (thread < GP) { tops[thread] = -INFINITY; sums[thread] = 0.0f; }
-  float mixed[G][2];
+  for (int i = thread; i < 16 * CHUNKS; i += WARPS * 32) {
+    const int row = i / CHUNKS, chunk = i % CHUNKS;
+    *reinterpret_cast<uint4*>(query + row * D + (chunk ^ (row % 8)) * 8) =
+        *reinterpret_cast<const uint4*>(q_rows + min(row, G - 1) * D + chunk * 8);
+  }
+  for (int i = thread; i < 16 * WEIGHTS_STRIDE; i += WARPS * 32) weights[i] = static_cast<T>(0.0f);
+  if (thread < 8) { tops[thread] = -INFINITY; sums[thread] = 0.0f; kept[thread] = 1.0f; }
+  float mixed[VALUE_TILES][4];
   _Pragma("unroll")
-  for (int g = 0; g < G; ++g) mixed[g][0] = mixed[g][1] = 0.0f;
-  const int pair = thread % (D / 2), group = thread / (D / 2);
+  for (int j = 0; j < VALUE_TILES; ++j) mixed[j][0] = mixed[j][1] = mixed[j][2] = mixed[j][3] = 0.0f;
+  const int head = lane / 4;  // of this thread's results
   for (int base = begin; base < end; base += TILE) {
     asm volatile("cp.async.wait_group 1;");
     __syncthreads();
-    {
-      const int row = thread % TILE, share = thread / TILE;
-      float dot[G];
+    float sum[SCORE_TILES][4];
+    _Pragma("unroll")
+    for (int j = 0; j < SCORE_TILES; ++j) sum[j][0] = sum[j][1] = sum[j][2] = sum[j][3] = 0.0f;
+    _Pragma("unroll")
+    for (int k = 0; k < D / 16; ++k) {
+      unsigned a[4];
+      const int row = lane % 16;
+      load_rows(a, query + row * D + ((2 * k + lane / 16) ^ (row % 8)) * 8);
       _Pragma("unroll")
-      for (int g = 0; g < G; ++g) dot[g] = 0.0f;
-      _Pragma("unroll 4")
-      for (int c = share; c < CHUNKS; c += SHARES) {
-        alignas(16) T part_of_key[8];
-        *reinterpret_cast<uint4*>(part_of_key) =
-            *reinterpret_cast<const uint4*>(keys + row * D + (c ^ (row % 8)) * 8);
-        float key[8];
-        _Pragma("unroll")
-        for (int i = 0; i < 8; ++i) key[i] = static_cast<float>(part_of_key[i]);
-        _Pragma("unroll")
-        for (int g = 0; g < G; ++g) {
-          const float4 a = *reinterpret_cast<const float4*>(query + g * D + c * 8);
-          const float4 b = *reinterpret_cast<const float4*>(query + g * D + c * 8 + 4);
-          dot[g] += a.x * key[0] + a.y * key[1] + a.z * key[2] + a.w * key[3] +
-                    b.x * key[4] + b.y * key[5] + b.z * key[6] + b.w * key[7];
-        }
+      for (int j = 0; j < SCORE_TILES; ++j) {
+        const int at = (warp * SCORE_TILES + j) * 8 + lane % 8;
+        unsigned b0, b1;
+        asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
+                     : "=r"(b0), "=r"(b1)
+                     : "r"(shared_address(keys + at * D + ((2 * k + lane / 8 % 2) ^ (at % 8)) * 8)));
+        multiply(sum[j], a, b0, b1);
       }
-      _Pragma("unroll")
-      for (int g = 0; g < G; ++g) scores[share][row][g] = dot[g];
+    }
+    _Pragma("unroll")
+    for (int j = 0; j < SCORE_TILES; ++j) {
+      const int at = (warp * SCORE_TILES + j) * 8 + lane % 4 * 2;
+      scores[head][at] = sum[j][0];
+      scores[head][at + 1] = sum[j][1];
     }
     __syncthreads();
-    if (base + TILE < end) fetch(k_pool, keys, base + TILE, true);
-    for (int g = warp; g < G; g += THREADS / 32) {
+    if (base + TILE < end) fetch(k_pool, keys, base + TILE);
+    for (int g = warp; g < G; g += WARPS) {
       float score[TILE / 32], best = -INFINITY;
       _Pragma("unroll")
       for (int i = 0; i < TILE / 32; ++i) {
         const int row = lane + 32 * i;
-        float sum = 0.0f;
-        _Pragma("unroll")
-        for (int s = 0; s < SHARES; ++s) sum += scores[s][row][g];
-        if (CAP != 0) sum = __int_as_float(CAP) * tanhf(sum / __int_as_float(CAP));
-        score[i] = base + row < end ? sum : -INFINITY;
+        float value = scores[g][row] * __int_as_float(SCALE);
+        if (CAP != 0) value = __int_as_float(CAP) * tanhf(value / __int_as_float(CAP));
+        score[i] = base + row < end ? value : -INFINITY;
         best = fmaxf(best, score[i]);
       }
       for (int step = 16; step > 0; step /= 2) best = fmaxf(best, __shfl_xor_sync(0xffffffffu, best, step));
       best = fmaxf(best, tops[g]);
-      float sum = 0.0f;
+      float total = 0.0f;
       _Pragma("unroll")
       for (int i = 0; i < TILE / 32; ++i) {
-        const float weight = __expf(score[i] - best);
-        weights[lane + 32 * i][g] = weight;
-        sum += weight;
+        const T weight = static_cast<T>(__expf(score[i] - best));
+        weights[g * WEIGHTS_STRIDE + lane + 32 * i] = weight;
+        total += static_cast<float>(weight);
       }
-      for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
+      for (int step = 16; step > 0; step /= 2) total += __shfl_xor_sync(0xffffffffu, total, step);
       if (lane == 0) {
         kept[g] = __expf(tops[g] - best);
-        sums[g] = sums[g] * kept[g] + sum;
+        sums[g] = sums[g] * kept[g] + total;
         tops[g] = best;
       }
       __syncwarp();
@@ -164,41 +183,35 @@ constexpr const char* kPartSource = R"(
       asm volatile("cp.async.wait_group 0;");
     }
     __syncthreads();
+    const float keep = kept[head];
     _Pragma("unroll")
-    for (int g = 0; g < G; ++g) { mixed[g][0] *= kept[g]; mixed[g][1] *= kept[g]; }
-    _Pragma("unroll 8")
-    for (int row = group; row < TILE; row += GROUPS) {
-      alignas(4) T two[2];
-      *reinterpret_cast<unsigned*>(two) = *reinterpret_cast<const unsigned*>(values + row * D + pair * 2);
-      const float a = static_cast<float>(two[0]), b = static_cast<float>(two[1]);
-      float weight[GP];
+    for (int j = 0; j < VALUE_TILES; ++j) { mixed[j][0] *= keep; mixed[j][1] *= keep; }
+    _Pragma("unroll")
+    for (int k = 0; k < TILE / 16; ++k) {
+      unsigned a[4];
+      load_rows(a, weights + lane % 16 * WEIGHTS_STRIDE + k * 16 + lane / 16 * 8);
       _Pragma("unroll")
-      for (int g = 0; g < GP; g += 4)
-        *reinterpret_cast<float4*>(weight + g) = *reinterpret_cast<const float4*>(&weights[row][g]);
-      _Pragma("unroll")
-      for (int g = 0; g < G; ++g) { mixed[g][0] += weight[g] * a; mixed[g][1] += weight[g] * b; }
+      for (int j = 0; j < VALUE_TILES; j += 2) {
+        const int row = k * 16 + lane % 16, chunk = warp * VALUE_TILES + j + lane / 16;
+        unsigned b[4];
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3])
+                     : "r"(shared_address(values + row * D + (chunk ^ (row % 8)) * 8)));
+        multiply(mixed[j], a, b[0], b[1]);
+        multiply(mixed[j + 1], a, b[2], b[3]);
+      }
     }
     __syncthreads();
-    if (base + TILE < end) fetch(v_pool, values, base + TILE, false);
+    if (base + TILE < end) fetch(v_pool, values, base + TILE);
   }
-  // The groups' shares are added in order, through the memory that the keys had.
-  float* shares = reinterpret_cast<float*>(keys);
-  const long out_base = (static_cast<long>(token) * H + kv_head * G) * splits + split;
+  if (head >= G) return;
+  const long at = (static_cast<long>(token) * H + kv_head * G + head) * splits + split;
   _Pragma("unroll")
-  for (int g = 0; g < G; ++g) {
-    __syncthreads();
-    shares[group * D + pair * 2] = mixed[g][0];
-    shares[group * D + pair * 2 + 1] = mixed[g][1];
-    __syncthreads();
-    const long at = out_base + static_cast<long>(g) * splits;
-    for (int d = thread; d < D; d += THREADS) {
-      float value = 0.0f;
-      _Pragma("unroll")
-      for (int s = 0; s < GROUPS; ++s) value += shares[s * D + d];
-      part[at * D + d] = value;
-    }
-    if (thread == 0) { part_max[at] = tops[g]; part_sum[at] = sums[g]; }
+  for (int j = 0; j < VALUE_TILES; ++j) {
+    const int d = (warp * VALUE_TILES + j) * 8 + lane % 4 * 2;
+    *reinterpret_cast<float2*>(part + at * D + d) = make_float2(mixed[j][0], mixed[j][1]);
   }
+  if (warp == 0 && lane % 4 == 0) { part_max[at] = tops[head]; part_sum[at] = sums[head]; }
 )";
 
 // One block per (token, head): joins the splits that hold positions it sees, in order.
@@ -270,7 +283,6 @@ mx::array paged_attention(const AttentionShape& shape, const mx::array& q, const
       {"K", shape.kv_heads},
       {"D", shape.head_dim},
       {"SPLIT", kSplit},
-      {"THREADS", kThreads},
       {"WINDOW", shape.window},
       {"SCALE", bits(shape.scale)},
       {"CAP", bits(shape.soft_cap)}};
