@@ -11,6 +11,8 @@ import random
 
 import pytest
 
+import program
+
 COUNT = int(os.environ.get("PIPPIN_FUZZ_REQUESTS", "1000"))
 SEED = 20251121
 GROWTH_MAX_KB = 24 << 10
@@ -110,6 +112,15 @@ def malformed(random_source):
 def resident_kb(pid):
     with open(f"/proc/{pid}/status") as status:
         return int(next(line.split()[1] for line in status if line.startswith("VmRSS")))
+
+
+@pytest.fixture(scope="module")
+def server():
+    if program.model_path() is None or not program.model_path().exists():
+        pytest.skip("no model: PIPPIN_TEST_MODEL names none that exists")
+    # A small cache is soon touched from end to end, so that what grows behind is no KV.
+    with program.Program("--context", 1024, "--kv-memory", "32MiB") as running:
+        yield running
 
 
 def test_malformed_requests_are_named(server):
