@@ -45,12 +45,21 @@ def wait_until(condition, limit_s, what):
 class Program:
     """One running server. Use as a context manager: leaving it stops the server and checks that it ends well."""
 
-    def __init__(self, *flags, model=None, port=None, path=None):
+    def __init__(self, *flags, model=None, port=None, path=None, before_start=None):
         self.port = port or free_port()
         self.log = tempfile.NamedTemporaryFile("w+", prefix="pippin-", suffix=".log")
         command = [str(path or program_path()), "serve", str(model or model_path()), "--host", "127.0.0.1"]
         command += ["--port", str(self.port), *map(str, flags)]
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
+        # Tests leave nothing in the user's folders.
+        environment = {"PIPPIN_RESPONSES": ":memory:"} | os.environ
+        self.process = subprocess.Popen(
+            command,
+            stdout=self.log,
+            stderr=self.log,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            preexec_fn=before_start,
+        )
 
     @property
     def url(self):
