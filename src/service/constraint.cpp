@@ -21,6 +21,8 @@ using Turn = parse::Mark::Turn;
 // A line or two between thinking and what follows; needed where a call counts only at the start of
 // a line.
 constexpr std::string_view kBlank = "/\\n{1,2}/? ";
+// A mistake at the end of a chain of rules costs the square of its length.
+constexpr size_t kGrammarBytesMax = 32 << 10;
 constexpr std::string_view kLine = "/\\n{1,2}/ ";
 
 class GrammarConstraint final : public engine::Constraint {
@@ -114,6 +116,8 @@ class Answer {
         return Source{GrammarSyntax::kRegex, format.pattern};
       }
       Result<Source> operator()(const GrammarFormat& format) const {
+        if (format.text.size() > kGrammarBytesMax)
+          return fail(Code::kTooLarge, "a grammar of more than 32768 bytes", "grammar");
         const bool gbnf = format.syntax == GrammarFormat::Syntax::kGbnf;
         return Source{gbnf ? GrammarSyntax::kGbnf : GrammarSyntax::kLark, format.text};
       }

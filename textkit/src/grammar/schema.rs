@@ -57,6 +57,15 @@ const UNSUPPORTED_FORMATS: [&str; 9] = [
 const FORMATS: [&str; 10] =
     ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"];
 
+/// What the libraries of most languages read of a format: no year 0, no leap seconds.
+const NARROWED: [(&str, &str); 3] = [
+    ("date", "^(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-"),
+    ("time", "^[0-9]{2}:[0-9]{2}:[0-5]"),
+    (
+        "date-time",
+        "^(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{2}-[0-9]{2}.[0-9]{2}:[0-9]{2}:[0-5]",
+    ),
+];
 /// Between values: a space, or a new line and its indentation. Without a bound small models write blanks for ever.
 const WHITESPACE: &str = r"\x20{1,2}|\n[\x20\t]{0,32}";
 
@@ -132,6 +141,10 @@ fn check_format(schema: &mut Map<String, Value>, path: &str, strictness: Strictn
         return Err(Error::invalid(format!("{path}/format: expected a string, got {}", kind(format))));
     };
     if FORMATS.contains(&name) {
+        let narrowed = NARROWED.iter().find(|(format, _)| *format == name);
+        if let Some((_, pattern)) = narrowed.filter(|_| !schema.contains_key("pattern")) {
+            schema.insert("pattern".into(), Value::from(*pattern));
+        }
         return Ok(());
     }
     if strictness == Strictness::Strict && UNSUPPORTED_FORMATS.contains(&name) {
