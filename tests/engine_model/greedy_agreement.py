@@ -4,9 +4,9 @@
     tests/engine_model/greedy_agreement.py PIPPIN [--model FILE] [--peer LLAMA_SERVER] [--tokens 24] [--needed 9]
 
 Both servers get the same GGUF file and 12 plain prompts. Quantised arithmetic differs in the last bits between them, so
-a close call may fall either way: the figure is a share, not a promise of equality. Exits 0 if at least --needed agree, 1
-if not, 77 (skipped) without a peer (--peer or PIPPIN_PEER_SERVER) or without the model (--model, or Gemma 3 270M in
-PIPPIN_TEST_MODELS).
+a close call may fall either way: the figure is a share, not a promise of equality. Exits 0 if at least --needed
+agree, 1 if not, 77 (skipped) without a peer (--peer or PIPPIN_PEER_SERVER) or without the model (--model, or
+Gemma 3 270M in PIPPIN_TEST_MODELS).
 """
 
 import argparse
