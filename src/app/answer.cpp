@@ -38,7 +38,7 @@ class Bell {
 }  // namespace
 
 Result<Answer> stream_answer(service::ModelPool& models, service::Request request,
-                             const std::function<bool(std::string_view)>& show) {
+                             const std::function<bool(Voice, std::string_view)>& show) {
   const TimePoint start = std::chrono::steady_clock::now();
   ASSIGN_OR_RETURN(service::ModelLease lease, models.lease("default"));
   ASSIGN_OR_RETURN(std::unique_ptr<service::Generation> generation,
@@ -59,7 +59,11 @@ Result<Answer> stream_answer(service::ModelPool& models, service::Request reques
       if (const auto* text = std::get_if<service::TextDelta>(&delta.body)) {
         if (first == start) first = std::chrono::steady_clock::now();
         answer.text += text->text;
-        if (!cancelled && !text->text.empty()) read = read && show(text->text);
+        if (!cancelled && !text->text.empty()) read = read && show(Voice::kAnswer, text->text);
+      } else if (const auto* thought = std::get_if<service::ReasoningDelta>(&delta.body)) {
+        if (first == start) first = std::chrono::steady_clock::now();
+        if (!cancelled && !thought->text.empty())
+          read = read && show(Voice::kThinking, thought->text);
       } else if (const auto* finish = std::get_if<service::Finish>(&delta.body)) {
         answer.reason = finish->reason;
         error = finish->error;

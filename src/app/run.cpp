@@ -34,24 +34,34 @@ Result<std::string> read_pipe() {
   return text;
 }
 
-/// Writes text as it comes; to a terminal without what could steer it. Returns false if nobody
-/// reads.
+/// Writes an answer as it comes; to a terminal without what could steer it, and with the thinking
+/// before it, dimmed. Into a pipe goes the answer alone. Returns false if nobody reads.
 class Printer {
  public:
-  bool operator()(std::string_view text) {
-    const std::string shown = terminal_ ? printable(text) : std::string(text);
-    if (!shown.empty()) at_line_start_ = shown.back() == '\n';
-    return std::fwrite(shown.data(), 1, shown.size(), stdout) == shown.size() &&
-           std::fflush(stdout) == 0;
+  bool operator()(Voice voice, std::string_view text) {
+    if (!terminal_) return voice == Voice::kThinking || write(text);
+    if (voice != voice_ && !at_line_start_ && !write("\n")) return false;
+    voice_ = voice;
+    const std::string shown = printable(text);
+    return voice == Voice::kAnswer ? write(shown) : write("\033[2m" + shown + "\033[0m", shown);
   }
   void end_line() {
     if (!at_line_start_) std::fputc('\n', stdout);
     std::fflush(stdout);
     at_line_start_ = true;
+    voice_ = Voice::kAnswer;
   }
 
  private:
+  bool write(std::string_view bytes) { return write(bytes, bytes); }
+  bool write(std::string_view bytes, std::string_view seen) {
+    if (!seen.empty()) at_line_start_ = seen.back() == '\n';
+    return std::fwrite(bytes.data(), 1, bytes.size(), stdout) == bytes.size() &&
+           std::fflush(stdout) == 0;
+  }
+
   const bool terminal_ = is_terminal(stdout);
+  Voice voice_ = Voice::kAnswer;
   bool at_line_start_ = true;
 };
 

@@ -62,6 +62,9 @@ Result<Context> cpu_context(int threads) {
 }
 
 Context stock_context(mx::Dtype dtype) {
+  // The reference is f32 throughout; on a GPU MLX would round matmuls' inputs to TF32. Read by MLX
+  // at its first CUDA call.
+  if (dtype == mx::float32) setenv("MLX_ENABLE_TF32", "0", 0);
   Context ctx;
   ctx.backend = Backend::kStock;
   ctx.dtype = dtype;
