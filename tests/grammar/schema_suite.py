@@ -22,6 +22,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SUITE = ROOT / ".deps/schema-tests"
 MODELS = ["qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "SmolLM2-135M-Instruct.Q4_1.gguf"]
 WALKS = 4
+# Of all walks: a random one through nested lists need not find its way out.
+ENDLESS_MAX = 0.1
 
 
 def skip(why):
@@ -60,6 +62,9 @@ def main():
     try:
         import jsonschema
     except ImportError:
+        venv = ROOT / ".deps/venv"
+        if pathlib.Path(sys.prefix) != venv and (venv / "bin/python").is_file():
+            os.execv(venv / "bin/python", [str(venv / "bin/python"), *sys.argv])
         skip("the jsonschema package is not installed")
     folder = pathlib.Path(os.environ.get("PIPPIN_TEST_MODELS", ""))
     model = next((folder / name for name in MODELS if (folder / name).is_file()), None)
@@ -103,7 +108,7 @@ def main():
               f"max {max(steps):.0f}, of {len(steps)}")
     for mistake in wrong:
         print("WRONG", mistake)
-    if tally["without an end"] > 0.05 * WALKS * tally["compiled"]:
+    if tally["without an end"] > ENDLESS_MAX * WALKS * tally["compiled"]:
         wrong.append("too many walks do not end")
         print("WRONG", wrong[-1])
     sys.exit(1 if wrong else 0)
