@@ -12,7 +12,7 @@ namespace {
 namespace mx = mlx::core;
 
 constexpr int kBlock = nn::cpu::KvLayer::kBlock;
-// A table's shortest width: one split of the attention kernel, 256 positions.
+// A table is at least this wide, and then a power of two: few shapes.
 constexpr int kTableMin = 16;
 
 // Lists of integers that go to the device together.
