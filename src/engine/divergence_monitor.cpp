@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <condition_variable>
+#include <mutex>
 #include <utility>
 
 #include "base/check.h"
@@ -10,24 +12,36 @@
 namespace pippin::engine {
 
 /// Rung when events wait or the monitor ends.
-struct DivergenceMonitor::Bell {
-  std::mutex mutex;
-  std::condition_variable rung;
-  bool pending = false;
-  bool stop = false;
-
+class DivergenceMonitor::Bell {
+ public:
   void ring() {
-    const std::lock_guard lock(mutex);
-    pending = true;
-    rung.notify_one();
+    const std::lock_guard lock(mutex_);
+    pending_ = true;
+    changed_.notify_one();
   }
-  /// Returns: false when the monitor ends.
+  void stop() {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+    changed_.notify_one();
+  }
+  /// Waits for a ring. Returns: false when the monitor ends.
   bool wait() {
-    std::unique_lock lock(mutex);
-    rung.wait(lock, [this] { return pending || stop; });
-    pending = false;
-    return !stop;
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return pending_ || stopped_; });
+    pending_ = false;
+    return !stopped_;
   }
+  /// Waits for the time to pass, whatever rings. Returns: false when the monitor ends.
+  bool sleep(Duration time) {
+    std::unique_lock lock(mutex_);
+    return !changed_.wait_for(lock, time, [this] { return stopped_; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool pending_ = false;
+  bool stopped_ = false;
 };
 
 DivergenceMonitor::DivergenceMonitor(Engine& engine, MonitorOptions options,
@@ -44,26 +58,12 @@ DivergenceMonitor::DivergenceMonitor(Engine& engine, MonitorOptions options,
 }
 
 DivergenceMonitor::~DivergenceMonitor() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    wake_.notify_one();
-  }
-  {
-    const std::lock_guard lock(bell_->mutex);
-    bell_->stop = true;
-    bell_->rung.notify_one();
-  }
+  bell_->stop();
   thread_.join();
 }
 
 void DivergenceMonitor::loop() {
-  std::unique_lock lock(mutex_);
-  while (!wake_.wait_for(lock, options_.every, [this] { return stopping_; })) {
-    lock.unlock();
-    round();
-    lock.lock();
-  }
+  while (bell_->sleep(options_.every)) round();
 }
 
 void DivergenceMonitor::round() {

@@ -4,9 +4,7 @@
 // Owner: app. Thread: its own.
 #pragma once
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -34,7 +32,7 @@ class DivergenceMonitor {
 
  private:
   using Answer = std::vector<Token>;
-  struct Bell;
+  class Bell;
 
   void loop();
   void round();
@@ -48,9 +46,6 @@ class DivergenceMonitor {
   const std::vector<Submission> prompts_;
   std::vector<Answer> alone_;  // of the first round
   int rounds_ = 0;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stopping_ = false;
   std::shared_ptr<Bell> bell_;  // shared, since a callback under way may outlast the monitor
   std::thread thread_;
 };

@@ -183,7 +183,6 @@ class LoopEngine final : public Engine {
   bool step(Runner& runner);
   void begin(Runner& runner, Step& step);
   static StepOutput end(Runner& runner, Step& step);
-  static bool runs(const StepPlan& plan) { return !plan.rows.empty() || !plan.released.empty(); }
   void read(std::vector<Letter>& letters);
   void read(SubmitLetter& letter);
   void read(CancelLetter& letter) { scheduler_.cancel(letter.id, letter.reason); }
@@ -326,14 +325,14 @@ bool LoopEngine::step(Runner& runner) {
 void LoopEngine::begin(Runner& runner, Step& step) {
   step.error = thrown_by([&] {
     for (const SequenceId id : step.plan.admitted) runner.admit(id, scheduler_.submission(id));
-    if (runs(step.plan)) runner.enqueue(step.plan);
+    if (step.plan.runs()) runner.enqueue(step.plan);
   });
 }
 
 /// Returns what a plan's rows gave, once they have run.
 StepOutput LoopEngine::end(Runner& runner, Step& step) {
   StepOutput output;
-  if (!step.error && runs(step.plan)) step.error = thrown_by([&] { output = runner.collect(); });
+  if (!step.error && step.plan.runs()) step.error = thrown_by([&] { output = runner.collect(); });
   if (!step.error) return output;
   log::error("[engine] step {} failed: {}", step.plan.step, step.error->message);
   output = {step.plan.step, std::vector<RowOutput>(step.plan.rows.size())};

@@ -6,11 +6,6 @@
 #include "base/check.h"
 
 namespace pippin::engine {
-namespace {
-
-bool runs(const StepPlan& plan) { return !plan.rows.empty() || !plan.released.empty(); }
-
-}  // namespace
 
 Result<std::vector<DirectAnswer>> DirectRun::run(const std::vector<Submission>& submissions,
                                                  int stagger) {
@@ -36,7 +31,7 @@ Result<std::vector<DirectAnswer>> DirectRun::run(const std::vector<Submission>& 
 void DirectRun::step(const Places& places, std::vector<DirectAnswer>& answers, size_t& ended) {
   const auto commit = [&](const StepPlan& plan) {
     StepOutput output;
-    if (runs(plan)) output = runner_.collect();
+    if (plan.runs()) output = runner_.collect();
     for (SequenceEvent& event : scheduler_.commit(plan, std::move(output), {})) {
       DirectAnswer& answer = answers[places.at(event.sequence)];
       if (const auto* token = std::get_if<TokenEvent>(&event.event)) {
@@ -49,7 +44,7 @@ void DirectRun::step(const Places& places, std::vector<DirectAnswer>& answers, s
   };
   const StepPlan plan = scheduler_.next({});
   for (const SequenceId id : plan.admitted) runner_.admit(id, scheduler_.submission(id));
-  if (runs(plan)) runner_.enqueue(plan);
+  if (plan.runs()) runner_.enqueue(plan);
   std::optional<StepPlan> next;
   if (runner_.can_run_ahead(plan)) next = scheduler_.follow(plan, {});
   if (next) runner_.enqueue(*next);

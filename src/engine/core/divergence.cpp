@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/check.h"
 #include "engine/core/direct_run.h"
@@ -56,13 +57,21 @@ class Check {
     return answers;
   }
 
-  void compare(const std::string& name, const Answers& got, std::string note = {}) {
+  /// Compares answers to the prompts of these places.
+  void compare(const std::string& name, const Answers& got, const std::vector<size_t>& places,
+               std::string note = {}) {
     Agreement agreement;
     agreement.name = name;
     agreement.note = std::move(note);
     for (size_t i = 0; i < got.size(); ++i)
-      agreement.add(static_cast<int>(i), got[i].tokens, alone_[i].tokens);
+      agreement.add(static_cast<int>(places[i]), got[i].tokens, alone_[places[i]].tokens);
     agreements_.push_back(std::move(agreement));
+  }
+  /// Compares answers to all prompts.
+  void compare(const std::string& name, const Answers& got, std::string note = {}) {
+    std::vector<size_t> places(got.size());
+    std::iota(places.begin(), places.end(), size_t{0});
+    compare(name, got, places, std::move(note));
   }
 
   /// Groups of `rows`, a new one arriving in each step, so that prompts are computed beside
@@ -125,12 +134,8 @@ class Check {
     options.blocks = std::min(options.blocks, 2 * (longest / options.block_positions + 1));
     DirectRun run(runner_, options, ids_);
     ASSIGN_OR_RETURN(const Answers answers, run.run(shorter, 0));
-    Agreement agreement;
-    agreement.name = "preempted";
-    if (run.status().preemptions == 0) agreement.note = "nothing had to be preempted";
-    for (size_t i = 0; i < answers.size(); ++i)
-      agreement.add(static_cast<int>(places[i]), answers[i].tokens, alone_[places[i]].tokens);
-    agreements_.push_back(std::move(agreement));
+    compare("preempted", answers, places,
+            run.status().preemptions > 0 ? "" : "nothing had to be preempted");
     return {};
   }
 

@@ -166,6 +166,8 @@ struct StepPlan {
     for (const PlanRow& row : rows) n += static_cast<int>(row.tokens.size());
     return n;
   }
+  /// Returns whether there is anything for the runner to do.
+  bool runs() const { return !rows.empty() || !released.empty(); }
 };
 
 /// The result of one row, in the plan's order.

@@ -55,7 +55,7 @@ class ModelRunner final : public Runner {
 
   bool can_run_ahead(const StepPlan& plan) const override {
     return ctx_.backend == nn::Backend::kCuda && !under_way_.empty() &&
-           under_way_.back().best.has_value() &&
+           under_way_.back().picks.has_value() &&
            std::all_of(plan.rows.begin(), plan.rows.end(),
                        [](const PlanRow& row) { return row.sample; });
   }
@@ -70,7 +70,7 @@ class ModelRunner final : public Runner {
 
   StepOutput collect() override {
     Step& step = under_way_.front();
-    if (step.best) guarded(step, [&] { take_largest(step); });
+    if (step.picks) guarded(step, [&] { take_largest(step); });
     for (SequenceId id : step.plan->released) sequences_.erase(id);
     StepOutput out = std::move(step.out);
     under_way_.pop_front();
@@ -89,13 +89,17 @@ class ModelRunner final : public Runner {
     int first = 0, count = 0;
   };
 
+  // Tokens that the device picks, not read back yet.
+  struct Picks {
+    mx::array best;  // [R] int32
+    nn::cuda::Letter letter;
+  };
+
   // A step between enqueue() and collect().
   struct Step {
     const StepPlan* plan = nullptr;
     std::vector<LogitSpan> spans;
-    std::optional<mx::array>
-        best;  // [R] int32: where the device picks the tokens, and they are not read back yet
-    std::optional<nn::cuda::Letter> letter;  // which brings them
+    std::optional<Picks> picks;  // where the device picks the tokens
     StepOutput out;
   };
 
@@ -113,7 +117,7 @@ class ModelRunner final : public Runner {
   }
 
   static void fail_all(Step& step, const Error& error) {
-    step.best.reset();
+    step.picks.reset();
     for (RowOutput& row : step.out.rows) {
       row = RowOutput{};
       row.error = error;
@@ -132,9 +136,9 @@ class ModelRunner final : public Runner {
     }
     const mx::array logits = model_->logits(hidden, batch.logit_tokens);
     if (ctx_.backend == nn::Backend::kCuda && all_plain_greedy(plan)) {
-      step.best = mx::astype(mx::argmax(logits, -1), mx::int32);
-      step.letter = ctx_.transfer->to_host(*step.best);
-      mx::async_eval({step.letter->sent()});
+      const mx::array best = mx::astype(mx::argmax(logits, -1), mx::int32);
+      step.picks = Picks{best, ctx_.transfer->to_host(best)};
+      mx::async_eval({step.picks->letter.sent()});
     } else {
       mx::array host = nn::host_ready(logits);
       choose_tokens(plan, step.spans, host, step.out);
@@ -150,7 +154,7 @@ class ModelRunner final : public Runner {
   }
 
   void take_largest(Step& step) {
-    const int32_t* best = step.letter->read();
+    const int32_t* best = step.picks->letter.read();
     for (size_t r = 0; r < step.plan->rows.size(); ++r) {
       const PlanRow& row = step.plan->rows[r];
       if (!row.sample) continue;
@@ -188,15 +192,16 @@ class ModelRunner final : public Runner {
   // The tokens that the step before will have picked, one for each row, without waiting for them.
   // Shapes: [T] int32.
   mx::array followed_tokens(const StepPlan& plan, int64_t padded) const {
-    CHECK(under_way_.size() == 2 && under_way_.front().best,
+    CHECK(under_way_.size() == 2 && under_way_.front().picks,
           "a row follows a step that picks on the device");
     const Step& before = under_way_.front();
-    std::vector<int32_t> picks;
+    const mx::array& best = before.picks->best;
+    std::vector<int32_t> rows;
     for (const PlanRow& row : plan.rows)
-      picks.push_back(before.spans[static_cast<size_t>(row.follows)].first);
-    for (auto i = static_cast<int32_t>(picks.size()); i < padded; ++i)
-      picks.push_back(std::min(i, before.best->shape(0) - 1));
-    return nn::take_rows(ctx_, *before.best, picks);
+      rows.push_back(before.spans[static_cast<size_t>(row.follows)].first);
+    for (auto i = static_cast<int32_t>(rows.size()); i < padded; ++i)
+      rows.push_back(std::min(i, best.shape(0) - 1));
+    return nn::take_rows(ctx_, best, rows);
   }
 
   bool wants_prompt_logprobs(const PlanRow& row) const {

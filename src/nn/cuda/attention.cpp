@@ -14,7 +14,7 @@ namespace mx = mlx::core;
 // Positions per split of the KV; a constant, so that the order of additions never depends on the
 // batch.
 constexpr int kSplit = 128;
-constexpr int kThreads = 128;
+constexpr int kThreads = 128;  // four warps, as the part kernel counts on
 
 // A warp per (token, head). Rotates q and k, and scatters k and v into their slots.
 constexpr const char* kRopeSource = R"(
