@@ -1,0 +1,56 @@
+// The catalogue of models on this machine: pippin's own folder, the Hugging Face cache and Ollama's
+// stores, read in place. Nothing here asks the network. Thread: any; each call looks anew, and
+// other programs may change the folders meanwhile.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "hub/name.h"
+#include "hub/places.h"
+
+namespace pippin::hub {
+
+enum class Source : uint8_t { kFile, kHuggingFace, kOllama };
+
+/// A model whose files are here, whole.
+struct LocalModel {
+  Source source = Source::kFile;
+  std::string name;  // what to type: "hf:org/repo:Q4_K_M", "ollama:qwen2.5:0.5b", a file's name
+  std::string id;    // for the API: "repo-Q4_K_M", "qwen2.5:0.5b", a file's name without .gguf
+  std::filesystem::path path;                // the GGUF file, or its first shard
+  std::vector<std::filesystem::path> files;  // all shards, in order; at least `path`
+  uint64_t bytes = 0;                        // of all files
+  std::chrono::system_clock::time_point modified;
+  std::string quant;                 // "Q4_K_M", by the file's name; empty where it does not say
+  std::string revision;              // Hugging Face: the commit
+  std::string digest;                // Ollama: sha256 of the manifest, hexadecimal
+  std::vector<std::string> aliases;  // short names that mean it
+};
+
+/// Returns all models on this machine, by name. What is broken or half fetched is left out.
+std::vector<LocalModel> list_models(const Places& places);
+
+/// Returns the model that `named` means: an alias, a path to a GGUF file, hf:..., ollama:..., or
+/// the name of a file in the models folder, with or without ".gguf". This is the one function by
+/// which every command finds a model. Errors: kInvalidArgument for a malformed name; kNotFound,
+/// saying what there is and how to get it.
+Result<LocalModel> resolve(const std::string& named, const Places& places);
+
+/// What remove_model() has done.
+struct Removed {
+  std::string name;        // the alias or the model
+  bool was_alias = false;  // only the alias went; the model stays
+  uint64_t freed_bytes = 0;
+};
+
+/// Removes an alias, or a model: its snapshot entries or manifest, and the blobs that nothing else
+/// uses. A plain path is refused: that file is the user's own. Errors: of resolve();
+/// kPermissionDenied; kUnavailable while another process fetches it.
+Result<Removed> remove_model(const std::string& named, const Places& places);
+
+}  // namespace pippin::hub
