@@ -31,6 +31,7 @@ target_link_libraries(pippin_mlx INTERFACE mlx)
 target_link_options(pippin_mlx INTERFACE -Wl,-rpath,${PIPPIN_MLX_ROOT}/lib)
 if(PIPPIN_MLX_BACKEND STREQUAL "cuda")
   target_link_options(pippin_mlx INTERFACE -Wl,--allow-shlib-undefined)
+  target_compile_definitions(pippin_mlx INTERFACE PIPPIN_MLX_CUDA=1)
 endif()
 # The CPU wheel keeps its BLAS and Fortran libraries in a sibling folder; libmlx finds them there, ld must be told.
 if(EXISTS ${PIPPIN_MLX_ROOT}/../mlx_cpu.libs)

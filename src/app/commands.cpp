@@ -152,7 +152,7 @@ Result<int> bench(const Settings& settings, const std::string& named) {
   BenchOptions options;
   ASSIGN_OR_RETURN(options.model, find_model(named, settings, environment_variable));
   options.runner.threads = settings.threads;
-  if (settings.bench_device == "cuda") options.runner.device = engine::DeviceKind::kCuda;
+  ASSIGN_OR_RETURN(options.runner.device, engine::device_named(settings.device));
   options.prompts = settings.bench_prompts;
   options.generate = settings.bench_generate;
   options.depth = settings.bench_depth;
@@ -171,7 +171,7 @@ Result<int> doctor(const Settings& settings, const std::string& named) {
   DivergenceRequest request;
   ASSIGN_OR_RETURN(request.model, find_model(named, settings, environment_variable));
   request.runner.threads = settings.threads;
-  if (settings.doctor_device == "cuda") request.runner.device = engine::DeviceKind::kCuda;
+  ASSIGN_OR_RETURN(request.runner.device, engine::device_named(settings.device));
   request.tokens = settings.doctor_tokens;
   request.deterministic = settings.deterministic;
   const auto progress = [](const std::string& way) {

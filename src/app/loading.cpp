@@ -32,11 +32,14 @@ Result<std::unique_ptr<service::Model>> load_for(const Settings& settings, const
   options.step_target = std::chrono::milliseconds(settings.step_target_ms);
   options.slow_reader_max = std::chrono::seconds(settings.slow_reader_s);
   options.record_path = settings.record_path;
+  options.deterministic = settings.deterministic;
+  ASSIGN_OR_RETURN(options.device, engine::device_named(settings.device));
 
   const SystemClock clock;
   const std::string id = options.id.empty() ? service::model_id_of(path) : options.id;
   Progress progress("loading " + id, stderr, is_terminal(stderr), clock);
   engine::RunnerOptions runner;
+  runner.device = options.device;
   runner.threads = settings.threads;
   runner.progress = [&progress](uint64_t done, uint64_t total) { progress.update(done, total); };
   auto model = service::load_model(options, service::device_runner(runner));

@@ -20,6 +20,7 @@ struct Settings {
   std::string default_model;
   std::string served_name;
   std::string tool_parser, reasoning_parser;
+  std::string device = "auto";
   int threads = 0;
   int context_tokens = 0;
   uint64_t memory_bytes = 0;
@@ -51,7 +52,6 @@ struct Settings {
   std::optional<int64_t> seed;
   int output_tokens_max = 0;
 
-  std::string bench_device = "cpu";
   std::vector<int> bench_prompts = {512};
   int bench_generate = 64;
   int bench_depth = 128;
@@ -60,7 +60,6 @@ struct Settings {
   bool bench_json = false;
 
   bool doctor_divergence = false;
-  std::string doctor_device = "cpu";
   int doctor_tokens = 32;
   bool doctor_json = false;
 };

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "base/log.h"
-#include "parse/registry.h"
 #include "engine/engine.h"
+#include "parse/registry.h"
 
 namespace pippin::service {
 namespace {
@@ -107,6 +107,15 @@ MemoryNeeds needs_of(const store::GgufFile& file, const engine::ModelInfo& info)
   needs.embedding = size_at(file, info.architecture, "embedding_length");
   needs.feed_forward = size_at(file, info.architecture, "feed_forward_length");
   return needs;
+}
+
+// The memory that the plan shares out: the GPU's own, or the machine's.
+Machine machine_of(engine::DeviceKind device) {
+  if (device == engine::DeviceKind::kCpu) return this_machine();
+  const engine::DeviceMemory memory = engine::gpu_memory();
+  return {.memory_bytes_total = memory.bytes_total,
+          .memory_bytes_available = memory.bytes_free,
+          .shared = false};
 }
 
 // FNV-1a over what decides the answers: the same file under the same settings has the same name.
@@ -261,7 +270,7 @@ RunnerFactory device_runner(engine::RunnerOptions runner) {
 Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
                                           const RunnerFactory& make_runner) {
   ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(options.path));
-  ASSIGN_OR_RETURN(const engine::ModelInfo info, engine::inspect_model(file));
+  ASSIGN_OR_RETURN(const engine::ModelInfo info, engine::inspect_model(file, options.device));
   auto model = std::make_unique<Model>();
   model->id = options.id.empty() ? model_id_of(options.path) : options.id;
   model->aliases = options.aliases;
@@ -272,7 +281,8 @@ Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
   ASSIGN_OR_RETURN(model->default_sampling, default_sampling(file));
   RETURN_IF_ERROR(read_text(file, *model));
   RETURN_IF_ERROR(choose_dialects(options, *model));
-  ASSIGN_OR_RETURN(model->plan, plan_memory(needs_of(file, info), options.memory, this_machine()));
+  ASSIGN_OR_RETURN(model->plan,
+                   plan_memory(needs_of(file, info), options.memory, machine_of(options.device)));
   model->context_tokens_max = model->plan.context_tokens_max;
   model->output_tokens_max = options.output_tokens_max;
   model->fingerprint = fingerprint_of(file, info, model->plan, *model);
@@ -285,7 +295,8 @@ Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
   engine.rows_max = options.memory.rows_max;
   engine.step_tokens_max = options.memory.step_tokens_max;
   engine.queue_max = options.queue_max;
-  engine.prefix_cache = options.prefix_cache;
+  engine.serial = options.deterministic && options.device != engine::DeviceKind::kCpu;
+  engine.prefix_cache = options.prefix_cache && !engine.serial;
   engine.step_target = options.step_target;
   engine.slow_reader_max = options.slow_reader_max;
   engine.record_path = options.record_path;

@@ -29,6 +29,9 @@ struct LoadOptions {
   std::vector<std::string> aliases;
   /// Names of dialects (parse/registry.h), or "none"; empty: by the chat template and the name.
   std::string tool_parser, reasoning_parser;
+  engine::DeviceKind device = engine::DeviceKind::kCpu;  // that of the runner
+  /// Company may not change an answer; on a CPU it never does, and this changes nothing.
+  bool deterministic = false;
   MemoryWishes memory;
   int queue_max = 512;
   int output_tokens_max = 0;  // of an answer; 0 = what the context leaves

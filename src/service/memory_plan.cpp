@@ -35,8 +35,9 @@ uint64_t scratch_of(const MemoryNeeds& needs, const MemoryWishes& wishes) {
   return floats * sizeof(float) + kProgramBytes;
 }
 
-// Three quarters of the machine, and nine tenths of what is free now: the rest is the user's.
+// Three quarters of a shared machine, and nine tenths of what is free now: the rest is the user's.
 uint64_t default_budget(const Machine& machine) {
+  if (!machine.shared) return machine.memory_bytes_available / 10 * 9;
   const uint64_t total = machine.memory_bytes_total / 4 * 3;
   const uint64_t available = machine.memory_bytes_available / 10 * 9;
   if (total == 0) return available;

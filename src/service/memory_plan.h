@@ -15,6 +15,7 @@ namespace pippin::service {
 struct Machine {
   uint64_t memory_bytes_total = 0;
   uint64_t memory_bytes_available = 0;
+  bool shared = true;  // with the user's other programs; a GPU's own memory is not
 };
 /// Reads the machine's memory; zeros where the system does not say.
 Machine this_machine();

@@ -300,15 +300,30 @@ class ModelRunner final : public Runner {
 
 }  // namespace
 
-Result<ModelInfo> inspect_model(const store::GgufFile& file) {
+Result<DeviceKind> device_named(std::string_view name) {
+  if (name == "cpu") return DeviceKind::kCpu;
+  if (nn::has_gpu()) return DeviceKind::kCuda;
+  if (name == "auto") return DeviceKind::kCpu;
+  return fail(Code::kUnsupported, "[runner] no CUDA device here, or this build has no CUDA backend",
+              "--device");
+}
+
+DeviceMemory gpu_memory() {
+  const nn::GpuMemory memory = nn::gpu_memory();
+  return {memory.bytes_total, memory.bytes_free};
+}
+
+Result<ModelInfo> inspect_model(const store::GgufFile& file, DeviceKind device) {
   ASSIGN_OR_RETURN(const models::ModelSpec spec, models::read_spec(file));
   ModelInfo info;
   info.architecture = spec.architecture;
   info.vocab = spec.vocab;
   info.context_tokens_max = spec.context_tokens_max;
   info.kv_block_bytes = spec.kv_block_bytes();
+  // The CPU's kernels keep the file's formats; a GPU keeps every weight in bf16.
   for (const store::TensorView& tensor : file.tensors())
-    info.weight_bytes += static_cast<int64_t>(tensor.bytes.size());
+    info.weight_bytes += device == DeviceKind::kCpu ? static_cast<int64_t>(tensor.bytes.size())
+                                                    : tensor.elements() * int64_t{2};
   return info;
 }
 

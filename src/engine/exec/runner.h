@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "engine/core/runner.h"
@@ -17,24 +18,36 @@ class GgufFile;
 
 namespace pippin::engine {
 
+/// Where a model runs.
+enum class DeviceKind : uint8_t { kCpu, kCuda };
+
+/// Returns what a person means by "cpu", "cuda" or "auto": a GPU where this build and the machine
+/// have one. Errors: kUnsupported, where a GPU is meant and there is none.
+Result<DeviceKind> device_named(std::string_view name);
+
+/// A GPU's own memory. Units: bytes.
+struct DeviceMemory {
+  uint64_t bytes_total = 0;
+  uint64_t bytes_free = 0;
+};
+/// Returns zeros where the driver does not say. Requires: there is a GPU.
+DeviceMemory gpu_memory();
+
 /// What the memory plan and the wires need to know of a model file before it is loaded.
 struct ModelInfo {
   std::string architecture;
   int vocab = 0;
   int context_tokens_max = 0;  // what the model was made for
   int64_t kv_block_bytes = 0;  // one block of 16 positions, all layers
-  int64_t weight_bytes = 0;    // of all tensors in the file
+  int64_t weight_bytes = 0;    // of all tensors as the device keeps them
 };
 
 /// Errors: kInvalidFile, kUnsupported.
-Result<ModelInfo> inspect_model(const store::GgufFile& file);
+Result<ModelInfo> inspect_model(const store::GgufFile& file, DeviceKind device = DeviceKind::kCpu);
 
 /// Which ops run the model. kReference is stock MLX in f32: slow on a CPU, the oracle of the
 /// others.
 enum class OpsPath : uint8_t { kFast, kReference };
-
-/// Where the model runs.
-enum class DeviceKind : uint8_t { kCpu, kCuda };
 
 struct RunnerOptions {
   DeviceKind device = DeviceKind::kCpu;

@@ -2,14 +2,48 @@
 
 #include <bit>
 #include <cstdlib>
+#include <new>
 #include <vector>
 
 #include "mlx/device.h"
+#include "mlx/memory.h"
 #include "mlx/ops.h"
 #include "mlx/transforms.h"
 #include "nn/cuda/transfer.h"
 
 namespace pippin::nn {
+namespace {
+
+// What MLX keeps of a buffer, for buffers that are ours: its CPU allocator holds the size in the 8
+// bytes before the data; its CUDA allocator a record of this form, device -1 being memory that the
+// host may read. Source: mlx/backend/cuda/allocator.h, CudaBuffer.
+#ifdef PIPPIN_MLX_CUDA
+struct BufferRecord {
+  void* data;
+  size_t bytes;
+  int device = -1;
+};
+#else
+struct BufferRecord {
+  BufferRecord(void*, size_t n) : bytes(n) {}
+  size_t bytes;
+};
+#endif
+
+constexpr size_t kLine = 64;  // data lies on a cache line
+
+// Writes the record right before the data, which follows `base` by a line.
+mx::allocator::Buffer record_buffer(void* base, size_t bytes) {
+  char* data = static_cast<char*>(base) + kLine;
+  return mx::allocator::Buffer(new (data - sizeof(BufferRecord)) BufferRecord{data, bytes});
+}
+
+#ifdef PIPPIN_MLX_CUDA
+// Freed buffers that MLX keeps for its next steps; without a limit it keeps all that the card has.
+constexpr size_t kGpuCacheBytes = size_t{1} << 30;
+#endif
+
+}  // namespace
 
 // Keeps freed activation buffers by power-of-two size. Activations have the same few sizes at
 // every step, and fresh pages cost more than the small kernels that fill them. Thread: the device
@@ -28,14 +62,10 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
       base = list.back();
       list.pop_back();
     } else {
-      base = std::aligned_alloc(64, (size_t{1} << size_class) + 64);
+      base = std::aligned_alloc(kLine, (size_t{1} << size_class) + kLine);
       if (base == nullptr) throw std::bad_alloc();
     }
-    // MLX's CPU buffers hold their size in the 8 bytes before the data; ours do the same, with
-    // the data on a cache line.
-    auto* header = reinterpret_cast<size_t*>(static_cast<char*>(base) + 64 - sizeof(size_t));
-    *header = bytes;
-    return mx::allocator::Data(mx::allocator::Buffer(header),
+    return mx::allocator::Data(record_buffer(base, bytes),
                                [pool = weak_from_this(), base, size_class](mx::allocator::Buffer) {
                                  if (auto alive = pool.lock()) {
                                    alive->free_[size_class].push_back(base);
@@ -51,6 +81,7 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
 
 Result<Context> cpu_context(int threads) {
   ASSIGN_OR_RETURN(const cpu::Isa isa, cpu::select_isa());
+  mx::set_default_device(mx::Device(mx::Device::cpu));
   Context ctx;
   ctx.backend = Backend::kCpu;
   ctx.isa = isa;
@@ -76,15 +107,40 @@ Result<Context> cuda_context() {
   // and throws at twice its size, which a server reaches in hours.
   setenv("MLX_ENABLE_CACHE_THRASHING_CHECK", "0", 0);
   setenv("MLX_CUDA_GRAPH_CACHE_SIZE", "2000", 0);
-  if (!mx::is_available(mx::Device(mx::Device::gpu))) {
+  if (!has_gpu()) {
     return fail(Code::kUnsupported, "[nn] no CUDA device, or this build's MLX has no CUDA backend");
   }
   mx::set_default_device(mx::Device(mx::Device::gpu));
   Context ctx;
   ctx.backend = Backend::kCuda;
+#ifdef PIPPIN_MLX_CUDA
+  mx::set_cache_limit(kGpuCacheBytes);
+#endif
   ctx.transfer = std::make_shared<cuda::Transfer>();
   ctx.dtype = mx::bfloat16;
   return ctx;
+}
+
+bool has_gpu() {
+#ifdef PIPPIN_MLX_CUDA
+  return mx::is_available(mx::Device(mx::Device::gpu)) && mx::device_count(mx::Device::gpu) > 0;
+#else
+  return false;
+#endif
+}
+
+GpuMemory gpu_memory() {
+  GpuMemory memory;
+  if (!has_gpu()) return memory;
+  const auto& info = mx::device_info(mx::Device(mx::Device::gpu));
+  const auto read = [&](const char* key) -> size_t {
+    const auto found = info.find(key);
+    const size_t* bytes = found == info.end() ? nullptr : std::get_if<size_t>(&found->second);
+    return bytes == nullptr ? 0 : *bytes;
+  };
+  memory.bytes_total = read("total_memory");
+  memory.bytes_free = read("free_memory");
+  return memory;
 }
 
 const mx::array& FloatVector::array(mx::Dtype dtype) const {

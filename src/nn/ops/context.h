@@ -40,14 +40,24 @@ struct Context {
   std::shared_ptr<cuda::Transfer> transfer;  // of kCuda
 };
 
-/// Returns a context for this machine's CPU. Errors: kUnsupported, when PIPPIN_CPU_ISA forces a
+/// Returns a context for this machine's CPU, which becomes MLX's default device. Errors: kUnsupported, when PIPPIN_CPU_ISA forces a
 /// path that cannot run here.
 Result<Context> cpu_context(int threads);
-/// Returns a context of stock ops: f32 on the CPU (the reference), bf16 on a GPU.
+/// Returns a context of stock ops on MLX's default device: f32 is the reference, bf16 is for GPUs.
 Context stock_context(mx::Dtype dtype);
-/// Returns a context of stock ops and our CUDA kernels, bf16. Errors: kUnsupported, when this build
-/// or this machine has no CUDA device.
+/// Returns a context of stock ops and our CUDA kernels, bf16, on the GPU, which becomes MLX's
+/// default device. Errors: kUnsupported, when this build or this machine has no CUDA device.
 Result<Context> cuda_context();
+
+/// Says whether this build's MLX and the machine have a CUDA device.
+bool has_gpu();
+/// A GPU's own memory. Units: bytes.
+struct GpuMemory {
+  size_t bytes_total = 0;
+  size_t bytes_free = 0;
+};
+/// Returns zeros where there is no GPU or MLX does not say.
+GpuMemory gpu_memory();
 
 /// Returns an uninitialised, evaluated array in 64-byte aligned memory that goes back to the pool
 /// with the last handle.
