@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "app/terminal.h"
+#include "base/size_text.h"
 
 namespace pippin::app {
 namespace {
@@ -29,17 +30,6 @@ std::pair<std::string, std::string> rate_and_rest(const ProgressState& state) {
 }
 
 }  // namespace
-
-std::string size_text(double bytes) {
-  const char* unit = "B";
-  for (const char* next : {"kB", "MB", "GB", "TB"}) {
-    if (bytes < 999.5) break;
-    bytes /= 1000;
-    unit = next;
-  }
-  return bytes < 9.95 && *unit != 'B' ? fmt::format("{:.1f} {}", bytes, unit)
-                                      : fmt::format("{:.0f} {}", bytes, unit);
-}
 
 std::string progress_line(const std::string& label, const ProgressState& state, size_t columns) {
   const auto filled = static_cast<size_t>(std::floor(share(state) * kBar));

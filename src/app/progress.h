@@ -21,8 +21,6 @@ struct ProgressState {
 std::string progress_line(const std::string& label, const ProgressState& state, size_t columns);
 /// Returns "loading smol: 41 %, 40 of 98 MB, 120 MB/s, 1 s left".
 std::string progress_text(const std::string& label, const ProgressState& state);
-/// Returns "98 MB", "1.2 GB".
-std::string size_text(double bytes);
 
 class Progress {
  public:

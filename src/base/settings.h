@@ -22,6 +22,7 @@ struct Settings {
   std::string tool_parser, reasoning_parser;
   std::string device = "auto";
   int threads = 0;
+  std::string cpu_activations = "int8";
   int context_tokens = 0;
   uint64_t memory_bytes = 0;
   uint64_t kv_bytes = 0;
@@ -59,12 +60,27 @@ struct Settings {
   int bench_repeats = 5;
   bool bench_json = false;
 
+  std::string aliases_path;
+  std::string hf_endpoint, ollama_registry;
+  int pull_connections = 4;
+  bool pull_any = false;
+  bool models_json = false;
+  std::string server = "http://127.0.0.1:8000";
+
   bool doctor_divergence = false;
   int doctor_tokens = 32;
   bool doctor_json = false;
 };
 
-enum class Command : uint8_t { kServe = 1, kRun = 2, kBench = 4, kDoctor = 8 };
+enum class Command : uint16_t {
+  kServe = 1,
+  kRun = 2,
+  kBench = 4,
+  kDoctor = 8,
+  kPull = 16,
+  kModels = 32,  // list, show, rm, alias
+  kServer = 64,  // ps, stop
+};
 
 /// One row of the table.
 struct Setting {
@@ -79,13 +95,13 @@ struct Setting {
   std::string_view variable;  // "PIPPIN_PORT"
   std::string_view value;     // what --help calls the value: "PORT"; empty for a switch
   Field field;
-  uint8_t commands;               // of Command
+  uint16_t commands;              // of Command
   double low = 0, high = 0;       // numbers: both ends are allowed
   std::string_view choices = {};  // texts: "a, b, c"; empty: anything
   std::string_view unset = {};    // what the default means, where its value does not say it
   std::string_view help = {};     // one sentence, without a full stop
 
-  bool is_for(Command command) const { return (commands & static_cast<uint8_t>(command)) != 0; }
+  bool is_for(Command command) const { return (commands & static_cast<uint16_t>(command)) != 0; }
   bool is_switch() const { return std::holds_alternative<bool Settings::*>(field); }
 };
 

@@ -4,12 +4,15 @@
 namespace pippin {
 namespace {
 
-constexpr auto kServe = static_cast<uint8_t>(Command::kServe);
-constexpr auto kRun = static_cast<uint8_t>(Command::kRun);
-constexpr auto kBench = static_cast<uint8_t>(Command::kBench);
-constexpr auto kDoctor = static_cast<uint8_t>(Command::kDoctor);
-constexpr uint8_t kBoth = kServe | kRun;
-constexpr uint8_t kAll = kBoth | kBench | kDoctor;
+constexpr auto kServe = static_cast<uint16_t>(Command::kServe);
+constexpr auto kRun = static_cast<uint16_t>(Command::kRun);
+constexpr auto kBench = static_cast<uint16_t>(Command::kBench);
+constexpr auto kDoctor = static_cast<uint16_t>(Command::kDoctor);
+constexpr auto kPull = static_cast<uint16_t>(Command::kPull);
+constexpr auto kModels = static_cast<uint16_t>(Command::kModels);
+constexpr auto kServer = static_cast<uint16_t>(Command::kServer);
+constexpr uint16_t kBoth = kServe | kRun;
+constexpr uint16_t kAll = kBoth | kBench | kDoctor;
 constexpr double kBytesMax = 1ULL << 50;
 
 using S = Settings;
@@ -96,6 +99,16 @@ const Setting kTable[] = {
      {},
      "all CPUs this process may use",
      "CPU threads that compute"},
+    {"--cpu-activations",
+     "PIPPIN_CPU_ACTIVATIONS",
+     "FORM",
+     &S::cpu_activations,
+     kAll,
+     0,
+     0,
+     "int8, f32",
+     {},
+     "How activations enter a CPU's products: as int8 codes, or as they are, slower"},
     {"--memory",
      "PIPPIN_MEMORY",
      "BYTES",
@@ -427,11 +440,81 @@ const Setting kTable[] = {
      {},
      {},
      "Print one JSON object instead of text"},
+    {"--connections",
+     "PIPPIN_CONNECTIONS",
+     "N",
+     &S::pull_connections,
+     kPull,
+     1,
+     16,
+     {},
+     {},
+     "Parts of a file that are fetched at the same time"},
+    {"--any",
+     "PIPPIN_PULL_ANY",
+     "",
+     &S::pull_any,
+     kPull,
+     0,
+     0,
+     {},
+     {},
+     "Fetch also what this build cannot serve"},
+    {"--hf-endpoint",
+     "PIPPIN_HF_ENDPOINT",
+     "URL",
+     &S::hf_endpoint,
+     kAll | kPull,
+     0,
+     0,
+     {},
+     "HF_ENDPOINT, or https://huggingface.co",
+     "Server of hf: models, such as a mirror; HF_TOKEN is sent there and nowhere else"},
+    {"--ollama-registry",
+     "PIPPIN_OLLAMA_REGISTRY",
+     "URL",
+     &S::ollama_registry,
+     kAll | kPull,
+     0,
+     0,
+     {},
+     "https://registry.ollama.ai",
+     "Server of ollama: models whose name holds no host, such as a mirror"},
+    {"--aliases",
+     "PIPPIN_ALIASES",
+     "FILE",
+     &S::aliases_path,
+     kAll | kPull | kModels,
+     0,
+     0,
+     {},
+     "aliases in the configuration folder",
+     "File of short names for models"},
+    {"--json",
+     "PIPPIN_LIST_JSON",
+     "",
+     &S::models_json,
+     kModels | kServer,
+     0,
+     0,
+     {},
+     {},
+     "Print JSON instead of text"},
+    {"--server",
+     "PIPPIN_SERVER",
+     "URL",
+     &S::server,
+     kServer,
+     0,
+     0,
+     {},
+     {},
+     "The running server that is asked"},
     {"--log",
      "PIPPIN_LOG",
      "LEVEL",
      &S::log_level,
-     kAll,
+     kAll | kPull | kModels | kServer,
      0,
      0,
      "debug, info, warn, error, off",

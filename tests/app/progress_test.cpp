@@ -7,15 +7,6 @@
 namespace pippin::app {
 namespace {
 
-TEST(SizeText, HasTwoOrThreeFigures) {
-  EXPECT_EQ(size_text(0), "0 B");
-  EXPECT_EQ(size_text(999), "999 B");
-  EXPECT_EQ(size_text(1000), "1.0 kB");
-  EXPECT_EQ(size_text(98.4e6), "98 MB");
-  EXPECT_EQ(size_text(1.25e9), "1.2 GB");
-  EXPECT_EQ(size_text(3e15), "3000 TB");
-}
-
 TEST(ProgressLine, TellsShareRateAndRest) {
   EXPECT_EQ(progress_line("loading m", {40'000'000, 100'000'000, 0.5}, 100),
             "loading m  [########------------]   40 %  of 100 MB  80 MB/s  1 s left");

@@ -112,10 +112,10 @@ TEST(Settings, AmountsOfMemory) {
 }
 
 TEST(Settings, TheTableIsSound) {
-  std::set<std::pair<uint8_t, std::string_view>> flags;  // with the command
+  std::set<std::pair<uint16_t, std::string_view>> flags;  // with the command
   std::set<std::string_view> variables;
   for (const Setting& setting : settings_table()) {
-    for (uint8_t command = 1; command != 0; command = static_cast<uint8_t>(command << 1)) {
+    for (uint16_t command = 1; command != 0; command = static_cast<uint16_t>(command << 1)) {
       if (setting.flag.empty() || (setting.commands & command) == 0) continue;
       EXPECT_TRUE(flags.emplace(command, setting.flag).second) << setting.flag;
     }
@@ -141,7 +141,8 @@ TEST(Settings, EveryDefaultIsInItsOwnRange) {
 
 TEST(Settings, HelpNamesEveryFlagWithinTheWidth) {
   for (const Command command :
-       {Command::kServe, Command::kRun, Command::kBench, Command::kDoctor}) {
+       {Command::kServe, Command::kRun, Command::kBench, Command::kDoctor, Command::kPull,
+        Command::kModels, Command::kServer}) {
     const std::string help = "\n" + settings_help(command);
     const auto has_line = [&](const std::string& name) {
       return help.find("\n  " + name + " ") != std::string::npos ||
@@ -170,7 +171,8 @@ TEST(Settings, HelpNamesEveryFlagWithinTheWidth) {
 TEST(Settings, TheDocumentHoldsTheTable) {
   std::ifstream file(PIPPIN_SOURCE_DIR "/docs/settings.md");
   const std::string text(std::istreambuf_iterator<char>(file), {});
-  for (const Command command : {Command::kServe, Command::kRun, Command::kBench, Command::kDoctor})
+  for (const Command command : {Command::kServe, Command::kRun, Command::kBench, Command::kDoctor,
+                                Command::kPull, Command::kModels, Command::kServer})
     EXPECT_NE(text.find(settings_markdown(command)), std::string::npos)
         << "docs/settings.md lacks this table:\n"
         << settings_markdown(command);
