@@ -1,7 +1,8 @@
 #include "api/openai/envelope.h"
 
 #include <chrono>
-#include <random>
+
+#include "api/wire/names.h"
 
 namespace pippin::api::openai {
 namespace {
@@ -22,15 +23,6 @@ void write_usage(service::JsonWriter& json, const service::Usage& usage) {
 }
 
 }  // namespace
-
-std::string new_id(std::string_view prefix) {
-  constexpr std::string_view kLetters =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-  std::random_device random;
-  std::string id(prefix);
-  for (int i = 0; i < 24; ++i) id += kLetters[random() % kLetters.size()];
-  return id;
-}
 
 Envelope::Envelope(std::string_view id_prefix, std::string_view object, const service::Model& model,
                    bool include_usage, std::string_view service_tier)

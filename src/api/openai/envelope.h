@@ -11,9 +11,6 @@
 
 namespace pippin::api::openai {
 
-/// Returns prefix + 24 random letters and digits.
-std::string new_id(std::string_view prefix);
-
 class Envelope {
  public:
   /// `object` is the kind: "chat.completion.chunk". `service_tier` is told if not empty.

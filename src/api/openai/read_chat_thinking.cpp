@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "api/openai/read_chat_parts.h"
+#include "api/wire/thinking.h"
 #include "service/json.h"
 
 namespace pippin::api::openai {
@@ -15,30 +16,10 @@ using service::Conversation;
 constexpr std::string_view kContextNames[] = {"messages", "tools", "documents",
                                               "add_generation_prompt"};
 
-/// What reasoning_effort means to a template that knows levels, and to a model that does not: how
-/// many tokens of thinking it may spend. -1 = as many as it likes.
-struct Effort {
-  std::string_view name;
-  std::string_view level;  // of the three that templates know; empty: no thinking
-  int tokens_max;
-};
-constexpr Effort kEfforts[] = {
-    {"none", "", 0},      {"minimal", "low", 256}, {"low", "low", 1024}, {"medium", "medium", 8192},
-    {"high", "high", -1}, {"xhigh", "high", -1},   {"max", "high", -1},
-};
-
-/// What a request says of thinking, from whichever field.
-struct Thinking {
-  std::optional<bool> enabled;
-  const Effort* effort = nullptr;
-  std::optional<int> tokens_max;
-};
-
 const Effort* read_effort(FieldReader& reader, std::string_view field) {
   const std::optional<std::string_view> name = reader.string(field);
   if (!name) return nullptr;
-  const Effort* found = std::ranges::find(kEfforts, *name, &Effort::name);
-  if (found != std::end(kEfforts)) return found;
+  if (const Effort* found = find_effort(*name)) return found;
   reader.wrong(field, fmt::format("Invalid value: '{}'. Supported values are: 'none', 'minimal', "
                                   "'low', 'medium', 'high' and 'xhigh'.",
                                   *name));
@@ -99,37 +80,6 @@ void read_form(FieldReader& reader, ChatCall& call) {
   }
 }
 
-bool template_knows(const service::Model& model, std::string_view variable) {
-  return model.chat_template != nullptr &&
-         model.chat_template->source().find(variable) != std::string::npos;
-}
-
-// Writes the template's variables into `json`, and into the request what no template does.
-void apply(const Thinking& thinking, const service::Model& model, const boost::json::object* kwargs,
-           service::JsonWriter& json, service::Request& request) {
-  const auto add = [&](const char* name, auto value) {
-    if (kwargs == nullptr || !kwargs->contains(name)) json.field(name, value);
-  };
-  std::optional<bool> enabled = thinking.enabled;
-  std::optional<int> tokens_max = thinking.tokens_max;
-  if (thinking.effort != nullptr) {
-    if (thinking.effort->level.empty()) {
-      if (!enabled) enabled = false;
-    } else if (template_knows(model, "reasoning_effort")) {
-      add("reasoning_effort", thinking.effort->level);
-    } else if (!tokens_max && thinking.effort->tokens_max >= 0) {
-      tokens_max = thinking.effort->tokens_max;
-    }
-  }
-  if (tokens_max == 0 && !enabled) enabled = false;
-  if (enabled) {
-    add("enable_thinking", *enabled);
-    add("thinking", *enabled);
-  }
-  if (enabled == false) tokens_max = 0;  // where the template cannot, the thinking is closed
-  request.reading.reasoning_tokens_max = tokens_max;
-}
-
 }  // namespace
 
 void read_thinking(FieldReader& reader, const service::Model& model, ChatCall& call,
@@ -155,7 +105,7 @@ void read_thinking(FieldReader& reader, const service::Model& model, ChatCall& c
   read_thinking_object(reader, thinking);
   read_reasoning_object(reader, thinking, call.options.show_reasoning);
   read_form(reader, call);
-  apply(thinking, model, kwargs, json, call.request);
+  apply_thinking(thinking, model, kwargs, json, call.request);
   json.end_object();
 }
 

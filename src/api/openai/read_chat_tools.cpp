@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "api/openai/read_chat_parts.h"
+#include "api/wire/names.h"
 #include "service/json.h"
 
 namespace pippin::api::openai {
@@ -16,27 +17,6 @@ using service::ToolChoice;
 constexpr size_t kToolsMax = 512;
 constexpr size_t kToolNameMax = 64;
 
-bool is_tool_name(std::string_view name) {
-  const auto fits = [](unsigned char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '-';
-  };
-  return !name.empty() && name.size() <= kToolNameMax && std::ranges::all_of(name, fits);
-}
-
-// Reports a required text that is absent; one of a wrong type was reported already.
-std::optional<std::string_view> required_text(FieldReader& reader, std::string_view name) {
-  const std::optional<std::string_view> text = reader.string(name);
-  if (!text && reader.any(name) == nullptr) reader.missing(name);
-  return text;
-}
-
-const boost::json::object* required_object(FieldReader& reader, std::string_view name) {
-  const boost::json::object* object = reader.object(name);
-  if (object == nullptr && reader.any(name) == nullptr) reader.missing(name);
-  return object;
-}
-
 void read_tool(FieldReader& reader, const std::string& name, const boost::json::value& value,
                Tool& to) {
   const boost::json::object* object = value.if_object();
@@ -48,12 +28,12 @@ void read_tool(FieldReader& reader, const std::string& name, const boost::json::
         "type", fmt::format("Unsupported tool type '{}': only 'function' is supported.", *type),
         "unsupported_value");
   }
-  const boost::json::object* inner = required_object(tool, "function");
+  const boost::json::object* inner = tool.required_object("function");
   if (inner == nullptr) return;
   FieldReader function(*inner, tool.path_of("function"), tool);
-  const std::optional<std::string_view> called = required_text(function, "name");
+  const std::optional<std::string_view> called = function.required_string("name");
   if (!called) return;
-  if (!is_tool_name(*called)) {
+  if (!is_tool_name(*called, kToolNameMax)) {
     return function.wrong(
         "name", fmt::format("Invalid '{}': letters, digits, '_' and '-' were expected, at most {}.",
                             function.path_of("name"), kToolNameMax));
@@ -103,7 +83,7 @@ std::optional<ToolChoice::Mode> read_mode(FieldReader& reader, std::string_view 
 
 // The name in {"type": "function", "function": {"name": ..}}, or in the flat form of others' wires.
 std::string_view read_named(FieldReader& choice) {
-  const std::optional<std::string_view> type = required_text(choice, "type");
+  const std::optional<std::string_view> type = choice.required_string("type");
   if (!type) return {};
   if (*type != "function") {
     choice.wrong("type",
@@ -114,17 +94,17 @@ std::string_view read_named(FieldReader& choice) {
     return {};
   }
   if (const std::optional<std::string_view> flat = choice.string("name")) return *flat;
-  const boost::json::object* inner = required_object(choice, "function");
+  const boost::json::object* inner = choice.required_object("function");
   if (inner == nullptr) return {};
   FieldReader function(*inner, choice.path_of("function"), choice);
-  return required_text(function, "name").value_or("");
+  return function.required_string("name").value_or("");
 }
 
 void read_allowed(FieldReader& choice, ToolChoice& to) {
-  const boost::json::object* inner = required_object(choice, "allowed_tools");
+  const boost::json::object* inner = choice.required_object("allowed_tools");
   if (inner == nullptr) return;
   FieldReader allowed(*inner, choice.path_of("allowed_tools"), choice);
-  const std::optional<std::string_view> mode = required_text(allowed, "mode");
+  const std::optional<std::string_view> mode = allowed.required_string("mode");
   if (!mode) return;
   to.mode = read_mode(allowed, "mode", *mode, false).value_or(ToolChoice::Mode::kAuto);
   const boost::json::array* tools = allowed.array("tools");

@@ -1,4 +1,4 @@
-// Reads the fields that chat and text completions share: sampling, limits, stops, streaming.
+// Reads the fields that chat and text completions share, beside sampling: limits, streaming.
 // Thread: any.
 #pragma once
 
@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "api/wire/field_reader.h"
+#include "api/wire/sampling.h"
 #include "service/model.h"
 #include "service/request.h"
 
@@ -17,8 +18,6 @@ struct StreamOptions {
   bool usage_so_far = false;   // the usage so far in every chunk
 };
 
-/// Starts from the model's defaults and overlays the request's fields.
-void read_sampling(FieldReader& reader, const service::Model& model, service::Request& request);
 /// n, max_tokens (from `limit_min`), min_tokens, stop, stop_token_ids, ignore_eos, seed,
 /// cache_salt, timeout, priority, and the grammars of read_guides().
 void read_limits(FieldReader& reader, const service::Model& model, int limit_min,
@@ -36,9 +35,5 @@ struct RefusedField {
 void refuse(FieldReader& reader, std::span<const RefusedField> fields);
 /// The refused fields that both routes share.
 std::span<const RefusedField> common_refused_fields();
-
-/// Reads an array of ids below the model's vocabulary.
-void read_tokens(FieldReader& reader, std::string_view name, const boost::json::array& array,
-                 const service::Model& model, std::vector<service::Token>& tokens);
 
 }  // namespace pippin::api::openai

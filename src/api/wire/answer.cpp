@@ -33,7 +33,7 @@ void Answer::start(const Context& context, std::shared_ptr<Exchange> exchange,
 void Answer::connect() {
   connected_ = true;
   if (writer_->streams()) {
-    exchange_->start_stream({200, "text/event-stream", {}, {{"cache-control", "no-cache"}}});
+    exchange_->start_stream(writer_->stream_head());
     writer_->begin(bytes_);
     send();
   }

@@ -26,6 +26,10 @@ class AnswerWriter {
   virtual bool streams() const = 0;
   /// The answer's own id, as the client is told it ("chatcmpl-..."); empty where the wire has none.
   virtual std::string id() const { return {}; }
+  /// Status and headers of a stream.
+  virtual Response stream_head() const {
+    return {200, "text/event-stream", {}, {{"cache-control", "no-cache"}}};
+  }
   /// The stream's first bytes, before there is any text.
   virtual void begin(std::string& out) = 0;
   virtual void add(service::Delta&& delta, std::string& out) = 0;

@@ -149,4 +149,19 @@ const boost::json::object* FieldReader::object(std::string_view name) {
   return value->if_object();
 }
 
+std::optional<std::string_view> FieldReader::required_string(std::string_view name) {
+  if (any(name) == nullptr) missing(name);
+  return string(name);
+}
+
+const boost::json::array* FieldReader::required_array(std::string_view name) {
+  if (any(name) == nullptr) missing(name);
+  return array(name);
+}
+
+const boost::json::object* FieldReader::required_object(std::string_view name) {
+  if (any(name) == nullptr) missing(name);
+  return object(name);
+}
+
 }  // namespace pippin::api

@@ -39,6 +39,10 @@ class FieldReader {
   std::optional<std::string_view> string(std::string_view name);
   const boost::json::array* array(std::string_view name);
   const boost::json::object* object(std::string_view name);
+  /// The same, but an absent field is an error, too.
+  std::optional<std::string_view> required_string(std::string_view name);
+  const boost::json::array* required_array(std::string_view name);
+  const boost::json::object* required_object(std::string_view name);
   /// The field whatever its type; null if absent or JSON null.
   const boost::json::value* any(std::string_view name) const;
 

@@ -3,12 +3,12 @@
 #include <utility>
 
 #include "api/openai/call.h"
-#include "api/openai/envelope.h"
 #include "api/openai/errors.h"
 #include "api/openai/responses/fit.h"
 #include "api/openai/responses/read_create.h"
 #include "api/openai/responses/responses.h"
 #include "api/openai/responses/writer.h"
+#include "api/wire/names.h"
 #include "service/prompt.h"
 
 namespace pippin::api::openai::responses {

@@ -27,14 +27,8 @@ bool is_text_part(std::string_view type) {
   return std::ranges::find(kTextParts, type) != std::end(kTextParts);
 }
 
-std::optional<std::string_view> required(FieldReader& reader, std::string_view name) {
-  const std::optional<std::string_view> text = reader.string(name);
-  if (!text && reader.any(name) == nullptr) reader.missing(name);
-  return text;
-}
-
 std::optional<Role> read_role(FieldReader& item) {
-  const std::optional<std::string_view> name = required(item, "role");
+  const std::optional<std::string_view> name = item.required_string("role");
   if (!name) return std::nullopt;
   for (const auto& [known, role] : kRoles) {
     if (known == *name) return role;
@@ -51,7 +45,7 @@ void read_part(FieldReader& item, const std::string& path, const boost::json::va
   const boost::json::object* object = value.if_object();
   if (object == nullptr) return item.wrong_type(path, "an object", value);
   FieldReader part(*object, item.path_of(path), item);
-  const std::optional<std::string_view> type = required(part, "type");
+  const std::optional<std::string_view> type = part.required_string("type");
   if (!type) return;
   const bool refusal = *type == "refusal";
   if (!refusal && !is_text_part(*type)) {
@@ -59,14 +53,14 @@ void read_part(FieldReader& item, const std::string& path, const boost::json::va
         "type", fmt::format("Unsupported content part '{}': this model reads text only.", *type),
         "unsupported_value");
   }
-  const std::optional<std::string_view> piece = required(part, refusal ? "refusal" : "text");
+  const std::optional<std::string_view> piece = part.required_string(refusal ? "refusal" : "text");
   if (!piece) return;
   if (!text.empty() && !piece->empty()) text += '\n';
   text += *piece;
 }
 
 std::string arguments_of(FieldReader& item) {
-  return std::string(required(item, "arguments").value_or(""));
+  return std::string(item.required_string("arguments").value_or(""));
 }
 
 std::string_view type_of(const boost::json::object& item) {
@@ -101,7 +95,7 @@ void ItemsReader::read(FieldReader& body, const std::string& path,
                        const boost::json::object& object) {
   FieldReader item(object, path, body);
   if (object.contains("type")) {
-    if (!required(item, "type")) return;
+    if (!item.required_string("type")) return;
   }
   const std::string_view type = type_of(object);
   if (type.empty()) return item.missing("type");
@@ -132,11 +126,11 @@ void ItemsReader::read_message(FieldReader& item) {
 }
 
 void ItemsReader::read_call(FieldReader& item, bool custom) {
-  const std::optional<std::string_view> id = required(item, "call_id");
-  const std::optional<std::string_view> name = required(item, "name");
+  const std::optional<std::string_view> id = item.required_string("call_id");
+  const std::optional<std::string_view> name = item.required_string("name");
   const std::string_view name_space = item.string("namespace").value_or("");
   const std::string arguments =
-      custom ? custom_arguments(required(item, "input").value_or("")) : arguments_of(item);
+      custom ? custom_arguments(item.required_string("input").value_or("")) : arguments_of(item);
   if (!id || !name || !item.ok()) return;
   const OfferedTool* tool = tools_.find_named(*name, name_space);
   const std::string shown = tool != nullptr ? tool->shown : std::string(*name);
@@ -145,7 +139,7 @@ void ItemsReader::read_call(FieldReader& item, bool custom) {
 }
 
 void ItemsReader::read_output(FieldReader& item) {
-  const std::optional<std::string_view> id = required(item, "call_id");
+  const std::optional<std::string_view> id = item.required_string("call_id");
   const std::string text = read_parts(item, "output", true);
   if (!id || !item.ok()) return;
   Message message;

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "api/wire/names.h"
 #include "service/json.h"
 
 namespace pippin::api::openai::responses {
@@ -17,20 +18,6 @@ using service::JsonWriter;
 constexpr size_t kToolsMax = 512;
 constexpr size_t kNameMax = 128;
 constexpr size_t kGrammarBytesMax = 256 << 10;
-
-bool is_name(std::string_view name) {
-  const auto fits = [](unsigned char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '-';
-  };
-  return !name.empty() && name.size() <= kNameMax && std::ranges::all_of(name, fits);
-}
-
-std::optional<std::string_view> required(FieldReader& reader, std::string_view name) {
-  const std::optional<std::string_view> text = reader.string(name);
-  if (!text && reader.any(name) == nullptr) reader.missing(name);
-  return text;
-}
 
 /// Reads tools one after another into a table and the list for the template.
 class ToolsReader {
@@ -49,7 +36,7 @@ class ToolsReader {
     const boost::json::object* object = value.if_object();
     if (object == nullptr) return parent.wrong_type(path, "an object", value);
     FieldReader tool(*object, parent.path_of(path), parent);
-    const std::optional<std::string_view> type = required(tool, "type");
+    const std::optional<std::string_view> type = tool.required_string("type");
     if (!type) return;
     if (*type == "function") return read_function(tool, name_space);
     if (*type == "custom") return read_custom(tool, name_space);
@@ -67,8 +54,8 @@ class ToolsReader {
   }
 
   std::optional<std::string_view> read_name(FieldReader& tool) {
-    const std::optional<std::string_view> name = required(tool, "name");
-    if (name && !is_name(*name)) {
+    const std::optional<std::string_view> name = tool.required_string("name");
+    if (name && !is_tool_name(*name, kNameMax)) {
       tool.wrong(
           "name",
           fmt::format("Invalid '{}': letters, digits, '_' and '-' were expected, at most {}.",
@@ -112,7 +99,7 @@ class ToolsReader {
     const boost::json::object* object = tool.object("format");
     if (object == nullptr) return {};
     FieldReader format(*object, tool.path_of("format"), tool);
-    const std::optional<std::string_view> type = required(format, "type");
+    const std::optional<std::string_view> type = format.required_string("type");
     if (!type || *type == "text") return {};
     if (*type != "grammar") {
       format.wrong(
@@ -120,8 +107,8 @@ class ToolsReader {
           fmt::format("Invalid value: '{}'. Supported values are: 'text' and 'grammar'.", *type));
       return {};
     }
-    const std::optional<std::string_view> syntax = required(format, "syntax");
-    const std::optional<std::string_view> definition = required(format, "definition");
+    const std::optional<std::string_view> syntax = format.required_string("syntax");
+    const std::optional<std::string_view> definition = format.required_string("definition");
     if (!syntax || !definition) return {};
     if (*syntax != "lark" && *syntax != "regex") {
       format.wrong(
@@ -177,7 +164,7 @@ class ToolsReader {
 
 // Reads {"type": "function", "name": ..} and appends the tool's name as the model knows it.
 void read_choice_tool(FieldReader& choice, const ToolTable& table, std::vector<std::string>& to) {
-  const std::optional<std::string_view> type = required(choice, "type");
+  const std::optional<std::string_view> type = choice.required_string("type");
   if (!type) return;
   if (*type != "function" && *type != "custom") {
     return choice.wrong("type",
@@ -186,7 +173,7 @@ void read_choice_tool(FieldReader& choice, const ToolTable& table, std::vector<s
                                     *type),
                         "unsupported_value");
   }
-  const std::optional<std::string_view> name = required(choice, "name");
+  const std::optional<std::string_view> name = choice.required_string("name");
   const std::string_view name_space = choice.string("namespace").value_or("");
   if (!name) return;
   const OfferedTool* tool = table.find_named(*name, name_space);
@@ -198,7 +185,7 @@ void read_choice_tool(FieldReader& choice, const ToolTable& table, std::vector<s
 }
 
 void read_allowed_tools(FieldReader& choice, const ToolTable& table, service::ToolChoice& to) {
-  const std::string_view mode = required(choice, "mode").value_or("auto");
+  const std::string_view mode = choice.required_string("mode").value_or("auto");
   if (mode == "required") {
     to.mode = service::ToolChoice::Mode::kRequired;
   } else if (mode != "auto") {

@@ -27,15 +27,6 @@ void write_token(JsonWriter& json, const service::TokenLogprob& token) {
   json.end_array();
 }
 
-void write_warnings(JsonWriter& json, const std::vector<Warning>& warnings) {
-  json.key("warnings").begin_array();
-  for (const Warning& warning : warnings) {
-    json.begin_object().field("code", warning.code).field("param", warning.param);
-    json.field("message", warning.message).end_object();
-  }
-  json.end_array();
-}
-
 void write_typed_text(JsonWriter& json, const char* type, std::string_view text) {
   json.begin_object().field("type", type).field("text", text).end_object();
 }

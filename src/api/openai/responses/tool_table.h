@@ -1,5 +1,5 @@
-// ToolTable: the tools of one request, as the wire names them and as the model sees them. Warning:
-// what of a request is left out, and why. Plain values. Thread: any.
+// ToolTable: the tools of one request, as the wire names them and as the model sees them. Plain
+// values. Thread: any.
 #pragma once
 
 #include <algorithm>
@@ -8,13 +8,9 @@
 #include <utility>
 #include <vector>
 
-namespace pippin::api::openai::responses {
+#include "api/wire/warning.h"
 
-/// Something that was asked for and is left out rather than refused, told in the answer's own
-/// "warnings".
-struct Warning {
-  std::string code, param, message;
-};
+namespace pippin::api::openai::responses {
 
 struct OfferedTool {
   bool custom = false;     // its input is plain text; the model writes it as {"input": "..."}
