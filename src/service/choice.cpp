@@ -84,7 +84,7 @@ void Choice::take(const engine::FinishEvent& event, std::vector<Delta>& out) {
 }
 
 TokenLogprob Choice::named(engine::TokenLogprob logprob) const {
-  return {terms_.tokenizer->token_bytes(logprob.token, true), logprob.logprob};
+  return {terms_.tokenizer->token_bytes(logprob.token, true), logprob.logprob, logprob.token};
 }
 
 ScoredToken Choice::scored(engine::TokenLogprob chosen,

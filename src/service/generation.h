@@ -45,6 +45,8 @@ class Generation {
   /// Returns prompt i as text: as it was given, or what its tokens say. Requires: it is no
   /// conversation.
   std::string prompt_text(size_t i) const;
+  /// Returns prompt i as it was submitted.
+  const std::vector<Token>& prompt_tokens(size_t i) const { return terms_[i].prompt; }
 
  private:
   Generation(ModelLease model, Request request);

@@ -54,9 +54,50 @@ Result<std::vector<Token>> before_tokens(const Model& model, const Prompt& prefi
   return prompt_tokens(model, prefix);
 }
 
+constexpr std::string_view kFileMarks[] = {"<|file_sep|>", "<file_sep>"};
+constexpr std::string_view kSnippetMark = "\n\n--- snippet ---\n\n";
+
+std::optional<Token> first_of(const text::Tokenizer& tokenizer,
+                              std::span<const std::string_view> texts) {
+  for (const std::string_view text : texts) {
+    if (const std::optional<Token> token = tokenizer.token_of(text)) return token;
+  }
+  return std::nullopt;
+}
+
+Result<std::vector<Token>> others_tokens(const text::Tokenizer& tokenizer,
+                                         std::span<const InfillFile> others) {
+  std::vector<Token> tokens;
+  const auto put = [&](std::string_view text) -> Result<void> {
+    ASSIGN_OR_RETURN(const std::vector<Token> some,
+                     tokenizer.encode(text, false, text::Specials::kText));
+    tokens.insert(tokens.end(), some.begin(), some.end());
+    return {};
+  };
+  const std::optional<Token> mark = first_of(tokenizer, kFileMarks);
+  for (const InfillFile& file : others) {
+    if (mark) {
+      tokens.push_back(*mark);
+      RETURN_IF_ERROR(put(file.name + "\n"));
+    } else {
+      RETURN_IF_ERROR(put(kSnippetMark));
+    }
+    RETURN_IF_ERROR(put(file.text));
+  }
+  // The file with the gap is one more, of no name that is known.
+  if (mark && !others.empty()) {
+    tokens.push_back(*mark);
+    RETURN_IF_ERROR(put("file\n"));
+  }
+  return tokens;
+}
+
 }  // namespace
 
-Result<Infill> infill(const Model& model, const Prompt& prefix, std::string_view suffix) {
+bool can_infill(const Model& model) { return marks_of(*model.tokenizer).has_value(); }
+
+Result<Infill> infill(const Model& model, const Prompt& prefix, std::string_view suffix,
+                      std::span<const InfillFile> others) {
   const text::Tokenizer& tokenizer = *model.tokenizer;
   const std::optional<Tokens> marks = marks_of(tokenizer);
   if (!marks) {
@@ -68,12 +109,14 @@ Result<Infill> infill(const Model& model, const Prompt& prefix, std::string_view
   ASSIGN_OR_RETURN(const std::vector<Token> before, before_tokens(model, prefix));
   ASSIGN_OR_RETURN(const std::vector<Token> after,
                    tokenizer.encode(suffix, false, text::Specials::kText));
+  ASSIGN_OR_RETURN(const std::vector<Token> first, others_tokens(tokenizer, others));
   Infill out;
   const auto put = [&out](Token mark, const std::vector<Token>& text) {
     out.prompt.push_back(mark);
     out.prompt.insert(out.prompt.end(), text.begin(), text.end());
   };
   if (tokenizer.adds_bos() && tokenizer.bos()) out.prompt.push_back(*tokenizer.bos());
+  out.prompt.insert(out.prompt.end(), first.begin(), first.end());
   if (marks->middle) {
     put(marks->prefix, before);
     put(marks->suffix, after);

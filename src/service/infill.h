@@ -1,6 +1,8 @@
 // infill: a prompt that asks a model to fill in the middle, by its own tokens. Thread: any.
 #pragma once
 
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -15,10 +17,20 @@ struct Infill {
   std::vector<Token> stop_tokens;  // beside the model's own: where another file would begin
 };
 
+/// Another file of the same project, shown before the one with the gap.
+struct InfillFile {
+  std::string name, text;
+};
+
+/// Returns whether the model has tokens for filling in the middle.
+bool can_infill(const Model& model);
+
 /// Puts what stands before and behind the gap in the order and between the marks that the model was
 /// trained with. Special tokens in `suffix` and in a text before it stay text. Errors:
 /// kUnsupported, for a model without such tokens; kInvalidArgument (an id out of range). Requires:
-/// `prefix` is no conversation.
-Result<Infill> infill(const Model& model, const Prompt& prefix, std::string_view suffix);
+/// `prefix` is no conversation. Other files come first, behind the model's tokens for that, or as
+/// snippets if it has none. Source: Hui et al. 2024, arXiv:2409.12186 (the form of a repository).
+Result<Infill> infill(const Model& model, const Prompt& prefix, std::string_view suffix,
+                      std::span<const InfillFile> others = {});
 
 }  // namespace pippin::service

@@ -275,6 +275,7 @@ Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
   model->id = options.id.empty() ? model_id_of(options.path) : options.id;
   model->aliases = options.aliases;
   model->architecture = info.architecture;
+  model->facts = facts_of(file);
   model->created_unix_s = std::chrono::duration_cast<std::chrono::seconds>(
                               std::chrono::system_clock::now().time_since_epoch())
                               .count();

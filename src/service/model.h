@@ -15,6 +15,7 @@
 #include "engine/engine.h"
 #include "parse/dialect.h"
 #include "service/memory_plan.h"
+#include "service/model_facts.h"
 #include "text/chat_template.h"
 #include "text/grammar.h"
 #include "text/tokenizer.h"
@@ -28,6 +29,7 @@ struct Model {
   std::string architecture;
   std::string fingerprint;  // "fp_...": changes with the file or the settings
   int64_t created_unix_s = 0;
+  ModelFacts facts;
   int context_tokens_max = 0;
   int output_tokens_max = 0;  // of an answer; 0 = what the context leaves
 

@@ -125,6 +125,7 @@ struct Request {
 struct TokenLogprob {
   std::string bytes;  // not necessarily whole UTF-8
   float logprob = 0;
+  Token token = -1;
 };
 
 /// A token of the answer or the prompt with its probability, where asked for.
