@@ -21,7 +21,7 @@ enum class Source : uint8_t { kFile, kHuggingFace, kOllama };
 struct LocalModel {
   Source source = Source::kFile;
   std::string name;  // what to type: "hf:org/repo:Q4_K_M", "ollama:qwen2.5:0.5b", a file's name
-  std::string id;    // for the API: "repo-Q4_K_M", "qwen2.5:0.5b", a file's name without .gguf
+  std::string id;    // for the API: the file's name without .gguf, "qwen2.5:0.5b"
   std::filesystem::path path;                // the GGUF file, or its first shard
   std::vector<std::filesystem::path> files;  // all shards, in order; at least `path`
   uint64_t bytes = 0;                        // of all files
@@ -40,6 +40,9 @@ std::vector<LocalModel> list_models(const Places& places);
 /// which every command finds a model. Errors: kInvalidArgument for a malformed name; kNotFound,
 /// saying what there is and how to get it.
 Result<LocalModel> resolve(const std::string& named, const Places& places);
+
+/// Returns what an alias means, or `named` itself. Errors: of read_aliases().
+Result<std::string> unalias(const std::string& named, const Places& places);
 
 /// What remove_model() has done.
 struct Removed {

@@ -75,7 +75,7 @@ class OllamaStore {
   /// Writes a blob from memory and returns its digest's hexadecimal digits. Errors: kUnavailable
   /// when the disk refuses.
   Result<std::string> write_blob(std::string_view bytes);
-  /// Hard-links or copies a file in as a blob; its digest is computed. Errors: as above, kNotFound.
+  /// Copies a file in as a blob and returns its digest. Errors: as above, kNotFound.
   Result<std::string> import_blob(const std::filesystem::path& file);
   /// Puts a manifest in place, whole or not at all. Requires: its blobs are here.
   Result<void> write_manifest(const OllamaName& name, std::string_view json);

@@ -93,6 +93,10 @@ GgufFile::~GgufFile() = default;
 Result<GgufFile> GgufFile::adopt(std::unique_ptr<Impl> impl, std::span<const std::byte> bytes) {
   impl->file_bytes = bytes.size();
   ASSIGN_OR_RETURN(impl->contents, parse_gguf(bytes, impl->path));
+  return index(std::move(impl));
+}
+
+Result<GgufFile> GgufFile::index(std::unique_ptr<Impl> impl) {
   impl->keys = NameIndex(impl->contents.metadata.size(), impl->key_at());
   impl->names = NameIndex(impl->contents.tensors.size(), impl->name_at());
   if (const int64_t at = impl->keys.duplicate(impl->key_at()); at >= 0) {
@@ -120,6 +124,19 @@ Result<GgufFile> GgufFile::parse(std::span<const std::byte> bytes, const std::st
   auto impl = std::make_unique<Impl>();
   impl->path = name;
   return adopt(std::move(impl), bytes);
+}
+
+Result<std::optional<GgufFile>> GgufFile::parse_head(std::span<const std::byte> head,
+                                                     uint64_t file_bytes, const std::string& name) {
+  auto impl = std::make_unique<Impl>();
+  impl->path = name;
+  impl->file_bytes = file_bytes;
+  ASSIGN_OR_RETURN(std::optional<GgufContents> contents,
+                   parse_gguf_head(head, file_bytes, impl->path));
+  if (!contents) return std::optional<GgufFile>();
+  impl->contents = std::move(*contents);
+  ASSIGN_OR_RETURN(GgufFile file, index(std::move(impl)));
+  return std::optional(std::move(file));
 }
 
 const std::string& GgufFile::path() const { return impl_->path; }

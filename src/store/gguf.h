@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -36,6 +37,10 @@ class GgufFile {
   /// The same for a file in memory; `name` stands for the path. Requires: `bytes` outlive the
   /// result.
   static Result<GgufFile> parse(std::span<const std::byte> bytes, const std::string& name);
+  /// The same for the beginning of a file of `file_bytes`: its metadata and tensor table, the
+  /// tensors without bytes. Returns nothing when `head` ends before they do.
+  static Result<std::optional<GgufFile>> parse_head(std::span<const std::byte> head,
+                                                    uint64_t file_bytes, const std::string& name);
 
   GgufFile(GgufFile&&) noexcept;
   GgufFile& operator=(GgufFile&&) noexcept;
@@ -70,6 +75,7 @@ class GgufFile {
  private:
   struct Impl;
   static Result<GgufFile> adopt(std::unique_ptr<Impl> impl, std::span<const std::byte> bytes);
+  static Result<GgufFile> index(std::unique_ptr<Impl> impl);
   explicit GgufFile(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -61,9 +61,13 @@ struct TensorEntry {
 
 class Parser {
  public:
-  Parser(std::span<const std::byte> bytes, const std::string& path) : bytes_(bytes), path_(path) {}
+  /// `bytes` may be the beginning of a file of `file_bytes`.
+  Parser(std::span<const std::byte> bytes, uint64_t file_bytes, const std::string& path)
+      : bytes_(bytes), file_bytes_(file_bytes), path_(path) {}
 
   Result<GgufContents> run();
+  /// Whether run() failed only because `bytes` end before the file does.
+  bool needs_more() const { return needs_more_; }
 
  private:
   template <typename... Args>
@@ -76,8 +80,9 @@ class Parser {
   }
 
   uint64_t left() const { return bytes_.size() - at_; }
-  Error truncated(What what, uint64_t needed) const;
-  Result<void> check_count(std::string_view what, uint64_t count, uint64_t entry_bytes_min) const;
+  bool is_head() const { return bytes_.size() < file_bytes_; }
+  Error truncated(What what, uint64_t needed);
+  Result<void> check_count(std::string_view what, uint64_t count, uint64_t entry_bytes_min);
   template <typename T>
   Result<T> read(What what);
   Result<std::string_view> read_string(What what);
@@ -103,13 +108,16 @@ class Parser {
   Result<void> refuse_overlaps() const;
 
   std::span<const std::byte> bytes_;
+  const uint64_t file_bytes_;
+  bool needs_more_ = false;
   const std::string& path_;
   uint64_t at_ = 0;
   uint64_t alignment_ = kAlignmentDefault;
   GgufContents contents_;
 };
 
-Error Parser::truncated(What what, uint64_t needed) const {
+Error Parser::truncated(What what, uint64_t needed) {
+  needs_more_ = is_head() && needed <= file_bytes_ - at_;
   return broken(
       "expected {} bytes for {} at byte {}, but the file ends at byte {}; is it complete?", needed,
       what.shown(), at_, bytes_.size());
@@ -117,8 +125,9 @@ Error Parser::truncated(What what, uint64_t needed) const {
 
 // Refuses a count that the rest of the file cannot hold, before anything is allocated for it.
 Result<void> Parser::check_count(std::string_view what, uint64_t count,
-                                 uint64_t entry_bytes_min) const {
+                                 uint64_t entry_bytes_min) {
   if (count <= left() / entry_bytes_min) return {};
+  needs_more_ = is_head() && count <= (file_bytes_ - at_) / entry_bytes_min;
   return broken(
       "expected at most {} {} in the {} bytes left at byte {}, but the count says {}; is the file "
       "complete?",
@@ -377,20 +386,19 @@ Result<void> Parser::place(TensorEntry& entry, uint64_t data_start) const {
     return broken("tensor {}: expected an offset that is a multiple of {}, but found {}",
                   quoted(view.name), alignment_, entry.offset);
   }
-  const uint64_t file_bytes = bytes_.size();
   const auto blocks = static_cast<uint64_t>(view.elements() / block_elements(view.type));
   const auto bytes_per_block = static_cast<uint64_t>(block_bytes(view.type));
-  const bool fits = data_start <= file_bytes && entry.offset <= file_bytes - data_start &&
-                    blocks <= (file_bytes - data_start - entry.offset) / bytes_per_block;
+  const bool fits = data_start <= file_bytes_ && entry.offset <= file_bytes_ - data_start &&
+                    blocks <= (file_bytes_ - data_start - entry.offset) / bytes_per_block;
   if (!fits) {
     return broken(
         "tensor {}: expected {} blocks of {} bytes ({} [{}]) at offset {} of the data, which "
         "starts at byte {}, "
         "but the file ends at byte {}; is it complete?",
         quoted(view.name), blocks, bytes_per_block, type_name(view.type),
-        fmt::join(view.shape, ", "), entry.offset, data_start, file_bytes);
+        fmt::join(view.shape, ", "), entry.offset, data_start, file_bytes_);
   }
-  view.bytes = bytes_.subspan(data_start + entry.offset, blocks * bytes_per_block);
+  if (!is_head()) view.bytes = bytes_.subspan(data_start + entry.offset, blocks * bytes_per_block);
   return {};
 }
 
@@ -459,7 +467,16 @@ std::string quoted(std::string_view name) {
 }
 
 Result<GgufContents> parse_gguf(std::span<const std::byte> bytes, const std::string& path) {
-  return Parser(bytes, path).run();
+  return Parser(bytes, bytes.size(), path).run();
+}
+
+Result<std::optional<GgufContents>> parse_gguf_head(std::span<const std::byte> head,
+                                                    uint64_t file_bytes, const std::string& path) {
+  Parser parser(head, std::max<uint64_t>(head.size(), file_bytes), path);
+  Result<GgufContents> contents = parser.run();
+  if (contents.ok()) return std::optional(std::move(*contents));
+  if (parser.needs_more()) return std::optional<GgufContents>();
+  return contents.error();
 }
 
 }  // namespace pippin::store

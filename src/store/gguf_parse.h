@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,6 +26,11 @@ struct GgufContents {
 /// for messages. Allocates less than ten times bytes.size(), whatever the bytes say. Errors:
 /// kInvalidFile, kUnsupported.
 Result<GgufContents> parse_gguf(std::span<const std::byte> bytes, const std::string& path);
+
+/// The same for the beginning of a file of `file_bytes`, whose tensors get no bytes. Returns nothing
+/// when the metadata and the tensor table go on beyond it. Errors: as above.
+Result<std::optional<GgufContents>> parse_gguf_head(std::span<const std::byte> head,
+                                                    uint64_t file_bytes, const std::string& path);
 
 /// Returns the error "[gguf] PATH: WHAT".
 Error gguf_error(Code code, const std::string& path, std::string_view what);

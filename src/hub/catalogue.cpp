@@ -1,0 +1,291 @@
+#include "hub/catalogue.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "hub/aliases.h"
+#include "hub/files.h"
+#include "hub/gguf_choice.h"
+#include "hub/hf_cache.h"
+#include "hub/json_read.h"
+#include "hub/local.h"
+#include "hub/ollama_store.h"
+
+namespace pippin::hub {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<OllamaStore> stores_of(const Places& places) {
+  std::vector<OllamaStore> stores{OllamaStore(places.ollama)};
+  for (const fs::path& other : places.ollama_others) stores.emplace_back(other);
+  return stores;
+}
+
+/// "Qwen2.5-Coder-1.5B-Instruct-Q4_K_M" of its path.
+std::string id_of_file(const fs::path& path) {
+  const std::string name = path.filename().string();
+  return name.ends_with(".gguf") ? name.substr(0, name.size() - 5) : name;
+}
+
+/// Sums up sizes and takes the newest time.
+void measure(LocalModel& model) {
+  for (const fs::path& file : model.files) {
+    model.bytes += bytes_of(file);
+    std::error_code error;
+    const auto time = fs::last_write_time(file, error);
+    if (!error) model.modified = std::max(model.modified, to_system_time(time));
+  }
+}
+
+LocalModel of_group(Source source, const fs::path& folder, const GgufGroup& group) {
+  LocalModel model;
+  model.source = source;
+  for (const std::string& file : group.files) model.files.push_back(folder / file);
+  model.path = model.files.front();
+  model.id = id_of_file(model.path);
+  model.quant = group.quant;
+  measure(model);
+  return model;
+}
+
+// --- The folder of models ---
+
+std::vector<GgufGroup> groups_in_folder(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  fs::directory_iterator entry(folder, error);
+  for (const fs::directory_iterator end; !error && entry != end; entry.increment(error))
+    if (is_regular(entry->path())) names.push_back(entry->path().filename().string());
+  return group_gguf(names);
+}
+
+std::vector<LocalModel> files_in(const fs::path& folder) {
+  std::vector<LocalModel> models;
+  for (const GgufGroup& group : groups_in_folder(folder)) {
+    if (!group.complete()) continue;
+    LocalModel model = of_group(Source::kFile, folder, group);
+    model.name = model.id;
+    models.push_back(std::move(model));
+  }
+  return models;
+}
+
+LocalModel of_file(const fs::path& path, const std::string& named) {
+  const fs::path folder = path.parent_path();
+  GgufGroup group{{path.filename().string()}, 1, quant_of(path.string())};
+  for (GgufGroup& other : groups_in_folder(folder.empty() ? "." : folder))
+    if (other.complete() && other.shards > 1 && other.files.front() == group.files.front())
+      group = std::move(other);
+  LocalModel model = of_group(Source::kFile, folder, group);
+  model.name = named;
+  return model;
+}
+
+Error not_found(const std::string& named, const fs::path& folder) {
+  std::string message = fmt::format("no such model: {}\n  It is neither a file nor a name in {}",
+                                    named, folder.string());
+  const std::vector<LocalModel> models = files_in(folder);
+  message += models.empty() ? ", which holds none." : ", which holds:";
+  for (const LocalModel& model : models) message += "\n    " + model.name;
+  return fail(Code::kNotFound, message, named);
+}
+
+// --- The cache of huggingface_hub ---
+
+LocalModel of_snapshot(const Places& places, const Snapshot& snapshot, const HfName& name,
+                       const std::vector<GgufGroup>& groups, const GgufGroup& group) {
+  const fs::path folder = HfCache(places.hf_cache).snapshot_folder(snapshot.repo, snapshot.commit);
+  LocalModel model = of_group(Source::kHuggingFace, folder, group);
+  model.revision = snapshot.commit;
+  const auto same_quant = [&](const GgufGroup& other) { return other.quant == group.quant; };
+  HfName full = name;
+  full.selector = !group.quant.empty() && std::ranges::count_if(groups, same_quant) == 1
+                      ? group.quant
+                      : group.files.front();
+  model.name = full.text();
+  return model;
+}
+
+void add_hf_models(const Places& places, std::vector<LocalModel>& models) {
+  std::set<fs::path> seen;  // several snapshots may hold the same blob
+  for (const Snapshot& snapshot : HfCache(places.hf_cache).snapshots()) {
+    HfName name{snapshot.repo, "main", {}};
+    if (std::ranges::find(snapshot.refs, "main") == snapshot.refs.end())
+      name.revision = snapshot.refs.empty() ? snapshot.commit : snapshot.refs.front();
+    const std::vector<GgufGroup> groups = group_gguf(snapshot.files);
+    for (const GgufGroup& group : groups) {
+      if (!group.complete()) continue;
+      LocalModel model = of_snapshot(places, snapshot, name, groups, group);
+      if (seen.insert(real_path(model.path)).second) models.push_back(std::move(model));
+    }
+  }
+}
+
+// --- Ollama's stores ---
+
+Result<LocalModel> of_entry(const OllamaStore& store, const OllamaStore::Entry& entry) {
+  const OllamaLayer* layer = entry.manifest.layer(kLayerModel);
+  if (layer == nullptr)
+    return fail(Code::kUnsupported,
+                fmt::format("[hub] {} holds no GGUF weights", entry.name.short_text()));
+  LocalModel model;
+  model.source = Source::kOllama;
+  model.name = entry.name.text();
+  model.id = entry.name.short_text();
+  model.path = store.blob_path(layer->hex);
+  model.files = {model.path};
+  model.bytes = entry.manifest.bytes();
+  model.modified = to_system_time(entry.modified);
+  model.digest = entry.hex;
+  if (!store.has_blob(layer->hex))
+    return fail(Code::kNotFound,
+                fmt::format("[hub] {} is not whole on this machine", entry.name.short_text()));
+  const Result<std::string> config = store.read_blob(entry.manifest.config.hex, 1 << 20);
+  if (config.ok()) {
+    const auto object = parse_object(*config, "config");
+    if (object.ok()) model.quant = string_in(*object, "file_type");
+  }
+  return model;
+}
+
+void add_ollama_models(const Places& places, std::vector<LocalModel>& models) {
+  std::set<std::string> seen;
+  for (const OllamaStore& store : stores_of(places)) {
+    for (const OllamaName& name : store.names()) {
+      const Result<OllamaStore::Entry> entry = store.find(name);
+      if (!entry.ok()) continue;
+      Result<LocalModel> model = of_entry(store, *entry);
+      if (model.ok() && seen.insert(model->name).second) models.push_back(std::move(*model));
+    }
+  }
+}
+
+Error not_here(Error error, const std::string& name) {
+  error.message += fmt::format("; `pippin pull {}` fetches it", name);
+  return error;
+}
+
+Result<LocalModel> resolve_target(const std::string& named, const Places& places) {
+  if (is_model_name(named)) {
+    ASSIGN_OR_RETURN(const ModelName name, parse_model_name(named));
+    return resolve_name(name, places);
+  }
+  if (is_regular(named)) return of_file(named, named);
+  std::error_code ignored;
+  if (fs::is_directory(named, ignored))
+    return fail(Code::kUnsupported,
+                fmt::format("{} is a folder; pippin reads single GGUF files so far", named), named);
+  if (named.starts_with("http:") || named.starts_with("https:"))
+    return fail(Code::kUnsupported,
+                fmt::format("{}: models are not fetched by URL; name a repository, as in "
+                            "hf:ORG/REPO:QUANT",
+                            named),
+                named);
+  if (named.find('/') == std::string::npos)
+    for (const std::string& name : {named, named + ".gguf"})
+      if (is_regular(places.models / name)) return of_file(places.models / name, id_of_file(name));
+  return not_found(named, places.models);
+}
+
+}  // namespace
+
+Result<LocalModel> resolve_name(const ModelName& name, const Places& places) {
+  if (const auto* hf = std::get_if<HfName>(&name)) {
+    const Result<Snapshot> snapshot = HfCache(places.hf_cache).find(*hf);
+    if (!snapshot.ok()) return not_here(snapshot.error(), hf->text());
+    const std::vector<GgufGroup> groups = group_gguf(snapshot->files);
+    const Result<GgufGroup> group = choose_gguf(groups, hf->selector);
+    if (group.ok()) return of_snapshot(places, *snapshot, *hf, groups, *group);
+    return not_here(fail(Code::kNotFound,
+                         fmt::format("[hub] {} is not on this machine: of {}, {}", hf->text(),
+                                     hf->repo, group.error().message),
+                         hf->text()),
+                    hf->text());
+  }
+  const auto& ollama = std::get<OllamaName>(name);
+  for (const OllamaStore& store : stores_of(places)) {
+    const Result<OllamaStore::Entry> entry = store.find(ollama);
+    if (entry.ok()) return of_entry(store, *entry);
+    if (entry.error().code != Code::kNotFound) return entry.error();
+  }
+  return not_here(
+      fail(Code::kNotFound, fmt::format("[hub] {} is not on this machine", ollama.text()),
+           ollama.text()),
+      ollama.text());
+}
+
+std::vector<LocalModel> list_models(const Places& places) {
+  std::vector<LocalModel> models = files_in(places.models);
+  add_hf_models(places, models);
+  add_ollama_models(places, models);
+  const Result<Aliases> aliases = read_aliases(places.aliases);
+  if (aliases.ok()) {
+    for (const auto& [alias, target] : *aliases) {
+      const Result<LocalModel> meant = resolve_target(target, places);
+      if (!meant.ok()) continue;
+      for (LocalModel& model : models)
+        if (real_path(model.path) == real_path(meant->path)) model.aliases.push_back(alias);
+    }
+  }
+  std::ranges::stable_sort(models, {}, &LocalModel::name);
+  return models;
+}
+
+Result<std::string> unalias(const std::string& named, const Places& places) {
+  if (is_model_name(named) || named.find('/') != std::string::npos) return named;
+  ASSIGN_OR_RETURN(const Aliases aliases, read_aliases(places.aliases));
+  const auto alias = aliases.find(named);
+  return alias == aliases.end() ? named : alias->second;
+}
+
+Result<LocalModel> resolve(const std::string& named, const Places& places) {
+  ASSIGN_OR_RETURN(const std::string target, unalias(named, places));
+  return resolve_target(target, places);
+}
+
+Result<Removed> remove_model(const std::string& named, const Places& places) {
+  Removed removed{named, false, 0};
+  if (named.find('/') == std::string::npos && !is_model_name(named)) {
+    ASSIGN_OR_RETURN(removed.was_alias, remove_alias(places.aliases, named));
+    if (removed.was_alias) return removed;
+  }
+  ASSIGN_OR_RETURN(const LocalModel model, resolve_target(named, places));
+  removed.name = model.name;
+  if (model.source == Source::kFile) {
+    if (model.path.parent_path() != places.models)
+      return fail(Code::kInvalidArgument,
+                  fmt::format("{} is a file of your own; only models that are known by name are "
+                              "removed",
+                              named),
+                  named);
+    for (const fs::path& file : model.files) {
+      std::error_code error;
+      if (!fs::remove(file, error)) return file_error(error.value(), "remove", file);
+    }
+    removed.freed_bytes = model.bytes;
+    return removed;
+  }
+  ASSIGN_OR_RETURN(const ModelName name, parse_model_name(named));
+  if (const auto* hf = std::get_if<HfName>(&name)) {
+    const HfCache cache(places.hf_cache);
+    ASSIGN_OR_RETURN(const Snapshot snapshot, cache.find(*hf));
+    const fs::path folder = cache.snapshot_folder(snapshot.repo, snapshot.commit);
+    std::vector<std::string> files;
+    for (const fs::path& file : model.files)
+      files.push_back(file.lexically_relative(folder).generic_string());
+    ASSIGN_OR_RETURN(removed.freed_bytes, cache.remove(snapshot, files));
+    return removed;
+  }
+  const auto& ollama = std::get<OllamaName>(name);
+  for (OllamaStore& store : stores_of(places)) {
+    if (!store.find(ollama).ok()) continue;
+    ASSIGN_OR_RETURN(removed.freed_bytes, store.remove(ollama));
+    break;
+  }
+  return removed;
+}
+
+}  // namespace pippin::hub

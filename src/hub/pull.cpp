@@ -1,0 +1,235 @@
+#include "hub/pull.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json/array.hpp>
+
+#include "base/size_text.h"
+#include "hub/download.h"
+#include "hub/files.h"
+#include "hub/gguf_choice.h"
+#include "hub/hf_cache.h"
+#include "hub/hf_hub.h"
+#include "hub/json_read.h"
+#include "hub/local.h"
+#include "hub/ollama_store.h"
+#include "hub/session.h"
+
+namespace pippin::hub {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kHeadBytesFirst = 1 << 20, kHeadBytesMax = 128 << 20;
+constexpr uint64_t kSpareBytes = 64 << 20;  // what is left free on the disk
+constexpr size_t kManifestBytesMax = 4 << 20;
+constexpr uint64_t kNeededMax = 1ULL << 60;
+
+/// A file and where it goes.
+struct Item {
+  Remote remote;
+  Destination destination;
+};
+
+/// Reads the head of a GGUF file, as far as its metadata and tensor table go, and shows it to
+/// options.check.
+Result<void> check_head(Session& session, const Remote& remote) {
+  if (!session.options().check) return {};
+  session.report(PullStage::kCheck, remote.item);
+  for (uint64_t bytes = kHeadBytesFirst;; bytes *= 4) {
+    ASSIGN_OR_RETURN(const std::string head, fetch_head(session, remote, bytes));
+    ASSIGN_OR_RETURN(
+        const std::optional<store::GgufFile> file,
+        store::GgufFile::parse_head(std::as_bytes(std::span(head)), remote.bytes, remote.item));
+    if (file) return session.options().check(*file);
+    if (bytes >= kHeadBytesMax)
+      return fail(Code::kInvalidFile,
+                  fmt::format("[hub] {}: its metadata is longer than is sane", remote.item));
+  }
+}
+
+/// Errors: kUnavailable, with what is needed and what is free.
+Result<void> check_space(const std::vector<Item>& items, const fs::path& folder) {
+  uint64_t needed = 0;
+  for (const Item& item : items) {
+    if (is_regular(item.destination.path)) continue;
+    const uint64_t there = std::min(item.remote.bytes, bytes_of(item.destination.partial()));
+    needed = std::min(kNeededMax, needed + item.remote.bytes - there);
+  }
+  const uint64_t free = free_bytes(folder);
+  if (needed == 0 || needed + kSpareBytes <= free) return {};
+  return fail(Code::kUnavailable,
+              fmt::format("[hub] the disk is too full: {} are needed, {} are free in {}",
+                          size_text(static_cast<double>(needed)),
+                          size_text(static_cast<double>(free)), folder.string()));
+}
+
+Result<void> download_all(Session& session, const std::vector<Item>& items) {
+  uint64_t total = 0;
+  for (const Item& item : items) total = std::min(kNeededMax, total + item.remote.bytes);
+  session.set_total(total);
+  for (const Item& item : items) {
+    RETURN_IF_ERROR(download(session, item.remote, item.destination));
+    session.finish_item(item.remote.bytes);
+  }
+  return {};
+}
+
+// --- The Hugging Face hub ---
+
+/// A word from a file, fit for a message.
+std::string printable_word(const std::string& word) {
+  constexpr size_t kShownMax = 80;
+  std::string out;
+  for (const char c : word.substr(0, kShownMax)) out += c > 0x20 && c < 0x7f ? c : '?';
+  return out;
+}
+
+/// A repository without GGUF files: says what it holds instead.
+Error no_gguf(Session& session, const Places& places, const HfName& name, const Repo& repo) {
+  const std::string advice = fmt::format(
+      "pippin serves GGUF files; look for a repository of them, such as {}-GGUF", name.repo);
+  const RepoFile* found = repo.find("config.json");
+  std::string architecture;
+  if (found != nullptr) {
+    RepoFile config = *found;
+    if (ask_file(session, places, name, repo, config).ok() && config.bytes <= kHeadBytesFirst) {
+      const auto text = fetch_head(session, remote_of(places, name, repo, config), config.bytes);
+      const auto object = text.ok() ? parse_object(*text, "config.json") : text.error();
+      if (object.ok()) {
+        const boost::json::array* names = array_in(*object, "architectures");
+        const bool has = names != nullptr && !names->empty() && names->front().is_string();
+        architecture =
+            has ? std::string_view(names->front().get_string()) : string_in(*object, "model_type");
+      }
+    }
+  }
+  const bool safetensors = std::ranges::any_of(
+      repo.files, [](const RepoFile& file) { return file.path.ends_with(".safetensors"); });
+  return fail(Code::kUnsupported,
+              fmt::format("[hub] {} holds {}{}; {}", name.repo,
+                          architecture.empty() ? "no GGUF model" : printable_word(architecture),
+                          safetensors ? " as safetensors" : "", advice),
+              name.repo);
+}
+
+Result<LocalModel> pull_hf(Session& session, const Places& places, const HfName& name) {
+  session.report(PullStage::kLookup, name.repo);
+  ASSIGN_OR_RETURN(const Repo repo, ask_repo(session, places, name));
+  std::vector<std::string> paths;
+  for (const RepoFile& file : repo.files) paths.push_back(file.path);
+  const std::vector<GgufGroup> groups = group_gguf(paths);
+  if (groups.empty()) return no_gguf(session, places, name, repo);
+  const Result<GgufGroup> group = choose_gguf(groups, name.selector);
+  if (!group.ok())
+    return fail(Code::kNotFound, fmt::format("[hub] {}: {}", name.repo, group.error().message),
+                name.repo);
+
+  const HfCache cache(places.hf_cache);
+  std::vector<Item> items;
+  std::vector<std::string> etags;
+  for (const std::string& path : group->files) {
+    RepoFile file = *repo.find(path);
+    RETURN_IF_ERROR(ask_file(session, places, name, repo, file));
+    items.push_back({remote_of(places, name, repo, file), cache.blob(name.repo, file.etag)});
+    etags.push_back(file.etag);
+  }
+  RETURN_IF_ERROR(check_head(session, items.front().remote));
+  RETURN_IF_ERROR(check_space(items, cache.repo_folder(name.repo)));
+  RETURN_IF_ERROR(download_all(session, items));
+  session.report(PullStage::kFinish, name.repo);
+  cache.tag();
+  for (size_t i = 0; i < items.size(); ++i)
+    RETURN_IF_ERROR(cache.link(name.repo, repo.commit, group->files[i], etags[i]));
+  RETURN_IF_ERROR(cache.note_ref(name.repo, name.revision, repo.commit));
+  HfName exact = name;
+  exact.selector = group->files.front();
+  return resolve_name(exact, places);
+}
+
+// --- Ollama's registry ---
+
+std::string registry_of(const Places& places, const OllamaName& name) {
+  if (name.host == kOllamaHost && !places.ollama_registry.empty()) return places.ollama_registry;
+  // A registry on this machine has no certificate.
+  const std::string plain = "http://" + name.host;
+  return is_loopback(plain) ? plain : "https://" + name.host;
+}
+
+Error registry_refusal(const OllamaName& name, const HttpAnswer& answer) {
+  if (answer.status == 404)
+    return fail(Code::kNotFound, fmt::format("[hub] {} has no {}", name.host, name.short_text()),
+                name.short_text());
+  if (answer.status == 401 || answer.status == 403)
+    return fail(
+        answer.status == 401 ? Code::kUnauthenticated : Code::kPermissionDenied,
+        fmt::format("[hub] {} does not give {} to everyone; fetch it with `ollama pull {}`, "
+                    "then pippin finds it in Ollama's store",
+                    name.host, name.short_text(), name.short_text()),
+        name.short_text());
+  return fail(answer.status == 429 ? Code::kOverloaded : Code::kUnavailable,
+              fmt::format("[hub] {}: {}", name.host, status_text(answer)), name.short_text());
+}
+
+Item layer_item(const OllamaStore& store, const OllamaName& name, const std::string& base,
+                const OllamaLayer& layer) {
+  Item item;
+  item.remote.item = "sha256:" + layer.hex;
+  item.remote.url = fmt::format("{}/blobs/sha256:{}", base, layer.hex);
+  item.remote.bytes = layer.bytes;
+  item.remote.kind = HashKind::kSha256;
+  item.remote.hex = layer.hex;
+  item.remote.refusal = [name](const HttpAnswer& answer) { return registry_refusal(name, answer); };
+  item.destination = {store.blob_path(layer.hex),
+                      store.root() / ".locks" / ("sha256-" + layer.hex + ".lock")};
+  return item;
+}
+
+Result<LocalModel> pull_ollama(Session& session, const Places& places, const OllamaName& name) {
+  session.report(PullStage::kLookup, name.short_text());
+  const std::string base = fmt::format("{}/v2/{}/{}", registry_of(places, name),
+                                       escape_path(name.space), escape_path(name.model));
+  HttpRequest request;
+  request.url = fmt::format("{}/manifests/{}", base, escape_path(name.tag));
+  request.headers = {"Accept: application/vnd.docker.distribution.manifest.v2+json"};
+  request.body_max = kManifestBytesMax;
+  ASSIGN_OR_RETURN(const HttpAnswer answer, ask(session, request));
+  if (!answer.ok()) return registry_refusal(name, answer);
+  ASSIGN_OR_RETURN(const OllamaManifest manifest, parse_manifest(answer.body));
+  const OllamaLayer* weights = manifest.layer(kLayerModel);
+  if (weights == nullptr)
+    return fail(Code::kUnsupported,
+                fmt::format("[hub] {} holds no GGUF weights; pippin serves nothing else so far",
+                            name.short_text()),
+                name.short_text());
+
+  OllamaStore store(places.ollama);
+  std::vector<Item> items;
+  const auto add = [&](const OllamaLayer& layer) {
+    const bool known =
+        std::ranges::any_of(items, [&](const Item& item) { return item.remote.hex == layer.hex; });
+    if (!known) items.push_back(layer_item(store, name, base, layer));
+  };
+  for (const OllamaLayer& layer : manifest.layers) add(layer);
+  add(manifest.config);
+  if (!store.has_blob(weights->hex))
+    RETURN_IF_ERROR(check_head(session, layer_item(store, name, base, *weights).remote));
+  RETURN_IF_ERROR(check_space(items, store.root()));
+  RETURN_IF_ERROR(download_all(session, items));
+  session.report(PullStage::kFinish, name.short_text());
+  RETURN_IF_ERROR(store.write_manifest(name, answer.body));
+  return resolve_name(name, places);
+}
+
+}  // namespace
+
+Result<LocalModel> pull(const ModelName& name, const Places& places, const PullOptions& options) {
+  Session session(options);
+  if (places.offline)
+    return fail(Code::kUnavailable, "[hub] HF_HUB_OFFLINE is set: nothing is fetched");
+  if (const auto* hf = std::get_if<HfName>(&name)) return pull_hf(session, places, *hf);
+  return pull_ollama(session, places, std::get<OllamaName>(name));
+}
+
+}  // namespace pippin::hub
