@@ -33,6 +33,10 @@ struct Settings {
   bool allow_unauthenticated = false;
   std::vector<std::string> allowed_hosts;
   std::vector<std::string> cors_origins;
+  std::string keys_path;
+  std::string tls_cert_path, tls_key_path;
+  std::string audit_path;
+  bool audit_text = false;
   int rows_max = 64;
   int queue_max = 512;
   int step_tokens_max = 512;
@@ -40,9 +44,16 @@ struct Settings {
   bool prefix_cache = true;
   int slow_reader_s = 30;
   std::string record_path;
+  std::vector<std::string> prompt_rules = {"all"};
+  bool strict_model_ids = false;
+  std::string signing_key_path;
+  std::string batches_path;
   std::string responses_path;
   int responses_max = 10'000;
   uint64_t responses_bytes = 1ULL << 30;
+  bool ollama = false;
+  int ollama_port = 11434;
+  std::string ollama_folder;
   int drain_s = 30;
   int divergence_monitor_s = 0;
   std::string divergence_action = "warn";
@@ -67,6 +78,9 @@ struct Settings {
   bool models_json = false;
   std::string server = "http://127.0.0.1:8000";
 
+  int key_requests_per_minute = 0, key_tokens_per_minute = 0, key_tokens_per_day = 0, key_concurrent = 0;
+  bool key_json = false;
+
   bool doctor_divergence = false;
   int doctor_tokens = 32;
   bool doctor_json = false;
@@ -80,6 +94,7 @@ enum class Command : uint16_t {
   kPull = 16,
   kModels = 32,  // list, show, rm, alias
   kServer = 64,  // ps, stop
+  kKey = 128,
 };
 
 /// One row of the table.
