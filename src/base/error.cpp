@@ -22,6 +22,8 @@ std::string_view code_name(Code code) {
       return "too_large";
     case Code::kOverloaded:
       return "overloaded";
+    case Code::kRateLimited:
+      return "rate_limit_exceeded";
     case Code::kOutOfMemory:
       return "out_of_memory";
     case Code::kTimeout:

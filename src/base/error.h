@@ -17,6 +17,7 @@ enum class Code {
   kInvalidFile,  // a model file is broken or hostile
   kTooLarge,     // over a stated limit
   kOverloaded,   // a full queue; try later
+  kRateLimited,  // more than this key may use for now
   kOutOfMemory,  // the request's memory does not fit the budget
   kTimeout,      // a deadline passed
   kCancelled,    // the client left or asked to stop
@@ -33,6 +34,7 @@ struct Error {
   Code code = Code::kInternal;
   std::string message;
   std::string param;
+  int retry_after_s = 0;  // when to try again; 0: not known
 };
 
 }  // namespace pippin
