@@ -243,7 +243,9 @@ Result<std::string> unalias(const std::string& named, const Places& places) {
 
 Result<LocalModel> resolve(const std::string& named, const Places& places) {
   ASSIGN_OR_RETURN(const std::string target, unalias(named, places));
-  return resolve_target(target, places);
+  ASSIGN_OR_RETURN(LocalModel model, resolve_target(target, places));
+  if (target != named) model.aliases.push_back(named);
+  return model;
 }
 
 Result<Removed> remove_model(const std::string& named, const Places& places) {

@@ -29,7 +29,7 @@ struct LocalModel {
   std::string quant;                 // "Q4_K_M", by the file's name; empty where it does not say
   std::string revision;              // Hugging Face: the commit
   std::string digest;                // Ollama: sha256 of the manifest, hexadecimal
-  std::vector<std::string> aliases;  // short names that mean it
+  std::vector<std::string> aliases;  // short names that mean it; resolve(): the one that was used
 };
 
 /// Returns all models on this machine, by name. What is broken or half fetched is left out.

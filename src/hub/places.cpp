@@ -78,10 +78,14 @@ std::string token_of(const Variables& variables, const fs::path& hf_home) {
 
 }  // namespace
 
+fs::path models_folder(const Environment& environment) {
+  return Variables(environment).folder({"XDG_DATA_HOME"}, ".local/share") / "pippin" / "models";
+}
+
 Result<Places> find_places(const Settings& settings, const Environment& environment) {
   const Variables variables(environment);
   Places places;
-  places.models = variables.folder({"XDG_DATA_HOME"}, ".local/share") / "pippin" / "models";
+  places.models = models_folder(environment);
   const std::string hf_home_named = variables.first({"HF_HOME"});
   const fs::path hf_home = hf_home_named.empty()
                                ? variables.folder({"XDG_CACHE_HOME"}, ".cache") / "huggingface"

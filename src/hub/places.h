@@ -24,6 +24,9 @@ struct Places {
   bool offline = false;         // HF_HUB_OFFLINE: nothing is asked of the network
 };
 
+/// Returns ${XDG_DATA_HOME:-~/.local/share}/pippin/models.
+std::filesystem::path models_folder(const Environment& environment);
+
 /// Returns the places that the settings name, else the variables of huggingface_hub (HF_HOME,
 /// HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN, ...) and of Ollama (OLLAMA_MODELS), else their defaults.
 /// Errors: kInvalidArgument for an endpoint that is no http or https URL.
