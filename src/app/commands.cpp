@@ -151,8 +151,7 @@ int run_parsed(const Parsed& parsed) {
 Result<int> bench(const Settings& settings, const std::string& named) {
   BenchOptions options;
   ASSIGN_OR_RETURN(options.model, find_model(named, settings, environment_variable));
-  options.runner.threads = settings.threads;
-  ASSIGN_OR_RETURN(options.runner.device, engine::device_named(settings.device));
+  ASSIGN_OR_RETURN(options.runner, runner_options(settings));
   options.prompts = settings.bench_prompts;
   options.generate = settings.bench_generate;
   options.depth = settings.bench_depth;
@@ -170,8 +169,7 @@ Result<int> doctor(const Settings& settings, const std::string& named) {
   }
   DivergenceRequest request;
   ASSIGN_OR_RETURN(request.model, find_model(named, settings, environment_variable));
-  request.runner.threads = settings.threads;
-  ASSIGN_OR_RETURN(request.runner.device, engine::device_named(settings.device));
+  ASSIGN_OR_RETURN(request.runner, runner_options(settings));
   request.tokens = settings.doctor_tokens;
   request.deterministic = settings.deterministic;
   const auto progress = [](const std::string& way) {

@@ -7,12 +7,19 @@
 #include "app/progress.h"
 #include "app/terminal.h"
 #include "base/clock.h"
-#include "engine/exec/runner.h"
 #include "service/load.h"
 
 namespace pippin::app {
 
 const char* environment_variable(const char* name) { return std::getenv(name); }
+
+Result<engine::RunnerOptions> runner_options(const Settings& settings) {
+  engine::RunnerOptions options;
+  ASSIGN_OR_RETURN(options.device, engine::device_named(settings.device));
+  options.threads = settings.threads;
+  options.exact_activations = settings.cpu_activations == "f32";
+  return options;
+}
 
 Result<std::unique_ptr<service::Model>> load_for(const Settings& settings, const std::string& path,
                                                  int rows_max) {
@@ -33,14 +40,12 @@ Result<std::unique_ptr<service::Model>> load_for(const Settings& settings, const
   options.slow_reader_max = std::chrono::seconds(settings.slow_reader_s);
   options.record_path = settings.record_path;
   options.deterministic = settings.deterministic;
-  ASSIGN_OR_RETURN(options.device, engine::device_named(settings.device));
+  ASSIGN_OR_RETURN(engine::RunnerOptions runner, runner_options(settings));
+  options.device = runner.device;
 
   const SystemClock clock;
   const std::string id = options.id.empty() ? service::model_id_of(path) : options.id;
   Progress progress("loading " + id, stderr, is_terminal(stderr), clock);
-  engine::RunnerOptions runner;
-  runner.device = options.device;
-  runner.threads = settings.threads;
   runner.progress = [&progress](uint64_t done, uint64_t total) { progress.update(done, total); };
   auto model = service::load_model(options, service::device_runner(runner));
   if (model.ok()) progress.finish();
