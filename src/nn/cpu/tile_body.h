@@ -5,6 +5,9 @@
 // The value of one output is, whatever the number of rows and threads: over groups in order,
 //   acc = fma(integer dot, weight scale * activation scale, acc), then acc = fma(minimum,
 //   activation sum, acc).
+// Where the halves of a group have scales of their own, their dots are joined before the
+// activations' scale: acc = fma(fma(high dot, high scale, low dot * low scale), activation scale,
+// acc).
 
 constexpr int kGroupCodes = kGroup * kTileRows;  // bytes of a group's codes, unpacked
 
@@ -134,8 +137,12 @@ struct GroupScales {
   /// Adds the integer sums of a group (or of its halves) times the scales.
   F add(I sum, I high_sum, const ActGroup& x, F acc) const {
     const F dx = f_set1(x.scale);
-    acc = f_fma(f_from_int(sum), f_mul(scale[0], dx), acc);
-    if constexpr (S::kHalves) acc = f_fma(f_from_int(high_sum), f_mul(scale[1], dx), acc);
+    if constexpr (S::kHalves) {
+      const F low = f_mul(f_from_int(sum), scale[0]);
+      acc = f_fma(f_fma(f_from_int(high_sum), scale[1], low), dx, acc);
+    } else {
+      acc = f_fma(f_from_int(sum), f_mul(scale[0], dx), acc);
+    }
     if constexpr (S::kMin && S::kHalves) {
       acc = add_minimum<S::kNegativeMin>(minimum[0], x.half_sum[0], acc);
       acc = add_minimum<S::kNegativeMin>(minimum[1], x.half_sum[1], acc);
