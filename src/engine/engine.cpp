@@ -65,6 +65,8 @@ SchedulerOptions scheduler_options(const EngineOptions& options) {
   out.queue_max = options.queue_max;
   out.step_tokens_max = options.step_tokens_max;
   out.step_target = options.step_target;
+  out.window_blocks = options.window_blocks;
+  out.window = options.window;
   out.slow_reader_max = options.slow_reader_max;
   out.prefix_cache = options.prefix_cache;
   out.serial = options.serial;
@@ -232,6 +234,7 @@ EngineStatus LoopEngine::status() const {
 
 std::vector<SequenceStatus> LoopEngine::sequences() const {
   std::vector<SequenceStatus> submitted;
+  status.window_blocks = from.window_blocks;
   mailbox_->list(submitted);
   std::vector<SequenceStatus> all;
   {
@@ -392,3 +395,7 @@ Result<std::unique_ptr<Engine>> Engine::start(
 }
 
 }  // namespace pippin::engine
+  if (!scheduler_options(options).windows_suffice()) {
+    return fail(Code::kInvalidArgument,
+                "[engine] expected blocks of windowed layers for a window and a step at least");
+  }

@@ -41,6 +41,8 @@ struct EngineOptions {
   int context_tokens_max = 0;  // prompt and answer together
   int blocks = 0;              // KV blocks in the pool
   int block_positions = 16;    // S
+  int window_blocks = 0;       // of layers that see `window` positions; 0 = they share `blocks`
+  int window = 0;
   int rows_max = 64;           // sequences in one step
   int queue_max = 512;         // sequences waiting; more is kOverloaded
   int step_tokens_max = 512;   // token budget of a step
@@ -60,6 +62,7 @@ struct EngineOptions {
 struct EngineStatus {
   int running = 0, waiting = 0, paused = 0;
   int blocks_total = 0, blocks_free = 0, blocks_cached = 0, blocks_leased = 0;
+  BlockCounts window_blocks;  // zeros without a window pool
   uint64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, preemptions = 0;
   uint64_t prefix_queries = 0, prefix_hits = 0;  // tokens
 };

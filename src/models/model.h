@@ -2,6 +2,7 @@
 // registry.cpp per family. Owner: the runner. Thread: the device thread.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -22,10 +23,22 @@ struct ModelSpec {
   int vocab = 0;
   int context_tokens_max = 0;  // what the model was made for
   std::vector<nn::KvGeometry> layers;
-  /// Units: bytes of KV for one block of 16 positions in all layers.
-  int64_t kv_block_bytes() const {
+  /// Units: bytes of KV for one block of 16 positions, in layers that see all positions and in
+  /// those with a window.
+  int64_t kv_block_bytes() const { return block_bytes_of(false); }
+  int64_t kv_window_block_bytes() const { return block_bytes_of(true); }
+  /// The widest window of a layer; 0 if none has one.
+  int window() const {
+    int widest = 0;
+    for (const nn::KvGeometry& g : layers) widest = std::max(widest, g.window);
+    return widest;
+  }
+
+ private:
+  int64_t block_bytes_of(bool windowed) const {
     int64_t bytes = 0;
-    for (const nn::KvGeometry& g : layers) bytes += g.block_bytes();
+    for (const nn::KvGeometry& g : layers)
+      if ((g.window > 0) == windowed) bytes += g.block_bytes();
     return bytes;
   }
 };

@@ -49,8 +49,8 @@ Result<const Row*> find_row(const store::GgufFile& file, const store::ModelConfi
 
 Result<ModelSpec> read_spec(const store::GgufFile& file) {
   ASSIGN_OR_RETURN(const store::ModelConfig config, store::read_model_config(file));
-  ASSIGN_OR_RETURN([[maybe_unused]] const Row* row, find_row(file, config));
-  return Decoder::make_spec(config);
+  ASSIGN_OR_RETURN(const Row* row, find_row(file, config));
+  return Decoder::make_spec(config, row->options);
 }
 
 Result<std::unique_ptr<Model>> load_model(const store::GgufFile& file, const nn::Context& ctx,

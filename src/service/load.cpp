@@ -102,6 +102,8 @@ MemoryNeeds needs_of(const store::GgufFile& file, const engine::ModelInfo& info)
   MemoryNeeds needs;
   needs.weights_bytes = static_cast<uint64_t>(info.weight_bytes);
   needs.kv_bytes_per_block = static_cast<uint64_t>(info.kv_block_bytes);
+  needs.kv_bytes_per_window_block = static_cast<uint64_t>(info.kv_window_block_bytes);
+  needs.window = info.window;
   needs.context_tokens_max = info.context_tokens_max;
   needs.vocab = info.vocab;
   needs.embedding = size_at(file, info.architecture, "embedding_length");
@@ -266,6 +268,7 @@ RunnerFactory device_runner(engine::RunnerOptions runner) {
     return engine::make_runner(file, options);
   };
 }
+    options.window_blocks = plan.window_blocks;
 
 Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
                                           const RunnerFactory& make_runner) {
@@ -296,6 +299,8 @@ Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
   engine.rows_max = options.memory.rows_max;
   engine.step_tokens_max = options.memory.step_tokens_max;
   engine.queue_max = options.queue_max;
+  engine.window_blocks = model->plan.window_blocks;
+  engine.window = model->plan.window;
   engine.serial = options.deterministic && options.device != engine::DeviceKind::kCpu;
   engine.prefix_cache = options.prefix_cache && !engine.serial;
   engine.step_target = options.step_target;

@@ -7,6 +7,8 @@
 #include <limits>
 #include <string_view>
 
+#include "engine/core/window_blocks.h"
+
 #ifdef __APPLE__
 #include <sys/sysctl.h>
 #endif
@@ -22,6 +24,11 @@ constexpr uint64_t kProgramBytes = 64 * kMiB;
 // cache's memory.
 constexpr int64_t kContextsWanted = 2;
 constexpr int64_t kPositionsWanted = int64_t{16} * 2048;
+// A pool of windowed layers holds one window for every so many positions of the other pool: for
+// each conversation of 2048, or of four windows where that is more. Fewer would end a
+// conversation's place in the prefix cache earlier here than there.
+constexpr int64_t kPositionsPerWindow = 2048;
+constexpr int64_t kWindowsPerWindow = 4;
 // A context below this is of no use; better to say that the memory does not suffice.
 constexpr int kContextTokensMin = 256;
 
@@ -44,9 +51,73 @@ uint64_t default_budget(const Machine& machine) {
   return available == 0 ? total : std::min(total, available);
 }
 
-Error too_small(const MemoryPlan& plan, const MemoryWishes& wishes, std::string_view what) {
-  const std::string kv =
-      wishes.kv_bytes == 0 ? "" : fmt::format(", --kv-memory is {}", bytes_text(wishes.kv_bytes));
+// The KV pools of a model, by the number of their blocks.
+class KvSizes {
+ public:
+  KvSizes(const MemoryNeeds& needs, const MemoryWishes& wishes)
+      : needs_(needs),
+        step_tokens_max_(wishes.step_tokens_max),
+        shape_{needs.window, needs.block_positions} {}
+
+  // Blocks of windowed layers beside `blocks` of the others; 0 = as many, in the same pool.
+  int64_t window_blocks(int64_t blocks) const {
+    if (needs_.window <= 0 || needs_.kv_bytes_per_window_block == 0) return 0;
+    const int64_t share = std::max(kPositionsPerWindow, kWindowsPerWindow * needs_.window);
+    const int64_t windows = (blocks * needs_.block_positions + share - 1) / share;
+    const int64_t wanted = shape_.blocks_min(step_tokens_max_) +
+                           std::max<int64_t>(windows - 1, 0) * shape_.blocks_over(1);
+    return wanted < blocks ? wanted : 0;
+  }
+
+  // The most blocks that fit. They and their bytes are bounded, whatever the file says.
+  int64_t most(uint64_t budget) const {
+    int64_t low = 0, high = std::numeric_limits<int32_t>::max() / needs_.block_positions;
+    while (low < high) {
+      const int64_t middle = low + (high - low + 1) / 2;
+      if (fit(middle, budget))
+        low = middle;
+      else
+        high = middle - 1;
+    }
+    return low;
+  }
+
+ private:
+  bool fit(int64_t blocks, uint64_t budget) const {
+    const uint64_t each = needs_.kv_bytes_per_block, window_each = needs_.kv_bytes_per_window_block;
+    if (each > 0 && uint64_t(blocks) > budget / each) return false;
+    const int64_t few = window_blocks(blocks);
+    const uint64_t windows = uint64_t(few > 0 ? few : blocks);
+    return window_each == 0 || windows <= (budget - uint64_t(blocks) * each) / window_each;
+  }
+
+  const MemoryNeeds& needs_;
+  const int step_tokens_max_;
+  const engine::WindowShape shape_;
+};
+
+// Says how many blocks there are of each pool, and what they take.
+void set_blocks(MemoryPlan& plan, const MemoryNeeds& needs, const KvSizes& sizes, int64_t blocks) {
+  plan.blocks = static_cast<int>(blocks);
+  plan.window_blocks = static_cast<int>(sizes.window_blocks(blocks));
+  if (plan.window_blocks > 0) {
+    plan.window = needs.window;
+    plan.kv_bytes_per_window_block = needs.kv_bytes_per_window_block;
+  } else {
+    plan.kv_bytes_per_block += needs.kv_bytes_per_window_block;
+  }
+  plan.kv_bytes = uint64_t(plan.blocks) * plan.kv_bytes_per_block +
+                  uint64_t(plan.window_blocks) * plan.kv_bytes_per_window_block;
+}
+
+Error too_small(const MemoryPlan& plan, const MemoryNeeds& needs, const MemoryWishes& wishes,
+                std::string_view what) {
+  std::string kv;
+  if (needs.kv_bytes_per_window_block > 0) {
+    kv += fmt::format(", in layers with a window {} more at most",
+                      bytes_text(needs.kv_bytes_per_window_block));
+  }
+  if (wishes.kv_bytes > 0) kv += fmt::format(", --kv-memory is {}", bytes_text(wishes.kv_bytes));
   return fail(
       Code::kOutOfMemory,
       fmt::format(
@@ -62,7 +133,8 @@ Error too_small(const MemoryPlan& plan, const MemoryWishes& wishes, std::string_
 Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wishes,
                                const Machine& machine) {
   CHECK(needs.block_positions > 0 && wishes.rows_max > 0 && wishes.step_tokens_max > 0);
-  if (needs.kv_bytes_per_block == 0 || needs.context_tokens_max <= 0) {
+  const bool has_kv = needs.kv_bytes_per_block > 0 || needs.kv_bytes_per_window_block > 0;
+  if (!has_kv || needs.context_tokens_max <= 0 || needs.window < 0) {
     return fail(Code::kInvalidFile, "[memory] the model has no KV size or no context length");
   }
   MemoryPlan plan;
@@ -76,32 +148,31 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wis
 
   if (plan.weights_bytes > plan.budget_bytes ||
       plan.scratch_bytes > plan.budget_bytes - plan.weights_bytes) {
-    return too_small(plan, wishes, "the model");
+    return too_small(plan, needs, wishes, "the model");
   }
   uint64_t kv_budget = plan.budget_bytes - plan.weights_bytes - plan.scratch_bytes;
   if (wishes.kv_bytes > kv_budget) {
-    return too_small(plan, wishes, fmt::format("a KV cache of {}", bytes_text(wishes.kv_bytes)));
+    return too_small(plan, needs, wishes,
+                     fmt::format("a KV cache of {}", bytes_text(wishes.kv_bytes)));
   }
   if (wishes.kv_bytes > 0) kv_budget = wishes.kv_bytes;
   const int64_t block = plan.block_positions;
-  const auto blocks_max = static_cast<int64_t>(std::min<uint64_t>(
-      kv_budget / plan.kv_bytes_per_block, std::numeric_limits<int32_t>::max() / uint64_t(block)));
-  const int64_t fits = blocks_max * block;  // positions
+  const KvSizes sizes(needs, wishes);
+  const int64_t fits = sizes.most(kv_budget) * block;  // positions
 
   const int asked = wishes.context_tokens;
   if (asked > 0 && asked > fits) {
-    return too_small(plan, wishes,
+    return too_small(plan, needs, wishes,
                      fmt::format("a context of {} tokens (at most {} do)", asked, fits));
   }
   const int64_t context = asked > 0 ? asked : std::min<int64_t>(needs.context_tokens_max, fits);
   if (asked <= 0 && context < std::min(kContextTokensMin, needs.context_tokens_max)) {
-    return too_small(plan, wishes, fmt::format("a context of {} tokens", kContextTokensMin));
+    return too_small(plan, needs, wishes, fmt::format("a context of {} tokens", kContextTokensMin));
   }
   plan.context_tokens_max = static_cast<int>(context);
   const int64_t wanted =
       wishes.kv_bytes > 0 ? fits : std::max(context * kContextsWanted, kPositionsWanted);
-  plan.blocks = static_cast<int>((std::min(wanted, fits) + block - 1) / block);
-  plan.kv_bytes = uint64_t(plan.blocks) * plan.kv_bytes_per_block;
+  set_blocks(plan, needs, sizes, (std::min(wanted, fits) + block - 1) / block);
   return plan;
 }
 
@@ -123,9 +194,13 @@ std::string MemoryPlan::to_text() const {
   };
   std::string text;
   text += line("weights", weights_bytes, "packed from the file");
-  text += line("kv", kv_bytes,
-               fmt::format("{} tokens in {} blocks of {}, each {}", positions(), blocks,
-                           block_positions, bytes_text(kv_bytes_per_block)));
+  std::string kv = fmt::format("{} tokens in {} blocks of {}, each {}", positions(), blocks,
+                               block_positions, bytes_text(kv_bytes_per_block));
+  if (window_blocks > 0) {
+    kv += fmt::format("; {} for windows of {}, each {}", window_blocks, window,
+                      bytes_text(kv_bytes_per_window_block));
+  }
+  text += line("kv", kv_bytes, kv);
   text += line("scratch", scratch_bytes, "activations, logits, the program");
   text += line(
       "budget", budget_bytes,

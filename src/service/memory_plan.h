@@ -23,7 +23,9 @@ Machine this_machine();
 /// What a model's file asks for.
 struct MemoryNeeds {
   uint64_t weights_bytes = 0;
-  uint64_t kv_bytes_per_block = 0;  // all layers, keys and values
+  uint64_t kv_bytes_per_block = 0;         // all layers that see every position, keys and values
+  uint64_t kv_bytes_per_window_block = 0;  // all layers that see only `window` positions
+  int window = 0;
   int block_positions = 16;
   int context_tokens_max = 0;  // what the model was trained for
   int embedding = 0, feed_forward = 0, vocab = 0;
@@ -42,9 +44,14 @@ struct MemoryPlan {
   uint64_t budget_bytes = 0;   // what all of it may take
   uint64_t weights_bytes = 0;  // the packed copy; the file's mapping is the kernel's cache
   uint64_t scratch_bytes = 0;  // activations and logits of one step
-  uint64_t kv_bytes = 0;       // blocks * kv_bytes_per_block
+  uint64_t kv_bytes = 0;       // of all blocks
   uint64_t kv_bytes_per_block = 0;
   int blocks = 0;
+  // Windowed layers keep fewer. 0 = there are none, or fewer would not suffice: then they have
+  // `blocks` like the others, and kv_bytes_per_block holds theirs too.
+  int window_blocks = 0;
+  uint64_t kv_bytes_per_window_block = 0;
+  int window = 0;
   int block_positions = 0;
   int context_tokens_max = 0;
   int context_tokens_model = 0;  // what the file allows

@@ -66,17 +66,22 @@ TEST(Agreement, CountsPlacesAndNamesTheFirstDifference) {
 }
 
 TEST(Divergence, AnHonestRunnerAgreesWithItself) {
-  FakeRunner runner(options().scheduler.blocks, kPositions);
-  const auto agreements = check(runner);
-  ASSERT_EQ(agreements.size(), 8u);
-  for (const auto& [name, agreement] : agreements) {
-    EXPECT_TRUE(agreement.same()) << name;
-    EXPECT_EQ(agreement.answers, name == "preempted" ? 8 : 16) << name;
-    EXPECT_EQ(agreement.tokens, agreement.answers * 24) << name;
-    EXPECT_EQ(agreement.note, "") << name;  // the prompts were cached and preempted
+  for (const int window : {0, 20}) {
+    DivergenceOptions with = options();
+    with.scheduler.window = window;
+    with.scheduler.window_blocks = window > 0 ? with.scheduler.blocks : 0;
+    FakeRunner runner(with.scheduler);
+    const auto agreements = check(runner, with);
+    ASSERT_EQ(agreements.size(), 8u);
+    for (const auto& [name, agreement] : agreements) {
+      EXPECT_TRUE(agreement.same()) << name;
+      EXPECT_EQ(agreement.answers, name == "preempted" ? 8 : 16) << name;
+      EXPECT_EQ(agreement.tokens, agreement.answers * 24) << name;
+      EXPECT_EQ(agreement.note, "") << name;  // the prompts were cached and preempted
+    }
+    EXPECT_TRUE(runner.faults().empty()) << runner.faults().front();
+    EXPECT_EQ(runner.states(), 0u);
   }
-  EXPECT_TRUE(runner.faults().empty()) << runner.faults().front();
-  EXPECT_EQ(runner.states(), 0u);
 }
 
 TEST(Divergence, ARunnerThatIsWrongInCompanyIsFound) {

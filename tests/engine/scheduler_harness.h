@@ -39,8 +39,7 @@ struct Got {
 
 class Harness {
  public:
-  explicit Harness(const SchedulerOptions& options)
-      : scheduler(options), runner(options.blocks, options.block_positions) {}
+  explicit Harness(const SchedulerOptions& options) : scheduler(options), runner(options) {}
 
   SequenceId submit(Submission submission) {
     const SequenceId id{++ids_};

@@ -1,7 +1,7 @@
 // Company never changes an answer: a real model behind the real engine gives the same tokens alone,
 // together, in chunks of any size, from the prefix cache and after preemption. With SmolLM2 and,
-// for its sliding windows, Gemma 3, where PIPPIN_TEST_MODELS has them; without SmolLM2 with a tiny
-// checkpoint.
+// for its sliding windows, Gemma 3, where PIPPIN_TEST_MODELS has them; without them with tiny
+// checkpoints, whose window is of 8 positions.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -13,6 +13,7 @@
 #include <optional>
 #include <random>
 
+#include "engine/core/window_blocks.h"
 #include "engine/engine.h"
 #include "engine/exec/runner.h"
 #include "store/gguf.h"
@@ -23,14 +24,14 @@ namespace {
 constexpr const char* kSmol = "SmolLM2-135M-Instruct.Q4_1.gguf";
 constexpr const char* kGemma = "gemma-3-270m-q4_k_m.gguf";
 
-/// Returns the path of a model, empty if it is not here.
+/// Returns the path of a model, or of the tiny one of its family.
 std::string model_path(const std::string& name) {
   if (const char* folder = std::getenv("PIPPIN_TEST_MODELS")) {
     std::string path = std::string(folder) + "/" + name;
     if (std::filesystem::exists(path)) return path;
   }
-  if (name != kSmol) return {};
-  return std::string(PIPPIN_SOURCE_DIR) + "/tests/models/fixtures/llama_tied.gguf";
+  return std::string(PIPPIN_SOURCE_DIR) + "/tests/models/fixtures/" +
+         (name == kSmol ? "llama_tied.gguf" : "gemma3.gguf");
 }
 
 struct Answer {
@@ -41,9 +42,7 @@ struct Answer {
 class SameBits : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    const std::string path = model_path(GetParam());
-    if (path.empty()) GTEST_SKIP() << "PIPPIN_TEST_MODELS has no " << GetParam();
-    file.emplace(store::GgufFile::open(path).value());
+    file.emplace(store::GgufFile::open(model_path(GetParam())).value());
     info = inspect_model(*file).value();
   }
 
@@ -54,6 +53,8 @@ class SameBits : public testing::TestWithParam<const char*> {
     EngineOptions o;
     o.context_tokens_max = std::min(info.context_tokens_max, 1024);
     o.blocks = 800;
+    o.window = info.window;
+    o.window_blocks = info.window > 0 ? 300 : 0;
     o.step_target = {};
     return o;
   }
@@ -62,6 +63,7 @@ class SameBits : public testing::TestWithParam<const char*> {
     RunnerOptions runner;
     runner.threads = 2;
     runner.blocks = o.blocks;
+    runner.window_blocks = o.window_blocks;
     return Engine::start(o, [this, runner] { return make_runner(*file, runner); }).value();
   }
 
@@ -190,6 +192,59 @@ TEST_P(SameBits, PreemptedAndNot) {
   const auto engine = start(tight);
   expect_same(together(*engine, requests), roomy);
   EXPECT_GT(engine->status().preemptions, 0u);
+}
+
+// A chat's second turn, from where the first one ended: behind the window, where there is one.
+TEST_P(SameBits, SecondTurnAndCold) {
+  const auto engine = start(options());
+  Submission turn = submission(6, std::min(560, options().context_tokens_max - 80), 24);
+  const Answer first = together(*engine, {turn})[0];
+  for (size_t i = 0; i < first.tokens.size(); i += 2) turn.tokens.push_back(first.tokens[i]);
+  const int known = static_cast<int>(turn.tokens.size()) - 1;  // the last was never computed
+  for (Token token = 0; token < 20; ++token) turn.tokens.push_back(100 + token);
+  const std::vector<Answer> second = together(*engine, {turn});
+  EXPECT_GE(second[0].finish.cached_tokens, known / 16 * 16);
+  EngineOptions o = options();
+  o.prefix_cache = false;
+  expect_same(second, together(*start(o), {turn}));
+}
+
+// Layers with a window give the same whether they keep everything or only what they see, with
+// prompts and answers longer than the window.
+TEST_P(SameBits, WindowedAndWhole) {
+  if (info.window == 0) GTEST_SKIP() << "no layer has a window";
+  EngineOptions o = options();
+  const int context = o.context_tokens_max;
+  const std::vector<Submission> requests{
+      submission(7, std::min(700, context - 40), 20),                     // begins behind it
+      submission(8, std::clamp(info.window - 10, 1, context - 100), 40),  // crosses it
+      submission(9, 20, std::min(info.window + 40, context - 40)),        // its answer fills it
+      submission(10, std::min(info.window + 1, context - 100), 30)};
+  o.window_blocks = 0;
+  const std::vector<Answer> whole = together(*start(o), requests);
+  o.step_tokens_max = 48;
+  // Two of them at once.
+  o.window_blocks = 2 * WindowShape{info.window, o.block_positions}.blocks_min(o.step_tokens_max);
+  const auto engine = start(o);
+  expect_same(together(*engine, requests), whole);
+  EXPECT_EQ(engine->status().window_blocks.leased, 0);
+  EXPECT_EQ(engine->status().window_blocks.total, o.window_blocks);
+}
+
+TEST_P(SameBits, PreemptedForWindowsAndNot) {
+  if (info.window == 0) GTEST_SKIP() << "no layer has a window";
+  std::vector<Submission> requests;
+  for (uint32_t i = 0; i < 6; ++i) requests.push_back(submission(40 + i, 40, 60));
+  const std::vector<Answer> roomy = together(*start(options()), requests);
+  for (const bool prefix_cache : {false, true}) {
+    EngineOptions tight = options();
+    tight.step_tokens_max = 16;
+    tight.window_blocks = WindowShape{info.window, tight.block_positions}.blocks_min(16);
+    tight.prefix_cache = prefix_cache;
+    const auto engine = start(tight);
+    expect_same(together(*engine, requests), roomy);
+    EXPECT_GT(engine->status().preemptions, 0u);
+  }
 }
 
 TEST_P(SameBits, SharedPromptWithSeedsOfTheirOwn) {

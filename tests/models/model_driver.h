@@ -33,10 +33,10 @@ class ModelDriver {
     for (size_t i = 0; i < tokens.size(); ++i) {
       const int position = start + static_cast<int>(i);
       batch.positions.push_back(position);
-      batch.slots.push_back(table_[static_cast<size_t>(position / 16)] * 16 + position % 16);
+      batch.whole.slots.push_back(table_[static_cast<size_t>(position / 16)] * 16 + position % 16);
       if (static_cast<int>(i) >= from) batch.logit_tokens.push_back(static_cast<int>(i));
     }
-    batch.rows.push_back({0, static_cast<int>(tokens.size()), start, table_.data()});
+    batch.whole.rows.push_back({0, static_cast<int>(tokens.size()), start, table_.data()});
     const mlx::core::array hidden = model_->forward(batch, kv_);
     const mlx::core::array logits = nn::host_ready(model_->logits(hidden, batch.logit_tokens));
     return std::vector<float>(logits.data<float>(), logits.data<float>() + logits.size());

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 namespace pippin::service {
 namespace {
 
@@ -20,9 +22,31 @@ MemoryNeeds small_model() {
   return needs;
 }
 
+// Gemma 3 270M: 18 layers of one kv head of 256, f16; 15 of them see 512 positions.
+MemoryNeeds windowed_model() {
+  MemoryNeeds needs;
+  needs.weights_bytes = 250 * kMiB;
+  needs.kv_bytes_per_block = 3 * 16 * 256 * 2 * 2;
+  needs.kv_bytes_per_window_block = 15 * 16 * 256 * 2 * 2;
+  needs.window = 512;
+  needs.context_tokens_max = 32768;
+  needs.embedding = 640;
+  needs.feed_forward = 2048;
+  needs.vocab = 262144;
+  return needs;
+}
+
+// The same, with all layers seeing everything.
+MemoryNeeds without_windows(MemoryNeeds needs) {
+  needs.kv_bytes_per_block += std::exchange(needs.kv_bytes_per_window_block, 0);
+  needs.window = 0;
+  return needs;
+}
+
 void expect_consistent(const MemoryPlan& plan) {
   EXPECT_LE(plan.weights_bytes + plan.scratch_bytes + plan.kv_bytes, plan.budget_bytes);
-  EXPECT_EQ(plan.kv_bytes, uint64_t(plan.blocks) * plan.kv_bytes_per_block);
+  EXPECT_EQ(plan.kv_bytes, uint64_t(plan.blocks) * plan.kv_bytes_per_block +
+                               uint64_t(plan.window_blocks) * plan.kv_bytes_per_window_block);
   EXPECT_GE(plan.positions(), plan.context_tokens_max)
       << "one request of the whole context must fit";
   EXPECT_LE(plan.context_tokens_max, plan.context_tokens_model);
@@ -96,6 +120,63 @@ TEST(MemoryPlan, AnAskedKvCacheIsKeptOrRefused) {
   }
 }
 
+TEST(MemoryPlan, LayersWithAWindowTakeLess) {
+  const MemoryNeeds needs = windowed_model();
+  const auto plan = plan_memory(needs, {}, {16 * kGiB, 14 * kGiB}),
+             whole = plan_memory(without_windows(needs), {}, {16 * kGiB, 14 * kGiB});
+  ASSERT_TRUE(plan.ok() && whole.ok());
+  expect_consistent(*plan);
+  EXPECT_EQ(whole->window_blocks, 0);
+  EXPECT_EQ(plan->blocks, whole->blocks);
+  EXPECT_EQ(plan->context_tokens_max, 32768);
+  EXPECT_EQ(plan->window, 512);
+  // 32 conversations of 2048 positions hold a window each; and there is a step of 512.
+  EXPECT_EQ(plan->window_blocks, 32 * 33 + 32);
+  EXPECT_LT(plan->kv_bytes, whole->kv_bytes * 2 / 5);
+}
+
+TEST(MemoryPlan, ABudgetHoldsMoreContextWithWindows) {
+  const MemoryNeeds needs = windowed_model();
+  MemoryWishes wishes;
+  wishes.kv_bytes = 200 * kMiB;
+  const auto plan = plan_memory(needs, wishes, {16 * kGiB, 14 * kGiB}),
+             whole = plan_memory(without_windows(needs), wishes, {16 * kGiB, 14 * kGiB});
+  ASSERT_TRUE(plan.ok() && whole.ok());
+  expect_consistent(*plan);
+  EXPECT_GT(plan->context_tokens_max, 2 * whole->context_tokens_max);
+  // Not one more block and the windows that come with it would fit.
+  EXPECT_GT(plan->kv_bytes + plan->kv_bytes_per_block + 33 * plan->kv_bytes_per_window_block,
+            wishes.kv_bytes);
+}
+
+TEST(MemoryPlan, APoolForWindowsMustBeWorthIt) {
+  MemoryNeeds needs = windowed_model();
+  needs.context_tokens_max = 512;
+  MemoryWishes wishes;
+  wishes.kv_bytes = 8 * kMiB;  // less than a window and a step
+  const auto small = plan_memory(needs, wishes, {16 * kGiB, 14 * kGiB});
+  ASSERT_TRUE(small.ok()) << small.error().message;
+  expect_consistent(*small);
+  EXPECT_EQ(small->window_blocks, 0);
+  EXPECT_EQ(small->kv_bytes_per_block, 18u * 16 * 256 * 2 * 2);
+
+  // Every layer with a window, as in Mistral 7B.
+  needs = windowed_model();
+  needs.kv_bytes_per_window_block += std::exchange(needs.kv_bytes_per_block, 0);
+  needs.window = 4096;
+  const auto all = plan_memory(needs, {}, {16 * kGiB, 14 * kGiB});
+  ASSERT_TRUE(all.ok());
+  expect_consistent(*all);
+  EXPECT_GT(all->window_blocks, 4 * 256);
+  EXPECT_LT(all->window_blocks, all->blocks / 3);
+
+  needs.window = 1 << 24;  // wider than any context
+  const auto wide = plan_memory(needs, {}, {16 * kGiB, 14 * kGiB});
+  ASSERT_TRUE(wide.ok());
+  expect_consistent(*wide);
+  EXPECT_EQ(wide->window_blocks, 0);
+}
+
 TEST(MemoryPlan, WeightsThatDoNotFitAreRefused) {
   MemoryNeeds needs = small_model();
   needs.weights_bytes = 20 * kGiB;
@@ -116,6 +197,9 @@ TEST(MemoryPlan, AbsurdNeedsOverflowNothing) {
   needs.context_tokens_max = 2'000'000'000;
   const auto plan = plan_memory(needs, {}, {16 * kGiB, 14 * kGiB});
   if (plan.ok()) expect_consistent(*plan);
+  needs.kv_bytes_per_window_block = ~uint64_t{0};
+  needs.window = 1;
+  EXPECT_FALSE(plan_memory(needs, {}, {16 * kGiB, 14 * kGiB}).ok());
   needs.embedding = needs.feed_forward = needs.vocab = 1 << 24;
   EXPECT_FALSE(plan_memory(needs, {}, {16 * kGiB, 14 * kGiB}).ok());
 }
@@ -128,6 +212,13 @@ TEST(MemoryPlan, TheTextNamesEveryTerm) {
        {"weights", "90.0 MiB", "kv", "scratch", "budget", "12.0 GiB", "context 8192"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
   }
+}
+
+TEST(MemoryPlan, TheTextNamesTheWindows) {
+  const auto plan = plan_memory(windowed_model(), {}, {16 * kGiB, 14 * kGiB});
+  ASSERT_TRUE(plan.ok());
+  EXPECT_NE(plan->to_text().find("1088 for windows of 512, each 240.0 KiB"), std::string::npos)
+      << plan->to_text();
 }
 
 TEST(MemoryPlan, ThisMachineHasMemory) {

@@ -1,4 +1,5 @@
-// FakeRunner: a device without arithmetic. Its "keys and values" are the tokens themselves, kept
+// FakeRunner: a device without arithmetic, with a layer that sees everything and, if asked for, one
+// with a window. Its "keys and values" are the tokens themselves, kept
 // block by block; its "attention" reads them back through the block tables and reports every entry
 // that is not the sequence's own. The next token is a hash of what was read, so a block mix-up also
 // shows in the answer. fake_answer() is the same model run alone.
@@ -6,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -17,6 +19,7 @@
 #include <vector>
 
 #include "engine/core/runner.h"
+#include "engine/core/scheduler_options.h"
 #include "engine/core/types.h"
 
 namespace pippin::engine::testing {
@@ -102,10 +105,14 @@ inline std::vector<Token> fake_answer(const Submission& submission, int tokens_m
 
 class FakeRunner final : public Runner {
  public:
-  FakeRunner(int blocks, int block_positions)
+  FakeRunner(int blocks, int block_positions, int window = 0, int window_blocks = 0)
       : block_positions_(block_positions),
-        entries_(static_cast<size_t>(blocks) * static_cast<size_t>(block_positions)),
-        writer_(static_cast<size_t>(blocks), SequenceId{0}) {}
+        window_(window_blocks > 0 ? window : 0),
+        all_(blocks, block_positions),
+        windowed_(window_blocks, block_positions) {}
+  explicit FakeRunner(const SchedulerOptions& options)
+      : FakeRunner(options.blocks, options.block_positions, options.window, options.window_blocks) {
+  }
 
   /// Decides which rows fail; none without it.
   std::function<bool(const PlanRow&)> fails;
@@ -120,13 +127,10 @@ class FakeRunner final : public Runner {
   }
 
   StepOutput run(const StepPlan& plan) override {
-    for (const BlockCopy& copy : plan.copies) {
-      for (const BlockCopy& other : plan.copies) {
-        expect(copy.to != other.from, SequenceId{0}, "copies to where another copy reads");
-      }
-      for (int i = 0; i < copy.positions; ++i) entry(copy.to, i) = entry(copy.from, i);
-    }
-    check_writers(plan);
+    copy(all_, plan.copies);
+    copy(windowed_, plan.window_copies);
+    check_writers(plan, all_, &PlanRow::blocks);
+    check_writers(plan, windowed_, &PlanRow::window_blocks);
     StepOutput output;
     output.step = plan.step;
     output.rows.reserve(plan.rows.size());
@@ -145,39 +149,66 @@ class FakeRunner final : public Runner {
     std::vector<Token> sampled;
   };
 
-  FakeEntry& entry(BlockId block, int offset) {
-    return entries_.at(static_cast<size_t>(block) * static_cast<size_t>(block_positions_) +
-                       static_cast<size_t>(offset));
-  }
-  FakeEntry& entry_at(const PlanRow& row, int position) {
-    return entry(row.blocks[static_cast<size_t>(position / block_positions_)],
-                 position % block_positions_);
-  }
+  /// The blocks of one kind of layer.
+  struct Store {
+    Store(int blocks, int positions)
+        : block_positions(positions),
+          entries(static_cast<size_t>(blocks) * static_cast<size_t>(positions)),
+          writer(static_cast<size_t>(blocks), SequenceId{0}) {}
+
+    FakeEntry& at(BlockId block, int offset) {
+      return entries.at(static_cast<size_t>(block) * static_cast<size_t>(block_positions) +
+                        static_cast<size_t>(offset));
+    }
+    FakeEntry& at(const std::vector<BlockId>& table, int position) {
+      return at(table[static_cast<size_t>(position / block_positions)], position % block_positions);
+    }
+
+    int block_positions;
+    std::vector<FakeEntry> entries;  // [P, S]
+    std::vector<SequenceId> writer;  // of each block in the current step; 0 = none
+  };
 
   void expect(bool holds, SequenceId id, std::string_view what) {
     if (!holds && faults_.size() < 5)
       faults_.push_back(fmt::format("sequence {} {}", id.value, what));
   }
 
+  void copy(Store& store, const std::vector<BlockCopy>& copies) {
+    for (const BlockCopy& copy : copies) {
+      for (const BlockCopy& other : copies) {
+        expect(copy.to != other.from, SequenceId{0}, "copies to where another copy reads");
+      }
+      for (int i = 0; i < copy.positions; ++i) store.at(copy.to, i) = store.at(copy.from, i);
+    }
+  }
+
   /// No block that a row writes is in another row's table.
-  void check_writers(const StepPlan& plan) {
+  void check_writers(const StepPlan& plan, Store& store, std::vector<BlockId> PlanRow::*table) {
+    const auto writer_of = [&](BlockId block) -> SequenceId& {
+      return store.writer.at(static_cast<size_t>(block));
+    };
     for (const PlanRow& row : plan.rows) {
-      for (size_t i = static_cast<size_t>(row.start / block_positions_); i < row.blocks.size();
-           ++i) {
-        SequenceId& writer = writer_.at(static_cast<size_t>(row.blocks[i]));
+      const auto& blocks = row.*table;
+      for (size_t i = static_cast<size_t>(row.start / block_positions_); i < blocks.size(); ++i) {
+        expect(blocks[i] >= 0, row.sequence, "writes a block that it does not hold");
+        if (blocks[i] < 0) continue;
+        SequenceId& writer = writer_of(blocks[i]);
         expect(writer.value == 0, row.sequence, "writes a block that another row writes");
         writer = row.sequence;
       }
     }
     for (const PlanRow& row : plan.rows) {
-      for (const BlockId block : row.blocks) {
-        const SequenceId writer = writer_.at(static_cast<size_t>(block));
+      for (const BlockId block : row.*table) {
+        if (block < 0) continue;
+        const SequenceId writer = writer_of(block);
         expect(writer.value == 0 || writer == row.sequence, row.sequence,
                "reads a block that another row writes");
       }
     }
     for (const PlanRow& row : plan.rows) {
-      for (const BlockId block : row.blocks) writer_[static_cast<size_t>(block)] = SequenceId{0};
+      for (const BlockId block : row.*table)
+        if (block >= 0) writer_of(block) = SequenceId{0};
     }
   }
 
@@ -216,7 +247,9 @@ class FakeRunner final : public Runner {
            "has a table of wrong size");
     expect(row.generated == static_cast<int>(state.sampled.size()), row.sequence, "miscounts");
     expect(row.sample == (end == length), row.sequence, "samples at the wrong place");
-    if (end > length || static_cast<int>(row.blocks.size()) != blocks) return output;
+    expect(static_cast<int>(row.window_blocks.size()) == (window_ > 0 ? blocks : 0), row.sequence,
+           "has a window table of wrong size");
+    if (end > length || !faults_.empty()) return output;
     if (fails && fails(row)) {
       output.error = fail(Code::kInternal, "[fake_runner] a row that fails");
       return output;
@@ -224,14 +257,17 @@ class FakeRunner final : public Runner {
     computed_tokens_ += row.tokens.size();
     for (int position = row.start; position < end; ++position) {
       const Token token = row.tokens[static_cast<size_t>(position - row.start)];
-      entry_at(row, position) = {token, position, state.salt};
+      const FakeEntry written{token, position, state.salt};
+      all_.at(row.blocks, position) = written;
+      if (window_ > 0) windowed_.at(row.window_blocks, position) = written;
     }
     uint64_t hash = 0;
     for (int position = 0; position < end; ++position) {
-      const FakeEntry& read = entry_at(row, position);
+      const FakeEntry& read = all_.at(row.blocks, position);
       expect(read == own(position), row.sequence, "reads what is not its own");
       hash += read.hash();
     }
+    if (window_ > 0) read_window(row, end, own);
     add_prompt_logprobs(row, submission, output);
     if (row.sample) {
       output.sampled = true;
@@ -241,6 +277,18 @@ class FakeRunner final : public Runner {
       state.sampled.insert(state.sampled.end(), output.forced.begin(), output.forced.end());
     }
     return output;
+  }
+
+  /// Reads all that the row's tokens see through a window.
+  template <typename Own>
+  void read_window(const PlanRow& row, int end, const Own& own) {
+    for (int position = std::max(0, row.start - window_ + 1); position < end; ++position) {
+      const BlockId block = row.window_blocks[static_cast<size_t>(position / block_positions_)];
+      expect(block >= 0, row.sequence, "sees a block that it gave back");
+      if (block < 0) return;
+      expect(windowed_.at(block, position % block_positions_) == own(position), row.sequence,
+             "sees what is not its own");
+    }
   }
 
   static void add_prompt_logprobs(const PlanRow& row, const Submission& submission,
@@ -255,8 +303,8 @@ class FakeRunner final : public Runner {
   }
 
   int block_positions_;
-  std::vector<FakeEntry> entries_;  // [P, S]
-  std::vector<SequenceId> writer_;  // of each block in the current step; 0 = none
+  int window_;
+  Store all_, windowed_;
   std::unordered_map<SequenceId, State> states_;
   std::vector<std::string> faults_;
   uint64_t computed_tokens_ = 0;

@@ -8,6 +8,11 @@ namespace pippin::engine {
 
 struct SchedulerTamper {
   static std::optional<BlockLease> lease(Scheduler& scheduler) { return scheduler.pool_.acquire(); }
+  static std::optional<BlockLease> window_lease(Scheduler& scheduler) {
+    WindowTable table;
+    if (!scheduler.windows_ || !scheduler.windows_->cover(table, 1)) return std::nullopt;
+    return std::move(table.blocks.front());
+  }
 };
 
 namespace testing {
@@ -41,7 +46,7 @@ Simulation::Simulation(uint64_t seed, int requests, Plant plant)
       serial_(options_.serial),
       events_max_(between(1, 12)),
       scheduler_(options_),
-      runner_(options_.blocks, options_.block_positions),
+      runner_(options_),
       plant_(plant) {
   for (int i = 0; i < 4; ++i) {
     histories_.emplace_back();
@@ -69,6 +74,11 @@ SchedulerOptions Simulation::random_options(std::mt19937_64& random) {
   options.slow_reader_max = kTick * draw(20, 60);
   options.prefix_cache = draw(0, 7) != 0;
   options.serial = draw(0, 15) == 0;
+  if (draw(0, 1) == 0) {
+    options.window = draw(0, 3) == 0 ? draw(40, 200) : draw(1, 40);
+    options.window_blocks = options.window_shape().blocks_min(options.step_tokens_max) +
+                            (draw(0, 2) == 0 ? 0 : draw(0, 2 * context_blocks));
+  }
   return options;
 }
 
@@ -121,6 +131,8 @@ std::string Simulation::run() {
   }
   const SchedulerStatus status = scheduler_.status();
   if (status.blocks_leased != 0) broken(fmt::format("{} blocks are leaked", status.blocks_leased));
+  if (status.window_blocks.leased != 0)
+    broken(fmt::format("{} window blocks are leaked", status.window_blocks.leased));
   if (runner_.states() != 0)
     broken(fmt::format("{} states are left with the runner", runner_.states()));
   tally_.preemptions = status.preemptions;
@@ -220,6 +232,17 @@ void Simulation::plant(StepPlan& plan) {
     if (plan.rows[1].start == 0) return;
     plan.rows[1].blocks[0] = plan.rows[0].blocks.back();
     planted_ = true;
+  } else if (plant_ == Plant::kLeakedWindowBlock && !planted_) {
+    leak_ = SchedulerTamper::window_lease(scheduler_);
+    planted_ = leak_.has_value();
+  } else if (plant_ == Plant::kEarlyReturn && !planted_) {
+    for (PlanRow& row : plan.rows) {
+      const int before = row.start / options_.block_positions - 1;
+      if (planted_ || options_.window <= options_.block_positions || before < 0) continue;
+      if (row.window_blocks.empty()) continue;
+      row.window_blocks[static_cast<size_t>(before)] = -1;
+      planted_ = true;
+    }
   }
 }
 
@@ -253,6 +276,7 @@ void Simulation::run(Step& step) {
 
 void Simulation::check_plan(const StepPlan& plan) {
   tally_.copies += plan.copies.size();
+  tally_.window_copies += plan.window_copies.size();
   tally_.tokens += static_cast<uint64_t>(plan.tokens());
   if (plan.tokens() > options_.step_tokens_max) broken("the plan is over the token budget");
   if (static_cast<int>(plan.rows.size()) > options_.rows_max) broken("the plan has too many rows");
@@ -262,6 +286,7 @@ void Simulation::check_plan(const StepPlan& plan) {
     tally_.plans_hash =
         mix(tally_.plans_hash ^ mix(row.sequence.value << 32 | static_cast<uint32_t>(row.start)) ^
             mix(static_cast<uint64_t>(row.blocks.back())));
+    if (std::ranges::find(row.window_blocks, -1) != row.window_blocks.end()) ++tally_.cut_tables;
   }
   const auto is_alone = [&](SequenceId id) { return serial_ || clients_.at(id)->submission.alone; };
   for (const PlanRow& row : plan.rows) {

@@ -21,11 +21,13 @@ namespace pippin::engine::testing {
 /// A fault put in on purpose, to see that the checks find it.
 enum class Plant : uint8_t {
   kNone,
-  kLeakedBlock,  // a lease that no sequence holds
-  kWrongBlock,   // a row reads another sequence's block
-  kLostEvent,    // a token does not reach its reader
-  kLostEnd,      // an end does not
-  kStarvedRow,   // a sequence gets no row any more
+  kLeakedBlock,        // a lease that no sequence holds
+  kWrongBlock,         // a row reads another sequence's block
+  kLostEvent,          // a token does not reach its reader
+  kLostEnd,            // an end does not
+  kStarvedRow,         // a sequence gets no row any more
+  kLeakedWindowBlock,  // a lease of the window pool that no sequence holds
+  kEarlyReturn,        // a block is given back that a row still sees
 };
 
 class Simulation {
@@ -44,7 +46,7 @@ class Simulation {
   /// What happened, to see that the world is not a quiet one.
   struct Tally {
     uint64_t steps = 0, tokens = 0, preemptions = 0, cached_tokens = 0, copies = 0, refused = 0,
-             pauses = 0, followed = 0;
+             pauses = 0, followed = 0, window_copies = 0, cut_tables = 0;
     std::map<FinishReason, uint64_t> ends;
     uint64_t plans_hash = 0;
   };

@@ -32,12 +32,15 @@ TEST(Simulation, NothingIsLostUnderRandomLoad) {
     total.refused += tally.refused;
     total.pauses += tally.pauses;
     total.followed += tally.followed;
+    total.window_copies += tally.window_copies;
+    total.cut_tables += tally.cut_tables;
     for (const auto& [reason, count] : tally.ends) total.ends[reason] += count;
   }
   std::cout << "steps " << total.steps << ", tokens " << total.tokens << ", preemptions "
             << total.preemptions << ", cached tokens " << total.cached_tokens << ", copies "
             << total.copies << ", refused " << total.refused << ", pauses " << total.pauses
-            << ", followed " << total.followed << ", ends";
+            << ", followed " << total.followed << ", window copies " << total.window_copies
+            << ", cut tables " << total.cut_tables << ", ends";
   for (const auto& [reason, count] : total.ends)
     std::cout << ' ' << static_cast<int>(reason) << ':' << count;
   std::cout << '\n';
@@ -48,6 +51,8 @@ TEST(Simulation, NothingIsLostUnderRandomLoad) {
   EXPECT_GT(total.refused, 0u);
   EXPECT_GT(total.pauses, 0u);
   EXPECT_GT(total.followed, 0u);
+  EXPECT_GT(total.window_copies, 0u);
+  EXPECT_GT(total.cut_tables, 0u);
   EXPECT_EQ(total.ends.size(), 6u);
 }
 
@@ -59,19 +64,22 @@ TEST(Simulation, PlantedFaultsAreFound) {
       {Plant::kLostEvent, "an event is lost or doubled"},
       {Plant::kLostEnd, "sequences live"},
       {Plant::kStarvedRow, "somebody could run and nobody does"},
+      {Plant::kLeakedWindowBlock, "has 1 leases, sequences hold 0"},
+      {Plant::kEarlyReturn, "sees a block that it gave back"},
   };
   for (const auto& [plant, finding] : plants) {
     int planted = 0, named = 0;
     for (uint64_t seed = 1; seed <= 20; ++seed) {
       Simulation simulation(seed, kRequests, plant);
       const std::string found = simulation.run();
-      if (!simulation.planted()) continue;  // some worlds never have two rows in a step
+      // Some worlds never have two rows in a step, and half of them have no windows.
+      if (!simulation.planted()) continue;
       ++planted;
       EXPECT_NE(found, "") << finding << ", seed " << seed;
       if (found.find(finding) != std::string::npos) ++named;
     }
     // Another check may come first, but not as a rule.
-    EXPECT_GE(planted, 10) << finding;
+    EXPECT_GE(planted, 5) << finding;
     EXPECT_GE(named, planted / 2) << finding;
   }
 }

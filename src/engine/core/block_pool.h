@@ -43,6 +43,11 @@ class BlockLease {
   BlockId id_ = -1;
 };
 
+/// What the blocks of a pool are doing.
+struct BlockCounts {
+  int total = 0, free = 0, cached = 0, leased = 0;
+};
+
 class BlockPool {
  public:
   /// Requires: blocks > 0.
@@ -75,6 +80,7 @@ class BlockPool {
   /// Blocks that acquire() can still hand out.
   int available() const { return free() + cached_; }
   int references(BlockId id) const { return at(id).references; }
+  BlockCounts counts() const { return {total(), free(), cached_, leased_}; }
 
   /// Walks the free and cached lists and compares them with every block's state and the counts.
   /// Cost: O(blocks).

@@ -56,19 +56,21 @@ PrefixMatch PrefixCache::match(std::span<const BlockName> names, std::span<const
   const int full = count_full_blocks(names, tokens);
   match.blocks.reserve(static_cast<size_t>(full) + 1);
   for (int i = 1; i <= full; ++i) {
-    match.blocks.push_back(pool_.lease(named_.at(names[static_cast<size_t>(i)])));
+    match.blocks.push_back(lease(names[static_cast<size_t>(i)]));
   }
   match.tokens = full * block_positions_;
   const auto rest = tokens.subspan(static_cast<size_t>(match.tokens));
   const auto [closest, agreed] = closest_child(names[static_cast<size_t>(full)], rest);
   match.first_difference = match.tokens + agreed;
   match.miss = miss_after(names, tokens, full, closest, agreed);
-  const int positions = std::min(agreed, static_cast<int>(rest.size()) - 1);
-  if (positions >= kCopyPositionsMin) {
-    match.partial = PrefixMatch::Partial{pool_.lease(closest), positions};
-    match.tokens += positions;
-  }
+  match.partial = lease_partial(closest, std::min(agreed, static_cast<int>(rest.size()) - 1));
+  if (match.partial) match.tokens += match.partial->positions;
   return match;
+}
+
+std::optional<PrefixMatch::Partial> PrefixCache::lease_partial(BlockId block, int positions) {
+  if (positions < kCopyPositionsMin) return std::nullopt;
+  return PrefixMatch::Partial{pool_.lease(block), positions};
 }
 
 /// Tells why the cache ends after `full` blocks and `agreed` tokens of their closest child.

@@ -15,6 +15,7 @@
 #include "engine/core/block_pool.h"
 #include "engine/core/prefix_miss.h"
 #include "engine/core/types.h"
+#include "engine/core/window_table.h"
 
 namespace pippin::engine {
 
@@ -25,9 +26,11 @@ struct PrefixMatch {
     int positions = 0;  // of `source`, that agree with the prompt
   };
 
-  std::vector<BlockLease> blocks;  // full blocks from position 0 on
-  std::optional<Partial> partial;  // continues after `blocks`, by a copy
-  int tokens = 0;                  // positions that need not be computed
+  std::vector<BlockLease> blocks;         // full blocks from position 0 on
+  std::optional<Partial> partial;         // continues after `blocks`, by a copy
+  WindowTable window;                     // the same for windowed layers, as far back as they see
+  std::optional<Partial> window_partial;  // there if `partial` is, and as long
+  int tokens = 0;                         // positions that need not be computed
   /// Position of the first token that differs from what is cached; the prompt's length if none
   /// does.
   int first_difference = 0;
@@ -48,6 +51,10 @@ class PrefixCache {
   /// Says whether a full block of this name is there.
   bool contains(const BlockName& name) const { return named_.contains(name); }
 
+  /// Leases the full block of this name.
+  /// Requires: it is there.
+  BlockLease lease(const BlockName& name) { return pool_.lease(named_.at(name)); }
+
   /// Leases the longest cached prefix of `tokens`. `names` are root, then one for each full block
   /// of `tokens`. At least the last token is left to compute, so that there are logits to sample
   /// from.
@@ -55,6 +62,13 @@ class PrefixCache {
 
   /// Counts the tokens that match() would find in full blocks, and leases nothing.
   int count_full_blocks(std::span<const BlockName> names, std::span<const Token> tokens) const;
+
+  /// Returns the block behind `parent` that agrees longest with `tokens`, and how many agree; -1
+  /// and 0 if none begins like them.
+  std::pair<BlockId, int> closest_child(const BlockName& parent,
+                                        std::span<const Token> tokens) const;
+  /// Leases the first positions of a block, if they are worth a copy.
+  std::optional<PrefixMatch::Partial> lease_partial(BlockId block, int positions);
 
   /// Records that `tokens` have been computed into the leased `block`, from its first position on
   /// or following what was recorded before; the block's chain is `parent`. When the block is full
@@ -97,8 +111,6 @@ class PrefixCache {
   PrefixMiss miss_after(std::span<const BlockName> names, std::span<const Token> tokens, int full,
                         BlockId closest, int agreed);
   bool known_to_another_root(const BlockName& own, std::span<const Token> tokens);
-  std::pair<BlockId, int> closest_child(const BlockName& parent,
-                                        std::span<const Token> tokens) const;
 
   BlockPool& pool_;
   int block_positions_;

@@ -20,11 +20,12 @@ int64_t ns_of(TimePoint time) {
 
 TimePoint time_of(int64_t ns) { return TimePoint(std::chrono::nanoseconds(ns)); }
 
-/// Stands for a whole table of blocks (FNV-1a); the table itself would make a line as long as the
-/// context.
-uint32_t hash_of(const std::vector<BlockId>& blocks) {
+/// Stands for a row's whole tables of blocks (FNV-1a); they themselves would make a line as long as
+/// the context.
+uint32_t hash_of_tables(const PlanRow& row) {
   uint32_t hash = 2166136261u;
-  for (const BlockId block : blocks) hash = (hash ^ static_cast<uint32_t>(block)) * 16777619u;
+  for (const auto* blocks : {&row.blocks, &row.window_blocks})
+    for (const BlockId block : *blocks) hash = (hash ^ static_cast<uint32_t>(block)) * 16777619u;
   return hash;
 }
 
@@ -36,10 +37,11 @@ std::string ids_of(const std::vector<SequenceId>& sequences) {
 
 std::string options_line(const SchedulerOptions& o) {
   return fmt::format(
-      R"({{"options":1,"context":{},"blocks":{},"block_positions":{},"rows":{},"queue":{},"step_tokens":{},)"
+      R"({{"options":1,"context":{},"blocks":{},"block_positions":{},"window":{},)"
+      R"("window_blocks":{},"rows":{},"queue":{},"step_tokens":{},)"
       R"("step_target_ns":{},"slow_reader_ns":{},"prefix_cache":{},"serial":{}}})",
-      o.context_tokens_max, o.blocks, o.block_positions, o.rows_max, o.queue_max, o.step_tokens_max,
-      std::chrono::nanoseconds(o.step_target).count(),
+      o.context_tokens_max, o.blocks, o.block_positions, o.window, o.window_blocks, o.rows_max,
+      o.queue_max, o.step_tokens_max, std::chrono::nanoseconds(o.step_target).count(),
       std::chrono::nanoseconds(o.slow_reader_max).count(), int{o.prefix_cache}, int{o.serial});
 }
 
@@ -50,16 +52,18 @@ std::string plan_line(const StepPlan& plan, TimePoint now) {
   fmt::format_to(out, R"({{"plan":{},"now_ns":{},"admitted":{},"released":{},"copies":[)",
                  plan.step, ns_of(now), ids_of(plan.admitted), ids_of(plan.released));
   const char* comma = "";
-  for (const BlockCopy& copy : plan.copies) {
-    fmt::format_to(out, "{}[{},{},{}]", std::exchange(comma, ","), copy.from, copy.to,
-                   copy.positions);
+  for (const auto* copies : {&plan.copies, &plan.window_copies}) {
+    for (const BlockCopy& copy : *copies) {
+      fmt::format_to(out, "{}[{},{},{}]", std::exchange(comma, ","), copy.from, copy.to,
+                     copy.positions);
+    }
   }
   fmt::format_to(out, R"(],"rows":[)");
   comma = "";
   for (const PlanRow& row : plan.rows) {
     fmt::format_to(out, "{}[{},{},{},{},{},{},{},{}]", std::exchange(comma, ","),
                    row.sequence.value, row.start, row.tokens.size(), int{row.sample}, row.generated,
-                   int{row.first}, row.blocks.size(), hash_of(row.blocks));
+                   int{row.first}, row.blocks.size(), hash_of_tables(row));
   }
   fmt::format_to(out, "]}}");
   return fmt::to_string(line);
@@ -121,6 +125,8 @@ SchedulerOptions read_options(const Line& line) {
   options.context_tokens_max = line.number("context");
   options.blocks = line.number("blocks");
   options.block_positions = line.number("block_positions");
+  options.window = line.number("window");
+  options.window_blocks = line.number("window_blocks");
   options.rows_max = line.number("rows");
   options.queue_max = line.number("queue");
   options.step_tokens_max = line.number("step_tokens");
@@ -279,6 +285,8 @@ Result<int> replay(std::istream& recording) {
                           options.rows_max, options.queue_max, options.step_tokens_max}) {
     if (limit <= 0) return fail(Code::kInvalidFile, "[replay] line 1: expected the options");
   }
+  if (!options.windows_suffice())
+    return fail(Code::kInvalidFile, "[replay] line 1: expected more blocks for windows");
   Player player(options);
   for (int number = 2; std::getline(recording, text); ++number) {
     if (const Result<void> played = player.play(text); !played.ok()) {

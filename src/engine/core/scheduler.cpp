@@ -16,6 +16,7 @@ namespace {
 SchedulerOptions checked(SchedulerOptions options) {
   CHECK(options.context_tokens_max > 0 && options.blocks > 0 && options.block_positions > 0);
   CHECK(options.rows_max > 0 && options.queue_max > 0 && options.step_tokens_max > 0);
+  CHECK(options.windows_suffice(), "the pool holds a window and a step");
   options.rows_max = std::min(options.rows_max, options.step_tokens_max);
   return options;
 }
@@ -38,7 +39,10 @@ Scheduler::Scheduler(const SchedulerOptions& options)
       pool_(options_.blocks),
       cache_(pool_, options_.block_positions),
       budget_(options_.step_tokens_max, options_.step_target),
-      serial_(options_.serial) {}
+      serial_(options_.serial) {
+  if (options_.window_blocks > 0)
+    windows_.emplace(options_.window_shape(), options_.window_blocks, options_.step_tokens_max);
+}
 
 Scheduler::~Scheduler() = default;
 
@@ -168,6 +172,7 @@ void Scheduler::leave_lists(Sequence& sequence) {
 /// stays findable for longer.
 void Scheduler::release_blocks(Sequence& sequence) {
   while (!sequence.blocks.empty()) sequence.blocks.pop_back();
+  sequence.window.clear();
 }
 
 void Scheduler::finish(Sequence& sequence, FinishReason reason, Error error) {
@@ -185,8 +190,11 @@ void Scheduler::finish(Sequence& sequence, FinishReason reason, Error error) {
   end_pause(sequence);
   leave_lists(sequence);
   if (steps_under_way_ > 0 && sequence.planned > 0) {
-    std::move(sequence.blocks.begin(), sequence.blocks.end(), std::back_inserter(ended_blocks_));
+    std::ranges::move(sequence.blocks, std::back_inserter(ended_blocks_.blocks));
     sequence.blocks.clear();
+    auto held = sequence.window.blocks.begin() + sequence.window.first;
+    std::move(held, sequence.window.blocks.end(), std::back_inserter(ended_blocks_.window_blocks));
+    sequence.window.clear();
   }
   release_blocks(sequence);
   if (!sequence.admitted_before) --counters_.queued;
@@ -230,6 +238,7 @@ void Scheduler::commit_row(Sequence& sequence, const PlanRow& row, RowOutput out
   }
   sequence.computed += static_cast<int>(row.tokens.size());
   record(sequence);
+  if (windows_) windows_->release_unseen(sequence.window, sequence.computed);
   if (sequence.wants_prompt_logprobs()) collect_prompt_logprobs(sequence, row, output);
   sequence.forced = std::max(0, sequence.forced - static_cast<int>(row.tokens.size()));
   if (!row.sample) return;
@@ -310,6 +319,7 @@ void Scheduler::record(Sequence& sequence) {
                                         static_cast<size_t>(end - sequence.recorded));
     const BlockName* name = end == block_end ? &sequence.names[block + 1] : nullptr;
     cache_.record(sequence.blocks[block].id(), sequence.names[block], written, name);
+    if (windows_) windows_->record(sequence.window, block, sequence.names[block], written, name);
     sequence.recorded = end;
   }
 }
@@ -337,6 +347,7 @@ SchedulerStatus Scheduler::status() const {
   status.blocks_free = pool_.free();
   status.blocks_cached = pool_.cached();
   status.blocks_leased = pool_.leased();
+  if (windows_) status.window_blocks = windows_->pool().counts();
   return status;
 }
 
@@ -374,27 +385,49 @@ std::vector<SequenceStatus> Scheduler::sequences() const {
 Result<void> Scheduler::check_integrity() const {
   RETURN_IF_ERROR(pool_.check_integrity());
   RETURN_IF_ERROR(cache_.check_integrity());
+  if (windows_) RETURN_IF_ERROR(windows_->check_integrity());
   std::vector<int> references(static_cast<size_t>(pool_.total()), 0);
-  for (const BlockLease& lease : copy_sources_) ++references[static_cast<size_t>(lease.id())];
-  for (const BlockLease& lease : ended_blocks_) ++references[static_cast<size_t>(lease.id())];
+  std::vector<int> window_references(static_cast<size_t>(options_.window_blocks), 0);
   for (const auto& [id, sequence] : sequences_) {
     const bool holds_blocks = sequence->phase != Phase::kWaiting;
-    if (holds_blocks != !sequence->blocks.empty()) {
+    const bool has_windows = windows_ && holds_blocks;
+    if (holds_blocks != !sequence->blocks.empty() ||
+        (!has_windows && sequence->window.size() > 0)) {
       return fail(Code::kInternal,
                   fmt::format("[scheduler] sequence {} in phase {} holds {} blocks", id.value,
                               static_cast<int>(sequence->phase), sequence->blocks.size()));
     }
     for (const BlockLease& lease : sequence->blocks) ++references[static_cast<size_t>(lease.id())];
-  }
-  for (BlockId id = 0; id < pool_.total(); ++id) {
-    if (references[static_cast<size_t>(id)] != pool_.references(id)) {
-      return fail(Code::kInternal,
-                  fmt::format("[scheduler] block {} has {} leases, sequences hold {}", id,
-                              pool_.references(id), references[static_cast<size_t>(id)]));
+    if (!has_windows) continue;
+    RETURN_IF_ERROR(windows_->check_table(sequence->window, sequence->computed));
+    for (int i = sequence->window.first; i < sequence->window.size(); ++i) {
+      const BlockId block = sequence->window.blocks[static_cast<size_t>(i)].id();
+      ++window_references[static_cast<size_t>(block)];
     }
+  }
+  RETURN_IF_ERROR(check_leases(pool_, &Kept::blocks, std::move(references)));
+  if (windows_) {
+    RETURN_IF_ERROR(
+        check_leases(windows_->pool(), &Kept::window_blocks, std::move(window_references)));
   }
   if (sequences_.size() != waiting_.size() + active_.size() + paused_.size()) {
     return fail(Code::kInternal, "[scheduler] a sequence is in no list, or in two");
+  }
+  return {};
+}
+
+/// Compares a pool's leases with what sequences hold of it and what is kept beside them.
+Result<void> Scheduler::check_leases(const BlockPool& pool, std::vector<BlockLease> Kept::*kept,
+                                     std::vector<int> references) const {
+  for (const Kept* more : {&copy_sources_, &ended_blocks_})
+    for (const BlockLease& lease : more->*kept) ++references[static_cast<size_t>(lease.id())];
+  for (BlockId id = 0; id < pool.total(); ++id) {
+    if (references[static_cast<size_t>(id)] != pool.references(id)) {
+      return fail(Code::kInternal,
+                  fmt::format("[scheduler] {}block {} has {} leases, sequences hold {}",
+                              &pool == &pool_ ? "" : "window ", id, pool.references(id),
+                              references[static_cast<size_t>(id)]));
+    }
   }
   return {};
 }

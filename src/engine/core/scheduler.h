@@ -4,7 +4,6 @@
 // Owner: the engine. Thread: the device thread.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -17,43 +16,13 @@
 #include "base/result.h"
 #include "engine/core/block_pool.h"
 #include "engine/core/prefix_cache.h"
+#include "engine/core/scheduler_options.h"
 #include "engine/core/sequence.h"
 #include "engine/core/step_budget.h"
 #include "engine/core/types.h"
+#include "engine/core/window_blocks.h"
 
 namespace pippin::engine {
-
-struct SchedulerOptions {
-  int context_tokens_max = 0;
-  int blocks = 0;
-  int block_positions = 16;
-  int rows_max =
-      64;  // at most step_tokens_max of them are used, so that every row can move in every step
-  int queue_max = 512;
-  int step_tokens_max = 512;
-  Duration step_target{};  // zero = every step may hold step_tokens_max
-  Duration slow_reader_max = std::chrono::seconds(30);
-  bool prefix_cache = true;
-  /// Every step holds one row, the prompts are cut at the same places always, and what preemption
-  /// makes to be computed again is computed as it was the first time: with the prefix cache off, a
-  /// sequence's steps look the same whatever company it has. For devices whose kernels choose
-  /// another order of sums for another shape.
-  bool serial = false;
-};
-
-struct SequenceEvent {
-  SequenceId sequence;
-  Event event;
-};
-
-/// Counters since start and gauges of now.
-struct SchedulerStatus {
-  int running = 0, waiting = 0, paused = 0;
-  int queued = 0;  // of the waiting, those never admitted
-  int blocks_total = 0, blocks_free = 0, blocks_cached = 0, blocks_leased = 0;
-  uint64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, preemptions = 0;
-  uint64_t prefix_queries = 0, prefix_hits = 0;  // tokens
-};
 
 class Recorder;
 
@@ -132,10 +101,16 @@ class Scheduler {
   bool plan_alone(StepPlan& plan);
   void plan_rows(StepPlan& plan);
 
-  bool grow(Sequence& sequence);
+  bool lease_for(Sequence& sequence, int tokens);
+  void cover_windows(Sequence& sequence, int end);
+  bool grow(Sequence& sequence, int tokens);
   bool try_admit(StepPlan& plan, Sequence& sequence);
   bool waits_for_prefix(const Sequence& sequence) const;
   PrefixMatch look_up(Sequence& sequence);
+  bool is_known(const BlockName& name) const;
+  bool fits(const Sequence& sequence, const PrefixMatch& match) const;
+  bool window_fits(const Sequence& sequence, const PrefixMatch& match) const;
+  void take_copy(StepPlan& plan, Sequence& sequence, PrefixMatch& match);
   int headroom() const;
   int blocks_for(int positions) const;
   Sequence* last_in_turn() const;
@@ -154,9 +129,21 @@ class Scheduler {
   void extend_names(Sequence& sequence);
   void record(Sequence& sequence);
 
+  /// Leases that outlast their sequences' tables, of both pools.
+  struct Kept {
+    std::vector<BlockLease> blocks, window_blocks;
+    void clear() {
+      blocks.clear();
+      window_blocks.clear();
+    }
+  };
+  Result<void> check_leases(const BlockPool& pool, std::vector<BlockLease> Kept::*kept,
+                            std::vector<int> references) const;
+
   const SchedulerOptions options_;
   BlockPool pool_;
   PrefixCache cache_;
+  std::optional<WindowBlocks> windows_;
   StepBudget budget_;
 
   std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
@@ -171,9 +158,8 @@ class Scheduler {
 
   int steps_under_way_ = 0;  // two, while a step that follows another waits behind it
   TimePoint planned_at_{};
-  std::vector<BlockLease> copy_sources_;  // held until the copies are done
-  std::vector<BlockLease>
-      ended_blocks_;  // of sequences that ended while a later step still writes to them
+  Kept copy_sources_;  // held until the copies are done
+  Kept ended_blocks_;  // of sequences that ended while a later step still writes to them
   std::vector<SequenceId> released_;  // for the next plan
   std::vector<std::unique_ptr<Sequence>>
       ended_;  // in the order of release; the runner may still look at their submissions

@@ -38,7 +38,7 @@ std::optional<StepPlan> Scheduler::follow(const StepPlan& plan, TimePoint now) {
       !waiting_.empty() && static_cast<int>(active_.size()) < options_.rows_max;
   if (plan.rows.empty() || others_wait || active_.size() != plan.rows.size()) return std::nullopt;
   if (!timers_.empty() && std::get<TimePoint>(*timers_.begin()) <= now) return std::nullopt;
-  int missing = 0;
+  int missing = 0, missing_windows = 0;
   for (const PlanRow& row : plan.rows) {
     const Sequence* sequence = find(row.sequence);
     if (sequence == nullptr || sequence->phase != Phase::kActive || !row.sample)
@@ -48,8 +48,10 @@ std::optional<StepPlan> Scheduler::follow(const StepPlan& plan, TimePoint now) {
     // The row's own token will be the last one: plan again once it has ended.
     if (sequence->generated() + 1 >= sequence->max_tokens) return std::nullopt;
     missing += blocks_for(sequence->length() + 1) - static_cast<int>(sequence->blocks.size());
+    if (windows_) missing_windows += blocks_for(sequence->length() + 1) - sequence->window.size();
   }
   if (missing > pool_.available()) return std::nullopt;
+  if (windows_ && missing_windows > windows_->pool().available()) return std::nullopt;
 
   StepPlan next;
   next.rows.reserve(plan.rows.size());
@@ -57,11 +59,13 @@ std::optional<StepPlan> Scheduler::follow(const StepPlan& plan, TimePoint now) {
     Sequence& sequence = *find(plan.rows[i].sequence);
     const size_t blocks = static_cast<size_t>(blocks_for(sequence.length() + 1));
     while (sequence.blocks.size() < blocks) sequence.blocks.push_back(*pool_.acquire());
+    if (windows_) cover_windows(sequence, sequence.length() + 1);
     PlanRow& row = next.rows.emplace_back();
     row.sequence = sequence.id;
     row.start = sequence.length();
     row.tokens = {0};
     for (const BlockLease& lease : sequence.blocks) row.blocks.push_back(lease.id());
+    if (windows_) windows_->write_ids(sequence.window, sequence.length() + 1, row.window_blocks);
     row.sample = true;
     row.generated = sequence.generated() + 1;
     row.follows = static_cast<int>(i);
@@ -102,9 +106,10 @@ Sequence* Scheduler::next_alone() const {
 /// Returns: false if no sequence needs a step for itself.
 bool Scheduler::plan_alone(StepPlan& plan) {
   while (Sequence* sequence = next_alone()) {
-    if (!grow(*sequence)) continue;  // it left active_ itself
     const int prompt_left = sequence->prompt_tokens() - sequence->computed;
-    add_row(plan, *sequence, prompt_left > 0 ? std::min(prompt_left, options_.step_tokens_max) : 1);
+    const int tokens = prompt_left > 0 ? std::min(prompt_left, options_.step_tokens_max) : 1;
+    if (!grow(*sequence, tokens)) continue;  // it left active_ itself
+    add_row(plan, *sequence, tokens);
     sequence->last_turn = ++turns_;
     return true;
   }
@@ -141,12 +146,10 @@ void Scheduler::preempt_for_priority() {
   };
   if (head.reader_behind || !has_lower_priority(last_in_turn()) || waits_for_prefix(head)) return;
   const PrefixMatch match = look_up(head);
-  const int needed = blocks_for(head.length()) - static_cast<int>(match.blocks.size());
-  const auto fits = [&] {
-    return static_cast<int>(active_.size()) < options_.rows_max &&
-           needed + headroom() <= pool_.available();
+  const auto has_room = [&] {
+    return static_cast<int>(active_.size()) < options_.rows_max && fits(head, match);
   };
-  while (!fits() && has_lower_priority(last_in_turn())) preempt(*last_in_turn());
+  while (!has_room() && has_lower_priority(last_in_turn())) preempt(*last_in_turn());
 }
 
 void Scheduler::plan_decodes(StepPlan& plan) {
@@ -155,25 +158,41 @@ void Scheduler::plan_decodes(StepPlan& plan) {
   int spare = options_.step_tokens_max - options_.rows_max;
   for (size_t i = 0; i < active_.size();) {
     Sequence& sequence = *active_[i];
-    if (sequence.remaining() == 1 + sequence.forced && !sequence.submission.alone) {
-      if (!grow(sequence)) continue;  // it left active_ itself
+    const bool decodes = sequence.remaining() == 1 + sequence.forced;
+    if (decodes && !sequence.submission.alone) {
       const int chunk = std::min(sequence.forced, spare);
+      if (!grow(sequence, 1 + chunk)) continue;  // it left active_ itself
       add_row(plan, sequence, 1 + chunk);
       spare -= chunk;
+    } else if (windows_ && !sequence.submission.alone && !grow(sequence, 1)) {
+      continue;
     }
     ++i;
   }
 }
 
-/// Leases the blocks for all of the sequence's tokens, at the cost of those whose turn comes last.
-/// Returns: false if that was the sequence itself.
-bool Scheduler::grow(Sequence& sequence) {
+/// Leases the blocks for all of the sequence's tokens, and those of windowed layers for the next
+/// ones. Returns: false if a pool has not that many.
+bool Scheduler::lease_for(Sequence& sequence, int tokens) {
   const size_t needed = static_cast<size_t>(blocks_for(sequence.length()));
   while (sequence.blocks.size() < needed) {
-    if (auto lease = pool_.acquire()) {
-      sequence.blocks.push_back(*std::move(lease));
-      continue;
-    }
+    std::optional<BlockLease> lease = pool_.acquire();
+    if (!lease) return false;
+    sequence.blocks.push_back(*std::move(lease));
+  }
+  return !windows_ || windows_->cover(sequence.window, sequence.computed + tokens);
+}
+
+/// Leases blocks of windowed layers that are known to be there.
+void Scheduler::cover_windows(Sequence& sequence, int end) {
+  const bool covered = windows_->cover(sequence.window, end);
+  CHECK(covered, "the window pool was asked before");
+}
+
+/// Leases the blocks for the sequence's next tokens, at the cost of those whose turn comes last.
+/// Returns: false if that was the sequence itself.
+bool Scheduler::grow(Sequence& sequence, int tokens) {
+  while (!lease_for(sequence, tokens)) {
     Sequence* victim = last_in_turn();
     preempt(*victim);
     if (victim == &sequence) return false;
@@ -243,7 +262,7 @@ bool Scheduler::waits_for_prefix(const Sequence& sequence) const {
     if (other->submission.priority < sequence.submission.priority) continue;
     const size_t block = static_cast<size_t>(other->computed / options_.block_positions) + 1;
     if (block < sequence.names.size() && block < other->names.size() &&
-        other->names[block] == sequence.names[block] && !cache_.contains(sequence.names[block])) {
+        other->names[block] == sequence.names[block] && !is_known(sequence.names[block])) {
       return true;
     }
   }
@@ -254,34 +273,70 @@ PrefixMatch Scheduler::look_up(Sequence& sequence) {
   // The log probabilities of a prompt need the logits of all its positions.
   if (!options_.prefix_cache || sequence.wants_prompt_logprobs()) return {};
   extend_names(sequence);
-  return cache_.match(sequence.names, sequence.tokens);
+  PrefixMatch match = cache_.match(sequence.names, sequence.tokens);
+  if (windows_) windows_->join(match, sequence.names, sequence.tokens);
+  return match;
+}
+
+bool Scheduler::is_known(const BlockName& name) const {
+  return cache_.contains(name) && (!windows_ || windows_->contains(name));
+}
+
+/// Says whether the pools hold what the sequence needs beside its match and what the others will
+/// soon need.
+bool Scheduler::fits(const Sequence& sequence, const PrefixMatch& match) const {
+  const int needed = blocks_for(sequence.length()) - static_cast<int>(match.blocks.size());
+  if (needed + headroom() > pool_.available()) return false;
+  return !windows_ || window_fits(sequence, match);
+}
+
+bool Scheduler::window_fits(const Sequence& sequence, const PrefixMatch& match) const {
+  int needed = windows_->wanted(match.tokens, sequence.length()) - match.window.held();
+  for (const Sequence* other : active_) {
+    const int wanted = windows_->wanted(other->computed, other->length());
+    needed += std::max(0, wanted - other->window.held());
+  }
+  return needed + windows_->step_blocks() <= windows_->pool().available();
 }
 
 bool Scheduler::try_admit(StepPlan& plan, Sequence& sequence) {
   PrefixMatch match = look_up(sequence);
   const int blocks = blocks_for(sequence.length());
   const int full = static_cast<int>(match.blocks.size());
-  const auto fits = [&] { return blocks - full + headroom() <= pool_.available(); };
-  if (!fits() && match.partial) {
+  if (!fits(sequence, match) && match.partial) {
+    // In a tight pool the block to copy from may be the last one left.
     match.tokens -= match.partial->positions;
-    match.partial.reset();  // in a tight pool the block to copy from may be the last one left
+    match.partial.reset();
+    match.window_partial.reset();
   }
-  if (!fits()) return false;
+  if (!fits(sequence, match)) return false;
 
   sequence.blocks = std::move(match.blocks);
   for (int i = full; i < blocks; ++i) sequence.blocks.push_back(*pool_.acquire());
   sequence.computed = match.tokens;
   sequence.recorded = full * options_.block_positions;
-  if (match.partial) {
-    plan.copies.push_back({match.partial->source.id(),
-                           sequence.blocks[static_cast<size_t>(full)].id(),
-                           match.partial->positions});
-    copy_sources_.push_back(std::move(match.partial->source));
+  sequence.window = std::move(match.window);
+  if (match.partial) take_copy(plan, sequence, match);
+  if (windows_) {
+    windows_->release_unseen(sequence.window, sequence.computed);
+    cover_windows(sequence, sequence.computed + 1);
   }
   if (!sequence.admitted_before) note_first_admission(sequence, match);
   waiting_.erase(&sequence);
   activate(sequence);
   return true;
+}
+
+/// Plans the copy of the partly filled block that the sequence goes on from.
+void Scheduler::take_copy(StepPlan& plan, Sequence& sequence, PrefixMatch& match) {
+  const int positions = match.partial->positions;
+  const size_t block = static_cast<size_t>(sequence.recorded / options_.block_positions);
+  plan.copies.push_back({match.partial->source.id(), sequence.blocks[block].id(), positions});
+  copy_sources_.blocks.push_back(std::move(match.partial->source));
+  if (!match.window_partial) return;
+  const BlockId to = windows_->append(sequence.window);
+  plan.window_copies.push_back({match.window_partial->source.id(), to, positions});
+  copy_sources_.window_blocks.push_back(std::move(match.window_partial->source));
 }
 
 void Scheduler::note_first_admission(Sequence& sequence, const PrefixMatch& match) {
@@ -338,7 +393,11 @@ void Scheduler::plan_prefills(StepPlan& plan, int budget) {
     return key(a.first) < key(b.first);
   });
   for (auto& share : shares) grant(share, budget);
-  for (const auto& [sequence, tokens] : shares) {
+  for (auto& [sequence, tokens] : shares) {
+    if (windows_ && tokens > 0) {
+      tokens = std::min(tokens, windows_->reach(sequence->window) - sequence->computed);
+      cover_windows(*sequence, sequence->computed + tokens);
+    }
     if (tokens > 0) add_row(plan, *sequence, tokens);
   }
 }
@@ -353,6 +412,7 @@ void Scheduler::add_row(StepPlan& plan, Sequence& sequence, int tokens) {
   const size_t blocks = static_cast<size_t>(blocks_for(end));
   row.blocks.resize(blocks);
   for (size_t i = 0; i < blocks; ++i) row.blocks[i] = sequence.blocks[i].id();
+  if (windows_) windows_->write_ids(sequence.window, end, row.window_blocks);
   row.sample = end == sequence.length();
   row.generated = sequence.generated();
   row.first = std::exchange(sequence.first_row, false);

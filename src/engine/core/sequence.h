@@ -12,6 +12,7 @@
 #include "engine/core/block_pool.h"
 #include "engine/core/prefix_miss.h"
 #include "engine/core/types.h"
+#include "engine/core/window_table.h"
 
 namespace pippin::engine {
 
@@ -33,6 +34,7 @@ struct Sequence {
   int computed = 0;           // positions whose keys and values lie in `blocks`
   int recorded = 0;           // of those, positions the prefix cache knows of
   std::vector<BlockLease> blocks;
+  WindowTable window;  // the same for windowed layers; empty if the model has none
   std::vector<BlockName>
       names;  // root, then one for each full block of `tokens`; empty without a prefix cache
   bool first_row = true;   // no row yet since (re)admission

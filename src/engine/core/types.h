@@ -126,7 +126,7 @@ struct FinishEvent {
   int prompt_tokens = 0;
   int cached_tokens = 0;  // of the prompt's, those in the prefix cache at the first admission
   int completion_tokens = 0;
-  Error error;  // for kError
+  Error error;  // for kError; for kCancelled where the engine ends by itself
 };
 
 using Event = std::variant<TokenEvent, PromptLogprobsEvent, FinishEvent>;
@@ -137,10 +137,12 @@ struct PlanRow {
   SequenceId sequence;
   int start = 0;  // position of tokens[0] = number of positions already in the cache
   std::vector<Token> tokens;
-  std::vector<BlockId> blocks;  // covers positions [0, start + tokens.size())
-  bool sample = false;          // the last token's logits choose the next token
-  int generated = 0;            // tokens before this step: the counter of the row's random numbers
-  bool first = false;           // first row of this sequence since (re)admission
+  std::vector<BlockId> blocks;         // covers positions [0, start + tokens.size())
+  std::vector<BlockId> window_blocks;  // likewise for windowed layers; -1 where no token of the row
+                                       // sees the block; empty without a window pool
+  bool sample = false;                 // the last token's logits choose the next token
+  int generated = 0;   // tokens before this step: the counter of the row's random numbers
+  bool first = false;  // first row of this sequence since (re)admission
   int follows =
       -1;  // >= 0: tokens[0] is not known yet: it is what that row of the step before gives
 };
@@ -158,6 +160,7 @@ struct StepPlan {
   uint64_t step = 0;
   std::vector<SequenceId> admitted;  // first row ever; the runner is told of them beforehand
   std::vector<BlockCopy> copies;
+  std::vector<BlockCopy> window_copies;  // between blocks of windowed layers
   std::vector<PlanRow> rows;
   std::vector<SequenceId> released;  // sequences whose per-row state the runner may drop
 

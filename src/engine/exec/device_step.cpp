@@ -37,6 +37,36 @@ class Parcel {
   std::optional<mx::array> sent_;
 };
 
+// Where one pool keeps a step, in a parcel.
+struct PlaceSlips {
+  Parcel::Slip slots, tables;
+  int width = 0;  // of a table
+};
+
+// Adds a pool's slots, padded to `tokens`, and its tables.
+PlaceSlips add_places(Parcel& parcel, nn::StepKv& kv, int tokens, int scratch_block) {
+  PlaceSlips slips;
+  slips.width = kTableMin;
+  const auto blocks_of = [](const nn::cpu::AttentionRow& row) {
+    return (row.start + row.tokens + kBlock - 1) / kBlock;
+  };
+  for (const nn::cpu::AttentionRow& row : kv.rows)
+    slips.width = std::max(slips.width, blocks_of(row));
+  slips.width = static_cast<int>(std::bit_ceil(static_cast<unsigned>(slips.width)));
+  // One more table, for the padding.
+  std::vector<int32_t> tables((kv.rows.size() + 1) * static_cast<size_t>(slips.width),
+                              scratch_block);
+  auto table = tables.begin();
+  for (const nn::cpu::AttentionRow& row : kv.rows) {
+    std::copy_n(row.blocks, blocks_of(row), table);
+    table += slips.width;
+  }
+  kv.slots.resize(static_cast<size_t>(tokens), scratch_block * kBlock);
+  slips.slots = parcel.add(kv.slots);
+  slips.tables = parcel.add(tables);
+  return slips;
+}
+
 }  // namespace
 
 int bucket(int n) {
@@ -46,27 +76,17 @@ int bucket(int n) {
   return (n + step - 1) / step * step;
 }
 
-void send_to_device(nn::StepBatch& batch, int scratch_block, nn::cuda::Transfer& transfer) {
-  const int rows = static_cast<int>(batch.rows.size());
+void send_to_device(nn::StepBatch& batch, const nn::KvBlocks& blocks,
+                    nn::cuda::Transfer& transfer) {
   std::vector<int32_t> token_row;
-  int table_width = kTableMin;
+  const int rows = static_cast<int>(batch.whole.rows.size());
   for (int r = 0; r < rows; ++r) {
-    const nn::cpu::AttentionRow& row = batch.rows[static_cast<size_t>(r)];
-    token_row.insert(token_row.end(), static_cast<size_t>(row.tokens), r);
-    table_width = std::max(table_width, (row.start + row.tokens + kBlock - 1) / kBlock);
-  }
-  table_width = static_cast<int>(std::bit_ceil(static_cast<unsigned>(table_width)));
-  // One more table, for the padding.
-  std::vector<int32_t> tables(static_cast<size_t>((rows + 1) * table_width), scratch_block);
-  for (int r = 0; r < rows; ++r) {
-    const nn::cpu::AttentionRow& row = batch.rows[static_cast<size_t>(r)];
-    std::copy_n(row.blocks, (row.start + row.tokens + kBlock - 1) / kBlock,
-                tables.begin() + static_cast<ptrdiff_t>(r) * table_width);
+    const int count = batch.whole.rows[static_cast<size_t>(r)].tokens;
+    token_row.insert(token_row.end(), static_cast<size_t>(count), r);
   }
   const int tokens = bucket(static_cast<int>(batch.tokens.size()));
   batch.tokens.resize(static_cast<size_t>(tokens), 0);
   batch.positions.resize(static_cast<size_t>(tokens), 0);
-  batch.slots.resize(static_cast<size_t>(tokens), scratch_block * kBlock);
   token_row.resize(static_cast<size_t>(tokens), rows);
   // Padded by themselves, so that logits of all tokens are wanted as such.
   if (!batch.logit_tokens.empty()) {
@@ -76,13 +96,20 @@ void send_to_device(nn::StepBatch& batch, int scratch_block, nn::cuda::Transfer&
   // In one piece: what costs is that the device comes for it, not how much it is.
   Parcel parcel;
   const auto ids = parcel.add(batch.tokens), positions = parcel.add(batch.positions),
-             slots = parcel.add(batch.slots), of_row = parcel.add(token_row),
-             table = parcel.add(tables);
+             of_row = parcel.add(token_row);
+  const PlaceSlips whole = add_places(parcel, batch.whole, tokens, blocks.whole - 1);
+  std::optional<PlaceSlips> window;
+  if (!batch.window.rows.empty())
+    window = add_places(parcel, batch.window, tokens, blocks.window - 1);
   parcel.send(transfer);
   batch.token_ids = parcel.take(ids);
-  batch.device =
-      nn::cuda::StepArrays{parcel.take(positions), parcel.take(slots), parcel.take(of_row),
-                           mx::reshape(parcel.take(table), {rows + 1, table_width})};
+  const mx::array at = parcel.take(positions), row = parcel.take(of_row);
+  const auto take = [&](const PlaceSlips& slips) {
+    const mx::array tables = mx::reshape(parcel.take(slips.tables), {rows + 1, slips.width});
+    return nn::cuda::StepArrays{at, parcel.take(slips.slots), row, tables};
+  };
+  batch.whole.device = take(whole);
+  if (window) batch.window.device = take(*window);
 }
 
 bool is_plain_greedy(const Submission& submission) {

@@ -4,6 +4,7 @@
 
 #include "engine/core/types.h"
 #include "nn/cuda/transfer.h"
+#include "nn/kv/kv_cache.h"
 #include "nn/ops/step_batch.h"
 
 namespace pippin::engine {
@@ -12,9 +13,9 @@ namespace pippin::engine {
 /// again.
 int bucket(int n);
 
-/// Pads the batch's tokens and logit rows to buckets and fills batch.device. Padding reads and
-/// writes `scratch_block` only.
-void send_to_device(nn::StepBatch& batch, int scratch_block, nn::cuda::Transfer& transfer);
+/// Pads the batch's tokens and logit rows to buckets and fills the places' device arrays. Padding
+/// reads and writes the last block of each pool only.
+void send_to_device(nn::StepBatch& batch, const nn::KvBlocks& blocks, nn::cuda::Transfer& transfer);
 
 /// Returns whether the next token is the largest logit, with nothing that edits the logits or asks
 /// for more than the id.

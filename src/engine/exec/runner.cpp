@@ -29,12 +29,12 @@ constexpr size_t kMasksWaitingMax = 4096;
 
 class ModelRunner final : public Runner {
  public:
-  /// The last block of `kv` is the runner's own: padding is written there.
+  /// The last block of each pool of `kv` is the runner's own: padding is written there.
   ModelRunner(nn::Context ctx, std::unique_ptr<models::Model> model, nn::KvCache kv)
       : ctx_(std::move(ctx)),
         model_(std::move(model)),
         kv_(std::move(kv)),
-        scratch_block_(kv_.blocks() - 1) {}
+        has_windows_(kv_.blocks().window > 0) {}
 
   void admit(SequenceId id, const Submission& submission) override {
     Sequence sequence{&submission, std::make_unique<RowSampler>(submission), nullptr};
@@ -125,6 +125,8 @@ class ModelRunner final : public Runner {
   }
 
   void start(Step& step) {
+    for (const BlockCopy& copy : plan.window_copies)
+      kv_.copy_block(copy.from, copy.to, nn::KvPool::kWindow);
     const StepPlan& plan = *step.plan;
     for (const BlockCopy& copy : plan.copies) kv_.copy_block(copy.from, copy.to);
     if (plan.rows.empty()) return;
@@ -170,23 +172,30 @@ class ModelRunner final : public Runner {
     for (const PlanRow& row : plan.rows) {
       const int first = static_cast<int>(batch.tokens.size()),
                 count = static_cast<int>(row.tokens.size());
-      batch.rows.push_back({first, count, row.start, row.blocks.data()});
-      for (int i = 0; i < count; ++i) {
-        const int position = row.start + i;
-        batch.tokens.push_back(row.tokens[static_cast<size_t>(i)]);
-        batch.positions.push_back(position);
-        batch.slots.push_back(row.blocks[static_cast<size_t>(position / kBlock)] * kBlock +
-                              position % kBlock);
-      }
+      batch.tokens.insert(batch.tokens.end(), row.tokens.begin(), row.tokens.end());
+      for (int i = 0; i < count; ++i) batch.positions.push_back(row.start + i);
+      add_places(batch.whole, first, row, row.blocks);
+      if (has_windows_) add_places(batch.window, first, row, row.window_blocks);
       const bool all = wants_prompt_logprobs(row);
       LogitSpan span{static_cast<int>(batch.logit_tokens.size()), all ? count : row.sample ? 1 : 0};
       for (int i = count - span.count; i < count; ++i) batch.logit_tokens.push_back(first + i);
       spans.push_back(span);
     }
-    if (ctx_.backend == nn::Backend::kCuda) send_to_device(batch, scratch_block_, *ctx_.transfer);
+    if (ctx_.backend == nn::Backend::kCuda) send_to_device(batch, kv_.blocks(), *ctx_.transfer);
     if (!plan.rows.empty() && plan.rows.front().follows >= 0)
       batch.token_ids = followed_tokens(plan, batch.size());
     return batch;
+  // Tells where one pool keeps a row, whose tokens begin at `first` in the batch.
+  static void add_places(nn::StepKv& kv, int first, const PlanRow& row,
+                         const std::vector<BlockId>& table) {
+    const int count = static_cast<int>(row.tokens.size()), end = row.start + count;
+    CHECK(end <= static_cast<int>(table.size()) * kBlock, "a plan's tables cover its rows");
+    kv.rows.push_back({first, count, row.start, table.data()});
+    for (int position = row.start; position < end; ++position)
+      kv.slots.push_back(table[static_cast<size_t>(position / kBlock)] * kBlock +
+                         position % kBlock);
+  }
+
   }
 
   // The tokens that the step before will have picked, one for each row, without waiting for them.
@@ -292,7 +301,7 @@ class ModelRunner final : public Runner {
   nn::Context ctx_;
   std::unique_ptr<models::Model> model_;
   nn::KvCache kv_;
-  int scratch_block_;
+  bool has_windows_;
   std::optional<WorkerPool> mask_workers_;  // before the sequences, whose work it does
   std::unordered_map<SequenceId, Sequence> sequences_;
   std::deque<Step> under_way_;
@@ -318,6 +327,8 @@ Result<ModelInfo> inspect_model(const store::GgufFile& file, DeviceKind device) 
   ModelInfo info;
   info.architecture = spec.architecture;
   info.vocab = spec.vocab;
+  info.kv_window_block_bytes = spec.kv_window_block_bytes();
+  info.window = spec.window();
   info.context_tokens_max = spec.context_tokens_max;
   info.kv_block_bytes = spec.kv_block_bytes();
   // The CPU's kernels keep the file's formats; a GPU keeps every weight in bf16.
@@ -341,7 +352,9 @@ Result<std::unique_ptr<Runner>> make_runner(const store::GgufFile& file,
   ASSIGN_OR_RETURN(std::unique_ptr<models::Model> model,
                    models::load_model(file, ctx, options.progress));
   const models::ModelSpec& spec = model->spec();
-  const int blocks = options.blocks + 1;  // one for padding
+  // One each for padding.
+  const nn::KvBlocks blocks(options.blocks + 1,
+                            options.window_blocks > 0 ? options.window_blocks + 1 : 0);
   if (ctx.backend != nn::Backend::kCpu) {
     nn::KvCache kv = nn::KvCache::for_stock(spec.layers, blocks, ctx.dtype);
     return std::unique_ptr<Runner>(

@@ -38,8 +38,11 @@ struct ModelInfo {
   std::string architecture;
   int vocab = 0;
   int context_tokens_max = 0;  // what the model was made for
-  int64_t kv_block_bytes = 0;  // one block of 16 positions, all layers
-  int64_t weight_bytes = 0;    // of all tensors as the device keeps them
+  // One block of 16 positions, in all layers that see everything and in all that see `window`
+  // positions; 0 without such layers.
+  int64_t kv_block_bytes = 0, kv_window_block_bytes = 0;
+  int window = 0;
+  int64_t weight_bytes = 0;  // of all tensors as the device keeps them
 };
 
 /// Errors: kInvalidFile, kUnsupported.
@@ -55,6 +58,7 @@ struct RunnerOptions {
   bool exact_activations = false;  // f32 activations in the CPU kernels instead of int8
   int threads = 0;                 // 0 = all allowed CPUs
   int blocks = 0;                  // KV blocks
+  int window_blocks = 0;           // those of layers with a window; 0 = all share `blocks`
   std::function<void(uint64_t done, uint64_t total)>
       progress;  // bytes of weights read; called on the device thread
 };

@@ -64,13 +64,15 @@ std::vector<float> inverse_frequencies(int dims, double base, double stretch,
 
 }  // namespace
 
-ModelSpec Decoder::make_spec(const store::ModelConfig& config) {
+ModelSpec Decoder::make_spec(const store::ModelConfig& config, const DecoderOptions& options) {
   ModelSpec spec;
   spec.architecture = config.architecture;
   spec.vocab = config.vocab_size;
   spec.context_tokens_max = config.context_length;
-  for (int i = 0; i < config.layers; ++i)
-    spec.layers.push_back({config.kv_heads[static_cast<size_t>(i)], config.head_dim_k});
+  for (int i = 0; i < config.layers; ++i) {
+    const int window = is_global(config, options, i) ? 0 : config.sliding_window;
+    spec.layers.push_back({config.kv_heads[static_cast<size_t>(i)], config.head_dim_k, window});
+  }
   return spec;
 }
 
@@ -86,10 +88,10 @@ nn::AttentionSpec Decoder::attention_spec(const store::ModelConfig& config, int 
   spec.norm_eps = config.norm_eps;
   spec.rope_interleaved = options_.rope_interleaved;
   spec.rope_dims = config.rope.dims;
-  const bool global = is_global(config, options_, index);
+  spec.window = spec_.layers[static_cast<size_t>(index)].window;
+  const bool global = spec.window == 0;
   double base = config.rope.freq_base;
   if (!global) {
-    spec.window = config.sliding_window;
     if (config.rope.freq_base_window > 0)
       base = config.rope.freq_base_window;
     else if (options_.window_rope_base > 0)
@@ -146,7 +148,7 @@ Result<std::unique_ptr<Model>> Decoder::load(const store::GgufFile& file,
                                              const LoadProgress& progress) {
   RETURN_IF_ERROR(check_supported(file, config));
   WeightLoader weights(file, ctx, progress);
-  std::unique_ptr<Decoder> model(new Decoder(ctx, options, make_spec(config)));
+  std::unique_ptr<Decoder> model(new Decoder(ctx, options, make_spec(config, options)));
   const int width = config.embedding_length;
   ASSIGN_OR_RETURN(model->embedding_, weights.linear({{"token_embd", config.vocab_size}}, width));
   model->head_ = model->embedding_;

@@ -28,7 +28,7 @@ struct DecoderOptions {
 
 class Decoder final : public Model {
  public:
-  static ModelSpec make_spec(const store::ModelConfig& config);
+  static ModelSpec make_spec(const store::ModelConfig& config, const DecoderOptions& options);
   static Result<std::unique_ptr<Model>> load(const store::GgufFile& file,
                                              const store::ModelConfig& config,
                                              const DecoderOptions& options, const nn::Context& ctx,

@@ -11,18 +11,20 @@ namespace pippin::nn {
 
 namespace mx = mlx::core;
 
-Result<KvCache> KvCache::for_cpu(const std::vector<KvGeometry>& layers, int blocks) {
-  CHECK(blocks > 0);
+Result<KvCache> KvCache::for_cpu(const std::vector<KvGeometry>& layers, KvBlocks blocks) {
+  CHECK(blocks.whole > 0);
   KvCache cache;
   cache.blocks_ = blocks;
-  for (const KvGeometry& g : layers)
-    cache.memory_bytes_ += static_cast<size_t>(g.block_bytes()) * static_cast<size_t>(blocks);
+  for (const KvGeometry& g : layers) {
+    cache.memory_bytes_ +=
+        static_cast<size_t>(g.block_bytes()) * static_cast<size_t>(blocks.of(blocks.pool_of(g)));
+  }
   void* memory = mmap(nullptr, cache.memory_bytes_, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
     return fail(Code::kOutOfMemory, "[kv] could not reserve " +
                                         std::to_string(cache.memory_bytes_ >> 20) + " MiB for " +
-                                        std::to_string(blocks) +
+                                        std::to_string(blocks.whole) +
                                         " blocks; lower --kv-memory or --context");
   }
   cache.memory_ = memory;
@@ -33,9 +35,10 @@ Result<KvCache> KvCache::for_cpu(const std::vector<KvGeometry>& layers, int bloc
   for (const KvGeometry& g : layers) {
     KvLayerStore store;
     store.geometry = g;
+    store.pool = blocks.pool_of(g);
     store.cpu.kv_heads = g.kv_heads;
     store.cpu.head_dim = g.head_dim;
-    const int64_t elements = store.cpu.block_elements() * blocks;
+    const int64_t elements = store.cpu.block_elements() * blocks.of(store.pool);
     store.cpu.k = at;
     store.cpu.v = at + elements;
     at += 2 * elements;
@@ -44,13 +47,15 @@ Result<KvCache> KvCache::for_cpu(const std::vector<KvGeometry>& layers, int bloc
   return cache;
 }
 
-KvCache KvCache::for_stock(const std::vector<KvGeometry>& layers, int blocks, mx::Dtype dtype) {
+KvCache KvCache::for_stock(const std::vector<KvGeometry>& layers, KvBlocks blocks,
+                           mx::Dtype dtype) {
   KvCache cache;
   cache.blocks_ = blocks;
   for (const KvGeometry& g : layers) {
     KvLayerStore store;
     store.geometry = g;
-    const mx::Shape shape{blocks * cpu::KvLayer::kBlock, g.kv_heads, g.head_dim};
+    store.pool = blocks.pool_of(g);
+    const mx::Shape shape{blocks.of(store.pool) * cpu::KvLayer::kBlock, g.kv_heads, g.head_dim};
     store.k = mx::zeros(shape, dtype);
     store.v = mx::zeros(shape, dtype);
     cache.layers_.push_back(std::move(store));
@@ -72,16 +77,17 @@ KvCache::~KvCache() {
   if (memory_ != nullptr) munmap(memory_, memory_bytes_);
 }
 
-void KvCache::copy_block(int from, int to) {
+void KvCache::copy_block(int from, int to, KvPool pool) {
   for (KvLayerStore& layer : layers_) {
+    if (layer.pool != pool) continue;
     if (layer.k) {
       constexpr int kBlock = cpu::KvLayer::kBlock;
-      const auto move = [&](mx::array& pool) {
+      const auto move = [&](mx::array& stored) {
         const int heads = layer.geometry.kv_heads, dim = layer.geometry.head_dim;
-        const mx::array source = mx::slice(pool, mx::Shape{from * kBlock, 0, 0},
+        const mx::array source = mx::slice(stored, mx::Shape{from * kBlock, 0, 0},
                                            mx::Shape{(from + 1) * kBlock, heads, dim});
-        pool = mx::slice_update(pool, source, mx::Shape{to * kBlock, 0, 0},
-                                mx::Shape{(to + 1) * kBlock, heads, dim});
+        stored = mx::slice_update(stored, source, mx::Shape{to * kBlock, 0, 0},
+                                  mx::Shape{(to + 1) * kBlock, heads, dim});
       };
       move(*layer.k);
       move(*layer.v);

@@ -17,27 +17,46 @@ namespace pippin::nn {
 struct KvGeometry {
   int kv_heads = 0;
   int head_dim = 0;
+  int window = 0;  // > 0: queries see only so many positions back
   /// Units: bytes of K and V for one block of 16 positions, in 16-bit floats.
   int64_t block_bytes() const {
     return int64_t{2} * 2 * kv_heads * head_dim * cpu::KvLayer::kBlock;
   }
 };
 
+/// Two kinds of layers have block tables, and numbers of blocks, of their own.
+enum class KvPool : uint8_t { kWhole, kWindow };
+
 /// One layer's storage. The CPU backend has `cpu`; the stock backend has `k` and `v`, [P * S, K, D]
 /// each.
 struct KvLayerStore {
   KvGeometry geometry;
+  KvPool pool = KvPool::kWhole;  // whose block ids index it
   cpu::KvLayer cpu;
   std::optional<mlx::core::array> k, v;
 };
 
+/// Blocks of each layer.
+struct KvBlocks {
+  KvBlocks(int blocks) : whole(blocks) {}  // NOLINT: implicit, for models without windows
+  KvBlocks(int blocks, int window_blocks) : whole(blocks), window(window_blocks) {}
+
+  int whole = 0;
+  int window = 0;  // of layers with a window; 0 = they lie in blocks like the others'
+
+  KvPool pool_of(const KvGeometry& layer) const {
+    return window > 0 && layer.window > 0 ? KvPool::kWindow : KvPool::kWhole;
+  }
+  int of(KvPool pool) const { return pool == KvPool::kWindow ? window : whole; }
+};
+
 class KvCache {
  public:
-  /// Reserves `blocks` blocks per layer for the CPU kernels (f16). Pages are touched as they are
-  /// used. Errors: kOutOfMemory.
-  static Result<KvCache> for_cpu(const std::vector<KvGeometry>& layers, int blocks);
+  /// Reserves blocks for the CPU kernels (f16). Pages are touched as they are used.
+  /// Errors: kOutOfMemory.
+  static Result<KvCache> for_cpu(const std::vector<KvGeometry>& layers, KvBlocks blocks);
   /// The same for stock ops, as arrays of `dtype`.
-  static KvCache for_stock(const std::vector<KvGeometry>& layers, int blocks,
+  static KvCache for_stock(const std::vector<KvGeometry>& layers, KvBlocks blocks,
                            mlx::core::Dtype dtype);
 
   KvCache(KvCache&& other) noexcept;
@@ -45,14 +64,14 @@ class KvCache {
   ~KvCache();
 
   KvLayerStore& layer(int i) { return layers_[static_cast<size_t>(i)]; }
-  int blocks() const { return blocks_; }
-  /// Copies block `from` over block `to` in every layer.
-  void copy_block(int from, int to);
+  const KvBlocks& blocks() const { return blocks_; }
+  /// Copies block `from` over block `to` in every layer of the pool.
+  void copy_block(int from, int to, KvPool pool = KvPool::kWhole);
 
  private:
   KvCache() = default;
   std::vector<KvLayerStore> layers_;
-  int blocks_ = 0;
+  KvBlocks blocks_{0};
   void* memory_ = nullptr;  // one mapping for all layers of the CPU backend
   size_t memory_bytes_ = 0;
 };

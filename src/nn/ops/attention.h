@@ -24,14 +24,15 @@ struct AttentionSpec {
 };
 
 /// Norms heads of q and k where the spec has weights, rotates them by position, writes k and v into
-/// the layer's blocks. Shapes: qkv [T, (H + 2 K) D] -> q [T, H D]. Source: Su et al., RoFormer,
-/// 2021.
+/// the layer's blocks, which `batch` names for the pool that they are of. Shapes: qkv [T, (H + 2 K)
+/// D] -> q [T, H D]. Source: Su et al., RoFormer, 2021.
 mx::array qkv_rope_kv_write(const Context& ctx, const AttentionSpec& spec, const mx::array& qkv,
                             const StepBatch& batch, KvLayerStore& kv);
 mx::array qkv_rope_kv_write_ref(const Context& ctx, const AttentionSpec& spec, const mx::array& qkv,
                                 const StepBatch& batch, KvLayerStore& kv);
 
-/// Causal attention of each row over its own blocks. Shapes: q [T, H D] -> [T, H D].
+/// Causal attention of each row over its own blocks. With a window, entries of the row's table that
+/// none of its tokens sees are not read. Shapes: q [T, H D] -> [T, H D].
 /// Tolerance against the stock path: f16 rounding of K and V, about 2e-3 of the largest value.
 mx::array paged_attention(const Context& ctx, const AttentionSpec& spec, const mx::array& q,
                           const StepBatch& batch, KvLayerStore& kv);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <limits>
 
 #include "mlx/ops.h"
@@ -46,11 +47,12 @@ mx::array rotate(const mx::array& x, const AttentionSpec& spec, const mx::array&
                          2);
 }
 
-// [t, S]: 0 where a query sees a key, -inf where it does not.
-mx::array causal_mask(int start, int tokens, int window) {
-  const int keys = start + tokens;
-  const mx::array q = mx::reshape(mx::arange(start, keys, mx::int32), {tokens, 1});
-  const mx::array k = mx::reshape(mx::arange(0, keys, mx::int32), {1, keys});
+// [t, S]: 0 where a query sees a key, -inf where it does not. The first key is at position
+// `oldest`.
+mx::array causal_mask(int start, int tokens, int oldest, int window) {
+  const int end = start + tokens;
+  const mx::array q = mx::reshape(mx::arange(start, end, mx::int32), {tokens, 1});
+  const mx::array k = mx::reshape(mx::arange(oldest, end, mx::int32), {1, end - oldest});
   mx::array seen = mx::less_equal(k, q);
   if (window > 0) seen = mx::logical_and(seen, mx::greater(k, mx::subtract(q, mx::array(window))));
   return mx::where(seen, mx::array(0.0f), mx::array(-std::numeric_limits<float>::infinity()));
@@ -78,7 +80,7 @@ mx::array qkv_rope_kv_write_ref(const Context& ctx, const AttentionSpec& spec, c
     q = rotate(q, spec, cos, sin);
     k = rotate(k, spec, cos, sin);
   }
-  const mx::array slots = ints(batch.slots);
+  const mx::array slots = ints(batch.kv(kv.pool).slots);
   const mx::Dtype stored = kv.k->dtype();
   kv.k = mx::scatter(*kv.k, {slots},
                      mx::astype(mx::reshape(k, {tokens, 1, spec.kv_heads, dim}), stored), {0});
@@ -90,11 +92,13 @@ mx::array paged_attention_ref(const Context& ctx, const AttentionSpec& spec, con
                               const StepBatch& batch, KvLayerStore& kv) {
   const int dim = spec.head_dim, groups = spec.heads / spec.kv_heads;
   std::vector<mx::array> outputs;
-  for (const cpu::AttentionRow& row : batch.rows) {
-    const int keys = row.start + row.tokens;
-    std::vector<int32_t> slots(static_cast<size_t>(keys));
-    for (int p = 0; p < keys; ++p)
-      slots[static_cast<size_t>(p)] = row.blocks[p / kBlock] * kBlock + p % kBlock;
+  const std::vector<cpu::AttentionRow>& rows_of_pool = batch.kv(kv.pool).rows;
+  for (const cpu::AttentionRow& row : rows_of_pool) {
+    // Blocks before the window may belong to others by now.
+    const int oldest = spec.window > 0 ? std::max(0, row.start - spec.window + 1) : 0;
+    std::vector<int32_t> slots;
+    for (int p = oldest; p < row.start + row.tokens; ++p)
+      slots.push_back(row.blocks[p / kBlock] * kBlock + p % kBlock);
     const mx::array index = ints(slots);
     // [K, 1, D, S] and [K, 1, S, D]
     const mx::array k = mx::expand_dims(
@@ -111,14 +115,15 @@ mx::array paged_attention_ref(const Context& ctx, const AttentionSpec& spec, con
     if (spec.soft_cap > 0)
       scores = mx::multiply(mx::tanh(mx::divide(scores, mx::array(spec.soft_cap))),
                             mx::array(spec.soft_cap));
-    scores = mx::add(scores, causal_mask(row.start, row.tokens, spec.window));
+    scores = mx::add(scores, causal_mask(row.start, row.tokens, oldest, spec.window));
     const mx::array mixed = mx::matmul(mx::softmax(scores, -1, true), v);
     outputs.push_back(
         mx::reshape(mx::transpose(mixed, {2, 0, 1, 3}), {row.tokens, spec.heads * dim}));
   }
   // Padding tokens of a device step belong to no row.
   const int padding =
-      q.shape(0) - (batch.rows.empty() ? 0 : batch.rows.back().row + batch.rows.back().tokens);
+      q.shape(0) -
+      (rows_of_pool.empty() ? 0 : rows_of_pool.back().row + rows_of_pool.back().tokens);
   if (padding > 0) outputs.push_back(mx::zeros({padding, spec.heads * dim}));
   return mx::astype(outputs.size() == 1 ? outputs[0] : mx::concatenate(outputs, 0), ctx.dtype);
 }

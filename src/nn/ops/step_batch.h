@@ -9,19 +9,27 @@
 #include "mlx/array.h"
 #include "nn/cpu/attention.h"
 #include "nn/cuda/kernels.h"
+#include "nn/kv/kv_cache.h"
 
 namespace pippin::nn {
+
+/// Where a step's keys and values lie in one of the KV pools.
+struct StepKv {
+  std::vector<int32_t> slots;              // [T] block * S + offset: where a token's K and V go
+  std::vector<cpu::AttentionRow> rows;     // one per sequence; tables are borrowed from the plan
+  std::optional<cuda::StepArrays> device;  // the same on the device, for the CUDA backend
+};
 
 struct StepBatch {
   std::vector<int32_t> tokens;  // [T]
   std::optional<mlx::core::array>
-      token_ids;                        // [T] int32: the tokens, where only the device knows them
-  std::vector<int32_t> positions;       // [T] position of each token in its sequence
-  std::vector<int32_t> slots;           // [T] block * S + offset: where its K and V go
-  std::vector<cpu::AttentionRow> rows;  // one per sequence; block tables are borrowed from the plan
-  std::vector<int32_t> logit_tokens;    // indices into [0, T) whose logits are wanted
-  std::optional<cuda::StepArrays> device;  // the same on the device, for the CUDA backend
+      token_ids;                      // [T] int32: the tokens, where only the device knows them
+  std::vector<int32_t> positions;     // [T] position of each token in its sequence
+  std::vector<int32_t> logit_tokens;  // indices into [0, T) whose logits are wanted
+  StepKv whole;                       // of layers that see all positions
+  StepKv window;                      // of those with a window; empty without a pool for them
 
+  const StepKv& kv(KvPool pool) const { return pool == KvPool::kWindow ? window : whole; }
   int64_t size() const { return static_cast<int64_t>(tokens.size()); }
 };
 

@@ -100,16 +100,21 @@ TEST_F(Ops, GatedActivations) {
 }
 
 // Two sequences of one step, with scattered blocks: one in prefill behind cached positions, one
-// decoding.
+// decoding. With a window, blocks that lie before it are given back.
 struct Scene {
+  explicit Scene(int seen) : window(seen) {}
+  const int window;
   StepBatch batch;
   std::vector<int32_t> first_blocks{5, 2, 7, 0}, second_blocks{6, 1, 3};
-  void add(const std::vector<int32_t>& blocks, int start, int tokens) {
-    batch.rows.push_back({static_cast<int>(batch.tokens.size()), tokens, start, blocks.data()});
+  void add(std::vector<int32_t>& blocks, int start, int tokens) {
+    for (int b = 0; window > 0 && 16 * (b + 1) <= start - window + 1; ++b)
+      blocks[static_cast<size_t>(b)] = -1;
+    StepKv& kv = window > 0 ? batch.window : batch.whole;
+    kv.rows.push_back({static_cast<int>(batch.tokens.size()), tokens, start, blocks.data()});
     for (int p = start; p < start + tokens; ++p) {
       batch.tokens.push_back(0);
       batch.positions.push_back(p);
-      batch.slots.push_back(blocks[static_cast<size_t>(p / 16)] * 16 + p % 16);
+      kv.slots.push_back(blocks[static_cast<size_t>(p / 16)] * 16 + p % 16);
     }
   }
 };
@@ -141,14 +146,16 @@ TEST_P(OpsAttention, FollowsTheReferenceOverScatteredBlocks) {
   if (c.qk_norm)
     spec.q_norm = random_values(static_cast<size_t>(c.dim), 9),
     spec.k_norm = random_values(static_cast<size_t>(c.dim), 10);
-  const KvGeometry geometry{c.kv_heads, c.dim};
-  KvCache fast = KvCache::for_cpu({geometry}, 8).value();
-  KvCache slow = KvCache::for_stock({geometry}, 8, mx::float32);
+  const KvGeometry geometry{c.kv_heads, c.dim, c.window};
+  const KvBlocks blocks = c.window > 0 ? KvBlocks(1, 8) : KvBlocks(8);
+  KvCache fast = KvCache::for_cpu({geometry}, blocks).value();
+  KvCache slow = KvCache::for_stock({geometry}, blocks, mx::float32);
   const int width = (c.heads + 2 * c.kv_heads) * c.dim;
-  // First step: both prompts begin; second step: one goes on by a chunk, the other by one token.
+  // First step: both prompts begin; then one goes on by a chunk, the other by one token; then both
+  // by one.
   for (const auto& [a_start, a_tokens, b_start, b_tokens] :
-       std::vector<std::array<int, 4>>{{0, 37, 0, 33}, {37, 20, 33, 1}}) {
-    Scene scene;
+       std::vector<std::array<int, 4>>{{0, 37, 0, 33}, {37, 20, 33, 1}, {57, 1, 40, 1}}) {
+    Scene scene(c.window);
     scene.add(scene.first_blocks, a_start, a_tokens);
     scene.add(scene.second_blocks, b_start, b_tokens);
     const mx::array qkv = matrix(random_values(static_cast<size_t>(scene.batch.size() * width), 11),
@@ -182,6 +189,26 @@ TEST_F(Ops, CopiedBlocksHoldTheSameKeysAndValues) {
     EXPECT_EQ(0, std::memcmp(kv.k, kv.k + 3 * kv.block_elements(), 2 * 32 * 16 * 2));
     EXPECT_EQ(0, std::memcmp(kv.v, kv.v + 3 * kv.block_elements(), 2 * 32 * 16 * 2));
   }
+}
+
+TEST_F(Ops, LayersWithAWindowHaveBlocksOfTheirOwn) {
+  KvCache cache = KvCache::for_cpu({{2, 32}, {2, 32, 24}, {2, 32}}, {6, 3}).value();
+  const int64_t n = cache.layer(0).cpu.block_elements();
+  EXPECT_EQ(cache.layer(0).pool, KvPool::kWhole);
+  EXPECT_EQ(cache.layer(1).pool, KvPool::kWindow);
+  // Each layer's memory ends where the next one's begins.
+  EXPECT_EQ(cache.layer(1).cpu.k - cache.layer(0).cpu.k, 2 * 6 * n);
+  EXPECT_EQ(cache.layer(2).cpu.k - cache.layer(1).cpu.k, 2 * 3 * n);
+  for (int l = 0; l < 3; ++l) cache.layer(l).cpu.v[0] = static_cast<uint16_t>(l + 1);
+  cache.copy_block(0, 2, KvPool::kWindow);
+  cache.copy_block(0, 1);
+  for (int l = 0; l < 3; ++l) {
+    const cpu::KvLayer& kv = cache.layer(l).cpu;
+    EXPECT_EQ(kv.v[2 * n], l == 1 ? 2 : 0);
+    EXPECT_EQ(kv.v[1 * n], l == 1 ? 0 : l + 1);
+  }
+  // Without a pool of their own they lie among the others.
+  EXPECT_EQ(KvCache::for_cpu({{2, 32, 24}}, 4).value().layer(0).pool, KvPool::kWhole);
 }
 
 }  // namespace
