@@ -9,6 +9,7 @@
 #include "app/doctor.h"
 #include "app/loading.h"
 #include "base/log.h"
+#include "base/profiles.h"
 
 namespace pippin::app {
 namespace {
@@ -109,8 +110,16 @@ void add_command(CLI::App& root, Parsed& parsed, const char* name, const char* h
 }
 
 Result<Settings> settings_of(const Parsed& parsed) {
-  ASSIGN_OR_RETURN(Settings settings,
+  // A flag's profile wins over the variable's, and both are only defaults for all else.
+  ASSIGN_OR_RETURN(Settings defaults,
                    settings_from_environment(parsed.command, environment_variable));
+  std::string profile = defaults.profile;
+  for (const auto& [setting, text] : parsed.flags)
+    if (setting->flag == "--profile") profile = text;
+  defaults = {};
+  RETURN_IF_ERROR(apply_profile(defaults, profile));
+  ASSIGN_OR_RETURN(Settings settings,
+                   settings_from_environment(parsed.command, environment_variable, defaults));
   for (const auto& [setting, text] : parsed.flags)
     RETURN_IF_ERROR(set_setting(settings, *setting, text, setting->flag));
   return settings;

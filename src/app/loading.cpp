@@ -21,6 +21,21 @@ Result<engine::RunnerOptions> runner_options(const Settings& settings) {
   return options;
 }
 
+namespace {
+
+// What the user asks of answers goes before what the model's file advises.
+void overlay_sampling(const Settings& settings, engine::SamplingParams& sampling) {
+  const auto overlay = [](const auto& wish, auto& value) {
+    if (wish) value = static_cast<std::remove_reference_t<decltype(value)>>(*wish);
+  };
+  overlay(settings.temperature, sampling.temperature);
+  overlay(settings.top_p, sampling.top_p);
+  overlay(settings.top_k, sampling.top_k);
+  overlay(settings.min_p, sampling.min_p);
+}
+
+}  // namespace
+
 Result<std::unique_ptr<service::Model>> load_for(const Settings& settings, const std::string& path,
                                                  int rows_max) {
   service::LoadOptions options;
@@ -30,6 +45,7 @@ Result<std::unique_ptr<service::Model>> load_for(const Settings& settings, const
   options.reasoning_parser = settings.reasoning_parser;
   options.memory.memory_bytes_max = settings.memory_bytes;
   options.memory.kv_bytes = settings.kv_bytes;
+  options.memory.contexts = settings.kv_contexts;
   options.memory.context_tokens = settings.context_tokens;
   options.memory.rows_max = rows_max;
   options.memory.step_tokens_max = settings.step_tokens_max;
@@ -48,7 +64,9 @@ Result<std::unique_ptr<service::Model>> load_for(const Settings& settings, const
   Progress progress("loading " + id, stderr, is_terminal(stderr), clock);
   runner.progress = [&progress](uint64_t done, uint64_t total) { progress.update(done, total); };
   auto model = service::load_model(options, service::device_runner(runner));
-  if (model.ok()) progress.finish();
+  if (!model.ok()) return model;
+  progress.finish();
+  overlay_sampling(settings, (*model)->default_sampling);
   return model;
 }
 

@@ -149,8 +149,9 @@ Result<void> set_setting(Settings& settings, const Setting& setting, std::string
                     setting.field);
 }
 
-Result<Settings> settings_from_environment(Command command, const Environment& environment) {
-  Settings settings;
+Result<Settings> settings_from_environment(Command command, const Environment& environment,
+                                           const Settings& defaults) {
+  Settings settings = defaults;
   for (const Setting& setting : settings_table()) {
     if (!setting.is_for(command)) continue;
     const char* text = environment(std::string(setting.variable).c_str());

@@ -20,12 +20,14 @@ struct Settings {
   std::string default_model;
   std::string served_name;
   std::string tool_parser, reasoning_parser;
+  std::string profile;
   std::string device = "auto";
   int threads = 0;
   std::string cpu_activations = "int8";
   int context_tokens = 0;
   uint64_t memory_bytes = 0;
   uint64_t kv_bytes = 0;
+  int kv_contexts = 2;
   std::string log_level = "warn";
 
   std::string host = "127.0.0.1";
@@ -60,7 +62,8 @@ struct Settings {
   bool deterministic = false;
 
   std::string system_prompt;
-  std::optional<double> temperature;
+  std::optional<double> temperature, top_p, min_p;
+  std::optional<int64_t> top_k;
   std::optional<int64_t> seed;
   int output_tokens_max = 0;
 
@@ -131,9 +134,10 @@ Result<void> set_setting(Settings& settings, const Setting& setting, std::string
 /// Returns the value of an environment variable, or null.
 using Environment = std::function<const char*(const char* name)>;
 
-/// Returns the defaults overlaid by the PIPPIN_* variables that belong to the command. An empty
+/// Returns `defaults` overlaid by the PIPPIN_* variables that belong to the command. An empty
 /// variable counts as absent. Errors: of set_setting().
-Result<Settings> settings_from_environment(Command command, const Environment& environment);
+Result<Settings> settings_from_environment(Command command, const Environment& environment,
+                                           const Settings& defaults = {});
 
 /// Returns the default as text: "8000", "the model's own".
 std::string default_text(const Setting& setting);

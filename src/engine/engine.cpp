@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "engine/core/recorder.h"
 #include "engine/core/scheduler.h"
+#include "engine/core/warm_up.h"
 #include "engine/event_queue.h"
 #include "engine/mailbox.h"
 #include "engine/meter.h"
@@ -121,8 +122,12 @@ class LoopEngine final : public Engine {
     thread_ =
         std::thread([this, started = std::move(started), make = std::move(make_runner)]() mutable {
           Result<std::unique_ptr<Runner>> runner = make();
-          if (!runner.ok()) {
-            started.set_value(runner.error());
+          const Result<void> ready = !runner.ok()        ? runner.error()
+                                     : !options_.warm_up ? Result<void>()
+                                                         : warm_up(**runner, scheduler_options_);
+          if (!ready.ok()) {
+            runner = ready.error();  // the model goes before the caller hears of it
+            started.set_value(ready.error());
             return;
           }
           started.set_value({});

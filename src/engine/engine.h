@@ -48,6 +48,8 @@ struct EngineOptions {
   int step_tokens_max = 512;   // token budget of a step
   int event_queue_max = 4096;  // events a slow reader may leave lying
   bool prefix_cache = true;
+  bool warm_up =
+      false;  // answer a few made-up prompts before the start is told; see core/warm_up.h
   /// Every step runs one row; see SchedulerOptions::serial.
   bool serial = false;
   /// The token budget adapts so that a step takes about as long. 0 = always step_tokens_max.

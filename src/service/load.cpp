@@ -303,6 +303,7 @@ Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
   engine.window = model->plan.window;
   engine.serial = options.deterministic && options.device != engine::DeviceKind::kCpu;
   engine.prefix_cache = options.prefix_cache && !engine.serial;
+  engine.warm_up = options.device != engine::DeviceKind::kCpu;  // whose kernels come as source
   engine.step_target = options.step_target;
   engine.slow_reader_max = options.slow_reader_max;
   engine.record_path = options.record_path;

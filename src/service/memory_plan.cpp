@@ -19,10 +19,8 @@ namespace {
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 // What stays for the program itself, its queues and the requests in flight.
 constexpr uint64_t kProgramBytes = 64 * kMiB;
-// Without a wish a pool holds two whole contexts (one answer, one cached conversation), or 16
-// conversations of 2048 positions where that is more. A larger pool only lengthens the prefix
-// cache's memory.
-constexpr int64_t kContextsWanted = 2;
+// Beside the contexts that are asked for, a pool holds 16 conversations of 2048 positions where
+// that is more. A larger pool only lengthens the prefix cache's memory.
 constexpr int64_t kPositionsWanted = int64_t{16} * 2048;
 // A pool of windowed layers holds one window for every so many positions of the other pool: for
 // each conversation of 2048, or of four windows where that is more. Fewer would end a
@@ -171,7 +169,7 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wis
   }
   plan.context_tokens_max = static_cast<int>(context);
   const int64_t wanted =
-      wishes.kv_bytes > 0 ? fits : std::max(context * kContextsWanted, kPositionsWanted);
+      wishes.kv_bytes > 0 ? fits : std::max(context * wishes.contexts, kPositionsWanted);
   set_blocks(plan, needs, sizes, (std::min(wanted, fits) + block - 1) / block);
   return plan;
 }
