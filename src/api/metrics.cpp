@@ -3,6 +3,7 @@
 // 0.0.4).
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <functional>
 #include <iterator>
 #include <string>
@@ -89,7 +90,11 @@ constexpr Gauge kGauges[] = {
     {"pippin:num_requests_paused", "Sequences whose reader is behind.",
      [](const Source& s) { return double(s.status.paused); }},
     {"vllm:kv_cache_usage_perc", "Share of the KV blocks that sequences hold, from 0 to 1.",
-     [](const Source& s) { return double(s.status.blocks_leased) / s.status.blocks_total; }},
+     [](const Source& s) {
+       const engine::BlockCounts& windows = s.status.window_blocks;
+       return std::max(double(s.status.blocks_leased) / s.status.blocks_total,
+                       double(windows.leased) / std::max(1, windows.total));
+     }},
 };
 
 struct Counter {
@@ -162,12 +167,18 @@ void write_blocks(Exposition& out, const Sources& sources) {
   out.family(kName, "gauge", "KV blocks by what they are: free, cached for reuse, or leased.");
   for (const Source& source : sources) {
     const EngineStatus& status = source.status;
-    for (const auto& [state, blocks] : {std::pair{"free", status.blocks_free},
-                                        {"cached", status.blocks_cached},
-                                        {"leased", status.blocks_leased}}) {
-      out.sample(kName, fmt::format("{},state=\"{}\"", source.labels, state), double(blocks));
-    }
+    write_counts(
+        out, kName, source,
+        {status.blocks_total, status.blocks_free, status.blocks_cached, status.blocks_leased});
   }
+void write_counts(Exposition& out, const char* name, const Source& source,
+                  const engine::BlockCounts& counts) {
+  for (const auto& [state, blocks] :
+       {std::pair{"free", counts.free}, {"cached", counts.cached}, {"leased", counts.leased}}) {
+    out.sample(name, fmt::format("{},state=\"{}\"", source.labels, state), double(blocks));
+  }
+}
+
 }
 
 void write_about(Exposition& out, const Sources& sources) {
@@ -179,6 +190,14 @@ void write_about(Exposition& out, const Sources& sources) {
         kConfig,
         fmt::format("{},block_size=\"{}\",num_gpu_blocks=\"{}\",enable_prefix_caching=\"{}\"",
                     source.labels, options.block_positions, options.blocks,
+  const auto has_windows = [](const Source& source) {
+    return source.status.window_blocks.total > 0;
+  };
+  if (std::ranges::none_of(sources, has_windows)) return;
+  constexpr const char* kWindows = "pippin:kv_window_blocks";
+  out.family(kWindows, "gauge", "KV blocks of layers with a sliding window, likewise.");
+  for (const Source& source : sources)
+    if (has_windows(source)) write_counts(out, kWindows, source, source.status.window_blocks);
                     options.prefix_cache ? "True" : "False"),
         uint64_t{1});
   }

@@ -58,6 +58,13 @@ void write_engine(JsonWriter& json, const engine::EngineStatus& status) {
   json.field("blocks_cached", status.blocks_cached).field("blocks_leased", status.blocks_leased);
   json.field("steps", status.steps).field("preemptions", status.preemptions);
   json.field("prompt_tokens", status.prompt_tokens)
+  json.key("window_blocks");
+  if (const engine::BlockCounts& windows = status.window_blocks; windows.total > 0) {
+    json.begin_object().field("total", windows.total).field("free", windows.free);
+    json.field("cached", windows.cached).field("leased", windows.leased).end_object();
+  } else {
+    json.null();
+  }
       .field("generated_tokens", status.generated_tokens);
   json.field("prefix_query_tokens", status.prefix_queries)
       .field("prefix_hit_tokens", status.prefix_hits);
@@ -70,6 +77,7 @@ void write_memory(JsonWriter& json, const service::MemoryPlan& plan) {
   json.field("block_bytes", plan.kv_bytes_per_block).field("block_tokens", plan.block_positions);
   json.end_object();
 }
+  json.field("window_block_bytes", plan.kv_bytes_per_window_block);
 
 void write_limits(JsonWriter& json, const service::Model& model) {
   const engine::EngineOptions& options = model.engine->options();

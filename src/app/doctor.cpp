@@ -93,6 +93,10 @@ Result<DivergenceReport> check_divergence(const DivergenceRequest& request,
   engine::SchedulerOptions& limits = options.scheduler;
   limits.context_tokens_max = info.context_tokens_max;
   limits.blocks = engine::divergence_blocks(prompts, limits.block_positions);
+  if (info.window > 0) {  // as served, but with room for all prompts
+    limits.window = info.window;
+    limits.window_blocks = limits.blocks + limits.window_shape().blocks_min(kStepTokens);
+  }
   limits.rows_max = static_cast<int>(prompts.size());
   limits.step_tokens_max = kStepTokens;
   limits.serial = cuda && request.deterministic;
@@ -104,6 +108,7 @@ Result<DivergenceReport> check_divergence(const DivergenceRequest& request,
 
   engine::RunnerOptions runner_options = request.runner;
   runner_options.blocks = limits.blocks;
+  runner_options.window_blocks = limits.window_blocks;
   ASSIGN_OR_RETURN(const std::unique_ptr<engine::Runner> runner,
                    engine::make_runner(file, runner_options));
   DivergenceReport report;
