@@ -19,6 +19,9 @@ namespace {
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 // What stays for the program itself, its queues and the requests in flight.
 constexpr uint64_t kProgramBytes = 64 * kMiB;
+// What the driver, the libraries' work spaces, captured graphs and freed buffers take of a GPU
+// beside all else; seen on an H200 with 64 answers at once.
+constexpr uint64_t kGpuBytes = 3072 * kMiB;
 // Beside the contexts that are asked for, a pool holds 16 conversations of 2048 positions where
 // that is more. A larger pool only lengthens the prefix cache's memory.
 constexpr int64_t kPositionsWanted = int64_t{16} * 2048;
@@ -33,11 +36,11 @@ constexpr int kContextTokensMin = 256;
 // Activations of one step: per token the residual, its norm, q, k, v and the attention's output
 // (about 8 E), gate, up and their product (3 F), all f32; per row the logits and a copy that the
 // sampler sorts (2 V).
-uint64_t scratch_of(const MemoryNeeds& needs, const MemoryWishes& wishes) {
+uint64_t scratch_of(const MemoryNeeds& needs, const MemoryWishes& wishes, const Machine& machine) {
   const uint64_t per_token = uint64_t(needs.embedding) * 8 + uint64_t(needs.feed_forward) * 3;
   const uint64_t floats = uint64_t(wishes.step_tokens_max) * per_token +
                           uint64_t(wishes.rows_max) * uint64_t(needs.vocab) * 2;
-  return floats * sizeof(float) + kProgramBytes;
+  return floats * sizeof(float) + (machine.shared ? kProgramBytes : kGpuBytes);
 }
 
 // Three quarters of a shared machine, and nine tenths of what is free now: the rest is the user's.
@@ -139,7 +142,7 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wis
   plan.budget_bytes =
       wishes.memory_bytes_max > 0 ? wishes.memory_bytes_max : default_budget(machine);
   plan.weights_bytes = needs.weights_bytes;
-  plan.scratch_bytes = scratch_of(needs, wishes);
+  plan.scratch_bytes = scratch_of(needs, wishes, machine);
   plan.kv_bytes_per_block = needs.kv_bytes_per_block;
   plan.block_positions = needs.block_positions;
   plan.context_tokens_model = needs.context_tokens_max;

@@ -61,6 +61,15 @@ TEST(MemoryPlan, ALargeMachineHoldsTheWholeContextAndMore) {
   EXPECT_EQ(plan->budget_bytes, 12 * kGiB);
 }
 
+TEST(MemoryPlan, AGpuIsNotSharedAndKeepsMoreForItself) {
+  const Machine gpu{
+      .memory_bytes_total = 80 * kGiB, .memory_bytes_available = 80 * kGiB, .shared = false};
+  const MemoryPlan plan = plan_memory(small_model(), {}, gpu).value();
+  expect_consistent(plan);
+  EXPECT_EQ(plan.budget_bytes, 72 * kGiB);
+  EXPECT_GT(plan.scratch_bytes, 3 * kGiB);
+}
+
 TEST(MemoryPlan, LittleMemoryShortensTheContext) {
   MemoryWishes wishes;
   wishes.rows_max = 8;
