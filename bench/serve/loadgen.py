@@ -93,9 +93,14 @@ async def read_stream(reader, timing, start):
 
 
 async def ask(url, load, rng):
+    """Sends one chat of the load and returns its Timing."""
+    return await send(url, chat(load, rng), load.timeout_s)
+
+
+async def send(url, body, timeout_s):
     """Sends one chat and returns its Timing."""
     timing = Timing()
-    data = json.dumps(chat(load, rng)).encode()
+    data = json.dumps(body).encode()
     head = (f"POST /v1/chat/completions HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(data)}\r\nConnection: close\r\n\r\n")
     start = time.perf_counter()
@@ -104,7 +109,7 @@ async def ask(url, load, rng):
         reader, writer = await asyncio.open_connection(url.hostname, url.port or 80, limit=1 << 22)
         writer.write(head.encode() + data)
         await writer.drain()
-        await asyncio.wait_for(read_stream(reader, timing, start), load.timeout_s)
+        await asyncio.wait_for(read_stream(reader, timing, start), timeout_s)
     except (OSError, ValueError, asyncio.TimeoutError, asyncio.IncompleteReadError, IndexError) as error:
         timing.error = f"{type(error).__name__}: {error}"
     finally:
