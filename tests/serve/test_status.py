@@ -70,7 +70,10 @@ def test_the_status_tells_memory_and_limits(server):
     status = status_of(server)
     shown = status["models"][0]
     memory, limits = shown["memory"], shown["limits"]
-    assert memory["kv_bytes"] == shown["blocks_total"] * memory["block_bytes"]
+    windows = shown["window_blocks"] or {"total": 0}
+    assert memory["kv_bytes"] == (
+        shown["blocks_total"] * memory["block_bytes"] + windows["total"] * memory["window_block_bytes"]
+    )
     assert memory["kv_tokens"] == shown["blocks_total"] * memory["block_tokens"] >= limits["context_tokens"]
     assert memory["weights_bytes"] + memory["scratch_bytes"] + memory["kv_bytes"] <= memory["budget_bytes"]
     assert limits["context_tokens"] == shown["context_length"]
