@@ -85,6 +85,7 @@ Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t col
     }
     quantised = quantised || !format.is_float();
     TileRun run{.type = part.type,
+                .format = format,
                 .first_row = row,
                 .rows = part.rows,
                 .first_tile = tile,
@@ -175,6 +176,8 @@ struct Product {
 
   void tiles(const TileRun& run, int64_t first_tile, int64_t last_tile, size_t first_block,
              size_t last_block) const;
+  void one_block(const TileRun& run, int64_t first_tile, int64_t last_tile,
+                 const RowBlock& block) const;
   TileView part(const TileRun& run, int64_t tile, int64_t first_column) const;
   void add_run(const TileRun& run, const TileView& part, bool unpacked, int64_t first_column,
                int64_t columns, const RowBlock& block, float* acc) const;
@@ -183,7 +186,7 @@ struct Product {
 
 // A tile from its column `first_column` on.
 TileView Product::part(const TileRun& run, int64_t tile, int64_t first_column) const {
-  const TileFormat format = tile_format(run.type);
+  const TileFormat& format = run.format;
   const TileView whole = weight.tile(run, tile);
   const int64_t groups = first_column / kGroup;
   return {whole.planes + groups * format.group_plane_bytes(),
@@ -197,7 +200,7 @@ void Product::add_run(const TileRun& run, const TileView& part, bool unpacked, i
   const int type = static_cast<int>(run.type);
   const int64_t k = weight.columns;
   const LinearKernels& path = weight.kernels->linear;
-  if (quantised != nullptr && !tile_format(run.type).is_float()) {
+  if (quantised != nullptr && !run.format.is_float()) {
     const ActGroup* act =
         quantised + block.first * (k / kGroup) + first_column / kGroup * block.rows;
     const TileKernel kernel = unpacked ? path.tile_unpacked[type] : path.tile[type][block.rows];
@@ -224,16 +227,41 @@ void Product::finish(const TileRun& run, int64_t tile, const RowBlock& block,
   }
 }
 
+// Few rows: each tile in one go. With small K, what is done once for each tile counts.
+void Product::one_block(const TileRun& run, int64_t first_tile, int64_t last_tile,
+                        const RowBlock& block) const {
+  const int type = static_cast<int>(run.type);
+  const int64_t k = weight.columns;
+  const LinearKernels& path = weight.kernels->linear;
+  const bool floats = quantised == nullptr || run.format.is_float();
+  const TileKernel kernel = path.tile[type][block.rows];
+  const TileKernelF32 kernel_f32 = path.tile_f32[type][block.rows];
+  const ActGroup* codes = floats ? nullptr : quantised + block.first * (k / kGroup);
+  const float* values = floats ? panels + block.first * k : nullptr;
+  alignas(64) float acc[kRowsMax * kTileRows];
+  for (int64_t tile = first_tile; tile < last_tile; ++tile) {
+    for (int r = 0; r < block.rows; ++r)  // a length the compiler knows
+      std::memset(acc + r * kTileRows, 0, kTileRows * sizeof(float));
+    if (floats) {
+      kernel_f32(weight.tile(run, tile), k, values, acc);
+    } else {
+      kernel(weight.tile(run, tile), k / kGroup, codes, acc);
+    }
+    finish(run, tile, block, acc);
+  }
+}
+
 void Product::tiles(const TileRun& run, int64_t first_tile, int64_t last_tile, size_t first_block,
                     size_t last_block) const {
+  if (last_block - first_block == 1)
+    return one_block(run, first_tile, last_tile, blocks[first_block]);
   // K is cut so that the rows' activations stay in cache from tile to tile; sums are carried over
   // in order, so a cut changes no bit.
   constexpr size_t kTilesMax = static_cast<size_t>(kPieceTiles);
   constexpr size_t kAccRows = static_cast<size_t>(kRowsChunk);
-  const bool cut = last_block - first_block > 1 && weight.columns > kGroupsChunk * kGroup;
-  const int64_t step = cut ? kGroupsChunk * kGroup : weight.columns;
+  const int64_t step = std::min(weight.columns, kGroupsChunk * kGroup);
   const LinearKernels& path = weight.kernels->linear;
-  const bool many = last_block - first_block > 1 && blocks[first_block + 1].rows == path.rows_best;
+  const bool many = blocks[first_block + 1].rows == path.rows_best;
   const TileUnpack unpack =
       many && quantised != nullptr ? path.unpack[static_cast<int>(run.type)] : nullptr;
   alignas(64) std::array<uint8_t, static_cast<size_t>(kGroupsChunk * kGroup * kTileRows)> codes;
@@ -325,7 +353,7 @@ void linear(const PackedLinear& weight, const float* x, int64_t m, const float* 
   const std::vector<RowBlock> blocks = cut_rows(m, path.tile_f32[0], path.rows_best);
   bool quantise = false, as_floats = false;
   for (const TileRun& run : w.runs) {
-    const bool floats = tile_format(run.type).is_float() || activations == Activations::kF32;
+    const bool floats = run.format.is_float() || activations == Activations::kF32;
     (floats ? as_floats : quantise) = true;
   }
   Product product{w, bias, y, nullptr, nullptr, blocks};

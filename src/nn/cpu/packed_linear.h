@@ -15,6 +15,7 @@ namespace pippin::nn::cpu {
 /// A run of tiles of one format: one part of the stack. Its last tile may hold fewer than 16 rows.
 struct TileRun {
   WeightType type = WeightType::kF32;
+  TileFormat format;  // of the type
   int64_t first_row = 0;
   int64_t rows = 0;
   int64_t first_tile = 0;
