@@ -12,7 +12,7 @@ Both servers get 12 plain prompts and the same weights, twice:
   part by chance, and llama.cpp's own part from its exact ones as often. The counts are printed, and pippin may keep
   to the exact answers in at most 4 prompts fewer than llama.cpp does.
 
-Exits 0 if both hold, 1 if not, 77 (skipped) without a peer (--peer or PIPPIN_PEER_SERVER) or without the model (--model,
+Exits 0 if both hold, 1 if not, 77 (skipped) without a peer (--peer or PIPPIN_PEER_SERVER) or a model (--model,
 or Gemma 3 270M in PIPPIN_TEST_MODELS).
 """
 
