@@ -43,6 +43,9 @@ struct HeadContext {
 
 /// JSON calls: {"name": .., "arguments": {..}}, or a list of them, or {"function": {..}} around.
 Head json_head(Cursor& in, const HeadContext& context);
+/// Returns whether a JSON call, or a list of them, comes next, for models that write Python calls
+/// too; takes nothing.
+bool json_comes(Cursor& in);
 /// Closes what json_head opened, then one of dialect.closers if it has any.
 Next json_tail(Cursor& in, Shape& shape, const ToolDialect& dialect);
 /// Closes only the objects and lists; returns kCall if another call follows.

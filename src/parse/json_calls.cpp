@@ -113,6 +113,14 @@ void expect_json_arguments(Cursor& in, Head& head) {
   head.form = ArgumentForm::kJson;
 }
 
+bool json_comes(Cursor& in) {
+  const size_t begin = in.at();
+  if (in.accept("[")) in.space();
+  const bool json = in.peek() == '{';
+  if (in.reading()) in.rewind(begin);
+  return json;
+}
+
 Next json_close(Cursor& in, Shape& shape) {
   while (in.reading() && shape.braces > 0 && !in.ended()) {
     in.space();

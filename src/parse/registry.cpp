@@ -23,9 +23,10 @@ constexpr std::array kToolRows = {
 };
 
 constexpr std::array kReasoningRows = {
-    &kHarmonyChannels, &kKimiK3Think,     &kMinimaxThink, &kHunyuanThink, &kGemmaChannel,
-    &kSeedThink,       &kCommandThinking, &kApertusInner, &kSolarThink,   &kGraniteThoughts,
-    &kGraniteTags,     &kMistralThink,    &kThinkGlm,     &kThinking,     &kThink,
+    &kHarmonyChannels, &kKimiK3Think,  &kMinimaxThink,    &kHunyuanThink,
+    &kGemmaChannel,    &kMuseMessages, &kSeedThink,       &kCommandThinking,
+    &kApertusInner,    &kSolarThink,   &kGraniteThoughts, &kGraniteTags,
+    &kMistralThink,    &kThinkGlm,     &kThinking,        &kThink,
 };
 
 bool stands_in(std::string_view text, std::string_view part) {

@@ -7,6 +7,6 @@ namespace pippin::parse {
 
 extern const ReasoningDialect kApertusInner, kCommandThinking, kGemmaChannel, kGraniteThoughts,
     kGraniteTags, kHarmonyChannels, kHunyuanThink, kKimiK3Think, kMinimaxThink, kMistralThink,
-    kSeedThink, kSolarThink, kThink, kThinkGlm, kThinking;
+    kMuseMessages, kSeedThink, kSolarThink, kThink, kThinkGlm, kThinking;
 
 }  // namespace pippin::parse

@@ -10,10 +10,11 @@ constexpr ReasoningDialect kThinking = {
     .name = "thinking",
     .aliases = {"apriel"},
     .marks = {{{Turn::kOpen, "<thinking>"},
+               {Turn::kOpen, "Here are my reasoning steps:"},
                {Turn::kClose, "</thinking>"},
                {Turn::kClose, "[BEGIN FINAL RESPONSE]"},
                {Turn::kDrop, "[END FINAL RESPONSE]"}}},
-    .signs = {.any = {"<thinking>"}, .models = {"apriel"}},
+    .signs = {.any = {"<thinking>", "[BEGIN FINAL RESPONSE]"}, .models = {"apriel"}},
 };
 
 }  // namespace pippin::parse

@@ -5,7 +5,8 @@ namespace pippin::parse {
 
 constexpr ToolDialect kGigachat = {
     .name = "gigachat",
-    .openers = {"<|function_call|>", "function call<|role_sep|>"},
+    .openers = {"<|function_call|>", "function call<|role_sep|>",
+                "<|message_sep|>\n\nfunction call<|role_sep|>"},
     .signs = {.any = {"<|function_call|>", "<function_usage>"}, .models = {"gigachat"}},
     .envelope = {.prefix = "<|function_call|>{\"name\": \"",
                  .infix = kJsonInfix,

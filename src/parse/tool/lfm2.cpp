@@ -8,11 +8,7 @@ namespace {
 Head head(Cursor& in, const HeadContext& context) {
   in.space();
   // Asked for JSON, it writes JSON between the same marks.
-  const size_t begin = in.at();
-  if (in.accept("[")) in.space();
-  const bool json = in.peek() == '{';
-  if (in.reading()) in.rewind(begin);
-  if (json) return json_head(in, context);
+  if (json_comes(in)) return json_head(in, context);
   Head found = keyword_head(in, context);
   found.shape.inner = 1;
   return found;

@@ -12,11 +12,7 @@ enum Inner { kKeywords = 100 };  // beside tag_head's
 Head head(Cursor& in, const HeadContext& context) {
   if (context.opener == "<function=") return tag_head(in, context);
   in.space();
-  const size_t begin = in.at();
-  if (in.accept("[")) in.space();
-  const bool json = in.peek() == '{';
-  if (in.reading()) in.rewind(begin);
-  if (json) return json_head(in, context);
+  if (json_comes(in)) return json_head(in, context);
   Head found = keyword_head(in, context);
   found.shape.inner = kKeywords;
   constexpr std::string_view kCall = ".call";
