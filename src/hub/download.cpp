@@ -138,20 +138,26 @@ Result<std::string> fetch_head(Session& session, const Remote& remote, uint64_t 
   Patience patience(session, remote.item);
   Link link(remote.url, remote.bearer);
   std::string head;
-  while (true) {
+  for (bool ranged = true;;) {
     HttpRequest request = link.request();
-    if (wanted > 0) request.range = ByteRange{0, wanted - 1};
-    head.clear();
-    request.sink = [&](const HttpAnswer&, std::string_view piece) {
+    const uint64_t before = head.size();
+    if (ranged && wanted > 0) request.range = ByteRange{before, wanted - 1};
+    uint64_t passed_over = 0;  // of an answer that begins at the file's beginning
+    request.sink = [&](const HttpAnswer& answer, std::string_view piece) {
+      if (answer.status == 206 && request.range) {
+        if (!covers(answer, *request.range, remote.bytes)) ranged = false;
+        if (!ranged) return false;
+      } else {
+        const uint64_t skipped = std::min<uint64_t>(piece.size(), before - passed_over);
+        passed_over += skipped;
+        piece.remove_prefix(skipped);
+      }
       head += piece.substr(0, wanted - head.size());
       return head.size() < wanted;
     };
     const Result<HttpAnswer> answer = client.follow(request);
-    if (answer.ok() && answer->status == 206 && !covers(*answer, *request.range, remote.bytes))
-      return fail(Code::kInvalidFile,
-                  fmt::format("[hub] {}: the server sends another range than it was asked for",
-                              remote.item));
     const bool complete = head.size() == wanted && (!answer.ok() || answer->ok());
+    if (head.size() > before) patience.reset();
     RETURN_IF_ERROR(after_answer(remote, link, patience, answer, complete));
     if (complete) return head;
   }

@@ -43,7 +43,7 @@ Result<void> check_architecture(const store::GgufFile& head) {
 }
 
 Result<int> run(const std::string& command, const std::string& named) {
-  Settings settings;
+  ASSIGN_OR_RETURN(const Settings settings, settings_from_environment(Command::kPull, variable));
   ASSIGN_OR_RETURN(const hub::Places places, hub::find_places(settings, variable));
   if (command == "list") {
     for (const hub::LocalModel& model : hub::list_models(places))

@@ -1,0 +1,36 @@
+// ask_server: what a running pippin says of itself, for commands that talk to it. Thread: any.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace pippin::hub {
+
+struct ServerModel {
+  std::string id, architecture;
+  uint64_t context_tokens = 0;
+  uint64_t weights_bytes = 0, kv_bytes = 0;
+  uint64_t running = 0, waiting = 0;
+};
+
+struct ServerStatus {
+  bool ready = false;
+  std::string reason;  // why it is not ready
+  std::string version;
+  uint64_t pid = 0;  // 0: it does not say
+  double uptime_s = 0;
+  uint64_t resident_bytes = 0;
+  std::vector<ServerModel> models;
+};
+
+/// Asks GET /v1/status of a server. `key`: a bearer, where it wants one; empty: none. Errors:
+/// kUnavailable when none runs there; kUnauthenticated; kInvalidFile when it is no pippin.
+Result<ServerStatus> ask_server(const std::string& url, const std::string& key);
+
+/// Returns whether a URL means this machine.
+bool is_this_machine(const std::string& url);
+
+}  // namespace pippin::hub
