@@ -140,7 +140,7 @@ bool bench_real_step(const char* path) {
   return true;
 }
 
-void bench_step(int rows, bool prefix_cache) {
+void bench_step(int rows, bool prefix_cache, int window) {
   EngineOptions options;
   options.context_tokens_max = 4096;
   options.blocks = rows * (kContext + 512) / options.block_positions + rows;
@@ -148,6 +148,10 @@ void bench_step(int rows, bool prefix_cache) {
   options.step_tokens_max = 64 * rows;  // so that all rows decode together for long
   options.step_target = {};
   options.prefix_cache = prefix_cache;
+  const WindowShape shape{window, options.block_positions};
+  options.window = window;
+  if (window > 0)
+    options.window_blocks = rows * shape.blocks_over(1) + shape.blocks_min(options.step_tokens_max);
   std::atomic<bool> go = false;
   std::vector<double> host_us;
   auto engine = Engine::start(options, [&]() -> Result<std::unique_ptr<Runner>> {
@@ -165,9 +169,9 @@ void bench_step(int rows, bool prefix_cache) {
   (*engine)->drain(std::chrono::seconds(60));
   engine->reset();
   fmt::print(
-      "{{\"bench\":\"step\",\"rows\":{},\"context\":{},\"prefix_cache\":{},\"steps\":{},"
-      "\"median_us\":{:.1f},\"p99_us\":{:.1f}}}\n",
-      rows, kContext, prefix_cache, host_us.size(), at_share(host_us, 0.5),
+      "{{\"bench\":\"step\",\"rows\":{},\"context\":{},\"prefix_cache\":{},\"window\":{},"
+      "\"steps\":{},\"median_us\":{:.1f},\"p99_us\":{:.1f}}}\n",
+      rows, kContext, prefix_cache, window, host_us.size(), at_share(host_us, 0.5),
       at_share(host_us, 0.99));
 }
 
@@ -231,8 +235,9 @@ void bench_admission(int prompt_tokens) {
 int main(int argc, char** argv) {
   using namespace pippin::engine;
   for (const int rows : {1, 16, 64, 256}) {
-    bench_step(rows, true);
-    bench_step(rows, false);
+    bench_step(rows, true, 0);
+    bench_step(rows, false, 0);
+    bench_step(rows, true, 512);
   }
   bench_names();
   for (const int tokens : {1000, 8000, 32000}) bench_admission(tokens);
