@@ -84,7 +84,9 @@ void DivergenceMonitor::round() {
   for (size_t i = 0; i < answers->size(); ++i)
     agreement.add(static_cast<int>(i), (*answers)[i], alone_[i]);
   engine_.note_divergence(agreement);
-  if (!agreement.same()) report(agreement);
+  if (!agreement.same()) return report(agreement);
+  log::info("[divergence] {} of {} answers are the same in company as alone, {} tokens",
+            agreement.exact, agreement.answers, agreement.tokens);
 }
 
 void DivergenceMonitor::report(const Agreement& agreement) {

@@ -5,7 +5,6 @@
 #include <deque>
 #include <fstream>
 #include <future>
-#include <new>
 #include <optional>
 #include <thread>
 #include <unordered_map>
@@ -15,6 +14,7 @@
 #include "base/log.h"
 #include "engine/core/recorder.h"
 #include "engine/core/scheduler.h"
+#include "engine/core/thrown.h"
 #include "engine/core/warm_up.h"
 #include "engine/event_queue.h"
 #include "engine/mailbox.h"
@@ -26,6 +26,10 @@ namespace {
 // After a drain's time is over, what is left ends within a step. A step that takes longer than this
 // hangs.
 constexpr Duration kLastStepMax = std::chrono::seconds(10);
+
+// How long a client is told to wait for room in a full queue, and how long that is believed.
+constexpr std::chrono::seconds kRetryMin{1}, kRetryMax{60};
+constexpr Duration kRetryKept = std::chrono::milliseconds(250);
 
 class StreamHandle final : public EventStream {
  public:
@@ -62,12 +66,12 @@ SchedulerOptions scheduler_options(const EngineOptions& options) {
   out.context_tokens_max = options.context_tokens_max;
   out.blocks = options.blocks;
   out.block_positions = options.block_positions;
+  out.window_blocks = options.window_blocks;
+  out.window = options.window;
   out.rows_max = options.rows_max;
   out.queue_max = options.queue_max;
   out.step_tokens_max = options.step_tokens_max;
   out.step_target = options.step_target;
-  out.window_blocks = options.window_blocks;
-  out.window = options.window;
   out.slow_reader_max = options.slow_reader_max;
   out.prefix_cache = options.prefix_cache;
   out.serial = options.serial;
@@ -80,10 +84,8 @@ std::optional<Error> thrown_by(Work&& work) {
   try {
     work();
     return std::nullopt;
-  } catch (const std::bad_alloc&) {
-    return fail(Code::kOutOfMemory, "[engine] there is not enough memory for this step");
-  } catch (const std::exception& e) {
-    return fail(Code::kInternal, std::string("[engine] the step failed: ") + e.what());
+  } catch (const std::exception& thrown) {
+    return error_of_thrown("[engine]", thrown);
   }
 }
 
@@ -142,9 +144,12 @@ class LoopEngine final : public Engine {
     auto events = std::make_shared<EventQueue>(options_.event_queue_max);
     const Result<void> posted = mailbox_->submit({id, std::move(submission), events, clock_.now()});
     if (!posted.ok()) {
-      if (posted.error().code == Code::kOverloaded)
+      Error error = posted.error();
+      if (error.code == Code::kOverloaded) {
         metrics_.refused.fetch_add(1, std::memory_order_relaxed);
-      return posted.error();
+        error.retry_after_s = retry_after_s();
+      }
+      return error;
     }
     return std::shared_ptr<EventStream>(
         std::make_shared<StreamHandle>(id, std::move(events), mailbox_));
@@ -178,6 +183,9 @@ class LoopEngine final : public Engine {
   }
 
  private:
+  /// Estimates when the queue of now is worked off, at the speed of the last steps. Thread: any.
+  int retry_after_s();
+
   /// A plan between its making and its commit.
   struct Step {
     StepPlan plan;
@@ -213,6 +221,9 @@ class LoopEngine final : public Engine {
   std::optional<Recorder> recorder_;
   std::unordered_map<SequenceId, std::shared_ptr<EventQueue>> streams_;
   TimePoint last_end_{};
+  bool ending_ = false;         // what is cancelled from now on is so because the engine ends
+  int retry_s_ = 0;             // the last estimate
+  TimePoint retry_known_{};     // and when it was made
   std::deque<Step> under_way_;  // at most two; a deque, because the runner keeps references
   std::thread thread_;
 };
@@ -228,6 +239,7 @@ EngineStatus LoopEngine::status() const {
   status.blocks_free = from.blocks_free;
   status.blocks_cached = from.blocks_cached;
   status.blocks_leased = from.blocks_leased;
+  status.window_blocks = from.window_blocks;
   status.steps = from.steps;
   status.prompt_tokens = from.prompt_tokens;
   status.generated_tokens = from.generated_tokens;
@@ -239,7 +251,6 @@ EngineStatus LoopEngine::status() const {
 
 std::vector<SequenceStatus> LoopEngine::sequences() const {
   std::vector<SequenceStatus> submitted;
-  status.window_blocks = from.window_blocks;
   mailbox_->list(submitted);
   std::vector<SequenceStatus> all;
   {
@@ -261,6 +272,26 @@ std::vector<SequenceStatus> LoopEngine::sequences() const {
   }
   std::sort(all.begin(), all.end(), by_id);
   return all;
+}
+
+int LoopEngine::retry_after_s() {
+  const TimePoint now = clock_.now();
+  {
+    const std::lock_guard lock(mutex_);
+    if (retry_s_ > 0 && now - retry_known_ < kRetryKept) return retry_s_;
+  }
+  const std::vector<SequenceStatus> all = sequences();
+  const std::lock_guard lock(mutex_);
+  double tokens = 0;
+  for (const SequenceStatus& sequence : all) {
+    if (sequence.phase != Phase::kWaiting) continue;
+    const double answer = std::min<double>(sequence.max_tokens, meter_.answer_tokens());
+    tokens += sequence.prompt_tokens + std::max(answer, double(sequence.generated_tokens));
+  }
+  const auto wait = std::chrono::ceil<std::chrono::seconds>(meter_.time_for(tokens));
+  retry_s_ = static_cast<int>(std::clamp(wait, kRetryMin, kRetryMax).count());
+  retry_known_ = now;
+  return retry_s_;
 }
 
 void LoopEngine::loop(Runner& runner) {
@@ -363,15 +394,19 @@ void LoopEngine::read(SubmitLetter& letter) {
 }
 
 void LoopEngine::cancel_all() {
+  ending_ = true;
   for (const auto& [id, events] : streams_) scheduler_.cancel(id, FinishReason::kCancelled);
 }
 
 void LoopEngine::deliver(std::vector<SequenceEvent> events) {
   const TimePoint now = clock_.now();
   for (SequenceEvent& event : events) {
+    auto* finish = std::get_if<FinishEvent>(&event.event);
+    if (ending_ && finish != nullptr && finish->reason == FinishReason::kCancelled)
+      finish->error = fail(Code::kUnavailable, "the server is shutting down");
     const auto stream = streams_.find(event.sequence);
     CHECK(stream != streams_.end(), "no event follows the last");
-    const bool last = std::holds_alternative<FinishEvent>(event.event);
+    const bool last = finish != nullptr;
     const bool full = stream->second->push(std::move(event.event));
     if (last) {
       streams_.erase(stream);
@@ -393,6 +428,10 @@ Result<std::unique_ptr<Engine>> Engine::start(
       return fail(Code::kInvalidArgument, "[engine] expected every limit to be at least 1");
     }
   }
+  if (!scheduler_options(options).windows_suffice()) {
+    return fail(Code::kInvalidArgument,
+                "[engine] expected blocks of windowed layers for a window and a step at least");
+  }
   auto engine = std::make_unique<LoopEngine>(options);
   if (!options.record_path.empty()) RETURN_IF_ERROR(engine->record(options.record_path));
   RETURN_IF_ERROR(engine->launch(std::move(make_runner)));
@@ -400,7 +439,3 @@ Result<std::unique_ptr<Engine>> Engine::start(
 }
 
 }  // namespace pippin::engine
-  if (!scheduler_options(options).windows_suffice()) {
-    return fail(Code::kInvalidArgument,
-                "[engine] expected blocks of windowed layers for a window and a step at least");
-  }

@@ -76,8 +76,8 @@ class Engine {
       EngineOptions options, std::function<Result<std::unique_ptr<Runner>>()> make_runner);
   virtual ~Engine() = default;
 
-  /// Errors: kContextLength (with both numbers), kOverloaded, kUnavailable (draining),
-  /// kInvalidArgument (empty prompt).
+  /// Errors: kContextLength (with both numbers), kOverloaded (saying when to try again),
+  /// kUnavailable (draining), kInvalidArgument (empty prompt).
   virtual Result<std::shared_ptr<EventStream>> submit(Submission submission) = 0;
   virtual EngineStatus status() const = 0;
   /// Every live sequence by rising id, for a status page. Cost: one lock against the planning of a
@@ -91,7 +91,7 @@ class Engine {
   /// Counts what a check of this engine has found (metrics().divergence_*).
   virtual void note_divergence(const Agreement& /*agreement*/) {}
   /// Refuses new work; returns when all sequences have ended or the time is over (then they are
-  /// cancelled).
+  /// cancelled, with the error kUnavailable).
   virtual void drain(Duration at_most) = 0;
 };
 

@@ -1,9 +1,15 @@
 #include "engine/meter.h"
 
+#include <algorithm>
 #include <chrono>
 
 namespace pippin::engine {
 namespace {
+
+// Speed is measured over about so long: enough for steps of prompts and of answers to be mixed.
+constexpr double kSpeedSeconds = 10;
+// The newest answer's share in the mean of their lengths.
+constexpr double kAnswerShare = 1.0 / 32;
 
 double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -21,6 +27,18 @@ void Meter::planned(const StepPlan& plan, TimePoint now) {
 void Meter::ran(const StepPlan& plan, TimePoint began, TimePoint now) {
   metrics_.step_seconds.observe(seconds(now - began));
   metrics_.step_tokens.observe(plan.tokens());
+  if (recent_seconds_ > kSpeedSeconds) {
+    recent_seconds_ /= 2;
+    recent_tokens_ /= 2;
+  }
+  recent_seconds_ += seconds(now - began);
+  recent_tokens_ += plan.tokens();
+}
+
+Duration Meter::time_for(double tokens) const {
+  if (recent_tokens_ <= 0) return Duration::zero();
+  return std::chrono::duration_cast<Duration>(
+      std::chrono::duration<double>(tokens * recent_seconds_ / recent_tokens_));
 }
 
 void Meter::came(const std::vector<SequenceEvent>& events, TimePoint now) {
@@ -53,6 +71,11 @@ void Meter::ended(const Times& times, const FinishEvent& event, TimePoint now) {
   metrics_.request_seconds.observe(seconds(now - times.submitted));
   metrics_.request_prompt_tokens.observe(event.prompt_tokens);
   metrics_.request_generated_tokens.observe(event.completion_tokens);
+  const bool whole = event.reason == FinishReason::kStop || event.reason == FinishReason::kLength;
+  if (whole) {
+    const double share = answer_tokens_ == 0 ? 1 : kAnswerShare;
+    answer_tokens_ += share * (event.completion_tokens - answer_tokens_);
+  }
   if (!times.first_token) return;
   const double decode = seconds(times.last_token - *times.first_token);
   metrics_.decode_seconds.observe(decode);

@@ -24,6 +24,10 @@ class Meter {
   /// Notes a step that has run, and what came of it.
   void ran(const StepPlan& plan, TimePoint began, TimePoint now);
   void came(const std::vector<SequenceEvent>& events, TimePoint now);
+  /// Returns how many tokens an answer has, as the last ones had.
+  double answer_tokens() const { return answer_tokens_; }
+  /// Returns how long so many tokens take at the speed of the last steps; zero before any step.
+  Duration time_for(double tokens) const;
   /// Fills in the times of a live sequence.
   void tell(SequenceStatus& status) const;
 
@@ -39,6 +43,8 @@ class Meter {
   void ended(const Times& times, const FinishEvent& event, TimePoint now);
 
   EngineMetrics& metrics_;
+  double recent_tokens_ = 0, recent_seconds_ = 0;  // of the last steps, the older ones fading
+  double answer_tokens_ = 0;
   std::unordered_map<SequenceId, Times> times_;
 };
 

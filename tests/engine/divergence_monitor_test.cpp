@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <thread>
@@ -74,6 +76,31 @@ TEST(DivergenceMonitor, ASerialEngineIsRightAgain) {
   const uint64_t answers = metrics.divergence_answers;
   ASSERT_TRUE(becomes([&] { return metrics.divergence_answers >= answers + 12; }));
   EXPECT_EQ(metrics.divergence_answers - metrics.divergence_exact, wrong);
+}
+
+// What runs alone takes turns with what users asked for.
+TEST(DivergenceMonitor, UsersWaitForOneStepAtMost) {
+  constexpr int kUsersTokens = 400;
+  std::atomic<int> without{0}, longest{0}, alone{0};
+  std::atomic<bool> over{false};
+  const auto engine = start([&, user = SequenceId{1}](const StepPlan& plan, const PlanRow& row) {
+    if (&row != &plan.rows.front()) return false;
+    const auto own = std::find_if(plan.rows.begin(), plan.rows.end(),
+                                  [&](const PlanRow& any) { return any.sequence == user; });
+    const bool there = own != plan.rows.end();
+    if (there) over = own->generated == kUsersTokens - 1;
+    without = there || over ? 0 : without + 1;
+    longest = std::max(longest.load(), without.load());
+    if (!there) ++alone;
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+    return false;
+  });
+  const auto user = engine->submit(prompt_of(20, kUsersTokens)).value();
+  const DivergenceMonitor monitor(*engine, {std::chrono::milliseconds(1), false}, prompts());
+  ASSERT_TRUE(becomes([&] { return over.load(); }));
+  EXPECT_EQ(longest, 1);
+  EXPECT_GT(alone, 10);
+  EXPECT_GE(engine->metrics().divergence_answers, 4u);
 }
 
 TEST(DivergenceMonitor, EndsWhileARoundIsUnderWay) {

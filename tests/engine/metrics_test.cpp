@@ -4,12 +4,15 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <new>
 #include <numeric>
+#include <set>
 #include <stdexcept>
 #include <thread>
 
 #include "engine/engine.h"
+#include "engine/meter.h"
 #include "engine/scheduler_harness.h"
 
 namespace pippin::engine::testing {
@@ -27,7 +30,8 @@ enum class Place { kNowhere, kAdmit, kRun };
 
 struct Fault {
   std::atomic<Place> place = Place::kNowhere;
-  std::atomic<bool> memory = true;  // bad_alloc; else another exception
+  std::atomic<bool> memory = true;                // bad_alloc; else another exception
+  std::atomic<std::chrono::milliseconds> step{};  // how long each takes
 };
 
 /// A device that breaks its promise not to throw.
@@ -39,10 +43,14 @@ class ThrowingRunner final : public Runner {
   void admit(SequenceId id, const Submission& submission) override {
     throw_at(Place::kAdmit);
     fake_.admit(id, submission);
+    known_.insert(id);
   }
   StepOutput run(const StepPlan& plan) override {
     if (!plan.rows.empty()) throw_at(Place::kRun);
-    return fake_.run(plan);
+    std::this_thread::sleep_for(fault_->step.load());
+    StepPlan known = plan;
+    std::erase_if(known.released, [this](SequenceId id) { return known_.erase(id) == 0; });
+    return fake_.run(known);
   }
 
  private:
@@ -54,6 +62,7 @@ class ThrowingRunner final : public Runner {
 
   std::shared_ptr<Fault> fault_;
   FakeRunner fake_;
+  std::set<SequenceId> known_;  // to the fake, which insists on seeing them first
 };
 
 class Measured : public ::testing::Test {
@@ -131,7 +140,8 @@ TEST_F(Measured, AStepThatThrowsIsTheEndOfItsRequestsOnly) {
       EXPECT_FALSE(bad.error.message.empty());
       fault_->place = Place::kNowhere;
       const Submission good = prompt_of(40, 5);
-      EXPECT_EQ(run(good).reason, FinishReason::kLength);
+      const FinishEvent answered = run(good);
+      EXPECT_EQ(answered.reason, FinishReason::kLength) << answered.error.message;
       EXPECT_EQ(engine_->status().blocks_leased, 0);
     }
   }
@@ -144,6 +154,55 @@ TEST_F(Measured, WhatAFailedStepComputedIsNotCached) {
   run(prompt_of(100, 5));
   fault_->place = Place::kNowhere;
   EXPECT_EQ(run(prompt_of(100, 5)).cached_tokens, 0);
+}
+
+TEST(Meter, TellsHowLongTokensTakeAtTheSpeedOfNow) {
+  EngineMetrics metrics;
+  Meter meter(metrics);
+  EXPECT_EQ(meter.time_for(100), Duration::zero()) << "nothing is known yet";
+  StepPlan plan;
+  plan.rows.resize(1);
+  plan.rows[0].tokens.resize(100);
+  TimePoint now{};
+  const auto steps = [&](int count, Duration each) {
+    for (int i = 0; i < count; ++i, now += each) meter.ran(plan, now, now + each);
+  };
+  steps(5, seconds(1));
+  EXPECT_EQ(meter.time_for(300), seconds(3));
+  steps(40, seconds(2));  // slower now
+  EXPECT_GT(meter.time_for(300), std::chrono::milliseconds(5900));
+  EXPECT_LE(meter.time_for(300), seconds(6));
+}
+
+TEST_F(Measured, AFullQueueTellsWhenItIsWorkedOff) {
+  fault_->step = std::chrono::milliseconds(10);
+  run(prompt_of(20, 50));  // some 50 steps: at most 140 tokens a second
+  std::vector<std::shared_ptr<EventStream>> streams;
+  std::optional<Error> refused;
+  for (int i = 0; i < 40 && !refused; ++i) {
+    auto stream = engine_->submit(prompt_of(100, 50, 50 * i));
+    if (stream.ok()) {
+      streams.push_back(*std::move(stream));
+    } else {
+      refused = stream.error();
+    }
+  }
+  ASSERT_TRUE(refused.has_value());
+  EXPECT_EQ(refused->code, Code::kOverloaded);
+  EXPECT_GE(refused->retry_after_s, 5);  // 8 of 150 tokens
+  EXPECT_LE(refused->retry_after_s, 60);
+}
+
+TEST_F(Measured, WhatADrainCutsOffIsToldWhy) {
+  fault_->step = std::chrono::milliseconds(5);
+  const auto stream = engine_->submit(prompt_of(20, 400)).value();
+  engine_->drain(std::chrono::milliseconds(30));
+  std::vector<Event> events;
+  stream->take(events);
+  ASSERT_FALSE(events.empty());
+  const auto& finish = std::get<FinishEvent>(events.back());
+  EXPECT_EQ(finish.reason, FinishReason::kCancelled);
+  EXPECT_EQ(finish.error.code, Code::kUnavailable);
 }
 
 SchedulerOptions cause_options() {

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "engine/core/thrown.h"
 #include "engine/exec/constraint_ahead.h"
 #include "engine/exec/device_step.h"
 #include "engine/exec/sampling/sampler.h"
@@ -108,11 +109,8 @@ class ModelRunner final : public Runner {
   static void guarded(Step& step, Fn&& work) {
     try {
       work();
-    } catch (const std::bad_alloc&) {
-      fail_all(step, fail(Code::kOutOfMemory, "[runner] there is not enough memory for this step"));
-    } catch (const std::exception& e) {
-      fail_all(step, fail(Code::kInternal,
-                          fmt::format("[runner] step {} failed: {}", step.out.step, e.what())));
+    } catch (const std::exception& thrown) {
+      fail_all(step, error_of_thrown("[runner]", thrown));
     }
   }
 
@@ -125,10 +123,10 @@ class ModelRunner final : public Runner {
   }
 
   void start(Step& step) {
-    for (const BlockCopy& copy : plan.window_copies)
-      kv_.copy_block(copy.from, copy.to, nn::KvPool::kWindow);
     const StepPlan& plan = *step.plan;
     for (const BlockCopy& copy : plan.copies) kv_.copy_block(copy.from, copy.to);
+    for (const BlockCopy& copy : plan.window_copies)
+      kv_.copy_block(copy.from, copy.to, nn::KvPool::kWindow);
     if (plan.rows.empty()) return;
     const nn::StepBatch batch = make_batch(plan, step.spans);
     const mx::array hidden = model_->forward(batch, kv_);
@@ -185,6 +183,8 @@ class ModelRunner final : public Runner {
     if (!plan.rows.empty() && plan.rows.front().follows >= 0)
       batch.token_ids = followed_tokens(plan, batch.size());
     return batch;
+  }
+
   // Tells where one pool keeps a row, whose tokens begin at `first` in the batch.
   static void add_places(nn::StepKv& kv, int first, const PlanRow& row,
                          const std::vector<BlockId>& table) {
@@ -194,8 +194,6 @@ class ModelRunner final : public Runner {
     for (int position = row.start; position < end; ++position)
       kv.slots.push_back(table[static_cast<size_t>(position / kBlock)] * kBlock +
                          position % kBlock);
-  }
-
   }
 
   // The tokens that the step before will have picked, one for each row, without waiting for them.
@@ -327,10 +325,10 @@ Result<ModelInfo> inspect_model(const store::GgufFile& file, DeviceKind device) 
   ModelInfo info;
   info.architecture = spec.architecture;
   info.vocab = spec.vocab;
-  info.kv_window_block_bytes = spec.kv_window_block_bytes();
-  info.window = spec.window();
   info.context_tokens_max = spec.context_tokens_max;
   info.kv_block_bytes = spec.kv_block_bytes();
+  info.kv_window_block_bytes = spec.kv_window_block_bytes();
+  info.window = spec.window();
   // The CPU's kernels keep the file's formats; a GPU keeps every weight in bf16.
   for (const store::TensorView& tensor : file.tensors())
     info.weight_bytes += device == DeviceKind::kCpu ? static_cast<int64_t>(tensor.bytes.size())
