@@ -1,0 +1,26 @@
+// What settings say of the runner.
+#include "app/loading.h"
+
+#include <gtest/gtest.h>
+
+namespace pippin::app {
+namespace {
+
+TEST(RunnerOptions, FollowTheSettings) {
+  Settings settings;
+  settings.device = "cpu";
+  settings.threads = 3;
+  const Result<engine::RunnerOptions> usual = runner_options(settings);
+  ASSERT_TRUE(usual.ok());
+  EXPECT_EQ(engine::DeviceKind::kCpu, usual->device);
+  EXPECT_EQ(3, usual->threads);
+  EXPECT_FALSE(usual->exact_activations);
+
+  settings.cpu_activations = "f32";
+  const Result<engine::RunnerOptions> exact = runner_options(settings);
+  ASSERT_TRUE(exact.ok());
+  EXPECT_TRUE(exact->exact_activations);
+}
+
+}  // namespace
+}  // namespace pippin::app
