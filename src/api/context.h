@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 
 #include "base/worker_pool.h"
+#include "service/batch_store.h"
 #include "service/json.h"
 #include "service/live_requests.h"
 #include "service/model.h"
@@ -22,6 +24,9 @@ struct Context {
   size_t stream_pause_bytes =
       256 << 10;  // unsent bytes of one stream above which its generation is not read
   service::ResponseStore* responses = nullptr;  // where responses are kept; null: nowhere
+  service::BatchStore* batches = nullptr;       // where batches are kept; null: there are none
+  bool strict_model_ids = false;  // else Anthropic's own names are the default model's
+  std::string signing_key = {};   // of what goes to clients and comes back; empty: a random one
   std::shared_ptr<service::LiveRequests> live = std::make_shared<service::LiveRequests>();
 };
 

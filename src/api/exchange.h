@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/caller.h"
+
 namespace pippin::api {
 
 /// A whole request, read within limits. Header names are lower case.
@@ -20,6 +22,7 @@ struct Request {
   std::string body;
   std::string id;                     // x-request-id: the client's if it is sane, else ours
   std::vector<std::string> captures;  // what the route's {...} matched
+  std::shared_ptr<Caller> caller;     // whose key came with it; null where none is asked for
 
   /// Returns a header's value, or "" if absent. `name` in lower case.
   std::string_view header(std::string_view name) const {
@@ -34,6 +37,8 @@ struct Response {
   std::string content_type = "application/json";
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;
+  /// What an event stream says when it has been silent for long; empty: a comment.
+  std::string heartbeat = {};
 };
 
 /// One request and its answer: either respond() once, or start_stream(), write() any number of

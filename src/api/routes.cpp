@@ -1,10 +1,29 @@
 #include "api/routes.h"
 
+#include "api/anthropic/anthropic.h"
 #include "api/openai/openai.h"
 #include "api/openai/rate_limits.h"
 #include "api/openai/responses/responses.h"
 
 namespace pippin::api {
+namespace {
+
+void add_anthropic_routes(Router& router, const Context& context) {
+  const auto seal = std::make_shared<const anthropic::Seal>(context.signing_key);
+  std::shared_ptr<anthropic::BatchRunner> runner;
+  if (context.batches != nullptr)
+    runner = std::make_shared<anthropic::BatchRunner>(context, seal);
+  router.add("POST", "/v1/messages", anthropic::messages(context, seal));
+  router.add("POST", "/v1/messages/count_tokens", anthropic::count_tokens(context, seal));
+  router.add("POST", "/v1/messages/batches", anthropic::create_batch(context, runner));
+  router.add("GET", "/v1/messages/batches", anthropic::list_batches(context, runner));
+  router.add("GET", "/v1/messages/batches/{id}", anthropic::get_batch(context, runner));
+  router.add("DELETE", "/v1/messages/batches/{id}", anthropic::delete_batch(context, runner));
+  router.add("POST", "/v1/messages/batches/{id}/cancel", anthropic::cancel_batch(context, runner));
+  router.add("GET", "/v1/messages/batches/{id}/results", anthropic::batch_results(context, runner));
+}
+
+}  // namespace
 
 void add_routes(Router& router, const Context& context) {
   const auto limited = [&context](Handler handler) {
@@ -16,8 +35,9 @@ void add_routes(Router& router, const Context& context) {
   router.add("GET", "/v1/status", status(context));
   router.add("POST", "/v1/requests/{id}/cancel", cancel_request(context));
   router.add("DELETE", "/v1/requests/{id...}", cancel_request(context));
-  router.add("GET", "/v1/models", openai::list_models(context));
-  router.add("GET", "/v1/models/{id...}", openai::get_model(context));
+  router.add("GET", "/v1/models", anthropic::list_models(context, openai::list_models(context)));
+  router.add("GET", "/v1/models/{id...}",
+             anthropic::get_model(context, openai::get_model(context)));
   router.add("POST", "/v1/chat/completions", limited(openai::chat_completions(context)));
   router.add("POST", "/v1/completions", limited(openai::completions(context)));
   router.add("POST", "/v1/tokenize", openai::tokenize(context));
@@ -30,6 +50,7 @@ void add_routes(Router& router, const Context& context) {
   router.add("DELETE", "/v1/responses/{id}", openai::responses::remove(context, runs));
   router.add("POST", "/v1/responses/{id}/cancel", openai::responses::cancel(context, runs));
   router.add("GET", "/v1/responses/{id}/input_items", openai::responses::list_input_items(context));
+  add_anthropic_routes(router, context);
 }
 
 }  // namespace pippin::api

@@ -175,7 +175,9 @@ void write_request(JsonWriter& json, const LiveRequests::Entry& request,
   json.field("prompt_tokens", own.empty() ? 0 : own.front().prompt_tokens);
   json.field("cached_tokens", own.empty() ? 0 : own.front().cached_tokens);
   json.field("generated_tokens", generated);
-  json.key("sequences").begin_array();
+  json.key("prompt_rules").begin_array();
+  for (const std::string_view rule : request.generation->prompt_rules()) json.string(rule);
+  json.end_array().key("sequences").begin_array();
   for (const SequenceStatus& sequence : own) write_sequence(json, sequence, now);
   json.end_array().end_object();
 }

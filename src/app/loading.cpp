@@ -52,6 +52,7 @@ Result<std::unique_ptr<service::Model>> load_for(const Settings& settings, const
   options.queue_max = settings.queue_max;
   options.output_tokens_max = settings.output_tokens_max;
   options.prefix_cache = settings.prefix_cache;
+  ASSIGN_OR_RETURN(options.prompt_rules, service::PromptRules::of(settings.prompt_rules));
   options.step_target = std::chrono::milliseconds(settings.step_target_ms);
   options.slow_reader_max = std::chrono::seconds(settings.slow_reader_s);
   options.record_path = settings.record_path;

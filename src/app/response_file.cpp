@@ -20,4 +20,14 @@ std::unique_ptr<service::ResponseStore> response_store(const Settings& settings,
   return store;
 }
 
+std::unique_ptr<service::BatchStore> batch_store(const Settings& settings,
+                                                 const Environment& environment) {
+  if (settings.batches_path == "off") return nullptr;
+  service::BatchStoreOptions options;
+  options.path = settings.batches_path;
+  if (options.path.empty())
+    options.path = history_file(environment).replace_filename("batches.db").string();
+  return std::make_unique<service::BatchStore>(std::move(options));
+}
+
 }  // namespace pippin::app

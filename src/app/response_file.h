@@ -1,9 +1,10 @@
-// Where `pippin serve` keeps the responses of /v1/responses.
+// Where `pippin serve` keeps the responses of /v1/responses and the batches of /v1/messages/batches.
 #pragma once
 
 #include <memory>
 
 #include "base/settings.h"
+#include "service/batch_store.h"
 #include "service/response_store.h"
 
 namespace pippin::app {
@@ -13,5 +14,9 @@ namespace pippin::app {
 /// cannot be used now is a warning: it is tried again by every request that needs it.
 std::unique_ptr<service::ResponseStore> response_store(const Settings& settings,
                                                        const Environment& environment);
+
+/// The same for batches, in batches.db.
+std::unique_ptr<service::BatchStore> batch_store(const Settings& settings,
+                                                 const Environment& environment);
 
 }  // namespace pippin::app

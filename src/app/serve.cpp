@@ -12,9 +12,11 @@
 #include "app/connect_help.h"
 #include "app/default_model.h"
 #include "app/doctor_monitor.h"
+#include "app/error_form.h"
 #include "app/interrupts.h"
 #include "app/loading.h"
 #include "app/response_file.h"
+#include "app/signing_key.h"
 #include "base/thread_pool.h"
 #include "base/worker_pool.h"
 #include "http/server.h"
@@ -29,6 +31,7 @@ http::Options http_options(const Settings& settings) {
   options.host = settings.host;
   options.port = static_cast<uint16_t>(settings.port);
   options.allowed_hosts = settings.allowed_hosts;
+  options.error_form = error_form;
   options.cors_origins.insert(options.cors_origins.end(), settings.cors_origins.begin(),
                               settings.cors_origins.end());
   return options;
@@ -66,10 +69,14 @@ Result<int> serve(const Settings& settings, const std::string& named) {
   service::Readiness readiness;
   const std::unique_ptr<service::ResponseStore> responses =
       response_store(settings, environment_variable);
+  const std::unique_ptr<service::BatchStore> batches = batch_store(settings, environment_variable);
   const http::Options options = http_options(settings);
   WorkerPool workers(std::clamp(allowed_cpus(), 2, 8), 2 * options.connections_max);
   api::Context context{models, readiness, workers};
   context.responses = responses.get();
+  context.batches = batches.get();
+  context.strict_model_ids = settings.strict_model_ids;
+  context.signing_key = signing_key(settings, environment_variable);
   api::Router router;
   api::add_routes(router, context);
   http::Server server(options, std::move(router), workers);

@@ -114,6 +114,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   api::Request request_;       // until dispatch, which moves it into answer_
   std::string method_, path_;  // kept for the log
   std::string request_id_;
+  std::string heartbeat_;
   std::string allow_origin_;
   bool http10_ = false;
   bool head_only_ = false;

@@ -38,6 +38,7 @@ std::string_view reason(int status) {
     case 503: return "Service Unavailable";
     case 504: return "Gateway Timeout";
     case 505: return "HTTP Version Not Supported";
+    case 529: return "Site Is Overloaded";  // Anthropic's
     default: return "Status";
   }
 }
@@ -73,7 +74,7 @@ void append_cors(std::string& out, std::string_view allow_origin) {
   append_header(out, "Vary", "Origin");
   if (allow_origin.empty()) return;
   append_header(out, "Access-Control-Allow-Origin", allow_origin);
-  append_header(out, "Access-Control-Expose-Headers", "x-request-id");
+  append_header(out, "Access-Control-Expose-Headers", "x-request-id, request-id");
 }
 
 }  // namespace
@@ -104,7 +105,10 @@ void append_head(std::string& out, const api::Response& response, const Framing&
     if (!has_header(response, "cache-control")) out.append("Cache-Control: no-cache\r\n");
     if (!has_header(response, "x-accel-buffering")) out.append("X-Accel-Buffering: no\r\n");
   }
-  if (!framing.request_id.empty()) append_header(out, "x-request-id", framing.request_id);
+  if (!framing.request_id.empty()) {
+    append_header(out, "x-request-id", framing.request_id);
+    append_header(out, "request-id", framing.request_id);  // Anthropic's name for it
+  }
   append_cors(out, framing.allow_origin);
   for (const auto& [name, value] : response.headers) append_header(out, name, value);
   out.append("\r\n");

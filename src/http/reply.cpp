@@ -94,6 +94,7 @@ void Connection::begin_stream(const api::Response& head) {
   status_ = head.status;
   streaming_ = true;
   event_stream_ = is_event_stream(head);
+  heartbeat_ = head.heartbeat.empty() ? std::string(kHeartbeat) : head.heartbeat;
   if (http10_) close_after_ = true;  // its end is the only end that HTTP/1.0 knows
   Framing how = framing();
   how.chunked = !http10_;
@@ -114,14 +115,14 @@ void Connection::send_continue() {
                     });
 }
 
-// A comment keeps proxies and clients from giving up on a silent stream. Never inside an event.
+// A few bytes keep proxies and clients from giving up on a silent stream. Never inside an event.
 void Connection::send_heartbeat() {
   if (!streaming_ || !event_stream_ || complete_) return;
   if (!between_events_) {
     last_write_ = now();
     return set_deadline(last_write_ + options().heartbeat);
   }
-  append_body(kHeartbeat);
+  append_body(heartbeat_);
   write_more();
 }
 

@@ -19,10 +19,14 @@ uint64_t random_seed() {
 
 Error too_long(const Model& model, const Request& request, size_t prompt_tokens) {
   const bool chat = std::holds_alternative<Conversation>(request.prompts.front());
+  const std::string came = std::to_string(prompt_tokens);
+  const std::string most = std::to_string(model.context_tokens_max);
+  // Two wordings, for the clients that look for either to shorten a conversation by themselves.
   return fail(Code::kContextLength,
-              "This model's maximum context length is " + std::to_string(model.context_tokens_max) +
+              "prompt is too long: " + came + " tokens > " + most +
+                  " maximum. This model's maximum context length is " + most +
                   " tokens, prompt and answer together. However, your " +
-                  (chat ? "messages" : "prompt") + " resulted in " + std::to_string(prompt_tokens) +
+                  (chat ? "messages" : "prompt") + " resulted in " + came +
                   " tokens. Please shorten it.",
               chat ? "messages" : "prompt");
 }
@@ -131,6 +135,10 @@ Result<void> Generation::read_prompts() {
   terms_.reserve(request_.prompts.size());
   for (const Prompt& prompt : request_.prompts) {
     ASSIGN_OR_RETURN(RenderedPrompt rendered, render_prompt(model, prompt));
+    for (const std::string_view rule : rendered.rules) {
+      if (std::ranges::find(prompt_rules_, rule) == prompt_rules_.end())
+        prompt_rules_.push_back(rule);
+    }
     const size_t size = rendered.tokens.size();
     if (size == 0) return fail(Code::kInvalidArgument, "the prompt has no tokens", "prompt");
     if (size >= static_cast<size_t>(model.context_tokens_max))

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -48,6 +49,9 @@ class Generation {
   /// Returns prompt i as it was submitted.
   const std::vector<Token>& prompt_tokens(size_t i) const { return terms_[i].prompt; }
 
+  /// Returns the prompt rules that have changed prompts.
+  const std::vector<std::string_view>& prompt_rules() const { return prompt_rules_; }
+
  private:
   Generation(ModelLease model, Request request);
   Result<void> read_prompts();
@@ -58,6 +62,7 @@ class Generation {
   std::vector<Choice::Terms> terms_;  // of each prompt
   std::vector<std::unique_ptr<Choice>> choices_;
   std::vector<engine::SequenceId> sequences_;  // of the choices
+  std::vector<std::string_view> prompt_rules_;
   int unfinished_ = 0;
 };
 

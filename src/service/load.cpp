@@ -279,6 +279,7 @@ Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
   model->aliases = options.aliases;
   model->architecture = info.architecture;
   model->facts = facts_of(file);
+  model->prompt_rules = options.prompt_rules;
   model->created_unix_s = std::chrono::duration_cast<std::chrono::seconds>(
                               std::chrono::system_clock::now().time_since_epoch())
                               .count();

@@ -13,6 +13,7 @@
 #include "engine/exec/runner.h"
 #include "service/memory_plan.h"
 #include "service/model.h"
+#include "service/prompt_rules.h"
 #include "store/gguf.h"
 #include "text/tokenizer.h"
 
@@ -32,6 +33,7 @@ struct LoadOptions {
   engine::DeviceKind device = engine::DeviceKind::kCpu;  // that of the runner
   /// Company may not change an answer; on a CPU it never does, and this changes nothing.
   bool deterministic = false;
+  PromptRules prompt_rules;
   MemoryWishes memory;
   int queue_max = 512;
   int output_tokens_max = 0;  // of an answer; 0 = what the context leaves

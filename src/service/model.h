@@ -16,6 +16,7 @@
 #include "parse/dialect.h"
 #include "service/memory_plan.h"
 #include "service/model_facts.h"
+#include "service/prompt_rules.h"
 #include "text/chat_template.h"
 #include "text/grammar.h"
 #include "text/tokenizer.h"
@@ -41,6 +42,7 @@ struct Model {
   const parse::ToolDialect* tool_dialect = nullptr;            // null: calls are not read
   const parse::ReasoningDialect* reasoning_dialect = nullptr;  // null: it is not known to think
   engine::SamplingParams default_sampling;
+  PromptRules prompt_rules;  // what its conversations are freed of
 
   MemoryPlan plan;
   std::unique_ptr<engine::Engine> engine;

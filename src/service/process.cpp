@@ -3,8 +3,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <charconv>
 #include <chrono>
+#include <csignal>
 #include <fstream>
+#include <random>
 
 namespace pippin::service {
 namespace {
@@ -39,6 +43,22 @@ Process this_process() {
     process.cpu_s = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
   process.resident_bytes = resident_bytes();
   return process;
+}
+
+const std::string& process_name() {
+  static const std::string name = [] {
+    std::random_device random;
+    return std::to_string(getpid()) + ":" + std::to_string(random());
+  }();
+  return name;
+}
+
+bool process_lives(std::string_view name) {
+  if (name == process_name()) return true;
+  pid_t pid = 0;
+  const auto parsed = std::from_chars(name.data(), name.data() + name.size(), pid);
+  if (parsed.ec != std::errc() || pid <= 0 || pid == getpid()) return false;
+  return kill(pid, 0) == 0 || errno == EPERM;
 }
 
 }  // namespace pippin::service

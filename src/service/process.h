@@ -1,7 +1,10 @@
-// this_process: what the running program takes of the machine. Thread: any.
+// this_process: what the running program takes of the machine; and the names by which processes
+// that share a file know each other. Thread: any.
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 namespace pippin::service {
 
@@ -13,5 +16,11 @@ struct Process {
 };
 
 Process this_process();
+
+/// Returns a name of this process: its number, and a word that tells it from a later process of the
+/// same number.
+const std::string& process_name();
+/// Returns whether the process of a name still lives.
+bool process_lives(std::string_view name);
 
 }  // namespace pippin::service

@@ -61,12 +61,13 @@ Result<std::vector<text::Span>> render_continued(const Model& model, Conversatio
   return spans;
 }
 
-Result<RenderedPrompt> render_conversation(const Model& model, const Conversation& conversation) {
+Result<RenderedPrompt> render_conversation(const Model& model, Conversation conversation) {
   if (model.chat_template == nullptr) {
     return fail(Code::kUnsupported,
                 "The model `" + model.id + "` has no chat template; use /v1/completions",
                 "messages");
   }
+  std::vector<std::string_view> rules = model.prompt_rules.apply(conversation);
   ASSIGN_OR_RETURN(const std::vector<text::Span> spans, conversation.continue_final_message
                                                             ? render_continued(model, conversation)
                                                             : render(model, conversation));
@@ -77,7 +78,7 @@ Result<RenderedPrompt> render_conversation(const Model& model, const Conversatio
   if (model.tokenizer->adds_bos() && bos && (tokens.empty() || tokens.front() != *bos)) {
     tokens.insert(tokens.begin(), *bos);
   }
-  RenderedPrompt rendered{std::move(tokens), {}};
+  RenderedPrompt rendered{std::move(tokens), {}, std::move(rules)};
   for (const text::Span& span : spans) rendered.text += span.text;
   return rendered;
 }

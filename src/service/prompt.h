@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -14,6 +15,7 @@ namespace pippin::service {
 struct RenderedPrompt {
   std::vector<Token> tokens;
   std::string text;  // of a conversation: what the template wrote
+  std::vector<std::string_view> rules;  // and those of the model's PromptRules that changed it
 };
 
 /// Renders and encodes a prompt. User text cannot form special tokens; template text and raw

@@ -173,17 +173,17 @@ class Adapted {
     messages_ = std::move(written);
   }
 
+  // What begins the conversation goes to the first user message. What comes later stays where it
+  // is, as the user's: all that stands in front of it is cached.
   void give_system_to_user() {
     std::string text;
-    std::vector<Message> others;
+    const auto head_end = std::ranges::find_if_not(messages_, is_system);
+    for (auto at = messages_.begin(); at != head_end; ++at)
+      text = beside(std::move(text), joined_text(*at));
+    messages_.erase(messages_.begin(), head_end);
     for (Message& message : messages_) {
-      if (is_system(message)) {
-        text = beside(std::move(text), joined_text(message));
-      } else {
-        others.push_back(std::move(message));
-      }
+      if (is_system(message)) message.role = Role::kUser;
     }
-    messages_ = std::move(others);
     if (text.empty()) return;
     const auto user = std::ranges::find(messages_, Role::kUser, &Message::role);
     if (user != messages_.end()) {

@@ -117,6 +117,7 @@ TEST(Server, EchoesSaneRequestIdsAndMakesOthers) {
   EXPECT_EQ(client.get("/echo", "X-Request-Id: abc-1\r\n").headers.at("x-request-id"), "abc-1");
   const std::string made = client.get("/echo", "X-Request-Id: a b\r\n").headers.at("x-request-id");
   EXPECT_EQ(made.substr(0, 4), "req-");
+  EXPECT_EQ(client.get("/echo", "X-Request-Id: abc-2\r\n").headers.at("request-id"), "abc-2");
   EXPECT_NE(client.get("/echo").headers.at("x-request-id"), made);
 }
 

@@ -138,6 +138,12 @@ TEST(Stream, HeartbeatsFillSilence) {
   stream.exchange->finish();
   const Reply reply = stream.client.reply();
   EXPECT_NE(reply.body.find("data: half and half\n\n"), std::string::npos) << "never inside an event";
+  Stream own(running, running.client());
+  api::Response head = events();
+  head.heartbeat = "event: ping\ndata: {}\n\n";
+  own.exchange->start_stream(std::move(head));
+  EXPECT_TRUE(own.client.read_until("event: ping\ndata: {}\n\n")) << "the wire's own words";
+  own.exchange->finish();
   Stream plain(running, running.client());
   plain.exchange->start_stream({200, "application/x-ndjson", "", {}});
   std::this_thread::sleep_for(Milliseconds(120));

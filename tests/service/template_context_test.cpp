@@ -109,6 +109,8 @@ TEST(TemplateContext, SystemGoesToTheUserWhereTheRoleIsRefused) {
                "role not supported') }}{% endif %}");
   it.say(Role::kSystem, "s").say(Role::kUser, "u");
   EXPECT_EQ(it.text(), "<user>s\n\nu");
+  it.say(Role::kAssistant, "a").say(Role::kSystem, "late");
+  EXPECT_EQ(it.text(), "<user>s\n\nu<assistant>a<user>late") << "nothing in front of it changes";
 }
 
 TEST(TemplateContext, StrictlyRolesTakeTurns) {

@@ -35,13 +35,27 @@ std::string expanded(std::string text) {
   return text;
 }
 
+using Headers = std::vector<std::pair<std::string, std::string>>;
+
+Headers read_headers(std::istringstream& words) {
+  Headers headers;
+  for (std::string header; words >> header;) {
+    const size_t equals = header.find('=');
+    headers.emplace_back(header.substr(0, equals), header.substr(equals + 1));
+  }
+  return headers;
+}
+
+void read_request_line(const std::string& line, WireCase& to) {
+  std::istringstream words(line.substr(1));
+  words >> to.method >> to.path;
+  to.request_headers = read_headers(words);
+}
+
 void read_answer_line(const std::string& line, WireCase& to) {
   std::istringstream words(line.substr(1));
   words >> to.status >> to.content_type;
-  for (std::string header; words >> header;) {
-    const size_t equals = header.find('=');
-    to.headers.emplace_back(header.substr(0, equals), header.substr(equals + 1));
-  }
+  to.headers = read_headers(words);
 }
 
 std::string text_mismatch(const std::string& pattern, const std::string& got) {
@@ -98,7 +112,7 @@ std::vector<WireCase> read_cases(const std::string& path) {
     } else if (cases.empty()) {
       EXPECT_TRUE(line.empty()) << path << ":" << number << ": a case begins with ==";
     } else if (line.starts_with("> ") && part == Part::kHead) {
-      std::istringstream(line.substr(2)) >> cases.back().method >> cases.back().path;
+      read_request_line(line, cases.back());
       part = Part::kBody;
     } else if (line.starts_with("< ") && part == Part::kBody) {
       read_answer_line(line, cases.back());

@@ -2,7 +2,7 @@
 //
 //   # a comment
 //   == a title
-//   > POST /v1/completions
+//   > POST /v1/completions name=value        and the request's headers
 //   {"model": "default", ...}                the body, up to the next line that begins with "<"
 //   < 200 application/json retry-after=1     status, type, and headers that must be there
 //   {"id": "<string>", ...}                  a JSON pattern (json_match.h), or a stream's events,
@@ -25,6 +25,7 @@ struct WireCase {
   std::string title;
   int line = 0;  // of the title
   std::string method, path, body;
+  std::vector<std::pair<std::string, std::string>> request_headers;
   int status = 0;
   std::string content_type;
   std::vector<std::pair<std::string, std::string>> headers;

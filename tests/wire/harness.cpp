@@ -348,8 +348,10 @@ std::shared_ptr<FakeExchange> Harness::send(
   return exchange;
 }
 
-Response Harness::call(std::string method, std::string path, std::string body) {
-  const auto exchange = send(std::move(method), std::move(path), std::move(body));
+Response Harness::call(std::string method, std::string path, std::string body,
+                       std::vector<std::pair<std::string, std::string>> headers) {
+  const auto exchange =
+      send(std::move(method), std::move(path), std::move(body), std::move(headers));
   EXPECT_TRUE(exchange->wait()) << "no answer";
   return exchange->sent();
 }

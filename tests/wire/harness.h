@@ -86,7 +86,8 @@ class Harness {
   std::shared_ptr<FakeExchange> send(std::string method, std::string path, std::string body,
                                      std::vector<std::pair<std::string, std::string>> headers = {});
   /// Calls a route and waits for the whole answer.
-  Response call(std::string method, std::string path, std::string body);
+  Response call(std::string method, std::string path, std::string body,
+                std::vector<std::pair<std::string, std::string>> headers = {});
 
   /// Lets rows at a <wait> go on.
   void release();

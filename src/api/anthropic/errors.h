@@ -1,0 +1,26 @@
+// Errors in Anthropic's form: {"type":"error","error":{"type","message"},"request_id"} with a
+// status. The one place that maps Code to this wire.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "api/exchange.h"
+#include "api/wire/field_reader.h"
+#include "base/error.h"
+
+namespace pippin::api::anthropic {
+
+/// Returns a field's error as one of the house's.
+Error error_of(const FieldError& error);
+
+/// Returns {"type":"error",...}. An empty id is left out.
+std::string error_json(const Error& error, std::string_view request_id);
+
+/// Returns the whole answer; what may be tried again carries Retry-After.
+Response error_response(const Error& error, std::string_view request_id);
+
+/// The same for an error whose status another layer has chosen (a limit of HTTP, a missing key).
+Response error_response(int status, const Error& error);
+
+}  // namespace pippin::api::anthropic

@@ -1,0 +1,139 @@
+#include "api/anthropic/read_message.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <limits>
+#include <utility>
+
+#include "api/anthropic/read_message_parts.h"
+#include "api/wire/sampling.h"
+#include "api/wire/thinking.h"
+#include "service/json.h"
+
+namespace pippin::api::anthropic {
+namespace {
+
+using service::JsonWriter;
+
+constexpr int kIntMax = std::numeric_limits<int>::max();
+constexpr size_t kStopsMax = 64;
+
+/// Reads a text that must be one of a few; absent is the first.
+std::string_view one_of(FieldReader& fields, std::string_view name,
+                        std::initializer_list<std::string_view> words) {
+  const std::optional<std::string_view> text = fields.string(name);
+  if (!text) return *words.begin();
+  for (const std::string_view word : words) {
+    if (word == *text) return word;
+  }
+  fields.wrong(name, fmt::format("Invalid '{}': '{}'. Supported values are: {}.",
+                                 fields.path_of(name), *text, fmt::join(words, ", ")));
+  return *words.begin();
+}
+
+void read_limits(FieldReader& reader, LimitField field, service::Request& request) {
+  if (field == LimitField::kRequired && reader.any("max_tokens") == nullptr)
+    reader.missing("max_tokens");
+  if (const auto limit = reader.integer("max_tokens", 0, kIntMax))
+    request.max_tokens = static_cast<int>(*limit);
+  read_stop(reader, "stop_sequences", kStopsMax, request.stop);
+}
+
+/// What the request says of thinking; nothing means what the model does by itself.
+Thinking read_thinking(FieldReader& reader, MessageCall& call) {
+  Thinking thinking;
+  const boost::json::object* object = reader.object("thinking");
+  if (object == nullptr) return thinking;
+  FieldReader fields(*object, "thinking", reader);
+  fields.required_string("type");
+  const std::string_view type =
+      one_of(fields, "type", {"enabled", "adaptive", "between_tools", "disabled"});
+  call.show_thinking = one_of(fields, "display", {"summarized", "omitted"}) == "summarized";
+  thinking.enabled = type != "disabled";
+  if (type != "enabled") return thinking;
+  if (fields.any("budget_tokens") == nullptr) fields.missing("budget_tokens");
+  const auto budget = fields.integer("budget_tokens", 1, kIntMax);
+  if (!budget) return thinking;
+  thinking.tokens_max = static_cast<int>(*budget);
+  if (call.request.max_tokens && *budget >= *call.request.max_tokens &&
+      *call.request.max_tokens > 0)
+    fields.wrong("budget_tokens",
+                 "Invalid 'thinking.budget_tokens': `max_tokens` must be greater than "
+                 "`thinking.budget_tokens`.");
+  return thinking;
+}
+
+void read_format(FieldReader& fields, std::string_view name, service::Format& to) {
+  const boost::json::object* object = fields.object(name);
+  if (object == nullptr) return;
+  FieldReader format(*object, fields.path_of(name), fields);
+  format.required_string("type");
+  one_of(format, "type", {"json_schema"});
+  const boost::json::object* schema = format.required_object("schema");
+  if (schema == nullptr) return;
+  service::JsonSchemaFormat wanted;
+  JsonWriter(wanted.schema_json).value(*schema);
+  to = std::move(wanted);
+}
+
+void read_output(FieldReader& reader, Thinking& thinking, service::Format& format) {
+  read_format(reader, "output_format", format);  // its older name
+  const boost::json::object* object = reader.object("output_config");
+  if (object == nullptr) return;
+  FieldReader config(*object, "output_config", reader);
+  if (config.any("effort") != nullptr)
+    thinking.effort =
+        find_effort(one_of(config, "effort", {"low", "medium", "high", "xhigh", "max"}));
+  read_format(config, "format", format);
+}
+
+// What is checked and then has no effect here; docs/anthropic.md says why for each.
+void read_without_effect(FieldReader& reader) {
+  one_of(reader, "service_tier", {"auto", "standard_only"});
+  one_of(reader, "speed", {"standard", "fast"});
+  reader.string("inference_geo");
+  reader.string("user_profile_id");
+  const boost::json::object* metadata = reader.object("metadata");
+  if (metadata == nullptr) return;
+  FieldReader fields(*metadata, "metadata", reader);
+  fields.string("user_id");
+}
+
+// What would run at Anthropic's.
+void skip_hosted(FieldReader& reader, MessageCall& call) {
+  const boost::json::array* servers = reader.array("mcp_servers");
+  if (servers != nullptr && !servers->empty())
+    call.warnings.push_back({"unsupported_tool", "mcp_servers",
+                             "MCP servers are not called from here; they are left out."});
+  if (reader.any("container") != nullptr)
+    call.warnings.push_back(
+        {"unsupported_tool", "container", "There are no containers here; it is left out."});
+}
+
+}  // namespace
+
+MessageCall read_message(FieldReader& reader, const service::Model& model, const Seal& seal,
+                         LimitField limit) {
+  MessageCall call;
+  service::Conversation conversation;
+  read_conversation(reader, seal, call, conversation);
+  read_tools(reader, call, conversation);
+  read_cache_control(reader, call);
+  read_limits(reader, limit, call.request);
+  read_sampling(reader, model, call.request);
+  Thinking thinking = read_thinking(reader, call);
+  read_output(reader, thinking, call.request.format);
+  JsonWriter json(conversation.template_kwargs_json);
+  json.begin_object();
+  apply_thinking(thinking, model, nullptr, json, call.request);
+  json.end_object();
+  read_without_effect(reader);
+  skip_hosted(reader, call);
+  call.manages_context = reader.object("context_management") != nullptr;
+  call.stream = reader.boolean("stream").value_or(false);
+  call.request.prompts.emplace_back(std::move(conversation));
+  return call;
+}
+
+}  // namespace pippin::api::anthropic

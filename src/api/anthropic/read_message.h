@@ -1,0 +1,31 @@
+// Reads the body of POST /v1/messages. Thread: any.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "api/anthropic/seal.h"
+#include "api/wire/field_reader.h"
+#include "api/wire/warning.h"
+#include "service/model.h"
+#include "service/request.h"
+
+namespace pippin::api::anthropic {
+
+struct MessageCall {
+  service::Request request;
+  bool stream = false;
+  bool show_thinking = true;     // else its blocks are empty, and the signatures hold the text
+  bool cache_marked = false;     // the request says `cache_control` somewhere
+  bool manages_context = false;  // it says `context_management`
+  std::vector<Warning> warnings;
+};
+
+/// Counting tokens needs no limit of the answer.
+enum class LimitField : uint8_t { kRequired, kOptional };
+
+/// Reads all fields; the first wrong one is reader.error().
+MessageCall read_message(FieldReader& reader, const service::Model& model, const Seal& seal,
+                         LimitField limit = LimitField::kRequired);
+
+}  // namespace pippin::api::anthropic

@@ -1,0 +1,30 @@
+// Writers of /v1/messages: the events of a stream, or the whole message. Owner: the Answer.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/anthropic/seal.h"
+#include "api/wire/answer.h"
+#include "api/wire/warning.h"
+#include "service/generation.h"
+
+namespace pippin::api::anthropic {
+
+struct WriterOptions {
+  std::string request_id;
+  std::shared_ptr<const Seal> seal;
+  bool streams = false;
+  bool batch = false;  // part of a batch, as the usage tells
+  bool show_thinking = true;
+  bool cache_marked = false;
+  bool manages_context = false;
+  std::vector<Warning> warnings;
+};
+
+/// The generation outlives the writer.
+std::unique_ptr<AnswerWriter> message_writer(const service::Generation& generation,
+                                             WriterOptions options);
+
+}  // namespace pippin::api::anthropic

@@ -1,0 +1,13 @@
+#include "app/error_form.h"
+
+#include "api/anthropic/errors.h"
+#include "http/server.h"
+
+namespace pippin::app {
+
+api::Response error_form(std::string_view path, int status, const Error& error) {
+  if (path.starts_with("/v1/messages")) return api::anthropic::error_response(status, error);
+  return http::openai_error_form(path, status, error);
+}
+
+}  // namespace pippin::app

@@ -1,0 +1,327 @@
+#include "service/batch_store.h"
+
+#include <mutex>
+#include <utility>
+
+#include "service/database.h"
+#include "service/process.h"
+
+namespace pippin::service {
+namespace {
+
+// A request's state: -2 waits, -1 is being answered by `owner`, else its outcome.
+constexpr const char* kSchema = R"(
+CREATE TABLE batches(
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  key TEXT NOT NULL,
+  created INTEGER NOT NULL,
+  expires INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL DEFAULT 0,
+  ended INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE requests(
+  batch TEXT NOT NULL REFERENCES batches(id),
+  place INTEGER NOT NULL,
+  custom_id TEXT NOT NULL,
+  params TEXT NOT NULL,
+  state INTEGER NOT NULL DEFAULT -2,
+  owner TEXT NOT NULL DEFAULT '',
+  result TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY(batch, place)) WITHOUT ROWID;
+CREATE INDEX open_requests ON requests(batch, place) WHERE state < 0;
+)";
+
+constexpr const char* kBatches =
+    "SELECT id, key, created, expires, cancelled, ended,"
+    " (SELECT count(*) FROM requests r WHERE r.batch = b.id),"
+    " (SELECT count(*) FROM requests r WHERE r.batch = b.id AND r.state < 0),"
+    " (SELECT count(*) FROM requests r WHERE r.batch = b.id AND r.state = 0),"
+    " (SELECT count(*) FROM requests r WHERE r.batch = b.id AND r.state = 1),"
+    " (SELECT count(*) FROM requests r WHERE r.batch = b.id AND r.state = 2),"
+    " (SELECT count(*) FROM requests r WHERE r.batch = b.id AND r.state = 3) FROM batches b ";
+
+constexpr const char* kCanceled = R"({"type":"canceled"})";
+constexpr const char* kExpired = R"({"type":"expired"})";
+
+Batch read_batch(const Statement& row) {
+  Batch batch;
+  batch.id = row.text(0);
+  batch.key_id = row.text(1);
+  batch.created_ms = row.number(2);
+  batch.expires_ms = row.number(3);
+  batch.cancelled_ms = row.number(4);
+  batch.ended_ms = row.number(5);
+  batch.total = row.number(6);
+  batch.pending = row.number(7);
+  for (int i = 0; i < 4; ++i) batch.outcomes[i] = row.number(8 + i);
+  return batch;
+}
+
+Error no_such(const std::string& id) {
+  return fail(Code::kNotFound, "Message batch '" + id + "' not found.", "message_batch_id");
+}
+
+}  // namespace
+
+struct BatchStore::Kept {
+  const BatchStoreOptions options;
+  std::mutex mutex;
+  Database database;
+
+  explicit Kept(BatchStoreOptions with)
+      : options(std::move(with)),
+        database({options.path, "batches", kSchema, 1, options.busy_ms}) {}
+
+  Statement statement(const std::string& sql) { return {database.handle(), sql.c_str()}; }
+
+  Result<void> done(Statement& statement) {
+    const int code = statement.step();
+    if (code != SQLITE_DONE) return database.failure(code);
+    return {};
+  }
+
+  // Does `work`, which returns a Result<void>, as a whole or not at all.
+  template <typename Work>
+  Result<void> transact(Work work) {
+    RETURN_IF_ERROR(database.ensure_open());
+    RETURN_IF_ERROR(database.run("BEGIN IMMEDIATE"));
+    Result<void> result = work();
+    if (result.ok()) result = database.run("COMMIT");
+    if (!result.ok() && database.is_open())
+      sqlite3_exec(database.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+    return result;
+  }
+
+  Result<Batch> get(const std::string& id) {
+    Statement query = statement(std::string(kBatches) + "WHERE id = ?1");
+    const int code = query.bind(1, id).step();
+    if (code == SQLITE_DONE) return no_such(id);
+    if (code != SQLITE_ROW) return database.failure(code);
+    return read_batch(query);
+  }
+
+  Result<void> insert(const std::string& id, const std::string& key_id,
+                      const std::vector<BatchRequest>& requests, int64_t now_ms,
+                      int64_t expires_ms) {
+    {
+      Statement batch =
+          statement("INSERT INTO batches(id, key, created, expires) VALUES(?1, ?2, ?3, ?4)");
+      RETURN_IF_ERROR(done(batch.bind(1, id).bind(2, key_id).bind(3, now_ms).bind(4, expires_ms)));
+    }
+    for (size_t i = 0; i < requests.size(); ++i) {
+      Statement request =
+          statement("INSERT INTO requests(batch, place, custom_id, params) VALUES(?1, ?2, ?3, ?4)");
+      request.bind(1, id).bind(2, static_cast<int64_t>(i));
+      request.bind(3, requests[i].custom_id).bind(4, requests[i].params_json);
+      RETURN_IF_ERROR(done(request));
+    }
+    return make_room();
+  }
+
+  Result<int64_t> number(const char* sql) {
+    Statement query = statement(sql);
+    if (const int code = query.step(); code != SQLITE_ROW) return database.failure(code);
+    return query.number(0);
+  }
+
+  // Lets the oldest of those that have ended go until what is left keeps the limits.
+  Result<void> make_room() {
+    for (;;) {
+      ASSIGN_OR_RETURN(const int64_t count, number("SELECT count(*) FROM batches"));
+      ASSIGN_OR_RETURN(const int64_t bytes,
+                       number("SELECT coalesce(sum(length(params) + length(result)), 0)"
+                              " FROM requests"));
+      if (count <= options.batches_max && bytes <= static_cast<int64_t>(options.bytes_max))
+        return {};
+      std::string oldest;
+      {
+        Statement query = statement("SELECT id FROM batches WHERE ended > 0 ORDER BY seq LIMIT 1");
+        if (query.step() == SQLITE_ROW) oldest = query.text(0);
+      }
+      if (oldest.empty()) {
+        return fail(Code::kTooLarge,
+                    "There is no room for this batch among those that have not ended.", "requests");
+      }
+      RETURN_IF_ERROR(erase(oldest));
+    }
+  }
+
+  Result<void> erase(const std::string& id) {
+    for (const char* sql :
+         {"DELETE FROM requests WHERE batch = ?1", "DELETE FROM batches WHERE id = ?1"}) {
+      Statement remove = statement(sql);
+      RETURN_IF_ERROR(done(remove.bind(1, id)));
+    }
+    return {};
+  }
+
+  /// Ends the open requests of a state, and a batch that has none left.
+  Result<void> end_open(const std::string& id, int64_t state, BatchOutcome outcome,
+                        std::string_view result, int64_t now_ms) {
+    Statement end = statement(
+        "UPDATE requests SET state = ?3, owner = '', result = ?4 WHERE batch = ?1 AND state = ?2");
+    end.bind(1, id).bind(2, state).bind(3, static_cast<int64_t>(outcome)).bind(4, result);
+    RETURN_IF_ERROR(done(end));
+    return end_batch(id, now_ms);
+  }
+
+  Result<void> end_batch(const std::string& id, int64_t now_ms) {
+    Statement end = statement(
+        "UPDATE batches SET ended = ?2 WHERE id = ?1 AND ended = 0 AND NOT EXISTS"
+        " (SELECT 1 FROM requests WHERE batch = ?1 AND state < 0)");
+    return done(end.bind(1, id).bind(2, now_ms));
+  }
+
+  // Frees what dead processes were at; ends what is cancelled or late.
+  Result<void> tidy_up(int64_t now_ms) {
+    std::vector<std::string> dead;
+    {
+      Statement owners = statement("SELECT DISTINCT owner FROM requests WHERE state = -1");
+      while (owners.step() == SQLITE_ROW) {
+        if (!process_lives(owners.text(0))) dead.push_back(owners.text(0));
+      }
+    }
+    for (const std::string& owner : dead) {
+      Statement free =
+          statement("UPDATE requests SET state = -2, owner = '' WHERE state = -1 AND owner = ?1");
+      RETURN_IF_ERROR(done(free.bind(1, owner)));
+    }
+    std::vector<std::pair<std::string, bool>> over;
+    {
+      Statement late = statement(
+          "SELECT id, cancelled > 0 FROM batches WHERE ended = 0 AND"
+          " (cancelled > 0 OR expires <= ?1)");
+      late.bind(1, now_ms);
+      while (late.step() == SQLITE_ROW) over.emplace_back(late.text(0), late.number(1) != 0);
+    }
+    for (const auto& [id, cancelled] : over) {
+      const BatchOutcome outcome = cancelled ? BatchOutcome::kCanceled : BatchOutcome::kExpired;
+      RETURN_IF_ERROR(end_open(id, -2, outcome, cancelled ? kCanceled : kExpired, now_ms));
+    }
+    return {};
+  }
+
+  Result<void> cancel(const std::string& id, int64_t now_ms) {
+    Statement cancel = statement(
+        "UPDATE batches SET cancelled = ?2 WHERE id = ?1 AND cancelled = 0 AND ended = 0");
+    RETURN_IF_ERROR(done(cancel.bind(1, id).bind(2, now_ms)));
+    if (sqlite3_changes(database.handle()) == 0) return {};
+    return end_open(id, -2, BatchOutcome::kCanceled, kCanceled, now_ms);
+  }
+
+  Result<void> take(int64_t now_ms, std::optional<BatchWork>& work) {
+    RETURN_IF_ERROR(tidy_up(now_ms));
+    {
+      Statement next = statement(
+          "SELECT r.batch, r.place, r.params FROM requests r JOIN batches b ON b.id = r.batch"
+          " WHERE r.state = -2 ORDER BY b.seq, r.place LIMIT 1");
+      const int code = next.step();
+      if (code == SQLITE_DONE) return {};
+      if (code != SQLITE_ROW) return database.failure(code);
+      work = BatchWork{next.text(0), next.number(1), next.text(2)};
+    }
+    Statement own =
+        statement("UPDATE requests SET state = -1, owner = ?3 WHERE batch = ?1 AND place = ?2");
+    return done(own.bind(1, work->batch).bind(2, work->place).bind(3, process_name()));
+  }
+};
+
+BatchStore::BatchStore(BatchStoreOptions options)
+    : kept_(std::make_unique<Kept>(std::move(options))) {}
+
+BatchStore::~BatchStore() = default;
+
+Result<Batch> BatchStore::create(const std::string& id, const std::string& key_id,
+                                 const std::vector<BatchRequest>& requests, int64_t now_ms,
+                                 int64_t expires_ms) {
+  const std::lock_guard lock(kept_->mutex);
+  RETURN_IF_ERROR(
+      kept_->transact([&] { return kept_->insert(id, key_id, requests, now_ms, expires_ms); }));
+  return kept_->get(id);
+}
+
+Result<Batch> BatchStore::get(const std::string& id) {
+  const std::lock_guard lock(kept_->mutex);
+  RETURN_IF_ERROR(kept_->database.ensure_open());
+  return kept_->get(id);
+}
+
+Result<std::vector<Batch>> BatchStore::list(const std::string& key_id) {
+  const std::lock_guard lock(kept_->mutex);
+  RETURN_IF_ERROR(kept_->database.ensure_open());
+  Statement query = kept_->statement(std::string(kBatches) + "WHERE key = ?1 ORDER BY seq DESC");
+  query.bind(1, key_id);
+  std::vector<Batch> batches;
+  int code = SQLITE_DONE;
+  while ((code = query.step()) == SQLITE_ROW) batches.push_back(read_batch(query));
+  if (code != SQLITE_DONE) return kept_->database.failure(code);
+  return batches;
+}
+
+Result<Batch> BatchStore::cancel(const std::string& id, int64_t now_ms) {
+  const std::lock_guard lock(kept_->mutex);
+  RETURN_IF_ERROR(kept_->transact([&] { return kept_->cancel(id, now_ms); }));
+  return kept_->get(id);
+}
+
+Result<void> BatchStore::remove(const std::string& id) {
+  const std::lock_guard lock(kept_->mutex);
+  return kept_->transact([&]() -> Result<void> {
+    ASSIGN_OR_RETURN(const Batch batch, kept_->get(id));
+    if (batch.ended_ms > 0) return kept_->erase(id);
+    return fail(Code::kInvalidArgument,
+                "Message batch '" + id + "' has not ended; cancel it first.", "message_batch_id");
+  });
+}
+
+Result<std::vector<BatchResult>> BatchStore::results(const std::string& id) {
+  const std::lock_guard lock(kept_->mutex);
+  RETURN_IF_ERROR(kept_->database.ensure_open());
+  ASSIGN_OR_RETURN(const Batch batch, kept_->get(id));
+  if (batch.ended_ms == 0) {
+    return fail(Code::kInvalidArgument,
+                "Message batch '" + id + "' has no results yet: it has not ended.",
+                "message_batch_id");
+  }
+  Statement query =
+      kept_->statement("SELECT custom_id, result FROM requests WHERE batch = ?1 ORDER BY place");
+  query.bind(1, id);
+  std::vector<BatchResult> results;
+  int code = SQLITE_DONE;
+  while ((code = query.step()) == SQLITE_ROW) results.push_back({query.text(0), query.text(1)});
+  if (code != SQLITE_DONE) return kept_->database.failure(code);
+  return results;
+}
+
+Result<std::optional<BatchWork>> BatchStore::take(int64_t now_ms) {
+  const std::lock_guard lock(kept_->mutex);
+  std::optional<BatchWork> work;
+  RETURN_IF_ERROR(kept_->transact([&] { return kept_->take(now_ms, work); }));
+  return work;
+}
+
+Result<void> BatchStore::put_back(const BatchWork& work) {
+  const std::lock_guard lock(kept_->mutex);
+  return kept_->transact([&] {
+    Statement free = kept_->statement(
+        "UPDATE requests SET state = -2, owner = '' WHERE batch = ?1 AND place = ?2 AND "
+        "state = -1");
+    return kept_->done(free.bind(1, work.batch).bind(2, work.place));
+  });
+}
+
+Result<void> BatchStore::finish(const BatchWork& work, BatchOutcome outcome,
+                                std::string_view result_json, int64_t now_ms) {
+  const std::lock_guard lock(kept_->mutex);
+  return kept_->transact([&]() -> Result<void> {
+    Statement end = kept_->statement(
+        "UPDATE requests SET state = ?3, owner = '', result = ?4 WHERE batch = ?1 AND place = ?2"
+        " AND state < 0");
+    end.bind(1, work.batch).bind(2, work.place);
+    end.bind(3, static_cast<int64_t>(outcome)).bind(4, result_json);
+    RETURN_IF_ERROR(kept_->done(end));
+    return kept_->end_batch(work.batch, now_ms);
+  });
+}
+
+}  // namespace pippin::service

@@ -1,0 +1,113 @@
+#include "service/database.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <system_error>
+
+#include "base/log.h"
+
+namespace pippin::service {
+namespace {
+
+std::string reason_of(int code) {
+  switch (code & 0xFF) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return "another program holds its lock";
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return "its file is damaged, or is no database; move it away";
+    case SQLITE_FULL:
+      return "the disk is full";
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_CANTOPEN:
+      return "its file cannot be opened for writing";
+    default:
+      return sqlite3_errstr(code);
+  }
+}
+
+}  // namespace
+
+void Database::close() {
+  sqlite3_close_v2(handle_);
+  handle_ = nullptr;
+}
+
+Error Database::failure(int code) {
+  log::warn("[{}] {}: {}", options_.what, options_.path, sqlite3_errstr(code));
+  const int kind = code & 0xFF;
+  if (kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB || kind == SQLITE_IOERR ||
+      kind == SQLITE_CANTOPEN)
+    close();  // the next call begins anew
+  return fail(Code::kUnavailable,
+              "The store of " + options_.what + " cannot be used now: " + reason_of(code) + ".",
+              "store");
+}
+
+Result<void> Database::run(const char* sql) {
+  const int code = sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr);
+  if (code != SQLITE_OK) return failure(code);
+  return {};
+}
+
+// A file for its owner only: what is in it is private. SQLite gives its side files the same mode.
+void Database::make_file() const {
+  if (options_.path == ":memory:") return;
+  std::error_code ignored;
+  const std::filesystem::path folder = std::filesystem::path(options_.path).parent_path();
+  if (!folder.empty() && std::filesystem::create_directories(folder, ignored))
+    std::filesystem::permissions(folder, std::filesystem::perms::owner_all, ignored);
+  const int file = ::open(options_.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (file >= 0) ::close(file);
+}
+
+Result<void> Database::ensure_open() {
+  if (handle_ != nullptr) return {};
+  make_file();
+  const int code = sqlite3_open_v2(options_.path.c_str(), &handle_,
+                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+  if (code != SQLITE_OK) {
+    const Error error = failure(code);
+    close();
+    return error;
+  }
+  sqlite3_extended_result_codes(handle_, 1);
+  sqlite3_busy_timeout(handle_, options_.busy_ms);
+  Result<void> ready = prepare();
+  if (!ready.ok()) close();
+  return ready;
+}
+
+Result<void> Database::prepare() {
+  RETURN_IF_ERROR(
+      run("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
+          "PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON"));
+  RETURN_IF_ERROR(run("BEGIN IMMEDIATE"));
+  const Result<void> made = make_schema();
+  const Result<void> ended = run(made.ok() ? "COMMIT" : "ROLLBACK");
+  return made.ok() ? ended : made;
+}
+
+Result<void> Database::make_schema() {
+  int64_t version = 0;
+  {
+    Statement query(handle_, "PRAGMA user_version");
+    if (const int code = query.step(); code != SQLITE_ROW) return failure(code);
+    version = query.number(0);
+  }
+  if (version == options_.version) return {};
+  if (version != 0) {
+    return fail(
+        Code::kUnavailable,
+        "The store of " + options_.what + " was written by a newer version of this program.",
+        "store");
+  }
+  RETURN_IF_ERROR(run(options_.schema));
+  return run(("PRAGMA user_version = " + std::to_string(options_.version)).c_str());
+}
+
+}  // namespace pippin::service
