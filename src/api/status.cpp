@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -209,7 +211,7 @@ Handler status(const Context& context) {
     if (!state.ready) json.field("reason", state.reason);
     json.field("version", PIPPIN_VERSION);
     json.key("uptime_s").number(std::round(process.uptime_s * 1000) / 1000);
-    json.field("resident_bytes", process.resident_bytes);
+    json.field("pid", int64_t{getpid()}).field("resident_bytes", process.resident_bytes);
     json.key("model");
     if (models.empty()) {
       json.null();

@@ -3,11 +3,14 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <list>
 
 #include "app/bench.h"
 #include "app/default_model.h"
 #include "app/doctor.h"
 #include "app/loading.h"
+#include "app/models_commands.h"
+#include "app/pull.h"
 #include "base/log.h"
 #include "base/profiles.h"
 
@@ -18,12 +21,17 @@ constexpr const char* kOverview = R"(pippin: language models on your own machine
 
   pippin serve [MODEL]            answer over HTTP, as OpenAI's API does
   pippin run MODEL [PROMPT]       answer here: one prompt, a pipe, or a chat
+  pippin pull MODEL               fetch a model from Hugging Face or Ollama's registry
+  pippin list | show | rm         the models on this machine
+  pippin alias [NAME [MODEL]]     short names of models
+  pippin ps | stop                the server that runs
   pippin bench [MODEL]            measure how fast a model computes here
   pippin doctor [MODEL]           check that company does not change an answer
   pippin COMMAND --help           all flags of a command
 
-MODEL is a GGUF file, or the name of one in ~/.local/share/pippin/models. Without one, `serve` takes
-the default model, which scripts/serve fetches.
+MODEL is a GGUF file, the name of one in ~/.local/share/pippin/models, hf:ORG/REPO[:QUANT],
+ollama:NAME[:TAG] or an alias; docs/models.md tells more. What is not here yet is fetched. Without
+one, `serve` takes the default model, which scripts/serve fetches.
 
   pippin serve ~/models/Qwen2.5-Coder-1.5B-Instruct-Q4_K_M.gguf --port 8080
   pippin run SmolLM2-135M-Instruct.Q4_1 "Name three rivers of Europe."
@@ -50,6 +58,48 @@ In a chat, Ctrl-C stops an answer, Ctrl-D ends the chat, and /help lists what el
 
 )";
 
+constexpr const char* kPullHelp =
+    R"(pippin pull MODEL [flags]: fetches a model; goes on where an earlier pull was ended.
+
+  MODEL                     hf:ORG/REPO[@REVISION][:QUANT or FILE.gguf], ollama:NAME[:TAG], an alias
+
+From Hugging Face it goes into the cache that its own tools use, from an Ollama registry into
+Ollama's store. HF_TOKEN opens repositories that are gated or private.
+
+)";
+
+constexpr const char* kListHelp =
+    R"(pippin list [flags]: the models on this machine: pippin's folder, the Hugging Face cache, Ollama.
+
+)";
+
+constexpr const char* kShowHelp =
+    R"(pippin show MODEL [flags]: what a model is, and whether this build can serve it.
+
+)";
+
+constexpr const char* kRemoveHelp =
+    R"(pippin rm MODEL [flags]: removes a model that is known by name; of an alias only the alias.
+
+)";
+
+constexpr const char* kAliasHelp =
+    R"(pippin alias [NAME [MODEL]] [flags]: lists the short names of models, or sets one.
+
+  pippin alias coder hf:ORG/REPO:Q4_K_M
+
+)";
+
+constexpr const char* kPsHelp =
+    R"(pippin ps [flags]: the models of a running server and what they do.
+
+)";
+
+constexpr const char* kStopHelp =
+    R"(pippin stop [flags]: ends a running server on this machine, as SIGTERM does.
+
+)";
+
 constexpr const char* kBenchHelp =
     R"(pippin bench [MODEL] [flags]: measures prompts and generation, in tokens per second.
 
@@ -66,18 +116,29 @@ Exit codes: 0 all is well, 1 failed, 2 wrong usage, 3 answers depend on their co
 
 )";
 
+struct Parsed;
+
+/// One command: its settings, its name, and what it does.
+struct Row {
+  Command command;
+  const char* name;
+  const char* help;
+  const char *first = nullptr, *second = nullptr;  // what its positional arguments are called
+  Result<int> (*run)(const Settings& settings, const Parsed& parsed);
+};
+
 /// A command, its flags as they were typed, and its positional arguments.
 struct Parsed {
-  Command command;
+  const Row* row = nullptr;
   CLI::App* app = nullptr;
   std::vector<std::pair<const Setting*, std::string>> flags;
-  std::string model;
-  std::optional<std::string> prompt;
+  std::string model;                  // the first one, whatever it is called
+  std::optional<std::string> prompt;  // the second one
 };
 
 void add_flags(Parsed& parsed) {
   for (const Setting& setting : settings_table()) {
-    if (!setting.is_for(parsed.command) || setting.flag.empty()) continue;
+    if (!setting.is_for(parsed.row->command) || setting.flag.empty()) continue;
     const std::string flag(setting.flag);
     if (setting.is_switch()) {
       parsed.app->add_flag_function(flag + ",!--no-" + flag.substr(2),
@@ -95,10 +156,13 @@ void add_flags(Parsed& parsed) {
   }
 }
 
-void add_command(CLI::App& root, Parsed& parsed, const char* name, const char* help) {
-  parsed.app = root.add_subcommand(name);
+void add_command(CLI::App& root, Parsed& parsed) {
+  const Row& row = *parsed.row;
+  parsed.app = root.add_subcommand(row.name);
   add_flags(parsed);
-  const std::string text = std::string(help) + settings_help(parsed.command);
+  if (row.first != nullptr) parsed.app->add_option(row.first, parsed.model);
+  if (row.second != nullptr) parsed.app->add_option(row.second, parsed.prompt);
+  const std::string text = std::string(row.help) + settings_help(parsed.row->command);
   struct Help final : CLI::FormatterBase {
     explicit Help(std::string what) : text(std::move(what)) {}
     std::string make_help(const CLI::App*, std::string, CLI::AppFormatMode) const override {
@@ -112,14 +176,14 @@ void add_command(CLI::App& root, Parsed& parsed, const char* name, const char* h
 Result<Settings> settings_of(const Parsed& parsed) {
   // A flag's profile wins over the variable's, and both are only defaults for all else.
   ASSIGN_OR_RETURN(Settings defaults,
-                   settings_from_environment(parsed.command, environment_variable));
+                   settings_from_environment(parsed.row->command, environment_variable));
   std::string profile = defaults.profile;
   for (const auto& [setting, text] : parsed.flags)
     if (setting->flag == "--profile") profile = text;
   defaults = {};
   RETURN_IF_ERROR(apply_profile(defaults, profile));
   ASSIGN_OR_RETURN(Settings settings,
-                   settings_from_environment(parsed.command, environment_variable, defaults));
+                   settings_from_environment(parsed.row->command, environment_variable, defaults));
   for (const auto& [setting, text] : parsed.flags)
     RETURN_IF_ERROR(set_setting(settings, *setting, text, setting->flag));
   return settings;
@@ -130,25 +194,11 @@ int report(const Error& error, int code) {
   return code;
 }
 
-Result<int> dispatch(const Parsed& parsed, const Settings& settings) {
-  switch (parsed.command) {
-    case Command::kServe:
-      return serve(settings, parsed.model);
-    case Command::kRun:
-      return run(settings, parsed.model, parsed.prompt);
-    case Command::kBench:
-      return bench(settings, parsed.model);
-    case Command::kDoctor:
-      return doctor(settings, parsed.model);
-  }
-  return fail(Code::kInternal, "no such command");
-}
-
 int run_parsed(const Parsed& parsed) {
   const Result<Settings> settings = settings_of(parsed);
   if (!settings.ok()) return report(settings.error(), kExitUsage);
   log::configure(settings->log_level.c_str());
-  const Result<int> code = dispatch(parsed, *settings);
+  const Result<int> code = parsed.row->run(*settings, parsed);
   if (code.ok()) return *code;
   const bool usage =
       code.error().code == Code::kInvalidArgument && code.error().param.starts_with("--");
@@ -159,7 +209,8 @@ int run_parsed(const Parsed& parsed) {
 
 Result<int> bench(const Settings& settings, const std::string& named) {
   BenchOptions options;
-  ASSIGN_OR_RETURN(options.model, find_model(named, settings, environment_variable));
+  ASSIGN_OR_RETURN(const hub::LocalModel model, find_model(named, settings, environment_variable));
+  options.model = model.path.string();
   ASSIGN_OR_RETURN(options.runner, runner_options(settings));
   options.prompts = settings.bench_prompts;
   options.generate = settings.bench_generate;
@@ -177,7 +228,8 @@ Result<int> doctor(const Settings& settings, const std::string& named) {
                 "--divergence");
   }
   DivergenceRequest request;
-  ASSIGN_OR_RETURN(request.model, find_model(named, settings, environment_variable));
+  ASSIGN_OR_RETURN(const hub::LocalModel model, find_model(named, settings, environment_variable));
+  request.model = model.path.string();
   ASSIGN_OR_RETURN(request.runner, runner_options(settings));
   request.tokens = settings.doctor_tokens;
   request.deterministic = settings.deterministic;
@@ -190,19 +242,45 @@ Result<int> doctor(const Settings& settings, const std::string& named) {
   return report.same() ? kExitOk : kExitFound;
 }
 
+namespace {
+
+const Row kRows[] = {
+    {Command::kServe, "serve", kServeHelp, "MODEL", nullptr,
+     [](const Settings& settings, const Parsed& parsed) { return serve(settings, parsed.model); }},
+    {Command::kRun, "run", kRunHelp, "MODEL", "PROMPT",
+     [](const Settings& settings, const Parsed& parsed) {
+       return run(settings, parsed.model, parsed.prompt);
+     }},
+    {Command::kPull, "pull", kPullHelp, "MODEL", nullptr,
+     [](const Settings& settings, const Parsed& parsed) { return pull(settings, parsed.model); }},
+    {Command::kModels, "list", kListHelp, nullptr, nullptr,
+     [](const Settings& settings, const Parsed&) { return list(settings); }},
+    {Command::kModels, "show", kShowHelp, "MODEL", nullptr,
+     [](const Settings& settings, const Parsed& parsed) { return show(settings, parsed.model); }},
+    {Command::kModels, "rm", kRemoveHelp, "MODEL", nullptr,
+     [](const Settings& settings, const Parsed& parsed) { return remove(settings, parsed.model); }},
+    {Command::kModels, "alias", kAliasHelp, "NAME", "MODEL",
+     [](const Settings& settings, const Parsed& parsed) {
+       return alias(settings, parsed.model, parsed.prompt);
+     }},
+    {Command::kServer, "ps", kPsHelp, nullptr, nullptr,
+     [](const Settings& settings, const Parsed&) { return ps(settings); }},
+    {Command::kServer, "stop", kStopHelp, nullptr, nullptr,
+     [](const Settings& settings, const Parsed&) { return stop(settings); }},
+    {Command::kBench, "bench", kBenchHelp, "MODEL", nullptr,
+     [](const Settings& settings, const Parsed& parsed) { return bench(settings, parsed.model); }},
+    {Command::kDoctor, "doctor", kDoctorHelp, "MODEL", nullptr,
+     [](const Settings& settings, const Parsed& parsed) { return doctor(settings, parsed.model); }},
+};
+
+}  // namespace
+
 int run_command_line(int argc, char** argv) {
   CLI::App root("", "pippin");
-  Parsed serve_command{Command::kServe}, run_command{Command::kRun}, bench_command{Command::kBench},
-      doctor_command{Command::kDoctor};
   root.set_version_flag("--version", "pippin " PIPPIN_VERSION);
   root.require_subcommand(0, 1);
-  add_command(root, serve_command, "serve", kServeHelp);
-  add_command(root, run_command, "run", kRunHelp);
-  add_command(root, bench_command, "bench", kBenchHelp);
-  add_command(root, doctor_command, "doctor", kDoctorHelp);
-  for (Parsed* parsed : {&serve_command, &run_command, &bench_command, &doctor_command})
-    parsed->app->add_option("MODEL", parsed->model);
-  run_command.app->add_option("PROMPT", run_command.prompt);
+  std::list<Parsed> commands;  // their places are kept: CLI11 writes into them
+  for (const Row& row : kRows) add_command(root, commands.emplace_back(Parsed{&row}));
   struct Overview final : CLI::Formatter {
     std::string make_help(const CLI::App*, std::string, CLI::AppFormatMode) const override {
       return kOverview;
@@ -217,8 +295,8 @@ int run_command_line(int argc, char** argv) {
     std::fprintf(stderr, "pippin: %s\nTry `pippin --help`.\n", error.what());
     return kExitUsage;
   }
-  for (const Parsed* parsed : {&serve_command, &run_command, &bench_command, &doctor_command})
-    if (parsed->app->parsed()) return run_parsed(*parsed);
+  for (const Parsed& parsed : commands)
+    if (parsed.app->parsed()) return run_parsed(parsed);
   std::fputs(kOverview, argc > 1 ? stderr : stdout);
   return argc > 1 ? kExitUsage : kExitOk;
 }

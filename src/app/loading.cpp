@@ -36,11 +36,13 @@ void overlay_sampling(const Settings& settings, engine::SamplingParams& sampling
 
 }  // namespace
 
-Result<std::unique_ptr<service::Model>> load_for(const Settings& settings, const std::string& path,
-                                                 int rows_max) {
+Result<std::unique_ptr<service::Model>> load_for(const Settings& settings,
+                                                 const hub::LocalModel& found, int rows_max) {
   service::LoadOptions options;
-  options.path = path;
-  options.id = settings.served_name;
+  options.path = found.path.string();
+  options.id = settings.served_name.empty() ? found.id : settings.served_name;
+  options.aliases = found.aliases;
+  if (hub::is_model_name(found.name)) options.aliases.push_back(found.name);
   options.tool_parser = settings.tool_parser;
   options.reasoning_parser = settings.reasoning_parser;
   options.memory.memory_bytes_max = settings.memory_bytes;
@@ -61,8 +63,7 @@ Result<std::unique_ptr<service::Model>> load_for(const Settings& settings, const
   options.device = runner.device;
 
   const SystemClock clock;
-  const std::string id = options.id.empty() ? service::model_id_of(path) : options.id;
-  Progress progress("loading " + id, stderr, is_terminal(stderr), clock);
+  Progress progress("loading " + options.id, stderr, is_terminal(stderr), clock);
   runner.progress = [&progress](uint64_t done, uint64_t total) { progress.update(done, total); };
   auto model = service::load_model(options, service::device_runner(runner));
   if (!model.ok()) return model;

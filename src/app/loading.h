@@ -7,14 +7,15 @@
 #include "base/result.h"
 #include "base/settings.h"
 #include "engine/exec/runner.h"
+#include "hub/catalogue.h"
 #include "service/model.h"
 
 namespace pippin::app {
 
-/// Finds and loads what the user named; see find_model(). `rows_max`: answers at the same time.
-/// Errors: of find_model() and service::load_model().
-Result<std::unique_ptr<service::Model>> load_for(const Settings& settings, const std::string& path,
-                                                 int rows_max);
+/// Loads what find_model() has found. `rows_max`: answers at the same time. Errors: of
+/// service::load_model().
+Result<std::unique_ptr<service::Model>> load_for(const Settings& settings,
+                                                 const hub::LocalModel& model, int rows_max);
 
 /// What the settings say of the runner. Errors: kUnsupported, a device that is not here.
 Result<engine::RunnerOptions> runner_options(const Settings& settings);

@@ -142,7 +142,7 @@ int chat_in_terminal(service::ModelPool& models, Chat& chat, const std::string& 
 
 Result<int> run(const Settings& settings, const std::string& named,
                 const std::optional<std::string>& prompt) {
-  ASSIGN_OR_RETURN(const std::string path, find_model(named, settings, environment_variable));
+  ASSIGN_OR_RETURN(const hub::LocalModel found, find_model(named, settings, environment_variable));
   // What is to be answered is known before the seconds of loading, where it can be.
   std::optional<std::string> text = prompt;
   if (!text && !is_terminal(stdin)) {
@@ -151,7 +151,7 @@ Result<int> run(const Settings& settings, const std::string& named,
   Interrupts::install();
   std::optional<TypeAhead> type_ahead;
   if (!text) type_ahead.emplace();
-  ASSIGN_OR_RETURN(std::unique_ptr<service::Model> loaded, load_for(settings, path, 1));
+  ASSIGN_OR_RETURN(std::unique_ptr<service::Model> loaded, load_for(settings, found, 1));
   service::ModelPool models;
   const service::Model& model = *loaded;
   models.add(std::move(loaded));

@@ -61,7 +61,8 @@ void settle(service::ModelPool& models, const WorkerPool& workers) {
 
 Result<int> serve(const Settings& settings, const std::string& named) {
   RETURN_IF_ERROR(check_exposure(settings.host, settings.allow_unauthenticated));
-  ASSIGN_OR_RETURN(const std::string path, find_model(named, settings, environment_variable));
+  ASSIGN_OR_RETURN(const hub::LocalModel found, find_model(named, settings, environment_variable));
+  const std::string path = found.path.string();
   Interrupts::install();
 
   // Each object is used by those below it, so they end in the opposite order.
@@ -84,7 +85,7 @@ Result<int> serve(const Settings& settings, const std::string& named) {
 
   readiness.set_not_ready("loading " + path);
   ASSIGN_OR_RETURN(std::unique_ptr<service::Model> model,
-                   load_for(settings, path, settings.rows_max));
+                   load_for(settings, found, settings.rows_max));
   // From here on a signal drains, even one that comes while the lines below are printed.
   Interrupts::set(OnInterrupt::kDrain);
   const service::Model& served = *model;

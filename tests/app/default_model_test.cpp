@@ -23,12 +23,14 @@ class DefaultModel : public testing::Test {
   static void touch(const fs::path& path) { std::ofstream(path) << "x"; }
 
   Result<std::string> find(const std::string& named) const {
-    return find_model(named, settings_, [this](const char* name) -> const char* {
+    const auto model = find_model(named, settings_, [this](const char* name) -> const char* {
       const auto place = variables_.find(name);
       return place != variables_.end()          ? place->second.c_str()
              : std::string_view(name) == "HOME" ? home_.c_str()
                                                 : nullptr;
     });
+    if (!model.ok()) return model.error();
+    return model->path.string();
   }
 
   fs::path home_;
@@ -83,7 +85,15 @@ TEST_F(DefaultModel, AWrongNameListsTheRightOnes) {
 
 TEST_F(DefaultModel, FoldersAndSchemesAreRefusedByName) {
   EXPECT_EQ(find(home_.string()).error().code, Code::kUnsupported);
-  EXPECT_EQ(find("hf:org/model").error().code, Code::kUnsupported);
+  EXPECT_EQ(find("https://example.org/x.gguf").error().code, Code::kUnsupported);
+  EXPECT_EQ(find("hf:org/../model").error().code, Code::kInvalidArgument);
+}
+
+TEST_F(DefaultModel, NothingIsFetchedOffline) {
+  variables_["HF_HUB_OFFLINE"] = "1";
+  const auto found = find("hf:org/model");
+  EXPECT_EQ(found.error().code, Code::kNotFound);
+  EXPECT_NE(found.error().message.find("pippin pull hf:org/model"), std::string::npos);
 }
 
 }  // namespace

@@ -10,7 +10,8 @@ from fake_hub import gguf, sha256
 
 MODEL = gguf(data_bytes=2_000_000)
 CONFIG = json.dumps({"model_format": "gguf", "model_family": "llama", "file_type": "Q4_K_M"}).encode()
-LAYERS = [("model", MODEL), ("template", b"{{ .Prompt }}"), ("system", b"Be brief."), ("params", b'{"stop": ["<|end|>"]}')]
+TEXTS = [("template", b"{{ .Prompt }}"), ("system", b"Be brief."), ("params", b'{"stop": ["<|end|>"]}')]
+LAYERS = [("model", MODEL), *TEXTS]
 NAME = "ollama:tiny:1b"
 
 

@@ -347,5 +347,31 @@ TEST(GgufErrors, EveryTruncationIsRefused) {
   }
 }
 
+TEST(Gguf, AHeadTellsWhatTheWholeFileHolds) {
+  const auto bytes = GgufBuilder()
+                         .add("general.architecture", "llama")
+                         .add_strings("tokens", {"a", "b", "c"})
+                         .add_tensor("t", TensorType::kF32, {4, 8}, floats(32))
+                         .bytes();
+  const std::span<const std::byte> all(bytes);
+  const size_t data = bytes.size() - 32 * sizeof(float);
+  bool found = false;
+  for (size_t size = 0; size < bytes.size(); ++size) {
+    const auto head = GgufFile::parse_head(all.first(size), bytes.size(), "some.gguf");
+    ASSERT_TRUE(head.ok()) << size << ": " << head.error().message;
+    EXPECT_TRUE(!found || head->has_value()) << size;
+    if (!head->has_value()) continue;
+    found = true;
+    EXPECT_EQ((*head)->string("general.architecture").value(), "llama");
+    ASSERT_NE((*head)->tensor("t"), nullptr);
+    EXPECT_EQ((*head)->tensor("t")->shape, (std::vector<int64_t>{8, 4}));
+    EXPECT_TRUE((*head)->tensor("t")->bytes.empty());
+  }
+  EXPECT_TRUE(found);
+  // What cannot fit into the file is no matter of reading on.
+  EXPECT_FALSE(GgufFile::parse_head(all.first(data), bytes.size() - 1, "some.gguf").ok());
+  EXPECT_FALSE(GgufFile::parse_head(all.first(30), 40, "some.gguf").ok());
+}
+
 }  // namespace
 }  // namespace pippin::store

@@ -1,0 +1,280 @@
+#include "app/models_commands.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <signal.h>
+#include <unistd.h>
+#ifdef __APPLE__
+#include <libproc.h>
+#endif
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+#include <thread>
+
+#include "app/commands.h"
+#include "app/loading.h"
+#include "app/terminal.h"
+#include "base/size_text.h"
+#include "hub/aliases.h"
+#include "hub/catalogue.h"
+#include "hub/places.h"
+#include "hub/server.h"
+#include "models/model.h"
+#include "service/json.h"
+#include "store/model_config.h"
+
+namespace pippin::app {
+namespace {
+
+using service::JsonWriter;
+
+constexpr auto kStopMax = std::chrono::seconds(60);
+
+const char* word_of(hub::Source source) {
+  switch (source) {
+    case hub::Source::kFile:
+      return "file";
+    case hub::Source::kHuggingFace:
+      return "huggingface";
+    case hub::Source::kOllama:
+      return "ollama";
+  }
+  return "file";
+}
+
+std::string bytes_text(uint64_t bytes) { return size_text(static_cast<double>(bytes)); }
+
+std::string date_text(std::chrono::system_clock::time_point time) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
+  std::tm local = {};
+  localtime_r(&seconds, &local);
+  return fmt::format("{:%Y-%m-%d %H:%M}", local);
+}
+
+/// Prints rows of cells in columns as wide as they need to be.
+void print_table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  for (const auto& row : rows) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i) line += fmt::format("{:<{}}  ", row[i], widths[i]);
+    line.erase(line.find_last_not_of(' ') + 1);
+    fmt::print("{}\n", line);
+  }
+}
+
+void write_model(JsonWriter& json, const hub::LocalModel& model) {
+  json.begin_object().field("name", model.name).field("id", model.id);
+  json.field("source", word_of(model.source)).field("path", model.path.string());
+  json.field("bytes", model.bytes).field("quant", model.quant);
+  json.field("modified_unix_s", int64_t{std::chrono::system_clock::to_time_t(model.modified)});
+  json.field("revision", model.revision).field("digest", model.digest);
+  json.key("aliases").begin_array();
+  for (const std::string& alias : model.aliases) json.string(alias);
+  json.end_array().key("files").begin_array();
+  for (const std::filesystem::path& file : model.files) json.string(file.string());
+  json.end_array().end_object();
+}
+
+Result<hub::Places> places_of(const Settings& settings) {
+  return hub::find_places(settings, environment_variable);
+}
+
+/// A command that needs a name and got none.
+Error what_model(const char* command) {
+  return fail(Code::kInvalidArgument,
+              fmt::format("{} which model? `pippin list` names them", command), "--");
+}
+
+}  // namespace
+
+Result<int> list(const Settings& settings) {
+  ASSIGN_OR_RETURN(const hub::Places places, places_of(settings));
+  const std::vector<hub::LocalModel> models = hub::list_models(places);
+  if (settings.models_json) {
+    std::string text;
+    JsonWriter json(text);
+    json.begin_array();
+    for (const hub::LocalModel& model : models) write_model(json, model);
+    json.end_array();
+    fmt::print("{}\n", text);
+    return kExitOk;
+  }
+  if (models.empty()) {
+    fmt::print("no models yet; `pippin pull hf:ORG/REPO:QUANT` fetches one\n");
+    return kExitOk;
+  }
+  std::vector<std::vector<std::string>> rows{{"NAME", "SIZE", "MODIFIED", "ALIASES"}};
+  for (const hub::LocalModel& model : models)
+    rows.push_back({printable(model.name), bytes_text(model.bytes), date_text(model.modified),
+                    fmt::format("{}", fmt::join(model.aliases, ", "))});
+  print_table(rows);
+  return kExitOk;
+}
+
+Result<int> show(const Settings& settings, const std::string& named) {
+  if (named.empty()) return what_model("show");
+  ASSIGN_OR_RETURN(const hub::Places places, places_of(settings));
+  ASSIGN_OR_RETURN(const hub::LocalModel model, hub::resolve(named, places));
+  if (settings.models_json) {
+    std::string text;
+    JsonWriter json(text);
+    write_model(json, model);
+    fmt::print("{}\n", text);
+    return kExitOk;
+  }
+  std::vector<std::vector<std::string>> rows{{"name", printable(model.name)},
+                                             {"source", word_of(model.source)},
+                                             {"path", printable(model.path.string())},
+                                             {"size", bytes_text(model.bytes)}};
+  const auto add = [&rows](const char* what, const std::string& value) {
+    if (!value.empty()) rows.push_back({what, printable(value)});
+  };
+  add("quant", model.quant);
+  add("commit", model.revision);
+  add("digest", model.digest);
+  if (model.files.size() > 1) add("shards", fmt::to_string(model.files.size()));
+  ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(model.path.string()));
+  const Result<std::string_view> architecture = file.string("general.architecture");
+  if (architecture.ok()) add("architecture", std::string(*architecture));
+  const Result<store::ModelConfig> config = store::read_model_config(file);
+  if (config.ok()) {
+    add("context", fmt::format("{} tokens", config->context_length));
+    add("layers", fmt::to_string(config->layers));
+    add("embedding", fmt::to_string(config->embedding_length));
+    add("vocabulary", fmt::to_string(config->vocab_size));
+  }
+  const Result<models::ModelSpec> spec = models::read_spec(file);
+  add("can be served", spec.ok() ? "yes" : "no: " + spec.error().message);
+  print_table(rows);
+  return kExitOk;
+}
+
+Result<int> remove(const Settings& settings, const std::string& named) {
+  if (named.empty()) return what_model("remove");
+  ASSIGN_OR_RETURN(const hub::Places places, places_of(settings));
+  ASSIGN_OR_RETURN(const hub::Removed removed, hub::remove_model(named, places));
+  if (removed.was_alias) {
+    fmt::print("removed the alias {}; its model stays\n", removed.name);
+  } else {
+    fmt::print("removed {}; {} are free again\n", printable(removed.name),
+               bytes_text(removed.freed_bytes));
+  }
+  return kExitOk;
+}
+
+Result<int> alias(const Settings& settings, const std::string& name,
+                  const std::optional<std::string>& target) {
+  ASSIGN_OR_RETURN(const hub::Places places, places_of(settings));
+  if (target) {
+    RETURN_IF_ERROR(hub::set_alias(places.aliases, name, *target));
+    fmt::print("{} = {}\n", name, *target);
+    const Result<hub::LocalModel> model = hub::resolve(name, places);
+    if (!model.ok()) fmt::print(stderr, "note: {}\n", model.error().message);
+    return kExitOk;
+  }
+  ASSIGN_OR_RETURN(const hub::Aliases aliases, hub::read_aliases(places.aliases));
+  for (const auto& [alias, means] : aliases)
+    if (name.empty() || name == alias) fmt::print("{} = {}\n", alias, printable(means));
+  if (!name.empty() && !aliases.contains(name))
+    return fail(Code::kNotFound, fmt::format("there is no alias {}", name), name);
+  return kExitOk;
+}
+
+// --- The running server ---
+
+namespace {
+
+Result<hub::ServerStatus> ask(const Settings& settings) {
+  const char* key = environment_variable("PIPPIN_API_KEY");
+  return hub::ask_server(settings.server, key != nullptr ? key : "");
+}
+
+void print_json(const hub::ServerStatus& status) {
+  std::string text;
+  JsonWriter json(text);
+  json.begin_object().field("ready", status.ready).field("version", status.version);
+  json.field("pid", status.pid).field("resident_bytes", status.resident_bytes);
+  json.key("uptime_s").number(status.uptime_s);
+  json.key("models").begin_array();
+  for (const hub::ServerModel& model : status.models) {
+    json.begin_object().field("id", model.id).field("architecture", model.architecture);
+    json.field("context_tokens", model.context_tokens);
+    json.field("weights_bytes", model.weights_bytes).field("kv_bytes", model.kv_bytes);
+    json.field("running", model.running).field("waiting", model.waiting).end_object();
+  }
+  json.end_array().end_object();
+  fmt::print("{}\n", text);
+}
+
+/// Whether a process is a pippin that runs: what answers on a port may say any number.
+bool is_pippin(pid_t pid) {
+  if (pid <= 1 || pid == getpid()) return false;
+#ifdef __linux__
+  std::error_code error;
+  const std::filesystem::path program =
+      std::filesystem::read_symlink(fmt::format("/proc/{}/exe", pid), error);
+  // A program that was built anew while it ran is " (deleted)".
+  return !error && program.filename().string().starts_with("pippin");
+#else
+  char program[PROC_PIDPATHINFO_MAXSIZE] = "";
+  return proc_pidpath(pid, program, sizeof(program)) > 0 &&
+         std::filesystem::path(program).filename().string().starts_with("pippin");
+#endif
+}
+
+}  // namespace
+
+Result<int> ps(const Settings& settings) {
+  ASSIGN_OR_RETURN(const hub::ServerStatus status, ask(settings));
+  if (settings.models_json) {
+    print_json(status);
+    return kExitOk;
+  }
+  fmt::print("pippin {} at {}, {}, up {:.0f} s, {} resident\n", printable(status.version),
+             settings.server, status.ready ? "ready" : printable(status.reason), status.uptime_s,
+             bytes_text(status.resident_bytes));
+  std::vector<std::vector<std::string>> rows{
+      {"MODEL", "ARCHITECTURE", "CONTEXT", "WEIGHTS", "KV", "RUNNING", "WAITING"}};
+  for (const hub::ServerModel& model : status.models)
+    rows.push_back({printable(model.id), printable(model.architecture),
+                    fmt::to_string(model.context_tokens), bytes_text(model.weights_bytes),
+                    bytes_text(model.kv_bytes), fmt::to_string(model.running),
+                    fmt::to_string(model.waiting)});
+  print_table(rows);
+  return kExitOk;
+}
+
+Result<int> stop(const Settings& settings) {
+  ASSIGN_OR_RETURN(const hub::ServerStatus status, ask(settings));
+  if (!hub::is_this_machine(settings.server))
+    return fail(
+        Code::kUnsupported,
+        fmt::format("{} is another machine; a server is stopped where it runs", settings.server));
+  const auto pid = static_cast<pid_t>(status.pid);
+  if (!is_pippin(pid))
+    return fail(Code::kUnsupported,
+                fmt::format("the server at {} does not say which process it is", settings.server));
+  if (kill(pid, SIGTERM) != 0)
+    return fail(errno == EPERM ? Code::kPermissionDenied : Code::kUnavailable,
+                fmt::format("cannot stop process {}: {}", pid, std::strerror(errno)));
+  const auto end = std::chrono::steady_clock::now() + kStopMax;
+  while (is_pippin(pid)) {
+    if (std::chrono::steady_clock::now() > end)
+      return fail(Code::kTimeout, fmt::format("process {} still lets its answers end", pid));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  fmt::print("stopped {} (process {})\n", settings.server, pid);
+  return kExitOk;
+}
+
+}  // namespace pippin::app

@@ -1,0 +1,28 @@
+// The commands about models that are here, and about the server that runs.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "base/settings.h"
+
+namespace pippin::app {
+
+/// pippin list: every model on this machine.
+Result<int> list(const Settings& settings);
+/// pippin show MODEL: what a model is, read from its files.
+Result<int> show(const Settings& settings, const std::string& named);
+/// pippin rm MODEL: removes a model, or an alias.
+Result<int> remove(const Settings& settings, const std::string& named);
+/// pippin alias [NAME [MODEL]]: lists aliases, shows one, or sets it.
+Result<int> alias(const Settings& settings, const std::string& name,
+                  const std::optional<std::string>& target);
+
+/// pippin ps: the models of a running server.
+Result<int> ps(const Settings& settings);
+/// pippin stop: asks a server on this machine to end, as SIGTERM does: running answers may end
+/// first.
+Result<int> stop(const Settings& settings);
+
+}  // namespace pippin::app

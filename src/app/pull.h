@@ -1,0 +1,21 @@
+// pippin pull, and finding a model for a command, which fetches it where it has to be.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "base/settings.h"
+#include "hub/catalogue.h"
+#include "hub/places.h"
+
+namespace pippin::app {
+
+/// Fetches a model by name, with progress on stderr, and prints where it is.
+Result<int> pull(const Settings& settings, const std::string& named);
+
+/// Fetches hf:... or ollama:..., or what an alias of one means. `connections`, `any`: of the
+/// settings. Errors: of hub::pull().
+Result<hub::LocalModel> pull_model(const Settings& settings, const std::string& named,
+                                   const hub::Places& places);
+
+}  // namespace pippin::app
