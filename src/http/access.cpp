@@ -106,6 +106,25 @@ bool request_id_is_sane(std::string_view id) {
   });
 }
 
+std::vector<std::string_view> presented_keys(const std::vector<std::pair<std::string, std::string>>& headers) {
+  constexpr std::string_view kBearer = "bearer ";
+  constexpr size_t kKeysMax = 4;
+  std::vector<std::string_view> keys;
+  for (const auto& [name, value] : headers) {
+    std::string_view key = value;
+    if (name == "authorization") {
+      if (lower(key.substr(0, kBearer.size())) != kBearer) continue;
+      key.remove_prefix(kBearer.size());
+    } else if (name != "x-api-key" && name != "api-key") {
+      continue;
+    }
+    while (key.starts_with(' ')) key.remove_prefix(1);
+    while (key.ends_with(' ')) key.remove_suffix(1);
+    if (!key.empty() && keys.size() < kKeysMax) keys.push_back(key);
+  }
+  return keys;
+}
+
 std::string make_request_id() {
   thread_local std::mt19937_64 generator{
       (static_cast<uint64_t>(std::random_device{}()) << 32) ^ std::random_device{}()};

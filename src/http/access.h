@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace pippin::http {
@@ -24,6 +25,9 @@ bool same_origin(std::string_view origin, std::string_view host_header);
 
 /// Returns whether a client's x-request-id can be echoed and logged: 1 to 128 of [A-Za-z0-9._:/+=-].
 bool request_id_is_sane(std::string_view id);
+
+/// Returns the keys that a request presents: as a Bearer token, in x-api-key and in api-key. Names are in lower case.
+std::vector<std::string_view> presented_keys(const std::vector<std::pair<std::string, std::string>>& headers);
 
 /// Returns a fresh request id: "req-" and 24 random hex digits.
 std::string make_request_id();

@@ -78,6 +78,7 @@ std::optional<Connection::Failure> Connection::check_head() {
                         "host"),
                    {}};
   if (auto failure = check_origin()) return failure;
+  if (auto failure = check_key()) return failure;
   if (auto failure = check_body_headers()) return failure;
   if (method_ == "OPTIONS") return std::nullopt;
   return route();
@@ -98,6 +99,30 @@ std::optional<Connection::Failure> Connection::check_origin() {
                       "[http] expected a page of an allowed origin; this one is not in the server's settings",
                       "origin"),
                  {}};
+}
+
+// Everything but /health needs a key where there are keys, unknown paths included. A browser's preflight carries none,
+// and tells no more than methods.
+std::optional<Connection::Failure> Connection::check_key() {
+  const bool preflight =
+      method_ == "OPTIONS" && !allow_origin_.empty() && !request_.header("access-control-request-method").empty();
+  if (!options().gate || path_ == "/health" || preflight) return std::nullopt;
+  auto admitted = options().gate(presented_keys(request_.headers));
+  if (admitted.ok()) {
+    caller_ = request_.caller = *std::move(admitted);
+    return std::nullopt;
+  }
+  const Error& error = admitted.error();
+  switch (error.code) {
+    case Code::kUnauthenticated:
+      return Failure{401, error, {{"WWW-Authenticate", "Bearer"}}};
+    case Code::kPermissionDenied:
+      return Failure{403, error, {}};
+    case Code::kRateLimited:
+      return Failure{429, error, {}};
+    default:
+      return Failure{503, error, {}};
+  }
 }
 
 std::optional<Connection::Failure> Connection::check_body_headers() {

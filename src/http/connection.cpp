@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <utility>
 
 #include "base/log.h"
@@ -18,6 +19,11 @@ constexpr size_t kBulkReadBytes = 64 << 10;
 // A client that keeps sending a refused body gets to read the refusal only if we take what it sends.
 constexpr size_t kLingerBytesMax = 256 << 20;
 constexpr size_t kBodyBytesPerSecondMin = 16 << 10;
+// A deadline that is seen this late was missed by us, not by the client: the process stood still.
+constexpr auto kStoodStill = std::chrono::seconds(1);
+// For what the client has sent meanwhile to be read.
+constexpr auto kGrace = std::chrono::seconds(2);
+constexpr int kLingerTimeoutsMax = 10;
 
 SteadyTime now() { return std::chrono::steady_clock::now(); }
 
@@ -33,10 +39,15 @@ void Connection::serve() {
   ErrorCode ignored;
   socket_.set_option(tcp::no_delay(true), ignored);
   socket_.non_blocking(true, ignored);
+  const auto peer = socket_.remote_endpoint(ignored);
+  if (options().audit && !ignored) peer_ = peer.address().to_string();
+  if (lane_.shared.tls != nullptr) tls_.emplace(*lane_.shared.tls, socket_.native_handle());
   begin_request();
+  if (tls_) set_deadline(now() + options().header_timeout);
 }
 
 void Connection::refuse() {
+  if (lane_.shared.tls != nullptr) return close();  // words before a handshake would be no words
   ErrorCode ignored;
   socket_.non_blocking(true, ignored);
   close_after_ = true;
@@ -51,7 +62,7 @@ void Connection::refuse() {
 }
 
 void Connection::drain() {
-  if (phase_ == Phase::kIdle) close();
+  if (phase_ == Phase::kIdle && !bytes_wait()) close();
 }
 
 void Connection::close() {
@@ -60,13 +71,14 @@ void Connection::close() {
   phase_ = Phase::kClosed;
   await_request(false);
   timer_.cancel();
+  if (answer_) log_access(499, answer_.get());  // what nginx writes for a client that left
   ErrorCode ignored;
   socket_.close(ignored);
   if (const auto answer = std::exchange(answer_, nullptr)) {
-    log_access(499);  // what nginx writes for a client that left
     answer->client_gone();
     answer->detach();
   }
+  end_visit();
   lane_.connections.erase(position_);
   const std::lock_guard lock(lane_.shared.mutex);
   --lane_.shared.connections;
@@ -88,7 +100,7 @@ void Connection::begin_request() {
   handler_ = nullptr;
   status_ = 0;
   bytes_sent_ = 0;
-  head_only_ = http10_ = streaming_ = event_stream_ = complete_ = false;
+  head_only_ = http10_ = streaming_ = event_stream_ = complete_ = had_grace_ = false;
   between_events_ = true;
   phase_ = Phase::kIdle;
   await_request(true);
@@ -102,13 +114,40 @@ void Connection::await_request(bool waits) {
   if (waits) waiting_ = lane_.waiting.insert(lane_.waiting.end(), this);
 }
 
+// A request may lie in the socket at the very moment that a waiting connection is to end: then it is read and answered.
+bool Connection::bytes_wait() const {
+  if (tls_ && tls_->pending()) return true;
+  ErrorCode ec;
+  return socket_.available(ec) > 0 && !ec;
+}
+
 // Waits for bytes or the end. Nothing is read before it is there: a waiting connection holds no buffer, and what is
 // buffered may be consumed or moved while the wait is on.
 void Connection::read() {
   if (reading_ || phase_ == Phase::kClosed) return;
   reading_ = true;
-  socket_.async_wait(tcp::socket::wait_read,
-                     [self = shared_from_this()](ErrorCode ec) { self->on_readable(ec); });
+  auto go_on = [self = shared_from_this()](ErrorCode ec) { self->on_readable(ec); };
+  if (tls_ && tls_->pending()) {
+    asio::post(socket_.get_executor(), [go_on = std::move(go_on)] { go_on({}); });
+  } else {
+    const bool for_room = std::exchange(read_awaits_room_, false);
+    socket_.async_wait(for_room ? tcp::socket::wait_write : tcp::socket::wait_read, std::move(go_on));
+  }
+}
+
+// Reads what is there, without waiting: would_block if there is nothing.
+size_t Connection::receive(void* bytes, size_t size, ErrorCode& ec) {
+  if (!tls_) return socket_.read_some(asio::buffer(bytes, size), ec);
+  const TlsStream::Moved moved = tls_->read(bytes, size);
+  if (!greeted_ && tls_->greeted()) {
+    greeted_ = true;
+    if (phase_ == Phase::kIdle) set_deadline(now() + options().idle_timeout);
+  }
+  read_awaits_room_ = moved.wants == TlsStream::Wants::kWrite;
+  ec = moved.error;
+  if (moved.wants != TlsStream::Wants::kNothing) ec = asio::error::would_block;
+  if (!ec && moved.bytes == 0) ec = asio::error::eof;
+  return moved.bytes;
 }
 
 void Connection::on_readable(ErrorCode ec) {
@@ -116,7 +155,8 @@ void Connection::on_readable(ErrorCode ec) {
   if (phase_ == Phase::kClosed) return;
   if (!ec) {
     const bool bulk = phase_ == Phase::kBody || phase_ == Phase::kLingering;
-    input_.commit(socket_.read_some(input_.prepare(bulk ? kBulkReadBytes : kReadBytes), ec));
+    const auto room = input_.prepare(bulk ? kBulkReadBytes : kReadBytes);
+    input_.commit(receive(room.data(), room.size(), ec));
   }
   if (ec == asio::error::would_block) return read();
   if (ec) return on_peer_end(ec);
@@ -261,10 +301,12 @@ void Connection::watch() {
 void Connection::linger() {
   if (phase_ != Phase::kLingering) {
     phase_ = Phase::kLingering;
+    if (tls_) tls_->end();
     ErrorCode ignored;
     socket_.shutdown(tcp::socket::shutdown_send, ignored);
-    set_deadline(now() + options().linger_timeout);
+    linger_end_ = now() + kLingerTimeoutsMax * options().linger_timeout;
   }
+  set_deadline(std::min(now() + options().linger_timeout, linger_end_));
   lingered_bytes_ += input_.size();
   input_.consume(input_.size());
   if (peer_closed_ || lingered_bytes_ > kLingerBytesMax) return close();
@@ -288,6 +330,10 @@ void Connection::arm_timer() {
     self->armed_until_ = SteadyTime::max();
     if (self->deadline_ == SteadyTime::max()) return;
     if (now() < self->deadline_) return self->arm_timer();
+    if (now() - self->deadline_ > kStoodStill && !std::exchange(self->had_grace_, true)) {
+      self->linger_end_ = now() + kLingerTimeoutsMax * self->options().linger_timeout;
+      return self->set_deadline(now() + kGrace);
+    }
     self->on_deadline();
   });
 }
@@ -308,6 +354,8 @@ void Connection::on_deadline() {
          {}});
   }
   if (phase_ == Phase::kAnswering && !writing_) return send_heartbeat();
+  if (phase_ == Phase::kIdle && bytes_wait() && !std::exchange(had_grace_, true))
+    return set_deadline(now() + kGrace);
   close();  // idle, lingering, or a client that takes nothing
 }
 
@@ -325,7 +373,9 @@ void Lane::admit(tcp::socket socket) {
   const size_t most = shared.options.connections_max;
   if (open <= most) return connection->serve();
   if (!waiting.empty()) {
-    waiting.front()->close();
+    const auto silent =
+        std::find_if(waiting.begin(), waiting.end(), [](const Connection* c) { return !c->bytes_wait(); });
+    (silent == waiting.end() ? waiting.front() : *silent)->close();
     return connection->serve();
   }
   // Refusals are bounded too: past this the socket just closes.

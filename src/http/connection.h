@@ -50,6 +50,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Reading (connection.cpp)
   void begin_request();
   void read();
+  size_t receive(void* bytes, size_t size, ErrorCode& ec);
   void on_readable(ErrorCode ec);
   void on_peer_end(ErrorCode ec);
   void parse();
@@ -58,6 +59,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool feed();
   void on_parse_error(ErrorCode ec);
   void await_request(bool waits);
+  bool bytes_wait() const;
   void watch();
   void linger();
 
@@ -65,6 +67,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool adopt_head();
   std::optional<Failure> check_head();
   std::optional<Failure> check_origin();
+  std::optional<Failure> check_key();
   std::optional<Failure> check_body_headers();
   std::optional<Failure> route();
   bool answer_preflight();
@@ -82,9 +85,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void send_heartbeat();
   Framing framing() const;
   void write_more();
+  void write_tls();
   void on_written(ErrorCode ec, size_t bytes);
   void end_exchange();
-  void log_access(int status) const;
+  void log_access(int status, const Answer* answer) const;
+  void end_visit();
 
   // Time (connection.cpp)
   void set_deadline(SteadyTime deadline);
@@ -94,6 +99,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const Options& options() const { return lane_.shared.options; }
 
   tcp::socket socket_;
+  std::string peer_;  // the client's address, for the audit log
+  std::optional<TlsStream> tls_;
+  bool greeted_ = false;           // TLS: the handshake is done
+  bool read_awaits_room_ = false;  // TLS: to go on reading it has to write
   Lane& lane_;
   std::list<std::shared_ptr<Connection>>::iterator position_;  // in lane_.connections
   std::optional<std::list<Connection*>::iterator> waiting_;    // in lane_.waiting
@@ -110,6 +119,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   SteadyTime request_began_;
   SteadyTime body_began_;
   size_t lingered_bytes_ = 0;
+  SteadyTime linger_end_;
+  bool had_grace_ = false;  // a deadline of this request was put off, for what may lie unread
 
   api::Request request_;       // until dispatch, which moves it into answer_
   std::string method_, path_;  // kept for the log
@@ -119,6 +130,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool http10_ = false;
   bool head_only_ = false;
   const api::Handler* handler_ = nullptr;
+  std::shared_ptr<Caller> caller_;  // until the answer's end
   std::shared_ptr<Answer> answer_;
 
   std::string output_;          // being written, from sent_ on

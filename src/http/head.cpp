@@ -110,6 +110,7 @@ void append_head(std::string& out, const api::Response& response, const Framing&
     append_header(out, "request-id", framing.request_id);  // Anthropic's name for it
   }
   append_cors(out, framing.allow_origin);
+  for (const auto& [name, value] : framing.limits) append_header(out, name, value);
   for (const auto& [name, value] : response.headers) append_header(out, name, value);
   out.append("\r\n");
 }

@@ -4,6 +4,8 @@
 #include <ctime>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "api/exchange.h"
 
@@ -19,6 +21,7 @@ struct Framing {
   std::time_t date = 0;         // 0: no Date header
   std::string_view request_id;
   std::string_view allow_origin;  // echoed to a page that may read the answer; "" for none
+  std::vector<std::pair<std::string, std::string>> limits;  // of the caller's key
 };
 
 /// Appends the status line and all headers. Control characters in header values become spaces, so that nothing that

@@ -14,6 +14,7 @@
 
 #include "http/answer.h"
 #include "http/server.h"
+#include "http/tls.h"
 
 namespace pippin::http {
 
@@ -25,6 +26,7 @@ class Connection;
 /// Const after start(), but for the atomics and the condition.
 struct Shared {
   Options options;
+  std::shared_ptr<const TlsContext> tls;  // null: without
   std::shared_ptr<const api::Router> router;  // jobs on the worker pool may outlive the server
   WorkerPool* workers = nullptr;
   std::shared_ptr<BodyBudget> bodies;

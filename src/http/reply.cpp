@@ -1,7 +1,9 @@
 // Connection: sending answers.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <ctime>
 #include <utility>
@@ -75,7 +77,8 @@ void Connection::append_body(std::string_view bytes) {
 void Connection::send_failure(const Failure& failure) {
   api::Response response = options().error_form(path_, failure.status, failure.error);
   for (const auto& header : failure.headers) response.headers.push_back(header);
-  if (failure.status == 503) response.headers.emplace_back("Retry-After", "1");
+  if (failure.status == 503 || failure.status == 429)
+    response.headers.emplace_back("Retry-After", std::to_string(std::max(1, failure.error.retry_after_s)));
   send_whole(response);
 }
 
@@ -105,6 +108,10 @@ void Connection::begin_stream(const api::Response& head) {
 
 // Not through output_, which an early answer may already fill while this is on its way.
 void Connection::send_continue() {
+  if (tls_) {  // the first words on this connection fit; if not, something is wrong with it
+    if (tls_->write(kContinue.data(), kContinue.size()).bytes != kContinue.size()) close();
+    return;
+  }
   writing_ = true;
   asio::async_write(socket_, asio::buffer(kContinue),
                     [self = shared_from_this()](ErrorCode ec, size_t) {
@@ -133,15 +140,33 @@ Framing Connection::framing() const {
   how.date = std::time(nullptr);
   how.request_id = request_id_;
   how.allow_origin = allow_origin_;
+  if (caller_ != nullptr) how.limits = caller_->headers();
   return how;
 }
 
 void Connection::write_more() {
   writing_ = true;
   set_deadline(now() + options().write_timeout);
+  if (tls_) return write_tls();
   socket_.async_write_some(
       asio::buffer(output_.data() + sent_, output_.size() - sent_),
       [self = shared_from_this()](ErrorCode ec, size_t n) { self->on_written(ec, n); });
+}
+
+void Connection::write_tls() {
+  const TlsStream::Moved moved = tls_->write(output_.data() + sent_, output_.size() - sent_);
+  if (moved.wants != TlsStream::Wants::kNothing) {
+    const bool for_room = moved.wants == TlsStream::Wants::kWrite;
+    return socket_.async_wait(for_room ? tcp::socket::wait_write : tcp::socket::wait_read,
+                              [self = shared_from_this()](ErrorCode ec) {
+                                if (ec) return self->on_written(ec, 0);
+                                if (self->phase_ != Phase::kClosed) self->write_tls();
+                              });
+  }
+  ErrorCode ec = moved.error;
+  if (!ec && moved.bytes == 0) ec = asio::error::eof;
+  asio::post(socket_.get_executor(),
+             [self = shared_from_this(), ec, bytes = moved.bytes] { self->on_written(ec, bytes); });
 }
 
 void Connection::on_written(ErrorCode ec, size_t bytes) {
@@ -169,7 +194,8 @@ void Connection::on_written(ErrorCode ec, size_t bytes) {
 }
 
 void Connection::end_exchange() {
-  log_access(status_);
+  log_access(status_, answer_.get());
+  end_visit();
   if (const auto answer = std::exchange(answer_, nullptr)) {
     if (head_only_) answer->client_gone();  // HEAD on a stream: nobody will read the rest
     answer->detach();
@@ -178,12 +204,25 @@ void Connection::end_exchange() {
   begin_request();
 }
 
-void Connection::log_access(int status) const {
+// The key's request is over before the client can send its next one.
+void Connection::end_visit() {
+  if (const auto caller = std::exchange(caller_, nullptr)) caller->leave();
+}
+
+void Connection::log_access(int status, const Answer* answer) const {
   const auto ms = std::chrono::duration<double, std::milli>(now() - request_began_).count();
   const auto level = path_ == "/health" || path_ == "/metrics" ? spdlog::level::debug : spdlog::level::info;
   spdlog::log(level, "{} {} {} {:.1f} ms {} B {}", method_.empty() ? "-" : method_,
               path_.empty() ? "-" : std::string_view(path_).substr(0, 200), status, ms, bytes_sent_,
               request_id_);
+  if (!options().audit) return;
+  AuditEntry entry{request_id_, {}, peer_, method_, path_, {}, status, ms, bytes_sent_, {}};
+  if (answer != nullptr) entry.body = answer->request().body;
+  if (caller_ != nullptr) {
+    entry.key_id = caller_->key_id();
+    entry.tokens = caller_->taken();
+  }
+  options().audit(entry);
 }
 
 }  // namespace pippin::http

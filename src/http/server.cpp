@@ -19,6 +19,9 @@
 namespace pippin::http {
 namespace {
 
+// For answers that are ended to say so.
+constexpr Milliseconds kLastWords{3'000};
+
 // Each connection is a file descriptor, and many systems begin at 1024 or (macOS) 256.
 void raise_descriptor_limit(size_t connections_max) {
   constexpr rlim_t kOthers = 512;  // model files, logs, pipes
@@ -115,6 +118,9 @@ Server::~Server() { stop(Milliseconds(0)); }
 Result<void> Server::start() {
   CHECK(impl_->lanes.empty(), "start() twice");
   const Options& options = impl_->shared.options;
+  if (!options.tls_cert_path.empty() || !options.tls_key_path.empty()) {
+    ASSIGN_OR_RETURN(impl_->shared.tls, TlsContext::load(options.tls_cert_path, options.tls_key_path));
+  }
   raise_descriptor_limit(options.connections_max);
   for (int i = 0; i < options.io_threads; ++i) impl_->lanes.push_back(std::make_unique<Lane>(impl_->shared));
   RETURN_IF_ERROR(impl_->bind());
@@ -129,7 +135,7 @@ uint16_t Server::bound_port() const { return impl_->port; }
 
 size_t Server::connections() const { return impl_->shared.connections; }
 
-void Server::stop(Milliseconds drain) {
+void Server::stop(Milliseconds drain, const std::function<void()>& end_answers) {
   Impl& impl = *impl_;
   if (!std::exchange(impl.running, false)) return;
   Shared& shared = impl.shared;
@@ -140,9 +146,13 @@ void Server::stop(Milliseconds drain) {
     impl.accept_retry->cancel();
   });
   for (auto& lane : impl.lanes) asio::post(lane->context, [&lane = *lane] { lane.drain(); });
-  {
+  const auto ended_within = [&](Milliseconds limit) {
     std::unique_lock lock(shared.mutex);
-    shared.connection_ended.wait_for(lock, drain, [&] { return shared.connections == 0; });
+    return shared.connection_ended.wait_for(lock, limit, [&] { return shared.connections == 0; });
+  };
+  if (!ended_within(drain) && end_answers) {
+    end_answers();
+    ended_within(kLastWords);
   }
   for (auto& lane : impl.lanes) {
     asio::post(lane->context, [&lane = *lane] {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "api/exchange.h"
+#include "base/caller.h"
 #include "base/error.h"
 #include "base/result.h"
 #include "base/worker_pool.h"
@@ -30,6 +31,23 @@ api::Response openai_error_form(std::string_view path, int status, const Error& 
 /// Pages on this machine: http and https of localhost, 127.0.0.1 and [::1], any port.
 std::vector<std::string> loopback_origins();
 
+/// Decides by the keys that a request presents whether it is let in. Returns: the visit, or null where no key is
+/// needed. Errors: kUnauthenticated, kPermissionDenied, kRateLimited, kUnavailable. Thread: any; must not wait.
+using Gate = std::function<Result<std::shared_ptr<Caller>>(const std::vector<std::string_view>& secrets)>;
+
+/// One request that has ended, for an audit log.
+struct AuditEntry {
+  std::string_view request_id, key_id;  // key_id: "" without a key
+  std::string_view peer;                // the client's address
+  std::string_view method, path;
+  std::string_view body;  // of the request
+  int status = 0;         // 499: the client left
+  double ms = 0;
+  size_t bytes_sent = 0;
+  Caller::Taken tokens;
+};
+using Audit = std::function<void(const AuditEntry&)>;
+
 struct Options {
   std::string host = "127.0.0.1";  // an address or a name; "0.0.0.0" or "::" for all
   uint16_t port = 8000;            // 0: any free one; see bound_port()
@@ -43,14 +61,18 @@ struct Options {
 
   Milliseconds header_timeout{10'000};  // from a request's first byte to its header's end
   Milliseconds body_timeout{30'000};    // for a body, plus a second for each 16 KiB of it: a slow sender gets 408
-  Milliseconds idle_timeout{75'000};    // between requests
+  Milliseconds idle_timeout{300'000};   // between requests; longer than clients keep unused connections
   Milliseconds write_timeout{30'000};   // without any byte taken by the client
-  Milliseconds linger_timeout{3'000};   // for a client that still sends to read an early answer
+  Milliseconds linger_timeout{3'000};   // of silence of a client that still sends, so that it reads an early answer
   Milliseconds heartbeat{10'000};       // silence on an event stream before a comment is sent; 0: never
 
   std::vector<std::string> cors_origins = loopback_origins();  // exact, "scheme://host:*", or "*"
   std::vector<std::string> allowed_hosts;  // names in Host besides loopback, this machine's and addresses; or "*"
   ErrorForm error_form = openai_error_form;
+
+  Gate gate;    // empty: everyone is let in
+  Audit audit;  // called on an I/O thread; empty: none
+  std::string tls_cert_path, tls_key_path;  // PEM; empty: without TLS
 };
 
 /// Handlers run on the worker pool; an Exchange may be used from any thread. on_disconnect and on_drained are called
@@ -64,15 +86,17 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   /// Binds and begins to answer. Called once.
-  /// Errors: kInvalidArgument (no such host), kUnavailable (address in use or not ours), naming host:port.
+  /// Errors: kInvalidArgument (no such host), kInvalidFile (certificate or key), kUnavailable
+  /// (address in use or not ours), naming host:port.
   Result<void> start();
 
   /// Returns the port that start() bound.
   uint16_t bound_port() const;
 
-  /// Accepts no more, closes idle connections, lets running exchanges end for up to `drain`, then closes the rest
-  /// (their on_disconnect is called). Returns when all I/O threads have ended. Thread: not an I/O thread.
-  void stop(Milliseconds drain);
+  /// Accepts no more, closes idle connections, lets running exchanges end for up to `drain`. Then calls `end_answers`,
+  /// whose exchanges have some seconds to send their last words, and closes the rest (their on_disconnect is called).
+  /// Returns when all I/O threads have ended. Thread: not an I/O thread.
+  void stop(Milliseconds drain, const std::function<void()>& end_answers = {});
 
   /// Returns the number of open connections.
   size_t connections() const;

@@ -143,6 +143,31 @@ TEST(Hostile, IdleConnectionsEnd) {
   EXPECT_TRUE(client.closed_cleanly());
 }
 
+// The I/O thread stands still for longer than a connection may be idle, as in a process that was stopped for a while
+// together with its clients.
+TEST(Hostile, AServerThatStoodStillHearsWhoAsksThen) {
+  Options options = test_options();
+  options.idle_timeout = Milliseconds(300);
+  RunningServer running(options);
+  Client busy = running.client();
+  busy.send("GET /parked HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  const auto exchange = running.parked().take();
+  ASSERT_NE(exchange, nullptr);
+  Client idle = running.client();
+  ASSERT_EQ(idle.get("/echo").status, 200);
+  std::atomic<bool> stood_still{false};
+  exchange->start_stream({200, "text/event-stream", "", {}});
+  exchange->on_drained([&] {
+    if (!stood_still) std::this_thread::sleep_for(Milliseconds(1600));
+    stood_still = true;
+  });
+  EXPECT_TRUE(exchange->write("data: 1\n\n"));
+  ASSERT_TRUE(wait_for([&] { return stood_still.load(); }));
+  std::this_thread::sleep_for(Milliseconds(100));
+  EXPECT_EQ(idle.get("/echo").status, 200);
+  exchange->finish();
+}
+
 TEST(Hostile, OpenSocketsThatAskNothingKeepNobodyOut) {
   Options options = test_options();
   options.connections_max = 20;

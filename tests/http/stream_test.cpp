@@ -241,6 +241,22 @@ TEST(Stop, LetsRunningAnswersEndAndRefusesNewConnections) {
   stopper.join();
 }
 
+TEST(Stop, LetsAnswersThatAreEndedSaySo) {
+  RunningServer running;
+  Stream stream(running, running.client());
+  stream.exchange->start_stream(events());
+  running.server().stop(Milliseconds(50), [&] {
+    EXPECT_TRUE(stream.exchange->write("data: the end\n\n"));
+    stream.exchange->finish();
+    stream.exchange.reset();
+    std::thread([client = std::make_shared<Client>(std::move(stream.client))] {
+      const Reply reply = client->reply();
+      EXPECT_TRUE(reply.complete);
+      EXPECT_EQ(reply.body, "data: the end\n\n");
+    }).join();
+  });
+}
+
 TEST(Stop, EndsWhatRunsPastTheDeadline) {
   RunningServer running;
   Stream stream(running, running.client());
