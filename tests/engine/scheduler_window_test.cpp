@@ -2,6 +2,7 @@
 // no row looks at a block that it does not hold.
 #include <gtest/gtest.h>
 
+#include "engine/engine.h"
 #include "engine/scheduler_harness.h"
 
 namespace pippin::engine::testing {
@@ -217,6 +218,18 @@ TEST(Windows, SerialStepsAreNeverCutShort) {
     const Submission alone = prompt_of(100 + static_cast<int>(i), 40, 1000 * static_cast<int>(i));
     EXPECT_EQ(harness.got[ids[i]].tokens, fake_answer(alone, 40));
   }
+}
+
+TEST(Windows, APoolWithoutRoomForAStepIsRefused) {
+  EngineOptions options;
+  options.context_tokens_max = 512;
+  options.blocks = 64;
+  options.window = kWindow;
+  options.window_blocks = WindowShape{kWindow, 16}.blocks_min(options.step_tokens_max) - 1;
+  const auto engine = Engine::start(options, []() -> Result<std::unique_ptr<Runner>> {
+    return fail(Code::kInternal, "a runner is made");
+  });
+  EXPECT_EQ(engine.error().code, Code::kInvalidArgument);
 }
 
 TEST(Windows, LogProbabilitiesOfAPromptNeedAllOfIt) {
