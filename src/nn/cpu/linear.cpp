@@ -20,6 +20,8 @@ constexpr size_t kHugePage = size_t{2} << 20;
 constexpr int64_t kRowsChunk = 128;  // activation rows that share one pass over the weights
 constexpr int64_t kGroupsChunk =
     32;  // groups of K per pass, so that those rows stay in the L2 cache: 128 * 32 * 64 bytes
+// Blocks of rows that repay unpacking a tile's codes once for all of them.
+constexpr size_t kUnpackBlocks = 8;
 constexpr int64_t kPieceTiles = 8;  // tiles per piece when there are many rows
 constexpr size_t kPieceBytes =
     24576;  // least weight bytes per piece when there are few: about a microsecond
@@ -261,7 +263,7 @@ void Product::tiles(const TileRun& run, int64_t first_tile, int64_t last_tile, s
   constexpr size_t kAccRows = static_cast<size_t>(kRowsChunk);
   const int64_t step = std::min(weight.columns, kGroupsChunk * kGroup);
   const LinearKernels& path = weight.kernels->linear;
-  const bool many = blocks[first_block + 1].rows == path.rows_best;
+  const bool many = last_block - first_block >= kUnpackBlocks;
   const TileUnpack unpack =
       many && quantised != nullptr ? path.unpack[static_cast<int>(run.type)] : nullptr;
   alignas(64) std::array<uint8_t, static_cast<size_t>(kGroupsChunk * kGroup * kTileRows)> codes;
