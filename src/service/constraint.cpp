@@ -185,16 +185,15 @@ class Answer {
 
   // Thinking behind its opening mark, up to and with a closing one.
   std::string thinking() {
-    std::vector<std::string> closes = texts(Turn::kClose);
     // A header closes thinking only behind the mark that ends its message.
-    if (header_needed())
-      std::erase_if(closes,
-                    [&](const std::string& text) { return text.starts_with("<|channel|>"); });
+    std::vector<std::string> closes;
+    for (const parse::Mark& mark : spec_.reasoning->marks)
+      if (mark.turn == Turn::kClose && !mark.text.empty() && mark.until.empty())
+        closes.emplace_back(mark.text);
     const bool control = std::ranges::any_of(
-        closes, [&](const std::string& text) { return lark_.begins_with_control(text); });
-    std::erase_if(closes, [&](const std::string& text) {
-      return lark_.begins_with_control(text) != control;
-    });
+        closes, [&](const std::string& text) { return lark_.begins_with_mark(text); });
+    std::erase_if(closes,
+                  [&](const std::string& text) { return lark_.begins_with_mark(text) != control; });
     std::vector<std::string> without;
     if (!control) without = texts(Turn::kClose);
     if (holds_calls()) add_openers(without);
@@ -289,7 +288,7 @@ class Answer {
       return lark_.one_of({unmarked, before + unmarked_text(openers)});
     }
     const std::string more = spec_.choice.parallel ? ")* " : ")? ";
-    if (lark_.begins_with_control(opener)) {
+    if (lark_.begins_with_mark(opener)) {
       ASSIGN_OR_RETURN(const std::string section, calls(behind_thinking, 0));
       return before + "(" + lark_.free_text(openers) + section + more + lark_.free_text(openers);
     }

@@ -40,6 +40,7 @@ class Arguments {
       : lark_(lark), envelope_(envelope), tool_(tool), loose_(loose) {}
 
   Result<std::string> write() {
+    if (!tool_.input_grammar.empty()) return grammar_input();
     ASSIGN_OR_RETURN(const std::string checked, checked_schema());
     ASSIGN_OR_RETURN(schema_, parse_json(checked));
     if (envelope_.form == ArgumentForm::kJson) return "%json " + checked + " ";
@@ -63,6 +64,44 @@ class Arguments {
     Result<std::string> checked = text::check_schema(json::serialize(parsed), !tool_.strict);
     if (!checked.ok()) return refused(checked.error().message);
     return checked;
+  }
+
+  // The argument "input", a text of the tool's own grammar: as it stands between tags, else in the
+  // form of a JSON string, which Python reads as well.
+  Result<std::string> grammar_input() {
+    constexpr std::string_view kName = "input";
+    const bool plain =
+        envelope_.form == ArgumentForm::kTagged || envelope_.form == ArgumentForm::kGemma;
+    Result<std::string> source =
+        plain ? Result<std::string>(tool_.input_grammar) : text::lark_in_json(tool_.input_grammar);
+    if (!source.ok())
+      return fail(
+          Code::kInvalidArgument,
+          fmt::format("the grammar of the tool \"{}\": {}", tool_.name, source.error().message),
+          "tools");
+    const std::string text = lark_.rule("%lark {\n" + *source + "\n}");
+    switch (envelope_.form) {
+      case ArgumentForm::kJson:
+        return lark_.literal("{\"input\": \"") + text + lark_.literal("\"}");
+      case ArgumentForm::kKeywords:
+        return lark_.literal("input=\"") + text + lark_.literal("\"");
+      case ArgumentForm::kGemma:
+        return lark_.literal("{input:" + std::string(envelope_.quote)) + text +
+               lark_.literal(std::string(envelope_.quote) + "}");
+      case ArgumentForm::kTagged:
+        break;
+    }
+    return tag_open(kName) + attribute(Kinds::kString) + text + lark_.literal(tag_close(kName));
+  }
+
+  std::string tag_open(std::string_view name) const {
+    const parse::Tags& tags = *envelope_.tags;
+    return lark_.literal(std::string(tags.key_open) + std::string(name) +
+                         std::string(tags.key_close));
+  }
+  std::string tag_close(std::string_view name) const {
+    const parse::Tags& tags = *envelope_.tags;
+    return std::string(tags.value_close) + (tags.nested ? std::string(name) + ">" : "");
   }
 
   // Requires, for the forms that write properties one by one: they stand in the schema itself.
@@ -151,17 +190,14 @@ class Arguments {
 
   Result<std::string> tagged(const Property& property) {
     const parse::Tags& tags = *envelope_.tags;
-    const std::string open =
-        std::string(tags.key_open) + property.name + std::string(tags.key_close);
-    const std::string close =
-        std::string(tags.value_close) + (tags.nested ? property.name + ">" : "");
+    const std::string close = tag_close(property.name);
     const bool may_be_text = property.kinds.has(Kinds::kString);
     const bool may_be_typed = (property.kinds.bits & ~Kinds::kString) != 0;
     std::vector<std::string> ways;
     if (may_be_text) {
       // Text that reads as another kind is that kind, unless an attribute says what it is.
       const bool apart = may_be_typed && tool_.strict && !tags.attributes;
-      const bool lines = open.ends_with('\n');
+      const bool lines = tags.key_close.ends_with('\n');
       ASSIGN_OR_RETURN(const std::string text, text_value(property, close,
                                                           apart   ? Raw::kUntyped
                                                           : lines ? Raw::kAny
@@ -173,7 +209,7 @@ class Arguments {
       ASSIGN_OR_RETURN(const std::string value, typed(property, kinds));
       ways.push_back(attribute(kinds) + value + lark_.literal(close));
     }
-    return lark_.literal(open) + lark_.one_of(ways);
+    return tag_open(property.name) + lark_.one_of(ways);
   }
 
   // What stands between an argument's name and its value, where it tells the value's kinds.

@@ -11,8 +11,8 @@
 namespace pippin::service {
 namespace {
 
-// No control token of a known model is longer.
-constexpr size_t kControlBytesMax = 64;
+// No mark of a known model is longer.
+constexpr size_t kMarkBytesMax = 64;
 
 std::string quoted(std::string_view text) {
   std::string out;
@@ -23,18 +23,18 @@ std::string quoted(std::string_view text) {
 }  // namespace
 
 std::vector<LarkText::Piece> LarkText::pieces(std::string_view text) const {
-  const auto control_at = [&](size_t at) -> std::optional<std::pair<text::Token, size_t>> {
-    for (size_t bytes = std::min(kControlBytesMax, text.size() - at); bytes > 1; --bytes) {
+  const auto mark_at = [&](size_t at) -> std::optional<std::pair<text::Token, size_t>> {
+    for (size_t bytes = std::min(kMarkBytesMax, text.size() - at); bytes > 1; --bytes) {
       const auto token = tokenizer_.token_of(text.substr(at, bytes));
-      if (token && tokenizer_.is_control(*token)) return std::pair(*token, bytes);
+      if (token && tokenizer_.is_mark(*token)) return std::pair(*token, bytes);
     }
     return std::nullopt;
   };
   std::vector<Piece> all;
   for (size_t at = 0; at < text.size();) {
-    if (const auto control = control_at(at)) {
-      all.emplace_back(control->first);
-      at += control->second;
+    if (const auto mark = mark_at(at)) {
+      all.emplace_back(mark->first);
+      at += mark->second;
       continue;
     }
     if (all.empty() || !std::holds_alternative<std::string>(all.back())) all.emplace_back("");
@@ -48,7 +48,7 @@ std::string LarkText::written(const Piece& piece) {
   return quoted(std::get<std::string>(piece));
 }
 
-bool LarkText::begins_with_control(std::string_view text) const {
+bool LarkText::begins_with_mark(std::string_view text) const {
   const std::vector<Piece> all = pieces(text);
   return !all.empty() && std::holds_alternative<text::Token>(all.front());
 }
@@ -84,7 +84,7 @@ std::string LarkText::free_text(const std::vector<std::string>& without) {
 
 std::string LarkText::free_until(const std::vector<std::string>& marks,
                                  const std::vector<std::string>& without) {
-  if (begins_with_control(marks.front())) {
+  if (begins_with_mark(marks.front())) {
     std::vector<std::string> written;
     for (const std::string& mark : marks) written.push_back(literal(mark));
     return free_text(without) + one_of(written);
@@ -104,7 +104,7 @@ std::string LarkText::matching_until(const std::string& terminal, std::string_vi
   for (size_t i = 1; i < all.size(); ++i) rest += written(all[i]) + " ";
   const std::string name = fmt::format("r{}", count_++);
   if (std::holds_alternative<text::Token>(all.front())) {
-    // The lexer leaves text where a control token stands; a text of no bytes has no lexeme.
+    // The lexer leaves text where a mark stands; a text of no bytes has no lexeme.
     rules_ += fmt::format("{0}: T{1}?\nT{1}: /(?s:.+)/ & {2}\n", name, count_, terminal);
     ++count_;
     return name + " " + written(all.front()) + " " + rest;
@@ -152,7 +152,7 @@ std::string terminal_without(const std::vector<std::string>& texts) {
   std::string any;
   for (const std::string& text : texts) any += (any.empty() ? "" : "|") + regex_literal(text);
   if (any.empty()) return "/(?s:.*)/";
-  // The complement alone would hold bytes that are no text, and control tokens with them.
+  // The complement alone would hold bytes that are no text, and marks with them.
   return "/(?s:.*)/ & ~/(?s:.*)(" + any + ")(?s:.*)/";
 }
 

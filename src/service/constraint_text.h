@@ -1,5 +1,5 @@
 // LarkText: writes a grammar in llguidance's dialect of Lark for one model's vocabulary: texts that
-// hold control tokens, free text up to a mark. Thread: one.
+// hold marks (text::Tokenizer::is_mark), free text up to a mark. Thread: one.
 #pragma once
 
 #include <string>
@@ -17,29 +17,29 @@ class LarkText {
   /// Requires: the tokenizer outlives this object.
   explicit LarkText(const text::Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
-  /// Returns an expression for exactly this text, control tokens in it by their number.
+  /// Returns an expression for exactly this text, marks in it by their number.
   std::string literal(std::string_view text) const;
   /// Returns an expression for one of these expressions. Requires: not empty.
   std::string one_of(const std::vector<std::string>& expressions) const;
   /// Defines a rule; returns its name, an expression.
   std::string rule(const std::string& expression);
 
-  /// Returns an expression for any text but control tokens, possibly none, in which none of
+  /// Returns an expression for any text without marks, possibly none, in which none of
   /// `without` stands.
   std::string free_text(const std::vector<std::string>& without);
   /// Returns an expression for such a text and then the first of `marks`.
-  /// Requires: not empty; marks begin all with a control token, or none does.
+  /// Requires: not empty; all `marks` begin with a mark token, or none does.
   std::string free_until(const std::vector<std::string>& marks,
                          const std::vector<std::string>& without);
   /// Returns an expression for a text of this regular expression and then `mark`.
   std::string matching_until(const std::string& terminal, std::string_view mark);
-  bool begins_with_control(std::string_view text) const;
+  bool begins_with_mark(std::string_view text) const;
 
   /// Returns the grammar.
   std::string grammar(const std::string& start) const;
 
  private:
-  /// A control token, or the text between two.
+  /// A mark, or the text between two.
   using Piece = std::variant<text::Token, std::string>;
   std::vector<Piece> pieces(std::string_view text) const;
   static std::string written(const Piece& piece);

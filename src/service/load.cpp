@@ -151,8 +151,11 @@ Result<void> read_text(const store::GgufFile& file, Model& model) {
   model.bos_text = text_of(model.tokenizer->bos());
   model.eos_text = text_of(model.tokenizer->eos());
   model.stop_tokens = end_tokens(file, *model.tokenizer);
-  model.grammar_vocabulary =
+  auto grammar_vocabulary =
       std::make_shared<text::GrammarVocabulary>(model.tokenizer, model.stop_tokens);
+  // Beside the reading of the weights, so that no request waits for it.
+  grammar_vocabulary->prepare_ahead();
+  model.grammar_vocabulary = std::move(grammar_vocabulary);
   ASSIGN_OR_RETURN(const std::string source, text_at(file, "tokenizer.chat_template"));
   if (source.empty()) return {};
   Result<std::shared_ptr<const text::ChatTemplate>> compiled = text::ChatTemplate::compile(source);

@@ -38,7 +38,7 @@ struct Model {
   std::shared_ptr<const text::ChatTemplate> chat_template;  // null if the file has none
   std::string bos_text, eos_text;  // what templates call bos_token and eos_token
   std::vector<engine::Token> stop_tokens;
-  std::shared_ptr<const text::GrammarVocabulary> grammar_vocabulary;  // prepared at its first use
+  std::shared_ptr<const text::GrammarVocabulary> grammar_vocabulary;  // prepared ahead
   const parse::ToolDialect* tool_dialect = nullptr;            // null: calls are not read
   const parse::ReasoningDialect* reasoning_dialect = nullptr;  // null: it is not known to think
   engine::SamplingParams default_sampling;

@@ -47,6 +47,8 @@ struct Tool {
   std::string parameters_json;  // its JSON Schema; empty if not given
   std::string definition_json;  // {"type": "function", "function": ..}, as templates are given it
   bool strict = false;          // the arguments must fit the schema
+  /// A Lark grammar that the only argument, "input", a string, is a text of; empty: none.
+  std::string input_grammar = {};
 };
 
 struct Conversation {

@@ -32,7 +32,15 @@ GrammarVocabulary::GrammarVocabulary(std::shared_ptr<const Tokenizer> tokenizer,
                                      std::vector<Token> ends)
     : tokenizer_(std::move(tokenizer)), ends_(std::move(ends)) {}
 
-GrammarVocabulary::~GrammarVocabulary() { tk_vocabulary_free(vocabulary_of(handle_)); }
+GrammarVocabulary::~GrammarVocabulary() {
+  if (preparing_.joinable()) preparing_.join();
+  tk_vocabulary_free(vocabulary_of(handle_));
+}
+
+void GrammarVocabulary::prepare_ahead() {
+  // An error is kept for those who ask.
+  preparing_ = std::thread([this] { static_cast<void>(prepare()); });
+}
 
 Result<void> GrammarVocabulary::prepare() const {
   std::call_once(once_, [this] {
@@ -118,6 +126,13 @@ Result<std::string> check_schema(std::string_view schema, bool lenient) {
 Result<std::string> gbnf_to_lark(std::string_view source) {
   Buffer lark, error;
   const tk_status status = tk_gbnf_to_lark(slice(source), lark.out(), error.out());
+  if (status != TK_OK) return grammar_error(status, error);
+  return std::string(lark.view());
+}
+
+Result<std::string> lark_in_json(std::string_view source) {
+  Buffer lark, error;
+  const tk_status status = tk_lark_in_json(slice(source), lark.out(), error.out());
   if (status != TK_OK) return grammar_error(status, error);
   return std::string(lark.view());
 }

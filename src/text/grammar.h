@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "base/result.h"
@@ -21,7 +22,7 @@ namespace pippin::text {
 class GrammarVocabulary {
  public:
   /// `ends` are the tokens that may end an answer. Cost: nothing; the first use takes tenths of a
-  /// second, which prepare() takes beforehand.
+  /// second, which prepare() and prepare_ahead() take beforehand.
   GrammarVocabulary(std::shared_ptr<const Tokenizer> tokenizer, std::vector<Token> ends);
   ~GrammarVocabulary();
   GrammarVocabulary(const GrammarVocabulary&) = delete;
@@ -29,6 +30,9 @@ class GrammarVocabulary {
 
   /// Errors: kInternal.
   Result<void> prepare() const;
+  /// Starts to prepare on a thread of its own, which the destructor waits for. Requires: not called
+  /// before, nor beside another call.
+  void prepare_ahead();
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   const std::vector<Token>& ends() const { return ends_; }
@@ -40,6 +44,7 @@ class GrammarVocabulary {
   mutable std::once_flag once_;
   mutable void* handle_ = nullptr;
   mutable std::optional<Error> error_;
+  std::thread preparing_;
 };
 
 enum class GrammarSyntax : uint8_t {
@@ -102,5 +107,9 @@ Result<std::string> check_schema(std::string_view schema, bool lenient);
 
 /// Returns a GBNF grammar as Lark. Errors: kInvalidArgument, naming the line.
 Result<std::string> gbnf_to_lark(std::string_view source);
+
+/// Returns a Lark grammar for the texts of another one as they stand in a JSON string. Errors:
+/// kInvalidArgument, naming the line and what has no such form.
+Result<std::string> lark_in_json(std::string_view source);
 
 }  // namespace pippin::text

@@ -108,6 +108,9 @@ std::optional<Token> Tokenizer::token_of(std::string_view text) const {
   return token(tk_tokenizer_token_of(rust(handle_), slice(text)));
 }
 
+bool Tokenizer::is_mark(Token token) const {
+  return token >= 0 && tk_tokenizer_is_mark(rust(handle_), static_cast<uint32_t>(token));
+}
 bool Tokenizer::is_control(Token token) const {
   return token >= 0 && tk_tokenizer_is_control(rust(handle_), static_cast<uint32_t>(token));
 }

@@ -63,6 +63,9 @@ class Tokenizer {
   /// Returns the token whose exact text this is, e.g. "<|im_end|>".
   std::optional<Token> token_of(std::string_view text) const;
   bool is_control(Token token) const;
+  /// Returns whether a token stands for a mark, not for its text: a control token, or one of visible text that is
+  /// written "<|...|>". In a grammar it is named by its number and is no part of any text.
+  bool is_mark(Token token) const;
   int vocab_size() const;
   std::optional<Token> bos() const;
   std::optional<Token> eos() const;

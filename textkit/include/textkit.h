@@ -96,6 +96,8 @@ tk_buffer tk_tokenizer_token_bytes(const tk_tokenizer* tokenizer, uint32_t token
 /* Returns the id of a token by its exact text, or -1. */
 int64_t tk_tokenizer_token_of(const tk_tokenizer* tokenizer, tk_slice text);
 bool tk_tokenizer_is_control(const tk_tokenizer* tokenizer, uint32_t token);
+/* Whether a token stands for a mark: a control token, or one of visible text that is written "<|...|>". */
+bool tk_tokenizer_is_mark(const tk_tokenizer* tokenizer, uint32_t token);
 size_t tk_tokenizer_vocab_size(const tk_tokenizer* tokenizer);
 /* Returns -1 where the model has none. */
 int64_t tk_tokenizer_bos(const tk_tokenizer* tokenizer);
@@ -154,6 +156,9 @@ tk_status tk_schema_check(tk_slice schema, bool lenient, tk_buffer* checked, tk_
 
 /* Gives a GBNF grammar as Lark. */
 tk_status tk_gbnf_to_lark(tk_slice source, tk_buffer* lark, tk_buffer* error);
+
+/* Gives a Lark grammar for the texts of another one as they stand in a JSON string. */
+tk_status tk_lark_in_json(tk_slice source, tk_buffer* lark, tk_buffer* error);
 
 /* Errors: TK_INVALID with the compiler's message, TK_LIMIT. */
 tk_status tk_grammar_compile(const tk_vocabulary* vocabulary, tk_syntax syntax, tk_slice source, tk_grammar** grammar,

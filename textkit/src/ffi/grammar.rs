@@ -2,7 +2,7 @@
 
 use super::{array, fallible, infallible, Owned, Slice};
 use crate::error::Error;
-use crate::grammar::{checked_schema, gbnf_to_lark, Grammar, Matcher, Strictness, Syntax, Vocabulary};
+use crate::grammar::{checked_schema, gbnf_to_lark, lark_in_json, Grammar, Matcher, Strictness, Syntax, Vocabulary};
 use crate::tokenizer::Tokenizer;
 
 #[no_mangle]
@@ -41,6 +41,11 @@ pub unsafe extern "C" fn tk_schema_check(
 #[no_mangle]
 pub unsafe extern "C" fn tk_gbnf_to_lark(source: Slice, lark: *mut Owned<u8>, error: *mut Owned<u8>) -> i32 {
     fallible(lark, error, || gbnf_to_lark(&source.text()).map(|text| text.into_bytes().into()))
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn tk_lark_in_json(source: Slice, lark: *mut Owned<u8>, error: *mut Owned<u8>) -> i32 {
+    fallible(lark, error, || lark_in_json(&source.text()).map(|text| text.into_bytes().into()))
 }
 
 #[no_mangle]

@@ -131,6 +131,11 @@ pub unsafe extern "C" fn tk_tokenizer_token_of(tokenizer: *const Tokenizer, text
 }
 
 #[no_mangle]
+pub unsafe extern "C" fn tk_tokenizer_is_mark(tokenizer: *const Tokenizer, token: u32) -> bool {
+    infallible(false, || (*tokenizer).is_mark(token))
+}
+
+#[no_mangle]
 pub unsafe extern "C" fn tk_tokenizer_is_control(tokenizer: *const Tokenizer, token: u32) -> bool {
     infallible(false, || (*tokenizer).is_control(token))
 }

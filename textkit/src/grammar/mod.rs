@@ -2,6 +2,7 @@
 //! token. The regular parts of a grammar are lexed by derivatives, the rest is an Earley parser over lexemes.
 
 mod gbnf;
+mod quoted;
 mod schema;
 mod vocabulary;
 
@@ -10,6 +11,7 @@ use llguidance::api::TopLevelGrammar;
 use crate::error::{Error, Result, Status};
 use crate::stack::on_large_stack;
 pub use gbnf::to_lark as gbnf_to_lark;
+pub use quoted::lark_in_json;
 pub use schema::{checked_schema, Strictness};
 pub use vocabulary::Vocabulary;
 

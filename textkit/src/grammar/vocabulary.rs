@@ -90,7 +90,7 @@ impl Vocabulary {
 /// The bytes of a token. Those with a meaning of their own stand behind a marker, which no text matches.
 fn word(tokenizer: &Tokenizer, id: TokenId, ends: &[TokenId]) -> Vec<u8> {
     let bytes = tokenizer.token_bytes(id, true);
-    let marked = tokenizer.is_special(id) || ends.contains(&id);
+    let marked = tokenizer.is_special(id) || tokenizer.is_mark(id) || ends.contains(&id);
     if bytes.len() > TOKEN_BYTES_MAX || bytes.first() == Some(&TokTrie::SPECIAL_TOKEN_MARKER) {
         return Vec::new();
     }

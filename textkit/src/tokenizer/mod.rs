@@ -338,6 +338,20 @@ impl Tokenizer {
         (id as usize) < self.vocabulary.len() && self.vocabulary.kind(id) == Kind::Control
     }
 
+    /// Whether a token stands for a mark, not for its text: control tokens, and those of visible text that are written
+    /// as marks, as harmony's are.
+    pub fn is_mark(&self, id: TokenId) -> bool {
+        if (id as usize) >= self.vocabulary.len() {
+            return false;
+        }
+        let text = self.vocabulary.bytes(id);
+        match self.vocabulary.kind(id) {
+            Kind::Control => true,
+            Kind::UserDefined => text.len() > 4 && text.starts_with(b"<|") && text.ends_with(b"|>"),
+            _ => false,
+        }
+    }
+
     /// Whether a token has a meaning of its own beside its text, or none at all.
     pub fn is_special(&self, id: TokenId) -> bool {
         (id as usize) >= self.vocabulary.len()

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "api/wire/names.h"
+#include "service/constraint_text.h"
 #include "service/json.h"
 
 namespace pippin::api::openai::responses {
@@ -80,21 +81,18 @@ class ToolsReader {
     const std::optional<std::string_view> name = read_name(tool);
     std::string description(tool.string("description").value_or(""));
     service::Tool offered;
-    const std::string pattern = read_format(tool, description);
+    offered.input_grammar = read_format(tool, description);
     if (!name) return;
     JsonWriter json(offered.parameters_json);
     json.begin_object().field("type", "object").key("properties").begin_object();
-    json.key("input").begin_object().field("type", "string");
-    if (!pattern.empty()) json.field("pattern", pattern);
-    json.end_object().end_object();
+    json.key("input").begin_object().field("type", "string").end_object().end_object();
     json.key("required").begin_array().string("input").end_array();
     json.field("additionalProperties", false).end_object();
-    offered.strict = !pattern.empty();
+    offered.strict = !offered.input_grammar.empty();
     add(tool, true, *name, name_space, description, std::move(offered));
   }
 
-  // A regular expression holds the model by the schema's `pattern`. A Lark grammar cannot stand
-  // inside a JSON string, so it is told to the model.
+  // Returns the grammar in Lark, which the model is told, too.
   std::string read_format(FieldReader& tool, std::string& description) {
     const boost::json::object* object = tool.object("format");
     if (object == nullptr) return {};
@@ -124,7 +122,12 @@ class ToolsReader {
     const bool lark = *syntax == "lark";
     description += fmt::format("\n\nThe input must match this {}:\n{}",
                                lark ? "Lark grammar" : "regular expression", *definition);
-    return lark ? std::string() : fmt::format("^(?:{})$", *definition);
+    if (lark) return std::string(*definition);
+    // The whole input is matched anyway.
+    std::string_view pattern = *definition;
+    if (pattern.starts_with('^')) pattern.remove_prefix(1);
+    if (pattern.ends_with('$') && !pattern.ends_with("\\$")) pattern.remove_suffix(1);
+    return "start: " + service::lark_regex(pattern) + "\n";
   }
 
   void add(FieldReader& tool, bool custom, std::string_view name, std::string_view name_space,
