@@ -80,6 +80,26 @@ TEST(Metrics, CountWhatWasAnswered) {
   EXPECT_GT(std::stoi(of("vllm:prefix_cache_hits_total")), 0);
 }
 
+TEST(Metrics, BlocksOfLayersWithAWindowAreCountedApart) {
+  HarnessOptions options;
+  options.window = 16;
+  options.window_blocks = 48;
+  Harness harness(options);
+  harness.call("POST", kChat, chat("abc"));
+  const std::string body = harness.call("GET", "/metrics", "").body;
+  const auto blocks = [&](const std::string& state) {
+    return std::stoi(
+        sample(body, "pippin:kv_window_blocks{model_name=\"parrot\",state=\"" + state + "\"}"));
+  };
+  EXPECT_EQ(blocks("leased"), 0);
+  EXPECT_GT(blocks("cached"), 0);
+  EXPECT_EQ(blocks("free") + blocks("cached"), 48);
+  const value status = *service::parse_json(harness.call("GET", "/v1/status", "").body);
+  EXPECT_EQ(status.at("models").at(0).at("window_blocks").at("total").as_int64(), 48);
+  // A model without windows says nothing of them.
+  EXPECT_EQ(Harness().call("GET", "/metrics", "").body.find("window"), std::string::npos);
+}
+
 TEST(Metrics, EveryFamilyIsToldOnceWithItsTypeFirst) {
   Harness harness;
   harness.call("POST", kChat, chat("abc"));
