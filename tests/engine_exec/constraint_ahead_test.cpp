@@ -1,0 +1,140 @@
+// ConstraintAhead: what a worker finds out beside the device reaches the device thread in order,
+// whenever it asks, and nothing is lost when a sequence or the queue ends.
+#include "engine/exec/constraint_ahead.h"
+
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+namespace pippin::engine {
+namespace {
+
+/// Takes any token below 32; behind 7 the tokens 8 and 9 must come, behind 9 the answer ends.
+class Counting final : public Constraint {
+ public:
+  Result<void> accept(std::span<const Token> tokens) override {
+    for (const Token token : tokens) {
+      if (token == 13) return fail(Code::kTooLarge, "too ambiguous");
+      taken.push_back(token);
+    }
+    return {};
+  }
+  std::vector<Token> forced() override {
+    return !taken.empty() && taken.back() == 7 ? std::vector<Token>{8, 9} : std::vector<Token>{};
+  }
+  Result<void> fill_mask(std::vector<uint32_t>& mask) override {
+    mask.assign(1, static_cast<uint32_t>(taken.size()));
+    return {};
+  }
+  bool complete() override { return !taken.empty() && taken.back() == 9; }
+
+  std::vector<Token> taken;
+};
+
+/// Keeps a pool's only thread busy until it is opened. Outlives the pool.
+class Gate {
+ public:
+  void hold(WorkerPool& workers) {
+    EXPECT_TRUE(workers.post([this] {
+      std::unique_lock lock(mutex_);
+      begun_ = true;
+      changed_.notify_all();
+      changed_.wait(lock, [this] { return open_; });
+    }));
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return begun_; });
+  }
+  void open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool begun_ = false, open_ = false;
+};
+
+uint32_t mask_of(ConstraintAhead& ahead) {
+  const auto mask = ahead.mask();
+  return mask.ok() ? (*mask)->at(0) : 1000;
+}
+
+TEST(ConstraintAhead, TheMaskFollowsEachToken) {
+  WorkerPool workers(2, 16);
+  const auto constraint = std::make_shared<Counting>();
+  ConstraintAhead ahead(constraint, true, workers);
+  EXPECT_EQ(mask_of(ahead), 0u);
+  for (uint32_t count = 1; count < 200; ++count) {
+    ahead.advance(static_cast<Token>(count % 5));
+    EXPECT_TRUE(ahead.take_outlook().forced.empty());
+    ASSERT_EQ(mask_of(ahead), count);
+  }
+  EXPECT_EQ(constraint->taken.size(), 199u);
+}
+
+TEST(ConstraintAhead, ForcedTokensAreTakenAndToldOnce) {
+  WorkerPool workers(1, 16);
+  const auto constraint = std::make_shared<Counting>();
+  ConstraintAhead ahead(constraint, true, workers);
+  ahead.advance(7);
+  const ConstraintAhead::Outlook outlook = ahead.take_outlook();
+  EXPECT_EQ(outlook.forced, (std::vector<Token>{8, 9}));
+  EXPECT_TRUE(outlook.complete);
+  EXPECT_EQ(mask_of(ahead), 3u);
+  EXPECT_TRUE(ahead.take_outlook().forced.empty());
+  EXPECT_EQ(constraint->taken, (std::vector<Token>{7, 8, 9}));
+}
+
+TEST(ConstraintAhead, ForcedTokensAreLeftToTheModelWhereItIsAskedForEach) {
+  WorkerPool workers(1, 16);
+  const auto constraint = std::make_shared<Counting>();
+  ConstraintAhead ahead(constraint, false, workers);
+  ahead.advance(7);
+  EXPECT_TRUE(ahead.take_outlook().forced.empty());
+  EXPECT_EQ(mask_of(ahead), 1u);
+}
+
+TEST(ConstraintAhead, AnErrorComesWithTheMask) {
+  WorkerPool workers(1, 16);
+  ConstraintAhead ahead(std::make_shared<Counting>(), true, workers);
+  ahead.advance(13);
+  EXPECT_FALSE(ahead.take_outlook().complete);
+  const auto mask = ahead.mask();
+  ASSERT_FALSE(mask.ok());
+  EXPECT_EQ(mask.error().code, Code::kTooLarge);
+}
+
+TEST(ConstraintAhead, AFullQueueOnlyCostsTime) {
+  Gate gate;
+  WorkerPool workers(1, 1);
+  gate.hold(workers);
+  ASSERT_TRUE(workers.post([] {}));
+  ConstraintAhead ahead(std::make_shared<Counting>(), true, workers);
+  ahead.advance(3);
+  EXPECT_EQ(mask_of(ahead), 1u);
+  gate.open();
+}
+
+TEST(ConstraintAhead, WorkOutlivesItsSequence) {
+  const auto constraint = std::make_shared<Counting>();
+  {
+    Gate gate;
+    WorkerPool workers(1, 16);
+    gate.hold(workers);
+    std::optional<ConstraintAhead> ahead;
+    ahead.emplace(constraint, true, workers);
+    ahead.reset();
+    EXPECT_EQ(constraint.use_count(), 2);
+    gate.open();
+  }
+  EXPECT_EQ(constraint.use_count(), 1);
+}
+
+}  // namespace
+}  // namespace pippin::engine
