@@ -28,6 +28,15 @@ def server():
         yield running
 
 
+@pytest.fixture(scope="module")
+def coder():
+    """A server with Qwen2.5-Coder-1.5B, which calls tools by itself."""
+    if program.coder_path() is None:
+        pytest.skip("no Qwen2.5-Coder-1.5B in PIPPIN_TEST_MODELS")
+    with program.Program("--context", 4096, model=program.coder_path()) as running:
+        yield running
+
+
 @pytest.fixture(scope="session")
 def client(server):
     # No retries: a test must see each failure.

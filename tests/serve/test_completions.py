@@ -1,12 +1,9 @@
 """/v1/completions of the running program: several answers, scores, and filling in the middle."""
 
-import os
-from pathlib import Path
-
 import openai
 import pytest
 
-from program import Program
+from program import Program, coder_path
 
 PROMPT = "The capital of France is"
 
@@ -60,11 +57,9 @@ def test_a_model_without_marks_refuses_a_suffix_by_name(client, server):
 
 
 def test_fills_in_the_middle():
-    folder = os.environ.get("PIPPIN_TEST_MODELS")
-    coder = next(iter(sorted(Path(folder).glob("*oder*.gguf"))), None) if folder else None
-    if coder is None:
+    if coder_path() is None:
         pytest.skip("no coding model in PIPPIN_TEST_MODELS")
-    with Program("--context", 512, model=coder) as running:
+    with Program("--context", 512, model=coder_path()) as running:
         with openai.OpenAI(base_url=running.url + "/v1", api_key="none") as client:
             prefix = "def add(a, b):\n    return "
             answer = complete(client, prefix, suffix="\n\nprint(add(1, 2))\n", max_tokens=24)

@@ -4,7 +4,9 @@ import json
 import re
 from pathlib import Path
 
+import hypothesis
 import pytest
+import schemathesis
 
 from program import wait_until
 
@@ -44,9 +46,6 @@ def shortened(case):
 
 @pytest.mark.timeout(600)
 def test_schemathesis_finds_no_fault(server):
-    """A short run; only where schemathesis is installed, which the test environment does not require."""
-    schemathesis = pytest.importorskip("schemathesis")
-    hypothesis = pytest.importorskip("hypothesis")
     known = schemathesis.checks
     checks = [
         known.not_a_server_error,

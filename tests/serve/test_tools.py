@@ -2,33 +2,17 @@
 
 import asyncio
 import json
-import os
 import socket
-from pathlib import Path
 
 import openai
 import pytest
+from openai.lib.responses_tool_runner import RegisteredFunction, ResponsesToolRunner
 from pydantic import BaseModel
 
-from program import Program, wait_until
+import tool_tasks
+from program import wait_until
 
-tool_tasks = pytest.importorskip("tool_tasks", reason="needs the jsonschema package")
-
-MODEL = "Qwen2.5-Coder-1.5B-Instruct"
 WEATHER = tool_tasks.TOOLS["get_weather"]
-
-
-def model_path():
-    folder = os.environ.get("PIPPIN_TEST_MODELS")
-    return next(iter(sorted(Path(folder).glob("*wen2.5-*oder-1.5*.gguf"))), None) if folder else None
-
-
-@pytest.fixture(scope="module")
-def coder():
-    if model_path() is None:
-        pytest.skip(f"no {MODEL} in PIPPIN_TEST_MODELS")
-    with Program("--context", 4096, model=model_path()) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +55,30 @@ def test_the_tool_loop(client):
         messages.append({"role": "tool", "tool_call_id": call.id, "content": '{"temperature": 31, "sky": "cloudless"}'})
     last = create(client, messages).choices[0]
     assert last.finish_reason == "stop" and "31" in last.message.content
+
+
+class Weather(BaseModel):
+    """Tells the current weather of a city."""
+
+    city: str
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_packages_own_loop(client, stream):
+    asked = []
+
+    def execute(where):
+        asked.append(where)
+        return '{"temperature": 31, "sky": "cloudless"}'
+
+    tool = openai.pydantic_function_tool(Weather, name="get_weather")["function"]
+    declared = {"type": "function", "name": "get_weather", "parameters": tool["parameters"], "strict": True}
+    runner = ResponsesToolRunner(functions=[RegisteredFunction(declared | {"description": "Weather."}, execute)])
+    question = [{"role": "user", "content": "What is the weather in Paris?"}]
+    params = {"model": "default", "input": question, "temperature": 0, "max_output_tokens": 120}
+    response = runner.run(client, params, stream=stream, max_steps=4)
+    assert asked == [{"city": "Paris"}]
+    assert "31" in response.output_text
 
 
 def test_kept_tasks(client):
