@@ -89,6 +89,8 @@ constexpr Gauge kGauges[] = {
      [](const Source& s) { return double(s.status.waiting); }},
     {"pippin:num_requests_paused", "Sequences whose reader is behind.",
      [](const Source& s) { return double(s.status.paused); }},
+    {"pippin:serial", "1 where every step runs one row, so that company cannot change an answer.",
+     [](const Source& s) { return s.metrics.serial.load(std::memory_order_relaxed) ? 1.0 : 0.0; }},
     {"vllm:kv_cache_usage_perc", "Share of the KV blocks that sequences hold, from 0 to 1.",
      [](const Source& s) {
        const engine::BlockCounts& windows = s.status.window_blocks;
@@ -114,6 +116,15 @@ constexpr Counter kCounters[] = {
     {"vllm:num_preemptions_total", "Times that a sequence gave up its blocks, to be recomputed.",
      [](const Source& s) { return s.status.preemptions; }},
     {"pippin:steps_total", "Steps run.", [](const Source& s) { return s.status.steps; }},
+    {"pippin:divergence_answers_total",
+     "Answers given in company that were compared with those alone.",
+     [](const Source& s) { return s.metrics.divergence_answers.load(std::memory_order_relaxed); }},
+    {"pippin:divergence_exact_total", "Of those, answers that were the same.",
+     [](const Source& s) { return s.metrics.divergence_exact.load(std::memory_order_relaxed); }},
+    {"pippin:divergence_tokens_total", "Tokens that were compared so.",
+     [](const Source& s) { return s.metrics.divergence_tokens.load(std::memory_order_relaxed); }},
+    {"pippin:divergence_agreed_total", "Of those, tokens that were the same.",
+     [](const Source& s) { return s.metrics.divergence_agreed.load(std::memory_order_relaxed); }},
     {"pippin:requests_refused_total", "Submissions that found the queue full.",
      [](const Source& s) { return s.metrics.refused.load(std::memory_order_relaxed); }},
 };
@@ -162,6 +173,14 @@ void write_finished(Exposition& out, const Sources& sources) {
   }
 }
 
+void write_counts(Exposition& out, const char* name, const Source& source,
+                  const engine::BlockCounts& counts) {
+  for (const auto& [state, blocks] :
+       {std::pair{"free", counts.free}, {"cached", counts.cached}, {"leased", counts.leased}}) {
+    out.sample(name, fmt::format("{},state=\"{}\"", source.labels, state), double(blocks));
+  }
+}
+
 void write_blocks(Exposition& out, const Sources& sources) {
   constexpr const char* kName = "pippin:kv_blocks";
   out.family(kName, "gauge", "KV blocks by what they are: free, cached for reuse, or leased.");
@@ -171,14 +190,14 @@ void write_blocks(Exposition& out, const Sources& sources) {
         out, kName, source,
         {status.blocks_total, status.blocks_free, status.blocks_cached, status.blocks_leased});
   }
-void write_counts(Exposition& out, const char* name, const Source& source,
-                  const engine::BlockCounts& counts) {
-  for (const auto& [state, blocks] :
-       {std::pair{"free", counts.free}, {"cached", counts.cached}, {"leased", counts.leased}}) {
-    out.sample(name, fmt::format("{},state=\"{}\"", source.labels, state), double(blocks));
-  }
-}
-
+  const auto has_windows = [](const Source& source) {
+    return source.status.window_blocks.total > 0;
+  };
+  if (std::ranges::none_of(sources, has_windows)) return;
+  constexpr const char* kWindows = "pippin:kv_window_blocks";
+  out.family(kWindows, "gauge", "KV blocks of layers with a sliding window, likewise.");
+  for (const Source& source : sources)
+    if (has_windows(source)) write_counts(out, kWindows, source, source.status.window_blocks);
 }
 
 void write_about(Exposition& out, const Sources& sources) {
@@ -190,14 +209,6 @@ void write_about(Exposition& out, const Sources& sources) {
         kConfig,
         fmt::format("{},block_size=\"{}\",num_gpu_blocks=\"{}\",enable_prefix_caching=\"{}\"",
                     source.labels, options.block_positions, options.blocks,
-  const auto has_windows = [](const Source& source) {
-    return source.status.window_blocks.total > 0;
-  };
-  if (std::ranges::none_of(sources, has_windows)) return;
-  constexpr const char* kWindows = "pippin:kv_window_blocks";
-  out.family(kWindows, "gauge", "KV blocks of layers with a sliding window, likewise.");
-  for (const Source& source : sources)
-    if (has_windows(source)) write_counts(out, kWindows, source, source.status.window_blocks);
                     options.prefix_cache ? "True" : "False"),
         uint64_t{1});
   }

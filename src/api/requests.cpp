@@ -7,7 +7,7 @@ namespace pippin::api {
 Handler cancel_request(const Context& context) {
   return [&context](std::shared_ptr<Exchange> exchange) {
     const std::string& id = exchange->request().captures.front();
-    if (context.live->cancel(id) == 0) {
+    if (context.live->cancel(id, exchange->request().caller.get()) == 0) {
       return exchange->respond(openai::error_response(
           fail(Code::kNotFound, "No request `" + id + "` is being answered.", "id")));
     }

@@ -2,7 +2,6 @@
 
 #include "api/anthropic/anthropic.h"
 #include "api/openai/openai.h"
-#include "api/openai/rate_limits.h"
 #include "api/openai/responses/responses.h"
 
 namespace pippin::api {
@@ -26,9 +25,6 @@ void add_anthropic_routes(Router& router, const Context& context) {
 }  // namespace
 
 void add_routes(Router& router, const Context& context) {
-  const auto limited = [&context](Handler handler) {
-    return openai::with_rate_limits(context, std::move(handler));
-  };
   const auto runs = std::make_shared<openai::responses::Runs>();
   router.add("GET", "/health", health(context));
   router.add("GET", "/metrics", metrics(context));
@@ -38,13 +34,13 @@ void add_routes(Router& router, const Context& context) {
   router.add("GET", "/v1/models", anthropic::list_models(context, openai::list_models(context)));
   router.add("GET", "/v1/models/{id...}",
              anthropic::get_model(context, openai::get_model(context)));
-  router.add("POST", "/v1/chat/completions", limited(openai::chat_completions(context)));
-  router.add("POST", "/v1/completions", limited(openai::completions(context)));
+  router.add("POST", "/v1/chat/completions", openai::chat_completions(context));
+  router.add("POST", "/v1/completions", openai::completions(context));
   router.add("POST", "/v1/tokenize", openai::tokenize(context));
   router.add("POST", "/tokenize", openai::tokenize(context));
   router.add("POST", "/v1/detokenize", openai::detokenize(context));
   router.add("POST", "/detokenize", openai::detokenize(context));
-  router.add("POST", "/v1/responses", limited(openai::responses::create(context, runs)));
+  router.add("POST", "/v1/responses", openai::responses::create(context, runs));
   router.add("POST", "/v1/responses/input_tokens", openai::responses::count_input_tokens(context));
   router.add("GET", "/v1/responses/{id}", openai::responses::retrieve(context, runs));
   router.add("DELETE", "/v1/responses/{id}", openai::responses::remove(context, runs));

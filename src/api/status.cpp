@@ -58,8 +58,6 @@ void write_engine(JsonWriter& json, const engine::EngineStatus& status) {
   json.field("paused", status.paused);
   json.field("blocks_total", status.blocks_total).field("blocks_free", status.blocks_free);
   json.field("blocks_cached", status.blocks_cached).field("blocks_leased", status.blocks_leased);
-  json.field("steps", status.steps).field("preemptions", status.preemptions);
-  json.field("prompt_tokens", status.prompt_tokens)
   json.key("window_blocks");
   if (const engine::BlockCounts& windows = status.window_blocks; windows.total > 0) {
     json.begin_object().field("total", windows.total).field("free", windows.free);
@@ -67,6 +65,8 @@ void write_engine(JsonWriter& json, const engine::EngineStatus& status) {
   } else {
     json.null();
   }
+  json.field("steps", status.steps).field("preemptions", status.preemptions);
+  json.field("prompt_tokens", status.prompt_tokens)
       .field("generated_tokens", status.generated_tokens);
   json.field("prefix_query_tokens", status.prefix_queries)
       .field("prefix_hit_tokens", status.prefix_hits);
@@ -77,9 +77,9 @@ void write_memory(JsonWriter& json, const service::MemoryPlan& plan) {
   json.field("weights_bytes", plan.weights_bytes).field("scratch_bytes", plan.scratch_bytes);
   json.field("kv_bytes", plan.kv_bytes).field("kv_tokens", plan.positions());
   json.field("block_bytes", plan.kv_bytes_per_block).field("block_tokens", plan.block_positions);
+  json.field("window_block_bytes", plan.kv_bytes_per_window_block);
   json.end_object();
 }
-  json.field("window_block_bytes", plan.kv_bytes_per_window_block);
 
 void write_limits(JsonWriter& json, const service::Model& model) {
   const engine::EngineOptions& options = model.engine->options();
@@ -185,14 +185,15 @@ void write_request(JsonWriter& json, const LiveRequests::Entry& request,
 }
 
 void write_requests(JsonWriter& json, const LiveRequests& live,
-                    const std::vector<service::ModelLease>& models) {
+                    const std::vector<service::ModelLease>& models, const Caller* caller) {
   const TimePoint now = SystemClock().now();
   const std::vector<LiveRequests::Entry> requests = live.list();
   json.key("requests").begin_array();
   for (const service::ModelLease& model : models) {
     const std::vector<SequenceStatus> all = model->engine->sequences();
     for (const LiveRequests::Entry& request : requests) {
-      if (&request.generation->model() == &*model) write_request(json, request, all, now);
+      if (&request.generation->model() == &*model && service::may_see(caller, *request.generation))
+        write_request(json, request, all, now);
     }
   }
   json.end_array();
@@ -221,7 +222,7 @@ Handler status(const Context& context) {
     json.key("models").begin_array();
     for (const service::ModelLease& model : models) write_model(json, *model);
     json.end_array();
-    write_requests(json, *context.live, models);
+    write_requests(json, *context.live, models, exchange->request().caller.get());
     json.end_object();
     exchange->respond(std::move(response));
   };

@@ -42,7 +42,7 @@ Result<Answer> stream_answer(service::ModelPool& models, service::Request reques
   const TimePoint start = std::chrono::steady_clock::now();
   ASSIGN_OR_RETURN(service::ModelLease lease, models.lease("default"));
   ASSIGN_OR_RETURN(std::unique_ptr<service::Generation> generation,
-                   service::Generation::start(std::move(lease), std::move(request)));
+                   service::Generation::start(std::move(lease), std::move(request), nullptr));
   const auto bell = std::make_shared<Bell>();
   generation->set_notify([bell] { bell->ring(); });
 

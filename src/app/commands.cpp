@@ -8,6 +8,7 @@
 #include "app/bench.h"
 #include "app/default_model.h"
 #include "app/doctor.h"
+#include "app/key.h"
 #include "app/loading.h"
 #include "app/models_commands.h"
 #include "app/pull.h"
@@ -27,6 +28,7 @@ constexpr const char* kOverview = R"(pippin: language models on your own machine
   pippin ps | stop                the server that runs
   pippin bench [MODEL]            measure how fast a model computes here
   pippin doctor [MODEL]           check that company does not change an answer
+  pippin key create NAME          make an API key
   pippin COMMAND --help           all flags of a command
 
 MODEL is a GGUF file, the name of one in ~/.local/share/pippin/models, hf:ORG/REPO[:QUANT],
@@ -104,6 +106,15 @@ constexpr const char* kBenchHelp =
     R"(pippin bench [MODEL] [flags]: measures prompts and generation, in tokens per second.
 
   MODEL                     A GGUF file, or the name of one in the models folder [the default model]
+
+)";
+
+constexpr const char* kKeyHelp =
+    R"(pippin key ACTION [flags]: API keys, of which a server asks for one as soon as there is any.
+
+  create NAME               Make a key and print it; it is shown this once
+  list                      Keys, their limits, and what they have used today
+  revoke ID                 End a key, by its id or name; a running server knows at once
 
 )";
 
@@ -267,6 +278,10 @@ const Row kRows[] = {
      [](const Settings& settings, const Parsed&) { return ps(settings); }},
     {Command::kServer, "stop", kStopHelp, nullptr, nullptr,
      [](const Settings& settings, const Parsed&) { return stop(settings); }},
+    {Command::kKey, "key", kKeyHelp, "ACTION", "NAME",
+     [](const Settings& settings, const Parsed& parsed) {
+       return key(settings, parsed.model, parsed.prompt);
+     }},
     {Command::kBench, "bench", kBenchHelp, "MODEL", nullptr,
      [](const Settings& settings, const Parsed& parsed) { return bench(settings, parsed.model); }},
     {Command::kDoctor, "doctor", kDoctorHelp, "MODEL", nullptr,

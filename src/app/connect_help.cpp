@@ -8,12 +8,12 @@
 
 namespace pippin::app {
 
-std::string url_of(const std::string& host, uint16_t port) {
+std::string url_of(const std::string& host, uint16_t port, bool tls) {
   std::string name = host;
   if (host.empty() || host == "0.0.0.0") name = "127.0.0.1";
   if (host == "::") name = "::1";
   if (name.find(':') != std::string::npos && !name.starts_with('[')) name = "[" + name + "]";
-  return fmt::format("http://{}:{}", name, port);
+  return fmt::format("{}://{}:{}", tls ? "https" : "http", name, port);
 }
 
 bool is_loopback(const std::string& host) {
@@ -24,16 +24,17 @@ bool is_loopback(const std::string& host) {
   return inet_pton(AF_INET6, host.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
-Result<void> check_exposure(const std::string& host, bool allow_unauthenticated) {
-  if (is_loopback(host) || allow_unauthenticated) return {};
-  return fail(
-      Code::kInvalidArgument,
-      fmt::format(
-          "--host {} lets other machines in, and this version has no keys yet.\n"
-          "  Leave --host out to serve this machine only, or add --allow-unauthenticated to "
-          "let everyone\n  who can reach that address use the model without a key.",
-          host),
-      "--host");
+Result<void> check_exposure(const std::string& host, bool asks_for_keys,
+                            bool allow_unauthenticated) {
+  if (is_loopback(host) || asks_for_keys || allow_unauthenticated) return {};
+  return fail(Code::kInvalidArgument,
+              fmt::format("--host {} lets other machines in, and there are no keys.\n"
+                          "  Leave --host out to serve this machine only; make a key by `pippin "
+                          "key create NAME`; or "
+                          "add\n  --allow-unauthenticated to let everyone who can reach that "
+                          "address use the model.",
+                          host),
+              "--host");
 }
 
 std::string shell_quoted(const std::string& text) {

@@ -18,14 +18,15 @@ struct ServedModel {
 
 /// Returns "http://127.0.0.1:8000"; an address that means "all" becomes the loopback one, and IPv6
 /// gets its brackets.
-std::string url_of(const std::string& host, uint16_t port);
+std::string url_of(const std::string& host, uint16_t port, bool tls = false);
 
 /// Returns whether only this machine can reach an address or name.
 bool is_loopback(const std::string& host);
 
-/// Refuses to listen beyond this machine without a key, unless asked for a second time. Errors:
-/// kInvalidArgument for --host.
-Result<void> check_exposure(const std::string& host, bool allow_unauthenticated);
+/// Refuses to listen beyond this machine where no keys are asked for, unless told so a second time.
+/// Errors: kInvalidArgument for --host.
+Result<void> check_exposure(const std::string& host, bool asks_for_keys,
+                            bool allow_unauthenticated);
 
 /// Returns the text for a person, with three ways to connect.
 std::string ready_text(const std::string& url, const ServedModel& model);

@@ -8,15 +8,18 @@
 
 #include "api/context.h"
 #include "api/routes.h"
+#include "app/audit_log.h"
 #include "app/commands.h"
 #include "app/connect_help.h"
 #include "app/default_model.h"
 #include "app/doctor_monitor.h"
 #include "app/error_form.h"
 #include "app/interrupts.h"
+#include "app/key.h"
 #include "app/loading.h"
 #include "app/response_file.h"
 #include "app/signing_key.h"
+#include "base/log.h"
 #include "base/thread_pool.h"
 #include "base/worker_pool.h"
 #include "http/server.h"
@@ -32,9 +35,16 @@ http::Options http_options(const Settings& settings) {
   options.port = static_cast<uint16_t>(settings.port);
   options.allowed_hosts = settings.allowed_hosts;
   options.error_form = error_form;
+  options.tls_cert_path = settings.tls_cert_path;
+  options.tls_key_path = settings.tls_key_path;
   options.cors_origins.insert(options.cors_origins.end(), settings.cors_origins.begin(),
                               settings.cors_origins.end());
   return options;
+}
+
+Result<void> check_tls(const Settings& settings) {
+  if (settings.tls_cert_path.empty() == settings.tls_key_path.empty()) return {};
+  return fail(Code::kInvalidArgument, "--tls-cert and --tls-key belong together", "--tls-cert");
 }
 
 void announce(const std::string& url, const std::string& path, const service::Model& model) {
@@ -44,13 +54,18 @@ void announce(const std::string& url, const std::string& path, const service::Mo
   std::fflush(stdout);
 }
 
+/// Ends every answer with an error that says why.
+void end_answers(service::ModelPool& models) {
+  for (const service::ModelLease& lease : models.lease_all())
+    lease->engine->drain(Duration::zero());
+}
+
 /// Ends what the drain has left, and lets the workers carry it to its end while they still can: an
 /// answer's last turn gives its model back.
 void settle(service::ModelPool& models, const WorkerPool& workers) {
   constexpr auto kPause = std::chrono::milliseconds(10);
   constexpr int kPausesMax = 300, kQuietPauses = 3;
-  for (const service::ModelLease& lease : models.lease_all())
-    lease->engine->drain(Duration::zero());
+  end_answers(models);
   for (int i = 0, quiet = 0; i < kPausesMax && quiet < kQuietPauses; ++i) {
     std::this_thread::sleep_for(kPause);
     quiet = workers.queued() == 0 ? quiet + 1 : 0;
@@ -60,7 +75,17 @@ void settle(service::ModelPool& models, const WorkerPool& workers) {
 }  // namespace
 
 Result<int> serve(const Settings& settings, const std::string& named) {
-  RETURN_IF_ERROR(check_exposure(settings.host, settings.allow_unauthenticated));
+  RETURN_IF_ERROR(check_tls(settings));
+  ASSIGN_OR_RETURN(const std::unique_ptr<service::Gatekeeper> keeper,
+                   gatekeeper(settings, environment_variable));
+  const bool asks_for_keys = keeper != nullptr && keeper->asks_for_keys().value();
+  RETURN_IF_ERROR(check_exposure(settings.host, asks_for_keys, settings.allow_unauthenticated));
+  if (!is_loopback(settings.host) && settings.tls_cert_path.empty())
+    log::warn("[serve] without --tls-cert, keys and texts cross the network in plain text");
+  std::unique_ptr<AuditLog> audit;
+  if (!settings.audit_path.empty()) {
+    ASSIGN_OR_RETURN(audit, AuditLog::open(settings.audit_path, settings.audit_text));
+  }
   ASSIGN_OR_RETURN(const hub::LocalModel found, find_model(named, settings, environment_variable));
   const std::string path = found.path.string();
   Interrupts::install();
@@ -71,7 +96,13 @@ Result<int> serve(const Settings& settings, const std::string& named) {
   const std::unique_ptr<service::ResponseStore> responses =
       response_store(settings, environment_variable);
   const std::unique_ptr<service::BatchStore> batches = batch_store(settings, environment_variable);
-  const http::Options options = http_options(settings);
+  http::Options options = http_options(settings);
+  if (keeper != nullptr)
+    options.gate = [&keeper](const std::vector<std::string_view>& keys) {
+      return keeper->admit(keys);
+    };
+  if (audit != nullptr)
+    options.audit = [&audit](const http::AuditEntry& entry) { audit->write(entry); };
   WorkerPool workers(std::clamp(allowed_cpus(), 2, 8), 2 * options.connections_max);
   api::Context context{models, readiness, workers};
   context.responses = responses.get();
@@ -93,14 +124,14 @@ Result<int> serve(const Settings& settings, const std::string& named) {
                    start_monitor(settings, served));
   models.add(std::move(model));
   readiness.set_ready();
-  announce(url_of(settings.host, server.bound_port()), path, served);
+  announce(url_of(settings.host, server.bound_port(), !settings.tls_cert_path.empty()), path, served);
 
   const int signal = Interrupts::wait();
   readiness.set_not_ready("draining");
   monitor.reset();
   fmt::print(stderr, "\nsignal {}: {} open connections; running answers have {} s to end\n", signal,
              server.connections(), settings.drain_s);
-  server.stop(std::chrono::seconds(settings.drain_s));
+  server.stop(std::chrono::seconds(settings.drain_s), [&] { end_answers(models); });
   settle(models, workers);
   return kExitOk;
 }

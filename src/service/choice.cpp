@@ -12,6 +12,7 @@ Error error_of(const engine::FinishEvent& event) {
     case FinishReason::kLength:
       return {};
     case FinishReason::kCancelled:
+      if (!event.error.message.empty()) return event.error;
       return fail(Code::kCancelled, "the request was cancelled");
     case FinishReason::kTimeout:
       return fail(Code::kTimeout, "the request's time is over");
@@ -25,11 +26,13 @@ Error error_of(const engine::FinishEvent& event) {
 
 }  // namespace
 
-Choice::Choice(int index, const Terms& terms, std::shared_ptr<engine::EventStream> stream)
+Choice::Choice(int index, const Terms& terms, std::shared_ptr<engine::EventStream> stream,
+               Caller* caller)
     : index_(index),
       terms_(terms),
       score_only_(terms.request.max_tokens == 0),
       stream_(std::move(stream)),
+      caller_(caller),
       reader_(index, terms.answer, terms.request, terms.tokenizer) {}
 
 void Choice::poll(std::vector<Delta>& out) {
@@ -42,7 +45,12 @@ void Choice::poll(std::vector<Delta>& out) {
 
 void Choice::take(const engine::TokenEvent& event, std::vector<Delta>& out) {
   // The engine may be a step ahead of a stop string; what it samples then is nobody's.
-  if (reader_.ended() || score_only_) return;
+  if (reader_.ended() || score_only_ || spent_) return;
+  // A key without tokens is a limit like max_tokens; the next request is told which.
+  if (caller_ != nullptr && !caller_->take_token()) {
+    spent_ = true;
+    return stream_->cancel(FinishReason::kLength);
+  }
   ++completion_tokens_;
   if (is_stop_token(event.token)) return;
   std::optional<ScoredToken> score;
@@ -76,7 +84,7 @@ void Choice::take(const engine::FinishEvent& event, std::vector<Delta>& out) {
   if (!reader_.ended()) {  // else it is kStop, whatever ended the sequence after that
     finish.reason = event.reason;
     finish.error = error_of(event);
-    if (!score_only_) completion_tokens_ = event.completion_tokens;
+    if (!score_only_ && !spent_) completion_tokens_ = event.completion_tokens;
   }
   finish.called_tools = reader_.called_tools();
   finish.stop = reader_.stop();

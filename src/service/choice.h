@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/caller.h"
 #include "engine/engine.h"
 #include "service/answer_reader.h"
 #include "service/constraint.h"
@@ -27,7 +28,9 @@ class Choice {
     std::shared_ptr<const ConstraintPlan> plan;  // null: nothing holds the answer
   };
 
-  Choice(int index, const Terms& terms, std::shared_ptr<engine::EventStream> stream);
+  /// `caller`, if any, pays for each token and outlives the choice.
+  Choice(int index, const Terms& terms, std::shared_ptr<engine::EventStream> stream,
+         Caller* caller);
 
   void set_notify(std::function<void()> notify) { stream_->set_notify(std::move(notify)); }
   void cancel(FinishReason reason) { stream_->cancel(reason); }
@@ -53,6 +56,8 @@ class Choice {
   const bool score_only_;  // max_tokens is 0
   std::shared_ptr<engine::EventStream> stream_;
   std::vector<engine::Event> events_;
+  Caller* const caller_;
+  bool spent_ = false;  // the caller has no tokens left
   AnswerReader reader_;
   int completion_tokens_ = 0;
   int cached_tokens_ = 0;

@@ -114,17 +114,20 @@ std::vector<Token> stop_tokens_of(const Model& model, const Request& request,
 
 }  // namespace
 
-Generation::Generation(ModelLease model, Request request)
-    : model_(std::move(model)), request_(std::move(request)) {}
+Generation::Generation(ModelLease model, Request request, std::shared_ptr<Caller> caller)
+    : model_(std::move(model)), request_(std::move(request)), caller_(std::move(caller)) {}
 
 Generation::~Generation() {
   if (!finished()) cancel();
 }
 
-Result<std::unique_ptr<Generation>> Generation::start(ModelLease model, Request request) {
+Result<std::unique_ptr<Generation>> Generation::start(ModelLease model, Request request,
+                                                      std::shared_ptr<Caller> caller) {
   CHECK(!request.prompts.empty() && request.n >= 1, "a request that asks nothing");
-  std::unique_ptr<Generation> generation(new Generation(std::move(model), std::move(request)));
+  std::unique_ptr<Generation> generation(
+      new Generation(std::move(model), std::move(request), std::move(caller)));
   RETURN_IF_ERROR(generation->read_prompts());
+  RETURN_IF_ERROR(generation->charge());
   RETURN_IF_ERROR(generation->submit());
   return generation;
 }
@@ -155,6 +158,14 @@ Result<void> Generation::read_prompts() {
   return {};
 }
 
+// A prompt counts once, however many choices it has, and as a whole, whatever is cached.
+Result<void> Generation::charge() {
+  if (caller_ == nullptr) return {};
+  int64_t tokens = 0;
+  for (const Choice::Terms& terms : terms_) tokens += static_cast<int64_t>(terms.prompt.size());
+  return caller_->take_prompt(tokens);
+}
+
 Result<void> Generation::submit() {
   const Model& model = *model_;
   const uint64_t seed = request_.seed ? *request_.seed : random_seed();
@@ -173,11 +184,14 @@ Result<void> Generation::submit() {
     submission.priority = request_.priority;
     submission.deadline = request_.deadline;
     submission.cache_salt = request_.cache_salt;
+    // What a key's holder has computed must not show in the times of another's.
+    if (caller_ != nullptr) submission.cache_salt = caller_->key_id() + '\n' + request_.cache_salt;
     ASSIGN_OR_RETURN(submission.constraint, constraint_of(terms, model));
     ASSIGN_OR_RETURN(std::shared_ptr<engine::EventStream> stream,
                      model.engine->submit(std::move(submission)));
     sequences_.push_back(stream->id());
-    choices_.push_back(std::make_unique<Choice>(static_cast<int>(i), terms, std::move(stream)));
+    choices_.push_back(
+        std::make_unique<Choice>(static_cast<int>(i), terms, std::move(stream), caller_.get()));
     ++unfinished_;
   }
   return {};

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/caller.h"
 #include "base/result.h"
 #include "service/choice.h"
 #include "service/model.h"
@@ -18,10 +19,14 @@ namespace pippin::service {
 
 class Generation {
  public:
-  /// Admits the request. What is wrong with it shows here, before the first byte of an answer.
-  /// Errors: of prompt_tokens(); kContextLength, with both numbers; of Engine::submit.
+  /// Admits the request of a caller, null where none is asked for; its prompts and answers count as
+  /// the caller's, and its cache is the caller's own. What is wrong with the request shows here,
+  /// before the first byte of an answer.
+  /// Errors: of prompt_tokens(); kContextLength, with both numbers; of Engine::submit; of
+  /// Caller::take_prompt().
   /// Requires: request.prompts not empty, n >= 1.
-  static Result<std::unique_ptr<Generation>> start(ModelLease model, Request request);
+  static Result<std::unique_ptr<Generation>> start(ModelLease model, Request request,
+                                                   std::shared_ptr<Caller> caller);
   ~Generation();  // cancels what still runs
 
   /// Sets a callback for "poll() has something". Called on the device thread, must not block, and
@@ -40,6 +45,7 @@ class Generation {
   Usage usage() const;
   const Model& model() const { return *model_; }
   const Request& request() const { return request_; }
+  const Caller* caller() const { return caller_.get(); }
   int choices() const { return static_cast<int>(choices_.size()); }
   /// The engine's sequences, one for each choice. Thread: any.
   const std::vector<engine::SequenceId>& sequences() const { return sequences_; }
@@ -53,12 +59,14 @@ class Generation {
   const std::vector<std::string_view>& prompt_rules() const { return prompt_rules_; }
 
  private:
-  Generation(ModelLease model, Request request);
+  Generation(ModelLease model, Request request, std::shared_ptr<Caller> caller);
+  Result<void> charge();
   Result<void> read_prompts();
   Result<void> submit();
 
   ModelLease model_;  // first: it outlives the sequences
   const Request request_;
+  const std::shared_ptr<Caller> caller_;
   std::vector<Choice::Terms> terms_;  // of each prompt
   std::vector<std::unique_ptr<Choice>> choices_;
   std::vector<engine::SequenceId> sequences_;  // of the choices

@@ -42,7 +42,12 @@ LiveRequests::Listing LiveRequests::add(std::string id, std::string answer_id,
   return listing;
 }
 
-int LiveRequests::cancel(std::string_view id) {
+bool may_see(const Caller* caller, const Generation& generation) {
+  const Caller* owner = generation.caller();
+  return caller == nullptr || (owner != nullptr && owner->key_id() == caller->key_id());
+}
+
+int LiveRequests::cancel(std::string_view id, const Caller* caller) {
   // Ended outside the lock: the last handle of a generation may go here, and takes its time.
   std::vector<std::shared_ptr<Generation>> found;
   if (id.empty()) return 0;
@@ -52,7 +57,7 @@ int LiveRequests::cancel(std::string_view id) {
       Entry& entry = listed.entry;
       if (entry.cancelled || (entry.id != id && entry.answer_id != id)) continue;
       std::shared_ptr<Generation> generation = listed.generation.lock();
-      if (generation == nullptr) continue;
+      if (generation == nullptr || !may_see(caller, *generation)) continue;
       entry.cancelled = true;
       found.push_back(std::move(generation));
     }

@@ -15,6 +15,9 @@
 
 namespace pippin::service {
 
+/// Returns whether a caller may know of a generation: its own; where no keys are asked for, any.
+bool may_see(const Caller* caller, const Generation& generation);
+
 class LiveRequests {
   struct Listed;
   struct State;
@@ -48,9 +51,9 @@ class LiveRequests {
   /// Lists a request; the generation is not owned.
   [[nodiscard]] Listing add(std::string id, std::string answer_id,
                             std::weak_ptr<Generation> generation);
-  /// Asks for the end of every request that goes by this id.
-  /// Returns: how many they are; those cancelled before do not count.
-  int cancel(std::string_view id);
+  /// Asks for the end of every request of this caller, or of anybody's if null, that goes by this
+  /// id. Returns: how many they are; those cancelled before do not count.
+  int cancel(std::string_view id, const Caller* caller);
   /// Returns all requests that still have their generation, the oldest first.
   std::vector<Entry> list() const;
 

@@ -52,8 +52,8 @@ class ResponseStore {
   Result<void> remove(const std::string& id);
 
  private:
-  struct Database;
-  std::unique_ptr<Database> database_;
+  struct Kept;
+  std::unique_ptr<Kept> kept_;
 };
 
 }  // namespace pippin::service

@@ -361,24 +361,6 @@ TEST(Responses, ADamagedStoreIsToldAndTheAnswerStillCome) {
   for (const char* end : {"", "-wal", "-shm"}) std::filesystem::remove(file.string() + end);
 }
 
-TEST(Responses, TellsHowManyRequestsStillFindRoom) {
-  Harness harness;  // 8 rows, 8 in the queue
-  const Response answer = harness.call("POST", kResponses, text("a"));
-  const auto header = [](const Response& response, const std::string& name) {
-    for (const auto& [key, content] : response.headers)
-      if (key == name) return content;
-    return std::string();
-  };
-  EXPECT_EQ(header(answer, "x-ratelimit-limit-requests"), "16");
-  EXPECT_EQ(header(answer, "x-ratelimit-reset-requests"), "0s");
-  const auto held = harness.send("POST", kResponses, text("<wait>"));
-  while (harness.engine_status().running == 0) std::this_thread::yield();
-  const Response refused = harness.call("POST", kResponses, "{}");
-  EXPECT_EQ(header(refused, "x-ratelimit-remaining-requests"), "15");
-  harness.release();
-  ASSERT_TRUE(held->wait());
-}
-
 // Takes a request that is right and breaks it at random, as JSON values: every answer is a 4xx that
 // names a field, or the request was still right.
 TEST(Responses, BrokenRequestsAreNeverOurFault) {

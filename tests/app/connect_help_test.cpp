@@ -15,14 +15,15 @@ TEST(Url, NamesAnAddressThatCanBeReached) {
 
 TEST(Exposure, LoopbackIsFreeAndAllElseIsAskedTwice) {
   for (const char* host : {"127.0.0.1", "127.9.9.9", "localhost", "::1"})
-    EXPECT_TRUE(check_exposure(host, false).ok()) << host;
+    EXPECT_TRUE(check_exposure(host, false, false).ok()) << host;
   for (const char* host :
        {"0.0.0.0", "::", "192.168.1.4", "example.org", "127.0.0.1.evil.org", "", "1270.0.0.1"}) {
-    const auto refused = check_exposure(host, false);
+    const auto refused = check_exposure(host, false, false);
     ASSERT_FALSE(refused.ok()) << host;
     EXPECT_EQ(refused.error().param, "--host");
     EXPECT_NE(refused.error().message.find("--allow-unauthenticated"), std::string::npos);
-    EXPECT_TRUE(check_exposure(host, true).ok());
+    EXPECT_TRUE(check_exposure(host, false, true).ok());
+    EXPECT_TRUE(check_exposure(host, true, false).ok());
   }
 }
 

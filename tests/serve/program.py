@@ -27,11 +27,6 @@ def model_path():
     return Path(folder) / "SmolLM2-135M-Instruct.Q4_1.gguf" if folder else None
 
 
-def coder_path():
-    folder = os.environ.get("PIPPIN_TEST_MODELS")
-    return next(iter(sorted(Path(folder).glob("*wen2.5-*oder-1.5*.gguf"))), None) if folder else None
-
-
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -56,7 +51,7 @@ class Program:
         command = [str(path or program_path()), "serve", str(model or model_path()), "--host", "127.0.0.1"]
         command += ["--port", str(self.port), *map(str, flags)]
         # Tests leave nothing in the user's folders.
-        environment = {"PIPPIN_RESPONSES": ":memory:", "PIPPIN_BATCHES": ":memory:", "PIPPIN_SIGNING_KEY": "off"} | os.environ
+        environment = {"PIPPIN_RESPONSES": ":memory:", "PIPPIN_KEYS": "off", "PIPPIN_BATCHES": ":memory:", "PIPPIN_SIGNING_KEY": "off"} | os.environ
         self.process = subprocess.Popen(
             command,
             stdout=self.log,

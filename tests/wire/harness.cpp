@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <thread>
+#include <new>
 #include <unordered_map>
 
 #include "api/routes.h"
@@ -157,6 +158,7 @@ class Parrot final : public engine::Runner {
       out.error = fail(Code::kInternal, "the device failed");
       return;
     }
+    if (mark_at(text, at, "<oom>")) throw std::bad_alloc();
     if (mark_at(text, at, "<wait>")) {
       std::unique_lock lock(gate_->mutex);
       gate_->opened.wait_for(lock, kLongTime, [this] { return gate_->open; });
@@ -206,8 +208,6 @@ std::unique_ptr<service::Model> make_model(const HarnessOptions& options,
   model->engine = std::move(*started);
   return model;
 }
-  engine.window = options.window;
-  engine.window_blocks = options.window_blocks;
 
 }  // namespace
 

@@ -4,6 +4,7 @@
 // thinking as <think>'s; {"chat_template_kwargs": {"think": true}} opens the thinking in the prompt.
 // Marks in the text steer it:
 //   <fail>      the step fails here
+//   <oom>       the step finds no memory here
 //   <forever>   the text starts again here, without end
 //   <wait>      waits for release()
 #pragma once
@@ -69,8 +70,6 @@ struct HarnessOptions {
   int context_tokens_max = 256;
   int blocks = 64;
   int rows_max = 8;
-  int window_blocks = 0;  // of layers that see `window` positions
-  int window = 0;
   int queue_max = 8;
   int event_queue_max = 4096;
   size_t stream_pause_bytes = 256 << 10;

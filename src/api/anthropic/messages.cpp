@@ -49,7 +49,8 @@ void answer_message(const Context& context, const std::shared_ptr<const Seal>& s
   WriterOptions options = writer_options(*exchange, seal, call);
   options.batch = batch;
   Result<std::unique_ptr<service::Generation>> generation =
-      service::Generation::start(std::move(opened->model), std::move(call.request));
+      service::Generation::start(std::move(opened->model), std::move(call.request),
+                                   exchange->request().caller);
   if (!generation.ok()) return refuse(*exchange, renamed(generation.error()));
   std::unique_ptr<AnswerWriter> writer = message_writer(**generation, std::move(options));
   Answer::start(context, std::move(exchange), std::move(*generation), std::move(writer));

@@ -38,7 +38,7 @@ void answer_call(const Context& context, std::shared_ptr<Exchange> exchange,
                  const MakeWriter& make_writer) {
   if (!reader.ok()) return exchange->respond(error_response(wire_error(*reader.error())));
   Result<std::unique_ptr<service::Generation>> generation =
-      service::Generation::start(std::move(model), std::move(request));
+      service::Generation::start(std::move(model), std::move(request), exchange->request().caller);
   if (!generation.ok()) return exchange->respond(error_response(generation.error()));
   std::unique_ptr<AnswerWriter> writer = make_writer(**generation);
   Answer::start(context, std::move(exchange), std::move(*generation), std::move(writer));

@@ -1,5 +1,7 @@
 #include "api/openai/errors.h"
 
+#include <algorithm>
+
 #include "service/json.h"
 
 namespace pippin::api::openai {
@@ -25,6 +27,7 @@ constexpr Mapping kMappings[] = {
     {Code::kInvalidFile, 500, kServerError, ""},
     {Code::kTooLarge, 413, kRequestError, "request_too_large"},
     {Code::kOverloaded, 503, kServerError, "overloaded"},
+    {Code::kRateLimited, 429, "rate_limit_error", "rate_limit_exceeded"},
     {Code::kOutOfMemory, 503, kServerError, "out_of_memory"},
     {Code::kTimeout, 504, kServerError, "timeout"},
     {Code::kCancelled, 499, kRequestError, "cancelled"},
@@ -39,9 +42,9 @@ WireError wire_error(const Error& error) {
     if (mapping.code != error.code) continue;
     const bool model = error.code == Code::kNotFound && error.param == "model";
     return {mapping.status, mapping.type, model ? "model_not_found" : mapping.wire_code,
-            error.message, error.param};
+            error.message,  error.param,  error.retry_after_s};
   }
-  return {500, kServerError, "", error.message, error.param};
+  return {500, kServerError, "", error.message, error.param, error.retry_after_s};
 }
 
 WireError wire_error(const FieldError& error) {
@@ -71,7 +74,8 @@ Response error_response(const WireError& error) {
   Response response;
   response.status = error.status;
   response.body = error_json(error);
-  if (error.status == 503 || error.status == 429) response.headers.emplace_back("retry-after", "1");
+  if (error.status == 503 || error.status == 429)
+    response.headers.emplace_back("retry-after", std::to_string(std::max(1, error.retry_after_s)));
   return response;
 }
 

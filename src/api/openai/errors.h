@@ -17,6 +17,7 @@ struct WireError {
   std::string code;
   std::string message;
   std::string param;
+  int retry_after_s = 0;  // 0: not known
 };
 
 WireError wire_error(const Error& error);

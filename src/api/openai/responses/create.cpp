@@ -134,7 +134,8 @@ void start(Creation creation, service::ModelLease model) {
       return creation.exchange->respond(error_response(fitted.error()));
   }
   Result<std::unique_ptr<service::Generation>> generation =
-      service::Generation::start(std::move(model), std::move(call.request));
+      service::Generation::start(std::move(model), std::move(call.request),
+                                 creation.exchange->request().caller);
   if (!generation.ok()) {
     Error error = generation.error();
     if (error.param == "messages" || error.param == "prompt") error.param = "input";

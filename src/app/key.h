@@ -1,0 +1,28 @@
+// API keys at the command line, and where their file is.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "base/settings.h"
+#include "service/gatekeeper.h"
+
+namespace pippin::app {
+
+/// Runs `pippin key create NAME`, `pippin key list` or `pippin key revoke ID`. Returns: the exit
+/// code. Errors: kInvalidArgument for what is not one of these; of KeyStore.
+Result<int> key(const Settings& settings, const std::string& action,
+                const std::optional<std::string>& which);
+
+/// Returns the file of keys that the settings ask for: by default
+/// ${XDG_STATE_HOME:-~/.local/state}/pippin/keys.db; nothing if they turn it off.
+std::optional<std::string> keys_path(const Settings& settings, const Environment& environment);
+
+/// Returns who lets requests in; null if the settings turn keys off. Errors: kUnavailable, if there
+/// is a file that cannot be read: then nobody is let in unseen.
+Result<std::unique_ptr<service::Gatekeeper>> gatekeeper(const Settings& settings,
+                                                        const Environment& environment);
+
+}  // namespace pippin::app

@@ -1,0 +1,100 @@
+#include "service/gatekeeper.h"
+
+#include <openssl/crypto.h>
+
+#include <chrono>
+#include <utility>
+
+namespace pippin::service {
+namespace {
+
+constexpr auto kSavedEvery = std::chrono::seconds(1);
+
+}  // namespace
+
+Gatekeeper::Gatekeeper(std::string path, KeyAccount::Now now) : now_(now), store_(std::move(path)) {
+  saver_ = std::thread([this] { save_often(); });
+}
+
+Gatekeeper::~Gatekeeper() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  ends_.notify_all();
+  saver_.join();
+  save();
+}
+
+Result<void> Gatekeeper::refresh_locked() {
+  ASSIGN_OR_RETURN(const bool changed, store_.changed());
+  if (!changed) return {};
+  ASSIGN_OR_RETURN(keys_, store_.list(now_()));
+  for (const Key& key : keys_) {
+    if (key.revoked_unix_s != 0) {
+      accounts_.erase(key.id);
+      continue;
+    }
+    std::shared_ptr<KeyAccount>& account = accounts_[key.id];
+    if (account == nullptr) {
+      account = std::make_shared<KeyAccount>(key, now_);
+    } else {
+      account->update(key);
+    }
+  }
+  return {};
+}
+
+Result<bool> Gatekeeper::asks_for_keys() {
+  const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(refresh_locked());
+  return !keys_.empty();
+}
+
+Result<std::shared_ptr<Caller>> Gatekeeper::admit(const std::vector<std::string_view>& secrets) {
+  std::shared_ptr<KeyAccount> account;
+  {
+    const std::lock_guard lock(mutex_);
+    RETURN_IF_ERROR(refresh_locked());
+    if (keys_.empty()) return std::shared_ptr<Caller>();
+    for (const std::string_view secret : secrets) {
+      const KeyHash hash = hash_of_secret(secret);
+      const Key* found = nullptr;
+      for (const Key& key : keys_) {
+        const bool same = CRYPTO_memcmp(hash.data(), key.hash.data(), hash.size()) == 0;
+        if (same && key.revoked_unix_s == 0) found = &key;
+      }
+      if (found != nullptr && account == nullptr) account = accounts_.at(found->id);
+    }
+  }
+  if (account != nullptr) return account->enter();
+  return fail(Code::kUnauthenticated,
+              secrets.empty()
+                  ? "This server asks for an API key: send it as `Authorization: Bearer KEY`."
+                  : "This API key is not valid here.");
+}
+
+void Gatekeeper::save() {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, account] : accounts_) {
+    const KeyAccount::Unsaved unsaved = account->take_unsaved();
+    if (unsaved.tokens == 0) continue;
+    const Result<int64_t> sum = store_.add_tokens(id, unsaved.day, unsaved.tokens);
+    if (sum.ok()) {
+      account->saved(unsaved.day, *sum);
+    } else {
+      account->not_saved(unsaved);
+    }
+  }
+}
+
+void Gatekeeper::save_often() {
+  std::unique_lock lock(mutex_);
+  while (!ends_.wait_for(lock, kSavedEvery, [this] { return ending_; })) {
+    lock.unlock();
+    save();
+    lock.lock();
+  }
+}
+
+}  // namespace pippin::service

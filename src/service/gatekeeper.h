@@ -1,0 +1,57 @@
+// Gatekeeper: decides by its key whether a request is let in, and keeps account of what each key
+// uses. With a file of keys, every request needs a valid one; revoking the last one shuts the door.
+// Owner: the app. Thread: any; its own lock, and a thread that saves what was used.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "base/caller.h"
+#include "base/result.h"
+#include "service/key_account.h"
+#include "service/key_store.h"
+
+namespace pippin::service {
+
+class Gatekeeper {
+ public:
+  /// `now` gives seconds since 1970. The file need not be there yet.
+  explicit Gatekeeper(std::string path, KeyAccount::Now now);
+  /// Saves what is not saved yet.
+  ~Gatekeeper();
+  Gatekeeper(const Gatekeeper&) = delete;
+  Gatekeeper& operator=(const Gatekeeper&) = delete;
+
+  /// Returns whether requests need a key. Errors: kUnavailable, if the file cannot be read.
+  Result<bool> asks_for_keys();
+
+  /// Lets a request in that presents these secrets, the first valid of which counts. Returns: the
+  /// visit, or null where no key is needed. Errors: kUnauthenticated, kRateLimited, kUnavailable.
+  /// Cost: one hash for each secret, and a comparison with every key, in the same time whatever
+  /// differs.
+  Result<std::shared_ptr<Caller>> admit(const std::vector<std::string_view>& secrets);
+
+  /// Writes what was used to the file now.
+  void save();
+
+ private:
+  Result<void> refresh_locked();
+  void save_often();
+
+  const KeyAccount::Now now_;
+  std::mutex mutex_;  // of all below but the accounts' own
+  KeyStore store_;
+  std::vector<Key> keys_;                                        // all, the revoked ones among them
+  std::map<std::string, std::shared_ptr<KeyAccount>> accounts_;  // by id; of the valid ones
+  std::condition_variable ends_;
+  bool ending_ = false;
+  std::thread saver_;
+};
+
+}  // namespace pippin::service

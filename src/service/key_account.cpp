@@ -1,0 +1,186 @@
+#include "service/key_account.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace pippin::service {
+namespace {
+
+constexpr int64_t kDay = 86'400;
+
+Error limited(std::string message, int64_t retry_after_s) {
+  Error error = fail(Code::kRateLimited, std::move(message));
+  error.retry_after_s = static_cast<int>(std::max<int64_t>(1, retry_after_s));
+  return error;
+}
+
+}  // namespace
+
+void MinuteWindow::forget(int64_t second) {
+  const int64_t passed = std::min(second - last_, kSeconds);
+  for (int64_t i = 1; i <= passed; ++i)
+    sum_ -= std::exchange(counts_[static_cast<size_t>((last_ + i) % kSeconds)], 0);
+  last_ = std::max(last_, second);
+}
+
+void MinuteWindow::add(int64_t second, int64_t count) {
+  forget(second);
+  counts_[static_cast<size_t>(last_ % kSeconds)] += count;
+  sum_ += count;
+}
+
+int64_t MinuteWindow::sum(int64_t second) {
+  forget(second);
+  return sum_;
+}
+
+int MinuteWindow::seconds_until(int64_t second, int64_t most) {
+  int64_t left = sum(second);
+  int seconds = 0;
+  // The next place to be used again holds the oldest second.
+  for (; left > most && seconds < kSeconds; ++seconds)
+    left -= counts_[static_cast<size_t>((last_ + 1 + seconds) % kSeconds)];
+  return seconds;
+}
+
+/// One request of a key; ends with the last handle.
+class KeyAccount::Visit final : public Caller {
+ public:
+  explicit Visit(std::shared_ptr<KeyAccount> account)
+      : account_(std::move(account)), id_(account_->key_.id) {}
+  ~Visit() override { leave(); }
+
+  void leave() override {
+    const std::lock_guard lock(account_->mutex_);
+    if (!std::exchange(left_, true)) --account_->running_;
+  }
+
+  const std::string& key_id() const override { return id_; }
+
+  Result<void> take_prompt(int64_t tokens) override {
+    KeyAccount& account = *account_;
+    const std::lock_guard lock(account.mutex_);
+    const int64_t now = account.now_();
+    account.roll_day(now);
+    const KeyLimits& limits = account.key_.limits;
+    if (limits.tokens_per_day > 0 && account.key_.tokens_today + tokens > limits.tokens_per_day) {
+      return limited(
+          fmt::format("This key may use {} tokens a day and has used {}; the prompt has {}.",
+                      limits.tokens_per_day, account.key_.tokens_today, tokens),
+          kDay - now % kDay);
+    }
+    const int64_t most = limits.tokens_per_minute - tokens;
+    if (limits.tokens_per_minute > 0 && account.tokens_.sum(now) > most) {
+      return limited(
+          fmt::format("This key may use {} tokens a minute and has used {}; the prompt has {}.",
+                      limits.tokens_per_minute, account.tokens_.sum(now), tokens),
+          account.tokens_.seconds_until(now, most));
+    }
+    account.count(now, tokens);
+    taken_.prompt_tokens += tokens;
+    return {};
+  }
+
+  bool take_token() override {
+    KeyAccount& account = *account_;
+    const std::lock_guard lock(account.mutex_);
+    const int64_t now = account.now_();
+    account.roll_day(now);
+    const int64_t most = account.key_.limits.tokens_per_day;
+    if (most > 0 && account.key_.tokens_today >= most) return false;
+    account.count(now, 1);
+    ++taken_.answer_tokens;
+    return true;
+  }
+
+  Taken taken() const override {
+    const std::lock_guard lock(account_->mutex_);
+    return taken_;
+  }
+
+  std::vector<std::pair<std::string, std::string>> headers() const override {
+    KeyAccount& account = *account_;
+    const std::lock_guard lock(account.mutex_);
+    const int64_t now = account.now_();
+    std::vector<std::pair<std::string, std::string>> all;
+    const auto tell = [&](const char* what, int64_t limit, MinuteWindow& window) {
+      if (limit == 0) return;
+      const int64_t left = std::max<int64_t>(0, limit - window.sum(now));
+      all.emplace_back(fmt::format("x-ratelimit-limit-{}", what), std::to_string(limit));
+      all.emplace_back(fmt::format("x-ratelimit-remaining-{}", what), std::to_string(left));
+      all.emplace_back(fmt::format("x-ratelimit-reset-{}", what),
+                       fmt::format("{}s", window.seconds_until(now, 0)));
+    };
+    tell("requests", account.key_.limits.requests_per_minute, account.requests_);
+    tell("tokens", account.key_.limits.tokens_per_minute, account.tokens_);
+    return all;
+  }
+
+ private:
+  const std::shared_ptr<KeyAccount> account_;
+  const std::string id_;
+  Taken taken_;
+  bool left_ = false;
+};
+
+Result<std::shared_ptr<Caller>> KeyAccount::enter() {
+  {
+    const std::lock_guard lock(mutex_);
+    const int64_t now = now_();
+    const KeyLimits& limits = key_.limits;
+    if (limits.concurrent > 0 && running_ >= limits.concurrent) {
+      return limited(
+          fmt::format("This key may have {} requests at the same time.", limits.concurrent), 1);
+    }
+    const int64_t most = limits.requests_per_minute - 1;
+    if (limits.requests_per_minute > 0 && requests_.sum(now) > most) {
+      return limited(fmt::format("This key may ask {} times a minute.", limits.requests_per_minute),
+                     requests_.seconds_until(now, most));
+    }
+    requests_.add(now, 1);
+    ++running_;
+  }
+  return std::shared_ptr<Caller>(std::make_shared<Visit>(shared_from_this()));
+}
+
+void KeyAccount::update(const Key& key) {
+  const std::lock_guard lock(mutex_);
+  key_.name = key.name;
+  key_.limits = key.limits;
+  const int64_t today = day_of(now_());
+  if (day_ != today) return;
+  // What others have saved meanwhile counts, too.
+  key_.tokens_today = std::max(key_.tokens_today, key.tokens_today + unsaved_);
+}
+
+void KeyAccount::roll_day(int64_t now) {
+  const int64_t today = day_of(now);
+  if (today == day_) return;
+  day_ = today;
+  key_.tokens_today = unsaved_ = 0;  // what is unsaved of a day that has ended is forgiven
+}
+
+void KeyAccount::count(int64_t now, int64_t tokens) {
+  key_.tokens_today += tokens;
+  unsaved_ += tokens;
+  tokens_.add(now, tokens);
+}
+
+KeyAccount::Unsaved KeyAccount::take_unsaved() {
+  const std::lock_guard lock(mutex_);
+  return {day_, std::exchange(unsaved_, 0)};
+}
+
+void KeyAccount::saved(int64_t day, int64_t tokens_in_file) {
+  const std::lock_guard lock(mutex_);
+  if (day == day_) key_.tokens_today = std::max(key_.tokens_today, tokens_in_file + unsaved_);
+}
+
+void KeyAccount::not_saved(const Unsaved& unsaved) {
+  const std::lock_guard lock(mutex_);
+  if (unsaved.day == day_) unsaved_ += unsaved.tokens;
+}
+
+}  // namespace pippin::service

@@ -1,0 +1,53 @@
+"""A server that is told to end while it answers: what is cut off is told so, in the wire's own form."""
+
+import json
+import signal
+import threading
+
+import pytest
+
+from program import Program, wait_until
+
+LONG = {"model": "default", "messages": [{"role": "user", "content": "Count."}], "ignore_eos": True, "max_tokens": 1900}
+
+
+def ask(running, stream, answers):
+    body = json.dumps(LONG | {"stream": stream}).encode()
+    answers[stream] = running.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+
+
+@pytest.mark.parametrize("wire", ["chat", "responses"])
+def test_answers_past_the_drain_time_end_with_an_error(server, wire):
+    answers = {}
+    with Program("--drain", 1, "--context", 2048) as running:
+        if wire == "chat":
+            asks = [threading.Thread(target=ask, args=(running, stream, answers)) for stream in (True, False)]
+        else:
+            asks = [threading.Thread(target=ask_responses, args=(running, answers))]
+        for thread in asks:
+            thread.start()
+        wait_until(lambda: running.engine()["running"] == len(asks), 60, "all are answered")
+        assert running.stop(signal.SIGTERM) == 0
+        for thread in asks:
+            thread.join(30)
+    if wire == "chat":
+        status, _, body = answers[True]
+        assert status == 200
+        events = [line[6:] for line in body.decode().splitlines() if line.startswith("data: ")]
+        assert len(events) > 2
+        assert json.loads(events[-1])["error"]["code"] == "unavailable", events[-1]
+        status, headers, body = answers[False]
+        assert status == 503, body
+        assert json.loads(body)["error"]["code"] == "unavailable"
+        assert int(headers["retry-after"]) >= 1
+    else:
+        last = [line for line in answers["events"].splitlines() if line.startswith("data: ")][-1]
+        event = json.loads(last[6:])
+        assert event["type"] in ("response.failed", "error"), event
+
+
+def ask_responses(running, answers):
+    body = json.dumps({"model": "default", "input": "Count.", "stream": True, "store": False, "max_output_tokens": 1900,
+                       "ignore_eos": True}).encode()
+    _, _, sent = running.request("POST", "/v1/responses", body, {"Content-Type": "application/json"})
+    answers["events"] = sent.decode()

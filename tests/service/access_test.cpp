@@ -1,0 +1,224 @@
+// API keys: their file, what each may use, and who is let in.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <thread>
+
+#include "service/gatekeeper.h"
+#include "service/key_account.h"
+#include "service/key_store.h"
+
+namespace pippin::service {
+namespace {
+
+constexpr int64_t kNoon = 20'000 * 86'400 + 43'200;
+
+std::atomic<int64_t> clock_s{kNoon};
+int64_t now() { return clock_s; }
+
+class Keys : public testing::Test {
+ protected:
+  Keys() {
+    clock_s = kNoon;
+    std::filesystem::remove_all(folder_);
+  }
+  ~Keys() override { std::filesystem::remove_all(folder_); }
+
+  const std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() / ("pippin_keys_" + std::to_string(getpid()));
+  const std::string path_ = (folder_ / "keys.db").string();
+};
+
+TEST_F(Keys, AreKeptAsHashesForTheirOwnerOnly) {
+  KeyStore store(path_);
+  EXPECT_TRUE(store.list(kNoon)->empty());
+  EXPECT_FALSE(std::filesystem::exists(path_)) << "looking makes no file";
+  const KeyLimits limits{10, 1000, 50'000, 3};
+  const NewKey made = store.create("ann's laptop", limits, kNoon).value();
+  EXPECT_EQ(made.secret.size(), 3u + 64u);
+  const std::vector<Key> keys = store.list(kNoon).value();
+  ASSERT_EQ(keys.size(), 1u);
+  EXPECT_EQ(keys[0].name, "ann's laptop");
+  EXPECT_EQ(keys[0].limits, limits);
+  EXPECT_EQ(keys[0].hash, hash_of_secret(made.secret));
+  for (const char* end : {"", "-wal"}) {
+    std::ifstream file(path_ + end, std::ios::binary);
+    const std::string bytes(std::istreambuf_iterator<char>(file), {});
+    EXPECT_EQ(bytes.find(made.secret.substr(3)), std::string::npos) << "the secret is in " << end;
+    EXPECT_EQ(
+        std::filesystem::status(path_ + end).permissions() & std::filesystem::perms::others_all,
+        std::filesystem::perms::none);
+  }
+}
+
+TEST_F(Keys, AreRevokedByIdOrName) {
+  KeyStore store(path_);
+  const Key one = store.create("one", {}, kNoon)->key;
+  EXPECT_EQ(store.create("one", {}, kNoon).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(store.create("", {}, kNoon).error().code, Code::kInvalidArgument);
+  EXPECT_TRUE(store.revoke("one", kNoon + 5).ok());
+  EXPECT_EQ(store.revoke(one.id, kNoon + 6).error().code, Code::kNotFound);
+  EXPECT_EQ(store.list(kNoon)->front().revoked_unix_s, kNoon + 5);
+  const Key again = store.create("one", {}, kNoon)->key;
+  EXPECT_NE(again.id, one.id);
+  EXPECT_TRUE(store.revoke(again.id, kNoon).ok());
+}
+
+TEST_F(Keys, CountTokensByTheDay) {
+  KeyStore store(path_);
+  const std::string id = store.create("one", {}, kNoon)->key.id;
+  EXPECT_EQ(store.add_tokens(id, day_of(kNoon), 30).value(), 30);
+  EXPECT_EQ(KeyStore(path_).add_tokens(id, day_of(kNoon), 12).value(), 42) << "another program";
+  EXPECT_EQ(store.add_tokens(id, day_of(kNoon) + 1, 7).value(), 7);
+  EXPECT_EQ(store.list(kNoon)->front().tokens_today, 42);
+  EXPECT_EQ(store.list(kNoon + 86'400)->front().tokens_today, 7);
+}
+
+TEST(MinuteWindow, HoldsSixtySecondsAndNoMore) {
+  MinuteWindow window;
+  window.add(1000, 5);
+  window.add(1030, 7);
+  EXPECT_EQ(window.sum(1059), 12);
+  EXPECT_EQ(window.sum(1060), 12) << "an event at 1000.9 is within 60 s of 1060.1";
+  EXPECT_EQ(window.sum(1061), 7);
+  EXPECT_EQ(window.seconds_until(1061, 7), 0);
+  EXPECT_EQ(window.seconds_until(1061, 6), 30);
+  EXPECT_EQ(window.sum(1091), 0);
+  window.add(9999, 1);
+  EXPECT_EQ(window.sum(9999), 1);
+}
+
+std::shared_ptr<KeyAccount> account(const KeyLimits& limits) {
+  Key key;
+  key.id = "k";
+  key.limits = limits;
+  return std::make_shared<KeyAccount>(key, now);
+}
+
+TEST_F(Keys, LimitRequestsByTheMinute) {
+  const auto key = account({.requests_per_minute = 3});
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(key->enter().ok());
+  const auto refused = key->enter();
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kRateLimited);
+  EXPECT_EQ(refused.error().retry_after_s, 61);
+  clock_s += 61;
+  EXPECT_TRUE(key->enter().ok());
+}
+
+TEST_F(Keys, LimitWhatRunsAtTheSameTime) {
+  const auto key = account({.concurrent = 2});
+  auto one = key->enter().value(), two = key->enter().value();
+  EXPECT_EQ(key->enter().error().code, Code::kRateLimited);
+  one->leave();
+  one.reset();  // counts once
+  auto three = key->enter();
+  EXPECT_TRUE(three.ok());
+  EXPECT_FALSE(key->enter().ok());
+}
+
+TEST_F(Keys, LimitTokensByTheMinute) {
+  const auto key = account({.tokens_per_minute = 100});
+  const auto visit = key->enter().value();
+  EXPECT_TRUE(visit->take_prompt(60).ok());
+  EXPECT_EQ(visit->take_prompt(41).error().retry_after_s, 61);
+  EXPECT_TRUE(visit->take_prompt(30).ok());
+  for (int i = 0; i < 50; ++i)
+    EXPECT_TRUE(visit->take_token()) << "an answer that has begun goes on";
+  EXPECT_EQ(visit->take_prompt(1).error().code, Code::kRateLimited);
+  EXPECT_EQ(visit->taken().prompt_tokens, 90);
+  EXPECT_EQ(visit->taken().answer_tokens, 50);
+  clock_s += 61;
+  EXPECT_TRUE(visit->take_prompt(100).ok());
+}
+
+TEST_F(Keys, TellTheirLimitsInHeaders) {
+  EXPECT_TRUE(account({})->enter().value()->headers().empty());
+  const auto visit = account({.requests_per_minute = 5, .tokens_per_minute = 100})->enter().value();
+  ASSERT_TRUE(visit->take_prompt(30).ok());
+  using Header = std::pair<std::string, std::string>;
+  const std::vector<Header> wanted = {
+      {"x-ratelimit-limit-requests", "5"},    {"x-ratelimit-remaining-requests", "4"},
+      {"x-ratelimit-reset-requests", "61s"},  {"x-ratelimit-limit-tokens", "100"},
+      {"x-ratelimit-remaining-tokens", "70"}, {"x-ratelimit-reset-tokens", "61s"}};
+  EXPECT_EQ(visit->headers(), wanted);
+}
+
+// 64 clients ask as fast as they can; what they use together is the quota, to the token.
+TEST_F(Keys, QuotaHoldsUnderManyClients) {
+  constexpr int64_t kQuota = 10'000;
+  std::string secret;
+  {
+    KeyStore store(path_);
+    secret = store.create("one", {.tokens_per_day = kQuota}, kNoon)->secret;
+  }
+  std::atomic<int64_t> used{0};
+  {
+    Gatekeeper keeper(path_, now);
+    std::vector<std::thread> clients;
+    for (int i = 0; i < 64; ++i) {
+      clients.emplace_back([&, i] {
+        for (bool refused = false; !refused;) {
+          const auto visit = keeper.admit({secret}).value();
+          const int64_t prompt = 5 + i;
+          if (visit->take_prompt(prompt).ok()) {
+            used += prompt;
+          } else {
+            refused = true;
+          }
+          for (int token = 0; token < 20 && !refused; ++token) {
+            if (!visit->take_token()) break;
+            ++used;
+          }
+        }
+      });
+    }
+    for (std::thread& client : clients) client.join();
+    EXPECT_LE(used, kQuota);
+    EXPECT_GT(used, kQuota - 80) << "all but what no prompt fits into";
+  }
+  EXPECT_EQ(KeyStore(path_).list(kNoon)->front().tokens_today, used) << "and the file knows";
+  Gatekeeper later(path_, now);
+  const auto visit = later.admit({secret}).value();
+  const auto refused = visit->take_prompt(80);
+  ASSERT_FALSE(refused.ok()) << "a new server goes on counting";
+  EXPECT_EQ(refused.error().retry_after_s, 43'200);
+  clock_s += 43'200;
+  EXPECT_TRUE(visit->take_prompt(80).ok()) << "a new day";
+}
+
+TEST_F(Keys, DecideWhoIsLetIn) {
+  Gatekeeper keeper(path_, now);
+  EXPECT_FALSE(keeper.asks_for_keys().value());
+  EXPECT_EQ(keeper.admit({}).value(), nullptr);
+  EXPECT_EQ(keeper.admit({"anything"}).value(), nullptr);
+  KeyStore store(path_);  // as another program
+  const NewKey one = store.create("one", {}, kNoon).value();
+  const NewKey two = store.create("two", {}, kNoon).value();
+  EXPECT_TRUE(keeper.asks_for_keys().value());
+  EXPECT_EQ(keeper.admit({}).error().code, Code::kUnauthenticated);
+  EXPECT_EQ(keeper.admit({"pk-0"}).error().code, Code::kUnauthenticated);
+  EXPECT_EQ(keeper.admit({one.secret.substr(0, 20)}).error().code, Code::kUnauthenticated);
+  EXPECT_EQ(keeper.admit({one.secret}).value()->key_id(), one.key.id);
+  EXPECT_EQ(keeper.admit({"wrong", two.secret}).value()->key_id(), two.key.id);
+  ASSERT_TRUE(store.revoke("one", kNoon).ok());
+  EXPECT_EQ(keeper.admit({one.secret}).error().code, Code::kUnauthenticated);
+  ASSERT_TRUE(store.revoke("two", kNoon).ok());
+  EXPECT_EQ(keeper.admit({}).error().code, Code::kUnauthenticated)
+      << "without keys the door is shut";
+}
+
+TEST_F(Keys, AFileThatCannotBeReadLetsNobodyIn) {
+  std::filesystem::create_directories(folder_);
+  std::ofstream(path_) << "this is no database, and long enough to be told from one that is empty";
+  Gatekeeper keeper(path_, now);
+  EXPECT_EQ(keeper.asks_for_keys().error().code, Code::kUnavailable);
+  EXPECT_EQ(keeper.admit({"x"}).error().code, Code::kUnavailable);
+}
+
+}  // namespace
+}  // namespace pippin::service
