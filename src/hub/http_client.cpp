@@ -52,6 +52,11 @@ Result<UrlHandle> parse_url(const std::string& text, CURLU* base = nullptr) {
   return url;
 }
 
+std::string lower(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
 std::string_view trim(std::string_view text) {
   while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front())) != 0)
     text.remove_prefix(1);
@@ -84,9 +89,7 @@ size_t on_header(char* data, size_t size, size_t count, void* user) {
   }
   const size_t colon = line.find(':');
   if (colon == std::string_view::npos) return line.size();
-  std::string name(line.substr(0, colon));
-  std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
-  transfer.answer.headers[name] = trim(line.substr(colon + 1));
+  transfer.answer.headers[lower(std::string(line.substr(0, colon)))] = trim(line.substr(colon + 1));
   return line.size();
 }
 
@@ -236,7 +239,7 @@ Result<HttpAnswer> HttpClient::follow(HttpRequest request) {
 Result<std::string> origin_of(const std::string& url) {
   ASSIGN_OR_RETURN(const UrlHandle parsed, parse_url(url));
   return fmt::format("{}://{}:{}", part_of(parsed.get(), CURLUPART_SCHEME),
-                     part_of(parsed.get(), CURLUPART_HOST),
+                     lower(part_of(parsed.get(), CURLUPART_HOST)),
                      part_of(parsed.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT));
 }
 
@@ -279,8 +282,9 @@ std::optional<std::chrono::seconds> pause_asked(const HttpAnswer& answer) {
 bool is_loopback(const std::string& url) {
   const Result<UrlHandle> parsed = parse_url(url);
   if (!parsed.ok()) return false;
-  const std::string host = part_of(parsed->get(), CURLUPART_HOST);
-  return host == "localhost" || host == "[::1]" || host.starts_with("127.");
+  const std::string host = lower(part_of(parsed->get(), CURLUPART_HOST));
+  const bool v4 = host.starts_with("127.") && host.find_first_not_of("0123456789.") == host.npos;
+  return host == "localhost" || host == "[::1]" || v4;
 }
 
 }  // namespace pippin::hub

@@ -32,11 +32,12 @@ TEST(GgufChoice, ShardsAreGroupedInOrder) {
                                        "README.md"};
   const auto groups = group_gguf(paths);
   ASSERT_EQ(groups.size(), 3U);
-  EXPECT_FALSE(groups[1].complete());  // 1 of 2
-  EXPECT_EQ(groups[2].files,
+  EXPECT_FALSE(groups[0].complete());  // 1 of 2
+  EXPECT_EQ(groups[1].files,
             (std::vector<std::string>{"m-00001-of-00003.gguf", "m-00002-of-00003.gguf",
                                       "m-00003-of-00003.gguf"}));
-  EXPECT_TRUE(groups[2].complete());
+  EXPECT_TRUE(groups[1].complete());
+  EXPECT_EQ(groups[2].shards, 1);  // 4 of 3 is no shard, but a file with an odd name
 }
 
 TEST(GgufChoice, OnlyCompleteGroupsAreChosen) {

@@ -117,7 +117,8 @@ TEST(Urls, LocationsAreSeenFromTheirPage) {
 TEST(Urls, ThisMachineIsKnown) {
   for (const char* here : {"http://127.0.0.1:8000", "http://localhost", "http://[::1]:80"})
     EXPECT_TRUE(is_loopback(here)) << here;
-  for (const char* there : {"http://10.0.0.1", "https://localhost.example.org", "nonsense"})
+  for (const char* there : {"http://10.0.0.1", "https://localhost.example.org",
+                            "http://127.0.0.1.example.org", "nonsense"})
     EXPECT_FALSE(is_loopback(there)) << there;
 }
 

@@ -351,7 +351,7 @@ TEST(Gguf, AHeadTellsWhatTheWholeFileHolds) {
   const auto bytes = GgufBuilder()
                          .add("general.architecture", "llama")
                          .add_strings("tokens", {"a", "b", "c"})
-                         .add_tensor("t", TensorType::kF32, {4, 8}, floats(32))
+                         .tensor("t", {4, 8}, floats(32))
                          .bytes();
   const std::span<const std::byte> all(bytes);
   const size_t data = bytes.size() - 32 * sizeof(float);
@@ -364,7 +364,7 @@ TEST(Gguf, AHeadTellsWhatTheWholeFileHolds) {
     found = true;
     EXPECT_EQ((*head)->string("general.architecture").value(), "llama");
     ASSERT_NE((*head)->tensor("t"), nullptr);
-    EXPECT_EQ((*head)->tensor("t")->shape, (std::vector<int64_t>{8, 4}));
+    EXPECT_EQ((*head)->tensor("t")->shape, (std::vector<int64_t>{4, 8}));
     EXPECT_TRUE((*head)->tensor("t")->bytes.empty());
   }
   EXPECT_TRUE(found);
