@@ -27,6 +27,11 @@ def model_path():
     return Path(folder) / "SmolLM2-135M-Instruct.Q4_1.gguf" if folder else None
 
 
+def coder_path():
+    folder = os.environ.get("PIPPIN_TEST_MODELS")
+    return next(iter(sorted(Path(folder).glob("*wen2.5-*oder-1.5*.gguf"))), None) if folder else None
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -208,6 +208,8 @@ std::unique_ptr<service::Model> make_model(const HarnessOptions& options,
   model->engine = std::move(*started);
   return model;
 }
+  engine.window = options.window;
+  engine.window_blocks = options.window_blocks;
 
 }  // namespace
 

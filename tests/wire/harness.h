@@ -70,6 +70,8 @@ struct HarnessOptions {
   int context_tokens_max = 256;
   int blocks = 64;
   int rows_max = 8;
+  int window_blocks = 0;  // of layers that see `window` positions
+  int window = 0;
   int queue_max = 8;
   int event_queue_max = 4096;
   size_t stream_pause_bytes = 256 << 10;
