@@ -1,6 +1,10 @@
 #include "service/template_context.h"
 
+#include <fmt/chrono.h>
+
 #include <algorithm>
+#include <boost/json/serialize.hpp>
+#include <chrono>
 #include <string_view>
 #include <utility>
 
@@ -16,6 +20,7 @@ struct Abilities {
 
   bool developer() const { return knows("developer"); }
   bool tools() const { return knows("tools"); }
+  bool functions() const { return knows("+ functions"); }
   bool calls() const { return knows("tool_calls"); }
   bool results() const { return knows("tool"); }
   /// A template that checks roles at all and does not name this one refuses it.
@@ -26,6 +31,11 @@ struct Abilities {
     return knows("reasoning_content") || knows("reasoning") || knows(".thinking") ||
            knows("['thinking']") || knows("\"thinking\"");
   }
+  /// Whether calls are written only where there is no content, not even an empty one.
+  bool calls_want_no_content() const {
+    return knows("'assistant' and message['content'] is none") ||
+           knows("'assistant' and not message['content']");
+  }
   bool knows(std::string_view text) const { return source_.find(text) != std::string_view::npos; }
 
   /// Whether arguments are joined to text as they are, so that they must be text themselves.
@@ -34,6 +44,9 @@ struct Abilities {
     bool joined = false;
     for (size_t at = source_.find(kName); at != std::string_view::npos;
          at = source_.find(kName, at + 1)) {
+      // The word may stand in a text, too.
+      if (at == 0 || std::string_view("'\".").find(source_[at - 1]) == std::string_view::npos)
+        continue;
       std::string_view rest = source_.substr(at + kName.size());
       rest.remove_prefix(std::min(rest.find_first_not_of("'\"]) \n"), rest.size()));
       if (rest.starts_with('|') || rest.starts_with('.') || rest.starts_with("is ")) return false;
@@ -71,8 +84,9 @@ class Adapted {
       : model_(model), abilities_(abilities), messages_(conversation.messages) {
     if (!abilities.tools() && !conversation.tools.empty()) offer(conversation.tools);
     for (Message& message : messages_) {
-      if (!message.tool_calls.empty() && !abilities.calls()) write_calls(message);
       if (!message.reasoning.empty() && !abilities.reasoning()) write_reasoning(message);
+      const bool lost = abilities.calls_want_no_content() && !joined_text(message).empty();
+      if (!message.tool_calls.empty() && (lost || !abilities.calls())) write_calls(message);
     }
     if (!abilities.results()) write_results();
     if (!abilities.system()) give_system_to_user();
@@ -213,7 +227,10 @@ class MessageWriter {
   void write(const Message& message) {
     json_.begin_object().field("role", role_name(message.role));
     // A call without text has null content in the wire; templates that print it would print "None".
-    json_.field("content", joined_text(message));
+    if (!message.tool_calls.empty() && abilities_.calls_want_no_content())
+      json_.key("content").null();
+    else
+      json_.field("content", joined_text(message));
     if (!message.name.empty()) json_.field("name", message.name);
     if (!message.tool_call_id.empty()) json_.field("tool_call_id", id_of(message.tool_call_id));
     if (!message.reasoning.empty()) {
@@ -303,6 +320,22 @@ void write_tools(JsonWriter& json, const std::vector<Tool>& tools) {
   json.end_array();
 }
 
+// Firefunction's template is given the functions as text, and the day; the time would change the
+// prompt's beginning with every request.
+void write_functions(JsonWriter& json, const std::vector<Tool>& tools) {
+  boost::json::array functions;
+  for (const Tool& tool : tools) {
+    const Result<boost::json::value> definition = parse_json(tool.definition_json);
+    const boost::json::object* object = definition.ok() ? definition->if_object() : nullptr;
+    const boost::json::value* function = object ? object->if_contains("function") : nullptr;
+    if (function != nullptr) functions.push_back(*function);
+  }
+  json.field("functions", boost::json::serialize(functions));
+  const auto now = std::chrono::system_clock::now();
+  json.field("datetime",
+             fmt::format("{:%Y-%m-%d}", fmt::gmtime(std::chrono::system_clock::to_time_t(now))));
+}
+
 }  // namespace
 
 std::string template_context(const Model& model, const Conversation& conversation,
@@ -318,6 +351,7 @@ std::string template_context(const Model& model, const Conversation& conversatio
   for (const Message& message : adapted.messages()) writer.write(message);
   json.end_array();
   write_tools(json, conversation.tools);
+  if (abilities.functions()) write_functions(json, conversation.tools);
   json.key("documents").null();
   json.field("add_generation_prompt", conversation.add_generation_prompt);
   json.field("bos_token", model.bos_text).field("eos_token", model.eos_text);

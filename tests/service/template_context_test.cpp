@@ -77,6 +77,34 @@ TEST(TemplateContext, NativeCallsGetArgumentsAsAnObject) {
             "<assistant>[c1 f {\"x\": 1}][c2 g {\"arguments\": \"no JSON\"}]");
 }
 
+TEST(TemplateContext, CallsAreKeptWhereTheyAreOnlyWrittenWithoutContent) {
+  // As DeepSeek R1's template, which drops the calls of a message with a text.
+  const std::string source =
+      "{% for m in messages %}{%- if m.role == 'assistant' and m['content'] is none -%}"
+      "{% for c in m.tool_calls %}[{{ c.function.name }}]{% endfor %}"
+      "{%- else -%}<{{ m.role }}>{{ m.content }}{%- endif -%}{% endfor %}"
+      "{# message['role'] == 'assistant' and message['content'] is none #}";
+  Rendering bare(source);
+  bare.say(Role::kAssistant, "");
+  bare.last().parts.clear();
+  bare.last().tool_calls = {{"c1", "f", R"({"x": 1})"}};
+  EXPECT_EQ(bare.text(), "[f]");
+  Rendering both(source);
+  both.say(Role::kAssistant, "Well.");
+  both.last().tool_calls = {{"c1", "f", R"({"x": 1})"}};
+  EXPECT_EQ(both.text(),
+            "<assistant>Well.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"x\": 1}}\n"
+            "</tool_call>");
+}
+
+TEST(TemplateContext, FunctionsAndTheDayAreGivenWhereTheTemplateJoinsThem) {
+  Rendering it("{{ 'Call ' + functions }}{{ '|' + datetime }}");
+  it.conversation().tools = {kTool};
+  const std::string text = it.text();
+  EXPECT_TRUE(text.starts_with(R"(Call [{"name":"f"}]|20)")) << text;
+  EXPECT_EQ(text.size(), std::string_view(R"(Call [{"name":"f"}]|2000-01-31)").size()) << text;
+}
+
 TEST(TemplateContext, ArgumentsThatAreJoinedToTextStayText) {
   Rendering it(
       "{% for m in messages %}{% for c in m.tool_calls %}{{ 'f' + "
@@ -84,6 +112,13 @@ TEST(TemplateContext, ArgumentsThatAreJoinedToTextStayText) {
   it.say(Role::kAssistant, "");
   it.last().tool_calls = {{"c1", "f", R"({"x": 1})"}};
   EXPECT_EQ(it.text(), "f{\"x\": 1}.");
+  // The word in a sentence tells nothing.
+  Rendering told(
+      "Use JSON for arguments.{% for m in messages %}{% for c in m.tool_calls %}{{ "
+      "c['function']['arguments'] }}{% endfor %}{% endfor %}");
+  told.say(Role::kAssistant, "");
+  told.last().tool_calls = {{"c1", "f", R"({"x": 1})"}};
+  EXPECT_EQ(told.text(), "Use JSON for arguments.{\"x\": 1}");
 }
 
 TEST(TemplateContext, IdsTakeTheFormThatTheTemplateInsistsOn) {

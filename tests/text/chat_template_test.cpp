@@ -52,6 +52,15 @@ TEST(ChatTemplate, TrimsBlocksAndKnowsLoopControlsAndGeneration) {
   EXPECT_EQ(render("a\r\nb\rc"), "a\nb\nc");
 }
 
+// As Kimi K2's template counts its calls.
+TEST(ChatTemplate, AssignsListsThatGrow) {
+  EXPECT_EQ(render("{% set n = namespace(ids=[]) %}{% for i in range(3) %}{%- set _ = n.ids.append('f' + (i | string)) "
+                   "-%}"
+                   "{% endfor %}{%- set id = n.ids.pop(0) -%}{{ id }} {{ n.ids }}"),
+            "f0 ['f1', 'f2']");
+  EXPECT_EQ(render("{% set s = 'a.append(b)' %}{{ s }}"), "a.append(b)");
+}
+
 TEST(ChatTemplate, TellsTheTime) {
   const auto compiled = ChatTemplate::compile("{{ strftime_now('%Y-%m') }}");
   EXPECT_EQ(*(*compiled)->render("{}", 1'721'955'600), "2024-07");

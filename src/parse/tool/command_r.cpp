@@ -1,5 +1,5 @@
 // Command R7B and A: <|START_ACTION|>, a list of JSON calls, <|END_ACTION|>. Command R+ writes
-// "Action:" and a fenced list, which the generic dialect knows.
+// "Action:" and a fenced list.
 #include "parse/tool/rows.h"
 
 namespace pippin::parse {
@@ -7,8 +7,8 @@ namespace pippin::parse {
 constexpr ToolDialect kCommandR = {
     .name = "command_r",
     .aliases = {"cohere", "command_a", "cohere2"},
-    .openers = {"<|START_ACTION|>"},
-    .closers = {"<|END_ACTION|>"},
+    .openers = {"<|START_ACTION|>", "Action:\n```json\n", "Action: ```json\n"},
+    .closers = {"<|END_ACTION|>", "```"},
     .signs = {.all = {"<|START_ACTION|>"}, .models = {"command-r", "command-a", "c4ai"}},
     .envelope = {.section_begin = "<|START_ACTION|>[\n",
                  .prefix = "    {\"tool_call_id\": \"{index}\", \"tool_name\": \"",

@@ -134,10 +134,10 @@ fn environment() -> Result<Environment<'static>> {
     Ok(environment)
 }
 
-/// Brings a source into the form that minijinja reads: line ends as Jinja reads them, and the tag `generation`,
-/// which transformers adds, as a block that has a scope and does nothing else.
+/// Brings a source into the form that minijinja reads: line ends as Jinja reads them, the tag `generation`, which
+/// transformers adds, as a block that has a scope and does nothing else, and lists that grow as new lists.
 fn prepare(source: &str) -> String {
-    let source = source.replace("\r\n", "\n").replace('\r', "\n");
+    let source = with_new_lists(&source.replace("\r\n", "\n").replace('\r', "\n"));
     let mut prepared = String::with_capacity(source.len());
     let mut rest = source.as_str();
     while let Some(at) = rest.find("{%") {
@@ -158,6 +158,44 @@ fn prepare(source: &str) -> String {
     }
     prepared.push_str(rest);
     prepared
+}
+
+/// Writes `{% set x = list.append(y) %}` and `{% set x = list.pop(0) %}`, by which Kimi K2's template counts calls and
+/// which change a list in place, as assignments of new lists. Other uses of these methods stay, and fail.
+fn with_new_lists(source: &str) -> String {
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(at) = rest.find("{%") {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let Some(end) = rest.find("%}").map(|end| end + 2) else { break };
+        let tag = &rest[..end];
+        out.push_str(&new_list(tag).unwrap_or_else(|| tag.to_string()));
+        rest = &rest[end..];
+    }
+    out.push_str(rest);
+    out
+}
+
+fn new_list(tag: &str) -> Option<String> {
+    let body = tag.strip_prefix("{%")?.strip_suffix("%}")?;
+    let (open, body) = body.strip_prefix('-').map_or(("{%", body), |body| ("{%-", body));
+    let (close, body) = body.strip_suffix('-').map_or(("%}", body), |body| ("-%}", body));
+    let (name, value) = body.trim().strip_prefix("set ")?.split_once('=')?;
+    let (name, value) = (name.trim(), value.trim());
+    let is_name = |text: &str| {
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.')
+    };
+    let (list, call) = value.rsplit_once(".append(").or_else(|| value.rsplit_once(".pop("))?;
+    let argument = call.strip_suffix(')')?;
+    if !is_name(name) || !is_name(list) || !list.contains('.') {
+        return None;
+    }
+    if value.contains(".append(") {
+        return Some(format!("{open} set {list} = {list} + [{argument}] {close}"));
+    }
+    (argument.trim() == "0")
+        .then(|| format!("{open} set {name} = {list}[0] -%}}{{%- set {list} = {list}[1:] {close}"))
 }
 
 /// Sorts an error of the engine: raised by the template, over a limit, or failed.
