@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "api/model_shelf.h"
 #include "base/worker_pool.h"
 #include "service/batch_store.h"
 #include "service/json.h"
@@ -27,6 +28,8 @@ struct Context {
   service::BatchStore* batches = nullptr;       // where batches are kept; null: there are none
   bool strict_model_ids = false;  // else Anthropic's own names are the default model's
   std::string signing_key = {};   // of what goes to clients and comes back; empty: a random one
+  std::string data_folder = {};   // where made models and uploaded files lie; empty: nowhere
+  ModelShelf* shelf = nullptr;    // models on disk; null: none are fetched or removed
   std::shared_ptr<service::LiveRequests> live = std::make_shared<service::LiveRequests>();
 };
 

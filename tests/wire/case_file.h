@@ -10,6 +10,8 @@
 //   ...                                      stands for any number of events
 //   data: [DONE]
 //
+// A stream of lines of JSON has them without "data: ". The type "-" is none; a body that is no JSON
+// stands as it is.
 // In a body ${repeat:N:TEXT} stands for N times TEXT.
 #pragma once
 

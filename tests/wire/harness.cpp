@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
+#include <filesystem>
 #include <thread>
 #include <new>
 #include <unordered_map>
@@ -174,6 +176,12 @@ class Parrot final : public engine::Runner {
   std::unordered_map<engine::SequenceId, Answer> answers_;
 };
 
+std::string new_folder() {
+  std::string path = (std::filesystem::temp_directory_path() / "pippin-wire-XXXXXX").string();
+  EXPECT_NE(mkdtemp(path.data()), nullptr);
+  return path;
+}
+
 std::unique_ptr<service::Model> make_model(const HarnessOptions& options,
                                            const std::shared_ptr<Harness::Gate>& gate) {
   auto model = std::make_unique<service::Model>();
@@ -198,6 +206,8 @@ std::unique_ptr<service::Model> make_model(const HarnessOptions& options,
   engine::EngineOptions engine;
   engine.context_tokens_max = options.context_tokens_max;
   engine.blocks = options.blocks;
+  engine.window = options.window;
+  engine.window_blocks = options.window_blocks;
   engine.rows_max = options.rows_max;
   engine.queue_max = options.queue_max;
   engine.event_queue_max = options.event_queue_max;
@@ -208,8 +218,6 @@ std::unique_ptr<service::Model> make_model(const HarnessOptions& options,
   model->engine = std::move(*started);
   return model;
 }
-  engine.window = options.window;
-  engine.window_blocks = options.window_blocks;
 
 }  // namespace
 
@@ -323,6 +331,8 @@ Harness::Harness(HarnessOptions options)
   }
   context_.reset(new Context{
       models_, readiness_, *workers_, {}, options.stream_pause_bytes, responses_.get()});
+  data_folder_ = new_folder();
+  context_->data_folder = data_folder_;
   add_routes(router_, *context_);
 }
 
@@ -330,6 +340,8 @@ Harness::~Harness() {
   release();
   for (service::ModelLease& model : models_.lease_all()) model->engine->drain(1s);
   workers_.reset();  // the last answers end here
+  std::error_code ignored;
+  std::filesystem::remove_all(data_folder_, ignored);
 }
 
 std::shared_ptr<FakeExchange> Harness::send(

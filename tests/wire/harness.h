@@ -69,9 +69,9 @@ class FakeExchange final : public Exchange {
 struct HarnessOptions {
   int context_tokens_max = 256;
   int blocks = 64;
-  int rows_max = 8;
   int window_blocks = 0;  // of layers that see `window` positions
   int window = 0;
+  int rows_max = 8;
   int queue_max = 8;
   int event_queue_max = 4096;
   size_t stream_pause_bytes = 256 << 10;
@@ -108,6 +108,7 @@ class Harness {
   service::Readiness readiness_;
   std::unique_ptr<service::ResponseStore> responses_;
   std::unique_ptr<WorkerPool> workers_;
+  std::string data_folder_;  // a new one, removed at the end
   std::unique_ptr<Context> context_;
   Router router_;
 };

@@ -31,6 +31,7 @@ TEST_P(WireTest, AnswersAsWritten) {
   if (GetParam().find("/openai/") == std::string::npos) {  // tools take many a byte, and token
     options.context_tokens_max = 8192;
     options.blocks = 1024;
+    options.infill = true;
   }
   Harness harness(options);  // one for all: a case depends on none before, and a server lives on
   for (const WireCase& wire_case : cases) {

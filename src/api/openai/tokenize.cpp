@@ -83,7 +83,8 @@ Handler detokenize(const Context& context) {
     text += decoder.flush();
     Response response;
     service::JsonWriter json(response.body);
-    json.begin_object().field("prompt", text).end_object();
+    // "content" is llama-server's word for it.
+    json.begin_object().field("prompt", text).field("content", text).end_object();
     exchange->respond(std::move(response));
   };
 }

@@ -1,0 +1,97 @@
+// POST /tokenize in llama-server's form, and POST /apply-template.
+#include <utility>
+
+#include "api/llama/llama.h"
+#include "api/openai/call.h"
+#include "api/openai/errors.h"
+#include "api/openai/read_chat.h"
+#include "service/prompt.h"
+
+namespace pippin::api::llama {
+namespace {
+
+using service::Token;
+
+// Whether bytes are whole characters, by what the JSON writer would mend.
+bool is_text(std::string_view bytes) {
+  std::string quoted;
+  service::append_json_string(quoted, bytes);
+  const Result<boost::json::value> back = service::parse_json(quoted);
+  return back.ok() && std::string_view(back->get_string()) == bytes;
+}
+
+void write_piece(service::JsonWriter& json, const std::string& bytes) {
+  json.key("piece");
+  if (is_text(bytes)) {
+    json.string(bytes);
+    return;
+  }
+  json.begin_array();
+  for (const char byte : bytes) json.integer(int64_t{static_cast<unsigned char>(byte)});
+  json.end_array();
+}
+
+void write_tokens(service::JsonWriter& json, const service::Model& model,
+                  const std::vector<Token>& tokens, bool with_pieces) {
+  json.begin_object().key("tokens").begin_array();
+  for (const Token token : tokens) {
+    if (!with_pieces) {
+      json.integer(int64_t{token});
+      continue;
+    }
+    json.begin_object().field("id", token);
+    write_piece(json, model.tokenizer->token_bytes(token, true));
+    json.end_object();
+  }
+  json.end_array().end_object();
+}
+
+bool has_content(const Context& context, const Request& request) {
+  const Result<boost::json::value> body = service::parse_json(request.body, context.json);
+  return body.ok() && body->is_object() && body->get_object().contains("content");
+}
+
+}  // namespace
+
+Handler tokenize(const Context& context, Handler other) {
+  return [&context, other = std::move(other)](std::shared_ptr<Exchange> exchange) {
+    if (!has_content(context, exchange->request())) return other(std::move(exchange));
+    const std::optional<openai::Call> call =
+        openai::open_call(context, *exchange, openai::ModelField::kOptional);
+    if (!call) return;
+    FieldReader reader(call->body);
+    const std::string_view content = reader.required_string("content").value_or("");
+    const bool add_special = reader.boolean("add_special").value_or(false);
+    const bool parse_special = reader.boolean("parse_special").value_or(true);
+    const bool with_pieces = reader.boolean("with_pieces").value_or(false);
+    if (!reader.ok())
+      return exchange->respond(openai::error_response(openai::wire_error(*reader.error())));
+    const Result<std::vector<Token>> tokens = call->model->tokenizer->encode(
+        content, add_special, parse_special ? text::Specials::kParse : text::Specials::kText);
+    if (!tokens.ok()) return exchange->respond(openai::error_response(tokens.error()));
+    Response response;
+    service::JsonWriter json(response.body);
+    write_tokens(json, *call->model, *tokens, with_pieces);
+    exchange->respond(std::move(response));
+  };
+}
+
+Handler apply_template(const Context& context) {
+  return [&context](std::shared_ptr<Exchange> exchange) {
+    const std::optional<openai::Call> call =
+        openai::open_call(context, *exchange, openai::ModelField::kOptional);
+    if (!call) return;
+    FieldReader reader(call->body);
+    const openai::ChatCall chat = openai::read_chat(reader, *call->model);
+    if (!reader.ok())
+      return exchange->respond(openai::error_response(openai::wire_error(*reader.error())));
+    const Result<service::RenderedPrompt> prompt =
+        service::render_prompt(*call->model, chat.request.prompts.front());
+    if (!prompt.ok()) return exchange->respond(openai::error_response(prompt.error()));
+    Response response;
+    service::JsonWriter(response.body).begin_object().field("prompt", prompt->text).end_object();
+    exchange->respond(std::move(response));
+  };
+}
+
+}  // namespace pippin::api::llama

@@ -1,0 +1,17 @@
+// completion_writer: llama-server's answers to /completion and /infill: an object, an array of
+// them for several answers, or events.
+#pragma once
+
+#include <memory>
+
+#include "api/llama/read_completion.h"
+#include "api/wire/answer.h"
+#include "service/generation.h"
+
+namespace pippin::api::llama {
+
+/// `generation` outlives the writer.
+std::unique_ptr<AnswerWriter> completion_writer(const service::Generation& generation,
+                                                CompletionShape shape);
+
+}  // namespace pippin::api::llama

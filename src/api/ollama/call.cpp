@@ -1,0 +1,69 @@
+#include "api/ollama/call.h"
+
+#include <utility>
+
+#include "api/ollama/errors.h"
+#include "api/ollama/writer.h"
+#include "api/wire/answer.h"
+#include "api/wire/body.h"
+#include "service/generation.h"
+
+namespace pippin::api::ollama {
+
+std::optional<Call> open_call(const Library& library, Exchange& exchange) {
+  const RequestTimes times = RequestTimes::begin();
+  Result<boost::json::object> body = read_body(library.context(), exchange.request());
+  if (body.ok()) return Call{std::move(*body), times};
+  exchange.respond(error_response(body.error()));
+  return std::nullopt;
+}
+
+std::optional<std::string_view> read_model_name(FieldReader& reader) {
+  std::optional<std::string_view> name = reader.string("model");
+  if (!name) name = reader.string("name");
+  if (!name || name->empty()) {
+    reader.missing("model");
+    return std::nullopt;
+  }
+  return name;
+}
+
+std::optional<Served> find_model(const Library& library, Exchange& exchange, Call& call) {
+  FieldReader reader(call.body);
+  const std::optional<std::string_view> name = read_model_name(reader);
+  if (!name || !reader.ok()) {
+    exchange.respond(error_response(*reader.error()));
+    return std::nullopt;
+  }
+  Result<Served> served = library.lease(*name);
+  if (!served.ok()) {
+    exchange.respond(error_response(served.error()));
+    return std::nullopt;
+  }
+  call.times.mark_loaded();
+  return std::move(*served);
+}
+
+void answer_call(const Context& context, std::shared_ptr<Exchange> exchange,
+                 const FieldReader& reader, Served served, AnswerCall call,
+                 const RequestTimes& times) {
+  if (!reader.ok()) return exchange->respond(error_response(*reader.error()));
+  if (call.error) return exchange->respond(error_response(*call.error));
+  call.shape.model = served.name;
+  if (call.request.prompts.empty()) {
+    const bool stream = call.shape.stream;
+    return respond_line(*exchange, load_line(call.shape, call.keep_alive), stream);
+  }
+  Result<std::unique_ptr<service::Generation>> generation = service::Generation::start(
+      std::move(served.model), std::move(call.request), exchange->request().caller);
+  if (!generation.ok()) return exchange->respond(error_response(generation.error()));
+  std::unique_ptr<AnswerWriter> writer = answer_writer(**generation, std::move(call.shape), times);
+  Answer::start(context, std::move(exchange), std::move(*generation), std::move(writer));
+}
+
+void respond_line(Exchange& exchange, std::string line, bool stream) {
+  if (stream) line += '\n';
+  exchange.respond({200, stream ? kStreamType : "application/json", std::move(line), {}});
+}
+
+}  // namespace pippin::api::ollama

@@ -1,0 +1,47 @@
+// Library: the models that this wire offers: those that are loaded, those made of them, and those
+// on disk. Owner: the routes. Thread: any.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/context.h"
+#include "api/ollama/made_models.h"
+#include "base/result.h"
+#include "service/model.h"
+
+namespace pippin::api::ollama {
+
+/// The model that a request names.
+struct Served {
+  std::string name;  // as the client wrote it
+  service::ModelLease model;
+  std::optional<MadeModel> made;  // set if the name is of one made of `model`
+};
+
+class Library {
+ public:
+  explicit Library(const Context& context);
+
+  const Context& context() const { return context_; }
+  const MadeModels& made() const { return made_; }
+  /// Where uploaded files lie; empty: nowhere.
+  const std::string& blobs_folder() const { return blobs_folder_; }
+
+  /// Leases the model of a name, with or without the tag ":latest". Errors: kNotFound, in the words
+  /// that Ollama's clients look for; of ModelPool::lease().
+  Result<Served> lease(std::string_view name) const;
+  /// Keeps a made model, changed now. Errors: of MadeModels::keep(); kInvalidArgument for the name
+  /// of a model that is served.
+  Result<void> keep(MadeModel model) const;
+
+ private:
+  const Context& context_;
+  const MadeModels made_;
+  const std::string blobs_folder_;
+};
+
+}  // namespace pippin::api::ollama

@@ -1,0 +1,138 @@
+#include "api/ollama/made_models.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "api/ollama/names.h"
+#include "base/log.h"
+#include "service/json.h"
+
+namespace pippin::api::ollama {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kModelsMax = 1000;
+constexpr uintmax_t kFileBytesMax = 4 << 20;
+
+std::string json_of(const MadeModel& model) {
+  std::string out;
+  service::JsonWriter json(out);
+  json.begin_object().field("name", model.name).field("from", model.from);
+  json.field("system", model.system).field("template", model.template_text);
+  json.field("license", model.license);
+  json.key("parameters").value(model.parameters);
+  json.key("messages").value(model.messages);
+  json.field("modified_unix_s", model.modified_unix_s).end_object();
+  return out;
+}
+
+std::string text_at(const boost::json::object& object, std::string_view key) {
+  const boost::json::value* value = object.if_contains(key);
+  const boost::json::string* text = value == nullptr ? nullptr : value->if_string();
+  return text == nullptr ? std::string() : std::string(text->data(), text->size());
+}
+
+// Anybody may have written the file: what is not as we write it makes it no model.
+std::optional<MadeModel> model_of(const std::string& text) {
+  const Result<boost::json::value> parsed = service::parse_json(text);
+  if (!parsed.ok() || !parsed->is_object()) return std::nullopt;
+  const boost::json::object& object = parsed->get_object();
+  MadeModel model;
+  model.name = text_at(object, "name");
+  model.from = text_at(object, "from");
+  model.system = text_at(object, "system");
+  model.template_text = text_at(object, "template");
+  model.license = text_at(object, "license");
+  const auto* parameters = object.if_contains("parameters");
+  const auto* messages = object.if_contains("messages");
+  const auto* modified = object.if_contains("modified_unix_s");
+  if (parameters != nullptr && parameters->is_object()) model.parameters = parameters->get_object();
+  if (messages != nullptr && messages->is_array()) model.messages = messages->get_array();
+  if (modified != nullptr && modified->is_int64()) model.modified_unix_s = modified->get_int64();
+  if (!is_model_name(model.name) || model.from.empty()) return std::nullopt;
+  return model;
+}
+
+std::optional<MadeModel> read(const fs::path& path) {
+  std::error_code ec;
+  const uintmax_t bytes = fs::file_size(path, ec);
+  if (ec || bytes > kFileBytesMax) return std::nullopt;
+  std::ifstream file(path, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  return model_of(text);
+}
+
+}  // namespace
+
+// '/' and ':' are no characters of file names everywhere; '%' is none of model names.
+std::string MadeModels::path_of(std::string_view name) const {
+  std::string file;
+  for (const char c : full_name(name)) {
+    if (c == '/' || c == ':') {
+      file += c == '/' ? "%2F" : "%3A";
+    } else {
+      file += c;
+    }
+  }
+  return folder_ + "/" + file + ".json";
+}
+
+std::vector<MadeModel> MadeModels::list() const {
+  std::vector<MadeModel> models;
+  if (folder_.empty()) return models;
+  std::error_code ec;
+  for (fs::directory_iterator entry(folder_, ec), end; !ec && entry != end; entry.increment(ec)) {
+    if (entry->path().extension() != ".json" || models.size() == kModelsMax) continue;
+    if (std::optional<MadeModel> model = read(entry->path()))
+      models.push_back(std::move(*model));
+    else
+      log::warn("[ollama] {} is no model that was made here", entry->path().string());
+  }
+  std::ranges::sort(models, {}, &MadeModel::name);
+  return models;
+}
+
+std::optional<MadeModel> MadeModels::find(std::string_view name) const {
+  if (folder_.empty() || !is_model_name(name)) return std::nullopt;
+  return read(path_of(name));
+}
+
+Result<void> MadeModels::keep(const MadeModel& model) const {
+  if (!is_model_name(model.name)) {
+    return fail(Code::kInvalidArgument, fmt::format("'{}' is no name of a model", model.name),
+                "model");
+  }
+  if (folder_.empty())
+    return fail(Code::kUnavailable, "this server has no folder to keep models in");
+  std::error_code ec;
+  fs::create_directories(folder_, ec);
+  const fs::path path = path_of(model.name);
+  if (!fs::exists(path, ec) && list().size() >= kModelsMax)
+    return fail(Code::kTooLarge, fmt::format("there are {} models already", kModelsMax));
+  // A reader sees the old file or the new one, never a half.
+  const fs::path next = path.string() + ".next";
+  {
+    std::ofstream file(next, std::ios::binary | std::ios::trunc);
+    file << json_of(model);
+    if (!file.flush())
+      return fail(Code::kUnavailable, fmt::format("cannot write {}", next.string()));
+  }
+  fs::rename(next, path, ec);
+  if (ec) return fail(Code::kUnavailable, fmt::format("{}: {}", path.string(), ec.message()));
+  return {};
+}
+
+Result<bool> MadeModels::remove(std::string_view name) const {
+  if (folder_.empty() || !is_model_name(name)) return false;
+  std::error_code ec;
+  const bool removed = fs::remove(path_of(name), ec);
+  if (ec) return fail(Code::kUnavailable, fmt::format("{}: {}", name, ec.message()));
+  return removed;
+}
+
+}  // namespace pippin::api::ollama

@@ -1,0 +1,104 @@
+// POST /api/copy, DELETE /api/delete, POST /api/pull, POST /api/push.
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "api/ollama/call.h"
+#include "api/ollama/errors.h"
+#include "api/ollama/names.h"
+#include "api/ollama/ollama.h"
+#include "api/ollama/pull_jobs.h"
+
+namespace pippin::api::ollama {
+namespace {
+
+constexpr const char* kSuccess = R"({"status":"success"})";
+
+Error not_found(std::string_view name) {
+  return fail(Code::kNotFound, fmt::format("model '{}' not found", name), "model");
+}
+
+/// Opens a body and reads its model's name. If that fails, answers and returns nothing.
+std::optional<std::string> open_named(const Library& library, Exchange& exchange, bool& stream) {
+  std::optional<Call> call = open_call(library, exchange);
+  if (!call) return std::nullopt;
+  FieldReader reader(call->body);
+  const std::optional<std::string_view> name = read_model_name(reader);
+  stream = reader.boolean("stream").value_or(true);
+  if (name && reader.ok()) return std::string(*name);
+  exchange.respond(error_response(*reader.error()));
+  return std::nullopt;
+}
+
+}  // namespace
+
+Handler copy_model(const Home& home) {
+  return [home](std::shared_ptr<Exchange> exchange) {
+    const std::optional<Call> call = open_call(*home, *exchange);
+    if (!call) return;
+    FieldReader reader(call->body);
+    const std::string_view source = reader.required_string("source").value_or("");
+    const std::string_view destination = reader.required_string("destination").value_or("");
+    if (!reader.ok()) return exchange->respond(error_response(*reader.error()));
+    const Result<Served> served = home->lease(source);
+    if (!served.ok()) return exchange->respond(error_response(served.error()));
+    MadeModel made;
+    if (served->made) made = *served->made;
+    made.name = full_name(destination);
+    made.from = served->model->id;
+    const Result<void> kept = home->keep(std::move(made));
+    exchange->respond(kept.ok() ? Response{} : error_response(kept.error()));
+  };
+}
+
+Handler delete_model(const Home& home) {
+  return [home](std::shared_ptr<Exchange> exchange) {
+    bool stream = false;
+    const std::optional<std::string> name = open_named(*home, *exchange, stream);
+    if (!name) return;
+    const Result<bool> removed = home->made().remove(*name);
+    if (!removed.ok()) return exchange->respond(error_response(removed.error()));
+    if (*removed) return exchange->respond({});
+    if (home->lease(*name).ok()) {
+      return exchange->respond(error_response(
+          fail(Code::kUnsupported,
+               fmt::format("model '{}' is being served from a file: it is not deleted", *name),
+               "model")));
+    }
+    ModelShelf* const shelf = home->context().shelf;
+    const Result<void> gone = shelf != nullptr ? shelf->remove(*name) : not_found(*name);
+    exchange->respond(gone.ok() ? Response{} : error_response(gone.error()));
+  };
+}
+
+Handler pull_model(const Home& home) {
+  return [home, jobs = std::make_shared<PullJobs>()](std::shared_ptr<Exchange> exchange) {
+    bool stream = true;
+    const std::optional<std::string> name = open_named(*home, *exchange, stream);
+    if (!name) return;
+    // What is served is here; clients pull to make sure of that.
+    if (home->lease(*name).ok()) return respond_line(*exchange, kSuccess, stream);
+    ModelShelf* const shelf = home->context().shelf;
+    if (shelf == nullptr) {
+      return exchange->respond(error_response(
+          fail(Code::kUnsupported,
+               fmt::format("model '{}' is not served, and this server does not fetch "
+                           "models: name it when the server is started",
+                           *name),
+               "model")));
+    }
+    jobs->start(*shelf, *name, stream, std::move(exchange));
+  };
+}
+
+Handler push_model(const Home& home) {
+  return [home](std::shared_ptr<Exchange> exchange) {
+    bool stream = true;
+    const std::optional<std::string> name = open_named(*home, *exchange, stream);
+    if (!name) return;
+    exchange->respond(error_response(
+        fail(Code::kUnsupported, "pippin publishes no models: push is not supported", "model")));
+  };
+}
+
+}  // namespace pippin::api::ollama

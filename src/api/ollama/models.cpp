@@ -1,0 +1,154 @@
+// GET /api/tags, GET /api/ps, POST /api/show, GET /api/version and GET /.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <utility>
+
+#include "api/ollama/call.h"
+#include "api/ollama/describe.h"
+#include "api/ollama/errors.h"
+#include "api/ollama/names.h"
+#include "api/ollama/ollama.h"
+#include "api/ollama/writer.h"
+
+namespace pippin::api::ollama {
+namespace {
+
+using service::JsonWriter;
+
+// Ollama's version whose API this is. Clients ask for it before they use what is newer than they
+// know.
+constexpr const char* kApiVersion = "0.14.0";
+
+// A model that is not let go by time; Ollama's own lists show a year as far for it.
+constexpr const char* kNever = "2318-01-01T00:00:00Z";
+
+std::string unix_text(int64_t seconds) {
+  return time_text(std::chrono::system_clock::time_point(std::chrono::seconds(seconds)));
+}
+
+/// All models that are served, with those made of them, and what keeps them loaded meanwhile.
+struct Inventory {
+  explicit Inventory(const Library& library)
+      : leases(library.context().models.lease_all()), made(library.made().list()) {
+    for (const service::ModelLease& lease : leases) {
+      listed.push_back({full_name(lease->id), *lease, nullptr});
+      for (const MadeModel& model : made) {
+        if (model.from == lease->id) listed.push_back({model.name, *lease, &model});
+      }
+    }
+  }
+
+  std::vector<service::ModelLease> leases;
+  std::vector<MadeModel> made;
+  std::vector<Listed> listed;
+};
+
+// What the file says, but for the context, which is what is served.
+void write_info(JsonWriter& json, const service::Model& model) {
+  const std::string context = model.architecture + ".context_length";
+  json.key("model_info").begin_object().field("general.architecture", model.architecture);
+  json.key_text(context).integer(int64_t{model.context_tokens_max});
+  const Result<boost::json::value> facts = service::parse_json(model.facts.metadata_json);
+  if (facts.ok() && facts->is_object()) {
+    for (const auto& [key, value] : facts->get_object()) {
+      if (key != "general.architecture" && key != context) json.key_text(key).value(value);
+    }
+  }
+  json.end_object();
+}
+
+void write_shown(JsonWriter& json, const Listed& listed, bool verbose) {
+  const service::Model& model = listed.model;
+  const MadeModel* made = listed.made;
+  const bool own_license = made != nullptr && !made->license.empty();
+  const bool own_template = made != nullptr && !made->template_text.empty();
+  json.begin_object().field("license", own_license ? made->license : model.facts.license);
+  json.field("modelfile", modelfile_text(listed));
+  json.field("parameters", parameters_text(model, made));
+  json.field("template", own_template          ? std::string_view(made->template_text)
+                         : model.chat_template ? std::string_view(model.chat_template->source())
+                                               : std::string_view());
+  json.field("system", made != nullptr ? made->system : std::string());
+  write_details(json, listed);
+  if (made != nullptr) json.key("messages").value(made->messages);
+  write_info(json, model);
+  if (verbose) json.key("tensors").raw(model.facts.tensors_json);
+  json.key("capabilities").begin_array();
+  for (const std::string_view able : capabilities(model)) json.string(able);
+  json.end_array();
+  json.field("modified_at", unix_text(listed.modified_unix_s())).end_object();
+}
+
+}  // namespace
+
+Handler list_models(const Home& home) {
+  return [home](std::shared_ptr<Exchange> exchange) {
+    const Inventory inventory(*home);
+    Response response;
+    JsonWriter json(response.body);
+    json.begin_object().key("models").begin_array();
+    for (const Listed& listed : inventory.listed) {
+      json.begin_object();
+      write_identity(json, listed);
+      json.field("modified_at", unix_text(listed.modified_unix_s()));
+      json.end_object();
+    }
+    json.end_array().end_object();
+    exchange->respond(std::move(response));
+  };
+}
+
+Handler list_running(const Home& home) {
+  return [home](std::shared_ptr<Exchange> exchange) {
+    Response response;
+    JsonWriter json(response.body);
+    json.begin_object().key("models").begin_array();
+    for (const service::ModelLease& lease : home->context().models.lease_all()) {
+      json.begin_object();
+      write_identity(json, {full_name(lease->id), *lease, nullptr});
+      json.field("expires_at", kNever).field("size_vram", int64_t{0});
+      json.field("context_length", lease->context_tokens_max);
+      json.end_object();
+    }
+    json.end_array().end_object();
+    exchange->respond(std::move(response));
+  };
+}
+
+Handler show_model(const Home& home) {
+  return [home](std::shared_ptr<Exchange> exchange) {
+    std::optional<Call> call = open_call(*home, *exchange);
+    if (!call) return;
+    FieldReader reader(call->body);
+    const bool verbose = reader.boolean("verbose").value_or(false);
+    if (!reader.ok()) return exchange->respond(error_response(*reader.error()));
+    const std::optional<Served> served = find_model(*home, *exchange, *call);
+    if (!served) return;
+    const MadeModel* made = served->made ? &*served->made : nullptr;
+    Response response;
+    JsonWriter json(response.body);
+    write_shown(json, {full_name(served->name), *served->model, made}, verbose);
+    exchange->respond(std::move(response));
+  };
+}
+
+Handler version() {
+  return [](std::shared_ptr<Exchange> exchange) {
+    Response response;
+    JsonWriter(response.body)
+        .begin_object()
+        .field("version", kApiVersion)
+        .field("pippin", PIPPIN_VERSION)
+        .end_object();
+    exchange->respond(std::move(response));
+  };
+}
+
+Handler greeting() {
+  return [](std::shared_ptr<Exchange> exchange) {
+    exchange->respond({200, "text/plain", "Ollama is running", {}});
+  };
+}
+
+}  // namespace pippin::api::ollama
