@@ -2,35 +2,13 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <utility>
+
+#include "base/percent.h"
 
 namespace pippin::http {
 namespace {
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-Result<std::string> percent_decoded(std::string_view text) {
-  std::string decoded;
-  decoded.reserve(text.size());
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      decoded.push_back(text[i]);
-      continue;
-    }
-    const int high = i + 2 < text.size() ? hex_value(text[i + 1]) : -1;
-    const int low = i + 2 < text.size() ? hex_value(text[i + 2]) : -1;
-    if (high < 0 || low < 0)
-      return fail(Code::kInvalidArgument, "[http] expected two hex digits after each % in the path");
-    decoded.push_back(static_cast<char>(high * 16 + low));
-    i += 2;
-  }
-  return decoded;
-}
 
 bool has_control(std::string_view text) {
   for (const unsigned char c : text)
@@ -77,7 +55,10 @@ Result<Target> parse_target(std::string_view text) {
   text = text.substr(0, text.find('#'));
   const size_t question = text.find('?');
   if (question != std::string_view::npos) target.query = text.substr(question + 1);
-  ASSIGN_OR_RETURN(target.path, percent_decoded(text.substr(0, question)));
+  std::optional<std::string> path = percent_decoded(text.substr(0, question));
+  if (!path)
+    return fail(Code::kInvalidArgument, "[http] expected two hex digits after each % in the path");
+  target.path = std::move(*path);
   if (target.path.empty()) target.path = "/";
   if (!is_utf8(target.path))
     return fail(Code::kInvalidArgument, "[http] expected a path in UTF-8");

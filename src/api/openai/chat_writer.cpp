@@ -7,6 +7,7 @@
 
 #include "api/openai/envelope.h"
 #include "api/openai/errors.h"
+#include "api/wire/logprobs.h"
 
 namespace pippin::api::openai {
 namespace {
@@ -17,27 +18,12 @@ using service::ScoredToken;
 using service::TextDelta;
 using service::ToolCallDelta;
 
-void write_token(JsonWriter& json, const service::TokenLogprob& token) {
-  json.field("token", token.bytes).key("logprob").number(token.logprob);
-  json.key("bytes").begin_array();
-  for (const char byte : token.bytes) json.integer(int64_t{static_cast<unsigned char>(byte)});
-  json.end_array();
-}
-
-void write_logprobs(JsonWriter& json, const std::vector<ScoredToken>& tokens) {
-  json.key("logprobs").begin_object().key("content").begin_array();
-  for (const ScoredToken& token : tokens) {
-    json.begin_object();
-    write_token(json, token.chosen);
-    json.key("top_logprobs").begin_array();
-    for (const service::TokenLogprob& other : token.top) {
-      json.begin_object();
-      write_token(json, other);
-      json.end_object();
-    }
-    json.end_array().end_object();
-  }
-  json.end_array().key("refusal").null().end_object();
+// `tokens` is null where none were asked for, or none are there.
+void write_scores(JsonWriter& json, const std::vector<ScoredToken>* tokens) {
+  json.key("logprobs");
+  if (tokens == nullptr) return void(json.null());
+  write_logprobs(json.begin_object().key("content"), *tokens);
+  json.key("refusal").null().end_object();
 }
 
 void write_reason(JsonWriter& json, const service::Finish& finish) {
@@ -111,11 +97,7 @@ class ChatStreamWriter final : public AnswerWriter {
     json.begin_object().field("index", choice).key("delta").begin_object();
     write_delta(json);
     json.end_object();
-    if (tokens == nullptr || tokens->empty()) {
-      json.key("logprobs").null();
-    } else {
-      write_logprobs(json, *tokens);
-    }
+    write_scores(json, tokens == nullptr || tokens->empty() ? nullptr : tokens);
     if (finish != nullptr) {
       write_reason(json, *finish);
     } else {
@@ -196,11 +178,7 @@ class ChatObjectWriter final : public AnswerWriter {
       json.field("reasoning_content", choice.reasoning);
     if (!choice.calls.empty()) write_calls(json, choice.calls);
     json.key("refusal").null().end_object();
-    if (logprobs_) {
-      write_logprobs(json, choice.tokens);
-    } else {
-      json.key("logprobs").null();
-    }
+    write_scores(json, logprobs_ ? &choice.tokens : nullptr);
     write_reason(json, choice.finish);
     json.end_object();
   }

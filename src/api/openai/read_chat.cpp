@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "api/openai/read_chat_parts.h"
@@ -14,9 +13,6 @@ namespace {
 using service::Conversation;
 
 constexpr int kTopLogprobsMax = 20;
-constexpr size_t kMetadataMax = 16;
-constexpr size_t kMetadataKeyMax = 64;
-constexpr size_t kMetadataValueMax = 512;
 
 constexpr RefusedField kRefused[] = {
     {"functions", "use 'tools'"},
@@ -46,62 +42,15 @@ void read_logprobs(FieldReader& reader, engine::SamplingParams& sampling) {
   if (wanted) sampling.logprobs = static_cast<int>(top.value_or(0));
 }
 
-/// What a tier means for the order of requests.
-struct Tier {
-  std::string_view name, answered;
-  engine::Priority priority;
-};
-constexpr Tier kTiers[] = {
-    {"auto", "default", engine::Priority::kNormal},
-    {"default", "default", engine::Priority::kNormal},
-    {"scale", "default", engine::Priority::kNormal},
-    {"flex", "flex", engine::Priority::kLow},
-    {"priority", "priority", engine::Priority::kHigh},
-};
-
-void read_tier(FieldReader& reader, ChatCall& call) {
-  const std::optional<std::string_view> name = reader.string("service_tier");
-  if (!name) return;
-  const Tier* tier = std::ranges::find(kTiers, *name, &Tier::name);
-  if (tier == std::end(kTiers)) {
-    return reader.wrong("service_tier",
-                        fmt::format("Invalid value: '{}'. Supported values are: 'auto', 'default', "
-                                    "'flex', 'priority' and 'scale'.",
-                                    *name));
-  }
-  call.options.service_tier = tier->answered;
-  if (reader.any("priority") == nullptr) call.request.priority = tier->priority;
-}
-
-void read_metadata(FieldReader& reader) {
-  const boost::json::object* metadata = reader.object("metadata");
-  if (metadata == nullptr) return;
-  if (metadata->size() > kMetadataMax) {
-    return reader.wrong(
-        "metadata",
-        fmt::format("Invalid 'metadata': too many properties. Expected at most {}.", kMetadataMax));
-  }
-  FieldReader entries(*metadata, "metadata", reader);
-  for (const auto& [key, unused] : *metadata) {
-    const std::optional<std::string_view> value = entries.string(key);
-    if (key.size() > kMetadataKeyMax || (value && value->size() > kMetadataValueMax)) {
-      return entries.wrong(key, "Invalid 'metadata': string too long.", "string_above_max_length");
-    }
-  }
-}
-
 // What is checked and then has no effect here; docs/openai.md says why for each.
 void read_without_effect(FieldReader& reader) {
-  for (const char* name :
-       {"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"})
-    reader.string(name);
+  read_labels(reader);
   reader.boolean("store");
-  read_metadata(reader);
   const boost::json::object* prediction = reader.object("prediction");
   if (prediction == nullptr) return;
   FieldReader fields(*prediction, "prediction", reader);
-  if (fields.string("type").value_or("content") != "content")
-    fields.wrong("type", "Invalid value. Supported values are: 'content'.");
+  if (const auto type = fields.string("type"); type && *type != "content")
+    fields.wrong("type", fmt::format("Invalid value: '{}'. Expected 'content'.", *type));
 }
 
 void read_verbosity(FieldReader& reader) {
@@ -125,7 +74,7 @@ ChatCall read_chat(FieldReader& reader, const service::Model& model) {
   read_logprobs(reader, call.request.sampling);
   read_response_format(reader, call.request.format);
   read_modalities(reader);
-  read_tier(reader, call);
+  call.options.service_tier = read_tier(reader, call.request);
   read_without_effect(reader);
   read_verbosity(reader);
   refuse(reader, kRefused);

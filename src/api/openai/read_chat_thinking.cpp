@@ -37,16 +37,8 @@ void read_thinking_object(FieldReader& reader, Thinking& to) {
   const boost::json::object* object = reader.object("thinking");
   if (object == nullptr) return;
   FieldReader fields(*object, "thinking", reader);
-  const std::optional<std::string_view> type = fields.string("type");
-  if (type == "enabled" || type == "adaptive") {
-    to.enabled = true;
-  } else if (type == "disabled") {
-    to.enabled = false;
-  } else if (type) {
-    fields.wrong("type", fmt::format("Invalid value: '{}'. Supported values are: 'enabled' and "
-                                     "'disabled'.",
-                                     *type));
-  }
+  const auto type = fields.word("type", {"enabled", "adaptive", "disabled"});
+  if (type) to.enabled = *type != "disabled";
   read_budget(fields, "budget_tokens", to);
 }
 
@@ -66,18 +58,10 @@ void read_reasoning_object(FieldReader& reader, Thinking& to, bool& show) {
 void read_form(FieldReader& reader, ChatCall& call) {
   if (!reader.boolean("separate_reasoning").value_or(true)) call.request.reading.reasoning = false;
   if (!reader.boolean("include_reasoning").value_or(true)) call.options.show_reasoning = false;
-  const std::optional<std::string_view> form = reader.string("reasoning_format");
-  if (!form) return;
-  if (*form == "none" || *form == "raw") {
-    call.request.reading.reasoning = false;
-  } else if (*form == "hidden") {
-    call.options.show_reasoning = false;
-  } else if (*form != "auto" && *form != "parsed" && *form != "deepseek") {
-    reader.wrong("reasoning_format",
-                 fmt::format("Invalid value: '{}'. Supported values are: 'auto', 'parsed', "
-                             "'deepseek', 'none', 'raw' and 'hidden'.",
-                             *form));
-  }
+  const auto form =
+      reader.word("reasoning_format", {"auto", "parsed", "deepseek", "none", "raw", "hidden"});
+  if (form == "none" || form == "raw") call.request.reading.reasoning = false;
+  if (form == "hidden") call.options.show_reasoning = false;
 }
 
 }  // namespace

@@ -69,18 +69,6 @@ void read_tool_list(FieldReader& reader, std::vector<Tool>& to) {
   }
 }
 
-// "none", "auto" or "required" under a name; nothing after reporting another word.
-std::optional<ToolChoice::Mode> read_mode(FieldReader& reader, std::string_view field,
-                                          std::string_view word, bool may_be_none) {
-  if (word == "auto") return ToolChoice::Mode::kAuto;
-  if (word == "required") return ToolChoice::Mode::kRequired;
-  if (word == "none" && may_be_none) return ToolChoice::Mode::kNone;
-  reader.wrong(field, fmt::format("Invalid value: '{}'. Supported values are: {}'auto' and "
-                                  "'required'.",
-                                  word, may_be_none ? "'none', " : ""));
-  return std::nullopt;
-}
-
 // The name in {"type": "function", "function": {"name": ..}}, or in the flat form of others' wires.
 std::string_view read_named(FieldReader& choice) {
   const std::optional<std::string_view> type = choice.required_string("type");
@@ -104,14 +92,11 @@ void read_allowed(FieldReader& choice, ToolChoice& to) {
   const boost::json::object* inner = choice.required_object("allowed_tools");
   if (inner == nullptr) return;
   FieldReader allowed(*inner, choice.path_of("allowed_tools"), choice);
-  const std::optional<std::string_view> mode = allowed.required_string("mode");
-  if (!mode) return;
-  to.mode = read_mode(allowed, "mode", *mode, false).value_or(ToolChoice::Mode::kAuto);
-  const boost::json::array* tools = allowed.array("tools");
-  if (tools == nullptr) {
-    if (allowed.any("tools") == nullptr) allowed.missing("tools");
-    return;
-  }
+  if (allowed.any("mode") == nullptr) allowed.missing("mode");
+  if (allowed.word("mode", {"auto", "required"}) == "required")
+    to.mode = ToolChoice::Mode::kRequired;
+  const boost::json::array* tools = allowed.required_array("tools");
+  if (tools == nullptr) return;
   if (tools->empty()) {
     return allowed.wrong("tools",
                          fmt::format("Invalid '{}': empty array.", allowed.path_of("tools")),
@@ -129,8 +114,10 @@ void read_allowed(FieldReader& choice, ToolChoice& to) {
 void read_tool_choice(FieldReader& reader, ToolChoice& to) {
   const boost::json::value* value = reader.any("tool_choice");
   if (value == nullptr) return;
-  if (const boost::json::string* word = value->if_string()) {
-    to.mode = read_mode(reader, "tool_choice", *word, true).value_or(ToolChoice::Mode::kAuto);
+  if (value->is_string()) {
+    const auto word = reader.word("tool_choice", {"none", "auto", "required"});
+    if (word == "none") to.mode = ToolChoice::Mode::kNone;
+    if (word == "required") to.mode = ToolChoice::Mode::kRequired;
     return;
   }
   const boost::json::object* object = value->if_object();

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <limits>
 
@@ -14,6 +15,8 @@ constexpr int kIntMax = std::numeric_limits<int>::max();
 constexpr int kChoicesMax = 16;
 constexpr size_t kStopsMax = 16;
 constexpr size_t kSaltBytesMax = 512;
+constexpr size_t kLabelBytesMax = 1024;
+constexpr size_t kMetadataMax = 16, kMetadataKeyMax = 64, kMetadataValueMax = 512;
 constexpr double kTimeoutMax = 30.0 * 24 * 3600;
 
 constexpr RefusedField kCommonRefused[] = {
@@ -30,6 +33,42 @@ bool asks_for_nothing(const boost::json::value& value) {
   if (const auto* object = value.if_object()) return object->empty();
   if (const auto* text = value.if_string()) return text->empty();
   return value.is_null();
+}
+
+/// What a tier means for the order of requests.
+struct Tier {
+  std::string_view name, answered;
+  engine::Priority priority;
+};
+constexpr Tier kTiers[] = {
+    {"auto", "default", engine::Priority::kNormal},
+    {"default", "default", engine::Priority::kNormal},
+    {"scale", "default", engine::Priority::kNormal},
+    {"flex", "flex", engine::Priority::kLow},
+    {"priority", "priority", engine::Priority::kHigh},
+};
+
+void read_metadata(FieldReader& reader) {
+  const boost::json::object* metadata = reader.object("metadata");
+  if (metadata == nullptr) return;
+  if (metadata->size() > kMetadataMax) {
+    return reader.wrong(
+        "metadata",
+        fmt::format("Invalid 'metadata': at most {} pairs were expected.", kMetadataMax),
+        "object_above_max_properties");
+  }
+  FieldReader pairs(*metadata, "metadata", reader);
+  for (const auto& [key, value] : *metadata) {
+    const std::optional<std::string_view> text = pairs.string(key);
+    if (value.is_null()) pairs.wrong_type(key, "a string", value);
+    if (key.size() > kMetadataKeyMax || (text && text->size() > kMetadataValueMax)) {
+      pairs.wrong(key,
+                  fmt::format("Invalid 'metadata': keys of at most {} and values of at most {} "
+                              "bytes were expected.",
+                              kMetadataKeyMax, kMetadataValueMax),
+                  "string_above_max_length");
+    }
+  }
 }
 
 }  // namespace
@@ -83,8 +122,28 @@ StreamOptions read_stream(FieldReader& reader) {
   }
   FieldReader fields(*object, "stream_options", reader);
   options.include_usage = fields.boolean("include_usage").value_or(false);
+  fields.boolean("include_obfuscation");  // nothing is added to chunks either way
   options.usage_so_far = fields.boolean("continuous_usage_stats").value_or(false);
   return options;
+}
+
+std::string_view read_tier(FieldReader& reader, service::Request& request) {
+  const std::optional<std::string_view> name =
+      reader.word("service_tier", {"auto", "default", "flex", "priority", "scale"});
+  if (!name) return {};
+  const Tier& tier = *std::ranges::find(kTiers, *name, &Tier::name);
+  if (reader.any("priority") == nullptr) request.priority = tier.priority;
+  return tier.answered;
+}
+
+void read_labels(FieldReader& reader) {
+  for (const char* name :
+       {"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"}) {
+    if (reader.string(name).value_or("").size() > kLabelBytesMax)
+      reader.wrong(name, fmt::format("Invalid '{}': string too long.", name),
+                   "string_above_max_length");
+  }
+  read_metadata(reader);
 }
 
 std::span<const RefusedField> common_refused_fields() { return kCommonRefused; }

@@ -1,4 +1,4 @@
-// Reads the fields that chat and text completions share, beside sampling: limits, streaming.
+// Reads the fields that chats, text completions and responses share, beside sampling.
 // Thread: any.
 #pragma once
 
@@ -23,6 +23,14 @@ struct StreamOptions {
 void read_limits(FieldReader& reader, const service::Model& model, int limit_min,
                  service::Request& request);
 StreamOptions read_stream(FieldReader& reader);
+
+/// service_tier, which sets the request's place in the queue where `priority` does not. Returns
+/// the tier as answers tell it; empty if none was asked for.
+std::string_view read_tier(FieldReader& reader, service::Request& request);
+
+/// Checks what has no effect here: user, safety_identifier, prompt_cache_key,
+/// prompt_cache_retention and metadata.
+void read_labels(FieldReader& reader);
 
 /// A field that this server understands but cannot honour: refused by name, since to ignore it
 /// would change the answer's meaning.

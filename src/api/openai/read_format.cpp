@@ -106,12 +106,15 @@ constexpr Guide kOutputs[] = {
 };
 
 void read_json_schema(FieldReader& format, Format& to) {
-  const boost::json::object* object = format.object("json_schema");
-  if (object == nullptr) {
-    if (format.any("json_schema") == nullptr) format.missing("json_schema");
-    return;
-  }
+  const boost::json::object* object = format.required_object("json_schema");
+  if (object == nullptr) return;
   FieldReader fields(*object, format.path_of("json_schema"), format);
+  set(format, "json_schema", to, read_named_schema(fields).value_or(service::JsonObjectFormat{}));
+}
+
+}  // namespace
+
+std::optional<Format> read_named_schema(FieldReader& fields) {
   const std::optional<std::string_view> name = fields.string("name");
   if (name && name->size() > kNameMax) {
     fields.wrong("name", fmt::format("Invalid '{}': string too long.", fields.path_of("name")),
@@ -119,11 +122,8 @@ void read_json_schema(FieldReader& format, Format& to) {
   }
   fields.string("description");
   fields.boolean("strict");  // the schema holds either way
-  const std::optional<Format> schema = read_schema(fields, "schema");
-  set(format, "json_schema", to, schema.value_or(service::JsonObjectFormat{}));
+  return read_schema(fields, "schema");
 }
-
-}  // namespace
 
 std::optional<Format> read_grammar(FieldReader& reader, std::string_view name) {
   const boost::json::value* value = reader.any(name);
@@ -135,30 +135,25 @@ std::optional<Format> read_grammar(FieldReader& reader, std::string_view name) {
   const boost::json::object* object = reader.object(name);
   if (object == nullptr) return std::nullopt;
   FieldReader fields(*object, reader.path_of(name), reader);
-  const std::optional<std::string_view> definition = fields.string("definition");
-  if (!definition && fields.any("definition") == nullptr) fields.missing("definition");
-  const std::optional<std::string_view> syntax = fields.string("syntax");
+  const std::optional<std::string_view> definition = fields.required_string("definition");
+  const std::optional<std::string_view> syntax = fields.word("syntax", {"lark", "gbnf", "regex"});
   if (!definition) return std::nullopt;
   const std::string text(*definition);
   if (!syntax) return GrammarFormat{syntax_of(text), text};
   if (*syntax == "lark") return GrammarFormat{GrammarFormat::Syntax::kLark, text};
   if (*syntax == "gbnf") return GrammarFormat{GrammarFormat::Syntax::kGbnf, text};
-  if (*syntax == "regex") return service::RegexFormat{text};
-  fields.wrong("syntax",
-               fmt::format("Invalid value: '{}'. Supported values are: 'lark', 'gbnf' and "
-                           "'regex'.",
-                           *syntax));
-  return std::nullopt;
+  return service::RegexFormat{text};
 }
 
 void read_response_format(FieldReader& reader, Format& to) {
   const boost::json::object* object = reader.object("response_format");
   if (object == nullptr) return;
   FieldReader format(*object, "response_format", reader);
-  const std::optional<std::string_view> type = format.string("type");
-  if (!type) {
-    if (format.any("type") == nullptr) format.missing("type");
-  } else if (*type == "json_schema") {
+  if (format.any("type") == nullptr) format.missing("type");
+  const std::optional<std::string_view> type =
+      format.word("type", {"text", "json_object", "json_schema", "regex", "grammar"});
+  if (!type || *type == "text") return;
+  if (*type == "json_schema") {
     read_json_schema(format, to);
   } else if (*type == "json_object") {
     // llama-server's form of a schema.
@@ -168,14 +163,10 @@ void read_response_format(FieldReader& reader, Format& to) {
     const std::optional<Format> regex = read_regex(format, "pattern");
     if (regex) set(format, "pattern", to, *regex);
     if (format.any("pattern") == nullptr) format.missing("pattern");
-  } else if (*type == "grammar") {
+  } else {
     const std::optional<Format> grammar = read_grammar(format, "grammar");
     if (grammar) set(format, "grammar", to, *grammar);
     if (format.any("grammar") == nullptr) format.missing("grammar");
-  } else if (*type != "text") {
-    format.wrong("type", fmt::format("Invalid value: '{}'. Supported values are: 'text', "
-                                     "'json_object', 'json_schema', 'regex' and 'grammar'.",
-                                     *type));
   }
 }
 

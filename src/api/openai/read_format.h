@@ -10,6 +10,10 @@ namespace pippin::api::openai {
 /// response_format of /v1/chat/completions.
 void read_response_format(FieldReader& reader, service::Format& to);
 
+/// The fields of a json_schema format: name, description, strict, which the schema does not need,
+/// and schema. Returns nothing without one.
+std::optional<service::Format> read_named_schema(FieldReader& fields);
+
 /// grammar, regex, choice, json_schema, guided_* and structured_outputs. At most one of these and
 /// response_format may ask for something.
 void read_guides(FieldReader& reader, service::Format& to);

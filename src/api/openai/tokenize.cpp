@@ -22,12 +22,9 @@ Result<std::vector<Token>> chat_tokens(FieldReader& reader, const service::Model
 }
 
 Result<std::vector<Token>> text_tokens(FieldReader& reader, const service::Model& model) {
-  const std::optional<std::string_view> text = reader.string("prompt");
+  const std::optional<std::string_view> text = reader.required_string("prompt");
   const bool add_special = reader.boolean("add_special_tokens").value_or(true);
-  if (!text) {
-    if (reader.any("prompt") == nullptr) reader.missing("prompt");
-    return std::vector<Token>{};
-  }
+  if (!text) return std::vector<Token>{};
   return model.tokenizer->encode(*text, add_special, text::Specials::kParse);
 }
 
@@ -72,8 +69,7 @@ Handler detokenize(const Context& context) {
     const std::optional<Call> call = open_call(context, *exchange, ModelField::kOptional);
     if (!call) return;
     FieldReader reader(call->body);
-    const boost::json::array* array = reader.array("tokens");
-    if (array == nullptr && reader.any("tokens") == nullptr) reader.missing("tokens");
+    const boost::json::array* array = reader.required_array("tokens");
     std::vector<Token> tokens;
     if (array != nullptr) read_tokens(reader, "tokens", *array, *call->model, tokens);
     if (!reader.ok()) return exchange->respond(error_response(wire_error(*reader.error())));

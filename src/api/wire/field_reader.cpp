@@ -1,8 +1,11 @@
 #include "api/wire/field_reader.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace pippin::api {
 
@@ -132,6 +135,16 @@ std::optional<std::string_view> FieldReader::string(std::string_view name) {
   if (value == nullptr) return std::nullopt;
   if (value->is_string()) return std::string_view(value->get_string());
   wrong_type(name, "a string", *value);
+  return std::nullopt;
+}
+
+std::optional<std::string_view> FieldReader::word(std::string_view name,
+                                                  std::initializer_list<std::string_view> allowed) {
+  const std::optional<std::string_view> text = string(name);
+  if (!text || std::ranges::find(allowed, *text) != allowed.end()) return text;
+  const std::vector<std::string_view> others(allowed.begin(), allowed.end() - 1);
+  wrong(name, fmt::format("Invalid value: '{}'. Supported values are: '{}' and '{}'.", *text,
+                          fmt::join(others, "', '"), *(allowed.end() - 1)));
   return std::nullopt;
 }
 

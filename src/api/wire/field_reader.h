@@ -4,6 +4,7 @@
 
 #include <boost/json/value.hpp>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -37,6 +38,9 @@ class FieldReader {
   std::optional<int64_t> integer(std::string_view name, int64_t low, int64_t high);
   std::optional<bool> boolean(std::string_view name);
   std::optional<std::string_view> string(std::string_view name);
+  /// A string that must be one of `allowed`.
+  std::optional<std::string_view> word(std::string_view name,
+                                       std::initializer_list<std::string_view> allowed);
   const boost::json::array* array(std::string_view name);
   const boost::json::object* object(std::string_view name);
   /// The same, but an absent field is an error, too.

@@ -9,6 +9,7 @@
 
 #include "api/openai/read_chat_parts.h"
 #include "api/openai/read_common.h"
+#include "api/openai/read_format.h"
 #include "api/openai/responses/read_items.h"
 #include "api/openai/responses/read_tools.h"
 #include "service/json.h"
@@ -21,8 +22,6 @@ using service::JsonWriter;
 constexpr int kIntMax = std::numeric_limits<int>::max();
 constexpr int kTopLogprobsMax = 20;
 constexpr size_t kItemsMax = 100'000;
-constexpr size_t kMetadataMax = 16, kMetadataKeyMax = 64, kMetadataValueMax = 512;
-constexpr size_t kKeyBytesMax = 1024;
 
 constexpr RefusedField kRefused[] = {
     {"conversation", "conversations are not kept here; use 'previous_response_id'"},
@@ -48,54 +47,6 @@ constexpr std::string_view kIncludable[] = {
     "code_interpreter_call.outputs",
 };
 
-constexpr std::string_view kSummaries[] = {"auto", "concise", "detailed"};
-constexpr std::string_view kVerbosities[] = {"low", "medium", "high"};
-constexpr std::string_view kTruncations[] = {"auto", "disabled"};
-constexpr std::string_view kTiers[] = {"auto", "default", "flex", "priority", "scale"};
-
-/// Reads a text that must be one of a few.
-std::string_view one_of(FieldReader& reader, std::string_view name,
-                        std::span<const std::string_view> allowed) {
-  const std::string_view text = reader.string(name).value_or("");
-  if (reader.any(name) == nullptr || !reader.any(name)->is_string()) return {};
-  if (std::ranges::find(allowed, text) != allowed.end()) return text;
-  std::string known;
-  for (const std::string_view word : allowed)
-    known += fmt::format("{}'{}'", known.empty() ? "" : ", ", word);
-  reader.wrong(name, fmt::format("Invalid value: '{}'. Supported values are: {}.", text, known));
-  return {};
-}
-
-void read_metadata(FieldReader& body) {
-  const boost::json::object* metadata = body.object("metadata");
-  if (metadata == nullptr) return;
-  if (metadata->size() > kMetadataMax) {
-    return body.wrong(
-        "metadata",
-        fmt::format("Invalid 'metadata': at most {} pairs were expected.", kMetadataMax),
-        "object_above_max_properties");
-  }
-  FieldReader fields(*metadata, "metadata", body);
-  for (const auto& [key, value] : *metadata) {
-    const std::optional<std::string_view> text = fields.string(key);
-    if (value.is_null()) fields.wrong_type(key, "a string", value);
-    if (key.size() > kMetadataKeyMax || (text && text->size() > kMetadataValueMax)) {
-      fields.wrong(key,
-                   fmt::format("Invalid 'metadata': keys of at most {} and values of at most "
-                               "{} bytes were expected.",
-                               kMetadataKeyMax, kMetadataValueMax),
-                   "string_above_max_length");
-    }
-  }
-}
-
-void read_short_text(FieldReader& body, std::string_view name) {
-  const std::string_view text = body.string(name).value_or("");
-  if (text.size() > kKeyBytesMax)
-    body.wrong(name, fmt::format("Invalid '{}': string too long.", name),
-               "string_above_max_length");
-}
-
 void read_include(FieldReader& body, CreateCall& call) {
   const boost::json::array* include = body.array("include");
   if (include == nullptr) return;
@@ -119,41 +70,26 @@ void read_logprobs(FieldReader& body, CreateCall& call) {
   if (top && (*top > 0 || sampling.logprobs >= 0)) sampling.logprobs = static_cast<int>(*top);
 }
 
-void read_schema_format(FieldReader& format, service::Format& to) {
-  if (!format.string("name") && format.any("name") == nullptr) format.missing("name");
-  format.boolean("strict");
-  format.string("description");
-  const boost::json::object* schema = format.object("schema");
-  if (schema == nullptr) {
-    if (format.any("schema") == nullptr) format.missing("schema");
-    return;
-  }
-  service::JsonSchemaFormat schema_format;
-  JsonWriter(schema_format.schema_json).value(*format.any("schema"));
-  to = std::move(schema_format);
-}
-
 std::string_view read_text(FieldReader& body, service::Format& to) {
   const boost::json::object* object = body.object("text");
   if (object == nullptr) return {};
   FieldReader text(*object, "text", body);
-  const std::string_view verbosity = one_of(text, "verbosity", kVerbosities);
+  const std::string_view verbosity = text.word("verbosity", {"low", "medium", "high"}).value_or("");
   const boost::json::object* inner = text.object("format");
   if (inner == nullptr) return verbosity;
   FieldReader format(*inner, "text.format", text);
-  const std::string_view type = format.string("type").value_or("");
-  if (format.any("type") == nullptr) {
-    format.missing("type");
-  } else if (type != "text" && !std::holds_alternative<std::monostate>(to)) {
+  if (format.any("type") == nullptr) format.missing("type");
+  const std::string_view type =
+      format.word("type", {"text", "json_object", "json_schema"}).value_or("text");
+  if (type == "text") return verbosity;
+  if (!std::holds_alternative<std::monostate>(to)) {
     text.wrong("format", "Invalid 'text.format': the answer's format is given twice.");
   } else if (type == "json_object") {
     to = service::JsonObjectFormat{};
-  } else if (type == "json_schema") {
-    read_schema_format(format, to);
-  } else if (type != "text") {
-    format.wrong("type", fmt::format("Invalid value: '{}'. Supported values are: 'text', "
-                                     "'json_object' and 'json_schema'.",
-                                     type));
+  } else {
+    for (const char* name : {"name", "schema"})
+      if (format.any(name) == nullptr) format.missing(name);
+    to = read_named_schema(format).value_or(service::JsonObjectFormat{});
   }
   return verbosity;
 }
@@ -174,8 +110,8 @@ void read_thinking_of(FieldReader& body, const service::Model& model, std::strin
   const boost::json::object* object = body.object("reasoning");
   if (object == nullptr) return;
   FieldReader reasoning(*object, "reasoning", body);
-  const bool summary = !one_of(reasoning, "summary", kSummaries).empty();
-  call.summary = !one_of(reasoning, "generate_summary", kSummaries).empty() || summary;
+  for (const char* name : {"summary", "generate_summary"})
+    if (reasoning.word(name, {"auto", "concise", "detailed"})) call.summary = true;
 }
 
 void read_own_limits(FieldReader& body, const service::Model& model, CreateCall& call) {
@@ -190,25 +126,15 @@ void read_own_limits(FieldReader& body, const service::Model& model, CreateCall&
 }
 
 void read_handling(FieldReader& body, CreateCall& call) {
-  call.stream = body.boolean("stream").value_or(false);
-  if (const boost::json::object* object = body.object("stream_options"); object != nullptr) {
-    if (!call.stream) {
-      body.wrong("stream_options",
-                 "The 'stream_options' parameter is only allowed when 'stream' is enabled.");
-    }
-    FieldReader options(*object, "stream_options", body);
-    options.boolean("include_obfuscation");
-  }
+  call.stream = read_stream(body).stream;
   call.background = body.boolean("background").value_or(false);
   call.store = body.boolean("store");
   if (call.background && call.store == false)
     body.wrong("background", "Invalid 'background': it needs 'store' to be true.");
   call.previous_response_id = body.string("previous_response_id").value_or("");
-  call.truncate = one_of(body, "truncation", kTruncations) == "auto";
-  one_of(body, "service_tier", kTiers);
-  read_metadata(body);
-  for (const char* name : {"prompt_cache_key", "safety_identifier", "user"})
-    read_short_text(body, name);
+  call.truncate = body.word("truncation", {"auto", "disabled"}) == "auto";
+  call.service_tier = read_tier(body, call.request);
+  read_labels(body);
 }
 
 /// Reads `input` and what came before it into a conversation.
@@ -318,7 +244,7 @@ std::string echo(const FieldReader& body, const CreateCall& call) {
   for (const char* name : {"previous_response_id", "prompt_cache_key"}) same(name, "null");
   same("reasoning", R"({"effort":null,"summary":null})");
   same("safety_identifier", "null");
-  json.field("service_tier", "default");
+  json.field("service_tier", call.service_tier.empty() ? "default" : call.service_tier);
   json.key("temperature").number(call.request.sampling.temperature);
   same("text", R"({"format":{"type":"text"}})");
   same("tool_choice", R"("auto")");

@@ -5,6 +5,7 @@
 #include <boost/json/array.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "api/openai/responses/history.h"
@@ -24,6 +25,7 @@ struct CreateCall {
   std::string previous_response_id;  // empty if none
   std::string echo_json;             // an object of the fields that the answer repeats
   std::optional<bool> store;         // absent: not said
+  std::string_view service_tier;     // as answered; empty if not asked for
   bool stream = false;
   bool background = false;
   bool truncate = false;  // the oldest turns may be left out to fit the context

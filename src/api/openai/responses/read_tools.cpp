@@ -49,8 +49,7 @@ class ToolsReader {
 
   void read_namespace(FieldReader& tool) {
     const std::optional<std::string_view> name = read_name(tool);
-    const boost::json::array* inner = tool.array("tools");
-    if (inner == nullptr && tool.any("tools") == nullptr) tool.missing("tools");
+    const boost::json::array* inner = tool.required_array("tools");
     if (name && inner != nullptr) read_all(tool, *inner, *name);
   }
 
@@ -97,23 +96,12 @@ class ToolsReader {
     const boost::json::object* object = tool.object("format");
     if (object == nullptr) return {};
     FieldReader format(*object, tool.path_of("format"), tool);
-    const std::optional<std::string_view> type = format.required_string("type");
-    if (!type || *type == "text") return {};
-    if (*type != "grammar") {
-      format.wrong(
-          "type",
-          fmt::format("Invalid value: '{}'. Supported values are: 'text' and 'grammar'.", *type));
-      return {};
-    }
-    const std::optional<std::string_view> syntax = format.required_string("syntax");
+    if (format.any("type") == nullptr) format.missing("type");
+    if (format.word("type", {"text", "grammar"}).value_or("text") == "text") return {};
+    if (format.any("syntax") == nullptr) format.missing("syntax");
+    const std::optional<std::string_view> syntax = format.word("syntax", {"lark", "regex"});
     const std::optional<std::string_view> definition = format.required_string("definition");
     if (!syntax || !definition) return {};
-    if (*syntax != "lark" && *syntax != "regex") {
-      format.wrong(
-          "syntax",
-          fmt::format("Invalid value: '{}'. Supported values are: 'lark' and 'regex'.", *syntax));
-      return {};
-    }
     if (definition->size() > kGrammarBytesMax) {
       format.wrong("definition", "Invalid 'definition': the grammar is too long.",
                    "string_above_max_length");
@@ -188,19 +176,11 @@ void read_choice_tool(FieldReader& choice, const ToolTable& table, std::vector<s
 }
 
 void read_allowed_tools(FieldReader& choice, const ToolTable& table, service::ToolChoice& to) {
-  const std::string_view mode = choice.required_string("mode").value_or("auto");
-  if (mode == "required") {
+  if (choice.any("mode") == nullptr) choice.missing("mode");
+  if (choice.word("mode", {"auto", "required"}) == "required")
     to.mode = service::ToolChoice::Mode::kRequired;
-  } else if (mode != "auto") {
-    choice.wrong(
-        "mode",
-        fmt::format("Invalid value: '{}'. Supported values are: 'auto' and 'required'.", mode));
-  }
-  const boost::json::array* tools = choice.array("tools");
-  if (tools == nullptr) {
-    if (choice.any("tools") == nullptr) choice.missing("tools");
-    return;
-  }
+  const boost::json::array* tools = choice.required_array("tools");
+  if (tools == nullptr) return;
   if (tools->empty())
     choice.wrong("tools", "Invalid 'tool_choice.tools': at least one tool was expected.",
                  "empty_array");
@@ -234,22 +214,17 @@ service::ToolChoice read_tool_choice(FieldReader& body, const ToolTable& table) 
   to.parallel = body.boolean("parallel_tool_calls").value_or(true);
   const boost::json::value* value = body.any("tool_choice");
   if (value == nullptr) return to;
-  if (const boost::json::string* word = value->if_string()) {
-    if (*word == "none") {
-      to.mode = Mode::kNone;
-    } else if (*word == "required") {
-      to.mode = Mode::kRequired;
-    } else if (*word != "auto") {
-      body.wrong("tool_choice", fmt::format("Invalid value: '{}'. Supported values are: 'none', "
-                                            "'auto' and 'required'.",
-                                            std::string_view(*word)));
-    }
+  if (value->is_string()) {
+    const auto word = body.word("tool_choice", {"none", "auto", "required"});
+    if (word == "none") to.mode = Mode::kNone;
+    if (word == "required") to.mode = Mode::kRequired;
   } else if (const boost::json::object* object = value->if_object()) {
     FieldReader choice(*object, "tool_choice", body);
     if (choice.string("type").value_or("") == "allowed_tools") {
       read_allowed_tools(choice, table, to);
     } else {
       to.mode = Mode::kRequired;
+      to.parallel = false;  // one call of the one tool
       read_choice_tool(choice, table, to.names);
     }
   } else {

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "api/openai/responses/read_items.h"
+#include "api/wire/logprobs.h"
 
 namespace pippin::api::openai::responses {
 namespace {
@@ -18,13 +19,6 @@ void write_usage(JsonWriter& json, const service::Usage& usage) {
   json.key("output_tokens_details").begin_object();
   json.field("reasoning_tokens", usage.reasoning_tokens).end_object();
   json.field("total_tokens", usage.prompt_tokens + usage.completion_tokens).end_object();
-}
-
-void write_token(JsonWriter& json, const service::TokenLogprob& token) {
-  json.field("token", token.bytes).key("logprob").number(token.logprob);
-  json.key("bytes").begin_array();
-  for (const char byte : token.bytes) json.integer(int64_t{static_cast<unsigned char>(byte)});
-  json.end_array();
 }
 
 void write_typed_text(JsonWriter& json, const char* type, std::string_view text) {
@@ -50,22 +44,6 @@ void write_reasoning(JsonWriter& json, const OutputItem& item, bool with_text) {
 int64_t unix_now_s() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::seconds>(now).count();
-}
-
-void write_logprobs(JsonWriter& json, const std::vector<service::ScoredToken>& tokens) {
-  json.begin_array();
-  for (const service::ScoredToken& token : tokens) {
-    json.begin_object();
-    write_token(json, token.chosen);
-    json.key("top_logprobs").begin_array();
-    for (const service::TokenLogprob& other : token.top) {
-      json.begin_object();
-      write_token(json, other);
-      json.end_object();
-    }
-    json.end_array().end_object();
-  }
-  json.end_array();
 }
 
 void write_text_part(JsonWriter& json, std::string_view text,

@@ -61,8 +61,6 @@ void write_item(service::JsonWriter& json, const OutputItem& item, std::string_v
 /// Writes {"type": "output_text", ...}.
 void write_text_part(service::JsonWriter& json, std::string_view text,
                      const std::vector<service::ScoredToken>& tokens);
-/// Writes [{"token": .., "logprob": .., "bytes": .., "top_logprobs": ..}].
-void write_logprobs(service::JsonWriter& json, const std::vector<service::ScoredToken>& tokens);
 
 /// Returns seconds since 1970.
 int64_t unix_now_s();

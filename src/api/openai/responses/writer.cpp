@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "api/openai/errors.h"
+#include "api/wire/logprobs.h"
 
 namespace pippin::api::openai::responses {
 namespace {
