@@ -8,7 +8,7 @@
 
 namespace pippin::app {
 
-/// An http::ErrorForm: Anthropic's below /v1/messages, else OpenAI's.
+/// An http::ErrorForm: Anthropic's below /v1/messages, Ollama's below /api, else OpenAI's.
 api::Response error_form(std::string_view path, int status, const Error& error);
 
 }  // namespace pippin::app

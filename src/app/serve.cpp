@@ -14,8 +14,10 @@
 #include "app/default_model.h"
 #include "app/doctor_monitor.h"
 #include "app/error_form.h"
+#include "app/hub_shelf.h"
 #include "app/interrupts.h"
 #include "app/key.h"
+#include "app/listeners.h"
 #include "app/loading.h"
 #include "app/response_file.h"
 #include "app/signing_key.h"
@@ -47,10 +49,19 @@ Result<void> check_tls(const Settings& settings) {
   return fail(Code::kInvalidArgument, "--tls-cert and --tls-key belong together", "--tls-cert");
 }
 
-void announce(const std::string& url, const std::string& path, const service::Model& model) {
+/// Returns the folder for what clients of Ollama's API make; empty: none.
+std::string ollama_folder(const Settings& settings, const Environment& environment) {
+  if (settings.ollama_folder == "off") return {};
+  if (!settings.ollama_folder.empty()) return settings.ollama_folder;
+  return models_folder(environment).replace_filename("ollama").string();
+}
+
+void announce(const std::string& url, const std::string& ollama_url, const std::string& path,
+              const service::Model& model) {
   const ServedModel served{model.id, model.architecture, path, model.context_tokens_max,
                            model.plan.to_text()};
   fmt::print("{}", ready_text(url, served));
+  if (!ollama_url.empty()) fmt::print("Clients of Ollama find it at {}, too.\n", ollama_url);
   std::fflush(stdout);
 }
 
@@ -104,14 +115,18 @@ Result<int> serve(const Settings& settings, const std::string& named) {
   if (audit != nullptr)
     options.audit = [&audit](const http::AuditEntry& entry) { audit->write(entry); };
   WorkerPool workers(std::clamp(allowed_cpus(), 2, 8), 2 * options.connections_max);
+  ASSIGN_OR_RETURN(const hub::Places places, hub::find_places(settings, environment_variable));
+  HubShelf shelf(places);
   api::Context context{models, readiness, workers};
+  context.shelf = &shelf;
   context.responses = responses.get();
   context.batches = batches.get();
   context.strict_model_ids = settings.strict_model_ids;
   context.signing_key = signing_key(settings, environment_variable);
+  context.data_folder = ollama_folder(settings, environment_variable);
   api::Router router;
   api::add_routes(router, context);
-  http::Server server(options, std::move(router), workers);
+  Listeners server(options, settings, router, workers);
   RETURN_IF_ERROR(server.start());
 
   readiness.set_not_ready("loading " + path);
@@ -124,7 +139,10 @@ Result<int> serve(const Settings& settings, const std::string& named) {
                    start_monitor(settings, served));
   models.add(std::move(model));
   readiness.set_ready();
-  announce(url_of(settings.host, server.bound_port(), !settings.tls_cert_path.empty()), path, served);
+  const auto url = [&](uint16_t port) {
+    return url_of(settings.host, port, !settings.tls_cert_path.empty());
+  };
+  announce(url(server.port()), settings.ollama ? url(server.ollama_port()) : "", path, served);
 
   const int signal = Interrupts::wait();
   readiness.set_not_ready("draining");

@@ -1,0 +1,29 @@
+// HubShelf: the models on disk, for the wires. Names are those of Ollama's clients. Owner: serve.
+// Thread: any.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "api/model_shelf.h"
+#include "hub/places.h"
+
+namespace pippin::app {
+
+/// Returns the hub's name for one that a client of Ollama's API writes: "hf.co/org/repo:Q4_K_M" is
+/// "hf:org/repo:Q4_K_M", "qwen2.5:0.5b" is "ollama:qwen2.5:0.5b".
+std::string hub_name(std::string_view name);
+
+class HubShelf final : public api::ModelShelf {
+ public:
+  explicit HubShelf(const hub::Places& places) : places_(places) {}
+
+  Result<void> remove(std::string_view name) override;
+  Result<void> pull(std::string_view name,
+                    const std::function<bool(const Progress&)>& go_on) override;
+
+ private:
+  const hub::Places& places_;
+};
+
+}  // namespace pippin::app
