@@ -16,7 +16,7 @@ def post(server, path, **fields):
 def events(server, path, **fields):
     body = json.dumps(fields | {"stream": True}).encode()
     status, headers, answer = server.request("POST", path, body, {"content-type": "application/json"})
-    assert status == 200 and headers["content-type"].startswith("text/event-stream")
+    assert status == 200 and headers["Content-Type"].startswith("text/event-stream")
     lines = [line for line in answer.decode().split("\n\n") if line]
     assert all(line.startswith("data: {") for line in lines)
     return [json.loads(line[6:]) for line in lines]
@@ -61,7 +61,8 @@ def test_several_prompts(server):
 
 
 def test_a_schema_and_a_grammar_hold_the_answer(server):
-    schema = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 99}}, "required": ["n"]}
+    number = {"type": "integer", "maximum": 99}
+    schema = {"type": "object", "properties": {"n": number}, "required": ["n"], "additionalProperties": False}
     options = {"temperature": 0, "n_predict": 60, "prompt": "A number as JSON: "}
     _, answer = post(server, "/completion", json_schema=schema, **options)
     assert isinstance(json.loads(answer["content"])["n"], int)

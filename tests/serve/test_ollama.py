@@ -57,7 +57,7 @@ def joined(stream):
 def test_sign_of_life(serving):
     for method in ("GET", "HEAD"):
         status, headers, body = serving.request(method, "/")
-        assert status == 200 and headers["content-type"].startswith("text/plain")
+        assert status == 200 and headers["Content-Type"].startswith("text/plain")
         assert body == (b"Ollama is running" if method == "GET" else b"")
     version = json.loads(serving.get("/api/version")[2])
     assert version["version"].count(".") == 2 and version["pippin"]

@@ -12,7 +12,7 @@ import random
 import pytest
 
 import program
-from test_fuzz import BAD, BODIES, GROWTH_MAX_KB, RUBBISH, paths, put, resident_kb
+from test_fuzz import BAD, BODIES, GROWTH_MAX_KB, RUBBISH, places, put, resident_kb
 
 COUNT = int(os.environ.get("PIPPIN_FUZZ_REQUESTS", "400"))
 SEED = 20261121
@@ -89,7 +89,7 @@ def malformed(source, valid):
         return source.choice(BODIES)
     body = copy.deepcopy(valid)
     for _ in range(source.randint(1, 2)):
-        put(body, source.choice(list(paths(body))), copy.deepcopy(source.choice(BAD)))
+        put(body, source.choice(list(places(body))), copy.deepcopy(source.choice(BAD)))
     return json.dumps(body).encode()
 
 
