@@ -1,4 +1,5 @@
-"""Malformed chat requests by a seeded fuzzer: each is a 4xx in OpenAI's form, naming the field; memory stays flat.
+"""Malformed requests to every route by a seeded fuzzer: each is a 4xx in OpenAI's form, naming the field; memory stays
+flat.
 
 PIPPIN_FUZZ_REQUESTS   how many; 10000 for the long form
 """
@@ -8,65 +9,19 @@ import http.client
 import json
 import os
 import random
+import time
+import urllib.parse
 
 import pytest
 
 import program
+from fuzz_bodies import FOREIGN_ROUTES, NO_BODY, OUR_ROUTES, PATHS, VALID
+from test_openapi import DOCUMENT
 
-COUNT = int(os.environ.get("PIPPIN_FUZZ_REQUESTS", "1000"))
+COUNT = int(os.environ.get("PIPPIN_FUZZ_REQUESTS", "1500"))
 SEED = 20251121
 GROWTH_MAX_KB = 24 << 10
 
-PARAMETERS = {"type": "object", "properties": {"x": {"type": "integer"}}}
-FUNCTION = {"name": "f", "description": "d", "parameters": PARAMETERS, "strict": False}
-CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-VALID = {
-    "model": "default",
-    "messages": [
-        {"role": "system", "content": "Be short."},
-        {"role": "user", "content": [{"type": "text", "text": "Hi"}], "name": "n"},
-        {"role": "assistant", "content": None, "tool_calls": [CALL]},
-        {"role": "tool", "tool_call_id": "c", "content": "1"},
-    ],
-    "tools": [{"type": "function", "function": FUNCTION}],
-    "tool_choice": {"type": "function", "function": {"name": "f"}},
-    "parallel_tool_calls": True,
-    "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}},
-    "temperature": 1,
-    "top_p": 1,
-    "top_k": 5,
-    "min_p": 0.1,
-    "n": 1,
-    "seed": 1,
-    "max_tokens": 1,
-    "max_completion_tokens": 1,
-    "min_tokens": 0,
-    "stop": ["x"],
-    "stop_token_ids": [1],
-    "presence_penalty": 0,
-    "frequency_penalty": 0,
-    "repetition_penalty": 1,
-    "logit_bias": {"1": 1},
-    "logprobs": True,
-    "top_logprobs": 1,
-    "stream": True,
-    "stream_options": {"include_usage": True},
-    "reasoning_effort": "low",
-    "thinking_budget": 5,
-    "thinking": {"type": "enabled"},
-    "reasoning": {"effort": "low"},
-    "chat_template_kwargs": {"a": 1},
-    "service_tier": "auto",
-    "metadata": {"a": "b"},
-    "timeout": 60,
-    "priority": 0,
-    "cache_salt": "s",
-    "ignore_eos": False,
-    "allowed_tokens": [1],
-    "dry_sequence_breakers": ["a"],
-    "user": "u",
-    "store": False,
-}
 # Values that no field takes: wrong types, wrong ranges, deep and strange things.
 BAD = [
     *(-(10**9), 1e300, 2**63, -1.5, "\u0000", "x" * 70, [[[]]], [None], [{"a": None}]),
@@ -75,14 +30,18 @@ BAD = [
 # Bodies that are no object, or name no model that is here.
 BODIES = [b"", b"null", b"[]", b"1", b'"x"', b"\xff\xfe", b"{" * 500, b"[" * 100000, b'{"model": 5}']
 RUBBISH = ["", "\x00", "}", "]]", '"', "nul", "\\u12"]
+# What stands in an address: an id, or the value of a field behind the "?".
+STRANGE = ["", "nope", "-1", "0", "9" * 20, "%00", "%ff", "%zz", "a%20b", "x" * 3000, "..", "é", "true", "[]"]
+# What keeps an answer short, by route.
+SHORT = {"/v1/responses": "max_output_tokens"}
 
 
-def paths(value, path=()):
+def places(value, path=()):
     """Every place in a JSON value but the root."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
         yield (*path, key)
-        yield from paths(item, (*path, key))
+        yield from places(item, (*path, key))
 
 
 def put(value, path, new):
@@ -91,22 +50,34 @@ def put(value, path, new):
     value[path[-1]] = new
 
 
-def malformed(random_source):
-    """A body with one wrong value, or one that is no JSON object."""
-    if random_source.random() < 0.1:
-        text = json.dumps(VALID)
-        cut = random_source.randrange(len(text))
-        return (text[:cut] + random_source.choice(RUBBISH) + text[cut + 1 + random_source.randrange(9) :]).encode()
-    if random_source.random() < 0.03:
-        return random_source.choice(BODIES)
-    body = copy.deepcopy(VALID)
+def malformed_body(source, path):
+    """A body with one or two wrong values, or one that is no JSON object."""
+    valid = VALID[path]
+    if source.random() < 0.1:
+        text = json.dumps(valid)
+        cut = source.randrange(len(text))
+        return (text[:cut] + source.choice(RUBBISH) + text[cut + 1 + source.randrange(9) :]).encode()
+    if source.random() < 0.03:
+        return source.choice(BODIES)
+    body = copy.deepcopy(valid)
+    needed = {"model", "messages", "prompt", "input", "tokens"}
     for key in list(body):
-        if key not in ("model", "messages") and random_source.random() < 0.7:
+        if key not in needed and source.random() < 0.7:
             del body[key]
-    body["max_tokens"] = 1
-    for _ in range(random_source.randint(1, 2)):
-        put(body, random_source.choice(list(paths(body))), copy.deepcopy(random_source.choice(BAD)))
+    if "model" in valid:
+        body[SHORT.get(path, "max_tokens")] = 1
+    for _ in range(source.randint(1, 2)):
+        put(body, source.choice(list(places(body))), copy.deepcopy(source.choice(BAD)))
     return json.dumps(body).encode()
+
+
+def malformed_address(source):
+    """(method, path) of a route that takes its fields from the address, with strange ones."""
+    method, path, fields = source.choice(PATHS)
+    path = path.replace("{id}", source.choice(STRANGE))
+    query = "&".join(f"{name}={source.choice(STRANGE)}" for name in fields if source.random() < 0.6)
+    address = urllib.parse.quote(path + ("?" + query if query else ""), safe="/?&=%[].")
+    return method, address
 
 
 def resident_kb(pid):
@@ -114,43 +85,79 @@ def resident_kb(pid):
         return int(next(line.split()[1] for line in status if line.startswith("VmRSS")))
 
 
+class Judge:
+    """Counts answers, and fails on one that is not as it should be."""
+
+    def __init__(self, names):
+        self.names = names  # whether a refusal must name a field
+        self.answered = self.refused = self.named = 0
+
+    def take(self, sent, status, text):
+        if status == 200:
+            self.answered += 1  # the wrong value stood where anything may
+            return
+        assert 400 <= status < 500, (status, sent, text)
+        error = json.loads(text)["error"]
+        assert set(error) == {"message", "type", "param", "code"}, (sent, text)
+        # What is no route at all is told by the HTTP server, with a type of its own.
+        types = ("invalid_request_error",) if self.names else ("invalid_request_error", "not_found_error")
+        assert error["message"] and error["type"] in types, (sent, text)
+        self.refused += 1
+        if error["param"] is not None:
+            self.named += 1
+        elif self.names and "logit_bias" not in error["message"]:  # which of two excludes the other is told in words
+            assert error["code"] in ("invalid_json", "request_too_large"), (sent, text)
+
+
 @pytest.fixture(scope="module")
-def server():
+def server(tmp_path_factory):
     if program.model_path() is None or not program.model_path().exists():
         pytest.skip("no model: PIPPIN_TEST_MODEL names none that exists")
-    # A small cache is soon touched from end to end, so that what grows behind is no KV.
-    with program.Program("--context", 1024, "--kv-memory", "32MiB") as running:
+    # A small cache is soon touched from end to end, so that what grows behind is no KV; kept responses go to a file.
+    kept = tmp_path_factory.mktemp("fuzz") / "responses.db"
+    with program.Program("--context", 1024, "--kv-memory", "32MiB", "--responses", kept) as running:
         yield running
 
 
+def test_every_route_is_fuzzed():
+    described = {
+        (method.upper(), path)
+        for path, methods in DOCUMENT["paths"].items()
+        for method in methods
+        if path.startswith(OUR_ROUTES) and not path.startswith(FOREIGN_ROUTES)
+    }
+    fuzzed = {("POST", path) for path in VALID} | {(method, path) for method, path, _ in PATHS} | NO_BODY
+    assert described == fuzzed
+
+
+@pytest.mark.timeout(60 + COUNT)
 def test_malformed_requests_are_named(server):
     source = random.Random(SEED)
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-    refused = answered = named = 0
+    by_body, by_address = Judge(True), Judge(False)
     before = None
+    begin = time.monotonic()
     for i in range(COUNT):
         if i == COUNT // 4:
             before = resident_kb(server.process.pid)
-        body = malformed(source)
-        connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+        if source.random() < 0.15:
+            method, path = malformed_address(source)
+            body, judge = None, by_address
+        else:
+            method, path = "POST", source.choice(list(VALID))
+            body, judge = malformed_body(source, path), by_body
+        connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
         response = connection.getresponse()
-        text = response.read()
-        if response.status == 200:
-            answered += 1  # the wrong value stood where anything may
-            continue
-        assert 400 <= response.status < 500, (response.status, body, text)
-        error = json.loads(text)["error"]
-        assert set(error) == {"message", "type", "param", "code"}, text
-        assert error["message"] and error["type"] == "invalid_request_error", text
-        refused += 1
-        if error["param"] is not None:
-            named += 1
-        elif "logit_bias" not in error["message"]:  # fields that exclude each other are named in the words
-            assert error["code"] in ("invalid_json", "request_too_large"), (body, text)
+        judge.take((method, path, body), response.status, response.read())
     connection.close()
-    assert refused > COUNT // 2 and named > COUNT // 2, (refused, named, answered)
-    assert resident_kb(server.process.pid) - before < GROWTH_MAX_KB
-    assert server.engine()["running"] == 0
+    grown = resident_kb(server.process.pid) - before
+    counts = f"{by_body.refused} bodies refused, {by_body.named} naming a field, {by_body.answered} answered; "
+    counts += f"{by_address.refused} addresses refused, {by_address.answered} answered; "
+    print(f"{counts}grown by {grown} KiB; {time.monotonic() - begin:.0f} s")
+    assert by_body.refused > COUNT // 2 and by_body.named > COUNT // 2, counts
+    assert by_address.refused > COUNT // 20, counts
+    assert grown < GROWTH_MAX_KB, counts
+    program.wait_until(server.is_idle, 30, "nothing is left running")
 
 
 if __name__ == "__main__":

@@ -63,12 +63,12 @@ class TestStandard(ChatModelIntegrationTests):
 
 @pytest.fixture(params=[False, True], ids=["chat", "responses"])
 def llm(server, request):
-    return ChatOpenAI(**options(server, use_responses_api=request.param))
+    return ChatOpenAI(**options(server, use_responses_api=request.param, stream_usage=True))
 
 
 def test_a_stream_is_the_whole_answer(llm):
     whole = llm.invoke(QUESTION)
-    pieces = list(llm.stream(QUESTION, stream_usage=True))
+    pieces = list(llm.stream(QUESTION))
     assert len(pieces) > 10
     assert "".join(piece.text for piece in pieces) == whole.text
     assert whole.usage_metadata["output_tokens"] == 40

@@ -1,8 +1,11 @@
 """The openai package against the running program."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import openai
+import pydantic
 import pytest
 
 from conftest import CONTEXT_TOKENS
@@ -165,6 +168,70 @@ def test_logprobs_are_of_the_text(client, model):
     for entry in entries:
         assert entry.logprob <= 0 and len(entry.top_logprobs) == 3
         assert entry.token == entry.top_logprobs[0].token, "greedy takes the most probable"
+
+
+# --- Helpers of the package ---
+
+
+class City(pydantic.BaseModel):
+    """Tells the weather of a city."""
+
+    city: Literal["Paris", "Oslo"]
+    days: int
+
+
+def test_the_stream_helper_builds_the_whole_answer(client, model):
+    options = {"model": model, "messages": QUESTION, "max_tokens": 200, "temperature": 1, "seed": 5, "n": 2}
+    options |= {"logprobs": True, "top_logprobs": 2, "stop": [".", ","]}  # the helper takes no answer that is cut off
+    whole = client.chat.completions.create(**options)
+    with client.chat.completions.stream(**options, stream_options={"include_usage": True}) as stream:
+        kinds = {event.type for event in stream}
+        final = stream.get_final_completion()
+    assert kinds >= {"chunk", "content.delta", "content.done", "logprobs.content.delta", "logprobs.content.done"}
+    assert final.usage.completion_tokens == whole.usage.completion_tokens
+    for streamed, choice in zip(final.choices, whole.choices, strict=True):
+        assert (streamed.message.content, streamed.finish_reason) == (choice.message.content, choice.finish_reason)
+        assert streamed.logprobs.content == choice.logprobs.content
+
+
+def test_parse_with_pydantic_whole_and_streamed(client, model):
+    options = {"model": model, "messages": QUESTION, "max_tokens": 100, "temperature": 0, "response_format": City}
+    parsed = client.chat.completions.parse(**options).choices[0].message.parsed
+    assert isinstance(parsed, City)
+    with client.chat.completions.stream(**options) as stream:
+        partial = [event.parsed for event in stream if event.type == "content.delta"]
+        assert stream.get_final_completion().choices[0].message.parsed == parsed
+    assert partial[-1] == parsed.model_dump()
+
+
+def test_a_tool_by_pydantic_is_parsed(client, model):
+    options = {"model": model, "messages": QUESTION, "max_tokens": 120, "temperature": 0, "tool_choice": "required"}
+    options |= {"tools": [openai.pydantic_function_tool(City)], "parallel_tool_calls": False}
+    [call] = client.chat.completions.parse(**options).choices[0].message.tool_calls
+    assert isinstance(call.function.parsed_arguments, City)
+    with client.chat.completions.stream(**options) as stream:
+        done = [event for event in stream if event.type == "tool_calls.function.arguments.done"]
+        [streamed] = stream.get_final_completion().choices[0].message.tool_calls
+    assert [event.parsed_arguments for event in done] == [call.function.parsed_arguments]
+    assert streamed.function.arguments == call.function.arguments
+
+
+def test_an_answer_that_is_cut_off_is_not_parsed(client, model):
+    with pytest.raises(openai.LengthFinishReasonError):
+        client.chat.completions.parse(model=model, messages=QUESTION, max_tokens=2, response_format=City)
+
+
+def test_the_asynchronous_client(server, model):
+    async def ask():
+        async with openai.AsyncOpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0) as client:
+            options = {"model": model, "messages": QUESTION, "max_tokens": 10, "temperature": 0}
+            whole, stream = await asyncio.gather(
+                client.chat.completions.create(**options), client.chat.completions.create(**options, stream=True)
+            )
+            pieces = [chunk.choices[0].delta.content or "" async for chunk in stream]
+            assert "".join(pieces) == whole.choices[0].message.content
+
+    asyncio.run(ask())
 
 
 # --- Completions ---
