@@ -38,7 +38,8 @@ Result<hub::LocalModel> find_model(const std::string& named, const Settings& set
   if (model.ok() || model.error().code != Code::kNotFound || places.offline) return model;
   const Result<std::string> target = hub::unalias(named, places);
   if (!target.ok() || !hub::is_model_name(*target)) return model;
-  return pull_model(settings, *target, places);
+  if (auto fetched = pull_model(settings, *target, places); !fetched.ok()) return fetched;
+  return hub::resolve(named, places);
 }
 
 }  // namespace pippin::app

@@ -152,6 +152,7 @@ def test_kill_at_any_moment_then_resume(puller, repo):
 
 
 def test_cancelling_keeps_what_came(puller, repo):
+    repo.faults.piece_s = 0.005
     assert puller.fail(NAME, PIPPIN_TEST_CANCEL_AT=1_000_000).startswith("cancelled")
     kept = incomplete(puller).read_bytes()
     assert 0 < len(kept) < len(MODEL) and MODEL.startswith(kept)
