@@ -8,8 +8,30 @@ if(EXISTS ${PROJECT_SOURCE_DIR}/.deps/venv/bin/python)
 endif()
 set(PIPPIN_DEVICE_TESTS "^pippin_test_(nn_ops|nn_kv|nn_blocks|models|models_.*)$")
 
+# A sanitizer build may take the rooms in which no threads meet (kernels, models, parsers, wires' forms) from another
+# build folder, as they are: they are most of the compile time.
+set(PIPPIN_PREBUILT "" CACHE PATH "Build folder whose libraries of those rooms are linked as they are")
+set(PIPPIN_PREBUILT_LIBRARIES
+    "^pippin_(parse|text|store|hub|nn_.+|models|api_(openai|openai_responses|anthropic|ollama|llama))$")
+
+# pippin_is_prebuilt(NAME RESULT DEPS...): makes NAME from the other folder's library and sets RESULT, if so asked for.
+function(pippin_is_prebuilt name result)
+  set(${result} FALSE PARENT_SCOPE)
+  if(PIPPIN_PREBUILT AND name MATCHES "${PIPPIN_PREBUILT_LIBRARIES}")
+    file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+    add_library(${name} STATIC IMPORTED GLOBAL)
+    set_target_properties(${name} PROPERTIES IMPORTED_LOCATION ${PIPPIN_PREBUILT}/${folder}/lib${name}.a
+                          INTERFACE_INCLUDE_DIRECTORIES ${PROJECT_SOURCE_DIR}/src INTERFACE_LINK_LIBRARIES "${ARGN}")
+    set(${result} TRUE PARENT_SCOPE)
+  endif()
+endfunction()
+
 function(pippin_library name)
   cmake_parse_arguments(ARG "" "" "DEPS;EXCLUDE" ${ARGN})
+  pippin_is_prebuilt(${name} prebuilt ${ARG_DEPS})
+  if(prebuilt)
+    return()
+  endif()
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   foreach(excluded ${ARG_EXCLUDE})
     list(REMOVE_ITEM sources ${CMAKE_CURRENT_SOURCE_DIR}/${excluded})

@@ -20,7 +20,8 @@ class Caller {
   /// Counts a prompt before it is computed. Errors: kRateLimited, saying when to try again; then it
   /// does not count.
   virtual Result<void> take_prompt(int64_t tokens) = 0;
-  /// Counts one token of an answer. Returns: false if the key has none left; then it does not count.
+  /// Counts one token of an answer. Returns: false if the key has none left; then it does not
+  /// count.
   virtual bool take_token() = 0;
   /// The request is answered: another may take its place. Called at the end at the latest.
   virtual void leave() = 0;

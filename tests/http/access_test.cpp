@@ -61,7 +61,8 @@ TEST(Gate, TakesAKeyInAnyOfThreeHeaders) {
   Doorman doorman;
   RunningServer running(doorman.options());
   for (const char* header : {"Authorization: Bearer good\r\n", "authorization: bEARER  good \r\n",
-                             "x-api-key: good\r\n", "api-key: good\r\n", "x-api-key: stale\r\nAuthorization: Bearer good\r\n"}) {
+                             "x-api-key: good\r\n", "api-key: good\r\n",
+                             "x-api-key: stale\r\nAuthorization: Bearer good\r\n"}) {
     const Reply reply = running.client().get("/echo", header);
     EXPECT_EQ(reply.status, 200) << header;
     EXPECT_EQ(reply.headers.at("x-ratelimit-limit-requests"), "7");
