@@ -80,6 +80,19 @@ Response error_response(const Error& error, std::string_view request_id) {
   return response;
 }
 
+Response threads_refused(std::string_view request_id) {
+  Response response;
+  response.status = 400;
+  service::JsonWriter json(response.body);
+  json.begin_object().field("type", "error").key("error").begin_object();
+  json.field("type", "invalid_request_error");
+  json.field("message", "thread: conversations are not kept here; send all messages each time.");
+  json.key("details").begin_object().field("error_code", "thread_unsupported_request");
+  json.key("unsupported").begin_array().string("thread").end_array().end_object().end_object();
+  json.field("request_id", request_id).end_object();
+  return response;
+}
+
 Response error_response(int status, const Error& error) {
   // 503 of the layers below is a full server, which this wire has a status of its own for.
   const int own = status == 503 && error.code == Code::kOverloaded ? 529 : status;

@@ -20,6 +20,10 @@ std::string error_json(const Error& error, std::string_view request_id);
 /// Returns the whole answer; what may be tried again carries Retry-After.
 Response error_response(const Error& error, std::string_view request_id);
 
+/// Refuses a request that goes on from what the server keeps: by these details clients know to send
+/// the whole conversation instead.
+Response threads_refused(std::string_view request_id);
+
 /// The same for an error whose status another layer has chosen (a limit of HTTP, a missing key).
 Response error_response(int status, const Error& error);
 

@@ -40,6 +40,8 @@ void answer_message(const Context& context, const std::shared_ptr<const Seal>& s
   std::optional<Call> opened = open_call(context, *exchange);
   if (!opened) return;
   FieldReader reader(opened->body);
+  if (reader.any("thread") != nullptr)
+    return exchange->respond(threads_refused(exchange->request().id));
   MessageCall call = read_message(reader, *opened->model, *seal);
   const bool batch = origin == Origin::kBatch;
   if (batch && call.stream)
@@ -48,9 +50,8 @@ void answer_message(const Context& context, const std::shared_ptr<const Seal>& s
   if (batch) call.request.priority = engine::Priority::kLow;
   WriterOptions options = writer_options(*exchange, seal, call);
   options.batch = batch;
-  Result<std::unique_ptr<service::Generation>> generation =
-      service::Generation::start(std::move(opened->model), std::move(call.request),
-                                   exchange->request().caller);
+  Result<std::unique_ptr<service::Generation>> generation = service::Generation::start(
+      std::move(opened->model), std::move(call.request), exchange->request().caller);
   if (!generation.ok()) return refuse(*exchange, renamed(generation.error()));
   std::unique_ptr<AnswerWriter> writer = message_writer(**generation, std::move(options));
   Answer::start(context, std::move(exchange), std::move(*generation), std::move(writer));
