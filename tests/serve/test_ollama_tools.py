@@ -33,7 +33,8 @@ def test_a_call_its_result_and_the_answer(client, model):
     ]
     assert streamed == [call]
     result = {"role": "tool", "tool_name": "get_weather", "content": json.dumps({"sky": "rain", "celsius": 9})}
-    answer = client.chat(model, [*QUESTION, asked.message, result], tools=[WEATHER], options=OPTIONS)
+    # Without the tools at hand: a small model would ask again.
+    answer = client.chat(model, [*QUESTION, asked.message, result], options=OPTIONS)
     assert "rain" in answer.message.content.lower() or "9" in answer.message.content
 
 

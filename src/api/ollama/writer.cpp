@@ -30,7 +30,10 @@ void write_calls(JsonWriter& json, const std::vector<service::ToolCallDelta>& ca
   for (const service::ToolCallDelta& call : calls) {
     json.begin_object().field("id", call.id).key("function").begin_object();
     json.field("index", call.index).field("name", call.name);
-    json.key("arguments").raw(call.arguments).end_object().end_object();
+    // As the model wrote them they may hold line breaks, which would end the line.
+    const Result<boost::json::value> arguments = service::parse_json(call.arguments);
+    json.key("arguments").value(arguments.ok() ? *arguments : boost::json::object());
+    json.end_object().end_object();
   }
   json.end_array();
 }
