@@ -1,4 +1,4 @@
-"""The divergence monitor of a running server under load: on a CPU company changes nothing, and it says so."""
+"""The divergence monitor of a running server beside users: on a CPU company changes nothing, and it says so."""
 
 import json
 import re
@@ -26,8 +26,9 @@ def test_monitor_beside_users(server):
                 status, _, got = running.request("POST", "/v1/chat/completions", json.dumps(body).encode(),
                                                  {"Content-Type": "application/json"})
                 answers.append((status, json.loads(got)["choices"][0]["message"]["content"]))
+                stop.wait(1.5)
 
-        users = [threading.Thread(target=user) for _ in range(3)]
+        users = [threading.Thread(target=user) for _ in range(2)]
         for thread in users:
             thread.start()
         try:
