@@ -65,7 +65,12 @@ class ModelRunner final : public Runner {
     Step& step = under_way_.emplace_back();
     step.plan = &plan;
     step.out.step = plan.step;
-    step.out.rows.resize(plan.rows.size());
+    try {
+      step.out.rows.resize(plan.rows.size());
+    } catch (...) {
+      under_way_.pop_back();  // else the next collect() would give this step's output
+      throw;
+    }
     guarded(step, [&] { start(step); });
   }
 
