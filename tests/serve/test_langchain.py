@@ -1,5 +1,7 @@
 """LangChain's ChatOpenAI: its own standard tests for chat models, by both APIs, and what they leave out."""
 
+import os
+
 import pydantic
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
@@ -35,6 +37,7 @@ class City(pydantic.BaseModel):
 # --- The published suite ---
 
 
+@pytest.mark.skipif("PIPPIN_TEST_LONG" not in os.environ, reason="asks much of a slow model: PIPPIN_TEST_LONG=1 runs it")
 class TestStandard(ChatModelIntegrationTests):
     """The suite asks questions, so it needs a model that knows something; the one here reads text only."""
 
