@@ -8,6 +8,7 @@
 #include "api/openai/envelope.h"
 #include "api/openai/errors.h"
 #include "api/wire/logprobs.h"
+#include "api/wire/timings.h"
 
 namespace pippin::api::openai {
 namespace {
@@ -26,6 +27,16 @@ void write_scores(JsonWriter& json, const std::vector<ScoredToken>* tokens) {
   json.key("refusal").null().end_object();
 }
 
+// What stands behind the usage.
+std::string tail_of(const ChatOptions& options, const AnswerTimes& times,
+                    const service::Usage& usage) {
+  if (!options.timings) return {};
+  std::string text;
+  JsonWriter json(text);
+  write_timings(json, times, usage);
+  return "," + text;
+}
+
 void write_reason(JsonWriter& json, const service::Finish& finish) {
   if (finish.called_tools && finish.reason == service::FinishReason::kStop) {
     json.field("finish_reason", "tool_calls");
@@ -40,7 +51,8 @@ class ChatStreamWriter final : public AnswerWriter {
       : envelope_("chatcmpl-", "chat.completion.chunk", generation.model(),
                   options.stream.include_usage, options.service_tier),
         options_(options),
-        generation_(generation) {}
+        generation_(generation),
+        times_(RequestTimes::begin()) {}
 
   bool streams() const override { return true; }
   std::string id() const override { return envelope_.id(); }
@@ -53,6 +65,7 @@ class ChatStreamWriter final : public AnswerWriter {
   }
 
   void add(service::Delta&& delta, std::string& out) override {
+    times_.note();
     const int choice = delta.choice;
     if (const auto* text = std::get_if<TextDelta>(&delta.body)) {
       chunk(out, choice, &text->tokens, nullptr,
@@ -104,24 +117,23 @@ class ChatStreamWriter final : public AnswerWriter {
       json.key("finish_reason").null();
     }
     json.end_object();
-    if (options_.stream.usage_so_far) {
-      const service::Usage usage = generation_.usage();
-      envelope_.close_chunk(out, &usage);
-    } else {
-      envelope_.close_chunk(out);
-    }
+    const service::Usage usage = generation_.usage();
+    envelope_.close_chunk(out, options_.stream.usage_so_far ? &usage : nullptr,
+                          tail_of(options_, times_, usage));
   }
 
   const Envelope envelope_;
   const ChatOptions options_;
   const service::Generation& generation_;  // outlives its writer
+  AnswerTimes times_;
 };
 
 class ChatObjectWriter final : public AnswerWriter {
  public:
   ChatObjectWriter(const service::Generation& generation, const ChatOptions& options)
       : envelope_("chatcmpl-", "chat.completion", generation.model(), false, options.service_tier),
-        show_reasoning_(options.show_reasoning),
+        options_(options),
+        times_(RequestTimes::begin()),
         logprobs_(generation.request().sampling.logprobs >= 0),
         choices_(static_cast<size_t>(generation.choices())) {}
 
@@ -130,6 +142,7 @@ class ChatObjectWriter final : public AnswerWriter {
   void begin(std::string&) override {}
 
   void add(service::Delta&& delta, std::string&) override {
+    times_.note();
     Choice& choice = choices_[static_cast<size_t>(delta.choice)];
     if (auto* text = std::get_if<TextDelta>(&delta.body)) {
       choice.text += text->text;
@@ -151,7 +164,7 @@ class ChatObjectWriter final : public AnswerWriter {
     envelope_.open_object(out);
     JsonWriter json(out);
     for (size_t i = 0; i < choices_.size(); ++i) write_choice(json, static_cast<int>(i));
-    envelope_.close_object(usage, out);
+    envelope_.close_object(usage, out, tail_of(options_, times_, usage));
   }
 
   void abort(const Error&, std::string&) override {}
@@ -174,7 +187,7 @@ class ChatObjectWriter final : public AnswerWriter {
     } else {
       json.string(choice.text);
     }
-    if (show_reasoning_ && !choice.reasoning.empty())
+    if (options_.show_reasoning && !choice.reasoning.empty())
       json.field("reasoning_content", choice.reasoning);
     if (!choice.calls.empty()) write_calls(json, choice.calls);
     json.key("refusal").null().end_object();
@@ -194,7 +207,8 @@ class ChatObjectWriter final : public AnswerWriter {
   }
 
   const Envelope envelope_;
-  const bool show_reasoning_;
+  const ChatOptions options_;
+  AnswerTimes times_;
   const bool logprobs_;
   std::vector<Choice> choices_;
 };

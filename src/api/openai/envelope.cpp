@@ -41,15 +41,17 @@ void Envelope::open_chunk(std::string& out) const {
   out += head_;
 }
 
-void Envelope::close_chunk(std::string& out, const service::Usage* so_far) const {
+void Envelope::close_chunk(std::string& out, const service::Usage* so_far,
+                           std::string_view tail) const {
   if (so_far != nullptr) {
     out += "],\"usage\":";
     service::JsonWriter json(out);
     write_usage(json, *so_far);
-    out += "}\n\n";
-    return;
+  } else {
+    out += include_usage_ ? "],\"usage\":null" : "]";
   }
-  out += include_usage_ ? "],\"usage\":null}\n\n" : "]}\n\n";
+  out += tail;
+  out += "}\n\n";
 }
 
 void Envelope::end_stream(const service::Usage& usage, std::string& out) const {
@@ -65,10 +67,12 @@ void Envelope::end_stream(const service::Usage& usage, std::string& out) const {
 
 void Envelope::open_object(std::string& out) const { out += head_; }
 
-void Envelope::close_object(const service::Usage& usage, std::string& out) const {
+void Envelope::close_object(const service::Usage& usage, std::string& out,
+                            std::string_view tail) const {
   out += "],\"usage\":";
   service::JsonWriter json(out);
   write_usage(json, usage);
+  out += tail;
   out += '}';
 }
 

@@ -20,16 +20,19 @@ class Envelope {
   const std::string& id() const { return id_; }
 
   /// Appends "data: {...,"choices":[" and, by close_chunk, "]...}\n\n". Between them stand the
-  /// choices. A chunk tells the usage so far if it is given.
+  /// choices. A chunk tells the usage so far if it is given, and then `tail`, members behind a
+  /// comma.
   void open_chunk(std::string& out) const;
-  void close_chunk(std::string& out, const service::Usage* so_far = nullptr) const;
+  void close_chunk(std::string& out, const service::Usage* so_far = nullptr,
+                   std::string_view tail = {}) const;
   /// Appends the chunk without choices that carries the usage, where it is asked for, and "data:
   /// [DONE]".
   void end_stream(const service::Usage& usage, std::string& out) const;
 
   /// The same for a whole answer: {...,"choices":[ and ],"usage":{...}}.
   void open_object(std::string& out) const;
-  void close_object(const service::Usage& usage, std::string& out) const;
+  void close_object(const service::Usage& usage, std::string& out,
+                    std::string_view tail = {}) const;
 
  private:
   std::string id_;

@@ -80,6 +80,7 @@ ChatCall read_chat(FieldReader& reader, const service::Model& model) {
   refuse(reader, kRefused);
   refuse(reader, common_refused_fields());
   call.options.stream = read_stream(reader);
+  call.options.timings = reader.boolean("timings_per_token").value_or(false);
   return call;
 }
 

@@ -14,6 +14,7 @@ namespace pippin::api::openai {
 struct ChatOptions {
   StreamOptions stream;
   bool show_reasoning = true;
+  bool timings = false;      // llama-server's "timings", in every chunk
   std::string service_tier;  // as answered; empty if not asked for
 };
 
