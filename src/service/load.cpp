@@ -268,10 +268,10 @@ RunnerFactory device_runner(engine::RunnerOptions runner) {
   return [runner = std::move(runner)](const store::GgufFile& file, const MemoryPlan& plan) {
     engine::RunnerOptions options = runner;
     options.blocks = plan.blocks;
+    options.window_blocks = plan.window_blocks;
     return engine::make_runner(file, options);
   };
 }
-    options.window_blocks = plan.window_blocks;
 
 Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
                                           const RunnerFactory& make_runner) {
@@ -299,12 +299,12 @@ Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
   engine::EngineOptions engine;
   engine.context_tokens_max = model->context_tokens_max;
   engine.blocks = model->plan.blocks;
+  engine.window_blocks = model->plan.window_blocks;
+  engine.window = model->plan.window;
   engine.block_positions = model->plan.block_positions;
   engine.rows_max = options.memory.rows_max;
   engine.step_tokens_max = options.memory.step_tokens_max;
   engine.queue_max = options.queue_max;
-  engine.window_blocks = model->plan.window_blocks;
-  engine.window = model->plan.window;
   engine.serial = options.deterministic && options.device != engine::DeviceKind::kCpu;
   engine.prefix_cache = options.prefix_cache && !engine.serial;
   engine.warm_up = options.device != engine::DeviceKind::kCpu;  // whose kernels come as source
