@@ -54,6 +54,8 @@ Told watch_until(const std::string& action, const std::string& row) {
   model->engine = engine::Engine::start(options, []() -> Result<std::unique_ptr<engine::Runner>> {
                     return std::unique_ptr<engine::Runner>(std::make_unique<BiasedRunner>(
                         [](const engine::StepPlan& plan, const engine::PlanRow&) {
+                          // Long enough for the others to come while the first one is answered.
+                          std::this_thread::sleep_for(std::chrono::milliseconds(1));
                           return plan.rows.size() > 1;
                         }));
                   }).value();

@@ -56,7 +56,8 @@ class Program:
         command = [str(path or program_path()), "serve", str(model or model_path()), "--host", "127.0.0.1"]
         command += ["--port", str(self.port), *map(str, flags)]
         # Tests leave nothing in the user's folders.
-        environment = {"PIPPIN_RESPONSES": ":memory:", "PIPPIN_KEYS": "off", "PIPPIN_BATCHES": ":memory:", "PIPPIN_SIGNING_KEY": "off"} | os.environ
+        environment = {"PIPPIN_RESPONSES": ":memory:", "PIPPIN_KEYS": "off", "PIPPIN_BATCHES": ":memory:",
+                       "PIPPIN_SIGNING_KEY": "off"} | os.environ
         self.process = subprocess.Popen(
             command,
             stdout=self.log,

@@ -37,7 +37,8 @@ class City(pydantic.BaseModel):
 # --- The published suite ---
 
 
-@pytest.mark.skipif("PIPPIN_TEST_LONG" not in os.environ, reason="asks much of a slow model: PIPPIN_TEST_LONG=1 runs it")
+@pytest.mark.skipif("PIPPIN_TEST_LONG" not in os.environ,
+                    reason="asks much of a slow model: PIPPIN_TEST_LONG=1 runs it")
 class TestStandard(ChatModelIntegrationTests):
     """The suite asks questions, so it needs a model that knows something; the one here reads text only."""
 

@@ -40,8 +40,8 @@ struct Context {
   std::shared_ptr<cuda::Transfer> transfer;  // of kCuda
 };
 
-/// Returns a context for this machine's CPU, which becomes MLX's default device. Errors: kUnsupported, when PIPPIN_CPU_ISA forces a
-/// path that cannot run here.
+/// Returns a context for this machine's CPU, which becomes MLX's default device. Errors:
+/// kUnsupported, when PIPPIN_CPU_ISA forces a path that cannot run here.
 Result<Context> cpu_context(int threads);
 /// Returns a context of stock ops on MLX's default device: f32 is the reference, bf16 is for GPUs.
 Context stock_context(mx::Dtype dtype);
