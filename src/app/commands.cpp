@@ -9,6 +9,7 @@
 #include "app/default_model.h"
 #include "app/doctor.h"
 #include "app/key.h"
+#include "app/launch.h"
 #include "app/loading.h"
 #include "app/models_commands.h"
 #include "app/pull.h"
@@ -28,6 +29,8 @@ constexpr const char* kOverview = R"(pippin: language models on your own machine
   pippin ps | stop                the server that runs
   pippin bench [MODEL]            measure how fast a model computes here
   pippin doctor [MODEL]           check that company does not change an answer
+  pippin launch CLIENT            start Claude Code, Codex or another agent with the server's model
+  pippin profiles                 named sets of settings
   pippin key create NAME          make an API key
   pippin COMMAND --help           all flags of a command
 
@@ -127,6 +130,21 @@ Exit codes: 0 all is well, 1 failed, 2 wrong usage, 3 answers depend on their co
 
 )";
 
+constexpr const char* kLaunchHelp =
+    R"(pippin launch [flags] CLIENT [ARGUMENTS]: starts a client with a running server as its model.
+
+  CLIENT                    claude, codex, opencode, qwen, goose, aider or open-webui
+  ARGUMENTS                 What the client gets beside its own, such as -p "What is here?"
+
+PIPPIN_API_KEY is the key that it sends, where the server asks for one. docs/clients.md tells more.
+
+)";
+
+constexpr const char* kProfilesHelp =
+    R"(pippin profiles: the profiles that --profile takes, and what each sets.
+
+)";
+
 struct Parsed;
 
 /// One command: its settings, its name, and what it does.
@@ -136,6 +154,7 @@ struct Row {
   const char* help;
   const char *first = nullptr, *second = nullptr;  // what its positional arguments are called
   Result<int> (*run)(const Settings& settings, const Parsed& parsed);
+  bool takes_rest = false;  // what follows the positional arguments is not read here
 };
 
 /// A command, its flags as they were typed, and its positional arguments.
@@ -173,6 +192,7 @@ void add_command(CLI::App& root, Parsed& parsed) {
   add_flags(parsed);
   if (row.first != nullptr) parsed.app->add_option(row.first, parsed.model);
   if (row.second != nullptr) parsed.app->add_option(row.second, parsed.prompt);
+  if (row.takes_rest) parsed.app->prefix_command();
   const std::string text = std::string(row.help) + settings_help(parsed.row->command);
   struct Help final : CLI::FormatterBase {
     explicit Help(std::string what) : text(std::move(what)) {}
@@ -278,6 +298,16 @@ const Row kRows[] = {
      [](const Settings& settings, const Parsed&) { return ps(settings); }},
     {Command::kServer, "stop", kStopHelp, nullptr, nullptr,
      [](const Settings& settings, const Parsed&) { return stop(settings); }},
+    {Command::kLaunch, "launch", kLaunchHelp, "CLIENT", nullptr,
+     [](const Settings& settings, const Parsed& parsed) {
+       return launch(settings, parsed.model, parsed.app->remaining());
+     },
+     true},
+    {Command::kProfiles, "profiles", kProfilesHelp, nullptr, nullptr,
+     [](const Settings&, const Parsed&) -> Result<int> {
+       std::fputs(profiles_text().c_str(), stdout);
+       return kExitOk;
+     }},
     {Command::kKey, "key", kKeyHelp, "ACTION", "NAME",
      [](const Settings& settings, const Parsed& parsed) {
        return key(settings, parsed.model, parsed.prompt);

@@ -84,6 +84,8 @@ struct Settings {
   int key_requests_per_minute = 0, key_tokens_per_minute = 0, key_tokens_per_day = 0, key_concurrent = 0;
   bool key_json = false;
 
+  bool launch_print = false;
+
   bool doctor_divergence = false;
   int doctor_tokens = 32;
   bool doctor_json = false;
@@ -98,6 +100,8 @@ enum class Command : uint16_t {
   kModels = 32,  // list, show, rm, alias
   kServer = 64,  // ps, stop
   kKey = 128,
+  kLaunch = 256,
+  kProfiles = 512,  // has none
 };
 
 /// One row of the table.

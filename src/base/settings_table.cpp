@@ -12,6 +12,7 @@ constexpr auto kPull = static_cast<uint16_t>(Command::kPull);
 constexpr auto kModels = static_cast<uint16_t>(Command::kModels);
 constexpr auto kServer = static_cast<uint16_t>(Command::kServer);
 constexpr auto kKey = static_cast<uint16_t>(Command::kKey);
+constexpr auto kLaunch = static_cast<uint16_t>(Command::kLaunch);
 constexpr uint16_t kBoth = kServe | kRun;
 constexpr uint16_t kAll = kBoth | kBench | kDoctor;
 constexpr double kBytesMax = 1ULL << 50;
@@ -242,10 +243,13 @@ const Setting kTable[] = {
     {"--json", "PIPPIN_LIST_JSON", "", &S::models_json, kModels | kServer,
      0, 0, {}, {},
      "Print JSON instead of text"},
-    {"--server", "PIPPIN_SERVER", "URL", &S::server, kServer,
+    {"--server", "PIPPIN_SERVER", "URL", &S::server, kServer | kLaunch,
      0, 0, {}, {},
      "The running server that is asked"},
-    {"--log", "PIPPIN_LOG", "LEVEL", &S::log_level, kAll | kPull | kModels | kServer | kKey,
+    {"--print", "PIPPIN_LAUNCH_PRINT", "", &S::launch_print, kLaunch,
+     0, 0, {}, {},
+     "Tell what to set and what to start, and start nothing"},
+    {"--log", "PIPPIN_LOG", "LEVEL", &S::log_level, kAll | kPull | kModels | kServer | kKey | kLaunch,
      0, 0, "debug, info, warn, error, off", {},
      "How much is written to stderr"},
     {"", "PIPPIN_DEFAULT_MODEL", "FILE", &S::default_model, kAll,
