@@ -52,6 +52,8 @@ bool Connection::adopt_head() {
   auto target = parse_target({text.data(), text.size()});
   if (!target.ok()) {
     close_after_ = true;
+    path_.assign(text.data(),
+                 std::min(text.find('?'), text.size()));  // as it came: for the error's form
     send_failure({400, target.error(), {}});
     return false;
   }
@@ -69,14 +71,16 @@ std::optional<Connection::Failure> Connection::check_head() {
   const auto hosts = std::count_if(request_.headers.begin(), request_.headers.end(),
                                    [](const auto& header) { return header.first == "host"; });
   if (hosts > 1 || (hosts == 0 && !http10_))
-    return Failure{400, fail(Code::kInvalidArgument, "[http] expected one Host header", "host"), {}};
+    return Failure{
+        400, fail(Code::kInvalidArgument, "[http] expected one Host header", "host"), {}};
   if (hosts == 1 && !host_allowed(request_.header("host"), options().host, options().allowed_hosts))
-    return Failure{403,
-                   fail(Code::kPermissionDenied,
-                        "[http] expected a Host that names this server (an address, localhost, or a name "
-                        "allowed in its settings); other names are refused against DNS rebinding",
-                        "host"),
-                   {}};
+    return Failure{
+        403,
+        fail(Code::kPermissionDenied,
+             "[http] expected a Host that names this server (an address, localhost, or a name "
+             "allowed in its settings); other names are refused against DNS rebinding",
+             "host"),
+        {}};
   if (auto failure = check_origin()) return failure;
   if (auto failure = check_key()) return failure;
   if (auto failure = check_body_headers()) return failure;
@@ -84,8 +88,8 @@ std::optional<Connection::Failure> Connection::check_head() {
   return route();
 }
 
-// A web page may ask only if its origin is allowed, or is this server's own. CORS alone would let any page send a
-// request without reading the answer: enough to keep the model busy.
+// A web page may ask only if its origin is allowed, or is this server's own. CORS alone would let
+// any page send a request without reading the answer: enough to keep the model busy.
 std::optional<Connection::Failure> Connection::check_origin() {
   const std::string_view origin = request_.header("origin");
   if (origin.empty()) return std::nullopt;
@@ -94,18 +98,19 @@ std::optional<Connection::Failure> Connection::check_origin() {
     return std::nullopt;
   }
   if (!is_web_origin(origin) || same_origin(origin, request_.header("host"))) return std::nullopt;
-  return Failure{403,
-                 fail(Code::kPermissionDenied,
-                      "[http] expected a page of an allowed origin; this one is not in the server's settings",
-                      "origin"),
-                 {}};
+  return Failure{
+      403,
+      fail(Code::kPermissionDenied,
+           "[http] expected a page of an allowed origin; this one is not in the server's settings",
+           "origin"),
+      {}};
 }
 
-// Everything but /health needs a key where there are keys, unknown paths included. A browser's preflight carries none,
-// and tells no more than methods.
+// Everything but /health needs a key where there are keys, unknown paths included. A browser's
+// preflight carries none, and tells no more than methods.
 std::optional<Connection::Failure> Connection::check_key() {
-  const bool preflight =
-      method_ == "OPTIONS" && !allow_origin_.empty() && !request_.header("access-control-request-method").empty();
+  const bool preflight = method_ == "OPTIONS" && !allow_origin_.empty() &&
+                         !request_.header("access-control-request-method").empty();
   if (!options().gate || path_ == "/health" || preflight) return std::nullopt;
   auto admitted = options().gate(presented_keys(request_.headers));
   if (admitted.ok()) {
@@ -128,10 +133,12 @@ std::optional<Connection::Failure> Connection::check_key() {
 std::optional<Connection::Failure> Connection::check_body_headers() {
   const std::string transfer = lower(request_.header("transfer-encoding"));
   if (!transfer.empty() && transfer != "chunked")
-    return Failure{501, fail(Code::kUnsupported, "[http] expected no Transfer-Encoding but chunked"), {}};
+    return Failure{
+        501, fail(Code::kUnsupported, "[http] expected no Transfer-Encoding but chunked"), {}};
   const std::string content = lower(request_.header("content-encoding"));
   if (!content.empty() && content != "identity")
-    return Failure{415, fail(Code::kUnsupported, "[http] expected a body without Content-Encoding"), {}};
+    return Failure{
+        415, fail(Code::kUnsupported, "[http] expected a body without Content-Encoding"), {}};
   const std::string expect = lower(request_.header("expect"));
   if (!expect.empty() && expect != "100-continue")
     return Failure{417, fail(Code::kUnsupported, "[http] expected no Expect but 100-continue"), {}};
@@ -165,7 +172,8 @@ bool Connection::answer_preflight() {
     return true;
   }
   const std::string allow = fmt::format("{}", fmt::join(match.allow, ", "));
-  api::Response response{204, "", "", {{"Allow", allow + (allow.empty() ? "OPTIONS" : ", OPTIONS")}}};
+  api::Response response{
+      204, "", "", {{"Allow", allow + (allow.empty() ? "OPTIONS" : ", OPTIONS")}}};
   if (!allow_origin_.empty()) {
     response.headers.emplace_back("Access-Control-Allow-Methods", allow);
     const std::string_view wanted = request_.header("access-control-request-headers");
@@ -191,8 +199,8 @@ void Connection::dispatch() {
       if (const auto self = weak.lock()) self->on_wake();
     });
   };
-  answer_ = std::make_shared<Answer>(std::move(request_), std::move(lease_), options().stream_bytes_max,
-                                     std::move(wake));
+  answer_ = std::make_shared<Answer>(std::move(request_), std::move(lease_),
+                                     options().stream_bytes_max, std::move(wake));
   auto job = [router = lane_.shared.router, handler = handler_,
               exchange = std::make_shared<AnswerExchange>(answer_)] { (*handler)(exchange); };
   if (lane_.shared.workers->post(std::move(job))) return watch();

@@ -53,7 +53,8 @@ def test_the_tool_loop(client):
     messages.append(message)
     for call in message.tool_calls:
         messages.append({"role": "tool", "tool_call_id": call.id, "content": '{"temperature": 31, "sky": "cloudless"}'})
-    last = create(client, messages).choices[0]
+    # Whether a small model asks again is its own affair, and may hang on a last bit; that it may not, is ours.
+    last = create(client, messages, tool_choice="none").choices[0]
     assert last.finish_reason == "stop" and "31" in last.message.content
 
 
