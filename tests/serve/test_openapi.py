@@ -11,6 +11,8 @@ import schemathesis
 from program import wait_until
 
 EXAMPLES = 12  # for each route
+# Asks servers elsewhere, whose absence is a 503 and no fault; test_ollama_pull.py drives it against one of its own.
+ELSEWHERE = {"/api/pull"}
 ROOT = Path(__file__).parents[2]
 DOCUMENT = json.loads((ROOT / "docs/openapi.json").read_text(encoding="utf-8"))
 
@@ -61,6 +63,8 @@ def test_schemathesis_finds_no_fault(server):
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     for found in schemathesis.openapi.from_dict(DOCUMENT).get_all_operations():
+        if found.ok().path in ELSEWHERE:
+            continue
 
         @settings
         @hypothesis.given(case=found.ok().as_strategy())
