@@ -13,11 +13,12 @@ namespace pippin::parse {
 
 /// What a head has opened and the tail must close.
 struct Shape {
-  int braces = 0;       // JSON objects around the arguments
-  bool list = false;    // a list of calls
-  bool fence = false;   // a ``` block
-  bool strict = false;  // unmarked: nothing missing is forgiven
-  int inner = 0;        // dialect's own: an inner tag to close
+  int braces = 0;        // JSON objects around the arguments
+  bool doubled = false;  // the first brace came twice; the last one may, too
+  bool list = false;     // a list of calls
+  bool fence = false;    // a ``` block
+  bool strict = false;   // unmarked: nothing missing is forgiven
+  int inner = 0;         // dialect's own: an inner tag to close
 };
 
 /// A call up to its arguments.

@@ -86,6 +86,10 @@ Head json_head(Cursor& in, const HeadContext& context) {
   }
   // A bare call's brace is its opener.
   if (!context.first || context.opener != "{") in.expect("{");
+  // Qwen2.5-Coder's template shows calls with "{{", as if a formatter were to read it, and its
+  // models write what they are shown.
+  in.space();
+  head.shape.doubled = in.accept("{");
   Members members;
   bool first = true;
   while (in.reading()) {
@@ -140,7 +144,11 @@ Next json_close(Cursor& in, Shape& shape) {
   }
   if (in.ended()) return Next::kText;
   size_t end = in.at();
-  for (in.space(); !shape.strict && in.accept("}"); in.space()) end = in.at();  // one too many
+  // One too many.
+  for (in.space(); (!shape.strict || shape.doubled) && in.accept("}"); in.space()) {
+    end = in.at();
+    shape.doubled = false;
+  }
   if (in.ended()) return Next::kText;
   if (in.accept(",") || in.accept(";")) {
     in.space();
