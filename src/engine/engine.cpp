@@ -124,9 +124,8 @@ class LoopEngine final : public Engine {
     thread_ =
         std::thread([this, started = std::move(started), make = std::move(make_runner)]() mutable {
           Result<std::unique_ptr<Runner>> runner = make();
-          const Result<void> ready = !runner.ok()        ? runner.error()
-                                     : !options_.warm_up ? Result<void>()
-                                                         : warm_up(**runner, scheduler_options_);
+          Result<void> ready = runner.ok() ? Result<void>() : runner.error();
+          if (ready.ok() && options_.warm_up) ready = warm_up(**runner, scheduler_options_);
           if (!ready.ok()) {
             runner = ready.error();  // the model goes before the caller hears of it
             started.set_value(ready.error());

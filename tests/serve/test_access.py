@@ -254,7 +254,8 @@ def test_a_server_beyond_this_machine_speaks_https_to_who_has_a_key(server, tmp_
         status, body = ask(CHAT, chat("Over TLS.", stream=True), bearer(key))
         assert status == 200 and b"data: [DONE]" in body
         assert f"https://127.0.0.1:{running.port}" in running.log_text()
-        assert "Over TLS." in audit.read_text(), "asked for by --audit-text"
+        # Written once the answer is out, so perhaps after its reader has it.
+        wait_until(lambda: "Over TLS." in audit.read_text(), 10, "asked for by --audit-text")
         with pytest.raises(OSError):
             running.get("/health")  # not without TLS
     finally:
