@@ -139,9 +139,14 @@ void BatchRunner::own(const std::string& batch, std::shared_ptr<Caller> caller) 
 }
 
 void BatchRunner::set_canceller(const Key& key, std::function<void()> canceller) {
-  const std::lock_guard lock(mutex_);
-  const auto found = running_.find(key);
-  if (found != running_.end()) found->second = std::move(canceller);
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = running_.find(key);
+    if (found != running_.end()) found->second = canceller;
+  }
+  // A cancel() that came between the taking and this has not seen the canceller.
+  const Result<service::Batch> batch = context_.batches->get(key.first);
+  if (canceller && batch.ok() && batch->cancelled_ms > 0) canceller();
 }
 
 void BatchRunner::cancel(const std::string& batch) {
