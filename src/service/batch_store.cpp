@@ -74,24 +74,6 @@ struct BatchStore::Kept {
 
   Statement statement(const std::string& sql) { return {database.handle(), sql.c_str()}; }
 
-  Result<void> done(Statement& statement) {
-    const int code = statement.step();
-    if (code != SQLITE_DONE) return database.failure(code);
-    return {};
-  }
-
-  // Does `work`, which returns a Result<void>, as a whole or not at all.
-  template <typename Work>
-  Result<void> transact(Work work) {
-    RETURN_IF_ERROR(database.ensure_open());
-    RETURN_IF_ERROR(database.run("BEGIN IMMEDIATE"));
-    Result<void> result = work();
-    if (result.ok()) result = database.run("COMMIT");
-    if (!result.ok() && database.is_open())
-      sqlite3_exec(database.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
-    return result;
-  }
-
   Result<Batch> get(const std::string& id) {
     Statement query = statement(std::string(kBatches) + "WHERE id = ?1");
     const int code = query.bind(1, id).step();
@@ -106,14 +88,15 @@ struct BatchStore::Kept {
     {
       Statement batch =
           statement("INSERT INTO batches(id, key, created, expires) VALUES(?1, ?2, ?3, ?4)");
-      RETURN_IF_ERROR(done(batch.bind(1, id).bind(2, key_id).bind(3, now_ms).bind(4, expires_ms)));
+      RETURN_IF_ERROR(
+          database.done(batch.bind(1, id).bind(2, key_id).bind(3, now_ms).bind(4, expires_ms)));
     }
     for (size_t i = 0; i < requests.size(); ++i) {
       Statement request =
           statement("INSERT INTO requests(batch, place, custom_id, params) VALUES(?1, ?2, ?3, ?4)");
       request.bind(1, id).bind(2, static_cast<int64_t>(i));
       request.bind(3, requests[i].custom_id).bind(4, requests[i].params_json);
-      RETURN_IF_ERROR(done(request));
+      RETURN_IF_ERROR(database.done(request));
     }
     return make_room();
   }
@@ -150,7 +133,7 @@ struct BatchStore::Kept {
     for (const char* sql :
          {"DELETE FROM requests WHERE batch = ?1", "DELETE FROM batches WHERE id = ?1"}) {
       Statement remove = statement(sql);
-      RETURN_IF_ERROR(done(remove.bind(1, id)));
+      RETURN_IF_ERROR(database.done(remove.bind(1, id)));
     }
     return {};
   }
@@ -161,7 +144,7 @@ struct BatchStore::Kept {
     Statement end = statement(
         "UPDATE requests SET state = ?3, owner = '', result = ?4 WHERE batch = ?1 AND state = ?2");
     end.bind(1, id).bind(2, state).bind(3, static_cast<int64_t>(outcome)).bind(4, result);
-    RETURN_IF_ERROR(done(end));
+    RETURN_IF_ERROR(database.done(end));
     return end_batch(id, now_ms);
   }
 
@@ -169,7 +152,7 @@ struct BatchStore::Kept {
     Statement end = statement(
         "UPDATE batches SET ended = ?2 WHERE id = ?1 AND ended = 0 AND NOT EXISTS"
         " (SELECT 1 FROM requests WHERE batch = ?1 AND state < 0)");
-    return done(end.bind(1, id).bind(2, now_ms));
+    return database.done(end.bind(1, id).bind(2, now_ms));
   }
 
   // Frees what dead processes were at; ends what is cancelled or late.
@@ -184,7 +167,7 @@ struct BatchStore::Kept {
     for (const std::string& owner : dead) {
       Statement free =
           statement("UPDATE requests SET state = -2, owner = '' WHERE state = -1 AND owner = ?1");
-      RETURN_IF_ERROR(done(free.bind(1, owner)));
+      RETURN_IF_ERROR(database.done(free.bind(1, owner)));
     }
     std::vector<std::pair<std::string, bool>> over;
     {
@@ -204,7 +187,7 @@ struct BatchStore::Kept {
   Result<void> cancel(const std::string& id, int64_t now_ms) {
     Statement cancel = statement(
         "UPDATE batches SET cancelled = ?2 WHERE id = ?1 AND cancelled = 0 AND ended = 0");
-    RETURN_IF_ERROR(done(cancel.bind(1, id).bind(2, now_ms)));
+    RETURN_IF_ERROR(database.done(cancel.bind(1, id).bind(2, now_ms)));
     if (sqlite3_changes(database.handle()) == 0) return {};
     return end_open(id, -2, BatchOutcome::kCanceled, kCanceled, now_ms);
   }
@@ -222,7 +205,7 @@ struct BatchStore::Kept {
     }
     Statement own =
         statement("UPDATE requests SET state = -1, owner = ?3 WHERE batch = ?1 AND place = ?2");
-    return done(own.bind(1, work->batch).bind(2, work->place).bind(3, process_name()));
+    return database.done(own.bind(1, work->batch).bind(2, work->place).bind(3, process_name()));
   }
 };
 
@@ -235,8 +218,8 @@ Result<Batch> BatchStore::create(const std::string& id, const std::string& key_i
                                  const std::vector<BatchRequest>& requests, int64_t now_ms,
                                  int64_t expires_ms) {
   const std::lock_guard lock(kept_->mutex);
-  RETURN_IF_ERROR(
-      kept_->transact([&] { return kept_->insert(id, key_id, requests, now_ms, expires_ms); }));
+  RETURN_IF_ERROR(kept_->database.transact(
+      [&] { return kept_->insert(id, key_id, requests, now_ms, expires_ms); }));
   return kept_->get(id);
 }
 
@@ -260,13 +243,13 @@ Result<std::vector<Batch>> BatchStore::list(const std::string& key_id) {
 
 Result<Batch> BatchStore::cancel(const std::string& id, int64_t now_ms) {
   const std::lock_guard lock(kept_->mutex);
-  RETURN_IF_ERROR(kept_->transact([&] { return kept_->cancel(id, now_ms); }));
+  RETURN_IF_ERROR(kept_->database.transact([&] { return kept_->cancel(id, now_ms); }));
   return kept_->get(id);
 }
 
 Result<void> BatchStore::remove(const std::string& id) {
   const std::lock_guard lock(kept_->mutex);
-  return kept_->transact([&]() -> Result<void> {
+  return kept_->database.transact([&]() -> Result<void> {
     ASSIGN_OR_RETURN(const Batch batch, kept_->get(id));
     if (batch.ended_ms > 0) return kept_->erase(id);
     return fail(Code::kInvalidArgument,
@@ -296,30 +279,30 @@ Result<std::vector<BatchResult>> BatchStore::results(const std::string& id) {
 Result<std::optional<BatchWork>> BatchStore::take(int64_t now_ms) {
   const std::lock_guard lock(kept_->mutex);
   std::optional<BatchWork> work;
-  RETURN_IF_ERROR(kept_->transact([&] { return kept_->take(now_ms, work); }));
+  RETURN_IF_ERROR(kept_->database.transact([&] { return kept_->take(now_ms, work); }));
   return work;
 }
 
 Result<void> BatchStore::put_back(const BatchWork& work) {
   const std::lock_guard lock(kept_->mutex);
-  return kept_->transact([&] {
+  return kept_->database.transact([&] {
     Statement free = kept_->statement(
         "UPDATE requests SET state = -2, owner = '' WHERE batch = ?1 AND place = ?2 AND "
         "state = -1");
-    return kept_->done(free.bind(1, work.batch).bind(2, work.place));
+    return kept_->database.done(free.bind(1, work.batch).bind(2, work.place));
   });
 }
 
 Result<void> BatchStore::finish(const BatchWork& work, BatchOutcome outcome,
                                 std::string_view result_json, int64_t now_ms) {
   const std::lock_guard lock(kept_->mutex);
-  return kept_->transact([&]() -> Result<void> {
+  return kept_->database.transact([&]() -> Result<void> {
     Statement end = kept_->statement(
         "UPDATE requests SET state = ?3, owner = '', result = ?4 WHERE batch = ?1 AND place = ?2"
         " AND state < 0");
     end.bind(1, work.batch).bind(2, work.place);
     end.bind(3, static_cast<int64_t>(outcome)).bind(4, result_json);
-    RETURN_IF_ERROR(kept_->done(end));
+    RETURN_IF_ERROR(kept_->database.done(end));
     return kept_->end_batch(work.batch, now_ms);
   });
 }

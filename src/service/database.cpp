@@ -86,10 +86,13 @@ Result<void> Database::prepare() {
   RETURN_IF_ERROR(
       run("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
           "PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON"));
-  RETURN_IF_ERROR(run("BEGIN IMMEDIATE"));
-  const Result<void> made = make_schema();
-  const Result<void> ended = run(made.ok() ? "COMMIT" : "ROLLBACK");
-  return made.ok() ? ended : made;
+  return transact([this] { return make_schema(); });
+}
+
+Result<void> Database::done(Statement& statement) {
+  const int code = statement.step();
+  if (code != SQLITE_DONE) return failure(code);
+  return {};
 }
 
 Result<void> Database::make_schema() {

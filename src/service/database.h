@@ -20,6 +20,8 @@ struct DatabaseOptions {
   int busy_ms = 500;  // how long to wait for another program's lock
 };
 
+class Statement;
+
 /// Errors of every call: kUnavailable, when the file cannot be used (locked, damaged, disk full, no
 /// permission). The next call tries again, so that a repaired file needs no restart.
 class Database {
@@ -38,6 +40,12 @@ class Database {
 
   /// Runs statements without results.
   Result<void> run(const char* sql);
+  /// Runs a statement that has no rows to give.
+  Result<void> done(Statement& statement);
+  /// Opens the file if need be, and does `work`, which returns a Result<void>, as a whole or not at
+  /// all.
+  template <typename Work>
+  Result<void> transact(Work work);
   /// Notes SQLite's failure for the operator, and says it without the path for a client. A file
   /// that cannot be used is closed.
   Error failure(int code);
@@ -51,6 +59,17 @@ class Database {
   const DatabaseOptions options_;
   sqlite3* handle_ = nullptr;
 };
+
+template <typename Work>
+Result<void> Database::transact(Work work) {
+  RETURN_IF_ERROR(ensure_open());
+  RETURN_IF_ERROR(run("BEGIN IMMEDIATE"));
+  Result<void> result = work();
+  if (result.ok()) result = run("COMMIT");
+  // Some failures have rolled back already, and then this one says so; neither is news.
+  if (!result.ok() && is_open()) sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
+  return result;
+}
 
 /// A prepared statement that runs once, or through its rows. Lives while what is bound to it lives.
 class Statement {

@@ -118,7 +118,7 @@ Result<NewKey> KeyStore::create(const std::string& name, const KeyLimits& limits
   insert.bind(1, made.key.id).bind(2, name).bind(3, hash).bind(4, limits.requests_per_minute);
   insert.bind(5, limits.tokens_per_minute).bind(6, limits.tokens_per_day);
   insert.bind(7, limits.concurrent).bind(8, now_unix_s);
-  if (const int code = insert.step(); code != SQLITE_DONE) return database_.failure(code);
+  RETURN_IF_ERROR(database_.done(insert));
   return made;
 }
 
@@ -130,8 +130,7 @@ Result<Key> KeyStore::revoke(const std::string& id_or_name, int64_t now_unix_s) 
   if (found == keys.end())
     return fail(Code::kNotFound, "no valid key has the id or name " + id_or_name, "KEY");
   Statement update(database_.handle(), "UPDATE keys SET revoked = ?2 WHERE id = ?1");
-  if (const int code = update.bind(1, found->id).bind(2, now_unix_s).step(); code != SQLITE_DONE)
-    return database_.failure(code);
+  RETURN_IF_ERROR(database_.done(update.bind(1, found->id).bind(2, now_unix_s)));
   return *found;
 }
 
@@ -169,8 +168,7 @@ Result<int64_t> KeyStore::add_tokens(const std::string& id, int64_t day, int64_t
   if (code != SQLITE_ROW) return database_.failure(code);
   const int64_t sum = add.number(0);
   Statement forget(database_.handle(), "DELETE FROM usage WHERE day < ?1");
-  if (const int gone = forget.bind(1, day - kDaysKept).step(); gone != SQLITE_DONE)
-    return database_.failure(gone);
+  RETURN_IF_ERROR(database_.done(forget.bind(1, day - kDaysKept)));
   return sum;
 }
 

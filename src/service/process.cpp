@@ -45,12 +45,9 @@ Process this_process() {
   return process;
 }
 
-const std::string& process_name() {
-  static const std::string name = [] {
-    std::random_device random;
-    return std::to_string(getpid()) + ":" + std::to_string(random());
-  }();
-  return name;
+std::string process_name() {
+  static const unsigned word = std::random_device{}();
+  return std::to_string(getpid()) + ":" + std::to_string(word);
 }
 
 bool process_lives(std::string_view name) {

@@ -19,7 +19,7 @@ Process this_process();
 
 /// Returns a name of this process: its number, and a word that tells it from a later process of the
 /// same number.
-const std::string& process_name();
+std::string process_name();
 /// Returns whether the process of a name still lives.
 bool process_lives(std::string_view name);
 

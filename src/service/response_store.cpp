@@ -1,17 +1,12 @@
 #include "service/response_store.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <charconv>
-#include <csignal>
 #include <mutex>
-#include <random>
 #include <string_view>
 #include <utility>
 
 #include "service/database.h"
+#include "service/process.h"
 
 namespace pippin::service {
 namespace {
@@ -46,24 +41,6 @@ UPDATE responses SET used = (SELECT max(used) FROM responses) WHERE id IN (SELEC
 
 constexpr const char* kGet = "SELECT previous, body, input, owner FROM responses WHERE id = ?1";
 
-// The process that works on an answer: its number, and a word that tells it from a later process
-// of the same number.
-std::string this_process() {
-  static const std::string name = [] {
-    std::random_device random;
-    return std::to_string(getpid()) + ":" + std::to_string(random());
-  }();
-  return name;
-}
-
-bool lives(std::string_view owner) {
-  if (owner == this_process()) return true;
-  pid_t pid = 0;
-  const auto parsed = std::from_chars(owner.data(), owner.data() + owner.size(), pid);
-  if (parsed.ec != std::errc() || pid <= 0 || pid == getpid()) return false;
-  return kill(pid, 0) == 0 || errno == EPERM;
-}
-
 }  // namespace
 
 struct ResponseStore::Kept {
@@ -81,14 +58,13 @@ struct ResponseStore::Kept {
       Statement insert(database.handle(), kPut);
       insert.bind(1, response.id).bind(2, response.previous_id);
       insert.bind(3, response.body_json).bind(4, response.input_json);
-      const std::string owner = response.pending ? this_process() : std::string();
+      const std::string owner = response.pending ? process_name() : std::string();
       insert.bind(5, owner).bind(6, bytes);
-      if (const int code = insert.step(); code != SQLITE_DONE) return database.failure(code);
+      RETURN_IF_ERROR(database.done(insert));
     }
     if (!response.previous_id.empty()) {
       Statement touch(database.handle(), kTouch);
-      if (const int code = touch.bind(1, response.id).step(); code != SQLITE_DONE)
-        return database.failure(code);
+      RETURN_IF_ERROR(database.done(touch.bind(1, response.id)));
     }
     return evict(response.id);
   }
@@ -118,8 +94,7 @@ struct ResponseStore::Kept {
     }
     for (const int64_t seq : gone) {
       Statement remove(database.handle(), "DELETE FROM responses WHERE seq = ?1");
-      if (const int code = remove.bind(1, seq).step(); code != SQLITE_DONE)
-        return database.failure(code);
+      RETURN_IF_ERROR(database.done(remove.bind(1, seq)));
     }
     return {};
   }
@@ -133,7 +108,7 @@ struct ResponseStore::Kept {
     StoredResponse response{id, query.text(0), query.text(1), query.text(2), false, false};
     const std::string owner = query.text(3);
     response.pending = !owner.empty();
-    response.lost = response.pending && !lives(owner);
+    response.lost = response.pending && !process_lives(owner);
     return response;
   }
 };
@@ -155,16 +130,7 @@ Result<void> ResponseStore::put(const StoredResponse& response) {
                 "The response is larger than the whole store of responses may become.", "store");
   }
   const std::lock_guard lock(kept_->mutex);
-  RETURN_IF_ERROR(kept_->database.ensure_open());
-  RETURN_IF_ERROR(kept_->database.run("BEGIN IMMEDIATE"));
-  Result<void> put = kept_->put(response);
-  if (put.ok()) put = kept_->database.run("COMMIT");
-  if (!put.ok()) {
-    // Some failures have rolled back already, and then this one says so; neither is news.
-    if (kept_->database.is_open())
-      sqlite3_exec(kept_->database.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
-    return put;
-  }
+  RETURN_IF_ERROR(kept_->database.transact([&] { return kept_->put(response); }));
   sqlite3_exec(kept_->database.handle(), "PRAGMA incremental_vacuum(64)", nullptr, nullptr,
                nullptr);
   return {};
@@ -201,8 +167,7 @@ Result<void> ResponseStore::remove(const std::string& id) {
   const std::lock_guard lock(kept_->mutex);
   RETURN_IF_ERROR(kept_->database.ensure_open());
   Statement remove(kept_->database.handle(), "DELETE FROM responses WHERE id = ?1");
-  if (const int code = remove.bind(1, id).step(); code != SQLITE_DONE)
-    return kept_->database.failure(code);
+  RETURN_IF_ERROR(kept_->database.done(remove.bind(1, id)));
   if (sqlite3_changes(kept_->database.handle()) == 0)
     return fail(Code::kNotFound, "Response with id '" + id + "' not found.", "id");
   return {};
