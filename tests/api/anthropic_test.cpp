@@ -161,13 +161,18 @@ TEST(Seal, KnowsItsOwn) {
 
 TEST(Seal, RefusesWhatIsNoSignature) {
   const Seal seal("key");
-  const std::string good = seal.conceal("why");
-  for (size_t i = 0; i < good.size(); ++i) {
-    std::string bad = good;
-    bad[i] = bad[i] == 'A' ? 'B' : 'A';
-    if (bad == good) continue;
-    EXPECT_EQ(seal.open("", bad), std::nullopt) << i;
-    EXPECT_EQ(seal.open("", good.substr(0, i)), std::nullopt) << i;
+  // Each length leaves another count of spare bits in the last character.
+  for (const char* hidden : {"why", "why?", "why so"}) {
+    const std::string good = seal.conceal(hidden);
+    for (size_t i = 0; i < good.size(); ++i) {
+      EXPECT_EQ(seal.open("", good.substr(0, i)), std::nullopt) << hidden << i;
+      for (const char other : {'A', 'B', 'Q', 'g', '9', '/', '='}) {
+        std::string bad = good;
+        bad[i] = other;
+        if (bad == good) continue;
+        EXPECT_EQ(seal.open("", bad), std::nullopt) << hidden << i << other;
+      }
+    }
   }
   for (const char* text :
        {"", "AQ==", "Ag==", "====", "A", "\xff\xff\xff\xff", "AgAAAAAAAAAAAAAAAAAAAAAAAAAA"})

@@ -51,6 +51,8 @@ std::optional<std::string> from_base64(std::string_view text) {
   if (EVP_DecodeBlock(bytes_of(bytes), bytes_of(text), static_cast<int>(text.size())) < 0)
     return std::nullopt;
   for (size_t i = 1; i <= 2 && text[text.size() - i] == '='; ++i) bytes.pop_back();
+  // The last character before the padding has bits that no byte is made of: only zeros are ours.
+  if (base64(bytes) != text) return std::nullopt;
   return bytes;
 }
 
