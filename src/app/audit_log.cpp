@@ -5,10 +5,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cmath>
 #include <ctime>
 
+#include "base/unix_time.h"
 #include "service/json.h"
 
 namespace pippin::app {
@@ -44,9 +44,7 @@ Result<std::unique_ptr<AuditLog>> AuditLog::open(const std::string& path, bool w
 }
 
 void AuditLog::write(const http::AuditEntry& entry) {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const std::string line =
-      audit_line(entry, with_text_, std::chrono::duration_cast<std::chrono::seconds>(now).count());
+  const std::string line = audit_line(entry, with_text_, unix_now_s());
   const std::lock_guard lock(mutex_);
   file_ << line << std::flush;
 }

@@ -3,13 +3,13 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cstdio>
 #include <ctime>
 
 #include "app/chat.h"
 #include "app/commands.h"
 #include "app/loading.h"
+#include "base/unix_time.h"
 #include "service/json.h"
 
 namespace pippin::app {
@@ -17,11 +17,6 @@ namespace {
 
 using service::Key;
 using service::KeyLimits;
-
-int64_t unix_now_s() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::seconds>(now).count();
-}
 
 std::string date_of(int64_t unix_s) {
   return fmt::format("{:%Y-%m-%d}", fmt::gmtime(std::time_t{unix_s}));

@@ -9,17 +9,11 @@
 #include <cstdint>
 #include <random>
 
+#include "base/ascii.h"
 #include "http/server.h"
 
 namespace pippin::http {
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
-}
 
 bool is_digits(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
@@ -41,7 +35,7 @@ std::string host_name(std::string_view header) {
   }
   if (!port.empty() && port != ":" && !is_digits(port.substr(1))) return {};
   if (name.ends_with('.')) name.remove_suffix(1);
-  return lower(name);
+  return ascii_lower(name);
 }
 
 bool is_address(const std::string& name) {
@@ -53,7 +47,7 @@ bool is_address(const std::string& name) {
 std::string machine_name() {
   std::array<char, 256> name{};
   if (gethostname(name.data(), name.size() - 1) != 0) return {};
-  return lower(name.data());
+  return ascii_lower(name.data());
 }
 
 }  // namespace
@@ -69,10 +63,10 @@ bool host_allowed(std::string_view host_header, std::string_view bound,
   const std::string name = host_name(host_header);
   if (name.empty()) return false;
   if (is_address(name) || name == "localhost" || name.ends_with(".localhost") ||
-      name == "host.docker.internal" || name == lower(bound) || name == self)
+      name == "host.docker.internal" || name == ascii_lower(bound) || name == self)
     return true;
   return std::any_of(allowed.begin(), allowed.end(), [&](const std::string& entry) {
-    return entry == "*" || lower(entry) == name;
+    return entry == "*" || ascii_lower(entry) == name;
   });
 }
 
@@ -95,7 +89,7 @@ bool is_web_origin(std::string_view origin) {
 bool same_origin(std::string_view origin, std::string_view host_header) {
   const size_t scheme = origin.find("://");
   return scheme != std::string_view::npos && !host_header.empty() &&
-         lower(origin.substr(scheme + 3)) == lower(host_header);
+         ascii_lower(origin.substr(scheme + 3)) == ascii_lower(host_header);
 }
 
 bool request_id_is_sane(std::string_view id) {
@@ -106,14 +100,15 @@ bool request_id_is_sane(std::string_view id) {
   });
 }
 
-std::vector<std::string_view> presented_keys(const std::vector<std::pair<std::string, std::string>>& headers) {
+std::vector<std::string_view> presented_keys(
+    const std::vector<std::pair<std::string, std::string>>& headers) {
   constexpr std::string_view kBearer = "bearer ";
   constexpr size_t kKeysMax = 4;
   std::vector<std::string_view> keys;
   for (const auto& [name, value] : headers) {
     std::string_view key = value;
     if (name == "authorization") {
-      if (lower(key.substr(0, kBearer.size())) != kBearer) continue;
+      if (ascii_lower(key.substr(0, kBearer.size())) != kBearer) continue;
       key.remove_prefix(kBearer.size());
     } else if (name != "x-api-key" && name != "api-key") {
       continue;
@@ -126,8 +121,8 @@ std::vector<std::string_view> presented_keys(const std::vector<std::pair<std::st
 }
 
 std::string make_request_id() {
-  thread_local std::mt19937_64 generator{
-      (static_cast<uint64_t>(std::random_device{}()) << 32) ^ std::random_device{}()};
+  thread_local std::mt19937_64 generator{(static_cast<uint64_t>(std::random_device{}()) << 32) ^
+                                         std::random_device{}()};
   return fmt::format("req-{:016x}{:08x}", generator(), generator() >> 32);
 }
 

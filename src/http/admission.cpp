@@ -6,19 +6,13 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#include "base/ascii.h"
 #include "http/access.h"
 #include "http/connection.h"
 #include "http/target.h"
 
 namespace pippin::http {
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
-}
 
 bool is_header_name_list(std::string_view text) {
   for (const char c : text) {
@@ -40,7 +34,7 @@ bool Connection::adopt_head() {
   for (const auto& field : message) {
     const auto name = field.name_string();
     const auto value = field.value();
-    request_.headers.emplace_back(lower({name.data(), name.size()}),
+    request_.headers.emplace_back(ascii_lower({name.data(), name.size()}),
                                   std::string(value.data(), value.size()));
   }
   const std::string_view id = request_.header("x-request-id");
@@ -131,15 +125,15 @@ std::optional<Connection::Failure> Connection::check_key() {
 }
 
 std::optional<Connection::Failure> Connection::check_body_headers() {
-  const std::string transfer = lower(request_.header("transfer-encoding"));
+  const std::string transfer = ascii_lower(request_.header("transfer-encoding"));
   if (!transfer.empty() && transfer != "chunked")
     return Failure{
         501, fail(Code::kUnsupported, "[http] expected no Transfer-Encoding but chunked"), {}};
-  const std::string content = lower(request_.header("content-encoding"));
+  const std::string content = ascii_lower(request_.header("content-encoding"));
   if (!content.empty() && content != "identity")
     return Failure{
         415, fail(Code::kUnsupported, "[http] expected a body without Content-Encoding"), {}};
-  const std::string expect = lower(request_.header("expect"));
+  const std::string expect = ascii_lower(request_.header("expect"));
   if (!expect.empty() && expect != "100-continue")
     return Failure{417, fail(Code::kUnsupported, "[http] expected no Expect but 100-continue"), {}};
   return std::nullopt;

@@ -8,6 +8,8 @@
 #include <charconv>
 #include <ctime>
 
+#include "base/ascii.h"
+
 namespace pippin::hub {
 namespace {
 
@@ -52,11 +54,6 @@ Result<UrlHandle> parse_url(const std::string& text, CURLU* base = nullptr) {
   return url;
 }
 
-std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
-
 std::string_view trim(std::string_view text) {
   while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front())) != 0)
     text.remove_prefix(1);
@@ -89,7 +86,7 @@ size_t on_header(char* data, size_t size, size_t count, void* user) {
   }
   const size_t colon = line.find(':');
   if (colon == std::string_view::npos) return line.size();
-  transfer.answer.headers[lower(std::string(line.substr(0, colon)))] = trim(line.substr(colon + 1));
+  transfer.answer.headers[ascii_lower(line.substr(0, colon))] = trim(line.substr(colon + 1));
   return line.size();
 }
 
@@ -239,7 +236,7 @@ Result<HttpAnswer> HttpClient::follow(HttpRequest request) {
 Result<std::string> origin_of(const std::string& url) {
   ASSIGN_OR_RETURN(const UrlHandle parsed, parse_url(url));
   return fmt::format("{}://{}:{}", part_of(parsed.get(), CURLUPART_SCHEME),
-                     lower(part_of(parsed.get(), CURLUPART_HOST)),
+                     ascii_lower(part_of(parsed.get(), CURLUPART_HOST)),
                      part_of(parsed.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT));
 }
 
@@ -282,7 +279,7 @@ std::optional<std::chrono::seconds> pause_asked(const HttpAnswer& answer) {
 bool is_loopback(const std::string& url) {
   const Result<UrlHandle> parsed = parse_url(url);
   if (!parsed.ok()) return false;
-  const std::string host = lower(part_of(parsed->get(), CURLUPART_HOST));
+  const std::string host = ascii_lower(part_of(parsed->get(), CURLUPART_HOST));
   const bool v4 = host.starts_with("127.") && host.find_first_not_of("0123456789.") == host.npos;
   return host == "localhost" || host == "[::1]" || v4;
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <string>
 
+#include "base/ascii.h"
 #include "parse/cursor.h"
 #include "parse/reasoning/rows.h"
 #include "parse/tool/rows.h"
@@ -41,12 +42,6 @@ bool taught_by(const Signs& signs, std::string_view chat_template) {
   return signs.any.empty() || std::any_of(signs.any.begin(), signs.any.end(), stands);
 }
 
-std::string lowered(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 32) : c;
-  return lower;
-}
-
 // The row whose template signs all stand, else the one with the longest matching part of the name.
 template <typename Rows>
 auto detect(const Rows& rows, std::string_view chat_template, std::string_view model) {
@@ -55,7 +50,7 @@ auto detect(const Rows& rows, std::string_view chat_template, std::string_view m
     if (taught_by(row->signs, chat_template)) return row;
   }
   size_t longest = 0;
-  const std::string name = lowered(model);
+  const std::string name = ascii_lower(model);
   for (const auto* row : rows) {
     for (std::string_view part : row->signs.models) {
       if (part.size() <= longest || !stands_in(name, part)) continue;

@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <limits>
 #include <utility>
 
 #include "base/log.h"
+#include "base/unix_time.h"
 #include "engine/engine.h"
 #include "parse/registry.h"
 
@@ -283,9 +283,7 @@ Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
   model->architecture = info.architecture;
   model->facts = facts_of(file);
   model->prompt_rules = options.prompt_rules;
-  model->created_unix_s = std::chrono::duration_cast<std::chrono::seconds>(
-                              std::chrono::system_clock::now().time_since_epoch())
-                              .count();
+  model->created_unix_s = unix_now_s();
   ASSIGN_OR_RETURN(model->default_sampling, default_sampling(file));
   RETURN_IF_ERROR(read_text(file, *model));
   RETURN_IF_ERROR(choose_dialects(options, *model));

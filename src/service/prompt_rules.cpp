@@ -4,19 +4,14 @@
 #include <iterator>
 #include <optional>
 
+#include "base/ascii.h"
+
 namespace pippin::service {
 namespace {
 
 constexpr std::string_view kBillingHeader = "x-anthropic-billing-header:";
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
-}
 
 bool is_system(const Message& message) {
   return message.role == Role::kSystem || message.role == Role::kDeveloper;
@@ -72,7 +67,7 @@ bool move_lines_to_user(Conversation& conversation, Fits fits) {
 std::optional<std::string_view> after_one_of(std::string_view line,
                                              std::span<const std::string_view> beginnings) {
   line.remove_prefix(std::min(line.find_first_not_of(" \t-*#>"), line.size()));
-  const std::string text = lower(line.substr(0, 64));
+  const std::string text = ascii_lower(line.substr(0, 64));
   for (const std::string_view beginning : beginnings) {
     if (text.starts_with(beginning)) return line.substr(beginning.size());
   }

@@ -1,9 +1,9 @@
 #include "api/ollama/library.h"
 
-#include <chrono>
 #include <utility>
 
 #include "api/ollama/names.h"
+#include "base/unix_time.h"
 
 namespace pippin::api::ollama {
 namespace {
@@ -48,9 +48,7 @@ Result<void> Library::keep(MadeModel model) const {
     return fail(Code::kInvalidArgument,
                 "model '" + model.name + "' is served from a file; choose another name", "model");
   }
-  model.modified_unix_s = std::chrono::duration_cast<std::chrono::seconds>(
-                              std::chrono::system_clock::now().time_since_epoch())
-                              .count();
+  model.modified_unix_s = unix_now_s();
   return made_.keep(model);
 }
 

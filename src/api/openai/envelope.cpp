@@ -1,8 +1,7 @@
 #include "api/openai/envelope.h"
 
-#include <chrono>
-
 #include "api/wire/names.h"
+#include "base/unix_time.h"
 
 namespace pippin::api::openai {
 namespace {
@@ -27,10 +26,9 @@ void write_usage(service::JsonWriter& json, const service::Usage& usage) {
 Envelope::Envelope(std::string_view id_prefix, std::string_view object, const service::Model& model,
                    bool include_usage, std::string_view service_tier)
     : id_(new_id(id_prefix)), include_usage_(include_usage) {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
   service::JsonWriter json(head_);
   json.begin_object().field("id", id_).field("object", object);
-  json.field("created", int64_t{std::chrono::duration_cast<std::chrono::seconds>(now).count()});
+  json.field("created", unix_now_s());
   json.field("model", model.id).field("system_fingerprint", model.fingerprint);
   if (!service_tier.empty()) json.field("service_tier", service_tier);
   json.key("choices").begin_array();

@@ -9,6 +9,7 @@
 #include "api/openai/responses/responses.h"
 #include "api/openai/responses/writer.h"
 #include "api/wire/names.h"
+#include "base/unix_time.h"
 #include "service/prompt.h"
 
 namespace pippin::api::openai::responses {
@@ -133,9 +134,8 @@ void start(Creation creation, service::ModelLease model) {
     if (const Result<void> fitted = fit(*model, call.request); !fitted.ok())
       return creation.exchange->respond(error_response(fitted.error()));
   }
-  Result<std::unique_ptr<service::Generation>> generation =
-      service::Generation::start(std::move(model), std::move(call.request),
-                                 creation.exchange->request().caller);
+  Result<std::unique_ptr<service::Generation>> generation = service::Generation::start(
+      std::move(model), std::move(call.request), creation.exchange->request().caller);
   if (!generation.ok()) {
     Error error = generation.error();
     if (error.param == "messages" || error.param == "prompt") error.param = "input";

@@ -4,6 +4,7 @@
 
 #include "api/openai/responses/read_items.h"
 #include "api/wire/logprobs.h"
+#include "base/unix_time.h"
 
 namespace pippin::api::openai::responses {
 namespace {
@@ -40,11 +41,6 @@ void write_reasoning(JsonWriter& json, const OutputItem& item, bool with_text) {
 }
 
 }  // namespace
-
-int64_t unix_now_s() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::seconds>(now).count();
-}
 
 void write_text_part(JsonWriter& json, std::string_view text,
                      const std::vector<service::ScoredToken>& tokens) {

@@ -62,7 +62,4 @@ void write_item(service::JsonWriter& json, const OutputItem& item, std::string_v
 void write_text_part(service::JsonWriter& json, std::string_view text,
                      const std::vector<service::ScoredToken>& tokens);
 
-/// Returns seconds since 1970.
-int64_t unix_now_s();
-
 }  // namespace pippin::api::openai::responses
