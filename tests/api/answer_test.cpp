@@ -141,7 +141,7 @@ TEST(Answer, AClientThatLeavesBeforeAWholeAnswerFreesItsBlocks) {
 
 TEST(Answer, ASlowClientPausesItsReadingAndLosesNothing) {
   HarnessOptions options;
-  options.stream_pause_bytes = 600;
+  options.stream_pause_bytes = 100;  // less than a stream's head
   options.context_tokens_max = 512;
   Harness harness(options);
   const std::string text(200, 'q');
@@ -152,7 +152,7 @@ TEST(Answer, ASlowClientPausesItsReadingAndLosesNothing) {
   ASSERT_TRUE(harness.wait_until_idle()) << "the engine goes on without the reader";
   const size_t paused = exchange->sent().body.size();
   EXPECT_EQ(exchange->answers(), 0);
-  EXPECT_LT(paused, 60'000u);
+  EXPECT_LT(paused, 1000u);
   exchange->drain();
   ASSERT_TRUE(exchange->wait());
   EXPECT_EQ(joined(events_of(exchange->sent().body)).at(0).text, "<wait>" + text);

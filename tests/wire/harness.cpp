@@ -296,6 +296,7 @@ void FakeExchange::disconnect() {
 void FakeExchange::stall() {
   const std::lock_guard lock(mutex_);
   stalled_ = true;
+  queued_ = sent_.body.size();
 }
 
 void FakeExchange::drain() {

@@ -46,7 +46,8 @@ class FakeExchange final : public Exchange {
   bool wait_for_bytes(size_t bytes);
   /// The client leaves.
   void disconnect();
-  /// The client stops reading: what is written stays queued. drain() takes it and goes on reading.
+  /// The client stops reading: what was and is written stays queued. drain() takes it and goes on
+  /// reading.
   void stall();
   void drain();
 

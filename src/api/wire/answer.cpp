@@ -77,11 +77,13 @@ void Answer::end_with(const Error& error) {
     writer_->abort(error, bytes_);
     return end();
   }
+  listing_ = {};
   exchange_->respond(writer_->failure(error));
   self_.reset();
 }
 
 void Answer::end() {
+  listing_ = {};  // a client that has its whole answer finds it listed no more
   if (writer_->streams()) {
     send();
     exchange_->finish();
