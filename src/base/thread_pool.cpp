@@ -35,14 +35,43 @@ void cpu_relax() {
 constexpr auto kSpin = std::chrono::microseconds(30);
 constexpr int kPausesPerClockRead = 16;
 
+// Memory that a thread will read soon. Written by the thread of run(), used by the one that waits.
+class alignas(64) Expected {
+ public:
+  void set(const void* from, size_t bytes) {
+    from_.store(static_cast<const char*>(from), std::memory_order_relaxed);
+    bytes_.store(bytes, std::memory_order_relaxed);
+  }
+
+  // Calls the next few lines into the cache. Returns false when none are left.
+  bool call_in() {
+    const char* from = from_.load(std::memory_order_relaxed);
+    if (from != seen_) {
+      seen_ = from;
+      done_ = 0;
+    }
+    if (done_ >= bytes_.load(std::memory_order_relaxed)) return false;
+    for (int line = 0; line < kLinesAtOnce; ++line, done_ += 64)
+      __builtin_prefetch(from + done_, 0, 2);
+    return true;
+  }
+
+ private:
+  static constexpr int kLinesAtOnce = 4;  // so that the end of the wait is seen soon
+  std::atomic<const char*> from_{nullptr};
+  std::atomic<size_t> bytes_{0};
+  const char* seen_ = nullptr;  // of the waiting thread
+  size_t done_ = 0;
+};
+
 // Spins until done() or until the spin time is over. Returns whether done() came true.
 template <typename Done>
-bool spin_until(Done done) {
+bool spin_until(Done done, Expected& expected) {
   if (done()) return true;
   const auto deadline = std::chrono::steady_clock::now() + kSpin;
   do {
     for (int i = 0; i < kPausesPerClockRead; ++i) {
-      cpu_relax();
+      if (!expected.call_in()) cpu_relax();
       if (done()) return true;
     }
   } while (std::chrono::steady_clock::now() < deadline);
@@ -146,7 +175,7 @@ struct ThreadPool::State {
   void worker(int thread);
   void work(int thread);
   uint32_t take_run(size_t run, int thread);
-  bool wait_for_job(uint32_t seen);
+  bool wait_for_job(uint32_t seen, int thread);
 
   // The end of a thread's run of pieces.
   uint32_t end_of(size_t run, uint32_t count) const {
@@ -158,6 +187,7 @@ struct ThreadPool::State {
     std::atomic<uint64_t> ticket{0};  // job number << 32 | pieces not yet taken
   };
   std::vector<Run> runs;                            // one for each thread
+  std::vector<Expected> expected;                   // likewise
   alignas(64) std::atomic<uint32_t> unfinished{0};  // pieces not yet finished
   alignas(64) std::atomic<uint32_t> generation{0};  // job number; workers sleep on it
   alignas(64) std::atomic<uint32_t> sleepers{0};
@@ -171,7 +201,8 @@ struct ThreadPool::State {
   std::vector<std::thread> workers;
 };
 
-ThreadPool::State::State(int threads) : runs(static_cast<size_t>(threads)) {
+ThreadPool::State::State(int threads)
+    : runs(static_cast<size_t>(threads)), expected(static_cast<size_t>(threads)) {
   workers.reserve(static_cast<size_t>(threads - 1));
   for (int t = 1; t < threads; ++t) workers.emplace_back([this, t] { worker(t); });
 }
@@ -216,9 +247,9 @@ void ThreadPool::State::work(int thread) {
 }
 
 // Returns false when the pool is being destroyed.
-bool ThreadPool::State::wait_for_job(uint32_t seen) {
+bool ThreadPool::State::wait_for_job(uint32_t seen, int thread) {
   const auto changed = [&] { return generation.load(std::memory_order_acquire) != seen; };
-  if (!spin_until(changed)) {
+  if (!spin_until(changed, expected[static_cast<size_t>(thread)])) {
     sleepers.fetch_add(1, std::memory_order_seq_cst);
     while (generation.load(std::memory_order_seq_cst) == seen) {
       generation.wait(seen, std::memory_order_seq_cst);
@@ -230,7 +261,7 @@ bool ThreadPool::State::wait_for_job(uint32_t seen) {
 
 void ThreadPool::State::worker(int thread) {
   uint32_t seen = 0;
-  while (wait_for_job(seen)) {
+  while (wait_for_job(seen, thread)) {
     seen = generation.load(std::memory_order_acquire);
     work(thread);
   }
@@ -244,6 +275,10 @@ ThreadPool::ThreadPool(int threads) {
 ThreadPool::~ThreadPool() = default;
 
 int ThreadPool::threads() const { return static_cast<int>(state_->workers.size()) + 1; }
+
+void ThreadPool::expect(int thread, const void* from, size_t bytes) {
+  state_->expected[static_cast<size_t>(thread)].set(from, bytes);
+}
 
 void ThreadPool::run_erased(int pieces, Invoke invoke, void* context) {
   if (pieces <= 1 || state_->workers.empty()) {
@@ -268,7 +303,7 @@ void ThreadPool::run_erased(int pieces, Invoke invoke, void* context) {
 
   s.work(0);
   const auto finished = [&] { return s.unfinished.load(std::memory_order_acquire) == 0; };
-  if (spin_until(finished)) return;
+  if (spin_until(finished, s.expected[0])) return;
   for (uint32_t left = s.unfinished.load(std::memory_order_acquire); left != 0;
        left = s.unfinished.load(std::memory_order_acquire)) {
     s.unfinished.wait(left, std::memory_order_acquire);

@@ -22,6 +22,11 @@ class ThreadPool {
 
   int threads() const;
 
+  /// Names memory that `thread` will read soon. While it waits it calls that into its cache, so
+  /// that the memory works on where the threads stand. A hint: nothing is read, and the memory may
+  /// go. Requires: thread is in [0, threads()). Thread: run()'s.
+  void expect(int thread, const void* from, size_t bytes);
+
   /// Calls fn(piece, thread) once for each piece in [0, pieces), and returns when all are done.
   /// Each thread begins with its own run of neighbouring pieces, then helps the others. `thread` is
   /// in [0, threads()). fn must not throw and must not call run(). Cost: about a microsecond when

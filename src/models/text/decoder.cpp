@@ -172,7 +172,20 @@ Result<std::unique_ptr<Model>> Decoder::load(const store::GgufFile& file,
   ASSIGN_OR_RETURN(model->final_norm_, weights.norm("output_norm.weight", width, config.norm_eps));
   if (options.scale_embedding) model->embedding_scale_ = std::sqrt(static_cast<float>(width));
   model->logit_soft_cap_ = config.logit_soft_cap;
+  model->link_products();
   return std::unique_ptr<Model>(std::move(model));
+}
+
+// A step runs the products in this order; the last one's successor is the next step's first.
+void Decoder::link_products() {
+  nn::LinearWeight* last = &head_;
+  for (Layer& layer : layers_) {
+    for (nn::LinearWeight* weight : {&layer.qkv, &layer.output, &layer.gate_up, &layer.down}) {
+      last->next = weight->packed;
+      last = weight;
+    }
+  }
+  last->next = head_.packed;
 }
 
 mx::array Decoder::forward(const nn::StepBatch& batch, nn::KvCache& kv) {

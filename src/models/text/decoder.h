@@ -53,6 +53,7 @@ class Decoder final : public Model {
                            const std::vector<float>& rope_factors) const;
   nn::AttentionSpec attention_spec(const store::ModelConfig& config, int index,
                                    const std::vector<float>& rope_factors) const;
+  void link_products();
 
   nn::Context ctx_;
   DecoderOptions options_;

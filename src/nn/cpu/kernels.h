@@ -18,13 +18,18 @@ struct alignas(64) ActGroup {
   float sum;                 // scale * sum(q)
   int32_t negative_sum;      // -sum(q)
   int32_t negative_half[2];  // the same of each half
-  float half_sum[2];         // scale * sum of each half
-  int32_t unused;
+  float origin;              // 1.5 * 2^23 * scale
+  // Of a block of 256 (K-quants), else 0. In its first four groups: the sums of groups 2 p and
+  // 2 p + 1 as two 16-bit numbers; in its first group: the scale of them all.
+  int32_t pair_sums;
+  float pair_scale;
 };
 static_assert(sizeof(ActGroup) == 64);
 
 /// A group whose largest magnitude is below this is taken as zero: the reciprocal would overflow.
 constexpr float kPeakLeast = 1e-35f;
+/// The largest scale that is a power of two, so that 1.5 * 2^23 of it is finite.
+constexpr float kPowerMost = 0x1p100f;
 
 constexpr int kRowsMax = 16;  // most activation rows that a tile kernel takes
 
@@ -47,8 +52,11 @@ struct LinearKernels {
   TileUnpack unpack[kWeightTypes] = {};
   TileKernel tile_unpacked[kWeightTypes] = {};
   TileRow row[kWeightTypes] = {};
-  /// Quantises one row of `groups` groups; group g goes to out[g * stride].
-  void (*quantize)(const float* x, int64_t groups, ActGroup* out, int64_t stride) = nullptr;
+  /// Quantises one row of `groups` groups; group g goes to out[g * stride]. The second is for
+  /// K-quants, in whole blocks: scales are powers of two, and minimums find the sums of a block.
+  using Quantize = void (*)(const float* x, int64_t groups, ActGroup* out, int64_t stride);
+  Quantize quantize = nullptr;
+  Quantize quantize_blocks = nullptr;
   int rows_best = 1;  // rows of the widest kernel
 };
 

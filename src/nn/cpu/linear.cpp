@@ -22,6 +22,8 @@ constexpr int64_t kGroupsChunk =
     32;  // groups of K per pass, so that those rows stay in the L2 cache: 128 * 32 * 64 bytes
 // Blocks of rows that repay unpacking a tile's codes once for all of them.
 constexpr size_t kUnpackBlocks = 8;
+// What a thread calls in while it waits for the next product: well inside its L2 cache, beside KV.
+constexpr size_t kExpectBytes = 262144;
 constexpr int64_t kPieceTiles = 8;  // tiles per piece when there are many rows
 constexpr size_t kPieceBytes =
     24576;  // least weight bytes per piece when there are few: about a microsecond
@@ -158,7 +160,7 @@ void PackedLinear::row(int64_t n, float* out) const {
 // ---- products ----
 
 struct LinearScratch::Impl {
-  std::vector<ActGroup> groups;
+  std::vector<ActGroup> groups[2];
   std::vector<float> panels;
 };
 
@@ -172,14 +174,20 @@ struct Product {
   const PackedLinear::Impl& weight;
   const float* bias;
   float* y;
-  const ActGroup* quantised;  // by block of rows [K / 32, rows]; null: f32 activations throughout
-  const float* panels;        // by block of rows [K, rows]; null: where no run needs them
+  // By block of rows [K / 32, rows], for formats without blocks of groups and with them; null
+  // where no run needs them.
+  const ActGroup* quantised[2];
+  const float* panels;  // by block of rows [K, rows]; null: where no run needs them
   const std::vector<RowBlock>& blocks;
 
   void tiles(const TileRun& run, int64_t first_tile, int64_t last_tile, size_t first_block,
              size_t last_block) const;
   void one_block(const TileRun& run, int64_t first_tile, int64_t last_tile,
                  const RowBlock& block) const;
+  // Null where activations stay f32.
+  const ActGroup* quantised_for(const TileRun& run) const {
+    return run.format.is_float() ? nullptr : quantised[run.format.groups_per_block() > 1];
+  }
   TileView part(const TileRun& run, int64_t tile, int64_t first_column) const;
   void add_run(const TileRun& run, const TileView& part, bool unpacked, int64_t first_column,
                int64_t columns, const RowBlock& block, float* acc) const;
@@ -202,9 +210,8 @@ void Product::add_run(const TileRun& run, const TileView& part, bool unpacked, i
   const int type = static_cast<int>(run.type);
   const int64_t k = weight.columns;
   const LinearKernels& path = weight.kernels->linear;
-  if (quantised != nullptr && !run.format.is_float()) {
-    const ActGroup* act =
-        quantised + block.first * (k / kGroup) + first_column / kGroup * block.rows;
+  if (const ActGroup* rows = quantised_for(run)) {
+    const ActGroup* act = rows + block.first * (k / kGroup) + first_column / kGroup * block.rows;
     const TileKernel kernel = unpacked ? path.tile_unpacked[type] : path.tile[type][block.rows];
     kernel(part, columns / kGroup, act, acc);
   } else {
@@ -235,10 +242,11 @@ void Product::one_block(const TileRun& run, int64_t first_tile, int64_t last_til
   const int type = static_cast<int>(run.type);
   const int64_t k = weight.columns;
   const LinearKernels& path = weight.kernels->linear;
-  const bool floats = quantised == nullptr || run.format.is_float();
+  const ActGroup* rows = quantised_for(run);
+  const bool floats = rows == nullptr;
   const TileKernel kernel = path.tile[type][block.rows];
   const TileKernelF32 kernel_f32 = path.tile_f32[type][block.rows];
-  const ActGroup* codes = floats ? nullptr : quantised + block.first * (k / kGroup);
+  const ActGroup* codes = floats ? nullptr : rows + block.first * (k / kGroup);
   const float* values = floats ? panels + block.first * k : nullptr;
   alignas(64) float acc[kRowsMax * kTileRows];
   for (int64_t tile = first_tile; tile < last_tile; ++tile) {
@@ -265,7 +273,7 @@ void Product::tiles(const TileRun& run, int64_t first_tile, int64_t last_tile, s
   const LinearKernels& path = weight.kernels->linear;
   const bool many = last_block - first_block >= kUnpackBlocks;
   const TileUnpack unpack =
-      many && quantised != nullptr ? path.unpack[static_cast<int>(run.type)] : nullptr;
+      many && quantised_for(run) != nullptr ? path.unpack[static_cast<int>(run.type)] : nullptr;
   alignas(64) std::array<uint8_t, static_cast<size_t>(kGroupsChunk * kGroup * kTileRows)> codes;
   alignas(64) std::array<float, kTilesMax * kAccRows * kTileRows> acc;
   for (int64_t tile0 = first_tile; tile0 < last_tile; tile0 += kPieceTiles) {
@@ -304,12 +312,12 @@ void each_run(const PackedLinear::Impl& weight, int64_t first, int64_t last, con
   }
 }
 
-void quantize_blocks(const LinearKernels& path, const float* x, int64_t k,
-                     const std::vector<RowBlock>& blocks, ActGroup* out, ThreadPool& pool) {
+void quantize_rows(LinearKernels::Quantize quantize, const float* x, int64_t k,
+                   const std::vector<RowBlock>& blocks, ActGroup* out, ThreadPool& pool) {
   const auto block = [&](size_t b) {
     for (int r = 0; r < blocks[b].rows; ++r) {
-      path.quantize(x + (blocks[b].first + r) * k, k / kGroup,
-                    out + blocks[b].first * (k / kGroup) + r, blocks[b].rows);
+      quantize(x + (blocks[b].first + r) * k, k / kGroup, out + blocks[b].first * (k / kGroup) + r,
+               blocks[b].rows);
     }
   };
   const int64_t m = blocks.back().first + blocks.back().rows;
@@ -345,24 +353,50 @@ T* room_for(std::vector<T>& scratch, int64_t count) {
   return scratch.data();
 }
 
+int64_t tiles_of_piece(const PackedLinear::Impl& weight, int64_t m, const ThreadPool& pool) {
+  const auto tile_bytes = static_cast<int64_t>(weight.runs.front().tile_bytes);
+  const int64_t work = tile_bytes * std::max<int64_t>(1, std::min<int64_t>(m, kRowsChunk) / 4);
+  return std::max(ceil_div(static_cast<int64_t>(kPieceBytes), work),
+                  ceil_div(weight.tiles(), int64_t{32} * pool.threads()));
+}
+
+// Tells each thread where it will begin in a product of few rows.
+void expect(const PackedLinear::Impl& weight, int64_t m, ThreadPool& pool) {
+  const int64_t piece_tiles = tiles_of_piece(weight, m, pool);
+  const int64_t pieces = ceil_div(weight.tiles(), piece_tiles);
+  for (int thread = 0; thread < pool.threads(); ++thread) {
+    const int64_t first = pieces * thread / pool.threads() * piece_tiles;
+    const int64_t last =
+        std::min(weight.tiles(), pieces * (thread + 1) / pool.threads() * piece_tiles);
+    if (first >= last) continue;
+    each_run(weight, first, first + 1, [&](const TileRun& run, int64_t tile, int64_t) {
+      const size_t bytes = static_cast<size_t>(last - first) * run.tile_bytes;
+      pool.expect(thread, weight.tile(run, tile).planes, std::min(kExpectBytes, bytes));
+    });
+  }
+}
+
 }  // namespace
 
 void linear(const PackedLinear& weight, const float* x, int64_t m, const float* bias, float* y,
-            LinearScratch& scratch, ThreadPool& pool, Activations activations) {
+            LinearScratch& scratch, ThreadPool& pool, Activations activations,
+            const PackedLinear* next) {
   if (m <= 0) return;
   const PackedLinear::Impl& w = weight.impl();
   const LinearKernels& path = w.kernels->linear;
   const std::vector<RowBlock> blocks = cut_rows(m, path.tile_f32[0], path.rows_best);
-  bool quantise = false, as_floats = false;
+  bool quantise[2] = {}, as_floats = false;
   for (const TileRun& run : w.runs) {
     const bool floats = run.format.is_float() || activations == Activations::kF32;
-    (floats ? as_floats : quantise) = true;
+    (floats ? as_floats : quantise[run.format.groups_per_block() > 1]) = true;
   }
-  Product product{w, bias, y, nullptr, nullptr, blocks};
-  if (quantise) {
-    ActGroup* groups = room_for(scratch.impl().groups, m * (w.columns / kGroup));
-    quantize_blocks(path, x, w.columns, blocks, groups, pool);
-    product.quantised = groups;
+  Product product{w, bias, y, {}, nullptr, blocks};
+  for (const int kind : {0, 1}) {
+    if (!quantise[kind]) continue;
+    ActGroup* groups = room_for(scratch.impl().groups[kind], m * (w.columns / kGroup));
+    quantize_rows(kind == 0 ? path.quantize : path.quantize_blocks, x, w.columns, blocks, groups,
+                  pool);
+    product.quantised[kind] = groups;
   }
   if (as_floats) {
     product.panels = x;  // one row is a panel as it lies
@@ -373,21 +407,18 @@ void linear(const PackedLinear& weight, const float* x, int64_t m, const float* 
     }
   }
 
+  if (next != nullptr && m <= kRowsMax) expect(next->impl(), m, pool);
   // Pieces: row chunks by runs of tiles.
   const auto per_chunk = static_cast<size_t>(std::max<int64_t>(1, kRowsChunk / path.rows_best));
   const auto chunks = static_cast<int64_t>((blocks.size() + per_chunk - 1) / per_chunk);
-  const int64_t tiles = w.tiles();
-  const auto tile_bytes = static_cast<int64_t>(w.runs.front().tile_bytes);
-  const int64_t work = tile_bytes * std::max<int64_t>(1, std::min<int64_t>(m, kRowsChunk) / 4);
-  int64_t piece_tiles = ceil_div(static_cast<int64_t>(kPieceBytes), work);
-  piece_tiles = std::max(piece_tiles, ceil_div(tiles, int64_t{32} * pool.threads()));
-  const int64_t pieces = ceil_div(tiles, piece_tiles);
+  const int64_t piece_tiles = tiles_of_piece(w, m, pool);
+  const int64_t pieces = ceil_div(w.tiles(), piece_tiles);
   pool.run(static_cast<int>(chunks * pieces), [&](int index, int) {
     const int64_t chunk = index / pieces;
     const int64_t first = index % pieces * piece_tiles;
     const auto first_block = static_cast<size_t>(chunk) * per_chunk;
     const size_t last_block = std::min(blocks.size(), first_block + per_chunk);
-    each_run(w, first, std::min(tiles, first + piece_tiles),
+    each_run(w, first, std::min(w.tiles(), first + piece_tiles),
              [&](const TileRun& run, int64_t begin, int64_t end) {
                product.tiles(run, begin, end, first_block, last_block);
              });

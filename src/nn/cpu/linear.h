@@ -97,10 +97,12 @@ class PackedLinear {
 };
 
 /// y = x * W^T (+ bias). Shapes: x [M, K] f32, y [M, N] f32, both with rows contiguous; bias [N] or
-/// null. `scratch` keeps the quantised activations between calls and grows as needed.
+/// null. `scratch` keeps the quantised activations between calls and grows as needed. `next`, if
+/// given, is the product that will follow: threads that wait call its weights into their caches.
 class LinearScratch;
 void linear(const PackedLinear& weight, const float* x, int64_t m, const float* bias, float* y,
-            LinearScratch& scratch, ThreadPool& pool, Activations activations = Activations::kInt8);
+            LinearScratch& scratch, ThreadPool& pool, Activations activations = Activations::kInt8,
+            const PackedLinear* next = nullptr);
 
 class LinearScratch {
  public:

@@ -92,7 +92,28 @@ void tile_row(const TileView& tile, int64_t columns, int lane, float* out) {
 // ---- activations ----
 
 void quantize_row(const float* x, int64_t groups, ActGroup* out, int64_t stride) {
-  for (int64_t g = 0; g < groups; ++g) quantize_group(x + kGroup * g, out[g * stride]);
+  for (int64_t g = 0; g < groups; ++g) quantize_group<false>(x + kGroup * g, out[g * stride]);
+}
+
+/// Writes the sums of a block's groups, two by two, in units of half the largest scale: at most 13
+/// bits, so that with 6-bit minimums all eight add up within the 22 bits that scaled sums have.
+inline void write_pair_sums(ActGroup* block, int64_t stride) {
+  float largest = 0;
+  for (int g = 0; g < kSuperGroups; ++g)
+    largest = block[g * stride].scale > largest ? block[g * stride].scale : largest;
+  const float inverse = largest > 0 ? 2.0f / largest : 0.0f;
+  const auto units = [&](int g) {
+    return static_cast<int32_t>(__builtin_rintf(block[g * stride].sum * inverse));
+  };
+  for (int p = 0; p < kSuperGroups / 2; ++p)
+    block[p * stride].pair_sums = (units(2 * p) & 0xffff) | units(2 * p + 1) * 65536;
+  block->pair_scale = largest / 2;
+}
+
+void quantize_block_row(const float* x, int64_t groups, ActGroup* out, int64_t stride) {
+  for (int64_t g = 0; g < groups; ++g) quantize_group<true>(x + kGroup * g, out[g * stride]);
+  for (int64_t g = 0; g + kSuperGroups <= groups; g += kSuperGroups)
+    write_pair_sums(out + g * stride, stride);
 }
 
 // ---- the table ----
@@ -137,6 +158,7 @@ constexpr LinearKernels linear_kernels() {
   LinearKernels k;
   fill_types<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>(k);
   k.quantize = quantize_row;
+  k.quantize_blocks = quantize_block_row;
   k.rows_best = kRowsBest;
   return k;
 }

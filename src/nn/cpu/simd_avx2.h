@@ -144,6 +144,19 @@ inline I w_lane_byte(W x) {
           _mm256_and_si256(_mm256_srli_epi32(x.b, 8 * k), mask)};
 }
 
+inline W w_pairs(const uint8_t* low, const uint8_t* high) {
+  const auto pair = [](const uint8_t* l, const uint8_t* h) {
+    return _mm256_or_si256(_mm256_cvtepu8_epi32(load8(l)),
+                           _mm256_slli_epi32(_mm256_cvtepu8_epi32(load8(h)), 16));
+  };
+  return {pair(low, high), pair(low + 8, high + 8)};
+}
+inline I i_add_pairs(I acc, W pairs, int32_t two) {
+  const __m256i x = _mm256_set1_epi32(two);
+  return {_mm256_add_epi32(acc.a, _mm256_madd_epi16(pairs.a, x)),
+          _mm256_add_epi32(acc.b, _mm256_madd_epi16(pairs.b, x))};
+}
+
 constexpr int kRowsBest = 4;
 constexpr int kScoreRows = 6;
 constexpr int kScoreBlocks = 2;

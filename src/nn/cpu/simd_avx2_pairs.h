@@ -21,8 +21,8 @@ inline __m256i pair_sums(__m256i w, __m256i x) {
 inline void in_register(__m256i& value) { asm("" : "+x"(value)); }
 
 #define PIPPIN_DOT_BY_CODES
-/// Integer sums of kRows activation rows against one group, or against its halves; `codes` gives
-/// one sub-vector at a time.
+/// Integer sums of kRows activation rows against one group, or against its halves, fed one
+/// sub-vector of codes at a time.
 template <int kRows, bool kHalves, int kMax, int kOffset>
 struct DotRows {
   static constexpr bool kSigned = kMax > 127;
@@ -49,20 +49,9 @@ struct DotRows {
     return {s, s};
   }
 
-  template <typename Codes>
-  void add_all(Codes codes, const ActGroup* x) {
-    add<0>(w_ready<kMax>(codes.template operator()<0>()), x);
-    add<1>(w_ready<kMax>(codes.template operator()<1>()), x);
-    add<2>(w_ready<kMax>(codes.template operator()<2>()), x);
-    add<3>(w_ready<kMax>(codes.template operator()<3>()), x);
-    add<4>(w_ready<kMax>(codes.template operator()<4>()), x);
-    add<5>(w_ready<kMax>(codes.template operator()<5>()), x);
-    add<6>(w_ready<kMax>(codes.template operator()<6>()), x);
-    add<7>(w_ready<kMax>(codes.template operator()<7>()), x);
-  }
-
   template <int s>
-  void add(W w, const ActGroup* x) {
+  void add(W codes, const ActGroup* x) {
+    const W w = w_ready<kMax>(codes);
     constexpr bool kFirst = s % kPart % kRun == 0;
     constexpr bool kLast = s % kPart % kRun == kRun - 1 || s % kPart == kPart - 1;
     const __m256i ones = _mm256_set1_epi16(1);
@@ -70,9 +59,9 @@ struct DotRows {
     for (int r = 0; r < kRows; ++r) {
       int32_t four;
       __builtin_memcpy(&four, x[r].q + 4 * s, 4);
-      const __m256i codes = _mm256_set1_epi32(four);
-      const __m256i a = pair_sums<kSigned>(w.a, codes);
-      const __m256i b = pair_sums<kSigned>(w.b, codes);
+      const __m256i q = _mm256_set1_epi32(four);
+      const __m256i a = pair_sums<kSigned>(w.a, q);
+      const __m256i b = pair_sums<kSigned>(w.b, q);
       run[r] = kFirst ? W{a, b} : W{_mm256_add_epi16(run[r].a, a), _mm256_add_epi16(run[r].b, b)};
       if constexpr (kRun == 8) {  // where the 16-bit sums are all that must be kept
         in_register(run[r].a);

@@ -10,8 +10,8 @@ inline __m256i dot4(__m256i sum, __m256i w, __m256i x) {
 }
 
 #define PIPPIN_DOT_BY_CODES
-/// Integer sums of kRows activation rows against one group, or against its halves; `codes` gives
-/// one sub-vector at a time.
+/// Integer sums of kRows activation rows against one group, or against its halves, fed one
+/// sub-vector of codes at a time.
 template <int kRows, bool kHalves, int kMax, int kOffset>
 struct DotRows {
   explicit DotRows(const ActGroup* x) {
@@ -30,18 +30,6 @@ struct DotRows {
     const __m256i s = kOffset >= 0 ? _mm256_slli_epi32(_mm256_set1_epi32(negative_sum), kOffset & 7)
                                    : _mm256_setzero_si256();
     return {s, s};
-  }
-
-  template <typename Codes>
-  void add_all(Codes codes, const ActGroup* x) {
-    add<0>(codes.template operator()<0>(), x);
-    add<1>(codes.template operator()<1>(), x);
-    add<2>(codes.template operator()<2>(), x);
-    add<3>(codes.template operator()<3>(), x);
-    add<4>(codes.template operator()<4>(), x);
-    add<5>(codes.template operator()<5>(), x);
-    add<6>(codes.template operator()<6>(), x);
-    add<7>(codes.template operator()<7>(), x);
   }
 
   template <int s>

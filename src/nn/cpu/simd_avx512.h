@@ -100,6 +100,20 @@ inline I w_lane_byte(W a) {
   return _mm512_and_si512(_mm512_srli_epi32(a, 8 * k), _mm512_set1_epi32(255));
 }
 
+inline W w_pairs(const uint8_t* low, const uint8_t* high) {
+  const auto wide = [](const uint8_t* p) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  };
+  return _mm512_or_si512(wide(low), _mm512_slli_epi32(wide(high), 16));
+}
+inline I i_add_pairs(I acc, W pairs, int32_t two) {
+#if defined(__AVX512VNNI__)
+  return _mm512_dpwssd_epi32(acc, pairs, _mm512_set1_epi32(two));
+#else
+  return _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi32(two)));
+#endif
+}
+
 inline __m512i broadcast4(const int8_t* q) {
   int32_t four;
   __builtin_memcpy(&four, q, 4);
@@ -118,6 +132,34 @@ inline I dot(const W* w, const int8_t* q, int32_t negative_sum) {
 #pragma GCC unroll 8
   for (int s = 0; s < n; ++s) sum = _mm512_dpbusd_epi32(sum, w[s], broadcast4(q + 4 * s));
   return sum;
+}
+
+// Scaled sums without a product. A sum of 22 bits that begins at the bits of 1.5 * 2^23 * scale
+// counts in units of the scale, since that is what the last bit of the mantissa is worth. One
+// subtraction takes the origin away: it runs beside the dot products, where a conversion and a
+// product would share their pipes.
+#define PIPPIN_SCALED_SUMS
+template <int n, int kMax, int kOffset>
+inline F scaled_dot(const W* w, const int8_t* q, int32_t negative_sum, const ActGroup& x) {
+  const F origin = _mm512_set1_ps(x.origin);
+  I sum = _mm512_castps_si512(origin);
+  if constexpr (kOffset >= 0)
+    sum = _mm512_add_epi32(sum, _mm512_slli_epi32(_mm512_set1_epi32(negative_sum), kOffset & 7));
+#pragma GCC unroll 8
+  for (int s = 0; s < n; ++s) sum = _mm512_dpbusd_epi32(sum, w[s], broadcast4(q + 4 * s));
+  return _mm512_sub_ps(_mm512_castsi512_ps(sum), origin);
+}
+
+template <int kRows>
+inline F scaled_pairs(const W* pairs, const ActGroup* x) {
+  // The scale's bits with 1.5 * 2^23 times its value; of a zero, something that takes itself away.
+  const __m512i origin =
+      _mm512_add_epi32(_mm512_set1_epi32(__builtin_bit_cast(int32_t, x->pair_scale)),
+                       _mm512_set1_epi32((23 << 23) + (1 << 22)));
+  I sum = origin;
+#pragma GCC unroll 4
+  for (int p = 0; p < 4; ++p) sum = i_add_pairs(sum, pairs[p], x[p * kRows].pair_sums);
+  return _mm512_sub_ps(_mm512_castsi512_ps(sum), _mm512_castsi512_ps(origin));
 }
 constexpr int kRowsBest = 16;
 #else

@@ -198,6 +198,27 @@ inline I w_lane_byte(W a) {
   return r;
 }
 
+inline W w_pairs(const uint8_t* low, const uint8_t* high) {
+  W r;
+  const uint16x8_t l[2] = {vmovl_u8(vld1_u8(low)), vmovl_u8(vld1_u8(low + 8))};
+  const uint16x8_t h[2] = {vmovl_u8(vld1_u8(high)), vmovl_u8(vld1_u8(high + 8))};
+  PIPPIN_FOUR(i)
+  r.v[i] =
+      vreinterpretq_u8_u16(i % 2 ? vzip2q_u16(l[i / 2], h[i / 2]) : vzip1q_u16(l[i / 2], h[i / 2]));
+  return r;
+}
+inline I i_add_pairs(I acc, W pairs, int32_t two) {
+  const int32x4_t low = vdupq_n_s32(static_cast<int16_t>(two));
+  const int32x4_t high = vdupq_n_s32(two >> 16);
+  PIPPIN_FOUR(i) {
+    const uint32x4_t lanes = vreinterpretq_u32_u8(pairs.v[i]);
+    const int32x4_t l = vreinterpretq_s32_u32(vandq_u32(lanes, vdupq_n_u32(0xffff)));
+    const int32x4_t h = vreinterpretq_s32_u32(vshrq_n_u32(lanes, 16));
+    acc.v[i] = vmlaq_s32(vmlaq_s32(acc.v[i], l, low), h, high);
+  }
+  return acc;
+}
+
 // The dot product instruction is signed by signed: full 8-bit codes lose their bias, smaller ones
 // are positive as they are.
 template <int kMax>
@@ -225,13 +246,14 @@ struct DotRows {
   }
 
   template <int s>
-  void add(W w, const ActGroup* x) {
+  void add(W codes, const ActGroup* x) {
+    const W w = w_ready<kMax>(codes);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const int8x16_t codes = vld1q_s8(x[r].q + 16 * (s / 4));
+      const int8x16_t q = vld1q_s8(x[r].q + 16 * (s / 4));
       I& total = sum[kHalves ? s / 4 : 0][r];
       PIPPIN_FOUR(i)
-      total.v[i] = vdotq_laneq_s32(total.v[i], vreinterpretq_s8_u8(w.v[i]), codes, s % 4);
+      total.v[i] = vdotq_laneq_s32(total.v[i], vreinterpretq_s8_u8(w.v[i]), q, s % 4);
     }
   }
 

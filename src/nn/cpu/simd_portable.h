@@ -193,6 +193,21 @@ inline I w_lane_byte(W a) {
   return r;
 }
 
+/// 16 small numbers and 16 more as pairs of 16 bits, lane by lane.
+inline W w_pairs(const uint8_t* low, const uint8_t* high) {
+  W r{};
+  PIPPIN_EACH(i, 16) r.v[4 * i] = low[i];
+  PIPPIN_EACH(i, 16) r.v[4 * i + 2] = high[i];
+  return r;
+}
+/// acc + the products of such pairs with two 16-bit numbers, the low one in the low half.
+inline I i_add_pairs(I acc, W pairs, int32_t two) {
+  const int32_t low = static_cast<int16_t>(two);
+  const int32_t high = static_cast<int16_t>(two >> 16);
+  PIPPIN_EACH(i, 16) acc.v[i] += pairs.v[4 * i] * low + pairs.v[4 * i + 2] * high;
+  return acc;
+}
+
 /// Readies one sub-vector of codes for dot().
 template <int kMax>
 inline W w_ready(W codes) {

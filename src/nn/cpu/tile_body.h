@@ -5,9 +5,11 @@
 // The value of one output is, whatever the number of rows and threads: over groups in order,
 //   acc = fma(integer dot, weight scale * activation scale, acc), then acc = fma(minimum,
 //   activation sum, acc).
-// Where the halves of a group have scales of their own, their dots are joined before the
-// activations' scale: acc = fma(fma(high dot, high scale, low dot * low scale), activation scale,
-// acc).
+// K-quants, whose blocks are of 256, meet activations whose scales are powers of two. Products with
+// them are exact, so the order of factors is free:
+//   acc = fma(integer dot * activation scale, weight scale, acc), of one half after the other where
+//   halves have scales of their own; minimums of a block first: acc -= minimum scale * (integer dot
+//   of minimums and activation sums * their scale).
 
 constexpr int kGroupCodes = kGroup * kTileRows;  // bytes of a group's codes, unpacked
 
@@ -57,6 +59,28 @@ inline void unpack_codes(const uint8_t* planes, const WTable& table, W* w) {
   w[7] = sub_vector<kType, 7>(planes, table);
 }
 
+/// Integer sums times the activations' scale, a power of two: exact.
+inline F scaled(I sum, float scale) { return f_mul(f_from_int(sum), f_set1(scale)); }
+
+#if !defined(PIPPIN_SCALED_SUMS)
+#if !defined(PIPPIN_DOT_BY_CODES)
+template <int n, int kMax, int kOffset>
+inline F scaled_dot(const W* w, const int8_t* q, int32_t negative_sum, const ActGroup& x) {
+  return scaled(dot<n, kMax, kOffset>(w, q, negative_sum), x.scale);
+}
+#endif
+
+/// The dot product of a block's 8 minimums, as pairs of 16 bits, and the sums of its groups of one
+/// activation row. x: that row's first group of the block, kRows apart from the next.
+template <int kRows>
+inline F scaled_pairs(const W* pairs, const ActGroup* x) {
+  I sum = i_set1(0);
+#pragma GCC unroll 4
+  for (int p = 0; p < 4; ++p) sum = i_add_pairs(sum, pairs[p], x[p * kRows].pair_sums);
+  return scaled(sum, x->pair_scale);
+}
+#endif
+
 /// Reads the scales of a block of groups. A half group has its own scale in the kSuper16 kinds;
 /// elsewhere both halves share it.
 template <ScaleKind kKind>
@@ -65,6 +89,7 @@ struct Scales {
   static constexpr bool kMin = kKind == ScaleKind::kHalfMin || kKind == ScaleKind::kSuper32Min ||
                                kKind == ScaleKind::kSuper16Min;
   static constexpr bool kNegativeMin = kKind != ScaleKind::kHalfMin;
+  static constexpr bool kBlocks = kKind >= ScaleKind::kSuper32;
 
   explicit Scales(const uint8_t* block) : bytes(block) {
     if constexpr (kKind == ScaleKind::kExponent) {
@@ -111,6 +136,17 @@ struct Scales {
     return m;
   }
 
+  /// Subtracts the minimums of the whole block. x: its first group.
+  template <int kRows>
+  void subtract_minimums(const ActGroup* x, F* acc) const {
+    static_assert(kKind == ScaleKind::kSuper32Min);
+    W pairs[4];
+#pragma GCC unroll 4
+    for (int p = 0; p < 4; ++p) pairs[p] = w_pairs(small + 128 + 32 * p, small + 144 + 32 * p);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) acc[r] = f_fnma(scaled_pairs<kRows>(pairs, x + r), m, acc[r]);
+  }
+
   static constexpr int kSmall = kKind == ScaleKind::kSuper32Min   ? 256
                                 : kKind == ScaleKind::kSuper16Min ? 512
                                                                   : 1;
@@ -119,35 +155,30 @@ struct Scales {
   alignas(64) uint8_t small[kSmall];  // unpacked scales, then minimums
 };
 
-template <bool kNegative>
-inline F add_minimum(F minimum, float sum, F acc) {
-  return kNegative ? f_fnma(minimum, f_set1(sum), acc) : f_fma(minimum, f_set1(sum), acc);
-}
-
 /// Scales and minimums of a group's halves; the second ones only where halves differ.
 template <typename S>
 struct GroupScales {
   GroupScales(const S& scales, int g) {
     scale[0] = scales.scale(g, 0);
     if constexpr (S::kHalves) scale[1] = scales.scale(g, 1);
-    if constexpr (S::kMin) minimum[0] = scales.minimum(g, 0);
+    if constexpr (S::kMin && (S::kHalves || !S::kBlocks)) minimum[0] = scales.minimum(g, 0);
     if constexpr (S::kMin && S::kHalves) minimum[1] = scales.minimum(g, 1);
   }
 
-  /// Adds the integer sums of a group (or of its halves) times the scales.
-  F add(I sum, I high_sum, const ActGroup& x, F acc) const {
-    const F dx = f_set1(x.scale);
-    if constexpr (S::kHalves) {
-      const F low = f_mul(f_from_int(sum), scale[0]);
-      acc = f_fma(f_fma(f_from_int(high_sum), scale[1], low), dx, acc);
-    } else {
-      acc = f_fma(f_from_int(sum), f_mul(scale[0], dx), acc);
-    }
+  /// Adds the integer sum of a group times the scales.
+  F add(I sum, const ActGroup& x, F acc) const {
+    acc = f_fma(f_from_int(sum), f_mul(scale[0], f_set1(x.scale)), acc);
+    if constexpr (S::kMin) acc = f_fma(minimum[0], f_set1(x.sum), acc);
+    return acc;
+  }
+
+  /// Adds the scaled sum of a K-quant's group, or those of its halves.
+  F add_scaled(F low, F high, const ActGroup& x, F acc) const {
+    acc = f_fma(low, scale[0], acc);
+    if constexpr (S::kHalves) acc = f_fma(high, scale[1], acc);
     if constexpr (S::kMin && S::kHalves) {
-      acc = add_minimum<S::kNegativeMin>(minimum[0], x.half_sum[0], acc);
-      acc = add_minimum<S::kNegativeMin>(minimum[1], x.half_sum[1], acc);
-    } else if constexpr (S::kMin) {
-      acc = add_minimum<S::kNegativeMin>(minimum[0], x.sum, acc);
+      acc = f_fma(minimum[0], f_set1(x.scale * static_cast<float>(x.negative_half[0])), acc);
+      acc = f_fma(minimum[1], f_set1(x.scale * static_cast<float>(x.negative_half[1])), acc);
     }
     return acc;
   }
@@ -164,10 +195,27 @@ inline void group_products(const uint8_t* planes, const WTable& table, const Gro
                            const ActGroup* x, F* acc) {
   constexpr TileFormat kFormat = tile_format(kType);
   DotRows<kRows, S::kHalves, kFormat.code_max, kFormat.offset_shift> dots(x);
-  dots.add_all([&]<int s>() { return codes_of<kType, kUnpacked, s>(planes, table); }, x);
+  const auto add = [&]<int s>() {
+    dots.template add<s>(codes_of<kType, kUnpacked, s>(planes, table), x);
+  };
+  add.template operator()<0>();
+  add.template operator()<1>();
+  add.template operator()<2>();
+  add.template operator()<3>();
+  add.template operator()<4>();
+  add.template operator()<5>();
+  add.template operator()<6>();
+  add.template operator()<7>();
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r)
-    acc[r] = scales.add(dots.sum[0][r], dots.sum[S::kHalves ? 1 : 0][r], x[r], acc[r]);
+  for (int r = 0; r < kRows; ++r) {
+    if constexpr (S::kBlocks) {
+      const F low = scaled(dots.sum[0][r], x[r].scale);
+      const F high = S::kHalves ? scaled(dots.sum[S::kHalves ? 1 : 0][r], x[r].scale) : low;
+      acc[r] = scales.add_scaled(low, high, x[r], acc[r]);
+    } else {
+      acc[r] = scales.add(dots.sum[0][r], x[r], acc[r]);
+    }
+  }
 }
 #else
 /// One group of all activation rows, row by row: the group's codes stay in registers.
@@ -185,12 +233,14 @@ inline void group_products(const uint8_t* planes, const WTable& table, const Gro
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     if constexpr (S::kHalves) {
-      const I low = dot<4, kMax, kOffset>(w, x[r].q, x[r].negative_half[0]);
-      const I high = dot<4, kMax, kOffset>(w + 4, x[r].q + 16, x[r].negative_half[1]);
-      acc[r] = scales.add(low, high, x[r], acc[r]);
+      const F low = scaled_dot<4, kMax, kOffset>(w, x[r].q, x[r].negative_half[0], x[r]);
+      const F high = scaled_dot<4, kMax, kOffset>(w + 4, x[r].q + 16, x[r].negative_half[1], x[r]);
+      acc[r] = scales.add_scaled(low, high, x[r], acc[r]);
+    } else if constexpr (S::kBlocks) {
+      const F sum = scaled_dot<8, kMax, kOffset>(w, x[r].q, x[r].negative_sum, x[r]);
+      acc[r] = scales.add_scaled(sum, sum, x[r], acc[r]);
     } else {
-      const I sum = dot<8, kMax, kOffset>(w, x[r].q, x[r].negative_sum);
-      acc[r] = scales.add(sum, sum, x[r], acc[r]);
+      acc[r] = scales.add(dot<8, kMax, kOffset>(w, x[r].q, x[r].negative_sum), x[r], acc[r]);
     }
   }
 }
@@ -226,6 +276,8 @@ inline void tile_products(const TileView& tile, int64_t groups, const ActGroup* 
   for (int r = 0; r < kRows; ++r) acc[r] = f_load(out + kTileRows * r);
   for (int64_t block = 0; block < groups / kPerBlock; ++block) {
     const S scales(scale_bytes);
+    if constexpr (kFormat.scales == ScaleKind::kSuper32Min)
+      scales.template subtract_minimums<kRows>(x, acc);
     for (int g = 0; g < kPerBlock; ++g) {
       if constexpr (!kUnpacked) {
         prefetch_group<kType>(ahead);

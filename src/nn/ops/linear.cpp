@@ -19,7 +19,7 @@ mx::array linear(const Context& ctx, const LinearWeight& weight, const mx::array
   const mx::array input = host_ready(x);
   mx::array y = allocate(ctx, {input.shape(0), weight.rows}, mx::float32);
   cpu::linear(*weight.packed, input.data<float>(), input.shape(0), weight.bias.data(),
-              y.data<float>(), *ctx.scratch, *ctx.pool, ctx.activations);
+              y.data<float>(), *ctx.scratch, *ctx.pool, ctx.activations, weight.next.get());
   return y;
 }
 

@@ -17,9 +17,10 @@ struct LinearWeight {
   int rows = 0;     // N
   int columns = 0;  // K
   std::shared_ptr<const cpu::PackedLinear> packed;
-  std::optional<mx::array> dense;             // [N, K]
-  std::optional<mx::array> dense_transposed;  // [K, N], a view of the same
-  FloatVector bias;                           // [N], or empty
+  std::shared_ptr<const cpu::PackedLinear> next;  // the product behind this one, or null
+  std::optional<mx::array> dense;                 // [N, K]
+  std::optional<mx::array> dense_transposed;      // [K, N], a view of the same
+  FloatVector bias;                               // [N], or empty
 };
 
 /// y = x W^T + bias. Shapes: [T, K] -> [T, N], in the context's dtype.
