@@ -10,7 +10,8 @@ import { zodFunction, zodResponsesFunction } from "openai/helpers/zod";
 import { z } from "zod";
 import { baseURL, client, model } from "./server.mjs";
 
-const prompt = "What is the weather in Paris?";
+// Without its second half this model, which is small, calls the tool again and again instead of answering.
+const prompt = "What is the weather in Paris? Look it up, then tell me in one sentence of plain English.";
 const description = "Tells the current weather of a city.";
 const Where = z.object({ city: z.string() });
 
