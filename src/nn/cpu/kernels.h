@@ -11,13 +11,16 @@
 
 namespace pippin::nn::cpu {
 
+/// The sums of halves lie as Q6_K wants them, whose codes are offset by 32.
+constexpr int kHalfShift = 5;
+
 /// 32 activations of one row: codes, their scale, and sums for weights with offsets or minimums.
 struct alignas(64) ActGroup {
   int8_t q[kGroup];
   float scale;               // x ~ scale * q
   float sum;                 // scale * sum(q)
   int32_t negative_sum;      // -sum(q)
-  int32_t negative_half[2];  // the same of each half
+  int32_t negative_half[2];  // the same of each half << kHalfShift
   float origin;              // 1.5 * 2^23 * scale
   // Of a block of 256 (K-quants), else 0. In its first four groups: the sums of groups 2 p and
   // 2 p + 1 as two 16-bit numbers; in its first group: the scale of them all.

@@ -314,18 +314,18 @@ void each_run(const PackedLinear::Impl& weight, int64_t first, int64_t last, con
 
 void quantize_rows(LinearKernels::Quantize quantize, const float* x, int64_t k,
                    const std::vector<RowBlock>& blocks, ActGroup* out, ThreadPool& pool) {
-  const auto block = [&](size_t b) {
-    for (int r = 0; r < blocks[b].rows; ++r) {
-      quantize(x + (blocks[b].first + r) * k, k / kGroup, out + blocks[b].first * (k / kGroup) + r,
-               blocks[b].rows);
-    }
+  const auto one = [&](int64_t row) {
+    const auto after = std::upper_bound(blocks.begin(), blocks.end(), row,
+                                        [](int64_t r, const RowBlock& b) { return r < b.first; });
+    const RowBlock& block = *std::prev(after);
+    quantize(x + row * k, k / kGroup, out + block.first * (k / kGroup) + (row - block.first),
+             block.rows);
   };
   const int64_t m = blocks.back().first + blocks.back().rows;
   if (m * k < 16384) {  // a few microseconds: not worth a dispatch
-    for (size_t b = 0; b < blocks.size(); ++b) block(b);
+    for (int64_t row = 0; row < m; ++row) one(row);
   } else {
-    pool.run(static_cast<int>(blocks.size()),
-             [&](int piece, int) { block(static_cast<size_t>(piece)); });
+    pool.run(static_cast<int>(m), [&](int row, int) { one(row); });
   }
 }
 

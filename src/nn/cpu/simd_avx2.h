@@ -144,6 +144,13 @@ inline I w_lane_byte(W x) {
           _mm256_and_si256(_mm256_srli_epi32(x.b, 8 * k), mask)};
 }
 
+template <int kShift>
+inline I i_set1_shifted(int32_t x) {
+  __m256i shifted = _mm256_set1_epi32(x);
+  if constexpr (kShift > 0) shifted = _mm256_slli_epi32(shifted, kShift);
+  if constexpr (kShift < 0) shifted = _mm256_srai_epi32(shifted, -kShift);
+  return {shifted, shifted};
+}
 inline W w_pairs(const uint8_t* low, const uint8_t* high) {
   const auto pair = [](const uint8_t* l, const uint8_t* h) {
     return _mm256_or_si256(_mm256_cvtepu8_epi32(load8(l)),

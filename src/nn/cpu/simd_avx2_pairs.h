@@ -21,33 +21,15 @@ inline __m256i pair_sums(__m256i w, __m256i x) {
 inline void in_register(__m256i& value) { asm("" : "+x"(value)); }
 
 #define PIPPIN_DOT_BY_CODES
+constexpr int kUnsignedMax = 127;  // larger codes have lost their offset in add()
 /// Integer sums of kRows activation rows against one group, or against its halves, fed one
-/// sub-vector of codes at a time.
-template <int kRows, bool kHalves, int kMax, int kOffset>
+/// sub-vector of codes at a time; the sums are begun by the caller.
+template <int kRows, bool kHalves, int kMax>
 struct DotRows {
   static constexpr bool kSigned = kMax > 127;
   static constexpr int kFit = kSigned ? 1 : 32767 / (kMax * 254);
   static constexpr int kPart = kHalves ? 4 : 8;  // sub-vectors that share a sum
   static constexpr int kRun = kFit < kPart ? kFit : kPart;
-
-  explicit DotRows(const ActGroup* x) {
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      if constexpr (kHalves) {
-        sum[0][r] = start(x[r].negative_half[0]);
-        sum[1][r] = start(x[r].negative_half[1]);
-      } else {
-        sum[0][r] = start(x[r].negative_sum);
-      }
-    }
-  }
-
-  static I start(int32_t negative_sum) {
-    const __m256i s = kOffset >= 0 && !kSigned
-                          ? _mm256_slli_epi32(_mm256_set1_epi32(negative_sum), kOffset & 7)
-                          : _mm256_setzero_si256();
-    return {s, s};
-  }
 
   template <int s>
   void add(W codes, const ActGroup* x) {

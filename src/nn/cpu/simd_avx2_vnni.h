@@ -10,28 +10,11 @@ inline __m256i dot4(__m256i sum, __m256i w, __m256i x) {
 }
 
 #define PIPPIN_DOT_BY_CODES
+constexpr int kUnsignedMax = 255;  // larger codes have lost their offset in add()
 /// Integer sums of kRows activation rows against one group, or against its halves, fed one
-/// sub-vector of codes at a time.
-template <int kRows, bool kHalves, int kMax, int kOffset>
+/// sub-vector of codes at a time; the sums are begun by the caller.
+template <int kRows, bool kHalves, int kMax>
 struct DotRows {
-  explicit DotRows(const ActGroup* x) {
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      if constexpr (kHalves) {
-        sum[0][r] = start(x[r].negative_half[0]);
-        sum[1][r] = start(x[r].negative_half[1]);
-      } else {
-        sum[0][r] = start(x[r].negative_sum);
-      }
-    }
-  }
-
-  static I start(int32_t negative_sum) {
-    const __m256i s = kOffset >= 0 ? _mm256_slli_epi32(_mm256_set1_epi32(negative_sum), kOffset & 7)
-                                   : _mm256_setzero_si256();
-    return {s, s};
-  }
-
   template <int s>
   void add(W w, const ActGroup* x) {
 #pragma GCC unroll 8

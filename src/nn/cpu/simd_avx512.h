@@ -56,6 +56,12 @@ inline F f_from_exponent(const uint8_t* p) {
 }
 inline I i_round(F a) { return _mm512_cvtps_epi32(a); }
 inline I i_set1(int32_t x) { return _mm512_set1_epi32(x); }
+template <int kShift>
+inline I i_set1_shifted(int32_t x) {
+  if constexpr (kShift > 0) return _mm512_slli_epi32(_mm512_set1_epi32(x), kShift);
+  if constexpr (kShift < 0) return _mm512_srai_epi32(_mm512_set1_epi32(x), -kShift);
+  return _mm512_set1_epi32(x);
+}
 inline I i_add(I a, I b) { return _mm512_add_epi32(a, b); }
 inline int32_t i_reduce_add(I a) { return _mm512_reduce_add_epi32(a); }
 inline void i_store_s8(int8_t* p, I a) {
@@ -125,10 +131,9 @@ template <int kMax>
 inline W w_ready(W codes) {
   return codes;
 }
-template <int n, int kMax, int kOffset>
-inline I dot(const W* w, const int8_t* q, int32_t negative_sum) {
-  I sum = kOffset >= 0 ? _mm512_slli_epi32(_mm512_set1_epi32(negative_sum), kOffset & 7)
-                       : _mm512_setzero_si512();
+template <int n, int kMax, int kOffset, int kShift = kOffset>
+inline I dot(const W* w, const int8_t* q, int32_t negative) {
+  I sum = kOffset >= 0 ? i_set1_shifted<kShift>(negative) : _mm512_setzero_si512();
 #pragma GCC unroll 8
   for (int s = 0; s < n; ++s) sum = _mm512_dpbusd_epi32(sum, w[s], broadcast4(q + 4 * s));
   return sum;
@@ -139,12 +144,11 @@ inline I dot(const W* w, const int8_t* q, int32_t negative_sum) {
 // subtraction takes the origin away: it runs beside the dot products, where a conversion and a
 // product would share their pipes.
 #define PIPPIN_SCALED_SUMS
-template <int n, int kMax, int kOffset>
-inline F scaled_dot(const W* w, const int8_t* q, int32_t negative_sum, const ActGroup& x) {
+template <int n, int kMax, int kOffset, int kShift = kOffset>
+inline F scaled_dot(const W* w, const int8_t* q, int32_t negative, const ActGroup& x) {
   const F origin = _mm512_set1_ps(x.origin);
   I sum = _mm512_castps_si512(origin);
-  if constexpr (kOffset >= 0)
-    sum = _mm512_add_epi32(sum, _mm512_slli_epi32(_mm512_set1_epi32(negative_sum), kOffset & 7));
+  if constexpr (kOffset >= 0) sum = _mm512_add_epi32(sum, i_set1_shifted<kShift>(negative));
 #pragma GCC unroll 8
   for (int s = 0; s < n; ++s) sum = _mm512_dpbusd_epi32(sum, w[s], broadcast4(q + 4 * s));
   return _mm512_sub_ps(_mm512_castsi512_ps(sum), origin);
@@ -176,13 +180,12 @@ inline __m512i pair_sums_signed(W w, __m512i x) {
   return _mm512_maddubs_epi16(_mm512_abs_epi8(w),
                               _mm512_mask_sub_epi8(x, negative, _mm512_setzero_si512(), x));
 }
-template <int n, int kMax, int kOffset>
-inline I dot(const W* w, const int8_t* q, int32_t negative_sum) {
+template <int n, int kMax, int kOffset, int kShift = kOffset>
+inline I dot(const W* w, const int8_t* q, int32_t negative) {
   constexpr bool kSigned = kMax > 127;
   constexpr int kFit = kSigned ? 1 : 32767 / (kMax * 254);
   constexpr int kRun = kFit < n ? kFit : n;
-  I sum = kOffset >= 0 && !kSigned ? _mm512_slli_epi32(_mm512_set1_epi32(negative_sum), kOffset & 7)
-                                   : _mm512_setzero_si512();
+  I sum = kOffset >= 0 && !kSigned ? i_set1_shifted<kShift>(negative) : _mm512_setzero_si512();
   __m512i run = _mm512_setzero_si512();
 #pragma GCC unroll 8
   for (int s = 0; s < n; ++s) {

@@ -198,6 +198,10 @@ inline I w_lane_byte(W a) {
   return r;
 }
 
+template <int kShift>
+inline I i_set1_shifted(int32_t x) {
+  return i_set1(kShift >= 0 ? x * (1 << (kShift & 31)) : x >> (-kShift & 31));
+}
 inline W w_pairs(const uint8_t* low, const uint8_t* high) {
   W r;
   const uint16x8_t l[2] = {vmovl_u8(vld1_u8(low)), vmovl_u8(vld1_u8(low + 8))};
@@ -228,23 +232,11 @@ inline W w_ready(W codes) {
 }
 
 #define PIPPIN_DOT_BY_CODES
+constexpr int kUnsignedMax = 127;  // larger codes have lost their offset in add()
 /// Integer sums of kRows activation rows against one group, or against its halves, fed one
-/// sub-vector of codes at a time.
-template <int kRows, bool kHalves, int kMax, int kOffset>
+/// sub-vector of codes at a time; the sums are begun by the caller.
+template <int kRows, bool kHalves, int kMax>
 struct DotRows {
-  explicit DotRows(const ActGroup* x) {
-    constexpr bool kBias = kOffset >= 0 && kMax <= 127;
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      if constexpr (kHalves) {
-        sum[0][r] = i_set1(kBias ? x[r].negative_half[0] * (1 << (kOffset & 7)) : 0);
-        sum[1][r] = i_set1(kBias ? x[r].negative_half[1] * (1 << (kOffset & 7)) : 0);
-      } else {
-        sum[0][r] = i_set1(kBias ? x[r].negative_sum * (1 << (kOffset & 7)) : 0);
-      }
-    }
-  }
-
   template <int s>
   void add(W codes, const ActGroup* x) {
     const W w = w_ready<kMax>(codes);

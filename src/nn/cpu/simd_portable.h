@@ -123,6 +123,11 @@ inline I i_set1(int32_t x) {
   PIPPIN_EACH(i, 16) r.v[i] = x;
   return r;
 }
+/// x << kShift, or >> -kShift, in every lane.
+template <int kShift>
+inline I i_set1_shifted(int32_t x) {
+  return i_set1(kShift >= 0 ? x * (1 << (kShift & 31)) : x >> (-kShift & 31));
+}
 inline I i_add(I a, I b) {
   PIPPIN_EACH(i, 16) a.v[i] += b.v[i];
   return a;
@@ -213,11 +218,11 @@ template <int kMax>
 inline W w_ready(W codes) {
   return codes;
 }
-/// sum over n sub-vectors of (code - 2^kOffset) * q, exactly; negative_sum is -sum(q). q: 4 n
-/// bytes.
-template <int n, int kMax, int kOffset>
-inline I dot(const W* w, const int8_t* q, int32_t negative_sum) {
-  I r = i_set1(kOffset >= 0 ? negative_sum * (1 << (kOffset & 7)) : 0);
+/// sum over n sub-vectors of (code - 2^kOffset) * q, exactly; `negative` is -sum(q), shifted so
+/// that kShift remains. q: 4 n bytes.
+template <int n, int kMax, int kOffset, int kShift = kOffset>
+inline I dot(const W* w, const int8_t* q, int32_t negative) {
+  I r = kOffset >= 0 ? i_set1_shifted<kShift>(negative) : i_set1(0);
   PIPPIN_EACH(s, n) PIPPIN_EACH(i, 16) PIPPIN_EACH(b, 4) r.v[i] += w[s].v[4 * i + b] * q[4 * s + b];
   return r;
 }

@@ -20,8 +20,8 @@ inline void quantize_group(const float* x, ActGroup& out) {
   out.scale = scale.scale;
   out.sum = out.scale * static_cast<float>(sum_low + sum_high);
   out.negative_sum = -(sum_low + sum_high);
-  out.negative_half[0] = -sum_low;
-  out.negative_half[1] = -sum_high;
+  out.negative_half[0] = -sum_low * (1 << kHalfShift);
+  out.negative_half[1] = -sum_high * (1 << kHalfShift);
   out.origin = 12582912.0f * out.scale;
   out.pair_sums = 0;
   out.pair_scale = 0;

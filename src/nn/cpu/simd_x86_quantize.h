@@ -43,7 +43,9 @@ inline void quantize_group(const float* x, ActGroup& out) {
   const __m256i bias = _mm256_setr_epi32(0, 4096, 4096, 2048, 2048, 0, 0, 0);
   const __m256i sums = _mm256_sub_epi32(_mm256_add_epi32(first, second), bias);
   const __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), _mm256_set1_ps(scale.scale));
-  const __m256 negative = _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_setzero_si256(), sums));
+  const __m256i shifts = _mm256_setr_epi32(0, 0, 0, kHalfShift, kHalfShift, 0, 0, 0);
+  const __m256 negative = _mm256_castsi256_ps(
+      _mm256_sllv_epi32(_mm256_sub_epi32(_mm256_setzero_si256(), sums), shifts));
   __m256 fields = _mm256_blend_ps(scaled, negative, 0x1c);
   fields = _mm256_blend_ps(fields, _mm256_set1_ps(scale.scale), 1);
   fields = _mm256_blend_ps(fields, _mm256_set1_ps(12582912.0f * scale.scale), 0x20);

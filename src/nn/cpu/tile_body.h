@@ -64,9 +64,9 @@ inline F scaled(I sum, float scale) { return f_mul(f_from_int(sum), f_set1(scale
 
 #if !defined(PIPPIN_SCALED_SUMS)
 #if !defined(PIPPIN_DOT_BY_CODES)
-template <int n, int kMax, int kOffset>
-inline F scaled_dot(const W* w, const int8_t* q, int32_t negative_sum, const ActGroup& x) {
-  return scaled(dot<n, kMax, kOffset>(w, q, negative_sum), x.scale);
+template <int n, int kMax, int kOffset, int kShift = kOffset>
+inline F scaled_dot(const W* w, const int8_t* q, int32_t negative, const ActGroup& x) {
+  return scaled(dot<n, kMax, kOffset, kShift>(w, q, negative), x.scale);
 }
 #endif
 
@@ -177,8 +177,9 @@ struct GroupScales {
     acc = f_fma(low, scale[0], acc);
     if constexpr (S::kHalves) acc = f_fma(high, scale[1], acc);
     if constexpr (S::kMin && S::kHalves) {
-      acc = f_fma(minimum[0], f_set1(x.scale * static_cast<float>(x.negative_half[0])), acc);
-      acc = f_fma(minimum[1], f_set1(x.scale * static_cast<float>(x.negative_half[1])), acc);
+      const float unit = x.scale / (1 << kHalfShift);
+      acc = f_fma(minimum[0], f_set1(unit * static_cast<float>(x.negative_half[0])), acc);
+      acc = f_fma(minimum[1], f_set1(unit * static_cast<float>(x.negative_half[1])), acc);
     }
     return acc;
   }
@@ -194,7 +195,21 @@ template <WeightType kType, int kRows, bool kUnpacked, typename S>
 inline void group_products(const uint8_t* planes, const WTable& table, const GroupScales<S>& scales,
                            const ActGroup* x, F* acc) {
   constexpr TileFormat kFormat = tile_format(kType);
-  DotRows<kRows, S::kHalves, kFormat.code_max, kFormat.offset_shift> dots(x);
+  constexpr int kOffset = kFormat.offset_shift;
+  constexpr bool kBias = kOffset >= 0 && kFormat.code_max <= kUnsignedMax;
+  DotRows<kRows, S::kHalves, kFormat.code_max> dots;
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    if constexpr (!kBias) {
+      dots.sum[0][r] = i_set1(0);
+      dots.sum[S::kHalves ? 1 : 0][r] = i_set1(0);
+    } else if constexpr (S::kHalves) {
+      dots.sum[0][r] = i_set1_shifted<kOffset - kHalfShift>(x[r].negative_half[0]);
+      dots.sum[1][r] = i_set1_shifted<kOffset - kHalfShift>(x[r].negative_half[1]);
+    } else {
+      dots.sum[0][r] = i_set1_shifted<kOffset>(x[r].negative_sum);
+    }
+  }
   const auto add = [&]<int s>() {
     dots.template add<s>(codes_of<kType, kUnpacked, s>(planes, table), x);
   };
@@ -233,8 +248,10 @@ inline void group_products(const uint8_t* planes, const WTable& table, const Gro
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     if constexpr (S::kHalves) {
-      const F low = scaled_dot<4, kMax, kOffset>(w, x[r].q, x[r].negative_half[0], x[r]);
-      const F high = scaled_dot<4, kMax, kOffset>(w + 4, x[r].q + 16, x[r].negative_half[1], x[r]);
+      constexpr int kShift = kOffset - kHalfShift;
+      const F low = scaled_dot<4, kMax, kOffset, kShift>(w, x[r].q, x[r].negative_half[0], x[r]);
+      const F high =
+          scaled_dot<4, kMax, kOffset, kShift>(w + 4, x[r].q + 16, x[r].negative_half[1], x[r]);
       acc[r] = scales.add_scaled(low, high, x[r], acc[r]);
     } else if constexpr (S::kBlocks) {
       const F sum = scaled_dot<8, kMax, kOffset>(w, x[r].q, x[r].negative_sum, x[r]);
