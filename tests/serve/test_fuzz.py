@@ -56,9 +56,7 @@ class Judge:
         assert 400 <= status < 500, (status, sent, text)
         error = json.loads(text)["error"]
         assert set(error) == {"message", "type", "param", "code"}, (sent, text)
-        # What is no route at all is told by the HTTP server, with a type of its own.
-        types = ("invalid_request_error",) if self.names else ("invalid_request_error", "not_found_error")
-        assert error["message"] and error["type"] in types, (sent, text)
+        assert error["message"] and error["type"] == "invalid_request_error", (sent, text)
         self.refused += 1
         if error["param"] is not None:
             self.named += 1
