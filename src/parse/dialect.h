@@ -48,6 +48,9 @@ struct Envelope {
   std::string_view prefix = {}, infix = {}, suffix = {};
   std::string_view separator = {};
   std::string_view section_end = {};
+  /// Where a message of calls is addressed to its tool: what stands before a section at the start
+  /// of an answer, `{name}` in it being the call's, and between such sections of one call each.
+  std::string_view address = {}, next_address = {};
   ArgumentForm form = ArgumentForm::kJson;
   const Tags* tags = nullptr;     // of kTagged
   std::string_view quote = "\"";  // around strings of kGemma
@@ -60,6 +63,7 @@ struct Signs {
   Texts none = {};  // and none of these
   Texts models =
       {};  // or, without a telling template: a part of the model's or architecture's name
+  Texts others = {};  // parts of the names of models that `models` does not mean
 };
 
 /// What follows a call.

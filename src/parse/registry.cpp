@@ -52,6 +52,9 @@ auto detect(const Rows& rows, std::string_view chat_template, std::string_view m
   size_t longest = 0;
   const std::string name = ascii_lower(model);
   for (const auto* row : rows) {
+    const Texts& others = row->signs.others;
+    if (std::any_of(others.begin(), others.end(), [&](auto part) { return stands_in(name, part); }))
+      continue;
     for (std::string_view part : row->signs.models) {
       if (part.size() <= longest || !stands_in(name, part)) continue;
       longest = part.size();

@@ -105,19 +105,21 @@ class Answer {
  private:
   // The format as a grammar of its own.
   Result<Source> alone() const {
-    struct {
+    struct Writer {
+      const std::string& field;
       Result<Source> operator()(const JsonObjectFormat&) const {
         return Source{GrammarSyntax::kJsonSchema, R"({"type":"object"})"};
       }
       Result<Source> operator()(const JsonSchemaFormat& format) const {
-        return Source{GrammarSyntax::kJsonSchema, format.schema_json};
+        ASSIGN_OR_RETURN(std::string checked, text::check_schema(format.schema_json, false, field));
+        return Source{GrammarSyntax::kJsonSchema, std::move(checked)};
       }
       Result<Source> operator()(const RegexFormat& format) const {
         return Source{GrammarSyntax::kRegex, format.pattern};
       }
       Result<Source> operator()(const GrammarFormat& format) const {
         if (format.text.size() > kGrammarBytesMax)
-          return fail(Code::kTooLarge, "a grammar of more than 32768 bytes", "grammar");
+          return fail(Code::kTooLarge, "a grammar of more than 32768 bytes", field);
         const bool gbnf = format.syntax == GrammarFormat::Syntax::kGbnf;
         return Source{gbnf ? GrammarSyntax::kGbnf : GrammarSyntax::kLark, format.text};
       }
@@ -127,8 +129,8 @@ class Answer {
       Result<Source> operator()(const std::monostate&) const {
         return fail(Code::kInternal, "[constraint] nothing to write");
       }
-    } write;
-    return std::visit(write, spec_.format);
+    };
+    return std::visit(Writer{spec_.format_field}, spec_.format);
   }
 
   static std::string choices(const ChoiceFormat& format) {
@@ -144,10 +146,8 @@ class Answer {
   Result<std::string> content() {
     ASSIGN_OR_RETURN(const Source source, alone());
     switch (source.syntax) {
-      case GrammarSyntax::kJsonSchema: {
-        ASSIGN_OR_RETURN(const std::string checked, text::check_schema(source.text, false));
-        return lark_.rule("%json " + checked);
-      }
+      case GrammarSyntax::kJsonSchema:
+        return lark_.rule("%json " + source.text);
       case GrammarSyntax::kRegex:
         return lark_.rule(lark_regex(source.text));
       case GrammarSyntax::kGbnf: {
@@ -236,16 +236,38 @@ class Answer {
       const std::string held = before_content(behind_thinking) + content + behind_content();
       // Tools that nothing holds may be called all the same.
       if (callable_.empty()) return held;
-      ASSIGN_OR_RETURN(const std::string calls, this->calls(behind_thinking, 0));
+      ASSIGN_OR_RETURN(const std::string calls, only_calls(behind_thinking));
       return lark_.one_of({held, calls});
     }
-    if (must_call()) return calls(behind_thinking, 0);
+    if (must_call()) return only_calls(behind_thinking);
     if (has_format(spec_)) {
       ASSIGN_OR_RETURN(const std::string content, this->content());
-      ASSIGN_OR_RETURN(const std::string calls, this->calls(behind_thinking, 0));
+      ASSIGN_OR_RETURN(const std::string calls, only_calls(behind_thinking));
       return lark_.one_of({before_content(behind_thinking) + content + behind_content(), calls});
     }
     return text_and_calls(behind_thinking);
+  }
+
+  // Whether a message says to whom it is, and calls are messages to their tools.
+  bool has_addresses() const {
+    const std::string_view address = spec_.dialect->envelope.address;
+    return !address.empty() && spec_.reasoning != nullptr &&
+           std::ranges::any_of(spec_.reasoning->marks, [&](const parse::Mark& mark) {
+             return mark.turn == Turn::kClose && !mark.until.empty() &&
+                    address.starts_with(mark.text);
+           });
+  }
+
+  // Calls with nothing before them.
+  Result<std::string> only_calls(bool behind_thinking) {
+    if (!has_addresses()) return calls(behind_thinking, 0);
+    CallRules addressed = rules();
+    addressed.addressed = true;
+    ASSIGN_OR_RETURN(const std::string messages, calls_grammar(lark_, addressed, 0));
+    std::string turn;
+    if (behind_thinking)
+      for (const std::string& mark : marks(Turn::kDrop)) turn += mark;
+    return turn + messages;
   }
 
   // Calls whose first `skipped` bytes stand already, or what the template has written of them.
@@ -258,7 +280,9 @@ class Answer {
     ASSIGN_OR_RETURN(const std::string section, calls_grammar(lark_, rules(), skipped));
     return blank + section;
   }
-  CallRules rules() const { return {*spec_.dialect, callable_, spec_.choice.parallel, loose_}; }
+  CallRules rules() const {
+    return {*spec_.dialect, callable_, spec_.choice.parallel, loose_, false};
+  }
   // Whether a text begins with a mark that is no ordinary text.
   bool is_marked(std::string_view begin) const {
     const parse::Texts& openers = spec_.dialect->openers;
@@ -314,12 +338,12 @@ class Answer {
   bool loose_ = false;
 };
 
-// The field of the wire that an error is about, where the error does not say.
-std::string_view field_of(const ConstraintSpec& spec) {
-  if (std::holds_alternative<RegexFormat>(spec.format)) return "regex";
-  if (std::holds_alternative<ChoiceFormat>(spec.format)) return "choice";
-  if (std::holds_alternative<GrammarFormat>(spec.format)) return "grammar";
-  return has_format(spec) ? "response_format" : "tools";
+// The compiler's error, with the field that it is about: it sees only the whole.
+Error placed(Error error, const ConstraintSpec& spec) {
+  if (!error.param.empty()) return error;
+  error.param = has_format(spec) ? spec.format_field : "tools";
+  error.message = "Invalid '" + error.param + "': " + error.message;
+  return error;
 }
 
 }  // namespace
@@ -343,11 +367,7 @@ Result<std::shared_ptr<const ConstraintPlan>> plan_constraint(const Model& model
   Result<std::shared_ptr<const text::Grammar>> grammar = compile(false);
   // A schema that is only a wish must not fail the request.
   if (!grammar.ok() && answer.any_lenient()) grammar = compile(true);
-  if (!grammar.ok()) {
-    Error error = grammar.error();
-    if (error.param.empty()) error.param = field_of(spec);
-    return error;
-  }
+  if (!grammar.ok()) return placed(grammar.error(), spec);
   return std::shared_ptr<const ConstraintPlan>(std::make_shared<GrammarPlan>(*std::move(grammar)));
 }
 

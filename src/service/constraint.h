@@ -26,7 +26,8 @@ struct ConstraintSpec {
     kInside,   // the template has opened the thinking: parse::starts_inside()
   };
 
-  Format format;  // of the content
+  Format format;                                 // of the content
+  std::string format_field = "response_format";  // Request's
   /// The tools on offer and which must or may be called; choice.names narrows them. No tools, or
   /// kNone: no calls.
   std::vector<Tool> tools;
@@ -48,7 +49,7 @@ class ConstraintPlan {
 /// neither required nor of a strict tool. Tools that are not strict are held to JSON objects, and
 /// to what their schema says as far as it can be enforced. Cost: up to a second, by a limit.
 /// Errors: kInvalidArgument with the schema's path and keyword, or the compiler's message, `param`
-/// naming "response_format", "tools" or "grammar"; kTooLarge over the limits; kUnsupported.
+/// naming the field; kTooLarge over the limits; kUnsupported.
 Result<std::shared_ptr<const ConstraintPlan>> plan_constraint(const Model& model,
                                                               const ConstraintSpec& spec);
 

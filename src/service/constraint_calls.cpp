@@ -18,7 +18,7 @@ using parse::ArgumentForm;
 using parse::Envelope;
 using parse::Kinds;
 
-constexpr std::string_view kIndex = "{index}";
+constexpr std::string_view kIndex = "{index}", kName = "{name}";
 constexpr std::string_view kAnyObject = R"({"type":"object"})";
 
 constexpr std::pair<int, std::string_view> kKindNames[] = {
@@ -41,44 +41,45 @@ class Arguments {
 
   Result<std::string> write() {
     if (!tool_.input_grammar.empty()) return grammar_input();
-    ASSIGN_OR_RETURN(const std::string checked, checked_schema());
-    ASSIGN_OR_RETURN(schema_, parse_json(checked));
+    ASSIGN_OR_RETURN(const std::string checked, check_schema());
     if (envelope_.form == ArgumentForm::kJson) return "%json " + checked + " ";
     RETURN_IF_ERROR(read_properties());
     return listed();
   }
 
  private:
-  Error refused(const std::string& what) const {
-    return fail(Code::kInvalidArgument,
-                fmt::format("the parameters of the tool \"{}\": {}", tool_.name, what), "tools");
+  Error refused(std::string_view what) const {
+    return fail(Code::kInvalidArgument, fmt::format("Invalid '{}': {}", tool_.field, what),
+                tool_.field);
+  }
+  // What JSON would hold, and this form of calls cannot. `place`: inside the schema.
+  Error unsupported(const std::string& place, std::string_view keyword) const {
+    return fail(Code::kUnsupported,
+                fmt::format("Invalid '{}{}.{}': the schema keyword \"{}\" is not supported here in "
+                            "this model's form of calls",
+                            tool_.field, place, keyword, keyword),
+                tool_.field);
   }
 
-  // Returns the schema, of an object, with nothing in it that cannot be enforced.
-  Result<std::string> checked_schema() const {
+  // Reads the schema, of an object; returns it with nothing in it that cannot be enforced.
+  Result<std::string> check_schema() {
     const bool any = tool_.parameters_json.empty() || (loose_ && !tool_.strict);
     const std::string source(any ? kAnyObject : std::string_view(tool_.parameters_json));
-    ASSIGN_OR_RETURN(json::value parsed, parse_json(source));
-    if (!parsed.is_object()) return refused("expected a schema, an object");
-    if (!parsed.as_object().contains("type")) parsed.as_object()["type"] = "object";
-    Result<std::string> checked = text::check_schema(json::serialize(parsed), !tool_.strict);
-    if (!checked.ok()) return refused(checked.error().message);
-    return checked;
+    ASSIGN_OR_RETURN(schema_, parse_json(source));
+    if (!schema_.is_object()) return refused("expected a schema, an object");
+    if (!schema_.as_object().contains("type")) schema_.as_object()["type"] = "object";
+    return text::check_schema(json::serialize(schema_), !tool_.strict, tool_.field);
   }
 
   // The argument "input", a text of the tool's own grammar: as it stands between tags, else in the
   // form of a JSON string, which Python reads as well.
   Result<std::string> grammar_input() {
-    constexpr std::string_view kName = "input";
+    constexpr std::string_view kInput = "input";
     const bool plain =
         envelope_.form == ArgumentForm::kTagged || envelope_.form == ArgumentForm::kGemma;
     Result<std::string> source =
         plain ? Result<std::string>(tool_.input_grammar) : text::lark_in_json(tool_.input_grammar);
-    if (!source.ok())
-      return fail(
-          Code::kInvalidArgument,
-          fmt::format("the grammar of the tool \"{}\": {}", tool_.name, source.error().message),
-          "tools");
+    if (!source.ok()) return refused(source.error().message);
     const std::string text = lark_.rule("%lark {\n" + *source + "\n}");
     switch (envelope_.form) {
       case ArgumentForm::kJson:
@@ -91,7 +92,7 @@ class Arguments {
       case ArgumentForm::kTagged:
         break;
     }
-    return tag_open(kName) + attribute(Kinds::kString) + text + lark_.literal(tag_close(kName));
+    return tag_open(kInput) + attribute(Kinds::kString) + text + lark_.literal(tag_close(kInput));
   }
 
   std::string tag_open(std::string_view name) const {
@@ -110,13 +111,7 @@ class Arguments {
     const std::string text = json::serialize(schema);
     for (const std::string_view keyword :
          {"$ref", "allOf", "anyOf", "oneOf", "patternProperties"}) {
-      if (schema.contains(keyword) && tool_.strict)
-        return fail(
-            Code::kUnsupported,
-            fmt::format("the parameters of the tool \"{}\": #: the schema keyword \"{}\" is not "
-                        "supported at the top in this model's form of calls",
-                        tool_.name, keyword),
-            "tools");
+      if (schema.contains(keyword) && tool_.strict) return unsupported("", keyword);
     }
     const json::value* properties = schema.if_contains("properties");
     if (properties == nullptr || !properties->is_object()) return {};
@@ -278,14 +273,7 @@ class Arguments {
     if (schema == nullptr || !tool_.strict) return std::string();
     for (const std::string_view keyword :
          {"pattern", "format", "$ref", "allOf", "anyOf", "oneOf"}) {
-      if (!schema->contains(keyword)) continue;
-      return fail(
-          Code::kUnsupported,
-          fmt::format(
-              "the parameters of the tool \"{}\": #/properties/{}: the schema keyword \"{}\" "
-              "of a string is not supported in this model's form of calls",
-              tool_.name, property.name, keyword),
-          "tools");
+      if (schema->contains(keyword)) return unsupported(".properties." + property.name, keyword);
     }
     const auto bound = [&](std::string_view keyword) -> std::optional<int64_t> {
       const json::value* value = schema->if_contains(keyword);
@@ -315,7 +303,8 @@ class Arguments {
       if (const json::value* definitions = schema_.as_object().if_contains(keyword))
         schema[keyword] = *definitions;
     ASSIGN_OR_RETURN(const std::string checked,
-                     text::check_schema(json::serialize(schema), !tool_.strict));
+                     text::check_schema(json::serialize(schema), !tool_.strict,
+                                        tool_.field + ".properties." + property.name));
     return "%json " + checked + " ";
   }
 
@@ -333,6 +322,15 @@ std::string with_index(const LarkText& lark, std::string_view text) {
   if (at == std::string_view::npos) return lark.literal(text);
   return lark.literal(text.substr(0, at)) + "/[0-9]{1,3}/ " +
          lark.literal(text.substr(at + kIndex.size()));
+}
+
+// A section of one call in a message to its tool.
+std::string addressed(const LarkText& lark, const Envelope& envelope, const std::string& name,
+                      const std::string& call) {
+  std::string before(envelope.address);
+  before.replace(before.find(kName), kName.size(), name);
+  before.append(envelope.section_begin).append(envelope.prefix);
+  return lark.literal(before) + call + lark.literal(envelope.section_end);
 }
 
 Result<void> check_name(const std::string& name) {
@@ -364,10 +362,16 @@ Result<std::string> calls_grammar(LarkText& lark, const CallRules& rules, size_t
     RETURN_IF_ERROR(check_name(tool.name));
     ASSIGN_OR_RETURN(const std::string arguments,
                      Arguments(lark, envelope, tool, rules.loose).write());
-    calls.push_back(lark.literal(tool.name) + with_index(lark, envelope.infix) +
-                    lark.rule(arguments) + with_index(lark, envelope.suffix));
+    std::string call = lark.literal(tool.name) + with_index(lark, envelope.infix) +
+                       lark.rule(arguments) + with_index(lark, envelope.suffix);
+    if (rules.addressed) call = addressed(lark, envelope, tool.name, call);
+    calls.push_back(std::move(call));
   }
   const std::string call = lark.rule(lark.one_of(calls));
+  if (rules.addressed) {
+    const std::string next = "(" + lark.literal(envelope.next_address) + call + ")* ";
+    return lark.rule(call + (rules.parallel ? next : ""));
+  }
   // The prefix of the first call follows the section's beginning, so that what is skipped may reach
   // into it.
   const std::string begin = std::string(envelope.section_begin) + std::string(envelope.prefix);

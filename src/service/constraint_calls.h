@@ -19,6 +19,8 @@ struct CallRules {
   bool parallel = true;
   /// Tools that are not strict take any JSON object: their schemas were too much.
   bool loose = false;
+  /// Each call stands in a message of its own to its tool: Envelope::address.
+  bool addressed = false;
 };
 
 /// Returns the text that every section of calls begins with, up to the first name.

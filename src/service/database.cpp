@@ -103,13 +103,14 @@ Result<void> Database::make_schema() {
     version = query.number(0);
   }
   if (version == options_.version) return {};
-  if (version != 0) {
+  const bool older = version + 1 == options_.version && options_.upgrade != nullptr;
+  if (version != 0 && !older) {
     return fail(
         Code::kUnavailable,
         "The store of " + options_.what + " was written by a newer version of this program.",
         "store");
   }
-  RETURN_IF_ERROR(run(options_.schema));
+  RETURN_IF_ERROR(run(version == 0 ? options_.schema : options_.upgrade));
   return run(("PRAGMA user_version = " + std::to_string(options_.version)).c_str());
 }
 

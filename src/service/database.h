@@ -17,7 +17,8 @@ struct DatabaseOptions {
   std::string what;    // what it holds, for messages: "responses"
   const char* schema;  // makes the tables of `version`
   int64_t version = 1;
-  int busy_ms = 500;  // how long to wait for another program's lock
+  int busy_ms = 500;              // how long to wait for another program's lock
+  const char* upgrade = nullptr;  // makes the tables of `version` from those of the one before
 };
 
 class Statement;

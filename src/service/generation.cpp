@@ -60,6 +60,7 @@ Result<std::shared_ptr<const ConstraintPlan>> plan_of(const Model& model, const 
                                                       const AnswerTerms& terms) {
   ConstraintSpec spec;
   spec.format = request.format;
+  spec.format_field = request.format_field;
   spec.choice = request.tool_choice;
   if (const auto* conversation = std::get_if<Conversation>(&prompt)) {
     spec.reasoning = terms.reasoning ? terms.reasoning : terms.shown_reasoning;

@@ -19,6 +19,9 @@ namespace {
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 // What stays for the program itself, its queues and the requests in flight.
 constexpr uint64_t kProgramBytes = 64 * kMiB;
+// Of each token, in the vocabulary that grammars are compiled against (text::GrammarVocabulary),
+// which is prepared with the model.
+constexpr uint64_t kGrammarBytesPerToken = 640;
 // What the driver, the libraries' work spaces, captured graphs and freed buffers take of a GPU
 // beside all else; seen on an H200 with 64 answers at once.
 constexpr uint64_t kGpuBytes = 3072 * kMiB;
@@ -35,12 +38,13 @@ constexpr int kContextTokensMin = 256;
 
 // Activations of one step: per token the residual, its norm, q, k, v and the attention's output
 // (about 8 E), gate, up and their product (3 F), all f32; per row the logits and a copy that the
-// sampler sorts (2 V).
+// sampler sorts (2 V). On a shared machine the program is in the same memory.
 uint64_t scratch_of(const MemoryNeeds& needs, const MemoryWishes& wishes, const Machine& machine) {
   const uint64_t per_token = uint64_t(needs.embedding) * 8 + uint64_t(needs.feed_forward) * 3;
   const uint64_t floats = uint64_t(wishes.step_tokens_max) * per_token +
                           uint64_t(wishes.rows_max) * uint64_t(needs.vocab) * 2;
-  return floats * sizeof(float) + (machine.shared ? kProgramBytes : kGpuBytes);
+  const uint64_t program = kProgramBytes + uint64_t(needs.vocab) * kGrammarBytesPerToken;
+  return floats * sizeof(float) + (machine.shared ? program : kGpuBytes);
 }
 
 // Three quarters of a shared machine, and nine tenths of what is free now: the rest is the user's.
@@ -202,7 +206,7 @@ std::string MemoryPlan::to_text() const {
                       bytes_text(kv_bytes_per_window_block));
   }
   text += line("kv", kv_bytes, kv);
-  text += line("scratch", scratch_bytes, "activations, logits, the program");
+  text += line("scratch", scratch_bytes, "activations, logits, grammars, the program");
   text += line(
       "budget", budget_bytes,
       fmt::format("context {} of the model's {} tokens", context_tokens_max, context_tokens_model));

@@ -49,6 +49,8 @@ struct Tool {
   bool strict = false;          // the arguments must fit the schema
   /// A Lark grammar that the only argument, "input", a string, is a text of; empty: none.
   std::string input_grammar = {};
+  /// What the request calls `parameters_json`, or the grammar, for messages.
+  std::string field = "tools";
 };
 
 struct Conversation {
@@ -121,7 +123,8 @@ struct Request {
   std::optional<TimePoint> deadline;
   ToolChoice tool_choice;
   Format format;
-  Reading reading;  // of conversations
+  std::string format_field = "response_format";  // what the request calls it, for messages
+  Reading reading;                               // of conversations
 };
 
 struct TokenLogprob {

@@ -11,7 +11,7 @@
 namespace pippin::service {
 namespace {
 
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 
 // `used` grows with every use. A response's use counts for those it goes on from, too; of equals
 // the youngest goes first, so that a conversation is shortened from its end and never broken.
@@ -24,13 +24,16 @@ CREATE TABLE responses(
   input TEXT NOT NULL,
   owner TEXT NOT NULL,
   bytes INTEGER NOT NULL,
-  used INTEGER NOT NULL);
+  used INTEGER NOT NULL,
+  key TEXT NOT NULL);
 CREATE INDEX by_use ON responses(used, seq DESC);
 )";
+// Of version 1: what nobody's key has made stays nobody's.
+constexpr const char* kUpgrade = "ALTER TABLE responses ADD COLUMN key TEXT NOT NULL DEFAULT ''";
 
 constexpr const char* kPut = R"(
-INSERT INTO responses(id, previous, body, input, owner, bytes, used)
-VALUES(?1, ?2, ?3, ?4, ?5, ?6, (SELECT coalesce(max(used), 0) + 1 FROM responses))
+INSERT INTO responses(id, previous, body, input, owner, bytes, key, used)
+VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, (SELECT coalesce(max(used), 0) + 1 FROM responses))
 ON CONFLICT(id) DO UPDATE SET previous = ?2, body = ?3, input = ?4, owner = ?5, bytes = ?6,
   used = (SELECT max(used) + 1 FROM responses))";
 
@@ -39,7 +42,12 @@ WITH RECURSIVE chain(id) AS (
   SELECT ?1 UNION SELECT r.previous FROM responses r JOIN chain c ON r.id = c.id)
 UPDATE responses SET used = (SELECT max(used) FROM responses) WHERE id IN (SELECT id FROM chain))";
 
-constexpr const char* kGet = "SELECT previous, body, input, owner FROM responses WHERE id = ?1";
+constexpr const char* kGet =
+    "SELECT previous, body, input, owner FROM responses WHERE id = ?1 AND key = ?2";
+
+Error not_found(const std::string& id) {
+  return fail(Code::kNotFound, "Response with id '" + id + "' not found.", "id");
+}
 
 }  // namespace
 
@@ -50,7 +58,7 @@ struct ResponseStore::Kept {
 
   explicit Kept(ResponseStoreOptions with)
       : options(std::move(with)),
-        database({options.path, "responses", kSchema, kSchemaVersion, options.busy_ms}) {}
+        database({options.path, "responses", kSchema, kSchemaVersion, options.busy_ms, kUpgrade}) {}
 
   Result<void> put(const StoredResponse& response) {
     const auto bytes = static_cast<int64_t>(response.body_json.size() + response.input_json.size());
@@ -59,7 +67,7 @@ struct ResponseStore::Kept {
       insert.bind(1, response.id).bind(2, response.previous_id);
       insert.bind(3, response.body_json).bind(4, response.input_json);
       const std::string owner = response.pending ? process_name() : std::string();
-      insert.bind(5, owner).bind(6, bytes);
+      insert.bind(5, owner).bind(6, bytes).bind(7, response.key_id);
       RETURN_IF_ERROR(database.done(insert));
     }
     if (!response.previous_id.empty()) {
@@ -99,13 +107,12 @@ struct ResponseStore::Kept {
     return {};
   }
 
-  Result<StoredResponse> get(const std::string& id) {
+  Result<StoredResponse> get(const std::string& id, const std::string& key_id) {
     Statement query(database.handle(), kGet);
-    const int code = query.bind(1, id).step();
-    if (code == SQLITE_DONE)
-      return fail(Code::kNotFound, "Response with id '" + id + "' not found.", "id");
+    const int code = query.bind(1, id).bind(2, key_id).step();
+    if (code == SQLITE_DONE) return not_found(id);
     if (code != SQLITE_ROW) return database.failure(code);
-    StoredResponse response{id, query.text(0), query.text(1), query.text(2), false, false};
+    StoredResponse response{id, key_id, query.text(0), query.text(1), query.text(2), false, false};
     const std::string owner = query.text(3);
     response.pending = !owner.empty();
     response.lost = response.pending && !process_lives(owner);
@@ -136,19 +143,21 @@ Result<void> ResponseStore::put(const StoredResponse& response) {
   return {};
 }
 
-Result<StoredResponse> ResponseStore::get(const std::string& id) {
+Result<StoredResponse> ResponseStore::get(const std::string& id, const std::string& key_id) {
   const std::lock_guard lock(kept_->mutex);
   RETURN_IF_ERROR(kept_->database.ensure_open());
-  return kept_->get(id);
+  return kept_->get(id, key_id);
 }
 
-Result<std::vector<StoredResponse>> ResponseStore::chain(const std::string& id, size_t bytes_max) {
+Result<std::vector<StoredResponse>> ResponseStore::chain(const std::string& id,
+                                                         const std::string& key_id,
+                                                         size_t bytes_max) {
   const std::lock_guard lock(kept_->mutex);
   RETURN_IF_ERROR(kept_->database.ensure_open());
   std::vector<StoredResponse> chain;
   size_t bytes = 0;
   for (std::string next = id; !next.empty();) {
-    ASSIGN_OR_RETURN(StoredResponse response, kept_->get(next));
+    ASSIGN_OR_RETURN(StoredResponse response, kept_->get(next, key_id));
     bytes += response.body_json.size() + response.input_json.size();
     const bool circular =
         std::ranges::any_of(chain, [&](const StoredResponse& seen) { return seen.id == next; });
@@ -163,13 +172,12 @@ Result<std::vector<StoredResponse>> ResponseStore::chain(const std::string& id, 
   return chain;
 }
 
-Result<void> ResponseStore::remove(const std::string& id) {
+Result<void> ResponseStore::remove(const std::string& id, const std::string& key_id) {
   const std::lock_guard lock(kept_->mutex);
   RETURN_IF_ERROR(kept_->database.ensure_open());
-  Statement remove(kept_->database.handle(), "DELETE FROM responses WHERE id = ?1");
-  RETURN_IF_ERROR(kept_->database.done(remove.bind(1, id)));
-  if (sqlite3_changes(kept_->database.handle()) == 0)
-    return fail(Code::kNotFound, "Response with id '" + id + "' not found.", "id");
+  Statement remove(kept_->database.handle(), "DELETE FROM responses WHERE id = ?1 AND key = ?2");
+  RETURN_IF_ERROR(kept_->database.done(remove.bind(1, id).bind(2, key_id)));
+  if (sqlite3_changes(kept_->database.handle()) == 0) return not_found(id);
   return {};
 }
 

@@ -21,6 +21,7 @@ struct ResponseStoreOptions {
 
 struct StoredResponse {
   std::string id;
+  std::string key_id;       // whose it is; empty where no keys are asked for
   std::string previous_id;  // the response it goes on from; empty if none
   std::string body_json;    // the response object
   std::string input_json;   // the array of its own input items
@@ -29,7 +30,8 @@ struct StoredResponse {
 };
 
 /// Errors of every call: kUnavailable, when the file cannot be used (locked, damaged, disk full, no
-/// permission). The next call tries again, so that a repaired file needs no restart.
+/// permission). The next call tries again, so that a repaired file needs no restart. A response of
+/// another key than `key_id` is as good as none.
 class ResponseStore {
  public:
   explicit ResponseStore(ResponseStoreOptions options);
@@ -44,12 +46,13 @@ class ResponseStore {
   /// Errors: kTooLarge, if it alone is over `bytes_max`.
   Result<void> put(const StoredResponse& response);
   /// Errors: kNotFound.
-  Result<StoredResponse> get(const std::string& id);
+  Result<StoredResponse> get(const std::string& id, const std::string& key_id);
   /// Returns a response and those it goes on from, the oldest first. Errors: kNotFound, naming the
   /// one that is missing; kTooLarge, if they hold more than `bytes_max` together.
-  Result<std::vector<StoredResponse>> chain(const std::string& id, size_t bytes_max);
+  Result<std::vector<StoredResponse>> chain(const std::string& id, const std::string& key_id,
+                                            size_t bytes_max);
   /// Errors: kNotFound.
-  Result<void> remove(const std::string& id);
+  Result<void> remove(const std::string& id, const std::string& key_id);
 
  private:
   struct Kept;

@@ -116,10 +116,15 @@ std::unique_ptr<Matcher> Grammar::start() const {
   return std::unique_ptr<Matcher>(new Matcher(vocabulary_, matcher));
 }
 
-Result<std::string> check_schema(std::string_view schema, bool lenient) {
+Result<std::string> check_schema(std::string_view schema, bool lenient, std::string_view field) {
   Buffer checked, error;
-  const tk_status status = tk_schema_check(slice(schema), lenient, checked.out(), error.out());
-  if (status != TK_OK) return grammar_error(status, error);
+  const tk_status status =
+      tk_schema_check(slice(schema), lenient, slice(field), checked.out(), error.out());
+  if (status != TK_OK) {
+    Error refused = grammar_error(status, error);
+    refused.param = field;
+    return refused;
+  }
   return std::string(checked.view());
 }
 

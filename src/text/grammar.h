@@ -102,8 +102,9 @@ class Grammar {
 };
 
 /// Returns a JSON Schema as a Lark grammar takes it behind %json. With `lenient`, what cannot be
-/// enforced is left out. Errors: kInvalidArgument, naming the keyword and its place.
-Result<std::string> check_schema(std::string_view schema, bool lenient);
+/// enforced is left out. Errors: kInvalidArgument of the field, with the keyword's place in it:
+/// "Invalid 'FIELD.properties.a.type': ..".
+Result<std::string> check_schema(std::string_view schema, bool lenient, std::string_view field);
 
 /// Returns a GBNF grammar as Lark. Errors: kInvalidArgument, naming the line.
 Result<std::string> gbnf_to_lark(std::string_view source);

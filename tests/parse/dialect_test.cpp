@@ -66,6 +66,9 @@ TEST(Dialects, NamesAreUnique) {
     EXPECT_EQ(find_tool_dialect(dialect->name), dialect);
     EXPECT_NE(dialect->head, nullptr);
     EXPECT_NE(dialect->tail, nullptr);
+    EXPECT_EQ(dialect->envelope.address.empty(), dialect->envelope.next_address.empty());
+    EXPECT_EQ(dialect->envelope.address.empty(),
+              dialect->envelope.address.find("{name}") == std::string_view::npos);
     EXPECT_EQ(dialect->envelope.form == ArgumentForm::kTagged, dialect->envelope.tags != nullptr);
     EXPECT_TRUE(dialect->primed.empty() || dialect->openers.contains(dialect->primed));
   }
@@ -169,6 +172,9 @@ TEST(Detection, ByNameTheLongestPartWins) {
   EXPECT_EQ(detect_tool_dialect("", "SmolLM2-135M").name, "generic");
   EXPECT_EQ(detect_reasoning_dialect("", "SmolLM2-135M"), nullptr);
   EXPECT_EQ(detect_reasoning_dialect("", "QwQ-32B")->name, "think");
+  EXPECT_EQ(detect_reasoning_dialect("", "Qwen3-8B")->name, "think");
+  EXPECT_EQ(detect_reasoning_dialect("", "Qwen3-Coder-30B-A3B"), nullptr) << "it does not think";
+  EXPECT_EQ(detect_reasoning_dialect("", "Qwen3-4B-Instruct-2507"), nullptr);
 }
 
 TEST(Detection, WhetherThePromptEndsInsideThinking) {

@@ -71,7 +71,8 @@ def test_no_route_but_health_answers_without_a_key(keyed):
     assert keyed.get("/nowhere")[0] == 401
     status, headers, body = keyed.request("POST", CHAT, chat())
     assert headers["WWW-Authenticate"] == "Bearer"
-    assert json.loads(body)["error"]["type"] == "authentication_error"
+    error = json.loads(body)["error"]
+    assert (error["type"], error["code"]) == ("invalid_request_error", "invalid_api_key")
 
 
 def test_a_key_is_taken_in_any_of_three_headers(keyed):
@@ -201,6 +202,38 @@ def test_requests_of_others_are_not_told_and_not_ended(keyed):
     assert keyed.request("POST", "/v1/requests/mine-1/cancel", b"", bearer(other))[0] == 404
     assert keyed.request("POST", "/v1/requests/mine-1/cancel", b"", bearer(one))[0] == 200
     running.join(60)
+
+
+def test_a_kept_response_is_its_keys_alone(keyed):
+    one, other = make_key(keyed.keys_file, "keeper"), make_key(keyed.keys_file, "reader")
+
+    def ask(key, method, path, body=None):
+        status, _, answer = keyed.request(method, path, body and json.dumps(body).encode(), bearer(key))
+        return status, json.loads(answer)
+
+    question = {"model": "default", "input": "Remember the word heron.", "max_output_tokens": 4}
+    kept = ask(one, "POST", "/v1/responses", question)[1]["id"]
+    item = ask(one, "GET", f"/v1/responses/{kept}/input_items")[1]["data"][0]["id"]
+    long = question | {"background": True, "max_output_tokens": 1200, "ignore_eos": True}
+    running = ask(one, "POST", "/v1/responses", long)[1]["id"]
+    onward = question | {"previous_response_id": kept}
+    referring = question | {"input": [{"type": "item_reference", "id": item}]}
+    for response in (kept, running):
+        path = f"/v1/responses/{response}"
+        for method, end in [("GET", ""), ("GET", "?stream=true"), ("GET", "/input_items"), ("POST", "/cancel"),
+                            ("DELETE", "")]:
+            status, answer = ask(other, method, path + end)
+            assert (status, answer["error"]["type"]) == (404, "invalid_request_error"), (method, end)
+            assert answer["error"]["message"] == f"Response with id '{response}' not found."
+    for body, param in [(onward, "previous_response_id"), (referring, "input")]:
+        for path in ("/v1/responses", "/v1/responses/input_tokens"):
+            status, answer = ask(other, "POST", path, body)
+            assert (status, answer["error"]["param"]) == (404, param), path
+    assert ask(one, "POST", f"/v1/responses/{running}/cancel")[1]["status"] == "cancelled"
+    for body in (onward, referring):
+        assert ask(one, "POST", "/v1/responses", body)[0] == 200
+    assert ask(one, "GET", f"/v1/responses/{kept}")[1]["id"] == kept
+    assert ask(one, "DELETE", f"/v1/responses/{kept}")[1]["deleted"] is True
 
 
 def test_the_audit_log_tells_who_and_what_but_no_text(keyed):

@@ -1,15 +1,15 @@
 """Malformed requests to /v1/messages by a seeded fuzzer: each is a 4xx in Anthropic's form, naming the field."""
 
-import copy
 import http.client
 import json
 import os
 import random
 
+from fuzzing import broken
 from program import wait_until
-from test_fuzz import BAD, BODIES, RUBBISH, SEED, put
 
 COUNT = int(os.environ.get("PIPPIN_FUZZ_REQUESTS", "1000"))
+SEED = 20251121
 
 MARK = {"type": "ephemeral"}
 CALL = {"type": "tool_use", "id": "t", "name": "f", "input": {"x": 1}}
@@ -40,37 +40,12 @@ VALID = {
 }
 
 
-def places(value, path=()):
-    """Every place in a JSON value but the root."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in items:
-        yield (*path, key)
-        yield from places(item, (*path, key))
-
-
-def malformed(source):
-    """A body with a wrong value or two, or one that is no JSON object."""
-    if source.random() < 0.1:
-        text = json.dumps(VALID)
-        cut = source.randrange(len(text))
-        return (text[:cut] + source.choice(RUBBISH) + text[cut + 1 + source.randrange(9) :]).encode()
-    if source.random() < 0.03:
-        return source.choice(BODIES)
-    body = copy.deepcopy(VALID)
-    for key in list(body):
-        if key not in ("model", "messages", "max_tokens") and source.random() < 0.7:
-            del body[key]
-    for _ in range(source.randint(1, 2)):
-        put(body, source.choice(list(places(body))), copy.deepcopy(source.choice(BAD)))
-    return json.dumps(body).encode()
-
-
 def test_malformed_requests_are_named(server):
     source = random.Random(SEED)
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     refused = 0
     for _ in range(COUNT):
-        body = malformed(source)
+        body = broken(source, VALID, {"model", "messages", "max_tokens"})
         connection.request("POST", "/v1/messages", body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         text = response.read()

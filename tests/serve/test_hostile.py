@@ -216,3 +216,20 @@ def test_wrong_method(server):
     status, headers, body = server.request("DELETE", CHAT)
     assert (status, headers["Allow"]) == (405, "POST")
     error_of(body)
+
+
+@pytest.mark.parametrize("method, path", [("GET", "/nowhere"), ("POST", "/v1/nothing"), ("GET", "/v1/chat"),
+                                          ("DELETE", CHAT)])
+def test_no_such_route_in_openais_form(server, method, path):
+    status, _, body = server.request(method, path, b"{}" if method == "POST" else None)
+    error = json.loads(body)["error"]
+    assert status == (405 if path == CHAT else 404)
+    assert (error["type"], error["param"]) == ("invalid_request_error", None) and error["code"] is not None
+
+
+def test_no_such_route_in_the_form_of_its_wire(server):
+    status, _, body = server.request("GET", "/v1/messages/none/such/path")
+    assert status == 404 and json.loads(body)["type"] == "error"
+    assert json.loads(body)["error"]["type"] == "not_found_error"
+    status, _, body = server.request("GET", "/api/nothing")
+    assert status == 404 and "/api/nothing" in json.loads(body)["error"]

@@ -3,7 +3,6 @@
 PIPPIN_FUZZ_REQUESTS   how many for each route; 10000 for the long form
 """
 
-import copy
 import http.client
 import json
 import os
@@ -12,7 +11,7 @@ import random
 import pytest
 
 import program
-from test_fuzz import BAD, BODIES, GROWTH_MAX_KB, RUBBISH, places, put, resident_kb
+from fuzzing import GROWTH_MAX_KB, broken, resident_kb
 
 COUNT = int(os.environ.get("PIPPIN_FUZZ_REQUESTS", "400"))
 SEED = 20261121
@@ -79,20 +78,6 @@ VALID = {
 }
 
 
-def malformed(source, valid):
-    """A body with one wrong value, or one that is no JSON object."""
-    if source.random() < 0.1:
-        text = json.dumps(valid)
-        cut = source.randrange(len(text))
-        return (text[:cut] + source.choice(RUBBISH) + text[cut + 1 + source.randrange(9) :]).encode()
-    if source.random() < 0.03:
-        return source.choice(BODIES)
-    body = copy.deepcopy(valid)
-    for _ in range(source.randint(1, 2)):
-        put(body, source.choice(list(places(body))), copy.deepcopy(source.choice(BAD)))
-    return json.dumps(body).encode()
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     if program.model_path() is None or not program.model_path().exists():
@@ -112,7 +97,7 @@ def test_malformed_requests_are_refused_in_their_form(server, path):
     for i in range(COUNT):
         if i == COUNT // 4:
             before = resident_kb(server.process.pid)
-        body = malformed(source, VALID[path])
+        body = broken(source, VALID[path])
         connection.request("POST", path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         text = response.read()

@@ -70,6 +70,19 @@ TEST(MemoryPlan, AGpuIsNotSharedAndKeepsMoreForItself) {
   EXPECT_GT(plan.scratch_bytes, 3 * kGiB);
 }
 
+TEST(MemoryPlan, TheVocabularyOfGrammarsIsCounted) {
+  MemoryNeeds large = small_model();
+  large.vocab = 151936;
+  const Machine machine{16 * kGiB, 14 * kGiB};
+  MemoryWishes wishes;
+  wishes.rows_max = 1;
+  const uint64_t more = plan_memory(large, wishes, machine)->scratch_bytes -
+                        plan_memory(small_model(), wishes, machine)->scratch_bytes;
+  const uint64_t tokens = 151936 - 49152, logits = tokens * 2 * sizeof(float);
+  EXPECT_GE(more - logits, tokens * 500) << "what was measured";
+  EXPECT_LE(more - logits, tokens * 1000);
+}
+
 TEST(MemoryPlan, LittleMemoryShortensTheContext) {
   MemoryWishes wishes;
   wishes.rows_max = 8;

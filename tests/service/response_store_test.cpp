@@ -35,16 +35,16 @@ class ResponseStoreTest : public ::testing::Test {
 };
 
 StoredResponse response(std::string id, std::string previous = {}, size_t bytes = 10) {
-  return {std::move(id), std::move(previous), std::string(bytes, 'b'), "[]", false, false};
+  return {std::move(id), "", std::move(previous), std::string(bytes, 'b'), "[]", false, false};
 }
 
 TEST_F(ResponseStoreTest, KeepsAcrossARestartAndForItsOwnerOnly) {
   {
     ResponseStore store(options_);
-    ASSERT_TRUE(store.put({"resp_1", "", R"({"a":"é"})", R"([{"x":1}])", false, false}).ok());
+    ASSERT_TRUE(store.put({"resp_1", "", "", R"({"a":"é"})", R"([{"x":1}])", false, false}).ok());
   }
   ResponseStore store(options_);
-  const Result<StoredResponse> found = store.get("resp_1");
+  const Result<StoredResponse> found = store.get("resp_1", "");
   ASSERT_TRUE(found.ok()) << found.error().message;
   EXPECT_EQ(found->body_json, R"({"a":"é"})");
   EXPECT_EQ(found->input_json, R"([{"x":1}])");
@@ -59,12 +59,12 @@ TEST_F(ResponseStoreTest, KeepsAcrossARestartAndForItsOwnerOnly) {
 TEST_F(ResponseStoreTest, ReplacesAndRemoves) {
   ResponseStore store(options_);
   ASSERT_TRUE(store.put(response("a")).ok());
-  ASSERT_TRUE(store.put({"a", "", "new", "[]", false, false}).ok());
-  EXPECT_EQ(store.get("a")->body_json, "new");
-  EXPECT_TRUE(store.remove("a").ok());
-  EXPECT_EQ(store.get("a").error().code, Code::kNotFound);
-  EXPECT_EQ(store.remove("a").error().code, Code::kNotFound);
-  EXPECT_EQ(store.get("'; DROP TABLE responses; --").error().code, Code::kNotFound);
+  ASSERT_TRUE(store.put({"a", "", "", "new", "[]", false, false}).ok());
+  EXPECT_EQ(store.get("a", "")->body_json, "new");
+  EXPECT_TRUE(store.remove("a", "").ok());
+  EXPECT_EQ(store.get("a", "").error().code, Code::kNotFound);
+  EXPECT_EQ(store.remove("a", "").error().code, Code::kNotFound);
+  EXPECT_EQ(store.get("'; DROP TABLE responses; --", "").error().code, Code::kNotFound);
 }
 
 TEST_F(ResponseStoreTest, AChainIsInOrderAndNamesWhatIsMissing) {
@@ -72,17 +72,17 @@ TEST_F(ResponseStoreTest, AChainIsInOrderAndNamesWhatIsMissing) {
   ASSERT_TRUE(store.put(response("a")).ok());
   ASSERT_TRUE(store.put(response("b", "a")).ok());
   ASSERT_TRUE(store.put(response("c", "b")).ok());
-  const auto chain = store.chain("c", 1 << 20);
+  const auto chain = store.chain("c", "", 1 << 20);
   ASSERT_TRUE(chain.ok());
   ASSERT_EQ(chain->size(), 3u);
   EXPECT_EQ(chain->front().id, "a");
   EXPECT_EQ(chain->back().id, "c");
-  EXPECT_EQ(store.chain("c", 20).error().code, Code::kTooLarge);
-  ASSERT_TRUE(store.remove("b").ok());
-  EXPECT_NE(store.chain("c", 1 << 20).error().message.find("'b'"), std::string::npos);
+  EXPECT_EQ(store.chain("c", "", 20).error().code, Code::kTooLarge);
+  ASSERT_TRUE(store.remove("b", "").ok());
+  EXPECT_NE(store.chain("c", "", 1 << 20).error().message.find("'b'"), std::string::npos);
   ASSERT_TRUE(store.put(response("x", "y")).ok());
   ASSERT_TRUE(store.put(response("y", "x")).ok());
-  EXPECT_EQ(store.chain("x", 1 << 20).error().code, Code::kTooLarge) << "a circle must end";
+  EXPECT_EQ(store.chain("x", "", 1 << 20).error().code, Code::kTooLarge) << "a circle must end";
 }
 
 TEST_F(ResponseStoreTest, TheLeastRecentlyUsedGoFirst) {
@@ -92,12 +92,12 @@ TEST_F(ResponseStoreTest, TheLeastRecentlyUsedGoFirst) {
   ASSERT_TRUE(store.put(response("a")).ok());
   ASSERT_TRUE(store.put(response("b", "a")).ok());
   ASSERT_TRUE(store.put(response("c", "b")).ok());  // uses a and b, too
-  EXPECT_EQ(store.get("old").error().code, Code::kNotFound);
-  EXPECT_TRUE(store.chain("c", 1 << 20).ok());
+  EXPECT_EQ(store.get("old", "").error().code, Code::kNotFound);
+  EXPECT_TRUE(store.chain("c", "", 1 << 20).ok());
   ASSERT_TRUE(store.put(response("other")).ok());
-  EXPECT_TRUE(store.get("a").ok()) << "a conversation is shortened from its end";
-  EXPECT_TRUE(store.get("b").ok());
-  EXPECT_FALSE(store.get("c").ok());
+  EXPECT_TRUE(store.get("a", "").ok()) << "a conversation is shortened from its end";
+  EXPECT_TRUE(store.get("b", "").ok());
+  EXPECT_FALSE(store.get("c", "").ok());
 }
 
 TEST_F(ResponseStoreTest, BytesAreLimited) {
@@ -105,9 +105,9 @@ TEST_F(ResponseStoreTest, BytesAreLimited) {
   ResponseStore store(options_);
   for (int i = 0; i < 10; ++i)
     ASSERT_TRUE(store.put(response("r" + std::to_string(i), "", 300)).ok());
-  EXPECT_FALSE(store.get("r6").ok());
-  EXPECT_TRUE(store.get("r7").ok());
-  EXPECT_TRUE(store.get("r9").ok());
+  EXPECT_FALSE(store.get("r6", "").ok());
+  EXPECT_TRUE(store.get("r7", "").ok());
+  EXPECT_TRUE(store.get("r9", "").ok());
   EXPECT_EQ(store.put(response("huge", "", 2000)).error().code, Code::kTooLarge);
 }
 
@@ -136,7 +136,7 @@ TEST_F(ResponseStoreTest, DamagedPagesAreAnErrorAndNoCrash) {
     for (int i = 0; i < 40000; ++i) file.put('\xAA');
   }
   ResponseStore store(options_);
-  EXPECT_EQ(store.get("r1").error().code, Code::kUnavailable);
+  EXPECT_EQ(store.get("r1", "").error().code, Code::kUnavailable);
   EXPECT_EQ(store.put(response("new")).error().code, Code::kUnavailable);
 }
 
@@ -149,7 +149,7 @@ TEST_F(ResponseStoreTest, ALockedFileIsAnErrorUntilTheLockGoes) {
   const Result<void> put = store.put(response("b"));
   ASSERT_FALSE(put.ok());
   EXPECT_NE(put.error().message.find("lock"), std::string::npos) << put.error().message;
-  EXPECT_TRUE(store.get("a").ok()) << "reading goes on";
+  EXPECT_TRUE(store.get("a", "").ok()) << "reading goes on";
   ASSERT_EQ(sqlite3_exec(other, "COMMIT", nullptr, nullptr, nullptr), SQLITE_OK);
   sqlite3_close(other);
   EXPECT_TRUE(store.put(response("b")).ok());
@@ -163,6 +163,46 @@ TEST_F(ResponseStoreTest, AFileOfANewerVersionIsLeftAlone) {
   sqlite3_close(other);
   ResponseStore store(options_);
   EXPECT_NE(store.open().error().message.find("newer"), std::string::npos);
+}
+
+TEST_F(ResponseStoreTest, AFileOfTheVersionBeforeIsUpgraded) {
+  fs::create_directories(folder_ / "state");
+  sqlite3* other = nullptr;
+  ASSERT_EQ(sqlite3_open(options_.path.c_str(), &other), SQLITE_OK);
+  const char* old =
+      "CREATE TABLE responses(seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
+      " previous TEXT NOT NULL, body TEXT NOT NULL, input TEXT NOT NULL, owner TEXT NOT NULL,"
+      " bytes INTEGER NOT NULL, used INTEGER NOT NULL);"
+      "CREATE INDEX by_use ON responses(used, seq DESC);"
+      "INSERT INTO responses VALUES(1, 'a', '', 'body', '[]', '', 6, 1);"
+      "PRAGMA user_version = 1";
+  ASSERT_EQ(sqlite3_exec(other, old, nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(other);
+  for (int time = 0; time < 2; ++time) {
+    ResponseStore store(options_);
+    ASSERT_TRUE(store.get("a", "").ok());
+    EXPECT_EQ(store.get("a", "")->body_json, "body");
+    EXPECT_EQ(store.get("a", "key").error().code, Code::kNotFound);
+    ASSERT_TRUE(store.put(response("b", "a")).ok());
+  }
+}
+
+TEST_F(ResponseStoreTest, AKeySeesItsOwnOnly) {
+  ResponseStore store(options_);
+  StoredResponse mine = response("a"), theirs = response("b", "a");
+  mine.key_id = "mine";
+  theirs.key_id = "theirs";
+  ASSERT_TRUE(store.put(mine).ok());
+  ASSERT_TRUE(store.put(theirs).ok());
+  for (const char* other : {"", "theirs"}) {
+    EXPECT_EQ(store.get("a", other).error().code, Code::kNotFound) << other;
+    EXPECT_EQ(store.chain("a", other, 1 << 20).error().code, Code::kNotFound) << other;
+    EXPECT_EQ(store.remove("a", other).error().code, Code::kNotFound) << other;
+  }
+  EXPECT_EQ(store.chain("b", "theirs", 1 << 20).error().code, Code::kNotFound)
+      << "a chain may not lead into another's";
+  EXPECT_EQ(store.get("a", "mine")->key_id, "mine");
+  EXPECT_TRUE(store.remove("a", "mine").ok());
 }
 
 TEST_F(ResponseStoreTest, AFolderThatCannotBeMadeIsAnError) {
@@ -188,9 +228,9 @@ TEST_F(ResponseStoreTest, AnAnswerOfAProcessThatIsGoneIsLost) {
   StoredResponse own = response("own");
   own.pending = true;
   ASSERT_TRUE(store.put(own).ok());
-  EXPECT_TRUE(store.get("gone")->lost);
-  EXPECT_TRUE(store.get("own")->pending);
-  EXPECT_FALSE(store.get("own")->lost);
+  EXPECT_TRUE(store.get("gone", "")->lost);
+  EXPECT_TRUE(store.get("own", "")->pending);
+  EXPECT_FALSE(store.get("own", "")->lost);
 }
 
 TEST_F(ResponseStoreTest, ManyThreadsAtOnce) {
@@ -201,7 +241,7 @@ TEST_F(ResponseStoreTest, ManyThreadsAtOnce) {
       for (int i = 0; i < 50; ++i) {
         const std::string id = std::to_string(t) + "_" + std::to_string(i);
         EXPECT_TRUE(store.put(response(id)).ok());
-        EXPECT_TRUE(store.get(id).ok());
+        EXPECT_TRUE(store.get(id, "").ok());
       }
     });
   }

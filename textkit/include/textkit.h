@@ -150,9 +150,9 @@ tk_status tk_vocabulary_new(const tk_tokenizer* tokenizer, const uint32_t* ends,
                             tk_vocabulary** vocabulary, tk_buffer* error);
 void tk_vocabulary_free(tk_vocabulary* vocabulary);
 
-/* Gives a JSON Schema as %json takes it in a Lark grammar. A keyword that cannot be enforced is TK_INVALID, naming it
- * and its place, or left out if `lenient`. */
-tk_status tk_schema_check(tk_slice schema, bool lenient, tk_buffer* checked, tk_buffer* error);
+/* Gives a JSON Schema as %json takes it in a Lark grammar. What is wrong or cannot be enforced is TK_INVALID,
+ * with its place inside `place`, as "Invalid 'PLACE.properties.a.type': .."; the latter is left out if `lenient`. */
+tk_status tk_schema_check(tk_slice schema, bool lenient, tk_slice place, tk_buffer* checked, tk_buffer* error);
 
 /* Gives a GBNF grammar as Lark. */
 tk_status tk_gbnf_to_lark(tk_slice source, tk_buffer* lark, tk_buffer* error);

@@ -11,6 +11,7 @@
 #include "api/anthropic/errors.h"
 #include "api/anthropic/page.h"
 #include "api/wire/body.h"
+#include "api/wire/key_of.h"
 #include "api/wire/names.h"
 #include "service/json.h"
 
@@ -120,12 +121,6 @@ Handler with_store(const Context& context, std::shared_ptr<BatchRunner> runner, 
     answer(*context.batches, *runner, *exchange);
     runner->kick();  // also what an earlier run of the program has left
   };
-}
-
-// Whose batches a request may see.
-std::string key_of(const Exchange& exchange) {
-  const std::shared_ptr<Caller>& caller = exchange.request().caller;
-  return caller != nullptr ? caller->key_id() : std::string();
 }
 
 // The batch that a request names. Another key's is as good as none.

@@ -15,7 +15,6 @@ namespace {
 
 // The fields of this wire, where the house calls them otherwise.
 Error renamed(Error error) {
-  if (error.param == "response_format") error.param = "output_config.format";
   if (error.param == "prompt" || error.param == "continue_final_message") error.param = "messages";
   return error;
 }

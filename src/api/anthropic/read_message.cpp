@@ -1,8 +1,5 @@
 #include "api/anthropic/read_message.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <limits>
 #include <utility>
 
@@ -18,19 +15,6 @@ using service::JsonWriter;
 
 constexpr int kIntMax = std::numeric_limits<int>::max();
 constexpr size_t kStopsMax = 64;
-
-/// Reads a text that must be one of a few; absent is the first.
-std::string_view one_of(FieldReader& fields, std::string_view name,
-                        std::initializer_list<std::string_view> words) {
-  const std::optional<std::string_view> text = fields.string(name);
-  if (!text) return *words.begin();
-  for (const std::string_view word : words) {
-    if (word == *text) return word;
-  }
-  fields.wrong(name, fmt::format("Invalid '{}': '{}'. Supported values are: {}.",
-                                 fields.path_of(name), *text, fmt::join(words, ", ")));
-  return *words.begin();
-}
 
 void read_limits(FieldReader& reader, LimitField field, service::Request& request) {
   if (field == LimitField::kRequired && reader.any("max_tokens") == nullptr)
@@ -48,8 +32,8 @@ Thinking read_thinking(FieldReader& reader, MessageCall& call) {
   FieldReader fields(*object, "thinking", reader);
   fields.required_string("type");
   const std::string_view type =
-      one_of(fields, "type", {"enabled", "adaptive", "between_tools", "disabled"});
-  call.show_thinking = one_of(fields, "display", {"summarized", "omitted"}) == "summarized";
+      fields.word("type", {"enabled", "adaptive", "between_tools", "disabled"}).value_or("enabled");
+  call.show_thinking = fields.word("display", {"summarized", "omitted"}) != "omitted";
   thinking.enabled = type != "disabled";
   if (type != "enabled") return thinking;
   if (fields.any("budget_tokens") == nullptr) fields.missing("budget_tokens");
@@ -64,34 +48,34 @@ Thinking read_thinking(FieldReader& reader, MessageCall& call) {
   return thinking;
 }
 
-void read_format(FieldReader& fields, std::string_view name, service::Format& to) {
+void read_format(FieldReader& fields, std::string_view name, service::Request& to) {
   const boost::json::object* object = fields.object(name);
   if (object == nullptr) return;
   FieldReader format(*object, fields.path_of(name), fields);
   format.required_string("type");
-  one_of(format, "type", {"json_schema"});
+  format.word("type", {"json_schema"});
   const boost::json::object* schema = format.required_object("schema");
   if (schema == nullptr) return;
   service::JsonSchemaFormat wanted;
   JsonWriter(wanted.schema_json).value(*schema);
-  to = std::move(wanted);
+  to.format = std::move(wanted);
+  to.format_field = format.path_of("schema");
 }
 
-void read_output(FieldReader& reader, Thinking& thinking, service::Format& format) {
-  read_format(reader, "output_format", format);  // its older name
+void read_output(FieldReader& reader, Thinking& thinking, service::Request& request) {
+  read_format(reader, "output_format", request);  // its older name
   const boost::json::object* object = reader.object("output_config");
   if (object == nullptr) return;
   FieldReader config(*object, "output_config", reader);
-  if (config.any("effort") != nullptr)
-    thinking.effort =
-        find_effort(one_of(config, "effort", {"low", "medium", "high", "xhigh", "max"}));
-  read_format(config, "format", format);
+  if (const auto effort = config.word("effort", {"low", "medium", "high", "xhigh", "max"}))
+    thinking.effort = find_effort(*effort);
+  read_format(config, "format", request);
 }
 
 // What is checked and then has no effect here; docs/anthropic.md says why for each.
 void read_without_effect(FieldReader& reader) {
-  one_of(reader, "service_tier", {"auto", "standard_only"});
-  one_of(reader, "speed", {"standard", "fast"});
+  reader.word("service_tier", {"auto", "standard_only"});
+  reader.word("speed", {"standard", "fast"});
   reader.string("inference_geo");
   reader.string("user_profile_id");
   const boost::json::object* metadata = reader.object("metadata");
@@ -123,7 +107,7 @@ MessageCall read_message(FieldReader& reader, const service::Model& model, const
   read_limits(reader, limit, call.request);
   read_sampling(reader, model, call.request);
   Thinking thinking = read_thinking(reader, call);
-  read_output(reader, thinking, call.request.format);
+  read_output(reader, thinking, call.request);
   JsonWriter json(conversation.template_kwargs_json);
   json.begin_object();
   apply_thinking(thinking, model, nullptr, json, call.request);

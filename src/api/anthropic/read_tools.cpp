@@ -114,6 +114,7 @@ class ToolsReader {
     read_examples(tool, description);
     if (!called_by_model(tool) || !name || schema == nullptr || !tool.ok()) return;
     offered.name = *name;
+    offered.field = tool.path_of("input_schema");
     JsonWriter(offered.parameters_json).value(*schema);
     offered.definition_json = definition(*name, description, offered.parameters_json);
     tools_.push_back(std::move(offered));

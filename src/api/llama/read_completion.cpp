@@ -207,7 +207,7 @@ void read_options(FieldReader& reader, const boost::json::value& bias, const Mod
     request.sampling.penalty_last_n = static_cast<int>(*last);
   read_bias(reader, bias, model, request.sampling);
   read_limits(reader, request);
-  openai::read_guides(reader, request.format);
+  openai::read_guides(reader, request);
   read_shape(reader, call);
   read_samplers(reader, call);
   openai::refuse(reader, kRefused);

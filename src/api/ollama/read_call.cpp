@@ -29,17 +29,18 @@ Message text_message(Role role, std::string_view text) {
 }
 
 // "json", a schema, or nothing.
-void read_format(FieldReader& reader, service::Format& to) {
+void read_format(FieldReader& reader, service::Request& to) {
   const boost::json::value* format = reader.any("format");
   if (format == nullptr) return;
+  to.format_field = "format";
   if (format->is_object()) {
     service::JsonSchemaFormat schema;
     service::JsonWriter(schema.schema_json).value(*format);
-    to = std::move(schema);
+    to.format = std::move(schema);
   } else if (!format->is_string()) {
     reader.wrong_type("format", "\"json\" or a JSON Schema", *format);
   } else if (format->get_string() == "json") {
-    to = service::JsonObjectFormat{};
+    to.format = service::JsonObjectFormat{};
   } else if (!format->get_string().empty()) {
     reader.wrong("format", fmt::format("invalid format: '{}'; expected \"json\" or a valid JSON "
                                        "Schema object",
@@ -83,7 +84,7 @@ void read_common(FieldReader& reader, const Served& served, AnswerCall& call) {
   FieldReader fields(options, "options", reader);
   read_options(fields, *served.model, call.request);
   call.shape.warnings = options_without_effect(fields);
-  read_format(reader, call.request.format);
+  read_format(reader, call.request);
   read_logprobs(reader, call.request.sampling);
   call.keep_alive = read_keep_alive(reader);
   call.shape.stream = reader.boolean("stream").value_or(true);

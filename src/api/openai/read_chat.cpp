@@ -72,7 +72,7 @@ ChatCall read_chat(FieldReader& reader, const service::Model& model) {
   read_sampling(reader, model, call.request);
   read_limits(reader, model, 1, call.request);
   read_logprobs(reader, call.request.sampling);
-  read_response_format(reader, call.request.format);
+  read_response_format(reader, call.request);
   read_modalities(reader);
   call.options.service_tier = read_tier(reader, call.request);
   read_without_effect(reader);

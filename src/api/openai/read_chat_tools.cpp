@@ -42,6 +42,7 @@ void read_tool(FieldReader& reader, const std::string& name, const boost::json::
   if (function.object("parameters") != nullptr)
     service::JsonWriter(to.parameters_json).value(*function.any("parameters"));
   function.string("description");
+  to.field = function.path_of("parameters");
   to.strict = function.boolean("strict").value_or(false);
   service::JsonWriter(to.definition_json).value(value);
 }

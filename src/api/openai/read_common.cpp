@@ -87,7 +87,7 @@ void read_limits(FieldReader& reader, const service::Model& model, int limit_min
   if (const auto seed = reader.integer("seed", kSeedMin, kSeedMax))
     request.seed = static_cast<uint64_t>(*seed);
   request.ignore_eos = reader.boolean("ignore_eos").value_or(false);
-  read_guides(reader, request.format);
+  read_guides(reader, request);
   read_stop(reader, "stop", kStopsMax, request.stop);
   if (const boost::json::array* tokens = reader.array("stop_token_ids")) {
     read_tokens(reader, "stop_token_ids", *tokens, model, request.stop_tokens);

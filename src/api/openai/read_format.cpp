@@ -16,12 +16,13 @@ constexpr size_t kChoicesMax = 1024;
 constexpr size_t kNameMax = 64;
 
 // Sets the format unless there is one already.
-void set(FieldReader& reader, std::string_view name, Format& to, Format format) {
-  if (!std::holds_alternative<std::monostate>(to)) {
+void set(FieldReader& reader, std::string_view name, service::Request& to, Format format) {
+  if (!std::holds_alternative<std::monostate>(to.format)) {
     return reader.wrong(name, fmt::format("Invalid '{}': the answer's format is given twice.",
                                           reader.path_of(name)));
   }
-  to = std::move(format);
+  to.format = std::move(format);
+  to.format_field = reader.path_of(name);
 }
 
 std::string json_text(const boost::json::value& value) {
@@ -105,11 +106,13 @@ constexpr Guide kOutputs[] = {
     {"json_object", read_json_object},
 };
 
-void read_json_schema(FieldReader& format, Format& to) {
+void read_json_schema(FieldReader& format, service::Request& to) {
   const boost::json::object* object = format.required_object("json_schema");
   if (object == nullptr) return;
   FieldReader fields(*object, format.path_of("json_schema"), format);
-  set(format, "json_schema", to, read_named_schema(fields).value_or(service::JsonObjectFormat{}));
+  const std::optional<Format> schema = read_named_schema(fields);
+  if (schema) return set(fields, "schema", to, *schema);
+  set(format, "json_schema", to, service::JsonObjectFormat{});
 }
 
 }  // namespace
@@ -145,7 +148,7 @@ std::optional<Format> read_grammar(FieldReader& reader, std::string_view name) {
   return service::RegexFormat{text};
 }
 
-void read_response_format(FieldReader& reader, Format& to) {
+void read_response_format(FieldReader& reader, service::Request& to) {
   const boost::json::object* object = reader.object("response_format");
   if (object == nullptr) return;
   FieldReader format(*object, "response_format", reader);
@@ -158,7 +161,7 @@ void read_response_format(FieldReader& reader, Format& to) {
   } else if (*type == "json_object") {
     // llama-server's form of a schema.
     const std::optional<Format> schema = read_schema(format, "schema");
-    set(format, "type", to, schema.value_or(service::JsonObjectFormat{}));
+    set(format, schema ? "schema" : "type", to, schema.value_or(service::JsonObjectFormat{}));
   } else if (*type == "regex") {
     const std::optional<Format> regex = read_regex(format, "pattern");
     if (regex) set(format, "pattern", to, *regex);
@@ -170,7 +173,7 @@ void read_response_format(FieldReader& reader, Format& to) {
   }
 }
 
-void read_guides(FieldReader& reader, Format& to) {
+void read_guides(FieldReader& reader, service::Request& to) {
   for (const Guide& guide : kGuides) {
     if (const std::optional<Format> format = guide.read(reader, guide.name))
       set(reader, guide.name, to, *format);

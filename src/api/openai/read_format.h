@@ -8,7 +8,7 @@
 namespace pippin::api::openai {
 
 /// response_format of /v1/chat/completions.
-void read_response_format(FieldReader& reader, service::Format& to);
+void read_response_format(FieldReader& reader, service::Request& to);
 
 /// The fields of a json_schema format: name, description, strict, which the schema does not need,
 /// and schema. Returns nothing without one.
@@ -16,7 +16,7 @@ std::optional<service::Format> read_named_schema(FieldReader& fields);
 
 /// grammar, regex, choice, json_schema, guided_* and structured_outputs. At most one of these and
 /// response_format may ask for something.
-void read_guides(FieldReader& reader, service::Format& to);
+void read_guides(FieldReader& reader, service::Request& to);
 
 /// {"syntax": "lark" or "gbnf" or "regex", "definition": ..} under `name`, as OpenAI's grammars are
 /// written.

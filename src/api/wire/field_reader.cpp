@@ -143,8 +143,9 @@ std::optional<std::string_view> FieldReader::word(std::string_view name,
   const std::optional<std::string_view> text = string(name);
   if (!text || std::ranges::find(allowed, *text) != allowed.end()) return text;
   const std::vector<std::string_view> others(allowed.begin(), allowed.end() - 1);
-  wrong(name, fmt::format("Invalid value: '{}'. Supported values are: '{}' and '{}'.", *text,
-                          fmt::join(others, "', '"), *(allowed.end() - 1)));
+  const std::string all = others.empty() ? "" : fmt::format("'{}' and ", fmt::join(others, "', '"));
+  wrong(name, fmt::format("Invalid value: '{}'. Supported values are: {}'{}'.", *text, all,
+                          *(allowed.end() - 1)));
   return std::nullopt;
 }
 

@@ -1,4 +1,5 @@
-// Muse: <atem:function_calls><atem:invoke name="f"><atem:parameter name="k">v</atem:parameter>.
+// Muse: a message to the tool, to=f<|message|>, that holds
+// <atem:function_calls><atem:invoke name="f"><atem:parameter name="k">v</atem:parameter>.
 #include "parse/tool/rows.h"
 
 namespace pippin::parse {
@@ -21,6 +22,8 @@ constexpr ToolDialect kMuse = {
                  .suffix = "</atem:invoke>",
                  .separator = "\n",
                  .section_end = "\n</atem:function_calls>",
+                 .address = " to={name}<|message|>",
+                 .next_address = "<|eom|><|start|>assistant",
                  .form = ArgumentForm::kTagged,
                  .tags = &kTags},
     .head = invoke_head,

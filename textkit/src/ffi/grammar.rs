@@ -29,12 +29,13 @@ pub unsafe extern "C" fn tk_vocabulary_free(vocabulary: *mut Vocabulary) {
 pub unsafe extern "C" fn tk_schema_check(
     schema: Slice,
     lenient: bool,
+    place: Slice,
     checked: *mut Owned<u8>,
     error: *mut Owned<u8>,
 ) -> i32 {
     let strictness = if lenient { Strictness::Lenient } else { Strictness::Strict };
     fallible(checked, error, || {
-        checked_schema(&schema.text(), strictness).map(|text| text.into_bytes().into())
+        checked_schema(&schema.text(), strictness, &place.text()).map(|text| text.into_bytes().into())
     })
 }
 

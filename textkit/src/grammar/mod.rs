@@ -1,6 +1,7 @@
 //! Constrained decoding, by llguidance: grammars are compiled against a model's vocabulary and stepped token by
 //! token. The regular parts of a grammar are lexed by derivatives, the rest is an Earley parser over lexemes.
 
+mod disjoint;
 mod gbnf;
 mod quoted;
 mod schema;
@@ -45,7 +46,7 @@ impl Grammar {
         on_large_stack(STACK_BYTES, || {
             let grammar = match syntax {
                 Syntax::JsonSchema => {
-                    TopLevelGrammar::from_json_schema(schema::checked(source, Strictness::Strict)?)
+                    TopLevelGrammar::from_json_schema(schema::checked(source, Strictness::Strict, "schema")?)
                 }
                 Syntax::Regex => TopLevelGrammar::from_regex(source),
                 Syntax::Lark => TopLevelGrammar::from_lark(source.to_string()),
@@ -114,6 +115,10 @@ fn failure(error: anyhow::Error) -> Error {
     if let Some((at, _)) = text.char_indices().nth(MESSAGE_CHARS_MAX) {
         text = &text[..at];
     }
+    // Schemas are not fetched.
+    let outside = text.strip_prefix("Resource '").and_then(|rest| rest.split_once("' is not present in a registry"));
+    let outside = outside.map(|(name, _)| format!("the reference to '{name}' leads out of the schema"));
+    let text = outside.as_deref().unwrap_or(text);
     let over = ["too complex", "limit", "too big", "too large", "too many"];
     let status = if over.iter().any(|mark| text.contains(mark)) { Status::Limit } else { Status::Invalid };
     Error::new(status, text.trim())

@@ -74,8 +74,7 @@ impl Vocabulary {
         let env: TokEnv = Arc::new(Env { trie, tokenizer: Borrowed(tokenizer) });
         // `ff_tokens` is how the engine calls forced tokens.
         let capabilities = InferenceCapabilities { ff_tokens: true, ..Default::default() };
-        let mut factory =
-            ParserFactory::new(&env, capabilities, &SlicedBiasComputer::general_slices()).map_err(failure)?;
+        let mut factory = ParserFactory::new(&env, capabilities, &slices()).map_err(failure)?;
         factory.quiet();
         let limits = factory.limits_mut();
         limits.verbose_errors = false;
@@ -85,6 +84,16 @@ impl Vocabulary {
     pub fn size(&self) -> usize {
         self.factory.tok_env().tok_trie().vocab_size()
     }
+}
+
+/// Sets of tokens that a grammar often allows as a whole: their bits are then set at once, and only the others are
+/// looked at one by one.
+fn slices() -> Vec<String> {
+    let mut slices = SlicedBiasComputer::json_slices();
+    // Words, for patterns that allow less than strings do, such as [A-Za-z ]+. Of the forms in which they can be
+    // written, a class before a repetition is the one that the engine also finds inside a longer pattern.
+    slices.push(r"[\x20a-zA-Z][a-zA-Z]{0,8}".to_string());
+    slices
 }
 
 /// The bytes of a token. Those with a meaning of their own stand behind a marker, which no text matches.

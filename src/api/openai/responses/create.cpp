@@ -8,6 +8,7 @@
 #include "api/openai/responses/read_create.h"
 #include "api/openai/responses/responses.h"
 #include "api/openai/responses/writer.h"
+#include "api/wire/key_of.h"
 #include "api/wire/names.h"
 #include "base/unix_time.h"
 #include "service/prompt.h"
@@ -23,6 +24,10 @@ struct Creation {
   CreateCall call;
   Frame frame;
 };
+
+History history_of(const Context& context, const Exchange& exchange) {
+  return History(context.responses, key_of(exchange));
+}
 
 std::optional<WireError> problem(const FieldReader& reader, const CreateCall& call) {
   if (!reader.ok()) return wire_error(*reader.error());
@@ -54,6 +59,7 @@ std::optional<Error> decide_store(Creation& creation) {
 service::StoredResponse stored_form(const Creation& creation) {
   service::StoredResponse stored;
   stored.id = creation.frame.id;
+  stored.key_id = key_of(*creation.exchange);
   stored.previous_id = creation.call.previous_response_id;
   stored.input_json = boost::json::serialize(creation.call.input);
   return stored;
@@ -97,7 +103,7 @@ void start_in_background(Creation& creation, std::unique_ptr<service::Generation
   service::ResponseStore* store = creation.context.responses;
   if (const Result<void> put = store->put(stored); !put.ok())
     return creation.exchange->respond(error_response(put.error()));
-  const auto run = std::make_shared<Run>(stored.body_json);
+  const auto run = std::make_shared<Run>(stored.body_json, stored.key_id);
   const std::string body = stored.body_json;
   Keep keep = [store, run, stored](const std::string& now, bool ended) mutable {
     run->update(now);
@@ -139,7 +145,6 @@ void start(Creation creation, service::ModelLease model) {
   if (!generation.ok()) {
     Error error = generation.error();
     if (error.param == "messages" || error.param == "prompt") error.param = "input";
-    if (error.param == "response_format") error.param = "text.format";
     if (error.code == Code::kContextLength && call.stream) return fail_in_stream(creation, error);
     return creation.exchange->respond(error_response(error));
   }
@@ -159,7 +164,7 @@ Handler create(const Context& context, std::shared_ptr<Runs> runs) {
     frame.id = new_id("resp_");
     frame.created_unix_s = unix_now_s();
     frame.model = opened->model->id;
-    CreateCall call = read_create(reader, *opened->model, History(context.responses),
+    CreateCall call = read_create(reader, *opened->model, history_of(context, *exchange),
                                   std::string(frame.id_end()) + "_in");
     if (const auto error = problem(reader, call)) return exchange->respond(error_response(*error));
     frame.echo_json = call.echo_json;
@@ -174,7 +179,8 @@ Handler count_input_tokens(const Context& context) {
     const std::optional<Call> opened = open_call(context, *exchange);
     if (!opened) return;
     FieldReader reader(opened->body);
-    const CreateCall call = read_create(reader, *opened->model, History(context.responses), "in");
+    const CreateCall call =
+        read_create(reader, *opened->model, history_of(context, *exchange), "in");
     if (const auto error = problem(reader, call)) return exchange->respond(error_response(*error));
     const Result<std::vector<service::Token>> tokens =
         service::prompt_tokens(*opened->model, call.request.prompts.front());

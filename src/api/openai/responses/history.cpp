@@ -53,7 +53,8 @@ Result<boost::json::array> items_of(const service::StoredResponse& response, boo
 
 Result<boost::json::array> History::up_to(const std::string& response_id) const {
   if (store_ == nullptr) return no_store();
-  Result<std::vector<service::StoredResponse>> chain = store_->chain(response_id, kHistoryBytesMax);
+  Result<std::vector<service::StoredResponse>> chain =
+      store_->chain(response_id, key_id_, kHistoryBytesMax);
   if (!chain.ok()) {
     Error error = chain.error();
     if (error.code == Code::kNotFound) {
@@ -83,7 +84,7 @@ Result<boost::json::object> History::item(std::string_view id) const {
                              "input");
   const std::string owner = response_of_item(id);
   if (owner.empty()) return missing;
-  const Result<service::StoredResponse> response = store_->get(owner);
+  const Result<service::StoredResponse> response = store_->get(owner, key_id_);
   if (!response.ok()) return response.error().code == Code::kNotFound ? missing : response.error();
   ASSIGN_OR_RETURN(const boost::json::array items, items_of(*response, true));
   for (const boost::json::value& item : items) {

@@ -6,6 +6,7 @@
 #include <boost/json/object.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/result.h"
 #include "service/json.h"
@@ -22,8 +23,9 @@ Result<boost::json::array> items_of(const service::StoredResponse& response, boo
 
 class History {
  public:
-  /// `store` may be null: then nothing was kept.
-  explicit History(service::ResponseStore* store) : store_(store) {}
+  /// `store` may be null: then nothing was kept. Only what `key_id` has made is there.
+  History(service::ResponseStore* store, std::string key_id)
+      : store_(store), key_id_(std::move(key_id)) {}
 
   /// Returns all items up to and with a response's answer, the oldest first. Errors:
   /// kUnsupported without a store; of ResponseStore::chain().
@@ -33,6 +35,7 @@ class History {
 
  private:
   service::ResponseStore* const store_;
+  const std::string key_id_;
 };
 
 }  // namespace pippin::api::openai::responses

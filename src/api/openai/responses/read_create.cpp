@@ -70,7 +70,7 @@ void read_logprobs(FieldReader& body, CreateCall& call) {
   if (top && (*top > 0 || sampling.logprobs >= 0)) sampling.logprobs = static_cast<int>(*top);
 }
 
-std::string_view read_text(FieldReader& body, service::Format& to) {
+std::string_view read_text(FieldReader& body, service::Request& to) {
   const boost::json::object* object = body.object("text");
   if (object == nullptr) return {};
   FieldReader text(*object, "text", body);
@@ -82,14 +82,16 @@ std::string_view read_text(FieldReader& body, service::Format& to) {
   const std::string_view type =
       format.word("type", {"text", "json_object", "json_schema"}).value_or("text");
   if (type == "text") return verbosity;
-  if (!std::holds_alternative<std::monostate>(to)) {
+  to.format_field = "text.format";
+  if (!std::holds_alternative<std::monostate>(to.format)) {
     text.wrong("format", "Invalid 'text.format': the answer's format is given twice.");
   } else if (type == "json_object") {
-    to = service::JsonObjectFormat{};
+    to.format = service::JsonObjectFormat{};
   } else {
     for (const char* name : {"name", "schema"})
       if (format.any(name) == nullptr) format.missing(name);
-    to = read_named_schema(format).value_or(service::JsonObjectFormat{});
+    to.format = read_named_schema(format).value_or(service::JsonObjectFormat{});
+    to.format_field = format.path_of("schema");
   }
   return verbosity;
 }
@@ -269,7 +271,7 @@ CreateCall read_create(FieldReader& body, const service::Model& model, const His
   call.request.tool_choice = read_tool_choice(body, call.tools);
   if (call.request.tool_choice.mode == service::ToolChoice::Mode::kNone) conversation.tools.clear();
   read_logprobs(body, call);
-  const std::string_view verbosity = read_text(body, call.request.format);
+  const std::string_view verbosity = read_text(body, call.request);
   read_thinking_of(body, model, verbosity, call, conversation);
   read_handling(body, call);
   conversation.messages = InputReader(body, history, call).read(id_end);

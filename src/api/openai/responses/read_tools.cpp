@@ -70,6 +70,7 @@ class ToolsReader {
     const std::string_view description = tool.string("description").value_or("");
     const boost::json::object* parameters = tool.object("parameters");
     service::Tool offered;
+    offered.field = tool.path_of("parameters");
     offered.strict = tool.boolean("strict").value_or(false);
     if (!name) return;
     if (parameters != nullptr) JsonWriter(offered.parameters_json).value(*tool.any("parameters"));
@@ -80,6 +81,7 @@ class ToolsReader {
     const std::optional<std::string_view> name = read_name(tool);
     std::string description(tool.string("description").value_or(""));
     service::Tool offered;
+    offered.field = tool.path_of("format");
     offered.input_grammar = read_format(tool, description);
     if (!name) return;
     JsonWriter json(offered.parameters_json);

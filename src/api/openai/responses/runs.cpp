@@ -164,10 +164,11 @@ void Runs::add(const std::string& id, std::shared_ptr<Run> run) {
   });
 }
 
-std::shared_ptr<Run> Runs::find(const std::string& id) const {
+std::shared_ptr<Run> Runs::find(const std::string& id, const std::string& key_id) const {
   const std::lock_guard lock(mutex_);
   const auto found = runs_.find(id);
-  return found == runs_.end() ? nullptr : found->second;
+  const bool theirs = found != runs_.end() && found->second->key_id() == key_id;
+  return theirs ? found->second : nullptr;
 }
 
 void Runs::remove(const std::string& id) {

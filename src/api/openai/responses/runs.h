@@ -18,9 +18,11 @@ namespace pippin::api::openai::responses {
 
 class Run {
  public:
-  /// `body_json` is the response object as it is now.
-  explicit Run(std::string body_json) : body_json_(std::move(body_json)) {}
+  /// `body_json` is the response object as it is now, `key_id` the key that asked for it.
+  Run(std::string body_json, std::string key_id)
+      : key_id_(std::move(key_id)), body_json_(std::move(body_json)) {}
 
+  const std::string& key_id() const { return key_id_; }
   std::string body() const;
   bool ended() const;
   /// Notes how far it is. After an end it changes no more.
@@ -49,6 +51,7 @@ class Run {
   void set_canceller(std::function<void()> canceller);
   void notify() const;
 
+  const std::string key_id_;
   mutable std::mutex mutex_;
   std::string body_json_;
   bool ended_ = false, cancelled_ = false, discarded_ = false;
@@ -62,8 +65,8 @@ class Run {
 class Runs {
  public:
   void add(const std::string& id, std::shared_ptr<Run> run);
-  /// Returns the run, or null.
-  std::shared_ptr<Run> find(const std::string& id) const;
+  /// Returns the run, or null; another key's is as good as none.
+  std::shared_ptr<Run> find(const std::string& id, const std::string& key_id) const;
   void remove(const std::string& id);
 
  private:

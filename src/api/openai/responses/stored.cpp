@@ -7,6 +7,7 @@
 #include "api/openai/errors.h"
 #include "api/openai/responses/history.h"
 #include "api/openai/responses/responses.h"
+#include "api/wire/key_of.h"
 #include "api/wire/query.h"
 
 namespace pippin::api::openai::responses {
@@ -25,9 +26,14 @@ void respond_json(Exchange& exchange, std::string body) {
   exchange.respond({200, "application/json", std::move(body), {}});
 }
 
-Result<service::StoredResponse> find(const Context& context, const std::string& id) {
+Result<service::StoredResponse> find(const Context& context, const Exchange& exchange) {
+  const std::string id = id_of(exchange);
   if (context.responses == nullptr) return unknown(id);
-  return context.responses->get(id);
+  return context.responses->get(id, key_of(exchange));
+}
+
+std::shared_ptr<Run> run_of(const Runs& runs, const Exchange& exchange) {
+  return runs.find(id_of(exchange), key_of(exchange));
 }
 
 // An answer whose process has ended while it was written will not be finished by anybody.
@@ -66,11 +72,10 @@ Handler retrieve(const Context& context, std::shared_ptr<Runs> runs) {
     if (after && !stream)
       query.wrong("starting_after", "Invalid 'starting_after': it is only allowed with 'stream'.");
     if (query.error()) return exchange->respond(error_response(wire_error(*query.error())));
-    const std::string id = id_of(*exchange);
-    const std::shared_ptr<Run> run = runs->find(id);
+    const std::shared_ptr<Run> run = run_of(*runs, *exchange);
     if (run != nullptr && !stream) return respond_json(*exchange, run->body());
     if (run == nullptr) {
-      const Result<service::StoredResponse> stored = find(context, id);
+      const Result<service::StoredResponse> stored = find(context, *exchange);
       if (!stored.ok()) return exchange->respond(error_response(stored.error()));
       if (!stream) {
         const Result<boost::json::object> object = object_of(*stored);
@@ -85,12 +90,13 @@ Handler retrieve(const Context& context, std::shared_ptr<Runs> runs) {
 Handler remove(const Context& context, std::shared_ptr<Runs> runs) {
   return [&context, runs = std::move(runs)](std::shared_ptr<Exchange> exchange) {
     const std::string id = id_of(*exchange);
-    if (const std::shared_ptr<Run> run = runs->find(id); run != nullptr) {
+    if (const std::shared_ptr<Run> run = run_of(*runs, *exchange); run != nullptr) {
       run->discard();
       runs->remove(id);
     }
-    const Result<void> removed =
-        context.responses == nullptr ? Result<void>(unknown(id)) : context.responses->remove(id);
+    const Result<void> removed = context.responses == nullptr
+                                     ? Result<void>(unknown(id))
+                                     : context.responses->remove(id, key_of(*exchange));
     if (!removed.ok()) return exchange->respond(error_response(removed.error()));
     Response response;
     service::JsonWriter json(response.body);
@@ -102,8 +108,7 @@ Handler remove(const Context& context, std::shared_ptr<Runs> runs) {
 
 Handler cancel(const Context& context, std::shared_ptr<Runs> runs) {
   return [&context, runs = std::move(runs)](std::shared_ptr<Exchange> exchange) {
-    const std::string id = id_of(*exchange);
-    if (const std::shared_ptr<Run> run = runs->find(id); run != nullptr) {
+    if (const std::shared_ptr<Run> run = run_of(*runs, *exchange); run != nullptr) {
       run->cancel();
       // The answer follows when the engine has let go, within a step. A run that has ended is as it
       // is: then to cancel changes nothing.
@@ -114,7 +119,7 @@ Handler cancel(const Context& context, std::shared_ptr<Runs> runs) {
         respond_json(*exchange, alive->body());
       });
     }
-    const Result<service::StoredResponse> stored = find(context, id);
+    const Result<service::StoredResponse> stored = find(context, *exchange);
     if (!stored.ok()) return exchange->respond(error_response(stored.error()));
     const Result<boost::json::object> object = object_of(*stored);
     if (!object.ok()) return exchange->respond(error_response(object.error()));
@@ -154,11 +159,12 @@ std::string_view item_id(const boost::json::value& item) {
 }
 
 // Returns all that the model was given: the conversation before, and the response's own items.
-Result<boost::json::array> given_items(const Context& context, const std::string& id) {
-  ASSIGN_OR_RETURN(const service::StoredResponse stored, find(context, id));
+Result<boost::json::array> given_items(const Context& context, const Exchange& exchange) {
+  ASSIGN_OR_RETURN(const service::StoredResponse stored, find(context, exchange));
   boost::json::array items;
   if (!stored.previous_id.empty()) {
-    Result<boost::json::array> before = History(context.responses).up_to(stored.previous_id);
+    Result<boost::json::array> before =
+        History(context.responses, stored.key_id).up_to(stored.previous_id);
     // What went on from a response that has been deleted since still has its own items.
     if (before.ok())
       items = std::move(*before);
@@ -206,7 +212,7 @@ Handler list_input_items(const Context& context) {
     Query query(exchange->request().query);
     const std::optional<Page> page = read_page(query);
     if (!page) return exchange->respond(error_response(wire_error(*query.error())));
-    Result<boost::json::array> items = given_items(context, id_of(*exchange));
+    Result<boost::json::array> items = given_items(context, *exchange);
     if (!items.ok()) return exchange->respond(error_response(items.error()));
     const std::optional<std::string> body = page_json(std::move(*items), *page);
     if (!body) {
