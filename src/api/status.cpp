@@ -109,7 +109,8 @@ void write_model(JsonWriter& json, const service::Model& model) {
 
 // --- Requests ---
 
-void write_prefix(JsonWriter& json, const SequenceStatus& sequence) {
+void write_prefix(JsonWriter& json, const SequenceStatus& sequence,
+                  const service::Generation& generation) {
   json.key("prefix");
   if (!sequence.admitted_before) {
     json.null();  // looked up when there is room for it
@@ -117,10 +118,20 @@ void write_prefix(JsonWriter& json, const SequenceStatus& sequence) {
   }
   json.begin_object().field("cached_tokens", sequence.cached_tokens);
   json.field("miss", word_of(sequence.miss));
-  json.field("first_difference", sequence.first_difference).end_object();
+  json.field("first_difference", sequence.first_difference);
+  const std::string_view part =
+      service::part_at(generation.prompt_parts(), sequence.first_difference);
+  json.key("part");
+  if (part.empty()) {
+    json.null();
+  } else {
+    json.string(part);
+  }
+  json.end_object();
 }
 
-void write_sequence(JsonWriter& json, const SequenceStatus& sequence, TimePoint now) {
+void write_sequence(JsonWriter& json, const SequenceStatus& sequence,
+                    const service::Generation& generation, TimePoint now) {
   json.begin_object().field("id", sequence.id.value).field("state", word_of(sequence));
   json.key("queue_position");
   if (sequence.queue_position > 0) {
@@ -142,7 +153,7 @@ void write_sequence(JsonWriter& json, const SequenceStatus& sequence, TimePoint 
   } else {
     json.null().key("tokens_per_second").null();
   }
-  write_prefix(json, sequence);
+  write_prefix(json, sequence, generation);
   json.end_object();
 }
 
@@ -180,7 +191,8 @@ void write_request(JsonWriter& json, const LiveRequests::Entry& request,
   json.key("prompt_rules").begin_array();
   for (const std::string_view rule : request.generation->prompt_rules()) json.string(rule);
   json.end_array().key("sequences").begin_array();
-  for (const SequenceStatus& sequence : own) write_sequence(json, sequence, now);
+  for (const SequenceStatus& sequence : own)
+    write_sequence(json, sequence, *request.generation, now);
   json.end_array().end_object();
 }
 

@@ -10,6 +10,10 @@
 namespace pippin::app {
 namespace {
 
+// How long a client waits for a stream's next event. A long prompt on a CPU takes minutes, and
+// their own limits are four or five; the server's comments meanwhile do not reach their clocks.
+constexpr const char* kPatienceMs = "3600000";
+
 ClientSetup claude(const ServerAddress& server) {
   ClientSetup setup;
   setup.program = "claude";
@@ -21,6 +25,7 @@ ClientSetup claude(const ServerAddress& server) {
                      {"ANTHROPIC_DEFAULT_HAIKU_MODEL", server.model},
                      // A line that changes with each request, before everything else.
                      {"CLAUDE_CODE_ATTRIBUTION_HEADER", "0"},
+                     {"API_TIMEOUT_MS", kPatienceMs},
                      {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"}};
   return setup;
 }
@@ -44,6 +49,7 @@ ClientSetup codex(const ServerAddress& server) {
   set("model_providers.pippin.base_url", toml_text(server.url + "/v1"));
   set("model_providers.pippin.env_key", "\"PIPPIN_API_KEY\"");
   set("model_providers.pippin.wire_api", "\"responses\"");
+  set("model_providers.pippin.stream_idle_timeout_ms", kPatienceMs);
   set("model_provider", "\"pippin\"");
   set("model", toml_text(server.model));
   if (server.context_tokens > 0) set("model_context_window", fmt::to_string(server.context_tokens));
@@ -57,7 +63,8 @@ ClientSetup opencode(const ServerAddress& server) {
   json.key("provider").begin_object().key("pippin").begin_object();
   json.field("npm", "@ai-sdk/openai-compatible").field("name", "pippin");
   json.key("options").begin_object();
-  json.field("baseURL", server.url + "/v1").field("apiKey", server.key).end_object();
+  json.field("baseURL", server.url + "/v1").field("apiKey", server.key);
+  json.field("timeout", false).end_object();
   json.key("models")
       .begin_object()
       .key_text(server.model)
@@ -82,7 +89,8 @@ ClientSetup qwen(const ServerAddress& server) {
   setup.arguments = {"--auth-type", "openai"};
   setup.variables = {{"OPENAI_BASE_URL", server.url + "/v1"},
                      {"OPENAI_API_KEY", server.key},
-                     {"OPENAI_MODEL", server.model}};
+                     {"OPENAI_MODEL", server.model},
+                     {"QWEN_STREAM_IDLE_TIMEOUT_MS", kPatienceMs}};
   return setup;
 }
 

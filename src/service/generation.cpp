@@ -143,6 +143,7 @@ Result<void> Generation::read_prompts() {
       if (std::ranges::find(prompt_rules_, rule) == prompt_rules_.end())
         prompt_rules_.push_back(rule);
     }
+    prompt_parts_ = std::move(rendered.parts);
     const size_t size = rendered.tokens.size();
     if (size == 0) return fail(Code::kInvalidArgument, "the prompt has no tokens", "prompt");
     if (size >= static_cast<size_t>(model.context_tokens_max))

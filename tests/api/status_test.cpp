@@ -173,6 +173,7 @@ TEST(Status, ListsARequestWhileItIsAnswered) {
   EXPECT_EQ(sequence.at("prefix").at("miss"), "differs");
   // <start> "user\n" are 6 tokens; the texts part after "the beginning of ".
   EXPECT_EQ(sequence.at("prefix").at("first_difference"), 6 + 17);
+  EXPECT_EQ(sequence.at("prefix").at("part"), "messages[0]");
   harness.release();
   ASSERT_TRUE(exchange->wait());
   EXPECT_TRUE(status_of(harness).at("requests").as_array().empty());

@@ -50,6 +50,16 @@ TEST(Clients, OpencodesConfigurationIsJson) {
   EXPECT_EQ(provider.at("models").at(kServer.model).at("limit").at("context").as_int64(), 32768);
 }
 
+TEST(Clients, NoneGivesUpOnALongPrompt) {
+  const auto text = [](std::string_view name) {
+    return setup_client(name, kServer).value().to_text();
+  };
+  EXPECT_NE(text("claude").find("API_TIMEOUT_MS=3600000"), std::string::npos);
+  EXPECT_NE(text("codex").find("stream_idle_timeout_ms=3600000"), std::string::npos);
+  EXPECT_NE(text("opencode").find("\"timeout\":false"), std::string::npos);
+  EXPECT_NE(text("qwen").find("QWEN_STREAM_IDLE_TIMEOUT_MS=3600000"), std::string::npos);
+}
+
 TEST(Clients, AnUnknownContextIsLeftOut) {
   ServerAddress server = kServer;
   server.context_tokens = 0;

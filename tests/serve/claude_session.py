@@ -2,54 +2,14 @@
 with a line that changes with each request, tools with cache marks, reminders in the user's turns, and the whole history
 each time. The texts are filler of that shape."""
 
-import json
 import random
-import re
-from pathlib import Path
 
-RECORDED = Path(__file__).parent / "transcripts" / "claude_code.json"
-WORDS = (
-    "file path tool result user task change test build error line read write search pattern command output session "
-    "branch commit folder module function argument value option default config server client request answer"
-).split()
+from replay import filler
 
 
-def filler(words, seed):
-    """So many words, the same for the same seed, in sentences and paragraphs."""
-    source = random.Random(seed)
-    text = []
-    for i in range(words):
-        word = source.choice(WORDS)
-        text.append(word.capitalize() if i % 12 == 0 else word)
-        if i % 12 == 11:
-            text[-1] += ".\n" if i % 96 == 95 else "."
-    return " ".join(text)
-
-
-def expanded(value, scale, seed=""):
-    """A recorded value with filler for its texts: "<n>" stands for n characters, here n * scale."""
-    if isinstance(value, dict):
-        return {key: expanded(item, scale, f"{seed}.{key}") for key, item in value.items()}
-    if isinstance(value, list):
-        return [expanded(item, scale, f"{seed}.{i}") for i, item in enumerate(value)]
-    length = re.fullmatch(r"<(\d+)>", value) if isinstance(value, str) else None
-    if not length:
-        return value
-    size = max(1, int(int(length[1]) * scale))
-    return filler(size // 4 + 1, seed)[:size]
-
-
-def recorded(scale=1.0):
-    """What Claude Code sent for a task that reads a file: the transcript's head, and the requests."""
-    transcript = json.loads(RECORDED.read_text(encoding="utf-8"))
-    requests = []
-    for request in transcript["requests"]:
-        if request["tools"] == "as before":
-            request["tools"] = transcript["requests"][0]["tools"]
-        # What the client repeats is the same text again; its own header line is not.
-        requests.append(expanded(request, scale))
-        requests[-1]["system"][0]["text"] = billing_header(len(requests))
-    return transcript, requests
+def words(count, seed):
+    """About so many words of filler."""
+    return filler(7 * count, count // 12 + 1, seed)
 
 
 def billing_header(turn):
@@ -57,10 +17,10 @@ def billing_header(turn):
     return f"x-anthropic-billing-header: cc_version=2.1.{turn}; cc_entrypoint=cli; cch={mark:05x};"
 
 
-def tool(name, words):
+def tool(name, count):
     return {
         "name": name,
-        "description": filler(words, name),
+        "description": words(count, name),
         "input_schema": {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "type": "object",
@@ -103,7 +63,7 @@ class Session:
         system = [
             {"type": "text", "text": billing_header(self.turns)},
             {"type": "text", "text": "You are a coding agent.", **mark},
-            {"type": "text", "text": filler(self.system_words, "system"), **mark},
+            {"type": "text", "text": words(self.system_words, "system"), **mark},
         ]
         tools = [dict(tool) for tool in self.tools]
         random.Random(self.turns).shuffle(tools)

@@ -81,26 +81,54 @@ def test_the_status_tells_memory_and_limits(server):
     assert status["uptime_s"] > 0
 
 
+def prefix_of(server, client, messages, **options):
+    """What the status page says of the prefix of a request, which is then left."""
+    with client.chat.completions.create(model="default", messages=messages, stream=True, **ENDLESS | options):
+        shown = wait_until(
+            lambda: next((s for r in requests_of(server) for s in r["sequences"] if s["prefix"]), None), 20, "shown"
+        )
+    wait_until(lambda: not requests_of(server), 10, "it has left")
+    return shown["prefix"]
+
+
 def test_why_a_prefix_missed(server, client):
     first = "The lighthouse keeper counted the waves each night and wrote them down in a book. " * 4
     chat_text(client, first + "What then?", max_tokens=1)
 
     def miss(text, **options):
-        messages = [{"role": "user", "content": text}]
-        with client.chat.completions.create(model="default", messages=messages, stream=True, **ENDLESS | options):
-            shown = wait_until(
-                lambda: next((s for r in requests_of(server) for s in r["sequences"] if s["prefix"]), None), 20, "shown"
-            )
-        wait_until(lambda: not requests_of(server), 10, "it has left")
-        return shown["prefix"]
+        return prefix_of(server, client, [{"role": "user", "content": text}], **options)
 
     changed = miss(first + "What now?")
-    assert changed["miss"] == "differs"
+    assert changed["miss"] == "differs" and changed["part"] == "messages[0]"
     assert 60 < changed["first_difference"] and changed["cached_tokens"] <= changed["first_difference"]
     assert miss("Utterly different words from the very first one on, and then quite a few more.")["miss"] == "differs"
     salted = miss(first + "What then?", extra_body={"ignore_eos": True, "cache_salt": "another"})
     assert salted["miss"] == "other_salt"
     assert salted["cached_tokens"] == 0
+
+
+@pytest.mark.parametrize("part", ["system", "tools", "messages[1]", "messages[2]", "messages[3]", "messages[4]"])
+def test_which_part_of_a_prompt_differs(server, client, part):
+    def talk(changed=None):
+        """A conversation of five messages with tools, one part of it changed in its middle."""
+        def words(name):
+            return f"The {name} part of it, {'blue' if name == changed else 'green'} as it may be, goes on for long."
+
+        tool = {"type": "function", "function": {"name": "weather", "description": words("tools"), "parameters": {}}}
+        roles = ["user", "assistant", "user", "assistant"]
+        messages = [{"role": role, "content": words(f"messages[{i + 1}]")} for i, role in enumerate(roles)]
+        if changed == "messages[2]":  # a call, of which no text stands in the prompt
+            messages[1] |= {"content": None, "tool_calls": [
+                {"id": "c", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+            ]}
+        return [{"role": "system", "content": words("system")}, *messages], [tool]
+
+    messages, tools = talk()
+    client.chat.completions.create(model="default", messages=messages, tools=tools, max_tokens=1)
+    messages, tools = talk(part)
+    assert prefix_of(server, client, messages, tools=tools) | {"cached_tokens": 0, "first_difference": 0} == {
+        "miss": "differs", "part": part, "cached_tokens": 0, "first_difference": 0,
+    }
 
 
 # --- Cancellation ---

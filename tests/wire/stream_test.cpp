@@ -187,5 +187,16 @@ TEST(Streams, JoinToTheWholeAnswer) {
   EXPECT_GT(reasoned, 20);
 }
 
+TEST(Streams, AreKeptAliveByAChunkThatSaysNothing) {
+  Harness harness;
+  const Script script{"Hello, world", ""};
+  Response stream = harness.call("POST", "/v1/chat/completions", body_of(script, true));
+  ASSERT_TRUE(stream.heartbeat.starts_with("data: {") && stream.heartbeat.ends_with("}\n\n"));
+  const std::string before = joined(stream);
+  // It may come anywhere in the stream.
+  stream.body.insert(stream.body.find("\n\n") + 2, stream.heartbeat + stream.heartbeat);
+  EXPECT_EQ(comparable(joined(stream)), comparable(before));
+}
+
 }  // namespace
 }  // namespace pippin::api::testing

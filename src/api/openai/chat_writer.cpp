@@ -57,6 +57,14 @@ class ChatStreamWriter final : public AnswerWriter {
   bool streams() const override { return true; }
   std::string id() const override { return envelope_.id(); }
 
+  // Clients' clocks for a silent stream hear chunks only, not comments: so a chunk that says
+  // nothing.
+  Response stream_head() const override {
+    Response head = AnswerWriter::stream_head();
+    chunk(head.heartbeat, 0, nullptr, nullptr, [](JsonWriter& json) { json.field("content", ""); });
+    return head;
+  }
+
   void begin(std::string& out) override {
     for (int i = 0; i < generation_.choices(); ++i) {
       chunk(out, i, nullptr, nullptr,
