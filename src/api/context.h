@@ -10,7 +10,7 @@
 #include "service/batch_store.h"
 #include "service/json.h"
 #include "service/live_requests.h"
-#include "service/model.h"
+#include "service/model_pool.h"
 #include "service/readiness.h"
 #include "service/response_store.h"
 

@@ -200,6 +200,27 @@ void write_blocks(Exposition& out, const Sources& sources) {
     if (has_windows(source)) write_counts(out, kWindows, source, source.status.window_blocks);
 }
 
+void write_pool(Exposition& out, const service::ModelPool& pool) {
+  const std::vector<service::ModelStatus> models = pool.states();
+  constexpr const char* kLoaded = "pippin:model_loaded";
+  out.family(kLoaded, "gauge",
+             "1 for a model that is loaded, 0 for one that is loaded when asked.");
+  for (const service::ModelStatus& model : models)
+    out.sample(kLoaded, label("model_name", model.sheet.id), uint64_t{model.loaded_part >= 1});
+  constexpr const char* kLoads = "pippin:model_loads_total";
+  out.family(kLoads, "counter", "How often a model has been loaded.");
+  for (const service::ModelStatus& model : models)
+    out.sample(kLoads, label("model_name", model.sheet.id), model.loads);
+  constexpr const char* kWaiting = "pippin:model_waiting";
+  out.family(kWaiting, "gauge", "Requests that wait until their model is loaded.");
+  for (const service::ModelStatus& model : models)
+    out.sample(kWaiting, label("model_name", model.sheet.id), static_cast<uint64_t>(model.waiting));
+  out.family("pippin:models_memory_budget_bytes", "gauge", "Memory for all models together.");
+  out.sample("pippin:models_memory_budget_bytes", "", pool.budget_bytes());
+  out.family("pippin:models_memory_used_bytes", "gauge", "Of that, what models take.");
+  out.sample("pippin:models_memory_used_bytes", "", pool.used_bytes());
+}
+
 void write_about(Exposition& out, const Sources& sources) {
   constexpr const char* kConfig = "vllm:cache_config_info";
   out.family(kConfig, "gauge", "How the KV cache is laid out.");
@@ -225,7 +246,7 @@ void write_about(Exposition& out, const Sources& sources) {
   out.sample("process_resident_memory_bytes", "", process.resident_bytes);
 }
 
-std::string exposition_of(const Sources& sources) {
+std::string exposition_of(const Sources& sources, const service::ModelPool& pool) {
   std::string text;
   Exposition out(text);
   for (const Gauge& gauge : kGauges) {
@@ -244,6 +265,7 @@ std::string exposition_of(const Sources& sources) {
     for (const Source& source : sources)
       out.histogram(distribution.name, source.labels, source.metrics.*distribution.histogram);
   }
+  write_pool(out, pool);
   write_about(out, sources);
   return text;
 }
@@ -260,7 +282,7 @@ Handler metrics(const Context& context) {
     }
     Response response;
     response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    response.body = exposition_of(sources);
+    response.body = exposition_of(sources, context.models);
     exchange->respond(std::move(response));
   };
 }

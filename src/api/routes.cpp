@@ -46,6 +46,11 @@ void add_ollama_routes(Router& router, const Context& context) {
 void add_llama_routes(Router& router, const Context& context) {
   router.add("GET", "/props", llama::props(context));
   router.add("GET", "/slots", llama::slots(context));
+  router.add("GET", "/models", openai::list_models(context));
+  router.add("POST", "/models/load", llama::load_model(context));
+  router.add("POST", "/models/unload", llama::unload_model(context));
+  router.add("POST", "/v1/models/load", llama::load_model(context));
+  router.add("POST", "/v1/models/unload", llama::unload_model(context));
   router.add("POST", "/completion", llama::completion(context));
   router.add("POST", "/completions", llama::completion(context));
   router.add("POST", "/infill", llama::infill(context));

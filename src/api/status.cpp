@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "api/routes.h"
+#include "api/wire/model_status.h"
 #include "service/process.h"
 
 namespace pippin::api {
@@ -97,14 +98,32 @@ void write_limits(JsonWriter& json, const service::Model& model) {
   json.field("prefix_cache", options.prefix_cache).end_object();
 }
 
-void write_model(JsonWriter& json, const service::Model& model) {
-  json.begin_object().field("id", model.id).field("architecture", model.architecture);
-  json.field("context_length", model.context_tokens_max);
-  json.field("weights_bytes", model.plan.weights_bytes).field("kv_bytes", model.plan.kv_bytes);
-  write_engine(json, model.engine->status());
-  write_memory(json, model.plan);
-  write_limits(json, model);
+/// `model`: null if it is not loaded.
+void write_model(JsonWriter& json, const service::ModelStatus& status,
+                 const service::Model* model) {
+  json.begin_object().field("id", status.sheet.id).field("architecture", status.sheet.architecture);
+  json.field("context_length", status.sheet.context_tokens_max);
+  json.key("status");
+  write_status(json, status);
+  if (model != nullptr) {
+    json.field("weights_bytes", model->plan.weights_bytes).field("kv_bytes", model->plan.kv_bytes);
+    write_engine(json, model->engine->status());
+    write_memory(json, model->plan);
+    write_limits(json, *model);
+  }
   json.end_object();
+}
+
+void write_models(JsonWriter& json, const service::ModelPool& pool,
+                  const std::vector<service::ModelLease>& loaded) {
+  json.key("models").begin_array();
+  for (const service::ModelStatus& status : pool.states()) {
+    const auto found = std::ranges::find_if(
+        loaded, [&](const service::ModelLease& model) { return model->id == status.sheet.id; });
+    write_model(json, status, found == loaded.end() ? nullptr : &**found);
+  }
+  json.end_array().key("memory").begin_object().field("budget_bytes", pool.budget_bytes());
+  json.field("used_bytes", pool.used_bytes()).end_object();
 }
 
 // --- Requests ---
@@ -231,9 +250,7 @@ Handler status(const Context& context) {
     } else {
       json.string(models.front()->id);
     }
-    json.key("models").begin_array();
-    for (const service::ModelLease& model : models) write_model(json, *model);
-    json.end_array();
+    write_models(json, context.models, models);
     write_requests(json, *context.live, models, exchange->request().caller.get());
     json.end_object();
     exchange->respond(std::move(response));

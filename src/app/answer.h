@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "base/result.h"
-#include "service/model.h"
+#include "service/model_pool.h"
 #include "service/request.h"
 
 namespace pippin::app {

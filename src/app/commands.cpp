@@ -1,6 +1,7 @@
 #include "app/commands.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <list>
@@ -15,13 +16,14 @@
 #include "app/pull.h"
 #include "base/log.h"
 #include "base/profiles.h"
+#include "base/settings_file.h"
 
 namespace pippin::app {
 namespace {
 
 constexpr const char* kOverview = R"(pippin: language models on your own machine.
 
-  pippin serve [MODEL]            answer over HTTP, as OpenAI's API does
+  pippin serve [MODEL ...]        answer over HTTP, as OpenAI's API does
   pippin run MODEL [PROMPT]       answer here: one prompt, a pipe, or a chat
   pippin pull MODEL               fetch a model from Hugging Face or Ollama's registry
   pippin list | show | rm         the models on this machine
@@ -47,9 +49,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 doctor has found something.
 )";
 
 constexpr const char* kServeHelp =
-    R"(pippin serve [MODEL] [flags]: answers over HTTP, as OpenAI's API does, until SIGINT or SIGTERM.
+    R"(pippin serve [MODEL ...] [flags]: answers over HTTP, as OpenAI's API does, until SIGINT or SIGTERM.
 
   MODEL                     A GGUF file, or the name of one in the models folder [the default model]
+
+Of several models as many are loaded as --memory holds; the others when they are asked for.
 
 )";
 
@@ -101,7 +105,9 @@ constexpr const char* kPsHelp =
 )";
 
 constexpr const char* kStopHelp =
-    R"(pippin stop [flags]: ends a running server on this machine, as SIGTERM does.
+    R"(pippin stop [MODEL] [flags]: ends a running server on this machine, as SIGTERM does.
+
+  MODEL                     Only unload this model; running answers end first
 
 )";
 
@@ -154,6 +160,7 @@ struct Row {
   const char* help;
   const char *first = nullptr, *second = nullptr;  // what its positional arguments are called
   Result<int> (*run)(const Settings& settings, const Parsed& parsed);
+  bool takes_many = false;  // of the first
   bool takes_rest = false;  // what follows the positional arguments is not read here
 };
 
@@ -163,6 +170,7 @@ struct Parsed {
   CLI::App* app = nullptr;
   std::vector<std::pair<const Setting*, std::string>> flags;
   std::string model;                  // the first one, whatever it is called
+  std::vector<std::string> models;    // all of them, where there may be several
   std::optional<std::string> prompt;  // the second one
 };
 
@@ -190,7 +198,11 @@ void add_command(CLI::App& root, Parsed& parsed) {
   const Row& row = *parsed.row;
   parsed.app = root.add_subcommand(row.name);
   add_flags(parsed);
-  if (row.first != nullptr) parsed.app->add_option(row.first, parsed.model);
+  if (row.takes_many) {
+    parsed.app->add_option(row.first, parsed.models);
+  } else if (row.first != nullptr) {
+    parsed.app->add_option(row.first, parsed.model);
+  }
   if (row.second != nullptr) parsed.app->add_option(row.second, parsed.prompt);
   if (row.takes_rest) parsed.app->prefix_command();
   const std::string text = std::string(row.help) + settings_help(parsed.row->command);
@@ -204,15 +216,35 @@ void add_command(CLI::App& root, Parsed& parsed) {
   parsed.app->formatter(std::make_shared<Help>(text));
 }
 
+bool takes_settings_file(Command command) {
+  return std::ranges::any_of(settings_table(), [command](const Setting& setting) {
+    return setting.flag == "--config" && setting.is_for(command);
+  });
+}
+
 Result<Settings> settings_of(const Parsed& parsed) {
   // A flag's profile wins over the variable's, and both are only defaults for all else.
   ASSIGN_OR_RETURN(Settings defaults,
                    settings_from_environment(parsed.row->command, environment_variable));
-  std::string profile = defaults.profile;
-  for (const auto& [setting, text] : parsed.flags)
-    if (setting->flag == "--profile") profile = text;
+  const auto typed = [&parsed](std::string_view flag, std::string otherwise) {
+    for (const auto& [setting, text] : parsed.flags)
+      if (setting->flag == flag) otherwise = text;
+    return otherwise;
+  };
+  SettingsFile file;
+  const std::string path =
+      settings_file_path(typed("--config", defaults.config_path), environment_variable);
+  if (takes_settings_file(parsed.row->command) && !path.empty()) {
+    ASSIGN_OR_RETURN(file, read_settings_file(path));
+  }
+  Settings of_file;
+  RETURN_IF_ERROR(apply_file_values(of_file, parsed.row->command, file.values));
+  if (defaults.profile.empty()) defaults.profile = of_file.profile;
+  const std::string profile = typed("--profile", defaults.profile);
   defaults = {};
   RETURN_IF_ERROR(apply_profile(defaults, profile));
+  RETURN_IF_ERROR(apply_file_values(defaults, parsed.row->command, file.values));
+  defaults.model_tables = std::move(file.models);
   ASSIGN_OR_RETURN(Settings settings,
                    settings_from_environment(parsed.row->command, environment_variable, defaults));
   for (const auto& [setting, text] : parsed.flags)
@@ -277,7 +309,8 @@ namespace {
 
 const Row kRows[] = {
     {Command::kServe, "serve", kServeHelp, "MODEL", nullptr,
-     [](const Settings& settings, const Parsed& parsed) { return serve(settings, parsed.model); }},
+     [](const Settings& settings, const Parsed& parsed) { return serve(settings, parsed.models); },
+     true},
     {Command::kRun, "run", kRunHelp, "MODEL", "PROMPT",
      [](const Settings& settings, const Parsed& parsed) {
        return run(settings, parsed.model, parsed.prompt);
@@ -296,13 +329,13 @@ const Row kRows[] = {
      }},
     {Command::kServer, "ps", kPsHelp, nullptr, nullptr,
      [](const Settings& settings, const Parsed&) { return ps(settings); }},
-    {Command::kServer, "stop", kStopHelp, nullptr, nullptr,
-     [](const Settings& settings, const Parsed&) { return stop(settings); }},
+    {Command::kServer, "stop", kStopHelp, "MODEL", nullptr,
+     [](const Settings& settings, const Parsed& parsed) { return stop(settings, parsed.model); }},
     {Command::kLaunch, "launch", kLaunchHelp, "CLIENT", nullptr,
      [](const Settings& settings, const Parsed& parsed) {
        return launch(settings, parsed.model, parsed.app->remaining());
      },
-     true},
+     false, true},
     {Command::kProfiles, "profiles", kProfilesHelp, nullptr, nullptr,
      [](const Settings&, const Parsed&) -> Result<int> {
        std::fputs(profiles_text().c_str(), stdout);

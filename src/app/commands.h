@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "base/settings.h"
@@ -18,9 +19,9 @@ inline constexpr int kExitFound = 3;  // a check has found something
 /// Reads the command line and runs its command. Returns the process's exit code.
 int run_command_line(int argc, char** argv);
 
-/// Serves a model over HTTP until a signal. `model` is what the user named; empty: the default.
-/// Errors: what kept it from serving; kInvalidArgument names a flag.
-Result<int> serve(const Settings& settings, const std::string& model);
+/// Serves models over HTTP until a signal: those that the user named, or else those of the settings
+/// file, or else the default one. Errors: what kept it from serving; kInvalidArgument names a flag.
+Result<int> serve(const Settings& settings, const std::vector<std::string>& models);
 
 /// Answers `prompt`, or what stdin holds, or chats where stdin is a terminal.
 Result<int> run(const Settings& settings, const std::string& model,

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "app/doctor_monitor.h"
 #include "app/progress.h"
 #include "app/terminal.h"
 #include "base/clock.h"
@@ -21,26 +22,11 @@ Result<engine::RunnerOptions> runner_options(const Settings& settings) {
   return options;
 }
 
-namespace {
-
-// What the user asks of answers goes before what the model's file advises.
-void overlay_sampling(const Settings& settings, engine::SamplingParams& sampling) {
-  const auto overlay = [](const auto& wish, auto& value) {
-    if (wish) value = static_cast<std::remove_reference_t<decltype(value)>>(*wish);
-  };
-  overlay(settings.temperature, sampling.temperature);
-  overlay(settings.top_p, sampling.top_p);
-  overlay(settings.top_k, sampling.top_k);
-  overlay(settings.min_p, sampling.min_p);
-}
-
-}  // namespace
-
-Result<std::unique_ptr<service::Model>> load_for(const Settings& settings,
-                                                 const hub::LocalModel& found, int rows_max) {
+Result<service::LoadOptions> load_options(const Settings& settings, const hub::LocalModel& found,
+                                          int rows_max) {
   service::LoadOptions options;
   options.path = found.path.string();
-  options.id = settings.served_name.empty() ? found.id : settings.served_name;
+  options.id = found.id;
   options.aliases = found.aliases;
   if (hub::is_model_name(found.name)) options.aliases.push_back(found.name);
   options.tool_parser = settings.tool_parser;
@@ -51,24 +37,52 @@ Result<std::unique_ptr<service::Model>> load_for(const Settings& settings,
   options.memory.context_tokens = settings.context_tokens;
   options.memory.rows_max = rows_max;
   options.memory.step_tokens_max = settings.step_tokens_max;
+  options.sampling = {settings.temperature, settings.top_p, settings.min_p, settings.top_k};
   options.queue_max = settings.queue_max;
   options.output_tokens_max = settings.output_tokens_max;
   options.prefix_cache = settings.prefix_cache;
   ASSIGN_OR_RETURN(options.prompt_rules, service::PromptRules::of(settings.prompt_rules));
   options.step_target = std::chrono::milliseconds(settings.step_target_ms);
   options.slow_reader_max = std::chrono::seconds(settings.slow_reader_s);
-  options.record_path = settings.record_path;
   options.deterministic = settings.deterministic;
-  ASSIGN_OR_RETURN(engine::RunnerOptions runner, runner_options(settings));
-  options.device = runner.device;
+  ASSIGN_OR_RETURN(options.device, engine::device_named(settings.device));
+  return options;
+}
 
+namespace {
+
+Result<std::unique_ptr<service::Model>> load_shown(
+    const service::LoadOptions& options, engine::RunnerOptions runner,
+    const service::ModelLoader::Progress& also = {}) {
   const SystemClock clock;
   Progress progress("loading " + options.id, stderr, is_terminal(stderr), clock);
-  runner.progress = [&progress](uint64_t done, uint64_t total) { progress.update(done, total); };
+  runner.progress = [&](uint64_t done, uint64_t total) {
+    progress.update(done, total);
+    if (also) also(done, total);
+  };
   auto model = service::load_model(options, service::device_runner(runner));
-  if (!model.ok()) return model;
-  progress.finish();
-  overlay_sampling(settings, (*model)->default_sampling);
+  if (model.ok()) progress.finish();
+  return model;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<service::Model>> load_for(const Settings& settings,
+                                                 const hub::LocalModel& found, int rows_max) {
+  ASSIGN_OR_RETURN(const service::LoadOptions options, load_options(settings, found, rows_max));
+  ASSIGN_OR_RETURN(engine::RunnerOptions runner, runner_options(settings));
+  return load_shown(options, std::move(runner));
+}
+
+Result<std::unique_ptr<service::Model>> FileLoader::load(const service::ModelSpec& spec,
+                                                         uint64_t bytes_max,
+                                                         const Progress& progress) {
+  service::LoadOptions options = spec.load;
+  options.memory.memory_bytes_max = bytes_max;
+  ASSIGN_OR_RETURN(engine::RunnerOptions runner, runner_options(settings_));
+  ASSIGN_OR_RETURN(std::unique_ptr<service::Model> model,
+                   load_shown(options, std::move(runner), progress));
+  ASSIGN_OR_RETURN(model->monitor, start_monitor(settings_, *model));
   return model;
 }
 

@@ -8,7 +8,7 @@
 #include "base/settings.h"
 #include "engine/exec/runner.h"
 #include "hub/catalogue.h"
-#include "service/model.h"
+#include "service/model_loader.h"
 
 namespace pippin::app {
 
@@ -16,6 +16,30 @@ namespace pippin::app {
 /// service::load_model().
 Result<std::unique_ptr<service::Model>> load_for(const Settings& settings,
                                                  const hub::LocalModel& model, int rows_max);
+
+/// What the settings say of loading a model, called by its own name and aliases. Errors:
+/// kInvalidArgument, a rule of prompts that there is not; of runner_options().
+Result<service::LoadOptions> load_options(const Settings& settings, const hub::LocalModel& model,
+                                          int rows_max);
+
+/// Loads the server's models from their files, with progress on stderr and a divergence monitor
+/// where the settings ask for one. Thread: see ModelLoader.
+class FileLoader final : public service::ModelLoader {
+ public:
+  explicit FileLoader(const Settings& settings) : settings_(settings) {}
+
+  Result<service::ModelSheet> describe(const service::ModelSpec& spec) override {
+    return service::describe_model(spec.load);
+  }
+  Result<service::MemorySizing> size(const service::ModelSpec& spec) override {
+    return service::size_model(spec.load);
+  }
+  Result<std::unique_ptr<service::Model>> load(const service::ModelSpec& spec, uint64_t bytes_max,
+                                               const Progress& progress) override;
+
+ private:
+  const Settings& settings_;
+};
 
 /// What the settings say of the runner. Errors: kUnsupported, a device that is not here.
 Result<engine::RunnerOptions> runner_options(const Settings& settings);

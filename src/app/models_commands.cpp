@@ -194,9 +194,18 @@ Result<int> alias(const Settings& settings, const std::string& name,
 
 namespace {
 
-Result<hub::ServerStatus> ask(const Settings& settings) {
+std::string api_key() {
   const char* key = environment_variable("PIPPIN_API_KEY");
-  return hub::ask_server(settings.server, key != nullptr ? key : "");
+  return key != nullptr ? key : "";
+}
+
+Result<hub::ServerStatus> ask(const Settings& settings) {
+  return hub::ask_server(settings.server, api_key());
+}
+
+std::string until_text(const hub::ServerModel& model) {
+  if (model.state != "loaded") return "";
+  return model.expires_in_s ? fmt::format("{:.0f} s", *model.expires_in_s) : "forever";
 }
 
 void print_json(const hub::ServerStatus& status) {
@@ -209,6 +218,7 @@ void print_json(const hub::ServerStatus& status) {
   for (const hub::ServerModel& model : status.models) {
     json.begin_object().field("id", model.id).field("architecture", model.architecture);
     json.field("context_tokens", model.context_tokens);
+    json.field("state", model.state).field("memory_bytes", model.memory_bytes);
     json.field("weights_bytes", model.weights_bytes).field("kv_bytes", model.kv_bytes);
     json.field("running", model.running).field("waiting", model.waiting).end_object();
   }
@@ -243,18 +253,24 @@ Result<int> ps(const Settings& settings) {
   fmt::print("pippin {} at {}, {}, up {:.0f} s, {} resident\n", printable(status.version),
              settings.server, status.ready ? "ready" : printable(status.reason), status.uptime_s,
              bytes_text(status.resident_bytes));
-  std::vector<std::vector<std::string>> rows{
-      {"MODEL", "ARCHITECTURE", "CONTEXT", "WEIGHTS", "KV", "RUNNING", "WAITING"}};
+  std::vector<std::vector<std::string>> rows{{"MODEL", "STATE", "UNTIL", "ARCHITECTURE", "CONTEXT",
+                                              "MEMORY", "WEIGHTS", "KV", "RUNNING", "WAITING"}};
   for (const hub::ServerModel& model : status.models)
-    rows.push_back({printable(model.id), printable(model.architecture),
-                    fmt::to_string(model.context_tokens), bytes_text(model.weights_bytes),
+    rows.push_back({printable(model.id), printable(model.state), until_text(model),
+                    printable(model.architecture), fmt::to_string(model.context_tokens),
+                    bytes_text(model.memory_bytes), bytes_text(model.weights_bytes),
                     bytes_text(model.kv_bytes), fmt::to_string(model.running),
                     fmt::to_string(model.waiting)});
   print_table(rows);
   return kExitOk;
 }
 
-Result<int> stop(const Settings& settings) {
+Result<int> stop(const Settings& settings, const std::string& model) {
+  if (!model.empty()) {
+    RETURN_IF_ERROR(hub::ask_to_unload(settings.server, api_key(), model));
+    fmt::print("{} is unloaded once its requests have ended\n", model);
+    return kExitOk;
+  }
   ASSIGN_OR_RETURN(const hub::ServerStatus status, ask(settings));
   if (!hub::is_this_machine(settings.server))
     return fail(

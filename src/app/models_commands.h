@@ -21,8 +21,8 @@ Result<int> alias(const Settings& settings, const std::string& name,
 
 /// pippin ps: the models of a running server.
 Result<int> ps(const Settings& settings);
-/// pippin stop: asks a server on this machine to end, as SIGTERM does: running answers may end
-/// first.
-Result<int> stop(const Settings& settings);
+/// pippin stop [MODEL]: has a server unload a model; or asks a server on this machine to end, as
+/// SIGTERM does. Running answers may end first.
+Result<int> stop(const Settings& settings, const std::string& model);
 
 }  // namespace pippin::app

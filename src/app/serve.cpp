@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <thread>
 
 #include "api/context.h"
@@ -12,7 +13,6 @@
 #include "app/commands.h"
 #include "app/connect_help.h"
 #include "app/default_model.h"
-#include "app/doctor_monitor.h"
 #include "app/error_form.h"
 #include "app/hub_shelf.h"
 #include "app/interrupts.h"
@@ -20,12 +20,14 @@
 #include "app/listeners.h"
 #include "app/loading.h"
 #include "app/response_file.h"
+#include "app/served_models.h"
 #include "app/signing_key.h"
 #include "base/log.h"
 #include "base/thread_pool.h"
 #include "base/worker_pool.h"
 #include "http/server.h"
-#include "service/model.h"
+#include "service/memory_plan.h"
+#include "service/model_pool.h"
 #include "service/readiness.h"
 
 namespace pippin::app {
@@ -49,6 +51,16 @@ Result<void> check_tls(const Settings& settings) {
   return fail(Code::kInvalidArgument, "--tls-cert and --tls-key belong together", "--tls-cert");
 }
 
+/// Refuses what would let others in unasked.
+Result<void> check_access(const Settings& settings, service::Gatekeeper* keeper) {
+  RETURN_IF_ERROR(check_tls(settings));
+  const bool asks_for_keys = keeper != nullptr && keeper->asks_for_keys().value();
+  RETURN_IF_ERROR(check_exposure(settings.host, asks_for_keys, settings.allow_unauthenticated));
+  if (!is_loopback(settings.host) && settings.tls_cert_path.empty())
+    log::warn("[serve] without --tls-cert, keys and texts cross the network in plain text");
+  return {};
+}
+
 /// Returns the folder for what clients of Ollama's API make; empty: none.
 std::string ollama_folder(const Settings& settings, const Environment& environment) {
   if (settings.ollama_folder == "off") return {};
@@ -56,17 +68,66 @@ std::string ollama_folder(const Settings& settings, const Environment& environme
   return models_folder(environment).replace_filename("ollama").string();
 }
 
-void announce(const std::string& url, const std::string& ollama_url, const std::string& path,
-              const service::Model& model) {
-  const ServedModel served{model.id, model.architecture, path, model.context_tokens_max,
-                           model.plan.to_text()};
-  fmt::print("{}", ready_text(url, served));
+/// Loads what is to be there from the start, in its order: the first must fit, the others do where
+/// there is room. Prints nothing but the progress.
+Result<void> load_first(service::ModelPool& models, const std::vector<NamedModel>& named) {
+  for (size_t i = 0; i < named.size(); ++i) {
+    if (!named[i].at_start) continue;
+    const std::string& id = named[i].spec.load.id;
+    const auto loaded = std::make_shared<std::promise<Result<void>>>();
+    service::ModelWaiter waiter;
+    waiter.ready = [loaded](const Result<service::ModelLease>& lease) {
+      loaded->set_value(lease.ok() ? Result<void>() : lease.error());
+    };
+    waiter.may_evict = false;
+    models.wait(id, std::move(waiter));
+    const Result<void> result = loaded->get_future().get();
+    if (result.ok()) continue;
+    const bool may_wait =
+        i > 0 && !named[i].spec.pinned && result.error().code == Code::kOutOfMemory;
+    if (!may_wait) return result;
+    fmt::print(stderr, "{} is loaded when it is asked for: {}\n", id, result.error().message);
+  }
+  return {};
+}
+
+std::string state_text(const service::ModelStatus& status) {
+  return fmt::format("{}{}", status.state == service::ModelState::kLoaded ? "loaded" : "on demand",
+                     status.pinned ? ", pinned" : "");
+}
+
+void announce(const std::string& url, const std::string& ollama_url, service::ModelPool& models,
+              const Settings& settings) {
+  const std::vector<service::ModelLease> loaded = models.lease_all();
+  const std::vector<service::ModelStatus> all = models.states();
+  if (loaded.empty()) {
+    fmt::print("\npippin serves {} models at {}, each loaded when it is asked for\n", all.size(),
+               url);
+  } else {
+    const service::Model& model = *loaded.front();
+    fmt::print("{}", ready_text(url, {model.id, model.architecture, model.facts.path,
+                                      model.context_tokens_max, model.plan.to_text()}));
+  }
+  if (all.size() > 1) {
+    fmt::print("Models, in {} of memory for all:\n", service::bytes_text(models.budget_bytes()));
+    for (const service::ModelStatus& status : all)
+      fmt::print("  {}  ({})\n", status.sheet.id, state_text(status));
+  }
+  if (settings.models_on_demand)
+    fmt::print("Others that `pippin list` names are loaded when they are asked for.\n");
   if (!ollama_url.empty()) fmt::print("Clients of Ollama find it at {}, too.\n", ollama_url);
   std::fflush(stdout);
 }
 
-/// Ends every answer with an error that says why.
+/// The memory that all models share.
+Result<uint64_t> memory_budget(const Settings& settings) {
+  ASSIGN_OR_RETURN(const engine::DeviceKind device, engine::device_named(settings.device));
+  return service::memory_budget(settings.memory_bytes, service::machine_of(device));
+}
+
+/// Ends every answer, and every wait for a model, with an error that says why.
 void end_answers(service::ModelPool& models) {
+  models.close();
   for (const service::ModelLease& lease : models.lease_all())
     lease->engine->drain(Duration::zero());
 }
@@ -85,24 +146,29 @@ void settle(service::ModelPool& models, const WorkerPool& workers) {
 
 }  // namespace
 
-Result<int> serve(const Settings& settings, const std::string& named) {
-  RETURN_IF_ERROR(check_tls(settings));
+Result<int> serve(const Settings& settings, const std::vector<std::string>& names) {
   ASSIGN_OR_RETURN(const std::unique_ptr<service::Gatekeeper> keeper,
                    gatekeeper(settings, environment_variable));
-  const bool asks_for_keys = keeper != nullptr && keeper->asks_for_keys().value();
-  RETURN_IF_ERROR(check_exposure(settings.host, asks_for_keys, settings.allow_unauthenticated));
-  if (!is_loopback(settings.host) && settings.tls_cert_path.empty())
-    log::warn("[serve] without --tls-cert, keys and texts cross the network in plain text");
+  RETURN_IF_ERROR(check_access(settings, keeper.get()));
   std::unique_ptr<AuditLog> audit;
   if (!settings.audit_path.empty()) {
     ASSIGN_OR_RETURN(audit, AuditLog::open(settings.audit_path, settings.audit_text));
   }
-  ASSIGN_OR_RETURN(const hub::LocalModel found, find_model(named, settings, environment_variable));
-  const std::string path = found.path.string();
+  ASSIGN_OR_RETURN(const std::vector<NamedModel> named,
+                   named_models(settings, names, environment_variable));
+  ASSIGN_OR_RETURN(const hub::Places places, hub::find_places(settings, environment_variable));
+  std::unique_ptr<DiskModels> on_disk;
+  if (settings.models_on_demand) {
+    ASSIGN_OR_RETURN(on_disk, DiskModels::make(settings, places));
+  }
+  ASSIGN_OR_RETURN(const uint64_t budget, memory_budget(settings));
   Interrupts::install();
 
   // Each object is used by those below it, so they end in the opposite order.
-  service::ModelPool models;
+  const SystemClock clock;
+  FileLoader loader(settings);
+  service::ModelPool models(budget, loader, on_disk.get(), clock);
+  for (const NamedModel& model : named) RETURN_IF_ERROR(models.add(model.spec));
   service::Readiness readiness;
   const std::unique_ptr<service::ResponseStore> responses =
       response_store(settings, environment_variable);
@@ -115,7 +181,6 @@ Result<int> serve(const Settings& settings, const std::string& named) {
   if (audit != nullptr)
     options.audit = [&audit](const http::AuditEntry& entry) { audit->write(entry); };
   WorkerPool workers(std::clamp(allowed_cpus(), 2, 8), 2 * options.connections_max);
-  ASSIGN_OR_RETURN(const hub::Places places, hub::find_places(settings, environment_variable));
   HubShelf shelf(places);
   api::Context context{models, readiness, workers};
   context.shelf = &shelf;
@@ -129,28 +194,25 @@ Result<int> serve(const Settings& settings, const std::string& named) {
   Listeners server(options, settings, router, workers);
   RETURN_IF_ERROR(server.start());
 
-  readiness.set_not_ready("loading " + path);
-  ASSIGN_OR_RETURN(std::unique_ptr<service::Model> model,
-                   load_for(settings, found, settings.rows_max));
+  readiness.set_not_ready("loading " + named.front().spec.load.path);
+  models.start();
+  RETURN_IF_ERROR(load_first(models, named));
   // From here on a signal drains, even one that comes while the lines below are printed.
   Interrupts::set(OnInterrupt::kDrain);
-  const service::Model& served = *model;
-  ASSIGN_OR_RETURN(std::unique_ptr<engine::DivergenceMonitor> monitor,
-                   start_monitor(settings, served));
-  models.add(std::move(model));
+  models.open();
   readiness.set_ready();
   const auto url = [&](uint16_t port) {
     return url_of(settings.host, port, !settings.tls_cert_path.empty());
   };
-  announce(url(server.port()), settings.ollama ? url(server.ollama_port()) : "", path, served);
+  announce(url(server.port()), settings.ollama ? url(server.ollama_port()) : "", models, settings);
 
   const int signal = Interrupts::wait();
   readiness.set_not_ready("draining");
-  monitor.reset();
   fmt::print(stderr, "\nsignal {}: {} open connections; running answers have {} s to end\n", signal,
              server.connections(), settings.drain_s);
   server.stop(std::chrono::seconds(settings.drain_s), [&] { end_answers(models); });
   settle(models, workers);
+  models.stop();  // before the workers, to whom it hands what was waiting
   return kExitOk;
 }
 

@@ -15,6 +15,24 @@
 
 namespace pippin {
 
+/// A value as a settings file has it.
+struct FileValue {
+  std::string key, text;
+  std::string origin;  // "pippin.toml:12: context"
+};
+
+/// A [models."NAME"] of a settings file.
+struct ModelTable {
+  std::string name;
+  std::string origin;  // "pippin.toml:10: models.coder"
+  int line = 0;
+  std::string model;   // a file, or another name that commands understand; empty: `name` itself
+  std::vector<std::string> aliases;
+  bool pinned = false;
+  std::string keep_alive;         // empty: as --keep-alive says
+  std::vector<FileValue> values;  // settings that differ for this model
+};
+
 /// Values of all settings; the initialisers are the defaults.
 struct Settings {
   std::string default_model;
@@ -29,6 +47,8 @@ struct Settings {
   uint64_t kv_bytes = 0;
   int kv_contexts = 2;
   std::string log_level = "warn";
+  std::string config_path;
+  std::vector<ModelTable> model_tables;  // of the settings file
 
   std::string host = "127.0.0.1";
   int port = 8000;
@@ -48,6 +68,9 @@ struct Settings {
   std::string record_path;
   std::vector<std::string> prompt_rules = {"all"};
   bool strict_model_ids = false;
+  bool models_on_demand = false;
+  std::string keep_alive;
+  std::vector<std::string> pinned;
   std::string signing_key_path;
   std::string batches_path;
   std::string responses_path;

@@ -195,6 +195,10 @@ Result<HttpAnswer> HttpClient::send(const HttpRequest& request) {
   set(CURLOPT_XFERINFOFUNCTION, on_progress);
   set(CURLOPT_XFERINFODATA, &transfer);
   if (request.head) set(CURLOPT_NOBODY, 1L);
+  if (request.post) {
+    set(CURLOPT_POSTFIELDSIZE, static_cast<long>(request.post->size()));
+    set(CURLOPT_POSTFIELDS, request.post->c_str());
+  }
   std::string range;
   if (request.range) {
     range = fmt::format("{}-{}", request.range->first, request.range->last);

@@ -41,6 +41,7 @@ struct HttpRequest {
   std::string bearer;                // sent as it is; empty: none
   std::optional<ByteRange> range;
   bool head = false;
+  std::optional<std::string> post;  // the body of a POST
   size_t body_max = size_t{32} << 20;
   /// Takes the body of a 2xx answer piece by piece, its status and headers known; false ends the
   /// transfer, which is then no error.

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+#include <utility>
 
 #include "hub/http_client.h"
 #include "hub/json_read.h"
@@ -26,19 +28,23 @@ ServerModel read_model(const json::object& object) {
   model.context_tokens = size("context_length");
   model.weights_bytes = size("weights_bytes");
   model.kv_bytes = size("kv_bytes");
+  if (const json::value* status = object.if_contains("status"); status && status->is_object()) {
+    const json::object& fields = status->get_object();
+    model.state = string_in(fields, "value");
+    model.memory_bytes = size_in(fields, "memory_bytes").value_or(0);
+    const json::value* expires = fields.if_contains("expires_in_s");
+    if (expires != nullptr && expires->is_number())
+      model.expires_in_s = expires->to_number<double>();
+  }
   model.running = size("running");
   model.waiting = size("waiting");
   return model;
 }
 
-}  // namespace
-
-Result<ServerStatus> ask_server(const std::string& url, const std::string& key) {
+Result<HttpAnswer> send(const std::string& url, HttpRequest request, const std::string& key) {
   HttpOptions options;
   options.stall = std::chrono::seconds(10);
   HttpClient client(std::move(options));
-  HttpRequest request;
-  request.url = url + "/v1/status";
   request.bearer = key;
   Result<HttpAnswer> answer = client.send(request);
   if (!answer.ok())
@@ -50,6 +56,32 @@ Result<ServerStatus> ask_server(const std::string& url, const std::string& key) 
   if (answer->status == 401 || answer->status == 403)
     return fail(Code::kUnauthenticated,
                 fmt::format("the server at {} wants a key: set PIPPIN_API_KEY", url));
+  return answer;
+}
+
+}  // namespace
+
+Result<void> ask_to_unload(const std::string& url, const std::string& key,
+                           const std::string& model) {
+  HttpRequest request;
+  request.url = url + "/models/unload";
+  request.headers = {"Content-Type: application/json"};
+  request.post = json::serialize(json::object{{"model", model}});
+  ASSIGN_OR_RETURN(const HttpAnswer answer, send(url, std::move(request), key));
+  if (answer.ok()) return {};
+  const Result<json::object> object = parse_object(answer.body, url);
+  const json::value* error = object.ok() ? object->if_contains("error") : nullptr;
+  std::string said;
+  if (error != nullptr && error->is_object()) said = string_in(error->get_object(), "message");
+  return fail(answer.status == 404 ? Code::kNotFound : Code::kUnavailable,
+              said.empty() ? fmt::format("the server at {} answers {}", url, answer.status) : said);
+}
+
+Result<ServerStatus> ask_server(const std::string& url, const std::string& key) {
+  HttpRequest request;
+  request.url = url + "/v1/status";
+  Result<HttpAnswer> answer = send(url, std::move(request), key);
+  if (!answer.ok()) return answer.error();
   const Result<json::object> object = parse_object(answer->body, url);
   if (!answer->ok() || !object.ok() || !object->contains("ready"))
     return fail(Code::kInvalidFile, fmt::format("what answers at {} is no pippin", url));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,8 +13,11 @@ namespace pippin::hub {
 struct ServerModel {
   std::string id, architecture;
   uint64_t context_tokens = 0;
+  std::string state;          // "loaded", "unloaded", ...; empty: the server does not say
+  uint64_t memory_bytes = 0;  // that it takes now
   uint64_t weights_bytes = 0, kv_bytes = 0;
   uint64_t running = 0, waiting = 0;
+  std::optional<double> expires_in_s;  // until it is unloaded
 };
 
 struct ServerStatus {
@@ -29,6 +33,11 @@ struct ServerStatus {
 /// Asks GET /v1/status of a server. `key`: a bearer, where it wants one; empty: none. Errors:
 /// kUnavailable when none runs there; kUnauthenticated; kInvalidFile when it is no pippin.
 Result<ServerStatus> ask_server(const std::string& url, const std::string& key);
+
+/// Asks POST /models/unload of a server. Errors: of ask_server(); kNotFound, and what else the
+/// server says.
+Result<void> ask_to_unload(const std::string& url, const std::string& key,
+                           const std::string& model);
 
 /// Returns whether a URL means this machine.
 bool is_this_machine(const std::string& url);

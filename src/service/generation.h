@@ -12,7 +12,7 @@
 #include "base/caller.h"
 #include "base/result.h"
 #include "service/choice.h"
-#include "service/model.h"
+#include "service/model_pool.h"
 #include "service/prompt_parts.h"
 #include "service/request.h"
 

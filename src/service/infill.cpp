@@ -1,5 +1,6 @@
 #include "service/infill.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "base/check.h"
@@ -94,7 +95,12 @@ Result<std::vector<Token>> others_tokens(const text::Tokenizer& tokenizer,
 
 }  // namespace
 
-bool can_infill(const Model& model) { return marks_of(*model.tokenizer).has_value(); }
+bool can_infill(const std::function<bool(std::string_view)>& has_token) {
+  return std::ranges::any_of(kMarks, [&](const Marks& marks) {
+    return has_token(marks.prefix) && has_token(marks.suffix) &&
+           (marks.middle.empty() || has_token(marks.middle));
+  });
+}
 
 Result<Infill> infill(const Model& model, const Prompt& prefix, std::string_view suffix,
                       std::span<const InfillFile> others) {

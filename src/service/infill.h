@@ -1,6 +1,7 @@
 // infill: a prompt that asks a model to fill in the middle, by its own tokens. Thread: any.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,8 +23,8 @@ struct InfillFile {
   std::string name, text;
 };
 
-/// Returns whether the model has tokens for filling in the middle.
-bool can_infill(const Model& model);
+/// Returns whether a model that has those tokens can fill in the middle.
+bool can_infill(const std::function<bool(std::string_view text)>& has_token);
 
 /// Puts what stands before and behind the gap in the order and between the marks that the model was
 /// trained with. Special tokens in `suffix` and in a text before it stay text. Errors:

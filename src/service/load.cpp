@@ -11,6 +11,7 @@
 #include "base/unix_time.h"
 #include "engine/engine.h"
 #include "parse/registry.h"
+#include "service/infill.h"
 
 namespace pippin::service {
 namespace {
@@ -111,15 +112,6 @@ MemoryNeeds needs_of(const store::GgufFile& file, const engine::ModelInfo& info)
   return needs;
 }
 
-// The memory that the plan shares out: the GPU's own, or the machine's.
-Machine machine_of(engine::DeviceKind device) {
-  if (device == engine::DeviceKind::kCpu) return this_machine();
-  const engine::DeviceMemory memory = engine::gpu_memory();
-  return {.memory_bytes_total = memory.bytes_total,
-          .memory_bytes_available = memory.bytes_free,
-          .shared = false};
-}
-
 // FNV-1a over what decides the answers: the same file under the same settings has the same name.
 std::string fingerprint_of(const store::GgufFile& file, const engine::ModelInfo& info,
                            const MemoryPlan& plan, const Model& model) {
@@ -141,8 +133,8 @@ std::string fingerprint_of(const store::GgufFile& file, const engine::ModelInfo&
   return fmt::format("fp_{:010x}", hash & 0xFFFFFFFFFFull);
 }
 
-// Fills what the file says of text: tokenizer, template, special tokens.
-Result<void> read_text(const store::GgufFile& file, Model& model) {
+// Fills what the tokenizer needs and says.
+Result<void> read_tokenizer(const store::GgufFile& file, Model& model) {
   ASSIGN_OR_RETURN(const text::GgufVocabulary vocabulary, read_vocabulary(file));
   ASSIGN_OR_RETURN(model.tokenizer, text::Tokenizer::from_gguf(vocabulary));
   const auto text_of = [&](std::optional<Token> token) {
@@ -156,11 +148,15 @@ Result<void> read_text(const store::GgufFile& file, Model& model) {
   // Beside the reading of the weights, so that no request waits for it.
   grammar_vocabulary->prepare_ahead();
   model.grammar_vocabulary = std::move(grammar_vocabulary);
+  return {};
+}
+
+Result<void> read_template(const store::GgufFile& file, ModelSheet& sheet) {
   ASSIGN_OR_RETURN(const std::string source, text_at(file, "tokenizer.chat_template"));
   if (source.empty()) return {};
   Result<std::shared_ptr<const text::ChatTemplate>> compiled = text::ChatTemplate::compile(source);
   if (compiled.ok()) {
-    model.chat_template = *compiled;
+    sheet.chat_template = *compiled;
   } else {
     log::warn("[load] {}: the chat template does not compile, so there is no chat: {}", file.path(),
               compiled.error().message);
@@ -168,8 +164,15 @@ Result<void> read_text(const store::GgufFile& file, Model& model) {
   return {};
 }
 
+bool knows_infill(const store::GgufFile& file) {
+  const Result<const std::vector<std::string_view>*> tokens = file.strings("tokenizer.ggml.tokens");
+  if (!tokens.ok()) return false;
+  return can_infill(
+      [&](std::string_view text) { return std::ranges::find(**tokens, text) != (*tokens)->end(); });
+}
+
 // How the model writes calls and thinking: as told, else as its template and its name tell.
-Result<void> choose_dialects(const LoadOptions& options, Model& model) {
+Result<void> choose_dialects(const LoadOptions& options, ModelSheet& model) {
   const std::string_view source =
       model.chat_template ? std::string_view(model.chat_template->source()) : std::string_view();
   const std::string name = model_id_of(options.path) + " " + model.id + " " + model.architecture;
@@ -193,6 +196,14 @@ Result<void> choose_dialects(const LoadOptions& options, Model& model) {
 }
 
 }  // namespace
+
+Machine machine_of(engine::DeviceKind device) {
+  if (device == engine::DeviceKind::kCpu) return this_machine();
+  const engine::DeviceMemory memory = engine::gpu_memory();
+  return {.memory_bytes_total = memory.bytes_total,
+          .memory_bytes_available = memory.bytes_free,
+          .shared = false};
+}
 
 Result<text::GgufVocabulary> read_vocabulary(const store::GgufFile& file) {
   text::GgufVocabulary vocabulary;
@@ -273,33 +284,40 @@ RunnerFactory device_runner(engine::RunnerOptions runner) {
   };
 }
 
-Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
-                                          const RunnerFactory& make_runner) {
-  ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(options.path));
-  ASSIGN_OR_RETURN(const engine::ModelInfo info, engine::inspect_model(file, options.device));
-  auto model = std::make_unique<Model>();
-  model->id = options.id.empty() ? model_id_of(options.path) : options.id;
-  model->aliases = options.aliases;
-  model->architecture = info.architecture;
-  model->facts = facts_of(file);
-  model->prompt_rules = options.prompt_rules;
-  model->created_unix_s = unix_now_s();
-  ASSIGN_OR_RETURN(model->default_sampling, default_sampling(file));
-  RETURN_IF_ERROR(read_text(file, *model));
-  RETURN_IF_ERROR(choose_dialects(options, *model));
-  ASSIGN_OR_RETURN(model->plan,
-                   plan_memory(needs_of(file, info), options.memory, machine_of(options.device)));
-  model->context_tokens_max = model->plan.context_tokens_max;
-  model->output_tokens_max = options.output_tokens_max;
-  model->fingerprint = fingerprint_of(file, info, model->plan, *model);
-  if (options.on_plan) options.on_plan(model->plan);
+namespace {
 
+// What the user asks of answers goes before what the model's file advises.
+void overlay(const SamplingWishes& wishes, engine::SamplingParams& sampling) {
+  if (wishes.temperature) sampling.temperature = static_cast<float>(*wishes.temperature);
+  if (wishes.top_p) sampling.top_p = static_cast<float>(*wishes.top_p);
+  if (wishes.top_k) sampling.top_k = static_cast<int>(*wishes.top_k);
+  if (wishes.min_p) sampling.min_p = static_cast<float>(*wishes.min_p);
+}
+
+Result<void> fill_sheet(const store::GgufFile& file, const engine::ModelInfo& info,
+                        const LoadOptions& options, ModelSheet& sheet) {
+  sheet.id = options.id.empty() ? model_id_of(options.path) : options.id;
+  sheet.aliases = options.aliases;
+  sheet.architecture = info.architecture;
+  sheet.facts = facts_of(file);
+  sheet.created_unix_s = unix_now_s();
+  const int wished = options.memory.context_tokens;
+  sheet.context_tokens_max = wished > 0 ? wished : info.context_tokens_max;
+  sheet.output_tokens_max = options.output_tokens_max;
+  sheet.infills = knows_infill(file);
+  ASSIGN_OR_RETURN(sheet.default_sampling, default_sampling(file));
+  overlay(options.sampling, sheet.default_sampling);
+  RETURN_IF_ERROR(read_template(file, sheet));
+  return choose_dialects(options, sheet);
+}
+
+engine::EngineOptions engine_options(const LoadOptions& options, const MemoryPlan& plan) {
   engine::EngineOptions engine;
-  engine.context_tokens_max = model->context_tokens_max;
-  engine.blocks = model->plan.blocks;
-  engine.window_blocks = model->plan.window_blocks;
-  engine.window = model->plan.window;
-  engine.block_positions = model->plan.block_positions;
+  engine.context_tokens_max = plan.context_tokens_max;
+  engine.blocks = plan.blocks;
+  engine.window_blocks = plan.window_blocks;
+  engine.window = plan.window;
+  engine.block_positions = plan.block_positions;
   engine.rows_max = options.memory.rows_max;
   engine.step_tokens_max = options.memory.step_tokens_max;
   engine.queue_max = options.queue_max;
@@ -309,9 +327,42 @@ Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
   engine.step_target = options.step_target;
   engine.slow_reader_max = options.slow_reader_max;
   engine.record_path = options.record_path;
+  return engine;
+}
+
+}  // namespace
+
+Result<MemorySizing> size_model(const LoadOptions& options) {
+  ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(options.path));
+  ASSIGN_OR_RETURN(const engine::ModelInfo info, engine::inspect_model(file, options.device));
+  return MemorySizing{needs_of(file, info), options.memory, machine_of(options.device)};
+}
+
+Result<ModelSheet> describe_model(const LoadOptions& options) {
+  ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(options.path));
+  ASSIGN_OR_RETURN(const engine::ModelInfo info, engine::inspect_model(file, options.device));
+  ModelSheet sheet;
+  RETURN_IF_ERROR(fill_sheet(file, info, options, sheet));
+  return sheet;
+}
+
+Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
+                                          const RunnerFactory& make_runner) {
+  ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(options.path));
+  ASSIGN_OR_RETURN(const engine::ModelInfo info, engine::inspect_model(file, options.device));
+  auto model = std::make_unique<Model>();
+  RETURN_IF_ERROR(fill_sheet(file, info, options, *model));
+  model->prompt_rules = options.prompt_rules;
+  RETURN_IF_ERROR(read_tokenizer(file, *model));
+  ASSIGN_OR_RETURN(model->plan,
+                   plan_memory(needs_of(file, info), options.memory, machine_of(options.device)));
+  model->context_tokens_max = model->plan.context_tokens_max;
+  model->fingerprint = fingerprint_of(file, info, model->plan, *model);
+  if (options.on_plan) options.on_plan(model->plan);
   // start() returns after the runner is made, so the file may be unmapped when this function ends.
-  ASSIGN_OR_RETURN(model->engine,
-                   engine::Engine::start(engine, [&] { return make_runner(file, model->plan); }));
+  ASSIGN_OR_RETURN(model->engine, engine::Engine::start(engine_options(options, model->plan), [&] {
+                     return make_runner(file, model->plan);
+                   }));
   return model;
 }
 

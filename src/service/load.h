@@ -1,10 +1,11 @@
-// load_model: from a GGUF path to a Model that answers. Called by main at start, and by the pool
-// later. Thread: any; seconds.
+// load_model: from a GGUF path to a Model that answers; size_model and describe_model: what its
+// file's head tells before. Called by the model pool. Thread: any; seconds.
 #pragma once
 
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,12 @@ namespace pippin::service {
 using RunnerFactory = std::function<Result<std::unique_ptr<engine::Runner>>(
     const store::GgufFile& file, const MemoryPlan& plan)>;
 
+/// What answers are sampled with where a request does not say; nothing: as the file advises.
+struct SamplingWishes {
+  std::optional<double> temperature, top_p, min_p;
+  std::optional<int64_t> top_k;
+};
+
 struct LoadOptions {
   std::string path;
   std::string id;  // empty: made from the file's name, without ".gguf"
@@ -35,6 +42,7 @@ struct LoadOptions {
   bool deterministic = false;
   PromptRules prompt_rules;
   MemoryWishes memory;
+  SamplingWishes sampling;
   int queue_max = 512;
   int output_tokens_max = 0;  // of an answer; 0 = what the context leaves
   bool prefix_cache = true;
@@ -44,6 +52,21 @@ struct LoadOptions {
   /// Called once the plan is made, before the weights are read.
   std::function<void(const MemoryPlan&)> on_plan;
 };
+
+/// What plan_memory() takes, read from the head of a model's file.
+struct MemorySizing {
+  MemoryNeeds needs;
+  MemoryWishes wishes;
+  Machine machine;
+};
+/// Errors: of the file; kUnsupported. Cost: tens of milliseconds.
+Result<MemorySizing> size_model(const LoadOptions& options);
+
+/// Reads what can be told of a model without its weights. Errors and cost: as size_model().
+Result<ModelSheet> describe_model(const LoadOptions& options);
+
+/// Returns the memory that models on a device share: the machine's, or a GPU's own.
+Machine machine_of(engine::DeviceKind device);
 
 /// Errors: of the file, the tokenizer, the plan and the runner.
 Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,

@@ -135,6 +135,10 @@ Error too_small(const MemoryPlan& plan, const MemoryNeeds& needs, const MemoryWi
 
 }  // namespace
 
+uint64_t memory_budget(uint64_t wished, const Machine& machine) {
+  return wished > 0 ? wished : default_budget(machine);
+}
+
 Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wishes,
                                const Machine& machine) {
   CHECK(needs.block_positions > 0 && wishes.rows_max > 0 && wishes.step_tokens_max > 0);
@@ -143,8 +147,7 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wis
     return fail(Code::kInvalidFile, "[memory] the model has no KV size or no context length");
   }
   MemoryPlan plan;
-  plan.budget_bytes =
-      wishes.memory_bytes_max > 0 ? wishes.memory_bytes_max : default_budget(machine);
+  plan.budget_bytes = memory_budget(wishes.memory_bytes_max, machine);
   plan.weights_bytes = needs.weights_bytes;
   plan.scratch_bytes = scratch_of(needs, wishes, machine);
   plan.kv_bytes_per_block = needs.kv_bytes_per_block;

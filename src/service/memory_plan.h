@@ -57,10 +57,14 @@ struct MemoryPlan {
   int context_tokens_max = 0;
   int context_tokens_model = 0;  // what the file allows
 
+  uint64_t bytes_total() const { return weights_bytes + scratch_bytes + kv_bytes; }
   int64_t positions() const { return int64_t{blocks} * block_positions; }
   /// Returns the plan for a person: a few lines, each "name  size  what it is".
   std::string to_text() const;
 };
+
+/// Returns what all models together may take: what the user says, or else most of what is free.
+uint64_t memory_budget(uint64_t wished, const Machine& machine);
 
 /// Shares out the memory. Without a wish the context is the model's, shortened to what fits.
 /// Errors: kOutOfMemory, with the numbers and what to change, when the weights or the asked context

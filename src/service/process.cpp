@@ -10,6 +10,10 @@
 #include <fstream>
 #include <random>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 namespace pippin::service {
 namespace {
 
@@ -43,6 +47,12 @@ Process this_process() {
     process.cpu_s = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
   process.resident_bytes = resident_bytes();
   return process;
+}
+
+void give_back_memory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
 }
 
 std::string process_name() {

@@ -17,6 +17,9 @@ struct Process {
 
 Process this_process();
 
+/// Gives the system back what was freed here and is kept for later, as after a model has gone.
+void give_back_memory();
+
 /// Returns a name of this process: its number, and a word that tells it from a later process of the
 /// same number.
 std::string process_name();

@@ -139,4 +139,5 @@ PATHS = [
 NO_BODY = {("GET", "/health"), ("GET", "/metrics"), ("GET", "/v1/status"), ("GET", "/v1/models")}
 # Other APIs' routes have other forms of errors, and fuzzers of their own.
 OUR_ROUTES = ("/v1/", "/tokenize", "/detokenize", "/health", "/metrics")
-FOREIGN_ROUTES = ("/v1/messages",)
+# To load and unload a model is no matter of bytes; test_models_pool.py does it.
+FOREIGN_ROUTES = ("/v1/messages", "/v1/models/load", "/v1/models/unload")

@@ -53,8 +53,9 @@ class Program:
     def __init__(self, *flags, model=None, port=None, path=None, before_start=None):
         self.port = port or free_port()
         self.log = tempfile.NamedTemporaryFile("w+", prefix="pippin-", suffix=".log")
-        command = [str(path or program_path()), "serve", str(model or model_path()), "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), *map(str, flags)]
+        # model="": none is named.
+        command = [str(path or program_path()), "serve", str(model_path() if model is None else model)]
+        command += ["--host", "127.0.0.1", "--port", str(self.port), *map(str, flags)]
         # Tests leave nothing in the user's folders.
         environment = {"PIPPIN_RESPONSES": ":memory:", "PIPPIN_KEYS": "off", "PIPPIN_BATCHES": ":memory:",
                        "PIPPIN_SIGNING_KEY": "off"} | os.environ

@@ -305,7 +305,7 @@ const std::map<std::string, std::pair<std::string, std::string>> kChosen = {
     {"Qwen-QwQ-32B", {"hermes", "think"}},
     {"Qwen-Qwen2.5-7B-Instruct", {"hermes", "none"}},
     {"Qwen-Qwen3-0.6B", {"hermes", "think"}},
-    {"Qwen3-Coder", {"qwen3_coder", "think"}},
+    {"Qwen3-Coder", {"qwen3_coder", "none"}},
     {"Qwen3.5-4B", {"qwen3_coder", "think"}},
     {"Reka-Edge", {"hermes", "think"}},
     {"Spark2.5", {"glm47", "think"}},

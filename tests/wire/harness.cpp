@@ -190,6 +190,7 @@ std::unique_ptr<service::Model> make_model(const HarnessOptions& options,
   model->architecture = "parrot";
   model->fingerprint = "fp_parrot";
   model->created_unix_s = 1700000000;
+  model->infills = options.infill;
   model->context_tokens_max = options.context_tokens_max;
   auto tokenizer = text::Tokenizer::from_gguf(byte_vocabulary(options.infill));
   if (!tokenizer.ok()) ADD_FAILURE() << tokenizer.error().message;

@@ -20,7 +20,7 @@
 #include "api/context.h"
 #include "api/exchange.h"
 #include "base/worker_pool.h"
-#include "service/model.h"
+#include "service/model_pool.h"
 #include "service/readiness.h"
 #include "service/response_store.h"
 

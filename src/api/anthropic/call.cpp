@@ -1,38 +1,40 @@
 #include "api/anthropic/call.h"
 
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "api/anthropic/errors.h"
+#include "api/anthropic/writer.h"
 #include "api/wire/body.h"
 #include "api/wire/field_reader.h"
+#include "api/wire/model_wait.h"
 
 namespace pippin::api::anthropic {
 
-std::optional<Call> open_call(const Context& context, Exchange& exchange) {
-  Result<boost::json::object> body = read_body(context, exchange.request());
-  if (!body.ok()) {
-    refuse(exchange, body.error());
-    return std::nullopt;
-  }
+void open_call(const Context& context, std::shared_ptr<Exchange> exchange, Then then) {
+  Result<boost::json::object> body = read_body(context, exchange->request());
+  if (!body.ok()) return refuse(*exchange, body.error());
   FieldReader reader(*body);
-  const std::optional<std::string_view> name = reader.required_string("model");
-  if (!reader.ok()) {
-    refuse(exchange, error_of(*reader.error()));
-    return std::nullopt;
-  }
-  Result<service::ModelLease> model = lease_model(context, *name);
-  if (!model.ok()) {
-    refuse(exchange, model.error());
-    return std::nullopt;
-  }
-  return Call{std::move(*body), std::move(*model)};
+  const std::optional<std::string_view> named = reader.required_string("model");
+  if (!reader.ok()) return refuse(*exchange, error_of(*reader.error()));
+  const std::string name(pool_name(context, *named));
+  WaitForm form{
+      [id = exchange->request().id](const Error& error) { return error_response(error, id); }};
+  form.events = asks_for_stream(*body);
+  form.ping = kPing;
+  form.error_head = "event: error\ndata: ";
+  auto kept = std::make_shared<boost::json::object>(std::move(*body));
+  with_model(context, std::move(exchange), name, std::move(form),
+             [then = std::move(then), kept = std::move(kept)](std::shared_ptr<Exchange> ready,
+                                                              service::ModelLease model) {
+               then(std::move(ready), Call{std::move(*kept), std::move(model)});
+             });
 }
 
-Result<service::ModelLease> lease_model(const Context& context, std::string_view name) {
-  Result<service::ModelLease> model = context.models.lease(name);
-  const bool unknown = !model.ok() && model.error().code == Code::kNotFound;
-  if (!unknown || context.strict_model_ids || !name.starts_with("claude")) return model;
-  return context.models.lease("default");
+std::string_view pool_name(const Context& context, std::string_view name) {
+  if (context.strict_model_ids || !name.starts_with("claude")) return name;
+  return context.models.knows(name) ? name : "default";
 }
 
 void refuse(Exchange& exchange, const Error& error) {

@@ -3,12 +3,13 @@
 #pragma once
 
 #include <boost/json/object.hpp>
-#include <optional>
+#include <functional>
+#include <memory>
 #include <string_view>
 
 #include "api/context.h"
 #include "api/exchange.h"
-#include "service/model.h"
+#include "service/model_pool.h"
 
 namespace pippin::api::anthropic {
 
@@ -18,12 +19,13 @@ struct Call {
   service::ModelLease model;
 };
 
-/// Opens a call. If that fails, answers the exchange and returns nothing.
-std::optional<Call> open_call(const Context& context, Exchange& exchange);
+/// Opens a call, waits for its model if need be, and goes on with `then`; if that fails, answers.
+using Then = std::function<void(std::shared_ptr<Exchange>, Call)>;
+void open_call(const Context& context, std::shared_ptr<Exchange> exchange, Then then);
 
-/// Leases a model by its name. A name of Anthropic's own, which clients have built in, is the
-/// default model's, unless ids are strict. Errors: of ModelPool::lease().
-Result<service::ModelLease> lease_model(const Context& context, std::string_view name);
+/// Returns the name by which the pool knows a model. A name of Anthropic's own, which clients have
+/// built in, is the default model's, unless ids are strict.
+std::string_view pool_name(const Context& context, std::string_view name);
 
 /// Answers with an error.
 void refuse(Exchange& exchange, const Error& error);

@@ -4,6 +4,7 @@
 #include "api/anthropic/anthropic.h"
 #include "api/anthropic/call.h"
 #include "api/anthropic/page.h"
+#include "api/wire/model_status.h"
 #include "service/json.h"
 
 namespace pippin::api::anthropic {
@@ -13,7 +14,7 @@ void write_support(service::JsonWriter& json, std::string_view name, bool suppor
   json.key(name).begin_object().field("supported", supported).end_object();
 }
 
-void write_capabilities(service::JsonWriter& json, const service::Model& model) {
+void write_capabilities(service::JsonWriter& json, const service::ModelSheet& model) {
   const bool thinks = model.chat_template != nullptr && model.reasoning_dialect != nullptr;
   json.key("capabilities").begin_object();
   for (const char* absent : {"citations", "code_execution", "image_input", "pdf_input"})
@@ -36,7 +37,8 @@ void write_capabilities(service::JsonWriter& json, const service::Model& model) 
   json.end_object().end_object().end_object();
 }
 
-void write_model(service::JsonWriter& json, const service::Model& model) {
+void write_model(service::JsonWriter& json, const service::ModelStatus& status) {
+  const service::ModelSheet& model = status.sheet;
   json.begin_object().field("type", "model").field("id", model.id);
   json.field("display_name", model.id);
   json.field("created_at", time_text(model.created_unix_s));
@@ -44,6 +46,8 @@ void write_model(service::JsonWriter& json, const service::Model& model) {
   json.field("max_tokens",
              model.output_tokens_max > 0 ? model.output_tokens_max : model.context_tokens_max);
   write_capabilities(json, model);
+  json.key("status");
+  write_status(json, status);
   json.end_object();
 }
 
@@ -55,11 +59,9 @@ Handler list_models(const Context& context, Handler other) {
   return [&context, other = std::move(other)](std::shared_ptr<Exchange> exchange) {
     if (!is_anthropic(exchange->request())) return other(std::move(exchange));
     respond_page(
-        *exchange, context.models.lease_all(),
-        [](const service::ModelLease& model) -> const std::string& { return model->id; },
-        [](service::JsonWriter& json, const service::ModelLease& model) {
-          write_model(json, *model);
-        });
+        *exchange, context.models.list(),
+        [](const service::ModelStatus& model) -> const std::string& { return model.sheet.id; },
+        write_model);
   };
 }
 
@@ -67,12 +69,13 @@ Handler get_model(const Context& context, Handler other) {
   return [&context, other = std::move(other)](std::shared_ptr<Exchange> exchange) {
     const Request& request = exchange->request();
     if (!is_anthropic(request)) return other(std::move(exchange));
-    const Result<service::ModelLease> model =
-        lease_model(context, request.captures.empty() ? "" : request.captures.front());
+    const std::string_view name =
+        request.captures.empty() ? std::string_view() : request.captures.front();
+    const Result<service::ModelStatus> model = context.models.look(pool_name(context, name));
     if (!model.ok()) return refuse(*exchange, model.error());
     Response response;
     service::JsonWriter json(response.body);
-    write_model(json, **model);
+    write_model(json, *model);
     exchange->respond(std::move(response));
   };
 }

@@ -13,7 +13,6 @@ namespace {
 
 using service::JsonWriter;
 
-constexpr std::string_view kPing = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
 constexpr std::string_view kCallPrefix = "call_";
 
 bool is_blank(std::string_view text) {

@@ -12,6 +12,9 @@
 
 namespace pippin::api::anthropic {
 
+/// The event that only tells that the server lives.
+inline constexpr const char* kPing = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
+
 struct WriterOptions {
   std::string request_id;
   std::shared_ptr<const Seal> seal;

@@ -13,22 +13,18 @@ namespace {
 using Read = CompletionCall (*)(FieldReader&, const boost::json::value&, const service::Model&);
 
 Handler answer_by(const Context& context, Read read) {
-  return [&context, read](std::shared_ptr<Exchange> exchange) {
-    RequestTimes times = RequestTimes::begin();
-    std::optional<openai::Call> call =
-        openai::open_call(context, *exchange, openai::ModelField::kOptional);
-    if (!call) return;
-    times.mark_loaded();
-    const boost::json::value bias = take_bias_list(call->body);
-    FieldReader reader(call->body);
-    CompletionCall text = read(reader, bias, *call->model);
+  const auto then = [&context, read](std::shared_ptr<Exchange> exchange, openai::Call call) {
+    const boost::json::value bias = take_bias_list(call.body);
+    FieldReader reader(call.body);
+    CompletionCall text = read(reader, bias, *call.model);
     if (reader.ok() && text.error) return exchange->respond(openai::error_response(*text.error));
-    text.shape.times = times;
-    openai::answer_call(context, std::move(exchange), reader, std::move(call->model),
+    text.shape.times = call.times;
+    openai::answer_call(context, std::move(exchange), reader, std::move(call.model),
                         std::move(text.request), [&](const service::Generation& generation) {
                           return completion_writer(generation, std::move(text.shape));
                         });
   };
+  return openai::with_call(context, then, openai::ModelField::kOptional);
 }
 
 }  // namespace

@@ -20,4 +20,9 @@ Handler tokenize(const Context& context, Handler other);
 /// POST /apply-template
 Handler apply_template(const Context& context);
 
+/// POST /models/load: answers once the model is loaded.
+Handler load_model(const Context& context);
+/// POST /models/unload: answers at once; the model goes when the requests end that use it.
+Handler unload_model(const Context& context);
+
 }  // namespace pippin::api::llama

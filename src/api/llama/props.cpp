@@ -5,6 +5,7 @@
 #include "api/llama/llama.h"
 #include "api/llama/samplers.h"
 #include "api/openai/errors.h"
+#include "api/wire/model_wait.h"
 #include "api/wire/query.h"
 
 namespace pippin::api::llama {
@@ -14,9 +15,9 @@ using engine::SequenceStatus;
 using service::JsonWriter;
 
 // The model that ?model= names, else the first one.
-Result<service::ModelLease> model_of(const Context& context, const Request& request) {
+std::string model_named(const Request& request) {
   const Query query(request.query);
-  return context.models.lease(query.text("model").value_or("default"));
+  return std::string(query.text("model").value_or("default"));
 }
 
 bool knows(const service::Model& model, std::string_view word) {
@@ -73,18 +74,22 @@ void write_slot(JsonWriter& json, int id, int context_tokens, const SequenceStat
 
 Handler props(const Context& context) {
   return [&context](std::shared_ptr<Exchange> exchange) {
-    const Result<service::ModelLease> model = model_of(context, exchange->request());
-    if (!model.ok()) return exchange->respond(openai::error_response(model.error()));
-    Response response;
-    JsonWriter json(response.body);
-    write_props(json, **model);
-    exchange->respond(std::move(response));
+    const std::string name = model_named(exchange->request());
+    WaitForm form{[](const Error& error) { return openai::error_response(error); }};
+    with_model(context, std::move(exchange), name, std::move(form),
+               [](const std::shared_ptr<Exchange>& ready, const service::ModelLease& model) {
+                 Response response;
+                 JsonWriter json(response.body);
+                 write_props(json, *model);
+                 ready->respond(std::move(response));
+               });
   };
 }
 
 Handler slots(const Context& context) {
   return [&context](std::shared_ptr<Exchange> exchange) {
-    const Result<service::ModelLease> lease = model_of(context, exchange->request());
+    const Result<service::ModelLease> lease =
+        context.models.lease(model_named(exchange->request()));
     if (!lease.ok()) return exchange->respond(openai::error_response(lease.error()));
     const service::Model& model = **lease;
     std::vector<SequenceStatus> running = model.engine->sequences();

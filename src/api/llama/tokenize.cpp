@@ -54,44 +54,44 @@ bool has_content(const Context& context, const Request& request) {
 }  // namespace
 
 Handler tokenize(const Context& context, Handler other) {
-  return [&context, other = std::move(other)](std::shared_ptr<Exchange> exchange) {
-    if (!has_content(context, exchange->request())) return other(std::move(exchange));
-    const std::optional<openai::Call> call =
-        openai::open_call(context, *exchange, openai::ModelField::kOptional);
-    if (!call) return;
-    FieldReader reader(call->body);
+  const auto then = [](const std::shared_ptr<Exchange>& exchange, const openai::Call& call) {
+    FieldReader reader(call.body);
     const std::string_view content = reader.required_string("content").value_or("");
     const bool add_special = reader.boolean("add_special").value_or(false);
     const bool parse_special = reader.boolean("parse_special").value_or(true);
     const bool with_pieces = reader.boolean("with_pieces").value_or(false);
     if (!reader.ok())
       return exchange->respond(openai::error_response(openai::wire_error(*reader.error())));
-    const Result<std::vector<Token>> tokens = call->model->tokenizer->encode(
+    const Result<std::vector<Token>> tokens = call.model->tokenizer->encode(
         content, add_special, parse_special ? text::Specials::kParse : text::Specials::kText);
     if (!tokens.ok()) return exchange->respond(openai::error_response(tokens.error()));
     Response response;
     service::JsonWriter json(response.body);
-    write_tokens(json, *call->model, *tokens, with_pieces);
+    write_tokens(json, *call.model, *tokens, with_pieces);
     exchange->respond(std::move(response));
+  };
+  return [&context, other = std::move(other),
+          own = openai::with_call(context, then, openai::ModelField::kOptional)](
+             std::shared_ptr<Exchange> exchange) {
+    const Handler& handler = has_content(context, exchange->request()) ? own : other;
+    handler(std::move(exchange));
   };
 }
 
 Handler apply_template(const Context& context) {
-  return [&context](std::shared_ptr<Exchange> exchange) {
-    const std::optional<openai::Call> call =
-        openai::open_call(context, *exchange, openai::ModelField::kOptional);
-    if (!call) return;
-    FieldReader reader(call->body);
-    const openai::ChatCall chat = openai::read_chat(reader, *call->model);
+  const auto then = [](const std::shared_ptr<Exchange>& exchange, const openai::Call& call) {
+    FieldReader reader(call.body);
+    const openai::ChatCall chat = openai::read_chat(reader, *call.model);
     if (!reader.ok())
       return exchange->respond(openai::error_response(openai::wire_error(*reader.error())));
     const Result<service::RenderedPrompt> prompt =
-        service::render_prompt(*call->model, chat.request.prompts.front());
+        service::render_prompt(*call.model, chat.request.prompts.front());
     if (!prompt.ok()) return exchange->respond(openai::error_response(prompt.error()));
     Response response;
     service::JsonWriter(response.body).begin_object().field("prompt", prompt->text).end_object();
     exchange->respond(std::move(response));
   };
+  return openai::with_call(context, then, openai::ModelField::kOptional);
 }
 
 }  // namespace pippin::api::llama

@@ -6,6 +6,7 @@
 #include "api/ollama/writer.h"
 #include "api/wire/answer.h"
 #include "api/wire/body.h"
+#include "api/wire/model_wait.h"
 #include "service/generation.h"
 
 namespace pippin::api::ollama {
@@ -28,20 +29,33 @@ std::optional<std::string_view> read_model_name(FieldReader& reader) {
   return name;
 }
 
-std::optional<Served> find_model(const Library& library, Exchange& exchange, Call& call) {
+std::optional<Wanted> find_model(const Library& library, Exchange& exchange, const Call& call) {
   FieldReader reader(call.body);
   const std::optional<std::string_view> name = read_model_name(reader);
   if (!name || !reader.ok()) {
     exchange.respond(error_response(*reader.error()));
     return std::nullopt;
   }
-  Result<Served> served = library.lease(*name);
-  if (!served.ok()) {
-    exchange.respond(error_response(served.error()));
-    return std::nullopt;
-  }
-  call.times.mark_loaded();
-  return std::move(*served);
+  Result<Wanted> wanted = library.find(*name);
+  if (wanted.ok()) return *std::move(wanted);
+  exchange.respond(error_response(wanted.error()));
+  return std::nullopt;
+}
+
+void with_served(const Library& library, std::shared_ptr<Exchange> exchange, Call call,
+                 Wanted wanted, Then then) {
+  const std::string base = wanted.base;
+  // Lines of JSON know no comments: who waits for a stream hears nothing, as from Ollama.
+  WaitForm form{[](const Error& error) { return error_response(error); }};
+  auto kept = std::make_shared<std::pair<Call, Wanted>>(std::move(call), std::move(wanted));
+  with_model(library.context(), std::move(exchange), base, std::move(form),
+             [kept = std::move(kept), then = std::move(then)](std::shared_ptr<Exchange> ready,
+                                                              service::ModelLease model) {
+               auto& [own, asked] = *kept;
+               own.times.mark_loaded();
+               then(std::move(ready), std::move(own),
+                    Served{std::move(asked.name), std::move(model), std::move(asked.made)});
+             });
 }
 
 void answer_call(const Context& context, std::shared_ptr<Exchange> exchange,
@@ -50,6 +64,11 @@ void answer_call(const Context& context, std::shared_ptr<Exchange> exchange,
   if (!reader.ok()) return exchange->respond(error_response(*reader.error()));
   if (call.error) return exchange->respond(error_response(*call.error));
   call.shape.model = served.name;
+  if (call.keep_alive) {
+    served.model.set_keep_alive(call.keep_alive->wish());
+  } else {
+    served.model.reset_keep_alive();
+  }
   if (call.request.prompts.empty()) {
     const bool stream = call.shape.stream;
     return respond_line(*exchange, load_line(call.shape, call.keep_alive), stream);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <boost/json/object.hpp>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -27,9 +28,13 @@ std::optional<Call> open_call(const Library& library, Exchange& exchange);
 /// Returns what `model`, or its older name `name`, says; reports it missing.
 std::optional<std::string_view> read_model_name(FieldReader& reader);
 
-/// Leases the model that a call names, and notes the time. If that fails, answers the exchange and
-/// returns nothing.
-std::optional<Served> find_model(const Library& library, Exchange& exchange, Call& call);
+/// Returns what the call's model means. If that fails, answers the exchange and returns nothing.
+std::optional<Wanted> find_model(const Library& library, Exchange& exchange, const Call& call);
+
+/// Goes on with `then` once the model is loaded, and notes the time; if that fails, answers.
+using Then = std::function<void(std::shared_ptr<Exchange>, Call, Served)>;
+void with_served(const Library& library, std::shared_ptr<Exchange> exchange, Call call,
+                 Wanted wanted, Then then);
 
 /// Starts the generation of a request that `reader` has read, and its answer; or answers with what
 /// is wrong. A request without a prompt only loads the model or lets it go.

@@ -82,7 +82,7 @@ Result<void> check_able(const FieldReader& reader, const Modelfile& file) {
 }
 
 // What requests will read is checked now, when the one who wrote it can mend it.
-Result<void> check_contents(const Modelfile& file, const service::Model& model) {
+Result<void> check_contents(const Modelfile& file, const service::ModelSheet& model) {
   if (!file.template_text.empty()) {
     RETURN_IF_ERROR(check_go_template(file.template_text));
   }
@@ -104,12 +104,13 @@ Result<void> make(const Library& library, FieldReader& reader, const std::string
   RETURN_IF_ERROR(check_able(reader, file));
   if (file.from.empty())
     return fail(Code::kInvalidArgument, "neither 'from' or 'files' was specified", "from");
-  ASSIGN_OR_RETURN(const Served base, library.lease(file.from));
-  RETURN_IF_ERROR(check_contents(file, *base.model));
+  ASSIGN_OR_RETURN(const Wanted base, library.find(file.from));
+  ASSIGN_OR_RETURN(const service::ModelStatus status, library.context().models.look(base.base));
+  RETURN_IF_ERROR(check_contents(file, status.sheet));
   MadeModel made;
   if (base.made) made = *base.made;
   made.name = full_name(name);
-  made.from = base.model->id;
+  made.from = status.sheet.id;
   if (!file.system.empty()) made.system = file.system;
   if (!file.template_text.empty()) made.template_text = file.template_text;
   if (!file.license.empty()) made.license = file.license;

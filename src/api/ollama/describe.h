@@ -1,6 +1,7 @@
 // What lists and /api/show tell of a model. Thread: any.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,26 +12,26 @@
 
 namespace pippin::api::ollama {
 
-/// A model that a list names: one that is loaded, or one made of it.
+/// A model that a list names: one that is served, or one made of it.
 struct Listed {
   std::string name;  // with its tag
-  const service::Model& model;
+  const service::ModelSheet& model;
   const MadeModel* made = nullptr;
 
   /// Returns when the model, or what is made of it, was last changed.
   int64_t modified_unix_s() const;
 };
 
-/// Writes "name", "model", "size", "digest" and "details". The digest names the file, its size and
-/// its time, not its bytes: to read them all would take seconds.
-void write_identity(service::JsonWriter& json, const Listed& listed);
+/// Writes "name", "model", "size" (`bytes`), "digest" and "details". The digest names the file, its
+/// size and its time, not its bytes: to read them all would take seconds.
+void write_identity(service::JsonWriter& json, const Listed& listed, uint64_t bytes);
 void write_details(service::JsonWriter& json, const Listed& listed);
 
 /// Returns what the model can do: "completion", "tools", "thinking", "insert".
-std::vector<std::string_view> capabilities(const service::Model& model);
+std::vector<std::string_view> capabilities(const service::ModelSheet& model);
 
 /// Returns the parameters as lines of a Modelfile without the word PARAMETER; empty: none are set.
-std::string parameters_text(const service::Model& model, const MadeModel* made);
+std::string parameters_text(const service::ModelSheet& model, const MadeModel* made);
 /// Returns the Modelfile by which the model could be made.
 std::string modelfile_text(const Listed& listed);
 

@@ -12,13 +12,13 @@ Handler embed(const Home& home) {
   return [home](std::shared_ptr<Exchange> exchange) {
     std::optional<Call> call = open_call(*home, *exchange);
     if (!call) return;
-    const std::optional<Served> served = find_model(*home, *exchange, *call);
-    if (!served) return;
+    const std::optional<Wanted> wanted = find_model(*home, *exchange, *call);
+    if (!wanted) return;
     exchange->respond(error_response(
         fail(Code::kUnsupported,
              fmt::format("\"{}\" does not support embeddings: this version serves language models "
                          "only",
-                         served->name),
+                         wanted->name),
              "model")));
   };
 }

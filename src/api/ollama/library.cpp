@@ -12,15 +12,6 @@ std::string below(const std::string& folder, const char* name) {
   return folder.empty() ? std::string() : folder + "/" + name;
 }
 
-// Served models have no tag of their own, as a rule.
-Result<service::ModelLease> lease_with_or_without_tag(service::ModelPool& models,
-                                                      std::string_view name) {
-  Result<service::ModelLease> model = models.lease(name);
-  const bool other = short_name(name) != name;
-  if (model.ok() || model.error().code != Code::kNotFound || !other) return model;
-  return models.lease(short_name(name));
-}
-
 }  // namespace
 
 Library::Library(const Context& context)
@@ -28,23 +19,24 @@ Library::Library(const Context& context)
       made_(below(context.data_folder, "made")),
       blobs_folder_(below(context.data_folder, "blobs")) {}
 
-Result<Served> Library::lease(std::string_view name) const {
+Result<Wanted> Library::find(std::string_view name) const {
   std::optional<MadeModel> made = made_.find(name);
   const std::string base(made ? std::string_view(made->from) : name);
-  Result<service::ModelLease> model = lease_with_or_without_tag(context_.models, base);
-  if (model.ok()) return Served{std::string(name), std::move(*model), std::move(made)};
-  Error error = model.error();
-  if (error.code == Code::kNotFound) {
-    error.message = made ? "model '" + std::string(name) + "' is made of '" + base +
-                               "', which is not served here"
-                         : "model '" + std::string(name) + "' not found";
+  // Served models have no tag of their own, as a rule.
+  for (const std::string_view known : {std::string_view(base), short_name(base)}) {
+    if (context_.models.knows(known))
+      return Wanted{std::string(name), std::string(known), std::move(made)};
   }
-  return error;
+  return fail(
+      Code::kNotFound,
+      made ? "model '" + std::string(name) + "' is made of '" + base + "', which is not served here"
+           : "model '" + std::string(name) + "' not found",
+      "model");
 }
 
 Result<void> Library::keep(MadeModel model) const {
   const std::string_view bare = short_name(model.name);
-  if (context_.models.lease(model.name).ok() || context_.models.lease(bare).ok()) {
+  if (context_.models.knows(model.name) || context_.models.knows(bare)) {
     return fail(Code::kInvalidArgument,
                 "model '" + model.name + "' is served from a file; choose another name", "model");
   }

@@ -1,5 +1,5 @@
-// Library: the models that this wire offers: those that are loaded, those made of them, and those
-// on disk. Owner: the routes. Thread: any.
+// Library: the models that this wire offers: those that are served, and those made of them. Owner:
+// the routes. Thread: any.
 #pragma once
 
 #include <memory>
@@ -11,15 +11,22 @@
 #include "api/context.h"
 #include "api/ollama/made_models.h"
 #include "base/result.h"
-#include "service/model.h"
+#include "service/model_pool.h"
 
 namespace pippin::api::ollama {
 
-/// The model that a request names.
+/// What a request's model is called.
+struct Wanted {
+  std::string name;               // as the client wrote it
+  std::string base;               // by the pool
+  std::optional<MadeModel> made;  // set if the name is of one made of `base`
+};
+
+/// The same, loaded.
 struct Served {
-  std::string name;  // as the client wrote it
+  std::string name;
   service::ModelLease model;
-  std::optional<MadeModel> made;  // set if the name is of one made of `model`
+  std::optional<MadeModel> made;
 };
 
 class Library {
@@ -31,9 +38,9 @@ class Library {
   /// Where uploaded files lie; empty: nowhere.
   const std::string& blobs_folder() const { return blobs_folder_; }
 
-  /// Leases the model of a name, with or without the tag ":latest". Errors: kNotFound, in the words
-  /// that Ollama's clients look for; of ModelPool::lease().
-  Result<Served> lease(std::string_view name) const;
+  /// Finds what a name means, with or without the tag ":latest". Errors: kNotFound, in the words
+  /// that Ollama's clients look for.
+  Result<Wanted> find(std::string_view name) const;
   /// Keeps a made model, changed now. Errors: of MadeModels::keep(); kInvalidArgument for the name
   /// of a model that is served.
   Result<void> keep(MadeModel model) const;

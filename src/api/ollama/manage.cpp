@@ -40,12 +40,14 @@ Handler copy_model(const Home& home) {
     const std::string_view source = reader.required_string("source").value_or("");
     const std::string_view destination = reader.required_string("destination").value_or("");
     if (!reader.ok()) return exchange->respond(error_response(*reader.error()));
-    const Result<Served> served = home->lease(source);
-    if (!served.ok()) return exchange->respond(error_response(served.error()));
+    Result<Wanted> wanted = home->find(source);
+    if (!wanted.ok()) return exchange->respond(error_response(wanted.error()));
+    const Result<service::ModelStatus> base = home->context().models.look(wanted->base);
+    if (!base.ok()) return exchange->respond(error_response(base.error()));
     MadeModel made;
-    if (served->made) made = *served->made;
+    if (wanted->made) made = *std::move(wanted->made);
     made.name = full_name(destination);
-    made.from = served->model->id;
+    made.from = base->sheet.id;
     const Result<void> kept = home->keep(std::move(made));
     exchange->respond(kept.ok() ? Response{} : error_response(kept.error()));
   };
@@ -59,11 +61,17 @@ Handler delete_model(const Home& home) {
     const Result<bool> removed = home->made().remove(*name);
     if (!removed.ok()) return exchange->respond(error_response(removed.error()));
     if (*removed) return exchange->respond({});
-    if (home->lease(*name).ok()) {
-      return exchange->respond(error_response(
-          fail(Code::kUnsupported,
-               fmt::format("model '{}' is being served from a file: it is not deleted", *name),
-               "model")));
+    if (const Result<Wanted> wanted = home->find(*name); wanted.ok()) {
+      service::ModelPool& models = home->context().models;
+      const Result<service::ModelStatus> status = models.look(wanted->base);
+      if (status.ok() && !status->found) {
+        return exchange->respond(error_response(
+            fail(Code::kUnsupported,
+                 fmt::format("model '{}' is being served from a file: it is not deleted", *name),
+                 "model")));
+      }
+      const Result<service::ModelState> state = models.unload(wanted->base);
+      if (!state.ok()) return exchange->respond(error_response(state.error()));
     }
     ModelShelf* const shelf = home->context().shelf;
     const Result<void> gone = shelf != nullptr ? shelf->remove(*name) : not_found(*name);
@@ -77,7 +85,7 @@ Handler pull_model(const Home& home) {
     const std::optional<std::string> name = open_named(*home, *exchange, stream);
     if (!name) return;
     // What is served is here; clients pull to make sure of that.
-    if (home->lease(*name).ok()) return respond_line(*exchange, kSuccess, stream);
+    if (home->find(*name).ok()) return respond_line(*exchange, kSuccess, stream);
     ModelShelf* const shelf = home->context().shelf;
     if (shelf == nullptr) {
       return exchange->respond(error_response(

@@ -27,25 +27,32 @@ std::string unix_text(int64_t seconds) {
   return time_text(std::chrono::system_clock::time_point(std::chrono::seconds(seconds)));
 }
 
-/// All models that are served, with those made of them, and what keeps them loaded meanwhile.
+/// All models that are served, with those made of them.
 struct Inventory {
   explicit Inventory(const Library& library)
-      : leases(library.context().models.lease_all()), made(library.made().list()) {
-    for (const service::ModelLease& lease : leases) {
-      listed.push_back({full_name(lease->id), *lease, nullptr});
+      : served(library.context().models.list()), made(library.made().list()) {
+    for (const service::ModelStatus& status : served) {
+      listed.push_back({full_name(status.sheet.id), status.sheet, nullptr});
       for (const MadeModel& model : made) {
-        if (model.from == lease->id) listed.push_back({model.name, *lease, &model});
+        if (model.from == status.sheet.id) listed.push_back({model.name, status.sheet, &model});
       }
     }
   }
 
-  std::vector<service::ModelLease> leases;
+  std::vector<service::ModelStatus> served;
   std::vector<MadeModel> made;
   std::vector<Listed> listed;
 };
 
+std::string expiry_text(const service::ModelStatus& status) {
+  if (!status.expires_in) return kNever;
+  return time_text(
+      std::chrono::system_clock::now() +
+      std::chrono::duration_cast<std::chrono::system_clock::duration>(*status.expires_in));
+}
+
 // What the file says, but for the context, which is what is served.
-void write_info(JsonWriter& json, const service::Model& model) {
+void write_info(JsonWriter& json, const service::ModelSheet& model) {
   const std::string context = model.architecture + ".context_length";
   json.key("model_info").begin_object().field("general.architecture", model.architecture);
   json.key_text(context).integer(int64_t{model.context_tokens_max});
@@ -59,7 +66,7 @@ void write_info(JsonWriter& json, const service::Model& model) {
 }
 
 void write_shown(JsonWriter& json, const Listed& listed, bool verbose) {
-  const service::Model& model = listed.model;
+  const service::ModelSheet& model = listed.model;
   const MadeModel* made = listed.made;
   const bool own_license = made != nullptr && !made->license.empty();
   const bool own_template = made != nullptr && !made->template_text.empty();
@@ -90,7 +97,7 @@ Handler list_models(const Home& home) {
     json.begin_object().key("models").begin_array();
     for (const Listed& listed : inventory.listed) {
       json.begin_object();
-      write_identity(json, listed);
+      write_identity(json, listed, listed.model.facts.bytes);
       json.field("modified_at", unix_text(listed.modified_unix_s()));
       json.end_object();
     }
@@ -104,11 +111,14 @@ Handler list_running(const Home& home) {
     Response response;
     JsonWriter json(response.body);
     json.begin_object().key("models").begin_array();
-    for (const service::ModelLease& lease : home->context().models.lease_all()) {
+    for (const service::ModelStatus& status : home->context().models.list()) {
+      if (status.loaded_part < 1) continue;
       json.begin_object();
-      write_identity(json, {full_name(lease->id), *lease, nullptr});
-      json.field("expires_at", kNever).field("size_vram", int64_t{0});
-      json.field("context_length", lease->context_tokens_max);
+      write_identity(json, {full_name(status.sheet.id), status.sheet, nullptr},
+                     status.memory_bytes);
+      json.field("expires_at", expiry_text(status));
+      json.field("size_vram", status.on_gpu ? status.memory_bytes : 0);
+      json.field("context_length", status.sheet.context_tokens_max);
       json.end_object();
     }
     json.end_array().end_object();
@@ -123,12 +133,14 @@ Handler show_model(const Home& home) {
     FieldReader reader(call->body);
     const bool verbose = reader.boolean("verbose").value_or(false);
     if (!reader.ok()) return exchange->respond(error_response(*reader.error()));
-    const std::optional<Served> served = find_model(*home, *exchange, *call);
-    if (!served) return;
-    const MadeModel* made = served->made ? &*served->made : nullptr;
+    const std::optional<Wanted> wanted = find_model(*home, *exchange, *call);
+    if (!wanted) return;
+    const Result<service::ModelStatus> status = home->context().models.look(wanted->base);
+    if (!status.ok()) return exchange->respond(error_response(status.error()));
+    const MadeModel* made = wanted->made ? &*wanted->made : nullptr;
     Response response;
     JsonWriter json(response.body);
-    write_shown(json, {full_name(served->name), *served->model, made}, verbose);
+    write_shown(json, {full_name(wanted->name), status->sheet, made}, verbose);
     exchange->respond(std::move(response));
   };
 }

@@ -9,6 +9,7 @@
 
 #include "api/wire/sampling.h"
 #include "api/wire/thinking.h"
+#include "base/duration_text.h"
 
 namespace pippin::api::ollama {
 namespace {
@@ -74,35 +75,6 @@ void apply_defaults(SamplingParams& sampling) {
   fill(&SamplingParams::penalty_last_n, 64);
 }
 
-/// A unit of Go's durations.
-struct Unit {
-  std::string_view name;
-  double nanoseconds;
-};
-// "ms" before "m": the longer name is tried first.
-constexpr Unit kUnits[] = {{"ns", 1},  {"us", 1e3}, {"ms", 1e6},
-                           {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
-
-std::optional<double> nanoseconds_of(std::string_view text) {
-  double sum = 0;
-  bool any = false;
-  while (!text.empty()) {
-    const size_t digits = std::min(text.find_first_not_of("0123456789."), text.size());
-    if (digits == 0) return std::nullopt;
-    const double number = std::strtod(std::string(text.substr(0, digits)).c_str(), nullptr);
-    text.remove_prefix(digits);
-    const Unit* found = nullptr;
-    for (const Unit& unit : kUnits) {
-      if (found == nullptr && text.starts_with(unit.name)) found = &unit;
-    }
-    if (found == nullptr) return std::nullopt;
-    sum += number * found->nanoseconds;
-    text.remove_prefix(found->name.size());
-    any = true;
-  }
-  return any ? std::optional(sum) : std::nullopt;
-}
-
 KeepAlive keep_for(double nanoseconds) {
   constexpr double kMax = 9e18;  // what nanoseconds hold
   if (nanoseconds < 0 || nanoseconds > kMax) return {.forever = true};
@@ -111,7 +83,8 @@ KeepAlive keep_for(double nanoseconds) {
 
 }  // namespace
 
-void read_options(FieldReader& options, const service::Model& model, service::Request& request) {
+void read_options(FieldReader& options, const service::ModelSheet& model,
+                  service::Request& request) {
   SamplingParams& sampling = request.sampling;
   sampling = model.default_sampling;
   apply_defaults(sampling);
@@ -160,19 +133,14 @@ std::optional<KeepAlive> read_keep_alive(FieldReader& reader) {
     reader.wrong_type("keep_alive", "a number or a duration", *value);
     return std::nullopt;
   }
-  std::string_view text(*given);
-  const bool negative = text.starts_with('-');
-  if (negative) text.remove_prefix(1);
-  // A number without a unit counts as seconds, which clients with a text field send.
-  std::optional<double> nanoseconds = nanoseconds_of(text);
-  if (!nanoseconds) nanoseconds = nanoseconds_of(std::string(text) + "s");
+  const std::optional<double> nanoseconds = parse_duration(*given);
   if (!nanoseconds) {
     reader.wrong("keep_alive", fmt::format("Invalid 'keep_alive': a duration as \"5m\" was "
                                            "expected, but got '{}'.",
                                            std::string_view(*given)));
     return std::nullopt;
   }
-  return keep_for(negative ? -1 : *nanoseconds);
+  return keep_for(*nanoseconds);
 }
 
 bool read_think(FieldReader& reader, const service::Model& model, std::string_view name,

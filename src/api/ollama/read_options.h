@@ -11,14 +11,15 @@
 #include "api/wire/field_reader.h"
 #include "api/wire/warning.h"
 #include "base/clock.h"
-#include "service/model.h"
+#include "service/model_pool.h"
 #include "service/request.h"
 
 namespace pippin::api::ollama {
 
 /// Starts from the model's own sampling, or Ollama's defaults where the file says nothing, and
 /// overlays what the options say.
-void read_options(FieldReader& options, const service::Model& model, service::Request& request);
+void read_options(FieldReader& options, const service::ModelSheet& model,
+                  service::Request& request);
 /// Returns a warning for each option that is there and has no effect.
 std::vector<Warning> options_without_effect(const FieldReader& options);
 
@@ -28,6 +29,7 @@ struct KeepAlive {
   std::chrono::nanoseconds time{};
 
   bool unloads() const { return !forever && time.count() == 0; }
+  service::KeepAlive wish() const { return forever ? service::KeepAlive() : time; }
 };
 /// A number of seconds, or a text as "5m", "1h30m" or "-1"; below 0 is forever.
 std::optional<KeepAlive> read_keep_alive(FieldReader& reader);

@@ -1,9 +1,15 @@
 #include "api/openai/call.h"
 
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "api/openai/errors.h"
+#include "api/openai/read_common.h"
 #include "api/wire/body.h"
+#include "api/wire/model_wait.h"
 
 namespace pippin::api::openai {
 namespace {
@@ -14,23 +20,45 @@ Response unreadable(const Error& error) {
   return error_response(wire);
 }
 
+// The time that is left of the request's own, once its model is there.
+void shorten_timeout(const RequestTimes& times, boost::json::object& body) {
+  boost::json::value* timeout = body.if_contains("timeout");
+  if (timeout == nullptr || !timeout->is_number()) return;
+  const std::chrono::duration<double> waited = times.loaded - times.began;
+  *timeout = std::max(kTimeoutMin, timeout->to_number<double>() - waited.count());
+}
+
+void open_call(const Context& context, std::shared_ptr<Exchange> exchange, const Then& then,
+               ModelField model_field) {
+  const RequestTimes times = RequestTimes::begin();
+  Result<boost::json::object> body = read_body(context, exchange->request());
+  if (!body.ok()) return exchange->respond(unreadable(body.error()));
+  FieldReader reader(*body);
+  std::optional<std::string_view> named = reader.string("model");
+  if (!named && model_field == ModelField::kOptional) named = "default";
+  if (!named) reader.missing("model");
+  if (!reader.ok()) return exchange->respond(error_response(wire_error(*reader.error())));
+  const std::string name(*named);
+  WaitForm form{[](const Error& error) { return error_response(error); }};
+  form.events = asks_for_stream(*body);
+  form.deadline = read_deadline(reader);
+  auto kept = std::make_shared<boost::json::object>(std::move(*body));
+  with_model(context, std::move(exchange), name, std::move(form),
+             [then, times, kept = std::move(kept)](std::shared_ptr<Exchange> ready,
+                                                   service::ModelLease model) {
+               Call call{std::move(*kept), std::move(model), times};
+               call.times.mark_loaded();
+               shorten_timeout(call.times, call.body);
+               then(std::move(ready), std::move(call));
+             });
+}
+
 }  // namespace
 
-std::optional<Call> open_call(const Context& context, Exchange& exchange, ModelField model_field) {
-  const auto refuse = [&](Response response) {
-    exchange.respond(std::move(response));
-    return std::nullopt;
+Handler with_call(const Context& context, Then then, ModelField model_field) {
+  return [&context, then = std::move(then), model_field](std::shared_ptr<Exchange> exchange) {
+    open_call(context, std::move(exchange), then, model_field);
   };
-  Result<boost::json::object> body = read_body(context, exchange.request());
-  if (!body.ok()) return refuse(unreadable(body.error()));
-  FieldReader reader(*body);
-  std::optional<std::string_view> name = reader.string("model");
-  if (!name && model_field == ModelField::kOptional) name = "default";
-  if (!name) reader.missing("model");
-  if (!reader.ok()) return refuse(error_response(wire_error(*reader.error())));
-  Result<service::ModelLease> model = context.models.lease(*name);
-  if (!model.ok()) return refuse(error_response(model.error()));
-  return Call{std::move(*body), std::move(*model)};
 }
 
 void answer_call(const Context& context, std::shared_ptr<Exchange> exchange,

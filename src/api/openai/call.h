@@ -6,11 +6,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 
 #include "api/context.h"
 #include "api/exchange.h"
 #include "api/wire/answer.h"
+#include "api/wire/answer_times.h"
 #include "api/wire/field_reader.h"
 #include "service/generation.h"
 
@@ -20,13 +20,17 @@ namespace pippin::api::openai {
 struct Call {
   boost::json::object body;
   service::ModelLease model;
+  RequestTimes times;
 };
 
-/// Opens a call. If that fails, answers the exchange and returns nothing. Where `model` need not be
-/// named, its absence means the default model.
+/// Where `model` need not be named, its absence means the default model.
 enum class ModelField : uint8_t { kRequired, kOptional };
-std::optional<Call> open_call(const Context& context, Exchange& exchange,
-                              ModelField model_field = ModelField::kRequired);
+
+/// Returns a handler that opens a call, waits for its model if need be, and goes on with `then`; if
+/// that fails, it answers.
+using Then = std::function<void(std::shared_ptr<Exchange>, Call)>;
+Handler with_call(const Context& context, Then then,
+                  ModelField model_field = ModelField::kRequired);
 
 using MakeWriter = std::function<std::unique_ptr<AnswerWriter>(const service::Generation&)>;
 

@@ -7,17 +7,14 @@
 namespace pippin::api::openai {
 
 Handler chat_completions(const Context& context) {
-  return [&context](std::shared_ptr<Exchange> exchange) {
-    std::optional<Call> call = open_call(context, *exchange);
-    if (!call) return;
-    const boost::json::object body = std::move(call->body);
-    FieldReader reader(body);
-    ChatCall chat = read_chat(reader, *call->model);
-    answer_call(context, std::move(exchange), reader, std::move(call->model),
+  return with_call(context, [&context](std::shared_ptr<Exchange> exchange, Call call) {
+    FieldReader reader(call.body);
+    ChatCall chat = read_chat(reader, *call.model);
+    answer_call(context, std::move(exchange), reader, std::move(call.model),
                 std::move(chat.request), [&](const service::Generation& generation) {
                   return chat_writer(generation, chat.options);
                 });
-  };
+  });
 }
 
 }  // namespace pippin::api::openai

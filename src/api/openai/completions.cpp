@@ -8,19 +8,16 @@
 namespace pippin::api::openai {
 
 Handler completions(const Context& context) {
-  return [&context](std::shared_ptr<Exchange> exchange) {
-    std::optional<Call> call = open_call(context, *exchange);
-    if (!call) return;
-    const boost::json::object body = std::move(call->body);
-    FieldReader reader(body);
-    CompletionCall text = read_completion(reader, *call->model);
+  return with_call(context, [&context](std::shared_ptr<Exchange> exchange, Call call) {
+    FieldReader reader(call.body);
+    CompletionCall text = read_completion(reader, *call.model);
     if (reader.ok() && text.unsupported)
       return exchange->respond(error_response(*text.unsupported));
-    answer_call(context, std::move(exchange), reader, std::move(call->model),
+    answer_call(context, std::move(exchange), reader, std::move(call.model),
                 std::move(text.request), [&](const service::Generation& generation) {
                   return completion_writer(generation, text.shape);
                 });
-  };
+  });
 }
 
 }  // namespace pippin::api::openai

@@ -1,12 +1,13 @@
 // GET /v1/models and GET /v1/models/{id...}
 #include "api/openai/errors.h"
 #include "api/openai/openai.h"
+#include "api/wire/model_status.h"
 
 namespace pippin::api::openai {
 namespace {
 
 // What clients ask before they offer tools, thinking or pictures.
-void write_capabilities(service::JsonWriter& json, const service::Model& model) {
+void write_capabilities(service::JsonWriter& json, const service::ModelSheet& model) {
   const bool chat = model.chat_template != nullptr;
   json.key("capabilities").begin_object();
   json.field("chat", chat).field("completion", true);
@@ -26,7 +27,8 @@ void write_capabilities(service::JsonWriter& json, const service::Model& model) 
   name_of("reasoning_parser", model.reasoning_dialect);
 }
 
-void write_model(service::JsonWriter& json, const service::Model& model) {
+void write_model(service::JsonWriter& json, const service::ModelStatus& status) {
+  const service::ModelSheet& model = status.sheet;
   json.begin_object().field("id", model.id).field("object", "model");
   json.field("created", model.created_unix_s).field("owned_by", "pippin");
   // Beyond OpenAI's form: what local clients look for. max_model_len is vLLM's name for it.
@@ -35,7 +37,9 @@ void write_model(service::JsonWriter& json, const service::Model& model) {
   write_capabilities(json, model);
   json.key("aliases").begin_array();
   for (const std::string& alias : model.aliases) json.string(alias);
-  json.end_array().end_object();
+  json.end_array().key("status");
+  write_status(json, status);
+  json.end_object();
 }
 
 }  // namespace
@@ -45,7 +49,7 @@ Handler list_models(const Context& context) {
     Response response;
     service::JsonWriter json(response.body);
     json.begin_object().field("object", "list").key("data").begin_array();
-    for (const service::ModelLease& model : context.models.lease_all()) write_model(json, *model);
+    for (const service::ModelStatus& model : context.models.list()) write_model(json, model);
     json.end_array().end_object();
     exchange->respond(std::move(response));
   };
@@ -54,12 +58,12 @@ Handler list_models(const Context& context) {
 Handler get_model(const Context& context) {
   return [&context](std::shared_ptr<Exchange> exchange) {
     const auto& captures = exchange->request().captures;
-    const Result<service::ModelLease> model =
-        context.models.lease(captures.empty() ? "" : captures.front());
+    const Result<service::ModelStatus> model =
+        context.models.look(captures.empty() ? "" : captures.front());
     if (!model.ok()) return exchange->respond(error_response(model.error()));
     Response response;
     service::JsonWriter json(response.body);
-    write_model(json, **model);
+    write_model(json, *model);
     exchange->respond(std::move(response));
   };
 }

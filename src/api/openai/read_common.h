@@ -2,11 +2,13 @@
 // Thread: any.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string_view>
 
 #include "api/wire/field_reader.h"
 #include "api/wire/sampling.h"
+#include "base/clock.h"
 #include "service/model.h"
 #include "service/request.h"
 
@@ -23,6 +25,10 @@ struct StreamOptions {
 void read_limits(FieldReader& reader, const service::Model& model, int limit_min,
                  service::Request& request);
 StreamOptions read_stream(FieldReader& reader);
+
+/// Returns when the time is over that `timeout` gives the request from now on.
+std::optional<TimePoint> read_deadline(FieldReader& reader);
+inline constexpr double kTimeoutMin = 0.001;  // seconds
 
 /// service_tier, which sets the request's place in the queue where `priority` does not. Returns
 /// the tier as answers tell it; empty if none was asked for.

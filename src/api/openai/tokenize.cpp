@@ -47,33 +47,30 @@ void write_tokens(service::JsonWriter& json, const service::Model& model,
 }  // namespace
 
 Handler tokenize(const Context& context) {
-  return [&context](std::shared_ptr<Exchange> exchange) {
-    const std::optional<Call> call = open_call(context, *exchange, ModelField::kOptional);
-    if (!call) return;
-    FieldReader reader(call->body);
+  const auto then = [](const std::shared_ptr<Exchange>& exchange, const Call& call) {
+    FieldReader reader(call.body);
     const bool with_strings = reader.boolean("return_token_strs").value_or(false);
     const bool chat = reader.any("messages") != nullptr;
     const Result<std::vector<Token>> tokens =
-        chat ? chat_tokens(reader, *call->model) : text_tokens(reader, *call->model);
+        chat ? chat_tokens(reader, *call.model) : text_tokens(reader, *call.model);
     if (!reader.ok()) return exchange->respond(error_response(wire_error(*reader.error())));
     if (!tokens.ok()) return exchange->respond(error_response(tokens.error()));
     Response response;
     service::JsonWriter json(response.body);
-    write_tokens(json, *call->model, *tokens, with_strings);
+    write_tokens(json, *call.model, *tokens, with_strings);
     exchange->respond(std::move(response));
   };
+  return with_call(context, then, ModelField::kOptional);
 }
 
 Handler detokenize(const Context& context) {
-  return [&context](std::shared_ptr<Exchange> exchange) {
-    const std::optional<Call> call = open_call(context, *exchange, ModelField::kOptional);
-    if (!call) return;
-    FieldReader reader(call->body);
+  const auto then = [](const std::shared_ptr<Exchange>& exchange, const Call& call) {
+    FieldReader reader(call.body);
     const boost::json::array* array = reader.required_array("tokens");
     std::vector<Token> tokens;
-    if (array != nullptr) read_tokens(reader, "tokens", *array, *call->model, tokens);
+    if (array != nullptr) read_tokens(reader, "tokens", *array, *call.model, tokens);
     if (!reader.ok()) return exchange->respond(error_response(wire_error(*reader.error())));
-    text::StreamDecoder decoder(call->model->tokenizer, true);
+    text::StreamDecoder decoder(call.model->tokenizer, true);
     std::string text;
     for (const Token token : tokens) text += decoder.push(token);
     text += decoder.flush();
@@ -83,6 +80,7 @@ Handler detokenize(const Context& context) {
     json.begin_object().field("prompt", text).field("content", text).end_object();
     exchange->respond(std::move(response));
   };
+  return with_call(context, then, ModelField::kOptional);
 }
 
 }  // namespace pippin::api::openai

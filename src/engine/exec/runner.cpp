@@ -9,11 +9,13 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "engine/core/thrown.h"
 #include "engine/exec/constraint_ahead.h"
 #include "engine/exec/device_step.h"
 #include "engine/exec/sampling/sampler.h"
 #include "mlx/ops.h"
+#include "mlx/stream.h"
 #include "mlx/transforms.h"
 #include "models/model.h"
 #include "nn/ops/linear.h"
@@ -301,6 +303,19 @@ class ModelRunner final : public Runner {
     return true;
   }
 
+  // Ends what MLX keeps for the device thread, once all arrays of the model are gone: the thread
+  // ends next, and streams that outlive theirs break a GPU's teardown.
+  struct LastOfThread {
+    ~LastOfThread() {
+      try {
+        mx::clear_streams();
+      } catch (const std::exception& e) {
+        log::warn("[runner] a device thread ends badly: {}", e.what());
+      }
+    }
+  };
+
+  LastOfThread last_;  // first, so that it goes last
   nn::Context ctx_;
   std::unique_ptr<models::Model> model_;
   nn::KvCache kv_;

@@ -155,35 +155,32 @@ void start(Creation creation, service::ModelLease model) {
 }  // namespace
 
 Handler create(const Context& context, std::shared_ptr<Runs> runs) {
-  return [&context, runs = std::move(runs)](std::shared_ptr<Exchange> exchange) {
-    std::optional<Call> opened = open_call(context, *exchange);
-    if (!opened) return;
-    const boost::json::object body = std::move(opened->body);
-    FieldReader reader(body);
+  const auto then = [&context, runs = std::move(runs)](std::shared_ptr<Exchange> exchange,
+                                                       Call opened) {
+    FieldReader reader(opened.body);
     Frame frame;
     frame.id = new_id("resp_");
     frame.created_unix_s = unix_now_s();
-    frame.model = opened->model->id;
-    CreateCall call = read_create(reader, *opened->model, history_of(context, *exchange),
+    frame.model = opened.model->id;
+    CreateCall call = read_create(reader, *opened.model, history_of(context, *exchange),
                                   std::string(frame.id_end()) + "_in");
     if (const auto error = problem(reader, call)) return exchange->respond(error_response(*error));
     frame.echo_json = call.echo_json;
     frame.warnings = call.warnings;
     start({context, std::move(exchange), runs, std::move(call), std::move(frame)},
-          std::move(opened->model));
+          std::move(opened.model));
   };
+  return with_call(context, then);
 }
 
 Handler count_input_tokens(const Context& context) {
-  return [&context](std::shared_ptr<Exchange> exchange) {
-    const std::optional<Call> opened = open_call(context, *exchange);
-    if (!opened) return;
-    FieldReader reader(opened->body);
+  const auto then = [&context](const std::shared_ptr<Exchange>& exchange, const Call& opened) {
+    FieldReader reader(opened.body);
     const CreateCall call =
-        read_create(reader, *opened->model, history_of(context, *exchange), "in");
+        read_create(reader, *opened.model, history_of(context, *exchange), "in");
     if (const auto error = problem(reader, call)) return exchange->respond(error_response(*error));
     const Result<std::vector<service::Token>> tokens =
-        service::prompt_tokens(*opened->model, call.request.prompts.front());
+        service::prompt_tokens(*opened.model, call.request.prompts.front());
     if (!tokens.ok()) return exchange->respond(error_response(tokens.error()));
     Response response;
     service::JsonWriter json(response.body);
@@ -191,6 +188,7 @@ Handler count_input_tokens(const Context& context) {
     json.field("input_tokens", static_cast<int64_t>(tokens->size())).end_object();
     exchange->respond(std::move(response));
   };
+  return with_call(context, then);
 }
 
 }  // namespace pippin::api::openai::responses

@@ -1,0 +1,245 @@
+// ModelPool: what the loader's thread does: unload, make room, load, tell those who wait.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "service/memory_plan.h"
+#include "service/model_pool.h"
+#include "service/pool_entry.h"
+#include "service/process.h"
+
+namespace pippin::service {
+namespace {
+
+constexpr Duration kTellEvery = std::chrono::seconds(1);
+
+Result<MemoryPlan> plan_within(const MemorySizing& sizing, uint64_t bytes_max) {
+  MemoryWishes wishes = sizing.wishes;
+  wishes.memory_bytes_max = std::max<uint64_t>(bytes_max, 1);  // 0 would mean the default
+  return plan_memory(sizing.needs, wishes, sizing.machine);
+}
+
+// The plan in what is left. It fits only with the context that it would have alone: the memory of
+// others shortens what is remembered of earlier requests, but never what a request may hold.
+std::optional<MemoryPlan> fit(const MemorySizing& sizing, uint64_t room, int context_tokens) {
+  Result<MemoryPlan> plan = plan_within(sizing, room);
+  if (!plan.ok() || plan->context_tokens_max < context_tokens) return std::nullopt;
+  return *std::move(plan);
+}
+
+}  // namespace
+
+TimePoint ModelPool::work() {
+  Lock lock(mutex_);
+  if (closed_) return TimePoint::max();
+  tick(lock);
+  expire_locked(clock_.now());
+  if (unload_one(lock) || load_one(lock)) return TimePoint();
+  return next_time_locked();
+}
+
+// --- Unloading ---
+
+void ModelPool::expire_locked(TimePoint now) {
+  for (PoolEntry& entry : entries_) {
+    if (entry.state != ModelState::kLoaded || entry.spec.pinned || !entry.keep_alive) continue;
+    if (entry.uses > 0 || now < entry.used_at + *entry.keep_alive) continue;
+    entry.state = ModelState::kUnloading;
+  }
+}
+
+// Returns whether there was one that nobody uses any more.
+bool ModelPool::unload_one(Lock& lock) {
+  const auto entry = std::ranges::find_if(entries_, [](const PoolEntry& one) {
+    return one.state == ModelState::kUnloading && one.model != nullptr && one.uses == 0 &&
+           one.looks == 0;
+  });
+  if (entry == entries_.end()) return false;
+  std::unique_ptr<Model> model = std::move(entry->model);
+  lock.unlock();
+  log::info("[models] unloading {}", model->id);
+  model.reset();  // joins its device thread
+  give_back_memory();
+  lock.lock();
+  entry->state = ModelState::kUnloaded;
+  entry->bytes = 0;
+  changed_locked();
+  return true;
+}
+
+// --- Loading ---
+
+uint64_t ModelPool::room_locked(bool now) const {
+  return budget_bytes_ - std::min(budget_bytes_, used_locked(now));
+}
+
+// Takes the first load a step further. They are done strictly in the order of asking: what waits
+// for room cannot be overtaken by what needs less. Returns whether anything was done.
+bool ModelPool::load_one(Lock& lock) {
+  if (loads_.empty()) return false;
+  PoolEntry& entry = *loads_.front();
+  if (entry.waiting.empty()) {  // all who asked for it have left
+    entry.sizing.reset();
+    loads_.pop_front();
+    return true;
+  }
+  if (entry.state == ModelState::kUnloading) return false;  // until its requests end
+  if (!entry.sizing) {
+    const ModelSpec spec = entry.spec;
+    lock.unlock();
+    Result<MemorySizing> sizing = loader_->size(spec);
+    lock.lock();
+    if (!sizing.ok()) {
+      fail_load(lock, entry, sizing.error());
+      return true;
+    }
+    entry.sizing = *std::move(sizing);
+  }
+  const Result<MemoryPlan> alone = plan_within(*entry.sizing, budget_bytes_);
+  if (!alone.ok()) {
+    fail_load(lock, entry, alone.error());
+    return true;
+  }
+  const uint64_t room = room_locked(true);
+  if (const auto plan = fit(*entry.sizing, room, alone->context_tokens_max)) {
+    load_into(lock, entry, room, *plan);
+    return true;
+  }
+  const Result<bool> made = make_room_locked(entry);
+  if (!made.ok()) fail_load(lock, entry, made.error());
+  return !made.ok() || *made;
+}
+
+// Chooses what has to go: first what nobody uses, then what is in use, the least recently used
+// first; the latter takes no more requests from now on, so that its turn ends. Returns false if
+// what goes already will do. Errors: kOutOfMemory.
+Result<bool> ModelPool::make_room_locked(PoolEntry& entry) {
+  const MemorySizing& sizing = *entry.sizing;
+  const Result<MemoryPlan> alone = plan_within(sizing, budget_bytes_);
+  uint64_t room = room_locked(false);
+  const auto fits = [&] { return fit(sizing, room, alone->context_tokens_max).has_value(); };
+  if (fits()) return false;
+  std::vector<PoolEntry*> others;
+  for (PoolEntry& other : entries_)
+    if (other.state == ModelState::kLoaded && !other.spec.pinned) others.push_back(&other);
+  std::ranges::sort(others, {}, [](const PoolEntry* other) {
+    return std::pair(other->uses > 0, other->used_at);
+  });
+  size_t going = 0;
+  while (going < others.size() && !fits()) room += others[going++]->bytes;
+  if (!fits() || !entry.may_evict()) {
+    return fail(
+        Code::kOutOfMemory,
+        fmt::format("[models] {} does not fit beside {}: it takes {} of the {} for all "
+                    "models, and {} are free{}",
+                    entry.spec.load.id, fits() ? "those that are loaded" : "those that are pinned",
+                    bytes_text(alone->bytes_total()), bytes_text(budget_bytes_),
+                    bytes_text(room_locked(true)), fits() ? "" : " or can become so"),
+        "model");
+  }
+  others.resize(going);
+  for (PoolEntry* other : others) {
+    log::info("[models] {} makes room for {}", other->spec.load.id, entry.spec.load.id);
+    other->state = ModelState::kUnloading;
+  }
+  changed_locked();
+  return true;
+}
+
+void ModelPool::load_into(Lock& lock, PoolEntry& entry, uint64_t room, const MemoryPlan& plan) {
+  loads_.pop_front();
+  entry.sizing.reset();
+  entry.state = ModelState::kLoading;
+  entry.bytes = plan.bytes_total();
+  entry.part = 0;
+  const ModelSpec spec = entry.spec;
+  lock.unlock();
+  Result<std::unique_ptr<Model>> model =
+      loader_->load(spec, room, [this, &entry](uint64_t done, uint64_t total) {
+        Lock progress(mutex_);
+        entry.part = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0;
+        tick(progress);
+      });
+  lock.lock();
+  if (!model.ok()) return fail_load(lock, entry, model.error());
+  entry.take(*std::move(model), clock_.now());
+  grant(lock, entry);
+}
+
+// Gives a lease to all who wait, before anything else could make the model go.
+void ModelPool::grant(Lock& lock, PoolEntry& entry) {
+  PoolCalls calls;
+  for (std::shared_ptr<PoolWaiting>& waiting : entry.waiting)
+    calls.add(std::move(waiting), lease_locked(entry, true));
+  entry.waiting.clear();
+  changed_locked();
+  lock.unlock();
+  calls.run();
+  lock.lock();
+}
+
+void ModelPool::fail_load(Lock& lock, PoolEntry& entry, const Error& error) {
+  log::warn("[models] {}: {}", entry.spec.load.id, error.message);
+  // What is wrong with a file is no fault of the request's.
+  Error told = error;
+  if (error.code != Code::kOutOfMemory) told.code = Code::kInvalidFile;
+  told.param = "model";
+  std::erase(loads_, &entry);
+  entry.sizing.reset();
+  entry.state = ModelState::kFailed;
+  entry.bytes = 0;
+  entry.error = error.message;
+  PoolCalls calls;
+  calls.add_all(entry.waiting, told);
+  changed_locked();
+  lock.unlock();
+  calls.run();
+  lock.lock();
+}
+
+// --- Those who wait ---
+
+// Tells them of the progress, and those whose time is over that it is.
+void ModelPool::tick(Lock& lock) {
+  const TimePoint now = clock_.now();
+  PoolCalls over;
+  std::vector<std::pair<std::shared_ptr<PoolWaiting>, double>> due;
+  for (PoolEntry& entry : entries_) {
+    entry.waiting.remove_if([&](std::shared_ptr<PoolWaiting>& waiting) {
+      if (!waiting->waiter.deadline || now < *waiting->waiter.deadline) return false;
+      over.add(std::move(waiting),
+               fail(Code::kTimeout, fmt::format("the request's time was over before {} was loaded",
+                                                entry.spec.load.id)));
+      return true;
+    });
+    for (const std::shared_ptr<PoolWaiting>& waiting : entry.waiting) {
+      if (now < waiting->told + kTellEvery) continue;
+      waiting->told = now;
+      if (waiting->waiter.progress)
+        due.emplace_back(waiting, entry.state == ModelState::kLoading ? entry.part : 0);
+    }
+  }
+  if (over.empty() && due.empty()) return;
+  lock.unlock();
+  over.run();
+  for (const auto& [waiting, part] : due) waiting->waiter.progress(part);
+  due.clear();
+  lock.lock();
+}
+
+TimePoint ModelPool::next_time_locked() const {
+  TimePoint next = TimePoint::max();
+  for (const PoolEntry& entry : entries_) {
+    for (const std::shared_ptr<PoolWaiting>& waiting : entry.waiting) {
+      next = std::min(next, waiting->told + kTellEvery);
+      if (waiting->waiter.deadline) next = std::min(next, *waiting->waiter.deadline);
+    }
+    const bool ages = entry.state == ModelState::kLoaded && !entry.spec.pinned && entry.uses == 0;
+    if (ages && entry.keep_alive) next = std::min(next, entry.used_at + *entry.keep_alive);
+  }
+  return next;
+}
+
+}  // namespace pippin::service

@@ -1,0 +1,75 @@
+// The model pool's own: an entry for each model, those who wait for it, and the calls to them that
+// are made once the pool's lock is given up. Thread: under the pool's lock, but for
+// PoolCalls::run().
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "service/model_pool.h"
+
+namespace pippin::service {
+
+/// Above this a time to keep a model has no end: adding it to a time must not overflow.
+inline constexpr Duration kForever = std::chrono::hours(24 * 365 * 100);
+
+struct PoolWaiting {
+  ModelWaiter waiter;
+  uint64_t ticket = 0;
+  TimePoint told{};  // when it last heard of the progress, or came
+};
+
+/// Answers that are given later.
+class PoolCalls {
+ public:
+  void add(std::shared_ptr<PoolWaiting> waiting, Result<ModelLease> result) {
+    calls_.emplace_back(std::move(waiting), std::move(result));
+  }
+  void add_all(std::list<std::shared_ptr<PoolWaiting>>& waiting, const Error& error) {
+    for (std::shared_ptr<PoolWaiting>& one : waiting) add(std::move(one), error);
+    waiting.clear();
+  }
+  bool empty() const { return calls_.empty(); }
+  /// Requires: no lock is held, as what is answered may give its lease back at once.
+  void run() {
+    for (auto& [waiting, result] : calls_) waiting->waiter.ready(std::move(result));
+    calls_.clear();
+  }
+
+ private:
+  std::vector<std::pair<std::shared_ptr<PoolWaiting>, Result<ModelLease>>> calls_;
+};
+
+struct PoolEntry {
+  PoolEntry() = default;
+  PoolEntry(ModelSpec of, int64_t created)
+      : spec(std::move(of)), created_unix_s(created), keep_alive(spec.keep_alive) {}
+
+  ModelSpec spec;
+  int64_t created_unix_s = 0;
+  bool found = false;  // by the source; else it was named
+  ModelState state = ModelState::kUnloaded;
+  std::unique_ptr<Model> model;             // while it is loaded, or yet to be unloaded
+  std::shared_ptr<const ModelSheet> sheet;  // null: not looked at yet
+  uint64_t bytes = 0;                       // of the budget
+  int uses = 0, looks = 0;                  // leases
+  TimePoint used_at{};
+  KeepAlive keep_alive;  // in force now
+  std::list<std::shared_ptr<PoolWaiting>> waiting;
+  std::optional<MemorySizing> sizing;  // while it is to be loaded
+  double part = 0;                     // that is loaded
+  uint64_t loads = 0;
+  std::string error;  // of the last load
+
+  /// Takes a model that was loaded.
+  void take(std::unique_ptr<Model> loaded, TimePoint now);
+  bool may_evict() const;
+  ModelStatus status(TimePoint now, std::string unreadable) const;
+};
+
+}  // namespace pippin::service

@@ -1,0 +1,161 @@
+// Requests that wait for their model: what their clients see meanwhile and at the end.
+#include "api/wire/model_wait.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "service/fake_loader.h"
+#include "wire/harness.h"
+
+namespace pippin::api {
+namespace {
+
+using service::testing_models::FakeLoader;
+using service::testing_models::kModel;
+using std::chrono::seconds;
+using testing::FakeExchange;
+
+class ModelWaitTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    for (const char* name : {"a", "b"}) {
+      service::ModelSpec spec;
+      spec.load.id = name;
+      ASSERT_TRUE(pool_.add(std::move(spec)).ok());
+    }
+    pool_.open();
+  }
+  void settle() {
+    for (int i = 0; i < 1000 && pool_.work() == TimePoint(); ++i) {
+    }
+  }
+  /// Sends a request that answers with its model's name; a stream has a head of its own.
+  std::shared_ptr<FakeExchange> send(const std::string& name, bool events, std::string ping = {},
+                                     std::optional<TimePoint> deadline = {}) {
+    auto exchange = std::make_shared<FakeExchange>(Request{});
+    WaitForm form{[](const Error& error) {
+      return Response{error.code == Code::kTimeout ? 504 : 500,
+                      "application/json",
+                      "{\"error\":\"" + error.message + "\"}",
+                      {}};
+    }};
+    form.events = events;
+    form.ping = std::move(ping);
+    form.error_head = "event: error\ndata: ";
+    form.deadline = deadline;
+    with_model(context_, exchange, name, std::move(form),
+               [events](const std::shared_ptr<Exchange>& ready, const service::ModelLease& model) {
+                 if (!events) return ready->respond({200, "text/plain", model->id, {}});
+                 ready->start_stream({200, "text/event-stream", {}, {}});
+                 ready->write("data: " + model->id + "\n\n");
+                 ready->finish();
+               });
+    return exchange;
+  }
+  /// Takes the only place, until the lease goes.
+  service::ModelLease hold(const std::string& name) {
+    static_cast<void>(send(name, false));
+    settle();
+    service::ModelLease lease = pool_.lease(name).value();
+    EXPECT_TRUE(becomes([&] { return pool_.look(name)->requests == 1; }));
+    return lease;
+  }
+  bool becomes(const std::function<bool()>& condition) {
+    for (int i = 0; i < 4000; ++i) {
+      if (condition()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return false;
+  }
+
+  FakeLoader loader_;
+  ManualClock clock_;
+  service::ModelPool pool_{kModel, loader_, nullptr, clock_};
+  service::Readiness readiness_;
+  WorkerPool workers_{2, 64};
+  Context context_{pool_, readiness_, workers_};
+};
+
+TEST_F(ModelWaitTest, GoesOnOnceTheModelIsLoaded) {
+  const auto plain = send("a", false), stream = send("a", true);
+  EXPECT_EQ(0, plain->answers());
+  settle();
+  ASSERT_TRUE(plain->wait());
+  ASSERT_TRUE(stream->wait());
+  EXPECT_EQ("a", plain->sent().body);
+  EXPECT_EQ("data: a\n\n", stream->sent().body) << "no ping within the first second";
+}
+
+TEST_F(ModelWaitTest, AStreamHearsThatTheServerLives) {
+  auto held = std::make_unique<service::ModelLease>(hold("a"));
+  const auto plain = send("b", false);
+  const auto openai = send("b", true), anthropic = send("b", true, "event: ping\ndata: {}\n\n");
+  settle();
+  clock_.advance(seconds(1));
+  settle();
+  clock_.advance(seconds(1));
+  settle();
+  EXPECT_EQ(200, openai->sent().status);
+  held.reset();
+  settle();
+  for (const auto& exchange : {plain, openai, anthropic}) ASSERT_TRUE(exchange->wait());
+  const std::string comment = ": the model is being loaded, 0 %\n\n";
+  EXPECT_EQ("b", plain->sent().body);
+  EXPECT_EQ(comment + comment + "data: b\n\n", openai->sent().body);
+  EXPECT_EQ("event: ping\ndata: {}\n\nevent: ping\ndata: {}\n\ndata: b\n\n",
+            anthropic->sent().body);
+  EXPECT_EQ("event: ping\ndata: {}\n\n", anthropic->sent().heartbeat);
+}
+
+TEST_F(ModelWaitTest, AFailureHasAStatusOrIsTheLastEvent) {
+  auto held = std::make_unique<service::ModelLease>(hold("a"));
+  loader_.broken["b"] = "broken";
+  const auto early = send("b", true);
+  settle();
+  clock_.advance(seconds(1));
+  settle();
+  const auto late = send("b", true);  // has not begun its stream
+  held.reset();
+  settle();
+  ASSERT_TRUE(early->wait());
+  ASSERT_TRUE(late->wait());
+  EXPECT_EQ(200, early->sent().status);
+  EXPECT_EQ(": the model is being loaded, 0 %\n\nevent: error\ndata: {\"error\":\"broken\"}\n\n",
+            early->sent().body);
+  EXPECT_EQ(500, late->sent().status);
+  EXPECT_EQ("{\"error\":\"broken\"}", late->sent().body);
+}
+
+TEST_F(ModelWaitTest, AClientThatLeavesIsForgotten) {
+  auto held = std::make_unique<service::ModelLease>(hold("a"));
+  auto gone = send("b", true);
+  settle();
+  EXPECT_EQ(1, pool_.look("b")->waiting);
+  gone->disconnect();
+  EXPECT_EQ(0, pool_.look("b")->waiting);
+  const std::weak_ptr<FakeExchange> kept = gone;
+  gone.reset();
+  EXPECT_TRUE(becomes([&] { return kept.expired(); })) << "somebody holds the exchange";
+  held.reset();
+  settle();
+  EXPECT_EQ(1, loader_.device.loads) << "nobody wants b";
+}
+
+TEST_F(ModelWaitTest, TheRequestsOwnTimeEndsTheWait) {
+  auto held = std::make_unique<service::ModelLease>(hold("a"));
+  const auto hasty = send("b", false, {}, clock_.now() + seconds(3));
+  settle();
+  clock_.advance(seconds(3));
+  settle();
+  ASSERT_TRUE(hasty->wait());
+  EXPECT_EQ(504, hasty->sent().status);
+}
+
+}  // namespace
+}  // namespace pippin::api

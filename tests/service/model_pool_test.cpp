@@ -1,0 +1,563 @@
+// The model pool with made-up models: what is loaded, what goes, and who is answered when.
+#include "service/model_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <future>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "service/fake_loader.h"
+
+namespace pippin::service {
+namespace {
+
+using testing_models::FakeLoader;
+using testing_models::kMiB;
+using testing_models::kModel;
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+/// What one request has got.
+struct Answer {
+  std::optional<ModelLease> lease;
+  std::optional<Error> error;
+  std::vector<double> progress;
+  uint64_t ticket = 0;
+
+  bool done() const { return lease.has_value() || error.has_value(); }
+};
+
+class ModelPoolTest : public testing::Test {
+ protected:
+  void make(uint64_t budget, const std::vector<std::string>& names, ModelSource* source = nullptr) {
+    pool_ = std::make_unique<ModelPool>(budget, loader_, source, clock_);
+    for (const std::string& name : names) ASSERT_TRUE(pool_->add(spec(name)).ok());
+    pool_->open();
+  }
+  static ModelSpec spec(const std::string& name, KeepAlive keep_alive = {}) {
+    ModelSpec made;
+    made.load.id = name;
+    made.keep_alive = keep_alive;
+    return made;
+  }
+  /// Asks for a model, as a request does.
+  std::shared_ptr<Answer> ask(const std::string& name, std::optional<TimePoint> deadline = {},
+                              bool may_evict = true) {
+    auto answer = std::make_shared<Answer>();
+    ModelWaiter waiter;
+    waiter.ready = [answer](Result<ModelLease> lease) {
+      EXPECT_FALSE(answer->done()) << "a second answer";
+      if (lease.ok()) {
+        answer->lease.emplace(std::move(*lease));
+      } else {
+        answer->error = lease.error();
+      }
+    };
+    waiter.progress = [weak = std::weak_ptr(answer)](double part) {
+      if (const auto alive = weak.lock()) alive->progress.push_back(part);
+    };
+    waiter.deadline = deadline;
+    waiter.may_evict = may_evict;
+    answer->ticket = pool_->wait(name, std::move(waiter));
+    return answer;
+  }
+  /// Does what there is to do.
+  void settle() {
+    for (int i = 0; i < 10000; ++i) {
+      if (pool_->work() != TimePoint()) return;
+    }
+    FAIL() << "there is always more to do";
+  }
+  std::shared_ptr<Answer> get(const std::string& name) {
+    std::shared_ptr<Answer> answer = ask(name);
+    settle();
+    EXPECT_TRUE(answer->lease.has_value()) << name;
+    return answer;
+  }
+  ModelState state(const std::string& name) { return pool_->look(name)->state; }
+  std::vector<std::string> loaded() {
+    std::vector<std::string> names;
+    for (const ModelLease& lease : pool_->lease_all()) names.push_back(lease->id);
+    return names;
+  }
+
+  using Names = std::vector<std::string>;
+  FakeLoader loader_;
+  ManualClock clock_;
+  std::unique_ptr<ModelPool> pool_;
+};
+
+TEST_F(ModelPoolTest, LoadsWhatIsAskedForOnce) {
+  make(2 * kModel, {"a", "b"});
+  EXPECT_EQ(ModelState::kUnloaded, state("a"));
+  EXPECT_FALSE(pool_->try_lease("a").has_value());
+  const auto one = ask("a"), two = ask("default");
+  EXPECT_FALSE(one->done());
+  settle();
+  ASSERT_TRUE(one->lease.has_value());
+  EXPECT_EQ("a", (*one->lease)->id);
+  ASSERT_TRUE(two->lease.has_value());
+  EXPECT_TRUE(pool_->try_lease("a")->ok());
+  EXPECT_EQ(Names{"a"}, loader_.loaded);
+  EXPECT_EQ(kModel, pool_->used_bytes());
+  EXPECT_EQ(1u, pool_->look("a")->loads);
+}
+
+TEST_F(ModelPoolTest, SaysWhichModelsThereAre) {
+  make(kModel, {"a", "b"});
+  const auto answer = ask("c");
+  ASSERT_TRUE(answer->error.has_value());
+  EXPECT_EQ(Code::kNotFound, answer->error->code);
+  EXPECT_EQ("The model `c` does not exist here. Served: a, b", answer->error->message);
+  EXPECT_EQ(Code::kNotFound, pool_->lease("c").error().code);
+  EXPECT_EQ(Code::kUnavailable, pool_->lease("a").error().code);
+  const Result<void> twice = pool_->add(spec("b"));
+  ASSERT_FALSE(twice.ok());
+  EXPECT_EQ("two models are called b: give one of them another name", twice.error().message);
+}
+
+TEST_F(ModelPoolTest, IsClosedUntilItIsOpened) {
+  pool_ = std::make_unique<ModelPool>(kModel, loader_, nullptr, clock_);
+  ASSERT_TRUE(pool_->add(spec("a")).ok());
+  EXPECT_EQ(Code::kUnavailable, pool_->try_lease("a")->error().code);
+  EXPECT_TRUE(get("a")->lease.has_value());  // as the program itself does at the start
+}
+
+TEST_F(ModelPoolTest, EvictsTheLeastRecentlyUsed) {
+  make(2 * kModel, {"a", "b", "c"});
+  get("a");
+  clock_.advance(seconds(1));
+  get("b");
+  clock_.advance(seconds(1));
+  get("a");  // now b is the older one
+  clock_.advance(seconds(1));
+  get("c");
+  EXPECT_EQ((Names{"a", "c"}), loaded());
+  clock_.advance(seconds(1));
+  get("b");
+  EXPECT_EQ((Names{"b", "c"}), loaded());
+  EXPECT_EQ(2 * kModel, loader_.device.bytes_max);
+}
+
+TEST_F(ModelPoolTest, EvictsWhatNobodyUsesBeforeWhatIsInUse) {
+  make(2 * kModel, {"a", "b", "c"});
+  const auto held = get("a");
+  clock_.advance(seconds(1));
+  get("b");  // used later, but done
+  clock_.advance(seconds(1));
+  get("c");
+  EXPECT_EQ((Names{"a", "c"}), loaded());
+}
+
+TEST_F(ModelPoolTest, PinnedModelsStay) {
+  pool_ = std::make_unique<ModelPool>(2 * kModel, loader_, nullptr, clock_);
+  ModelSpec pinned = spec("a", minutes(1));
+  pinned.pinned = true;
+  ASSERT_TRUE(pool_->add(std::move(pinned)).ok());
+  for (const char* name : {"b", "c"}) ASSERT_TRUE(pool_->add(spec(name)).ok());
+  loader_.weights["big"] = kModel;
+  ASSERT_TRUE(pool_->add(spec("big")).ok());
+  get("a");
+  clock_.advance(minutes(5));
+  get("b");
+  clock_.advance(seconds(1));
+  get("c");
+  EXPECT_EQ((Names{"a", "c"}), loaded());
+  const auto big = ask("big");
+  settle();
+  ASSERT_TRUE(big->error.has_value());
+  EXPECT_EQ(Code::kOutOfMemory, big->error->code);
+  EXPECT_EQ(
+      "[models] big does not fit beside those that are pinned: it takes 180.0 MiB of the 200.0 MiB "
+      "for all models, and 0 B are free or can become so",
+      big->error->message);
+  EXPECT_EQ((Names{"a", "c"}), loaded()) << "nothing goes in vain";
+}
+
+TEST_F(ModelPoolTest, WhatCanNeverFitIsRefusedWithNumbers) {
+  loader_.weights["huge"] = 10 * kModel;
+  make(2 * kModel, {"a", "huge"});
+  get("a");
+  const auto huge = ask("huge");
+  settle();
+  ASSERT_TRUE(huge->error.has_value());
+  EXPECT_EQ(Code::kOutOfMemory, huge->error->code);
+  EXPECT_NE(std::string::npos, huge->error->message.find("the budget is 200.0 MiB"))
+      << huge->error->message;
+  EXPECT_EQ(Names{"a"}, loaded());
+  EXPECT_EQ(ModelState::kFailed, state("huge"));
+}
+
+TEST_F(ModelPoolTest, OneThatMayNotEvictFailsWhereOthersWouldHaveToGo) {
+  make(2 * kModel, {"a", "b", "c"});
+  get("a");
+  get("b");
+  const auto third = ask("c", {}, false);
+  settle();
+  ASSERT_TRUE(third->error.has_value());
+  EXPECT_EQ(Code::kOutOfMemory, third->error->code);
+  EXPECT_EQ((Names{"a", "b"}), loaded());
+}
+
+TEST_F(ModelPoolTest, WaitsForLeasesAndGivesNoMore) {
+  make(kModel, {"a", "b"});
+  const auto stream = get("a");
+  const auto b = ask("b");
+  settle();
+  EXPECT_FALSE(b->done());
+  EXPECT_EQ(ModelState::kUnloading, state("a"));
+  EXPECT_FALSE(pool_->try_lease("a").has_value()) << "it would never end";
+  const auto again = ask("a");
+  settle();
+  stream->lease.reset();
+  settle();
+  ASSERT_TRUE(b->lease.has_value());
+  EXPECT_FALSE(again->done());
+  b->lease.reset();
+  settle();
+  EXPECT_TRUE(again->lease.has_value());
+  EXPECT_EQ((Names{"a", "b", "a"}), loader_.loaded);
+}
+
+TEST_F(ModelPoolTest, TwoWhoAlternateBothGoOn) {
+  make(kModel, {"a", "b"});
+  std::vector<std::shared_ptr<Answer>> all;
+  for (int i = 0; i < 20; ++i) all.push_back(ask(i % 2 == 0 ? "a" : "b"));
+  settle();
+  // One load serves all who wait for it.
+  for (int i = 0; i < 20; i += 2) EXPECT_TRUE(all[i]->lease.has_value()) << i;
+  for (int i = 0; i < 20; i += 2) all[i]->lease.reset();
+  settle();
+  for (int i = 1; i < 20; i += 2) EXPECT_TRUE(all[i]->lease.has_value()) << i;
+  EXPECT_EQ((Names{"a", "b"}), loader_.loaded);
+}
+
+TEST_F(ModelPoolTest, ASmallOneDoesNotOvertake) {
+  loader_.weights["small"] = kMiB;
+  make(kModel + 90 * kMiB, {"a", "b", "small"});
+  const auto stream = get("a");
+  const auto b = ask("b");
+  const auto small = ask("small");
+  settle();
+  EXPECT_FALSE(b->done());
+  EXPECT_FALSE(small->done()) << "it would take the room that b waits for";
+  stream->lease.reset();
+  settle();
+  EXPECT_TRUE(b->lease.has_value());
+  EXPECT_TRUE(small->lease.has_value());
+}
+
+TEST_F(ModelPoolTest, UnloadWaitsForTheLastLease) {
+  make(kModel, {"a"});
+  const auto one = get("a"), two = get("a");
+  EXPECT_EQ(ModelState::kUnloading, *pool_->unload("a"));
+  settle();
+  EXPECT_EQ(Names{"a"}, loaded());
+  one->lease.reset();
+  settle();
+  EXPECT_EQ(Names{"a"}, loaded());
+  EXPECT_EQ("a", (*two->lease)->id);
+  two->lease.reset();
+  settle();
+  EXPECT_EQ(Names{}, loaded());
+  EXPECT_EQ(0u, pool_->used_bytes());
+  EXPECT_EQ(0u, loader_.device.bytes);
+  EXPECT_EQ(ModelState::kUnloaded, *pool_->unload("a")) << "twice is no error";
+  EXPECT_EQ(Code::kNotFound, pool_->unload("z").error().code);
+}
+
+TEST_F(ModelPoolTest, AFailedLoadAnswersAllAndIsTriedAgain) {
+  make(kModel, {"a", "b"});
+  loader_.broken["a"] = "[gguf] no such tensor";
+  const auto one = ask("a"), two = ask("a"), other = ask("b");
+  settle();
+  for (const auto& answer : {one, two}) {
+    ASSERT_TRUE(answer->error.has_value());
+    EXPECT_EQ("[gguf] no such tensor", answer->error->message);
+  }
+  EXPECT_TRUE(other->lease.has_value());
+  EXPECT_EQ(ModelState::kFailed, state("a"));
+  EXPECT_EQ("[gguf] no such tensor", pool_->look("a")->error);
+  EXPECT_EQ(kModel, pool_->used_bytes()) << "b's alone";
+  other->lease.reset();
+  loader_.broken.clear();
+  get("a");
+  EXPECT_EQ("", pool_->look("a")->error);
+}
+
+TEST_F(ModelPoolTest, AWaiterWhoLeavesIsForgotten) {
+  make(kModel, {"a", "b"});
+  const auto stream = get("a");
+  const auto gone = ask("b");
+  settle();
+  EXPECT_NE(nullptr, pool_->forget(gone->ticket));
+  EXPECT_EQ(nullptr, pool_->forget(gone->ticket));
+  stream->lease.reset();
+  settle();
+  EXPECT_FALSE(gone->done());
+  EXPECT_EQ(Names{"a"}, loader_.loaded) << "nobody wants b any more";
+  get("b");
+}
+
+TEST_F(ModelPoolTest, ADeadlineEndsTheWait) {
+  make(kModel, {"a", "b"});
+  const auto stream = get("a");
+  const auto hasty = ask("b", clock_.now() + milliseconds(300)), patient = ask("b");
+  settle();
+  clock_.advance(milliseconds(299));
+  EXPECT_EQ(clock_.now() + milliseconds(1), pool_->work()) << "the time to look again";
+  EXPECT_FALSE(hasty->done());
+  clock_.advance(milliseconds(1));
+  settle();
+  ASSERT_TRUE(hasty->error.has_value());
+  EXPECT_EQ(Code::kTimeout, hasty->error->code);
+  EXPECT_FALSE(patient->done());
+}
+
+TEST_F(ModelPoolTest, TellsTheProgressEachSecond) {
+  make(kModel, {"a", "b"});
+  const auto stream = get("a");
+  const auto b = ask("b");
+  settle();
+  EXPECT_TRUE(b->progress.empty());
+  clock_.advance(seconds(1));
+  settle();
+  EXPECT_EQ(std::vector<double>{0}, b->progress) << "it waits for a";
+  loader_.during = [this](const ModelLoader::Progress& progress) {
+    progress(1, 4);  // within the second
+    clock_.advance(seconds(2));
+    progress(2, 4);
+    clock_.advance(seconds(1));
+    progress(4, 4);
+  };
+  stream->lease.reset();
+  settle();
+  EXPECT_EQ((std::vector<double>{0, 0.5, 1}), b->progress);
+  EXPECT_TRUE(b->lease.has_value());
+}
+
+TEST_F(ModelPoolTest, AModelGoesWhenItsTimeIsOver) {
+  pool_ = std::make_unique<ModelPool>(3 * kModel, loader_, nullptr, clock_);
+  ASSERT_TRUE(pool_->add(spec("a", minutes(5))).ok());
+  ASSERT_TRUE(pool_->add(spec("stays")).ok());
+  auto a = get("a");
+  get("stays");
+  clock_.advance(minutes(60));
+  settle();
+  EXPECT_EQ(minutes(5), pool_->look("a")->expires_in) << "in use it does not age";
+  a->lease.reset();
+  clock_.advance(minutes(5) - milliseconds(1));
+  pool_->lease_all();  // to look is no use
+  EXPECT_EQ(clock_.now() + milliseconds(1), pool_->work());
+  EXPECT_EQ(ModelState::kLoaded, state("a"));
+  EXPECT_EQ(milliseconds(1), pool_->look("a")->expires_in);
+  clock_.advance(milliseconds(1));
+  settle();
+  EXPECT_EQ(Names{"stays"}, loaded());
+  EXPECT_FALSE(pool_->look("stays")->expires_in.has_value());
+}
+
+TEST_F(ModelPoolTest, ARequestSaysHowLongToKeepTheModel) {
+  pool_ = std::make_unique<ModelPool>(kModel, loader_, nullptr, clock_);
+  ASSERT_TRUE(pool_->add(spec("a", minutes(5))).ok());
+  auto a = get("a");
+  a->lease->set_keep_alive(minutes(10));
+  a->lease.reset();
+  clock_.advance(minutes(9));
+  settle();
+  EXPECT_EQ(Names{"a"}, loaded());
+  a = get("a");
+  a->lease->set_keep_alive({});
+  a->lease.reset();
+  clock_.advance(std::chrono::hours(10000));
+  settle();
+  EXPECT_EQ(Names{"a"}, loaded());
+  a = get("a");
+  a->lease->set_keep_alive(Duration::max());  // must not overflow
+  a->lease.reset();
+  settle();
+  EXPECT_EQ(Names{"a"}, loaded());
+  a = get("a");
+  a->lease->reset_keep_alive();
+  EXPECT_EQ(minutes(5), pool_->look("a")->keep_alive);
+  a->lease->set_keep_alive(Duration::zero());
+  settle();
+  EXPECT_EQ(Names{"a"}, loaded()) << "still in use";
+  a->lease.reset();
+  settle();
+  EXPECT_EQ(Names{}, loaded());
+  get("a");
+  EXPECT_EQ(minutes(5), pool_->look("a")->keep_alive) << "loaded anew it has its own again";
+}
+
+TEST_F(ModelPoolTest, TheEndAnswersAllWhoWait) {
+  make(kModel, {"a", "b"});
+  auto stream = get("a");
+  const auto b = ask("b");
+  settle();
+  pool_->close();
+  ASSERT_TRUE(b->error.has_value());
+  EXPECT_EQ(Code::kUnavailable, b->error->code);
+  EXPECT_EQ(Code::kUnavailable, ask("b")->error->code);
+  EXPECT_EQ("a", (*stream->lease)->id) << "what runs may go on";
+  stream->lease.reset();
+}
+
+/// Models of a disk that others may change.
+class FakeDisk final : public ModelSource {
+ public:
+  std::vector<std::string> names;
+  int finds = 0;
+
+  Result<ModelSpec> find(std::string_view name) override {
+    ++finds;
+    for (ModelSpec& spec : list())
+      if (spec.load.id == name || spec.load.aliases.front() == name) return std::move(spec);
+    return fail(Code::kNotFound, "not here");
+  }
+  std::vector<ModelSpec> list() override {
+    std::vector<ModelSpec> specs(names.size());
+    for (size_t i = 0; i < names.size(); ++i) {
+      specs[i].load.id = names[i];
+      specs[i].load.aliases = {"disk:" + names[i]};
+      specs[i].keep_alive = minutes(5);
+    }
+    return specs;
+  }
+};
+
+TEST_F(ModelPoolTest, FindsModelsOfItsSource) {
+  FakeDisk disk;
+  disk.names = {"a", "found"};
+  make(2 * kModel, {"a"}, &disk);
+  EXPECT_TRUE(pool_->knows("disk:found"));
+  EXPECT_FALSE(pool_->knows("lost"));
+  const int finds = disk.finds;
+  EXPECT_TRUE(pool_->knows("found"));
+  EXPECT_EQ(finds, disk.finds) << "it is known by now";
+  const auto ids = [this] {
+    Names names;
+    for (const ModelStatus& status : pool_->list()) names.push_back(status.sheet.id);
+    return names;
+  };
+  EXPECT_EQ((Names{"a", "found"}), ids());
+  EXPECT_EQ(1u, pool_->states().size()) << "what only lies there is none of the server's";
+  get("found");
+  EXPECT_EQ(2u, pool_->states().size());
+  EXPECT_TRUE(pool_->look("found")->found);
+  disk.names = {"new"};
+  EXPECT_EQ((Names{"a", "found", "new"}), ids()) << "it is loaded still";
+  clock_.advance(minutes(5));
+  settle();
+  EXPECT_EQ((Names{"a", "new"}), ids());
+}
+
+// Any order of requests, ends, leavings, unloads and failures: every request is answered once, and
+// the memory of all loaded models is never more than the budget.
+TEST_F(ModelPoolTest, HoldsUnderAThousandRandomOperations) {
+  const Names names = {"a", "b", "c", "d", "e"};
+  for (uint32_t seed = 1; seed <= 20; ++seed) {
+    std::mt19937 random(seed);
+    const auto below = [&](size_t n) {
+      return std::uniform_int_distribution<size_t>(0, n - 1)(random);
+    };
+    loader_.broken.clear();
+    loader_.weights = {{"d", 70 * kMiB}, {"e", kMiB}};
+    loader_.device.bytes_max = 0;
+    const uint64_t budget = (150 + below(4) * 60) * kMiB;
+    pool_ = std::make_unique<ModelPool>(budget, loader_, nullptr, clock_);
+    for (const std::string& name : names) {
+      ModelSpec one = spec(name, below(2) == 0 ? KeepAlive() : KeepAlive(seconds(below(20))));
+      one.pinned = name == "e" && below(2) == 0;
+      ASSERT_TRUE(pool_->add(std::move(one)).ok());
+    }
+    pool_->open();
+    std::vector<std::shared_ptr<Answer>> waiting;
+    for (int step = 0; step < 1000; ++step) {
+      const std::string& name = names[below(names.size())];
+      const size_t one = waiting.empty() ? 0 : below(waiting.size());
+      switch (below(8)) {
+        case 0:
+        case 1:
+        case 2:
+          waiting.push_back(ask(name, below(5) == 0
+                                          ? std::optional(clock_.now() + seconds(below(9)))
+                                          : std::nullopt));
+          break;
+        case 3:  // a request ends, or its client leaves
+          if (waiting.empty()) break;
+          if (!waiting[one]->done()) static_cast<void>(pool_->forget(waiting[one]->ticket));
+          waiting.erase(waiting.begin() + static_cast<ptrdiff_t>(one));
+          break;
+        case 4:
+          static_cast<void>(pool_->unload(name));
+          break;
+        case 5:
+          clock_.advance(milliseconds(below(5000)));
+          break;
+        case 6:
+          if (below(4) == 0) loader_.broken[name] = "broken";
+          if (below(2) == 0) loader_.broken.clear();
+          break;
+        default:
+          break;
+      }
+      for (size_t i = below(4); i > 0; --i) pool_->work();
+      ASSERT_LE(pool_->used_bytes(), budget);
+      ASSERT_LE(loader_.device.bytes, pool_->used_bytes());
+    }
+    // As each request ends, the next ones get their turn, until all have had it.
+    for (int round = 0; round < 2000 && !waiting.empty(); ++round) {
+      settle();
+      const size_t before = waiting.size();
+      std::erase_if(waiting, [](const auto& answer) { return answer->done(); });
+      ASSERT_LT(waiting.size(), before) << "seed " << seed << ": nobody gets on";
+    }
+    EXPECT_TRUE(waiting.empty());
+    EXPECT_LE(loader_.device.bytes_max, budget);
+    pool_.reset();
+    EXPECT_EQ(0u, loader_.device.bytes) << "nothing is leaked";
+  }
+}
+
+TEST_F(ModelPoolTest, ServesManyThreads) {
+  const SystemClock clock;
+  ModelPool pool(kModel, loader_, nullptr, clock);
+  for (const char* name : {"a", "b"}) ASSERT_TRUE(pool.add(spec(name)).ok());
+  pool.open();
+  pool.start();
+  constexpr int kThreads = 4, kRequests = 50;
+  std::atomic<int> served{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < kRequests; ++i) {
+        const std::string name = (i + t) % 2 == 0 ? "a" : "b";
+        if (const auto now = pool.try_lease(name)) {
+          served += now->ok();
+          continue;
+        }
+        const auto done = std::make_shared<std::promise<bool>>();
+        ModelWaiter waiter;
+        waiter.ready = [done](const Result<ModelLease>& lease) { done->set_value(lease.ok()); };
+        pool.wait(name, std::move(waiter));
+        served += done->get_future().get();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(kThreads * kRequests, served);
+  EXPECT_LE(loader_.device.bytes_max, kModel);
+}
+
+}  // namespace
+}  // namespace pippin::service
