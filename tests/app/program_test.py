@@ -44,14 +44,14 @@ class Case(unittest.TestCase):
 
 class CommandLine(Case):
     def test_help_and_version_go_to_stdout(self):
-        for words, part in ((["--version"], "pippin 0."), (["--help"], "pippin serve [MODEL]"), ([], "pippin run"),
+        for words, part in ((["--version"], "pippin 0."), (["--help"], "pippin serve [MODEL ...]"), ([], "pippin run"),
                             (["serve", "--help"], "--port PORT"), (["run", "--help"], "--temperature T")):
             done = self.run_program(*words)
             self.assertEqual((done.returncode, done.stderr), (0, ""), words)
             self.assertIn(part, done.stdout)
 
     def test_wrong_usage_is_2_and_names_the_flag(self):
-        for words, part in ((["sreve"], "sreve"), (["serve", "--prot", "1"], "--prot"), (["serve", "a", "b"], "b"),
+        for words, part in ((["sreve"], "sreve"), (["serve", "--prot", "1"], "--prot"), (["run", "a", "b", "c"], "c"),
                             (["serve", "--port"], "--port"),
                             (["serve", "--port", "x"], "--port: expected a whole number"),
                             (["run", "--temperature", "3"], "--temperature: expected a number from 0 to 2"),

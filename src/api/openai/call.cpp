@@ -37,11 +37,12 @@ void open_call(const Context& context, std::shared_ptr<Exchange> exchange, const
   std::optional<std::string_view> named = reader.string("model");
   if (!named && model_field == ModelField::kOptional) named = "default";
   if (!named) reader.missing("model");
+  const std::optional<TimePoint> deadline = read_deadline(reader);
   if (!reader.ok()) return exchange->respond(error_response(wire_error(*reader.error())));
   const std::string name(*named);
   WaitForm form{[](const Error& error) { return error_response(error); }};
   form.events = asks_for_stream(*body);
-  form.deadline = read_deadline(reader);
+  form.deadline = deadline;
   auto kept = std::make_shared<boost::json::object>(std::move(*body));
   with_model(context, std::move(exchange), name, std::move(form),
              [then, times, kept = std::move(kept)](std::shared_ptr<Exchange> ready,
