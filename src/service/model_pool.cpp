@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/unix_time.h"
 #include "service/pool_entry.h"
 
 namespace pippin::service {
@@ -15,12 +16,6 @@ namespace {
 const SystemClock kSystemClock;
 constexpr size_t kNamesTold = 8;  // of the models there are, where one is not found
 constexpr Duration kSleepMax = std::chrono::hours(1);
-
-int64_t unix_now_s() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 Error closed_error() {
   return fail(Code::kUnavailable, "the server is shutting down: no model is loaded any more",
