@@ -14,6 +14,7 @@
 #include "engine/exec/constraint_ahead.h"
 #include "engine/exec/device_step.h"
 #include "engine/exec/sampling/sampler.h"
+#include "mlx/memory.h"
 #include "mlx/ops.h"
 #include "mlx/stream.h"
 #include "mlx/transforms.h"
@@ -303,11 +304,12 @@ class ModelRunner final : public Runner {
     return true;
   }
 
-  // Ends what MLX keeps for the device thread, once all arrays of the model are gone: the thread
-  // ends next, and streams that outlive theirs break a GPU's teardown.
+  // Ends what MLX keeps for the device thread, once all arrays of the model are gone: their memory
+  // is the next model's, and streams that outlive their thread break a GPU's teardown.
   struct LastOfThread {
     ~LastOfThread() {
       try {
+        mx::clear_cache();
         mx::clear_streams();
       } catch (const std::exception& e) {
         log::warn("[runner] a device thread ends badly: {}", e.what());
