@@ -2,6 +2,8 @@
 
 #include <bit>
 #include <cstdlib>
+#include <functional>
+#include <memory>
 #include <new>
 #include <vector>
 
@@ -57,25 +59,35 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
 
   mx::allocator::Data take(size_t bytes) {
     const int size_class = std::bit_width(std::max<size_t>(bytes, 64) - 1);
-    void* base = nullptr;
+    // Freed if what follows runs out of memory.
+    std::unique_ptr<void, decltype(&std::free)> base(nullptr, std::free);
     if (auto& list = free_[size_class]; !list.empty()) {
-      base = list.back();
+      base.reset(list.back());
       list.pop_back();
     } else {
-      base = std::aligned_alloc(kLine, (size_t{1} << size_class) + kLine);
+      base.reset(std::aligned_alloc(kLine, (size_t{1} << size_class) + kLine));
       if (base == nullptr) throw std::bad_alloc();
     }
-    return mx::allocator::Data(record_buffer(base, bytes),
-                               [pool = weak_from_this(), base, size_class](mx::allocator::Buffer) {
-                                 if (auto alive = pool.lock()) {
-                                   alive->free_[size_class].push_back(base);
-                                 } else {
-                                   std::free(base);
-                                 }
-                               });
+    std::function<void(mx::allocator::Buffer)> give_back =
+        [pool = weak_from_this(), at = base.get(), size_class](mx::allocator::Buffer) {
+          if (auto alive = pool.lock()) {
+            alive->keep(at, size_class);
+          } else {
+            std::free(at);
+          }
+        };
+    return {record_buffer(base.release(), bytes), std::move(give_back)};
   }
 
  private:
+  void keep(void* base, int size_class) {
+    try {
+      free_[size_class].push_back(base);
+    } catch (const std::bad_alloc&) {
+      std::free(base);
+    }
+  }
+
   std::vector<void*> free_[64];
 };
 
