@@ -170,7 +170,7 @@ class ModelPool {
   bool unload_one(Lock& lock);
   void expire_locked(TimePoint now);
   bool load_one(Lock& lock);
-  Result<bool> make_room_locked(PoolEntry& entry);
+  Result<bool> make_room_locked(PoolEntry& entry, const MemoryPlan& alone);
   void load_into(Lock& lock, PoolEntry& entry, uint64_t room, const MemoryPlan& plan);
   void grant(Lock& lock, PoolEntry& entry);
   void fail_load(Lock& lock, PoolEntry& entry, const Error& error);

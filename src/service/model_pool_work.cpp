@@ -107,19 +107,18 @@ bool ModelPool::load_one(Lock& lock) {
     load_into(lock, entry, room, *plan);
     return true;
   }
-  const Result<bool> made = make_room_locked(entry);
+  const Result<bool> made = make_room_locked(entry, *alone);
   if (!made.ok()) fail_load(lock, entry, made.error());
   return !made.ok() || *made;
 }
 
 // Chooses what has to go: first what nobody uses, then what is in use, the least recently used
 // first; the latter takes no more requests from now on, so that its turn ends. Returns false if
-// what goes already will do. Errors: kOutOfMemory.
-Result<bool> ModelPool::make_room_locked(PoolEntry& entry) {
-  const MemorySizing& sizing = *entry.sizing;
-  const Result<MemoryPlan> alone = plan_within(sizing, budget_bytes_);
+// what goes already will do. `alone`: the model's plan if it had the whole budget. Errors:
+// kOutOfMemory.
+Result<bool> ModelPool::make_room_locked(PoolEntry& entry, const MemoryPlan& alone) {
   uint64_t room = room_locked(false);
-  const auto fits = [&] { return fit(sizing, room, alone->context_tokens_max).has_value(); };
+  const auto fits = [&] { return fit(*entry.sizing, room, alone.context_tokens_max).has_value(); };
   if (fits()) return false;
   std::vector<PoolEntry*> others;
   for (PoolEntry& other : entries_)
@@ -135,7 +134,7 @@ Result<bool> ModelPool::make_room_locked(PoolEntry& entry) {
         fmt::format("[models] {} does not fit beside {}: it takes {} of the {} for all "
                     "models, and {} are free{}",
                     entry.spec.load.id, fits() ? "those that are loaded" : "those that are pinned",
-                    bytes_text(alone->bytes_total()), bytes_text(budget_bytes_),
+                    bytes_text(alone.bytes_total()), bytes_text(budget_bytes_),
                     bytes_text(room_locked(true)), fits() ? "" : " or can become so"),
         "model");
   }

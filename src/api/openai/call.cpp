@@ -1,7 +1,5 @@
 #include "api/openai/call.h"
 
-#include <algorithm>
-#include <chrono>
 #include <optional>
 #include <string>
 #include <utility>
@@ -18,14 +16,6 @@ Response unreadable(const Error& error) {
   WireError wire = wire_error(error);
   if (error.code == Code::kInvalidArgument) wire.code = "invalid_json";
   return error_response(wire);
-}
-
-// The time that is left of the request's own, once its model is there.
-void shorten_timeout(const RequestTimes& times, boost::json::object& body) {
-  boost::json::value* timeout = body.if_contains("timeout");
-  if (timeout == nullptr || !timeout->is_number()) return;
-  const std::chrono::duration<double> waited = times.loaded - times.began;
-  *timeout = std::max(kTimeoutMin, timeout->to_number<double>() - waited.count());
 }
 
 void open_call(const Context& context, std::shared_ptr<Exchange> exchange, const Then& then,
@@ -45,11 +35,10 @@ void open_call(const Context& context, std::shared_ptr<Exchange> exchange, const
   form.deadline = deadline;
   auto kept = std::make_shared<boost::json::object>(std::move(*body));
   with_model(context, std::move(exchange), name, std::move(form),
-             [then, times, kept = std::move(kept)](std::shared_ptr<Exchange> ready,
-                                                   service::ModelLease model) {
-               Call call{std::move(*kept), std::move(model), times};
+             [then, times, deadline, kept = std::move(kept)](std::shared_ptr<Exchange> ready,
+                                                             service::ModelLease model) {
+               Call call{std::move(*kept), std::move(model), times, deadline};
                call.times.mark_loaded();
-               shorten_timeout(call.times, call.body);
                then(std::move(ready), std::move(call));
              });
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "api/context.h"
 #include "api/exchange.h"
@@ -21,6 +22,7 @@ struct Call {
   boost::json::object body;
   service::ModelLease model;
   RequestTimes times;
+  std::optional<TimePoint> deadline = {};  // by its `timeout`, the wait for the model included
 };
 
 /// Where `model` need not be named, its absence means the default model.

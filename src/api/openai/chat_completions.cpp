@@ -10,6 +10,7 @@ Handler chat_completions(const Context& context) {
   return with_call(context, [&context](std::shared_ptr<Exchange> exchange, Call call) {
     FieldReader reader(call.body);
     ChatCall chat = read_chat(reader, *call.model);
+    chat.request.deadline = call.deadline;
     answer_call(context, std::move(exchange), reader, std::move(call.model),
                 std::move(chat.request), [&](const service::Generation& generation) {
                   return chat_writer(generation, chat.options);

@@ -11,6 +11,7 @@ Handler completions(const Context& context) {
   return with_call(context, [&context](std::shared_ptr<Exchange> exchange, Call call) {
     FieldReader reader(call.body);
     CompletionCall text = read_completion(reader, *call.model);
+    text.request.deadline = call.deadline;
     if (reader.ok() && text.unsupported)
       return exchange->respond(error_response(*text.unsupported));
     answer_call(context, std::move(exchange), reader, std::move(call.model),

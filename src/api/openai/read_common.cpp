@@ -17,7 +17,6 @@ constexpr size_t kStopsMax = 16;
 constexpr size_t kSaltBytesMax = 512;
 constexpr size_t kLabelBytesMax = 1024;
 constexpr size_t kMetadataMax = 16, kMetadataKeyMax = 64, kMetadataValueMax = 512;
-constexpr double kTimeoutMax = 30.0 * 24 * 3600;  // seconds
 
 constexpr RefusedField kCommonRefused[] = {
     {"use_beam_search", "beam search is not supported"},
@@ -98,7 +97,6 @@ void read_limits(FieldReader& reader, const service::Model& model, int limit_min
                    "string_above_max_length");
     request.cache_salt = *salt;
   }
-  request.deadline = read_deadline(reader);
   // vLLM's numbers: a lower one is served earlier.
   if (const auto priority = reader.integer("priority", -kIntMax, kIntMax)) {
     request.priority = *priority < 0   ? engine::Priority::kHigh
@@ -108,6 +106,7 @@ void read_limits(FieldReader& reader, const service::Model& model, int limit_min
 }
 
 std::optional<TimePoint> read_deadline(FieldReader& reader) {
+  constexpr double kTimeoutMin = 0.001, kTimeoutMax = 30.0 * 24 * 3600;  // seconds
   const auto timeout = reader.number("timeout", kTimeoutMin, kTimeoutMax);
   if (!timeout) return std::nullopt;
   return std::chrono::steady_clock::now() +

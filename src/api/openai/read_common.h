@@ -21,14 +21,13 @@ struct StreamOptions {
 };
 
 /// n, max_tokens (from `limit_min`), min_tokens, stop, stop_token_ids, ignore_eos, seed,
-/// cache_salt, timeout, priority, and the grammars of read_guides().
+/// cache_salt, priority, and the grammars of read_guides().
 void read_limits(FieldReader& reader, const service::Model& model, int limit_min,
                  service::Request& request);
 StreamOptions read_stream(FieldReader& reader);
 
 /// Returns when the time is over that `timeout` gives the request from now on.
 std::optional<TimePoint> read_deadline(FieldReader& reader);
-inline constexpr double kTimeoutMin = 0.001;  // seconds
 
 /// service_tier, which sets the request's place in the queue where `priority` does not. Returns
 /// the tier as answers tell it; empty if none was asked for.

@@ -165,6 +165,7 @@ Handler create(const Context& context, std::shared_ptr<Runs> runs) {
     CreateCall call = read_create(reader, *opened.model, history_of(context, *exchange),
                                   std::string(frame.id_end()) + "_in");
     if (const auto error = problem(reader, call)) return exchange->respond(error_response(*error));
+    call.request.deadline = opened.deadline;
     frame.echo_json = call.echo_json;
     frame.warnings = call.warnings;
     start({context, std::move(exchange), runs, std::move(call), std::move(frame)},
