@@ -46,6 +46,18 @@ TEST(Fairness, AShortPromptBesideLongOnesHasItsFirstTokenWithinTwoChunks) {
   }
 }
 
+TEST(Fairness, OnADeviceThatMissesTheTargetPromptsAloneGoInLargerChunks) {
+  SchedulerOptions options = large_options();
+  options.step_target = std::chrono::milliseconds(1);  // a step of the harness takes 10
+  Harness harness(options);
+  const SequenceId prompt = harness.submit(own_prompt(8000, 10, 0));
+  for (int i = 0; i < 40; ++i) harness.step();
+  EXPECT_EQ(tokens_of(harness.step(), prompt), 64);
+  const SequenceId stream = harness.submit(own_prompt(20, 1000, 1));
+  while (harness.got[stream].tokens.empty()) harness.step();
+  EXPECT_EQ(tokens_of(harness.step(), prompt), 16);  // now a stream waits for its next token
+}
+
 TEST(Fairness, ALongPromptIsNotStarvedByShortOnes) {
   Harness harness(large_options());
   const SequenceId large = harness.submit(own_prompt(8000, 10, 0));

@@ -10,6 +10,9 @@ namespace pippin::engine {
 namespace {
 
 constexpr int kPrefillTokensMin = 16;  // beside any number of decode rows, so that prompts move on
+// With no decode rows nobody waits for a next token, and small steps on a slow device would spend
+// their time on reading the weights.
+constexpr int kLonePrefillTokensMin = 64;
 constexpr int kHeadroomShare = 8;  // at most this part of the pool is kept back for rows that grow
 constexpr int kPassedOverMax =
     64;  // sequences at the head of the queue that one step may pass over
@@ -367,7 +370,8 @@ int Scheduler::blocks_for(int positions) const {
 
 int Scheduler::prefill_budget(const StepPlan& plan) const {
   const int decodes = plan.tokens();
-  const int wanted = std::max(budget_.tokens() - decodes, kPrefillTokensMin);
+  const int least = decodes == 0 ? kLonePrefillTokensMin : kPrefillTokensMin;
+  const int wanted = std::max(budget_.tokens() - decodes, least);
   return std::min(wanted, options_.step_tokens_max - decodes);
 }
 
