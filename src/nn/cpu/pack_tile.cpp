@@ -1,7 +1,9 @@
 // From the model file's blocks to tiles: codes keep their values, only their places change.
 // Source: the block layouts of the GGUF specification and GGML's block definitions.
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <utility>
 
 #include "nn/cpu/packed_linear.h"
 
@@ -122,8 +124,9 @@ void scales_iq4_xs(const uint8_t* in, uint8_t* out) {  // in: u16 high bits, 4 b
   }
 }
 
-void read_block(WeightType type, const uint8_t* in, RowBlock& out) {
-  switch (type) {
+template <WeightType kType>
+void read_block(const uint8_t* in, RowBlock& out) {
+  switch (kType) {
     case WeightType::kQ4_0:
     case WeightType::kIQ4_NL:
       std::memcpy(out.halves, in, 2);
@@ -187,24 +190,26 @@ void read_block(WeightType type, const uint8_t* in, RowBlock& out) {
 
 // Packs four consecutive codes of sub-vector s per lane. Each plane takes its bits of all eight
 // sub-vectors of the lane's 32 codes.
-void write_codes(const TileFormat& format, const uint8_t* codes, int row, uint8_t* planes) {
+template <WeightType kType>
+void write_codes(const uint8_t* codes, int row, uint8_t* planes) {
+  constexpr TileFormat kFormat = tile_format(kType);
   uint32_t sub[8];
   std::memcpy(sub, codes, sizeof sub);
   const auto put = [&](int vector, uint32_t four) {
     std::memcpy(planes + 64 * vector + 4 * row, &four, 4);
   };
-  if (format.plane8) {
+  if constexpr (kFormat.plane8) {
     for (int s = 0; s < 8; ++s) put(s, sub[s]);
     return;
   }
   int vector = 0;
   int bit = 0;
-  if (format.plane4) {
+  if constexpr (kFormat.plane4) {
     for (int t = 0; t < 4; ++t) put(t, (sub[t] & 0x0f0f0f0f) | (sub[t + 4] & 0x0f0f0f0f) << 4);
     vector = 4;
     bit = 4;
   }
-  if (format.plane2) {
+  if constexpr (kFormat.plane2) {
     for (int t = 0; t < 2; ++t) {
       uint32_t four = 0;
       for (int i = 0; i < 4; ++i) four |= (sub[t + 2 * i] >> bit & 0x03030303) << (2 * i);
@@ -213,14 +218,14 @@ void write_codes(const TileFormat& format, const uint8_t* codes, int row, uint8_
     vector += 2;
     bit += 2;
   }
-  if (format.plane1) {
+  if constexpr (kFormat.plane1) {
     uint32_t four = 0;
     for (int s = 0; s < 8; ++s) four |= (sub[s] >> bit & 0x01010101) << s;
     put(vector, four);
   }
 }
 
-void write_scales(const TileFormat& format, const RowBlock* rows, uint8_t* out) {
+void write_scales(ScaleKind kind, const RowBlock* rows, uint8_t* out) {
   const auto half = [&](int which, uint8_t* to) {
     for (int r = 0; r < kTileRows; ++r) std::memcpy(to + 2 * r, rows[r].halves + 2 * which, 2);
   };
@@ -229,7 +234,7 @@ void write_scales(const TileFormat& format, const RowBlock* rows, uint8_t* out) 
       for (int r = 0; r < kTileRows; ++r) to[kTileRows * i + r] = rows[r].small[i];
     }
   };
-  switch (format.scales) {
+  switch (kind) {
     case ScaleKind::kNone:
       return;
     case ScaleKind::kExponent:
@@ -278,6 +283,50 @@ void pack_floats(int bytes, const std::byte* const* rows, int count, int64_t col
   }
 }
 
+// The next blocks of all rows are called in while these are packed: so many streams are more than
+// the hardware follows by itself.
+template <WeightType kType>
+void pack_blocks(const std::byte* const* rows, int count, int64_t columns, uint8_t* planes,
+                 uint8_t* scales) {
+  constexpr TileFormat kFormat = tile_format(kType);
+  constexpr FileBlock kBlock = file_block(kType);
+  constexpr int kBytesAhead = std::max(256, 2 * kBlock.bytes);
+  RowBlock blocks[kTileRows] = {};
+  for (int64_t b = 0; b < columns / kBlock.columns; ++b) {
+    for (int r = 0; r < count; ++r) {
+      const auto* in = reinterpret_cast<const uint8_t*>(rows[r]) + b * kBlock.bytes;
+      for (int line = 0; line < kBlock.bytes; line += 64)
+        __builtin_prefetch(in + kBytesAhead + line);
+      read_block<kType>(in, blocks[r]);
+    }
+    for (int g = 0; g < kBlock.columns / kGroup; ++g) {
+      for (int r = 0; r < kTileRows; ++r)
+        write_codes<kType>(blocks[r].codes + kGroup * g, r, planes);
+      planes += kFormat.group_plane_bytes();
+    }
+    write_scales(kFormat.scales, blocks, scales);
+    scales += kFormat.block_scale_bytes();
+  }
+}
+
+template <WeightType kType>
+void pack_typed(const std::byte* const* rows, int count, int64_t columns, uint8_t* planes,
+                uint8_t* scales) {
+  constexpr TileFormat kFormat = tile_format(kType);
+  if constexpr (kFormat.is_float()) {
+    pack_floats(kFormat.float_bytes, rows, count, columns, planes);
+  } else {
+    pack_blocks<kType>(rows, count, columns, planes, scales);
+  }
+}
+
+// One packer for each type, so that what a format is made of is known where its loops are compiled.
+template <size_t... kTypes>
+constexpr auto packers(std::index_sequence<kTypes...>) {
+  return std::array{pack_typed<static_cast<WeightType>(kTypes)>...};
+}
+constexpr auto kPackers = packers(std::make_index_sequence<kWeightTypes>());
+
 }  // namespace
 
 size_t file_row_bytes(WeightType type, int64_t columns) {
@@ -288,22 +337,7 @@ size_t file_row_bytes(WeightType type, int64_t columns) {
 
 void pack_tile(WeightType type, const std::byte* const* rows, int count, int64_t columns,
                uint8_t* planes, uint8_t* scales) {
-  const TileFormat format = tile_format(type);
-  if (format.is_float()) return pack_floats(format.float_bytes, rows, count, columns, planes);
-  const FileBlock block = file_block(type);
-  RowBlock blocks[kTileRows] = {};
-  for (int64_t b = 0; b < columns / block.columns; ++b) {
-    for (int r = 0; r < count; ++r) {
-      read_block(type, reinterpret_cast<const uint8_t*>(rows[r]) + b * block.bytes, blocks[r]);
-    }
-    for (int g = 0; g < block.columns / kGroup; ++g) {
-      for (int r = 0; r < kTileRows; ++r)
-        write_codes(format, blocks[r].codes + kGroup * g, r, planes);
-      planes += format.group_plane_bytes();
-    }
-    write_scales(format, blocks, scales);
-    scales += format.block_scale_bytes();
-  }
+  kPackers[static_cast<size_t>(type)](rows, count, columns, planes, scales);
 }
 
 }  // namespace pippin::nn::cpu

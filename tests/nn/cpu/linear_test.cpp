@@ -322,14 +322,5 @@ TEST(Linear, RefusesWhatItCannotPack) {
             Code::kInvalidFile);
 }
 
-TEST(Linear, IsaCanBeForced) {
-  setenv("PIPPIN_CPU_ISA", "portable", 1);
-  EXPECT_EQ(*select_isa(), Isa::kPortable);
-  setenv("PIPPIN_CPU_ISA", "sse9", 1);
-  EXPECT_FALSE(select_isa().ok());
-  unsetenv("PIPPIN_CPU_ISA");
-  EXPECT_TRUE(select_isa().ok());
-}
-
 }  // namespace
 }  // namespace pippin::nn::cpu
