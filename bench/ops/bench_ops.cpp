@@ -154,14 +154,15 @@ struct AttentionCase {
   int heads, kv_heads, head_dim;
 };
 
-void bench_attention(const AttentionCase& c, int sequences, int tokens, int start,
+void bench_attention(const AttentionCase& c, KvType type, int sequences, int tokens, int start,
                      const Options& options, ThreadPool& pool) {
   const int blocks_each = (start + tokens + 15) / 16;
-  const auto elements = static_cast<size_t>(sequences) *
-                        static_cast<size_t>(blocks_each * c.kv_heads * c.head_dim * 16);
-  std::vector<uint16_t> k(elements, float_to_half(0.1f));
-  std::vector<uint16_t> v(elements, float_to_half(0.2f));
-  const KvLayer kv{.k = k.data(), .v = v.data(), .kv_heads = c.kv_heads, .head_dim = c.head_dim};
+  KvLayer kv{.kv_heads = c.kv_heads, .head_dim = c.head_dim, .type = type};
+  // Bytes of which any two are a harmless f16 number.
+  std::vector<uint8_t> k(static_cast<size_t>(sequences * blocks_each * kv.block_bytes()), 0x2e);
+  std::vector<uint8_t> v(k.size(), 0x2f);
+  kv.k = k.data();
+  kv.v = v.data();
   std::vector<int32_t> table;
   for (int b = 0; b < sequences * blocks_each; ++b) table.push_back(b);
   std::vector<AttentionRow> rows;
@@ -181,14 +182,15 @@ void bench_attention(const AttentionCase& c, int sequences, int tokens, int star
       best_seconds(options, [&] { paged_attention(kernels(options.isa), args, kv, pool); });
   const double pairs = static_cast<double>(sequences) * tokens * (start + (tokens + 1) / 2.0);
   const double macs = 2 * pairs * c.heads * c.head_dim;
-  const double bytes =
-      static_cast<double>(sequences) * (start + tokens) * c.kv_heads * c.head_dim * 4;
+  const double bytes = static_cast<double>(sequences) * (start + tokens) *
+                       static_cast<double>(2 * kv.block_bytes()) / KvLayer::kBlock;
   std::printf(
-      "{\"op\":\"attention\",\"name\":\"%s\",\"sequences\":%d,\"tokens\":%d,\"start\":%d,"
+      "{\"op\":\"attention\",\"name\":\"%s\",\"kv\":\"%s\",\"sequences\":%d,\"tokens\":%d,"
+      "\"start\":%d,"
       "\"threads\":%d,\"isa\":\"%s\",\"us\":%.1f,\"gb_s\":%.1f,"
       "\"gmac_s\":%.1f}\n",
-      c.name, sequences, tokens, start, pool.threads(), options.isa_name.c_str(), seconds * 1e6,
-      bytes / seconds * 1e-9, macs / seconds * 1e-9);
+      c.name, kv_type_name(type).data(), sequences, tokens, start, pool.threads(),
+      options.isa_name.c_str(), seconds * 1e6, bytes / seconds * 1e-9, macs / seconds * 1e-9);
   std::fflush(stdout);
 }
 
@@ -321,10 +323,12 @@ void run(const Options& options) {
   for (const AttentionCase& c : {AttentionCase{"smol", 9, 3, 64}, AttentionCase{"qwen", 12, 2, 128},
                                  AttentionCase{"gemma", 4, 1, 256}}) {
     if (!wanted(options, std::string("attention.") + c.name)) continue;
-    bench_attention(c, 1, 1, 255, options, pool);
-    bench_attention(c, 1, 1, 4095, options, pool);
-    bench_attention(c, 16, 1, 511, options, pool);
-    bench_attention(c, 1, 512, 0, options, pool);
+    for (const KvType type : {KvType::kF16, KvType::kInt8}) {
+      bench_attention(c, type, 1, 1, 255, options, pool);
+      bench_attention(c, type, 1, 1, 4095, options, pool);
+      bench_attention(c, type, 16, 1, 511, options, pool);
+      bench_attention(c, type, 1, 512, 0, options, pool);
+    }
   }
   if (wanted(options, "rows")) {
     for (int64_t tokens : {1, 16, 512}) bench_rows(tokens, 576, 1536, options, pool);

@@ -76,7 +76,8 @@ void write_engine(JsonWriter& json, const engine::EngineStatus& status) {
 void write_memory(JsonWriter& json, const service::MemoryPlan& plan) {
   json.key("memory").begin_object().field("budget_bytes", plan.budget_bytes);
   json.field("weights_bytes", plan.weights_bytes).field("scratch_bytes", plan.scratch_bytes);
-  json.field("kv_bytes", plan.kv_bytes).field("kv_tokens", plan.positions());
+  json.field("kv_type", plan.kv_type).field("kv_bytes", plan.kv_bytes);
+  json.field("kv_tokens", plan.positions());
   json.field("block_bytes", plan.kv_bytes_per_block).field("block_tokens", plan.block_positions);
   json.field("window_block_bytes", plan.kv_bytes_per_window_block);
   json.end_object();

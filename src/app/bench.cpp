@@ -99,8 +99,8 @@ class Bench {
 
   Result<void> run() {
     if (!options_.json) {
-      std::printf("%s, %.1f MiB, %s, %d threads\n\n", info_.architecture.c_str(), model_mib(),
-                  device(), threads());
+      std::printf("%s, %.1f MiB, %s KV, %s, %d threads\n\n", info_.architecture.c_str(),
+                  model_mib(), info_.kv_type.c_str(), device(), threads());
       std::printf("%-16s %8s %8s %10s %10s %10s\n", "test", "rows", "depth", "tok/s", "lowest",
                   "highest");
     }
@@ -183,9 +183,9 @@ class Bench {
       std::printf(
           "{\"test\": \"%s\", \"rows\": %d, \"depth\": %d, \"tok_s\": %.2f, \"lowest\": %.2f, "
           "\"highest\": %.2f, \"runs\": %d, \"architecture\": \"%s\", \"model_mib\": %.1f, "
-          "\"device\": \"%s\", \"threads\": %d}\n",
+          "\"kv_type\": \"%s\", \"device\": \"%s\", \"threads\": %d}\n",
           test.c_str(), rows, depth, median, speeds.front(), speeds.back(), options_.repeats,
-          info_.architecture.c_str(), model_mib(), device(), threads());
+          info_.architecture.c_str(), model_mib(), info_.kv_type.c_str(), device(), threads());
     } else {
       std::printf("%-16s %8d %8d %10.2f %10.2f %10.2f\n", test.c_str(), rows, depth, median,
                   speeds.front(), speeds.back());
@@ -206,7 +206,8 @@ Result<void> run_bench(const BenchOptions& options) {
   if (options.repeats < 1)
     return fail(Code::kInvalidArgument, "[bench] expected at least 1 repetition", "--repeats");
   ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(options.model));
-  ASSIGN_OR_RETURN(const engine::ModelInfo info, engine::inspect_model(file));
+  ASSIGN_OR_RETURN(const engine::ModelInfo info,
+                   engine::inspect_model(file, options.runner.device, options.runner.kv_type));
   const int rows_max = *std::max_element(options.rows.begin(), options.rows.end());
   int longest = *std::max_element(options.prompts.begin(), options.prompts.end()) + 1;
   const int row_tokens =

@@ -14,11 +14,20 @@ namespace pippin::app {
 
 const char* environment_variable(const char* name) { return std::getenv(name); }
 
+namespace {
+
+engine::KvType kv_type_of(const Settings& settings) {
+  return settings.kv_type == "int8" ? engine::KvType::kInt8 : engine::KvType::kF16;
+}
+
+}  // namespace
+
 Result<engine::RunnerOptions> runner_options(const Settings& settings) {
   engine::RunnerOptions options;
   ASSIGN_OR_RETURN(options.device, engine::device_named(settings.device));
   options.threads = settings.threads;
   options.exact_activations = settings.cpu_activations == "f32";
+  options.kv_type = kv_type_of(settings);
   return options;
 }
 
@@ -46,6 +55,7 @@ Result<service::LoadOptions> load_options(const Settings& settings, const hub::L
   options.slow_reader_max = std::chrono::seconds(settings.slow_reader_s);
   options.deterministic = settings.deterministic;
   ASSIGN_OR_RETURN(options.device, engine::device_named(settings.device));
+  options.kv_type = kv_type_of(settings);
   return options;
 }
 
@@ -56,6 +66,7 @@ Result<std::unique_ptr<service::Model>> load_shown(
     const service::ModelLoader::Progress& also = {}) {
   const SystemClock clock;
   Progress progress("loading " + options.id, stderr, is_terminal(stderr), clock);
+  runner.kv_type = options.kv_type;  // a model may have its own
   runner.progress = [&](uint64_t done, uint64_t total) {
     progress.update(done, total);
     if (also) also(done, total);

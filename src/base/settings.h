@@ -42,6 +42,7 @@ struct Settings {
   std::string device = "auto";
   int threads = 0;
   std::string cpu_activations = "int8";
+  std::string kv_type = "f16";
   int context_tokens = 0;
   uint64_t memory_bytes = 0;
   uint64_t kv_bytes = 0;

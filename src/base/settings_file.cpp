@@ -20,7 +20,7 @@ constexpr std::string_view kOfModels[] = {
     "context",      "kv-memory",        "kv-contexts", "max-rows",    "max-queue",
     "step-tokens",  "step-target",      "slow-reader", "tool-parser", "reasoning-parser",
     "prefix-cache", "prompt-rules",     "temperature", "top-p",       "top-k",
-    "min-p",        "max-output-tokens"};
+    "min-p",        "kv-type",          "max-output-tokens"};
 
 // As the flag is called: TOML's own names have underscores as a rule.
 std::string flag_key(std::string_view key) {

@@ -68,6 +68,7 @@ SchedulerOptions scheduler_options(const EngineOptions& options) {
   out.block_positions = options.block_positions;
   out.window_blocks = options.window_blocks;
   out.window = options.window;
+  out.kv_type = options.kv_type;
   out.rows_max = options.rows_max;
   out.queue_max = options.queue_max;
   out.step_tokens_max = options.step_tokens_max;

@@ -43,10 +43,11 @@ struct EngineOptions {
   int block_positions = 16;    // S
   int window_blocks = 0;       // of layers that see `window` positions; 0 = they share `blocks`
   int window = 0;
-  int rows_max = 64;           // sequences in one step
-  int queue_max = 512;         // sequences waiting; more is kOverloaded
-  int step_tokens_max = 512;   // token budget of a step
-  int event_queue_max = 4096;  // events a slow reader may leave lying
+  std::string kv_type = "f16";  // what blocks hold; for a recording
+  int rows_max = 64;            // sequences in one step
+  int queue_max = 512;          // sequences waiting; more is kOverloaded
+  int step_tokens_max = 512;    // token budget of a step
+  int event_queue_max = 4096;   // events a slow reader may leave lying
   bool prefix_cache = true;
   bool warm_up =
       false;  // answer a few made-up prompts before the start is told; see core/warm_up.h

@@ -25,8 +25,8 @@ struct ModelSpec {
   std::vector<nn::KvGeometry> layers;
   /// Units: bytes of KV for one block of 16 positions, in layers that see all positions and in
   /// those with a window.
-  int64_t kv_block_bytes() const { return block_bytes_of(false); }
-  int64_t kv_window_block_bytes() const { return block_bytes_of(true); }
+  int64_t kv_block_bytes(nn::cpu::KvType type) const { return block_bytes_of(false, type); }
+  int64_t kv_window_block_bytes(nn::cpu::KvType type) const { return block_bytes_of(true, type); }
   /// The widest window of a layer; 0 if none has one.
   int window() const {
     int widest = 0;
@@ -35,10 +35,10 @@ struct ModelSpec {
   }
 
  private:
-  int64_t block_bytes_of(bool windowed) const {
+  int64_t block_bytes_of(bool windowed, nn::cpu::KvType type) const {
     int64_t bytes = 0;
     for (const nn::KvGeometry& g : layers)
-      if ((g.window > 0) == windowed) bytes += g.block_bytes();
+      if ((g.window > 0) == windowed) bytes += g.block_bytes(type);
     return bytes;
   }
 };

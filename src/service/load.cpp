@@ -104,6 +104,7 @@ MemoryNeeds needs_of(const store::GgufFile& file, const engine::ModelInfo& info)
   needs.weights_bytes = static_cast<uint64_t>(info.weight_bytes);
   needs.kv_bytes_per_block = static_cast<uint64_t>(info.kv_block_bytes);
   needs.kv_bytes_per_window_block = static_cast<uint64_t>(info.kv_window_block_bytes);
+  needs.kv_type = info.kv_type;
   needs.window = info.window;
   needs.context_tokens_max = info.context_tokens_max;
   needs.vocab = info.vocab;
@@ -116,8 +117,8 @@ MemoryNeeds needs_of(const store::GgufFile& file, const engine::ModelInfo& info)
 std::string fingerprint_of(const store::GgufFile& file, const engine::ModelInfo& info,
                            const MemoryPlan& plan, const Model& model) {
   const std::string text =
-      fmt::format("{} {} {} {} {}", PIPPIN_VERSION, info.architecture, file.file_bytes(),
-                  file.tensors().size(), plan.context_tokens_max);
+      fmt::format("{} {} {} {} {} {}", PIPPIN_VERSION, info.architecture, file.file_bytes(),
+                  file.tensors().size(), plan.context_tokens_max, plan.kv_type);
   uint64_t hash = 14695981039346656037ull;
   const auto mix = [&](std::string_view bytes) {
     for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ull;
@@ -317,6 +318,7 @@ engine::EngineOptions engine_options(const LoadOptions& options, const MemoryPla
   engine.blocks = plan.blocks;
   engine.window_blocks = plan.window_blocks;
   engine.window = plan.window;
+  engine.kv_type = plan.kv_type;
   engine.block_positions = plan.block_positions;
   engine.rows_max = options.memory.rows_max;
   engine.step_tokens_max = options.memory.step_tokens_max;
@@ -334,13 +336,15 @@ engine::EngineOptions engine_options(const LoadOptions& options, const MemoryPla
 
 Result<MemorySizing> size_model(const LoadOptions& options) {
   ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(options.path));
-  ASSIGN_OR_RETURN(const engine::ModelInfo info, engine::inspect_model(file, options.device));
+  ASSIGN_OR_RETURN(const engine::ModelInfo info,
+                   engine::inspect_model(file, options.device, options.kv_type));
   return MemorySizing{needs_of(file, info), options.memory, machine_of(options.device)};
 }
 
 Result<ModelSheet> describe_model(const LoadOptions& options) {
   ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(options.path));
-  ASSIGN_OR_RETURN(const engine::ModelInfo info, engine::inspect_model(file, options.device));
+  ASSIGN_OR_RETURN(const engine::ModelInfo info,
+                   engine::inspect_model(file, options.device, options.kv_type));
   ModelSheet sheet;
   RETURN_IF_ERROR(fill_sheet(file, info, options, sheet));
   return sheet;
@@ -349,7 +353,8 @@ Result<ModelSheet> describe_model(const LoadOptions& options) {
 Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
                                           const RunnerFactory& make_runner) {
   ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(options.path));
-  ASSIGN_OR_RETURN(const engine::ModelInfo info, engine::inspect_model(file, options.device));
+  ASSIGN_OR_RETURN(const engine::ModelInfo info,
+                   engine::inspect_model(file, options.device, options.kv_type));
   auto model = std::make_unique<Model>();
   RETURN_IF_ERROR(fill_sheet(file, info, options, *model));
   model->prompt_rules = options.prompt_rules;

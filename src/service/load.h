@@ -38,6 +38,7 @@ struct LoadOptions {
   /// Names of dialects (parse/registry.h), or "none"; empty: by the chat template and the name.
   std::string tool_parser, reasoning_parser;
   engine::DeviceKind device = engine::DeviceKind::kCpu;  // that of the runner
+  engine::KvType kv_type = engine::KvType::kF16;         // that of the runner
   /// Company may not change an answer; on a CPU it never does, and this changes nothing.
   bool deterministic = false;
   PromptRules prompt_rules;

@@ -150,6 +150,7 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wis
   plan.budget_bytes = memory_budget(wishes.memory_bytes_max, machine);
   plan.weights_bytes = needs.weights_bytes;
   plan.scratch_bytes = scratch_of(needs, wishes, machine);
+  plan.kv_type = needs.kv_type;
   plan.kv_bytes_per_block = needs.kv_bytes_per_block;
   plan.block_positions = needs.block_positions;
   plan.context_tokens_model = needs.context_tokens_max;
@@ -202,8 +203,8 @@ std::string MemoryPlan::to_text() const {
   };
   std::string text;
   text += line("weights", weights_bytes, "packed from the file");
-  std::string kv = fmt::format("{} tokens in {} blocks of {}, each {}", positions(), blocks,
-                               block_positions, bytes_text(kv_bytes_per_block));
+  std::string kv = fmt::format("{} tokens as {} in {} blocks of {}, each {}", positions(), kv_type,
+                               blocks, block_positions, bytes_text(kv_bytes_per_block));
   if (window_blocks > 0) {
     kv += fmt::format("; {} for windows of {}, each {}", window_blocks, window,
                       bytes_text(kv_bytes_per_window_block));

@@ -25,6 +25,7 @@ struct MemoryNeeds {
   uint64_t weights_bytes = 0;
   uint64_t kv_bytes_per_block = 0;         // all layers that see every position, keys and values
   uint64_t kv_bytes_per_window_block = 0;  // all layers that see only `window` positions
+  std::string kv_type = "f16";             // what blocks hold
   int window = 0;
   int block_positions = 16;
   int context_tokens_max = 0;  // what the model was trained for
@@ -46,6 +47,7 @@ struct MemoryPlan {
   uint64_t weights_bytes = 0;  // the packed copy; the file's mapping is the kernel's cache
   uint64_t scratch_bytes = 0;  // activations and logits of one step
   uint64_t kv_bytes = 0;       // of all blocks
+  std::string kv_type;         // what they hold: "f16", "int8", "bf16"
   uint64_t kv_bytes_per_block = 0;
   int blocks = 0;
   // Windowed layers keep fewer. 0 = there are none, or fewer would not suffice: then they have

@@ -15,11 +15,14 @@ TEST(RunnerOptions, FollowTheSettings) {
   EXPECT_EQ(engine::DeviceKind::kCpu, usual->device);
   EXPECT_EQ(3, usual->threads);
   EXPECT_FALSE(usual->exact_activations);
+  EXPECT_EQ(engine::KvType::kF16, usual->kv_type);
 
   settings.cpu_activations = "f32";
+  settings.kv_type = "int8";
   const Result<engine::RunnerOptions> exact = runner_options(settings);
   ASSERT_TRUE(exact.ok());
   EXPECT_TRUE(exact->exact_activations);
+  EXPECT_EQ(engine::KvType::kInt8, exact->kv_type);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Company never changes an answer: a real model behind the real engine gives the same tokens alone,
-// together, in chunks of any size, from the prefix cache and after preemption. With SmolLM2 and,
+// together, in chunks of any size, from the prefix cache and after preemption, with either type of
+// KV. With SmolLM2 and,
 // for its sliding windows, Gemma 3, where PIPPIN_TEST_MODELS has them; without them with tiny
 // checkpoints, whose window is of 8 positions.
 #include <gtest/gtest.h>
@@ -34,15 +35,20 @@ std::string model_path(const std::string& name) {
          (name == kSmol ? "llama_tied.gguf" : "gemma3.gguf");
 }
 
+struct Case {
+  const char* model;
+  KvType kv_type;
+};
+
 struct Answer {
   std::vector<Token> tokens;
   FinishEvent finish;
 };
 
-class SameBits : public testing::TestWithParam<const char*> {
+class SameBits : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
-    file.emplace(store::GgufFile::open(model_path(GetParam())).value());
+    file.emplace(store::GgufFile::open(model_path(GetParam().model)).value());
     info = inspect_model(*file).value();
   }
 
@@ -61,6 +67,7 @@ class SameBits : public testing::TestWithParam<const char*> {
 
   std::unique_ptr<Engine> start(const EngineOptions& o) {
     RunnerOptions runner;
+    runner.kv_type = GetParam().kv_type;
     runner.threads = 2;
     runner.blocks = o.blocks;
     runner.window_blocks = o.window_blocks;
@@ -271,10 +278,48 @@ TEST_P(SameBits, SerialAndNot) {
   expect_same(together(*start(o), requests), together_all);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, SameBits, testing::Values(kSmol, kGemma),
-                         [](const testing::TestParamInfo<const char*>& model) {
-                           return std::string(model.param == kSmol ? "SmolLM2" : "Gemma3");
+INSTANTIATE_TEST_SUITE_P(Models, SameBits,
+                         testing::Values(Case{kSmol, KvType::kF16}, Case{kGemma, KvType::kF16},
+                                         Case{kSmol, KvType::kInt8}, Case{kGemma, KvType::kInt8}),
+                         [](const testing::TestParamInfo<Case>& c) {
+                           return std::string(c.param.model == kSmol ? "SmolLM2" : "Gemma3") +
+                                  (c.param.kv_type == KvType::kInt8 ? "Int8" : "");
                          });
+
+TEST(KvTypes, Int8TakesAboutHalf) {
+  const store::GgufFile file = store::GgufFile::open(model_path(kGemma)).value();
+  const ModelInfo halves = inspect_model(file).value();
+  const ModelInfo codes = inspect_model(file, DeviceKind::kCpu, KvType::kInt8).value();
+  // Of 32 dims: codes and a scale in place of 16-bit numbers. Tiny heads are filled up to 32.
+  const double least = 34.0 / 64, most = std::max(least, 34.0 / 32);
+  for (const auto& [code, half] :
+       {std::pair{codes.kv_block_bytes, halves.kv_block_bytes},
+        std::pair{codes.kv_window_block_bytes, halves.kv_window_block_bytes}}) {
+    EXPECT_GE(static_cast<double>(code), least * static_cast<double>(half));
+    EXPECT_LE(static_cast<double>(code), most * static_cast<double>(half));
+  }
+  EXPECT_EQ(halves.kv_type, "f16");
+  EXPECT_EQ(codes.kv_type, "int8");
+}
+
+TEST(KvTypes, WhatHasNoInt8YetSaysSo) {
+  const store::GgufFile file = store::GgufFile::open(model_path(kSmol)).value();
+  const auto expect_refused = [](const auto& result, const char* what) {
+    ASSERT_FALSE(result.ok());
+    EXPECT_EQ(result.error().code, Code::kUnsupported);
+    EXPECT_EQ(result.error().param, "--kv-type");
+    EXPECT_NE(result.error().message.find(what), std::string::npos) << result.error().message;
+  };
+  RunnerOptions options;
+  options.blocks = 4;
+  options.kv_type = KvType::kInt8;
+  options.ops = OpsPath::kReference;
+  expect_refused(make_runner(file, options), "the reference ops");
+  options.ops = OpsPath::kFast;
+  options.device = DeviceKind::kCuda;
+  expect_refused(make_runner(file, options), "GPUs");
+  expect_refused(inspect_model(file, DeviceKind::kCuda, KvType::kInt8), "GPUs");
+}
 
 }  // namespace
 }  // namespace pippin::engine

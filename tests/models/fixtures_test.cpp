@@ -11,6 +11,8 @@
 namespace pippin::test {
 namespace {
 
+using nn::cpu::KvType;
+
 struct Fixture {
   store::GgufFile file;
   std::vector<int32_t> tokens;
@@ -40,8 +42,15 @@ class Fixtures : public testing::TestWithParam<std::string> {
  protected:
   Fixture fixture = Fixture::open(GetParam());
 
-  ModelDriver driver(nn::Context ctx) {
-    return std::move(ModelDriver::open(fixture.file, std::move(ctx), 64)).value();
+  ModelDriver driver(nn::Context ctx, KvType kv_type = KvType::kF16) {
+    return std::move(ModelDriver::open(fixture.file, std::move(ctx), 64, kv_type)).value();
+  }
+
+  // The largest of what transformers computes.
+  float spread() const {
+    float largest = 0;
+    for (float v : fixture.logits) largest = std::max(largest, std::abs(v));
+    return largest;
   }
 };
 
@@ -68,28 +77,37 @@ TEST_P(Fixtures, ExactKernelsFollowTransformers) {
   EXPECT_LT(largest_difference(model.run(fixture.tokens, 0, 0), fixture.logits), 5e-3f);
 }
 
+TEST_P(Fixtures, Int8KvStaysClose) {
+  nn::Context ctx = nn::cpu_context(2).value();
+  ctx.activations = nn::cpu::Activations::kF32;
+  ModelDriver model = driver(ctx, KvType::kInt8);
+  const float difference = largest_difference(model.run(fixture.tokens, 0, 0), fixture.logits);
+  EXPECT_LT(difference, 0.03f * spread());
+  EXPECT_GT(difference, 0.0f);
+}
+
 TEST_P(Fixtures, FastKernelsStayClose) {
   ModelDriver model = driver(nn::cpu_context(2).value());
-  float spread = 0;
-  for (float v : fixture.logits) spread = std::max(spread, std::abs(v));
-  EXPECT_LT(largest_difference(model.run(fixture.tokens, 0, 0), fixture.logits), 0.05f * spread);
+  EXPECT_LT(largest_difference(model.run(fixture.tokens, 0, 0), fixture.logits), 0.05f * spread());
 }
 
 TEST_P(Fixtures, ChunksAndSingleTokensAreBitEqualOnTheCpu) {
-  ModelDriver whole = driver(nn::cpu_context(2).value()),
-              parts = driver(nn::cpu_context(1).value());
-  const std::vector<float> all = whole.run(fixture.tokens, 0, 0);
-  std::vector<float> joined;
-  size_t at = 0;
-  for (size_t n :
-       {size_t{1}, size_t{15}, size_t{7}, size_t{1}, size_t{1}, fixture.tokens.size() - 25}) {
-    const std::vector<int32_t> chunk(fixture.tokens.begin() + static_cast<ptrdiff_t>(at),
-                                     fixture.tokens.begin() + static_cast<ptrdiff_t>(at + n));
-    const std::vector<float> logits = parts.run(chunk, static_cast<int>(at), 0);
-    joined.insert(joined.end(), logits.begin(), logits.end());
-    at += n;
+  for (const KvType kv_type : {KvType::kF16, KvType::kInt8}) {
+    ModelDriver whole = driver(nn::cpu_context(2).value(), kv_type),
+                parts = driver(nn::cpu_context(1).value(), kv_type);
+    const std::vector<float> all = whole.run(fixture.tokens, 0, 0);
+    std::vector<float> joined;
+    size_t at = 0;
+    for (size_t n :
+         {size_t{1}, size_t{15}, size_t{7}, size_t{1}, size_t{1}, fixture.tokens.size() - 25}) {
+      const std::vector<int32_t> chunk(fixture.tokens.begin() + static_cast<ptrdiff_t>(at),
+                                       fixture.tokens.begin() + static_cast<ptrdiff_t>(at + n));
+      const std::vector<float> logits = parts.run(chunk, static_cast<int>(at), 0);
+      joined.insert(joined.end(), logits.begin(), logits.end());
+      at += n;
+    }
+    EXPECT_EQ(all, joined) << nn::cpu::kv_type_name(kv_type);
   }
-  EXPECT_EQ(all, joined);
 }
 
 std::vector<std::string> names() {

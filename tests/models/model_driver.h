@@ -14,14 +14,16 @@ namespace pippin::test {
 
 class ModelDriver {
  public:
-  static Result<ModelDriver> open(const store::GgufFile& file, nn::Context ctx, int positions_max) {
+  /// `kv_type`: of the CPU's kernels.
+  static Result<ModelDriver> open(const store::GgufFile& file, nn::Context ctx, int positions_max,
+                                  nn::cpu::KvType kv_type = nn::cpu::KvType::kF16) {
     ASSIGN_OR_RETURN(std::unique_ptr<models::Model> model, models::load_model(file, ctx, {}));
     const int blocks = (positions_max + 15) / 16;
     if (ctx.backend == nn::Backend::kStock) {
       nn::KvCache kv = nn::KvCache::for_stock(model->spec().layers, blocks, ctx.dtype);
       return ModelDriver(std::move(model), std::move(kv), blocks);
     }
-    ASSIGN_OR_RETURN(nn::KvCache kv, nn::KvCache::for_cpu(model->spec().layers, blocks));
+    ASSIGN_OR_RETURN(nn::KvCache kv, nn::KvCache::for_cpu(model->spec().layers, blocks, kv_type));
     return ModelDriver(std::move(model), std::move(kv), blocks);
   }
 

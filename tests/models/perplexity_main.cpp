@@ -1,7 +1,7 @@
-// pippin_perplexity MODEL.gguf TEXT [--ops fast|reference|exact] [--threads N] [--context C]
-// [--chunks N] Follows llama-perplexity: the text in chunks of C tokens, BOS put over each chunk's
-// first token where the model asks for one, the second half of each chunk scored. Prints one JSON
-// line.
+// pippin_perplexity MODEL.gguf TEXT [--ops fast|reference|exact] [--kv-type f16|int8] [--threads N]
+// [--context C] [--chunks N] Follows llama-perplexity: the text in chunks of C tokens, BOS put over
+// each chunk's first token where the model asks for one, the second half of each chunk scored.
+// Prints one JSON line.
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -17,7 +17,7 @@ namespace pippin::test {
 namespace {
 
 struct Args {
-  std::string model, text, ops = "fast";
+  std::string model, text, ops = "fast", kv_type = "f16";
   int threads = 2, context = 512, chunks = 1 << 30;
 };
 
@@ -37,7 +37,9 @@ Result<void> measure(const Args& args) {
   ASSIGN_OR_RETURN(const std::vector<int32_t> tokens,
                    tokenizer->encode(content.str(), true, text::Specials::kText));
   ASSIGN_OR_RETURN(nn::Context ctx, make_context(args));
-  ASSIGN_OR_RETURN(ModelDriver driver, ModelDriver::open(file, std::move(ctx), args.context));
+  const auto kv_type = args.kv_type == "int8" ? nn::cpu::KvType::kInt8 : nn::cpu::KvType::kF16;
+  ASSIGN_OR_RETURN(ModelDriver driver,
+                   ModelDriver::open(file, std::move(ctx), args.context, kv_type));
   const int first = args.context / 2;
   const int chunks = std::min(args.chunks, static_cast<int>(tokens.size()) / args.context);
   double nll = 0;
@@ -59,10 +61,11 @@ Result<void> measure(const Args& args) {
   if (scored == 0)
     return fail(Code::kInvalidArgument, "the text is shorter than one chunk", "TEXT");
   std::printf(
-      "{\"ops\": \"%s\", \"tokens\": %d, \"chunks\": %d, \"scored\": %d, \"perplexity\": %.5f, "
+      "{\"ops\": \"%s\", \"kv_type\": \"%s\", \"tokens\": %d, \"chunks\": %d, \"scored\": %d, "
+      "\"perplexity\": %.5f, "
       "\"tokens_per_s\": %.1f}\n",
-      args.ops.c_str(), chunks * args.context, chunks, scored, std::exp(nll / scored),
-      chunks * args.context / seconds);
+      args.ops.c_str(), args.kv_type.c_str(), chunks * args.context, chunks, scored,
+      std::exp(nll / scored), chunks * args.context / seconds);
   return {};
 }
 
@@ -73,6 +76,8 @@ int main_(int argc, char** argv) {
     const auto value = [&] { return i + 1 < argc ? argv[++i] : ""; };
     if (std::strcmp(argv[i], "--ops") == 0)
       args.ops = value();
+    else if (std::strcmp(argv[i], "--kv-type") == 0)
+      args.kv_type = value();
     else if (std::strcmp(argv[i], "--threads") == 0)
       args.threads = std::atoi(value());
     else if (std::strcmp(argv[i], "--context") == 0)
@@ -84,8 +89,8 @@ int main_(int argc, char** argv) {
   }
   if (positional.size() != 2 || args.context < 4) {
     std::fprintf(stderr,
-                 "usage: pippin_perplexity MODEL.gguf TEXT [--ops fast|reference|exact] [--threads "
-                 "N] [--context C] [--chunks N]\n");
+                 "usage: pippin_perplexity MODEL.gguf TEXT [--ops fast|reference|exact] [--kv-type "
+                 "f16|int8] [--threads N] [--context C] [--chunks N]\n");
     return 2;
   }
   args.model = positional[0];

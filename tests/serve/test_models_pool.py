@@ -227,6 +227,7 @@ path = "{program.model_path()}"
 context = 512
 aliases = ["gpt-4o"]
 keep_alive = "7m"
+kv_type = "int8"
 
 [models.cut]
 path = "{tmp_path / 'cut.gguf'}"
@@ -251,6 +252,8 @@ kv_memory = "4GB"
         assert status == 503 and "3.7 GiB" in answer["error"]["message"], answer
         for name in ("small", "gpt-4o", "default"):
             assert post(running, "/v1/chat/completions", {"model": name, **ASKS})[0] == 200
+        models = json.loads(running.get("/v1/status")[2])["models"]
+        assert [m["memory"]["kv_type"] for m in models if "memory" in m] == ["int8"]
         small = statuses(running)["small"]
         assert small["keep_alive_s"] == 420 and 0 < small["expires_in_s"] <= 420
         status, answer = post(running, "/v1/chat/completions", {"model": "nobody", **ASKS})

@@ -214,6 +214,26 @@ def test_the_memory_asked_for_is_kept(tmp_path):
         assert "512" in caught.value.message
     lines = recording.read_text().splitlines()
     assert len(lines) > 3 and all(json.loads(line) for line in lines)
+    assert json.loads(lines[0])["kv_type"] == "f16"
+
+
+def test_int8_kv_takes_about_half_and_answers(server, tmp_path):
+    plain = status_of(server)["models"][0]["memory"]
+    assert plain["kv_type"] == "f16"
+    recording = tmp_path / "run.jsonl"
+    flags = ("--kv-type", "int8", "--context", 1024, "--kv-memory", "32MiB", "--record", recording)
+    with Program(*flags) as coded, client_of(coded) as client:
+        shown = status_of(coded)["models"][0]
+        memory = shown["memory"]
+        assert memory["kv_type"] == "int8"
+        assert memory["block_bytes"] * 64 == plain["block_bytes"] * 34  # of 32 dims: 34 bytes, else 64
+        assert memory["kv_bytes"] == shown["blocks_total"] * memory["block_bytes"] <= 32 * 2**20
+        text = "Tell me of the rivers of Europe. " * 8
+        first = chat_text(client, text, temperature=0)
+        again = chat_text(client, text, temperature=0)
+        assert again.usage.prompt_tokens_details.cached_tokens > 0
+        assert again.choices[0].message.content == first.choices[0].message.content != ""
+    assert json.loads(recording.read_text().splitlines()[0])["kv_type"] == "int8"
 
 
 @pytest.mark.parametrize(
@@ -224,6 +244,7 @@ def test_the_memory_asked_for_is_kept(tmp_path):
         (("--kv-memory", "24MiB", "--context", "8192"), "8192"),
         (("--max-queue", "0"), "--max-queue"),
         (("--record", "/nowhere/at/all"), "/nowhere/at/all"),
+        (("--kv-type", "q4"), "f16, int8"),
     ],
 )
 def test_what_cannot_be_is_refused_at_the_start(flags, told):

@@ -227,11 +227,13 @@ TEST(MemoryPlan, AbsurdNeedsOverflowNothing) {
 }
 
 TEST(MemoryPlan, TheTextNamesEveryTerm) {
-  const auto plan = plan_memory(small_model(), {}, {16 * kGiB, 14 * kGiB});
+  MemoryNeeds needs = small_model();
+  needs.kv_type = "int8";
+  const auto plan = plan_memory(needs, {}, {16 * kGiB, 14 * kGiB});
   ASSERT_TRUE(plan.ok());
   const std::string text = plan->to_text();
-  for (const char* part :
-       {"weights", "90.0 MiB", "kv", "scratch", "budget", "12.0 GiB", "context 8192"}) {
+  for (const char* part : {"weights", "90.0 MiB", "kv", "scratch", "budget", "12.0 GiB",
+                           "context 8192", "tokens as int8 in"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
   }
 }

@@ -37,11 +37,11 @@ std::string ids_of(const std::vector<SequenceId>& sequences) {
 
 std::string options_line(const SchedulerOptions& o) {
   return fmt::format(
-      R"({{"options":1,"context":{},"blocks":{},"block_positions":{},"window":{},)"
+      R"({{"options":1,"context":{},"blocks":{},"block_positions":{},"kv_type":"{}","window":{},)"
       R"("window_blocks":{},"rows":{},"queue":{},"step_tokens":{},)"
       R"("step_target_ns":{},"slow_reader_ns":{},"prefix_cache":{},"serial":{}}})",
-      o.context_tokens_max, o.blocks, o.block_positions, o.window, o.window_blocks, o.rows_max,
-      o.queue_max, o.step_tokens_max, std::chrono::nanoseconds(o.step_target).count(),
+      o.context_tokens_max, o.blocks, o.block_positions, o.kv_type, o.window, o.window_blocks,
+      o.rows_max, o.queue_max, o.step_tokens_max, std::chrono::nanoseconds(o.step_target).count(),
       std::chrono::nanoseconds(o.slow_reader_max).count(), int{o.prefix_cache}, int{o.serial});
 }
 

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 
 #include "base/clock.h"
 #include "engine/core/block_pool.h"
@@ -19,6 +20,7 @@ struct SchedulerOptions {
   /// WindowShape::blocks_min().
   int window_blocks = 0;
   int window = 0;
+  std::string kv_type = "f16";  // what blocks hold; a recording tells it, no plan depends on it
   int rows_max =
       64;  // at most step_tokens_max of them are used, so that every row can move in every step
   int queue_max = 512;

@@ -342,14 +342,31 @@ DeviceMemory gpu_memory() {
   return {memory.bytes_total, memory.bytes_free};
 }
 
-Result<ModelInfo> inspect_model(const store::GgufFile& file, DeviceKind device) {
+namespace {
+
+// Says whether the kernels of a device read that type of KV.
+Result<void> check_kv_type(KvType type, DeviceKind device, OpsPath ops = OpsPath::kFast) {
+  if (type == KvType::kF16) return {};
+  if (device == DeviceKind::kCpu && ops == OpsPath::kFast) return {};
+  return fail(Code::kUnsupported,
+              fmt::format("[runner] --kv-type {}: {} not have it yet; take f16",
+                          nn::cpu::kv_type_name(type),
+                          device == DeviceKind::kCuda ? "GPUs do" : "the reference ops do"),
+              "--kv-type");
+}
+
+}  // namespace
+
+Result<ModelInfo> inspect_model(const store::GgufFile& file, DeviceKind device, KvType kv_type) {
+  RETURN_IF_ERROR(check_kv_type(kv_type, device));
   ASSIGN_OR_RETURN(const models::ModelSpec spec, models::read_spec(file));
   ModelInfo info;
   info.architecture = spec.architecture;
   info.vocab = spec.vocab;
   info.context_tokens_max = spec.context_tokens_max;
-  info.kv_block_bytes = spec.kv_block_bytes();
-  info.kv_window_block_bytes = spec.kv_window_block_bytes();
+  info.kv_block_bytes = spec.kv_block_bytes(kv_type);
+  info.kv_window_block_bytes = spec.kv_window_block_bytes(kv_type);
+  info.kv_type = device == DeviceKind::kCpu ? nn::cpu::kv_type_name(kv_type) : "bf16";
   info.window = spec.window();
   // The CPU's kernels keep the file's formats; a GPU keeps every weight in bf16.
   for (const store::TensorView& tensor : file.tensors())
@@ -361,6 +378,7 @@ Result<ModelInfo> inspect_model(const store::GgufFile& file, DeviceKind device) 
 Result<std::unique_ptr<Runner>> make_runner(const store::GgufFile& file,
                                             const RunnerOptions& options) try {
   CHECK(options.blocks > 0);
+  RETURN_IF_ERROR(check_kv_type(options.kv_type, options.device, options.ops));
   nn::Context ctx = nn::stock_context(mx::float32);
   if (options.device == DeviceKind::kCuda) {
     ASSIGN_OR_RETURN(ctx, nn::cuda_context());
@@ -380,7 +398,7 @@ Result<std::unique_ptr<Runner>> make_runner(const store::GgufFile& file,
     return std::unique_ptr<Runner>(
         std::make_unique<ModelRunner>(std::move(ctx), std::move(model), std::move(kv)));
   }
-  ASSIGN_OR_RETURN(nn::KvCache kv, nn::KvCache::for_cpu(spec.layers, blocks));
+  ASSIGN_OR_RETURN(nn::KvCache kv, nn::KvCache::for_cpu(spec.layers, blocks, options.kv_type));
   return std::unique_ptr<Runner>(
       std::make_unique<ModelRunner>(std::move(ctx), std::move(model), std::move(kv)));
 } catch (const std::bad_alloc&) {

@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "engine/core/runner.h"
+#include "nn/cpu/kv_type.h"
 
 namespace pippin::store {
 class GgufFile;
@@ -33,6 +34,9 @@ struct DeviceMemory {
 /// Returns zeros where the driver does not say. Requires: there is a GPU.
 DeviceMemory gpu_memory();
 
+/// How keys and values are kept. A GPU takes bf16 in place of f16.
+using KvType = nn::cpu::KvType;
+
 /// What the memory plan and the wires need to know of a model file before it is loaded.
 struct ModelInfo {
   std::string architecture;
@@ -41,12 +45,14 @@ struct ModelInfo {
   // One block of 16 positions, in all layers that see everything and in all that see `window`
   // positions; 0 without such layers.
   int64_t kv_block_bytes = 0, kv_window_block_bytes = 0;
+  std::string kv_type;  // "f16", "int8", "bf16": what they hold
   int window = 0;
   int64_t weight_bytes = 0;  // of all tensors as the device keeps them
 };
 
-/// Errors: kInvalidFile, kUnsupported.
-Result<ModelInfo> inspect_model(const store::GgufFile& file, DeviceKind device = DeviceKind::kCpu);
+/// Errors: kInvalidFile; kUnsupported, also of a device that does not have that type of KV yet.
+Result<ModelInfo> inspect_model(const store::GgufFile& file, DeviceKind device = DeviceKind::kCpu,
+                                KvType kv_type = KvType::kF16);
 
 /// Which ops run the model. kReference is stock MLX in f32: slow on a CPU, the oracle of the
 /// others.
@@ -56,6 +62,7 @@ struct RunnerOptions {
   DeviceKind device = DeviceKind::kCpu;
   OpsPath ops = OpsPath::kFast;
   bool exact_activations = false;  // f32 activations in the CPU kernels instead of int8
+  KvType kv_type = KvType::kF16;   // int8: of the CPU's fast path only
   int threads = 0;                 // 0 = all allowed CPUs
   int blocks = 0;                  // KV blocks
   int window_blocks = 0;           // those of layers with a window; 0 = all share `blocks`
@@ -64,7 +71,7 @@ struct RunnerOptions {
 };
 
 /// Loads the model. The file must stay mapped only during this call. Errors: of the file,
-/// kOutOfMemory, kUnsupported (no such device).
+/// kOutOfMemory, kUnsupported (no such device, or one without that type of KV).
 Result<std::unique_ptr<Runner>> make_runner(const store::GgufFile& file,
                                             const RunnerOptions& options);
 

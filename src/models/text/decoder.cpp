@@ -11,8 +11,6 @@ namespace {
 
 namespace mx = mlx::core;
 
-constexpr int kHeadDimMax = 1024;  // what the CPU kernels keep on their stacks
-
 // Whether a layer sees all positions. The file's own word comes before the family's habit.
 bool is_global(const store::ModelConfig& config, const DecoderOptions& options, int layer) {
   if (config.sliding_window <= 0) return true;
@@ -32,7 +30,7 @@ Result<void> check_supported(const store::GgufFile& file, const store::ModelConf
                                    config.head_dim_k, config.head_dim_v),
                        "attention.value_length");
   }
-  if (config.head_dim_k % 16 != 0 || config.head_dim_k > kHeadDimMax) {
+  if (config.head_dim_k % 16 != 0 || config.head_dim_k > nn::cpu::kHeadDimMax) {
     return unsupported(
         fmt::format("head dimensions must be multiples of 16 up to 1024, this file has {}",
                     config.head_dim_k),

@@ -3,6 +3,7 @@
 #include "nn/cpu/attention.h"
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 #include "base/check.h"
@@ -29,7 +30,12 @@ struct TileSpec {
 class Attention {
  public:
   Attention(const Kernels& path, const AttentionArgs& args, const KvLayer& kv, ThreadPool& pool)
-      : path_(path.attention), args_(args), kv_(kv), pool_(pool) {
+      : path_(path.attention),
+        partition_(path.attention.partition[static_cast<int>(kv.type)]),
+        quantize_(path.linear.quantize),
+        args_(args),
+        kv_(kv),
+        pool_(pool) {
     CHECK(kv.head_dim % 16 == 0 && kv.kv_heads > 0 && args.heads % kv.kv_heads == 0,
           "the loader checks heads");
     for (const AttentionRow& row : args.rows) cut_row(row);
@@ -51,8 +57,10 @@ class Attention {
   static constexpr int64_t kWorkAlone = 100000;  // multiply-adds: a few microseconds
 
   void cut_row(const AttentionRow& row);
+  AttentionTile tile_of(const TileSpec& spec, float* q) const;
+  const float* query(const TileSpec& spec, int row) const;
   void load_queries(const TileSpec& spec, float* q) const;
-  AttentionTile tile_of(const TileSpec& spec, const float* q) const;
+  const ActGroup* quantize_queries(const TileSpec& spec) const;
   void whole_tile(const TileSpec& spec) const;
   void finish_tile(const TileSpec& spec, const AttentionPart& total) const;
   void split();
@@ -75,6 +83,8 @@ class Attention {
   }
 
   const AttentionKernels& path_;
+  const AttentionKernels::Partition partition_;
+  const LinearKernels::Quantize quantize_;
   const AttentionArgs& args_;
   const KvLayer& kv_;
   ThreadPool& pool_;
@@ -108,31 +118,54 @@ void Attention::cut_row(const AttentionRow& row) {
   }
 }
 
+// The query of a tile's row, [D].
+const float* Attention::query(const TileSpec& spec, int row) const {
+  const int64_t token = spec.row->row + spec.token + row / spec.group;
+  return args_.q + (token * args_.heads + spec.head + row % spec.group) * kv_.head_dim;
+}
+
 void Attention::load_queries(const TileSpec& spec, float* q) const {
-  const int64_t d = kv_.head_dim;
-  for (int t = 0; t < spec.tokens; ++t) {
-    const float* from =
-        args_.q + ((spec.row->row + spec.token + t) * int64_t{args_.heads} + spec.head) * d;
-    for (int h = 0; h < spec.group; ++h, from += d) {
-      float* to = q + t * spec.group + h;
-      for (int64_t i = 0; i < d; ++i) to[i * kQueryRowsMax] = from[i] * args_.scale;
-    }
+  for (int row = 0; row < spec.rows(); ++row) {
+    const float* from = query(spec, row);
+    for (int d = 0; d < kv_.head_dim; ++d) q[d * kQueryRowsMax + row] = from[d] * args_.scale;
   }
 }
 
-AttentionTile Attention::tile_of(const TileSpec& spec, const float* q) const {
-  const int64_t head_offset = int64_t{spec.kv_head} * kv_.head_dim * KvLayer::kBlock;
-  return {.q = q,
-          .rows = spec.rows(),
-          .group = spec.group,
-          .first = spec.row->start + spec.token,
-          .head_dim = kv_.head_dim,
-          .window = args_.window,
-          .soft_cap = args_.soft_cap,
-          .k = kv_.k + head_offset,
-          .v = kv_.v + head_offset,
-          .block_stride = kv_.block_elements(),
-          .blocks = spec.row->blocks};
+const ActGroup* Attention::quantize_queries(const TileSpec& spec) const {
+  static thread_local std::vector<ActGroup> memory;
+  const int rows = spec.rows(), groups = kv_.groups();
+  const auto needed = static_cast<size_t>(rows * groups);
+  if (memory.size() < needed) memory.resize(needed);
+  std::array<float, kHeadDimMax> scaled;
+  std::fill(scaled.begin() + kv_.head_dim, scaled.begin() + groups * KvLayer::kGroup, 0.0f);
+  for (int row = 0; row < rows; ++row) {
+    const float* from = query(spec, row);
+    for (int d = 0; d < kv_.head_dim; ++d) scaled[static_cast<size_t>(d)] = from[d] * args_.scale;
+    quantize_(scaled.data(), groups, memory.data() + row, rows);
+  }
+  return memory.data();
+}
+
+// `q` is memory for f32 queries.
+AttentionTile Attention::tile_of(const TileSpec& spec, float* q) const {
+  const int64_t head_offset = spec.kv_head * kv_.head_bytes();
+  AttentionTile tile{.rows = spec.rows(),
+                     .group = spec.group,
+                     .first = spec.row->start + spec.token,
+                     .head_dim = kv_.head_dim,
+                     .window = args_.window,
+                     .soft_cap = args_.soft_cap,
+                     .k = kv_.k + head_offset,
+                     .v = kv_.v + head_offset,
+                     .block_stride = kv_.block_bytes(),
+                     .blocks = spec.row->blocks};
+  if (kv_.type == KvType::kInt8) {
+    tile.q8 = quantize_queries(spec);
+  } else {
+    load_queries(spec, q);
+    tile.q = q;
+  }
+  return tile;
 }
 
 void Attention::finish_tile(const TileSpec& spec, const AttentionPart& total) const {
@@ -150,11 +183,10 @@ void Attention::whole_tile(const TileSpec& spec) const {
   float* q = scores + kQueryRowsMax * kPartition;
   const AttentionPart total = part_at(q + kQueryRowsMax * kv_.head_dim);
   const AttentionPart next = part_at(total.peak + part_floats());
-  load_queries(spec, q);
   const AttentionTile tile = tile_of(spec, q);
-  path_.partition(tile, spec.first_partition, scores, total);
+  partition_(tile, spec.first_partition, scores, total);
   for (int p = 1; p < spec.partitions; ++p) {
-    path_.partition(tile, spec.first_partition + p, scores, next);
+    partition_(tile, spec.first_partition + p, scores, next);
     path_.merge(tile.rows, kv_.head_dim, next, total);
   }
   finish_tile(spec, total);
@@ -180,10 +212,9 @@ void Attention::split() {
     const TileSpec& spec = *owner[static_cast<size_t>(index)];
     float* scores = scratch();
     float* q = scores + kQueryRowsMax * kPartition;
-    load_queries(spec, q);
     const int p = index - static_cast<int>(spec.first_part);
-    path_.partition(tile_of(spec, q), spec.first_partition + p, scores,
-                    part(static_cast<size_t>(index)));
+    partition_(tile_of(spec, q), spec.first_partition + p, scores,
+               part(static_cast<size_t>(index)));
   });
   for (const TileSpec& spec : tiles_) {
     const AttentionPart total = part(spec.first_part);

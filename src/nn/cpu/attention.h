@@ -1,25 +1,41 @@
-// Paged attention and the small row-wise kernels on the CPU: f32 activations, KV in f16 blocks. All
-// are batch-invariant. Thread: the device thread, over the pool.
+// Paged attention and the small row-wise kernels on the CPU: f32 activations, KV in blocks of f16
+// or int8. All are batch-invariant. Thread: the device thread, over the pool.
 #pragma once
 
 #include <cstdint>
 #include <span>
 
 #include "base/thread_pool.h"
+#include "nn/cpu/kv_type.h"
 
 namespace pippin::nn::cpu {
 
-/// One layer's KV pool. K is stored transposed so that positions lie side by side: [P, K heads, D,
-/// S]; V as [P, K heads, S, D]; both f16. S is 16 for every path. Requires: head_dim is a multiple
-/// of 16 and at most 1024; the loader checks it.
+constexpr int kHeadDimMax = 1024;  // what the kernels keep on their stacks
+
+/// One layer's KV pool: [P, K heads] pieces of K, and as many of V. In a piece positions lie side
+/// by side for K, dims for V. S is 16 for every path.
+///   f16: K is [D, S], V is [S, D].
+///   int8: D is rounded up to whole groups of 32, the dims beyond it are zero. Codes, then scales
+///   [groups, S] f16. Codes of K lie as in a tile of Q8_0 weights whose rows are positions (see
+///   tile_format.h), unsigned; those of V are [S / 2, D, 2], signed.
+/// Requires: head_dim is a multiple of 16 and at most kHeadDimMax; the loader checks it.
 struct KvLayer {
-  uint16_t* k = nullptr;
-  uint16_t* v = nullptr;
+  uint8_t* k = nullptr;
+  uint8_t* v = nullptr;
   int kv_heads = 0;
   int head_dim = 0;
+  KvType type = KvType::kF16;
   static constexpr int kBlock = 16;  // S
+  static constexpr int kGroup = 32;  // dims that share a scale
 
-  int64_t block_elements() const { return static_cast<int64_t>(kv_heads) * head_dim * kBlock; }
+  int groups() const { return (head_dim + kGroup - 1) / kGroup; }
+  int64_t code_bytes() const { return int64_t{groups()} * kGroup * kBlock; }
+  /// Units: bytes of K, or of V, in one block: of one head, and of all.
+  int64_t head_bytes() const {
+    const int64_t scale_bytes = int64_t{2} * groups() * kBlock;
+    return type == KvType::kInt8 ? code_bytes() + scale_bytes : int64_t{2} * head_dim * kBlock;
+  }
+  int64_t block_bytes() const { return kv_heads * head_bytes(); }
 };
 
 /// One sequence's part of a step. Its T tokens lie at rows [row, row + tokens) of the step's

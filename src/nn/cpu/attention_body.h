@@ -5,6 +5,10 @@
 // Every query row sees the same operations in the same order whatever shares its tile: scores sum
 // over d in order, values over positions in order, and positions that a row must not see take no
 // part at all (their memory may hold anything).
+//
+// f16 keys and values are widened. int8 keys meet queries of int8 as the rows of a Q8_0 tile meet
+// activations (tile_body.h). The scales of int8 values join the weights, which become numbers of 15
+// bits for each block and group, so that a block's sums are of integers: out = fma(sum, unit, out).
 
 constexpr float kMasked = -3.0e38f;
 
@@ -21,12 +25,18 @@ inline Span visible(const AttentionTile& tile, int partition, int position) {
   return span;
 }
 
-inline const uint16_t* key_block(const AttentionTile& tile, int block) {
+inline const uint8_t* key_block(const AttentionTile& tile, int block) {
   return tile.k + tile.blocks[block] * tile.block_stride;
 }
-inline const uint16_t* value_block(const AttentionTile& tile, int block) {
+inline const uint16_t* key_halves(const AttentionTile& tile, int block) {
+  return reinterpret_cast<const uint16_t*>(key_block(tile, block));
+}
+inline const uint8_t* value_block(const AttentionTile& tile, int block) {
   return tile.v + tile.blocks[block] * tile.block_stride;
 }
+
+/// Groups of 32 dims that share a scale in int8 KV.
+inline int kv_groups(int head_dim) { return (head_dim + kGroup - 1) / kGroup; }
 
 /// Scores of kRows query rows against kBlocks blocks side by side; several blocks hide the latency
 /// of the sums when rows are few.
@@ -58,7 +68,7 @@ inline void score_tile(const float* q, const uint16_t* const* keys, int head_dim
 
 template <int kRows>
 inline int score_rows(const AttentionTile& tile, int row, int rows, int block, float* scores) {
-  const uint16_t* key = key_block(tile, block);
+  const uint16_t* key = key_halves(tile, block);
   for (; row + kRows <= rows; row += kRows) {
     score_tile<kRows, 1>(tile.q + row, &key, tile.head_dim, scores + row * kPartition);
   }
@@ -77,7 +87,7 @@ inline void score_block(const AttentionTile& tile, int rows, int block, float* s
 /// The same for kScoreBlocks blocks at once and few rows.
 inline void score_blocks(const AttentionTile& tile, int rows, int block, float* scores) {
   const uint16_t* keys[kScoreBlocks];
-  for (int b = 0; b < kScoreBlocks; ++b) keys[b] = key_block(tile, block + b);
+  for (int b = 0; b < kScoreBlocks; ++b) keys[b] = key_halves(tile, block + b);
   int row = 0;
   const auto step = [&]<int kRows>() {
     for (; row + kRows <= rows; row += kRows) {
@@ -90,6 +100,59 @@ inline void score_blocks(const AttentionTile& tile, int rows, int block, float* 
   }
   step.template operator()<2>();
   step.template operator()<1>();
+}
+
+/// Scores of kRows query rows against one block of int8 keys.
+template <int kRows>
+inline void score_tile_int8(const AttentionTile& tile, const uint8_t* keys, int row,
+                            float* scores) {
+  using S = Scales<ScaleKind::kHalf>;
+  const int groups = kv_groups(tile.head_dim);
+  const WTable table = w_table(kCodebook<WeightType::kQ8_0>);  // not looked into
+  F acc[kRows];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) acc[r] = f_zero();
+  for (int g = 0; g < groups; ++g) {
+    const S scales(keys + groups * kGroupCodes + 32 * g);
+    group_products<WeightType::kQ8_0, kRows, false>(keys + g * kGroupCodes, table,
+                                                    GroupScales<S>(scales, 0),
+                                                    tile.q8 + g * tile.rows + row, acc);
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) f_store(scores + (row + r) * kPartition, acc[r]);
+}
+
+inline void score_block_int8(const AttentionTile& tile, int rows, int block, float* scores) {
+  const uint8_t* keys = key_block(tile, block);
+  int row = 0;
+  const auto step = [&]<int kRows>() {
+    for (; row + kRows <= rows; row += kRows) score_tile_int8<kRows>(tile, keys, row, scores);
+  };
+  if constexpr (kRowsBest >= 16) step.template operator()<16>();
+  if constexpr (kRowsBest >= 8) step.template operator()<8>();
+  if constexpr (kRowsBest >= 4) {
+    step.template operator()<4>();
+    step.template operator()<3>();
+  }
+  step.template operator()<2>();
+  step.template operator()<1>();
+}
+
+/// Scores blocks from `block` on; `at` is the place of its first position. Returns how many.
+template <KvType kType, typename RowsOf>
+inline int score_some(const AttentionTile& tile, int block, int end, const RowsOf& rows_of,
+                      float* at) {
+  const int rows = rows_of(block);
+  if constexpr (kType == KvType::kInt8) {
+    score_block_int8(tile, rows, block, at);
+  } else if (rows <= 4 && block + kScoreBlocks <= end &&
+             rows_of(block + kScoreBlocks - 1) == rows) {
+    score_blocks(tile, rows, block, at);
+    return kScoreBlocks;
+  } else {
+    score_block(tile, rows, block, at);
+  }
+  return 1;
 }
 
 /// Turns the scores of one row into weights. Returns their sum; `peak` gets the largest score.
@@ -125,18 +188,18 @@ inline float weigh_row(const AttentionTile& tile, Span span, int origin, float* 
   return f_reduce_add(sum);
 }
 
-/// out [kRows, D] += weights [kRows] over positions [begin, end) of a block, for kVectors * 16
+/// out [kRows, D] += weights [kRows] over the positions of a block in `span`, for kVectors * 16
 /// dims.
 template <int kRows, int kVectors>
-inline void value_tile(const float* weights, const uint16_t* values, int begin, int end,
-                       int head_dim, float* out) {
+inline void value_tile(const float* weights, const uint16_t* values, Span span, int head_dim,
+                       float* out) {
   F acc[kRows][kVectors];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
     for (int i = 0; i < kVectors; ++i) acc[r][i] = f_load(out + r * head_dim + 16 * i);
   }
-  for (int p = begin; p < end; ++p) {
+  for (int p = span.begin; p < span.end; ++p) {
     F value[kVectors];
 #pragma GCC unroll 4
     for (int i = 0; i < kVectors; ++i) value[i] = f_from_half(values + p * head_dim + 16 * i);
@@ -155,21 +218,111 @@ inline void value_tile(const float* weights, const uint16_t* values, int begin, 
 }
 
 template <int kRows>
-inline void value_rows(const float* weights, const uint16_t* values, int begin, int end,
-                       int head_dim, float* out) {
+inline void value_rows(const float* weights, const uint8_t* block, Span span, int head_dim,
+                       float* out) {
+  const auto* values = reinterpret_cast<const uint16_t*>(block);
   int d = 0;
   for (; d + 16 * kValueVectors <= head_dim; d += 16 * kValueVectors) {
-    value_tile<kRows, kValueVectors>(weights, values + d, begin, end, head_dim, out + d);
+    value_tile<kRows, kValueVectors>(weights, values + d, span, head_dim, out + d);
   }
-  for (; d < head_dim; d += 16)
-    value_tile<kRows, 1>(weights, values + d, begin, end, head_dim, out + d);
+  for (; d < head_dim; d += 16) value_tile<kRows, 1>(weights, values + d, span, head_dim, out + d);
+}
+
+/// The scales of one group at the positions of an int8 block in `span`, elsewhere 0.
+inline F seen_scales(const uint8_t* block, int groups, int group, Span span) {
+  const auto* halves = reinterpret_cast<const uint16_t*>(block + groups * kGroupCodes);
+  const F scales = f_from_half(halves + 16 * group);
+  if (span.begin == 0 && span.end == 16) return scales;
+  float lanes[16];
+  f_store(lanes, scales);
+  for (int p = 0; p < 16; ++p) {
+    if (p < span.begin || p >= span.end) lanes[p] = 0;
+  }
+  return f_load(lanes);
+}
+
+/// What the codes of one group are multiplied by: weight * scale, in 15 bits of the largest that it
+/// could be.
+template <int kRows>
+struct CodeWeights {
+  CodeWeights(const float* weights, F scales) {
+    const float most = f_reduce_max(scales);
+    unit = most / 32767.0f;
+    const F ratio = f_mul(scales, f_set1(most > kPeakLeast ? 32767.0f / most : 0.0f));
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r)
+      i_store_s16(codes[r], i_round(f_mul(f_load(weights + r * kPartition), ratio)));
+    // In memory, from where pairs are broadcast by the load; the compiler would otherwise take them
+    // out of the register one by one and keep the broadcasts, of which there are too many.
+    asm("" : "+m"(codes));
+  }
+  int32_t pair(int row, int index) const {
+    int32_t two;
+    __builtin_memcpy(&two, codes[row] + 2 * index, 4);
+    return two;
+  }
+
+  float unit;
+  alignas(64) int16_t codes[kRows][16];
+};
+
+/// out [kRows, D] += weights [kRows] over the codes of a block, for kVectors * 16 dims of one
+/// group.
+template <int kRows, int kVectors>
+inline void value_tile_int8(const CodeWeights<kRows>& weights, const uint8_t* codes, int pair_bytes,
+                            int head_dim, float* out) {
+  I sum[kRows][kVectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+    for (int i = 0; i < kVectors; ++i) sum[r][i] = i_set1(0);
+  }
+  for (int pair = 0; pair < 8; ++pair) {
+    W value[kVectors];
+#pragma GCC unroll 2
+    for (int i = 0; i < kVectors; ++i) value[i] = w_pairs_s8(codes + pair * pair_bytes + 32 * i);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+      for (int i = 0; i < kVectors; ++i)
+        sum[r][i] = i_add_pairs(sum[r][i], value[i], weights.pair(r, pair));
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+    for (int i = 0; i < kVectors; ++i) {
+      float* to = out + r * head_dim + 16 * i;
+      f_store(to, f_fma(f_from_int(sum[r][i]), f_set1(weights.unit), f_load(to)));
+    }
+  }
+}
+
+template <int kRows>
+inline void value_rows_int8(const float* weights, const uint8_t* block, Span span, int head_dim,
+                            float* out) {
+  constexpr int kVectors = kValueVectors >= 4 ? 2 : 1;  // of one group
+  const int groups = kv_groups(head_dim);
+  const int pair_bytes = 2 * groups * kGroup;
+  for (int g = 0; g < groups; ++g) {
+    const CodeWeights<kRows> scaled(weights, seen_scales(block, groups, g, span));
+    int d = g * kGroup;
+    const int end = d + kGroup < head_dim ? d + kGroup : head_dim;
+    const auto tiles = [&]<int n>() {
+      for (; d + 16 * n <= end; d += 16 * n)
+        value_tile_int8<kRows, n>(scaled, block + 2 * d, pair_bytes, head_dim, out + d);
+    };
+    tiles.template operator()<kVectors>();
+    if constexpr (kVectors > 1) tiles.template operator()<1>();
+  }
 }
 
 /// Adds one block's values to all rows that see it. weights: [rows, kPartition] at the block's
 /// first position.
+template <KvType kType>
 inline void value_block_rows(const AttentionTile& tile, int partition, int rows, int block,
                              const float* weights, float* out) {
-  const uint16_t* values = value_block(tile, block);
+  const uint8_t* values = value_block(tile, block);
   const int origin = block * 16;
   const auto clipped = [&](int row) {
     Span s = visible(tile, partition, tile.first + row / tile.group);
@@ -190,7 +343,10 @@ inline void value_block_rows(const AttentionTile& tile, int partition, int rows,
     const float* w = weights + row * kPartition;
     float* o = out + row * tile.head_dim;
     const auto take = [&]<int kRows>() {
-      value_rows<kRows>(w, values, span.begin, span.end, tile.head_dim, o);
+      if constexpr (kType == KvType::kInt8)
+        value_rows_int8<kRows>(w, values, span, tile.head_dim, o);
+      else
+        value_rows<kRows>(w, values, span, tile.head_dim, o);
       row += kRows;
     };
     const int count = same - row;
@@ -208,6 +364,7 @@ inline void value_block_rows(const AttentionTile& tile, int partition, int rows,
   }
 }
 
+template <KvType kType>
 void attention_partition(const AttentionTile& tile, int partition, float* scores,
                          const AttentionPart& part) {
   const int origin = partition * kPartition;
@@ -222,17 +379,8 @@ void attention_partition(const AttentionTile& tile, int partition, float* scores
     while (n > 1 && visible(tile, partition, tile.first + n - 1).begin >= 16 * (block + 1)) --n;
     return n * tile.group;
   };
-  for (int block = begin; block < end;) {
-    const int rows = rows_of(block);
-    float* at = scores + 16 * block - origin;
-    if (rows <= 4 && block + kScoreBlocks <= end && rows_of(block + kScoreBlocks - 1) == rows) {
-      score_blocks(tile, rows, block, at);
-      block += kScoreBlocks;
-    } else {
-      score_block(tile, rows, block, at);
-      ++block;
-    }
-  }
+  for (int block = begin; block < end;)
+    block += score_some<kType>(tile, block, end, rows_of, scores + 16 * block - origin);
   for (int row = 0; row < tile.rows; ++row) {
     const Span span = visible(tile, partition, tile.first + row / tile.group);
     float* out = part.out + row * tile.head_dim;
@@ -245,8 +393,8 @@ void attention_partition(const AttentionTile& tile, int partition, float* scores
     part.sum[row] = weigh_row(tile, span, origin, scores + row * kPartition, part.peak[row]);
   }
   for (int block = begin; block < end; ++block) {
-    value_block_rows(tile, partition, rows_of(block), block, scores + 16 * block - origin,
-                     part.out);
+    value_block_rows<kType>(tile, partition, rows_of(block), block, scores + 16 * block - origin,
+                            part.out);
   }
 }
 
@@ -288,5 +436,7 @@ void attention_finish(const AttentionPart& total, int row, int head_dim, const f
 }
 
 constexpr AttentionKernels attention_kernels() {
-  return {.partition = attention_partition, .merge = attention_merge, .finish = attention_finish};
+  return {.partition = {attention_partition<KvType::kF16>, attention_partition<KvType::kInt8>},
+          .merge = attention_merge,
+          .finish = attention_finish};
 }

@@ -89,16 +89,17 @@ constexpr int kQueryRowsMax = 64;  // query rows (token, head) that share one pa
 /// Queries at positions [first, first + rows / group), all in one 16-aligned block, for `group`
 /// heads of one K head; row = token * group + head.
 struct AttentionTile {
-  const float* q = nullptr;  // [D, kQueryRowsMax]: transposed, scaled
+  const float* q = nullptr;      // f16 KV: [D, kQueryRowsMax], transposed, scaled
+  const ActGroup* q8 = nullptr;  // int8 KV: [groups, rows], scaled
   int rows = 0;
   int group = 0;
   int first = 0;
   int head_dim = 0;
   int window = 0;
   float soft_cap = 0;
-  const uint16_t* k = nullptr;  // of the K head, in block 0
-  const uint16_t* v = nullptr;
-  int64_t block_stride = 0;  // elements from block to block
+  const uint8_t* k = nullptr;  // of the K head, in block 0
+  const uint8_t* v = nullptr;
+  int64_t block_stride = 0;  // bytes from block to block
   const int32_t* blocks = nullptr;
 };
 
@@ -110,9 +111,10 @@ struct AttentionPart {
 };
 
 struct AttentionKernels {
-  /// Computes one partition. scores: scratch [kQueryRowsMax, kPartition].
-  void (*partition)(const AttentionTile& tile, int partition, float* scores,
-                    const AttentionPart& part) = nullptr;
+  /// Computes one partition over KV of a type. scores: scratch [kQueryRowsMax, kPartition].
+  using Partition = void (*)(const AttentionTile& tile, int partition, float* scores,
+                             const AttentionPart& part);
+  Partition partition[kKvTypes] = {};
   /// Merges the next partition into the running result.
   void (*merge)(int rows, int head_dim, const AttentionPart& next,
                 const AttentionPart& total) = nullptr;

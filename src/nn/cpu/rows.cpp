@@ -11,7 +11,6 @@ namespace pippin::nn::cpu {
 namespace {
 
 constexpr int64_t kPieceElements = 8192;  // a few microseconds: less is not worth a dispatch
-constexpr int kHeadDimMax = 1024;
 
 // Calls one(row) for all rows: here when they are little work, else over the pool in pieces of
 // several rows.
@@ -51,10 +50,69 @@ struct Angles {
   }
 };
 
+// Writes a head's keys and values of one position, which lies at `offset` of the head's piece of a
+// block.
+class KvWriter {
+ public:
+  KvWriter(const Kernels& path, const KvLayer& kv) : path_(path), kv_(kv) {}
+
+  void key(const float* head, uint8_t* piece, int64_t offset) const {
+    if (kv_.type == KvType::kF16) return halves(head, KvLayer::kBlock, piece + offset * 2);
+    const auto groups = quantize(head, piece, offset);
+    // Codes are unsigned here, and four dims of a position lie together.
+    for (int four = 0; four < kv_.groups() * kGroup / 4; ++four) {
+      uint32_t codes;
+      std::memcpy(&codes, groups[static_cast<size_t>(four / 8)].q + four % 8 * 4, 4);
+      codes ^= 0x80808080u;
+      std::memcpy(piece + (four * KvLayer::kBlock + offset) * 4, &codes, 4);
+    }
+  }
+
+  void value(const float* head, uint8_t* piece, int64_t offset) const {
+    if (kv_.type == KvType::kF16) return halves(head, 1, piece + offset * kv_.head_dim * 2);
+    const auto groups = quantize(head, piece, offset);
+    // Two positions of a dim lie together.
+    uint8_t* codes = piece + offset / 2 * 2 * kv_.groups() * kGroup + offset % 2;
+    for (int g = 0; g < kv_.groups(); ++g) {
+      for (const int8_t code : groups[static_cast<size_t>(g)].q) {
+        *codes = static_cast<uint8_t>(code);
+        codes += 2;
+      }
+    }
+  }
+
+ private:
+  static constexpr size_t kGroupsMax = kHeadDimMax / kGroup;
+  static_assert(kGroup == KvLayer::kGroup);
+
+  void halves(const float* head, int64_t stride, uint8_t* to) const {
+    path_.rows.store_half(head, kv_.head_dim, stride, reinterpret_cast<uint16_t*>(to));
+  }
+
+  // Returns the codes; the scales go to the piece at once.
+  std::array<ActGroup, kGroupsMax> quantize(const float* head, uint8_t* piece,
+                                            int64_t offset) const {
+    std::array<float, kHeadDimMax> whole;  // groups, with zeros behind the head
+    std::copy_n(head, kv_.head_dim, whole.begin());
+    std::fill(whole.begin() + kv_.head_dim, whole.begin() + kv_.groups() * kGroup, 0.0f);
+    std::array<ActGroup, kGroupsMax> groups;
+    path_.linear.quantize(whole.data(), kv_.groups(), groups.data(), 1);
+    std::array<float, kGroupsMax> scales;
+    for (size_t g = 0; g < static_cast<size_t>(kv_.groups()); ++g) scales[g] = groups[g].scale;
+    path_.rows.store_half(scales.data(), kv_.groups(), KvLayer::kBlock,
+                          reinterpret_cast<uint16_t*>(piece + kv_.code_bytes()) + offset);
+    return groups;
+  }
+
+  const Kernels& path_;
+  const KvLayer& kv_;
+};
+
 struct TokenWriter {
   const RowKernels& path;
   const QkvArgs& args;
   const KvLayer& kv;
+  KvWriter writer;
 
   void prepare(float* head, const float* norm, const Angles& angles) const {
     if (norm != nullptr) path.rms_norm(head, nullptr, norm, args.norm_eps, kv.head_dim, head);
@@ -81,11 +139,11 @@ struct TokenWriter {
     const int64_t offset = args.slots[token] % KvLayer::kBlock;
     std::array<float, kHeadDimMax> key;
     for (int64_t h = 0; h < kv.kv_heads; ++h) {
-      const int64_t base = block * kv.block_elements() + h * d * KvLayer::kBlock;
+      const int64_t piece = block * kv.block_bytes() + h * kv.head_bytes();
       std::memcpy(key.data(), k + h * d, static_cast<size_t>(d) * sizeof(float));
       prepare(key.data(), args.k_norm, angles);
-      path.store_half(key.data(), kv.head_dim, KvLayer::kBlock, kv.k + base + offset);
-      path.store_half(v + h * d, kv.head_dim, 1, kv.v + base + offset * d);
+      writer.key(key.data(), kv.k + piece, offset);
+      writer.value(v + h * d, kv.v + piece, offset);
     }
   }
 };
@@ -95,7 +153,7 @@ struct TokenWriter {
 void rope_kv_write(const Kernels& path, const QkvArgs& args, const KvLayer& kv, ThreadPool& pool) {
   CHECK(kv.head_dim <= kHeadDimMax && args.rope.dims <= kv.head_dim && args.rope.dims % 2 == 0,
         "the loader checks heads");
-  const TokenWriter writer{path.rows, args, kv};
+  const TokenWriter writer{path.rows, args, kv, KvWriter(path, kv)};
   each_row(args.tokens, (args.heads + 2 * kv.kv_heads) * kv.head_dim, pool,
            [&](int64_t token) { writer.write(token); });
 }

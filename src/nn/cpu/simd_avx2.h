@@ -92,6 +92,10 @@ inline void i_store_s8(int8_t* p, I x) {
       _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
 }
+inline void i_store_s16(int16_t* p, I x) {
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.a, x.b), 0xd8);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), words);
+}
 inline F f_exp2_int(I n) {
   const __m256i bias = _mm256_set1_epi32(127);
   return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.a, bias), 23)),
@@ -157,6 +161,9 @@ inline W w_pairs(const uint8_t* low, const uint8_t* high) {
                            _mm256_slli_epi32(_mm256_cvtepu8_epi32(load8(h)), 16));
   };
   return {pair(low, high), pair(low + 8, high + 8)};
+}
+inline W w_pairs_s8(const uint8_t* p) {
+  return {_mm256_cvtepi8_epi16(load16(p)), _mm256_cvtepi8_epi16(load16(p + 16))};
 }
 inline I i_add_pairs(I acc, W pairs, int32_t two) {
   const __m256i x = _mm256_set1_epi32(two);

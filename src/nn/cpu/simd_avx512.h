@@ -67,6 +67,9 @@ inline int32_t i_reduce_add(I a) { return _mm512_reduce_add_epi32(a); }
 inline void i_store_s8(int8_t* p, I a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
 }
+inline void i_store_s16(int16_t* p, I a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a));
+}
 inline F f_exp2_int(I n) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23));
 }
@@ -111,6 +114,9 @@ inline W w_pairs(const uint8_t* low, const uint8_t* high) {
     return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   };
   return _mm512_or_si512(wide(low), _mm512_slli_epi32(wide(high), 16));
+}
+inline W w_pairs_s8(const uint8_t* p) {
+  return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
 inline I i_add_pairs(I acc, W pairs, int32_t two) {
 #if defined(__AVX512VNNI__)

@@ -137,6 +137,7 @@ inline void i_store_s8(int8_t* p, I a) {
   const int16x8_t high = vcombine_s16(vmovn_s32(a.v[2]), vmovn_s32(a.v[3]));
   vst1q_s8(p, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
 }
+inline void i_store_s16(int16_t* p, I a) { PIPPIN_FOUR(i) vst1_s16(p + 4 * i, vmovn_s32(a.v[i])); }
 inline F f_exp2_int(I n) {
   F r;
   PIPPIN_FOUR(i)
@@ -211,13 +212,21 @@ inline W w_pairs(const uint8_t* low, const uint8_t* high) {
       vreinterpretq_u8_u16(i % 2 ? vzip2q_u16(l[i / 2], h[i / 2]) : vzip1q_u16(l[i / 2], h[i / 2]));
   return r;
 }
+inline W w_pairs_s8(const uint8_t* p) {
+  W r;
+  PIPPIN_FOUR(i) {
+    const int16x8_t halves = vmovl_s8(vreinterpret_s8_u8(vld1_u8(p + 8 * i)));
+    r.v[i] = vreinterpretq_u8_s16(halves);
+  }
+  return r;
+}
 inline I i_add_pairs(I acc, W pairs, int32_t two) {
   const int32x4_t low = vdupq_n_s32(static_cast<int16_t>(two));
   const int32x4_t high = vdupq_n_s32(two >> 16);
   PIPPIN_FOUR(i) {
-    const uint32x4_t lanes = vreinterpretq_u32_u8(pairs.v[i]);
-    const int32x4_t l = vreinterpretq_s32_u32(vandq_u32(lanes, vdupq_n_u32(0xffff)));
-    const int32x4_t h = vreinterpretq_s32_u32(vshrq_n_u32(lanes, 16));
+    const int32x4_t lanes = vreinterpretq_s32_u8(pairs.v[i]);
+    const int32x4_t l = vshrq_n_s32(vshlq_n_s32(lanes, 16), 16);
+    const int32x4_t h = vshrq_n_s32(lanes, 16);
     acc.v[i] = vmlaq_s32(vmlaq_s32(acc.v[i], l, low), h, high);
   }
   return acc;

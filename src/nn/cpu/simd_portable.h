@@ -139,6 +139,8 @@ inline int32_t i_reduce_add(I a) {
 }
 /// Stores the low byte of each lane.
 inline void i_store_s8(int8_t* p, I a) { PIPPIN_EACH(i, 16) p[i] = static_cast<int8_t>(a.v[i]); }
+/// Stores the low half of each lane. Requires: it holds the lane's value.
+inline void i_store_s16(int16_t* p, I a) { PIPPIN_EACH(i, 16) p[i] = static_cast<int16_t>(a.v[i]); }
 /// 2^n for integers n in [-126, 127].
 inline F f_exp2_int(I n) {
   F r;
@@ -205,11 +207,23 @@ inline W w_pairs(const uint8_t* low, const uint8_t* high) {
   PIPPIN_EACH(i, 16) r.v[4 * i + 2] = high[i];
   return r;
 }
+/// 32 signed bytes as 16 pairs of 16 bits.
+inline W w_pairs_s8(const uint8_t* p) {
+  W r;
+  PIPPIN_EACH(i, 32) {
+    r.v[2 * i] = p[i];
+    r.v[2 * i + 1] = p[i] & 0x80 ? 0xff : 0;
+  }
+  return r;
+}
 /// acc + the products of such pairs with two 16-bit numbers, the low one in the low half.
 inline I i_add_pairs(I acc, W pairs, int32_t two) {
   const int32_t low = static_cast<int16_t>(two);
   const int32_t high = static_cast<int16_t>(two >> 16);
-  PIPPIN_EACH(i, 16) acc.v[i] += pairs.v[4 * i] * low + pairs.v[4 * i + 2] * high;
+  const auto half = [&](int i) {
+    return static_cast<int16_t>(pairs.v[2 * i] | pairs.v[2 * i + 1] << 8);
+  };
+  PIPPIN_EACH(i, 16) acc.v[i] += half(2 * i) * low + half(2 * i + 1) * high;
   return acc;
 }
 

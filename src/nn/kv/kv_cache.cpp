@@ -11,13 +11,14 @@ namespace pippin::nn {
 
 namespace mx = mlx::core;
 
-Result<KvCache> KvCache::for_cpu(const std::vector<KvGeometry>& layers, KvBlocks blocks) {
+Result<KvCache> KvCache::for_cpu(const std::vector<KvGeometry>& layers, KvBlocks blocks,
+                                 cpu::KvType type) {
   CHECK(blocks.whole > 0);
   KvCache cache;
   cache.blocks_ = blocks;
   for (const KvGeometry& g : layers) {
-    cache.memory_bytes_ +=
-        static_cast<size_t>(g.block_bytes()) * static_cast<size_t>(blocks.of(blocks.pool_of(g)));
+    cache.memory_bytes_ += static_cast<size_t>(g.block_bytes(type)) *
+                           static_cast<size_t>(blocks.of(blocks.pool_of(g)));
   }
   void* memory = mmap(nullptr, cache.memory_bytes_, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -31,17 +32,18 @@ Result<KvCache> KvCache::for_cpu(const std::vector<KvGeometry>& layers, KvBlocks
 #ifdef MADV_HUGEPAGE
   madvise(memory, cache.memory_bytes_, MADV_HUGEPAGE);
 #endif
-  auto* at = static_cast<uint16_t*>(memory);
+  auto* at = static_cast<uint8_t*>(memory);
   for (const KvGeometry& g : layers) {
     KvLayerStore store;
     store.geometry = g;
     store.pool = blocks.pool_of(g);
     store.cpu.kv_heads = g.kv_heads;
     store.cpu.head_dim = g.head_dim;
-    const int64_t elements = store.cpu.block_elements() * blocks.of(store.pool);
+    store.cpu.type = type;
+    const int64_t bytes = store.cpu.block_bytes() * blocks.of(store.pool);
     store.cpu.k = at;
-    store.cpu.v = at + elements;
-    at += 2 * elements;
+    store.cpu.v = at + bytes;
+    at += 2 * bytes;
     cache.layers_.push_back(std::move(store));
   }
   return cache;
@@ -93,9 +95,9 @@ void KvCache::copy_block(int from, int to, KvPool pool) {
       move(*layer.v);
       continue;
     }
-    const int64_t n = layer.cpu.block_elements();
-    std::memcpy(layer.cpu.k + to * n, layer.cpu.k + from * n, static_cast<size_t>(n) * 2);
-    std::memcpy(layer.cpu.v + to * n, layer.cpu.v + from * n, static_cast<size_t>(n) * 2);
+    const int64_t n = layer.cpu.block_bytes();
+    std::memcpy(layer.cpu.k + to * n, layer.cpu.k + from * n, static_cast<size_t>(n));
+    std::memcpy(layer.cpu.v + to * n, layer.cpu.v + from * n, static_cast<size_t>(n));
   }
 }
 

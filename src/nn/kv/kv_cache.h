@@ -18,9 +18,9 @@ struct KvGeometry {
   int kv_heads = 0;
   int head_dim = 0;
   int window = 0;  // > 0: queries see only so many positions back
-  /// Units: bytes of K and V for one block of 16 positions, in 16-bit floats.
-  int64_t block_bytes() const {
-    return int64_t{2} * 2 * kv_heads * head_dim * cpu::KvLayer::kBlock;
+  /// Units: bytes of K and V for one block of 16 positions.
+  int64_t block_bytes(cpu::KvType type) const {
+    return 2 * cpu::KvLayer{.kv_heads = kv_heads, .head_dim = head_dim, .type = type}.block_bytes();
   }
 };
 
@@ -52,9 +52,10 @@ struct KvBlocks {
 
 class KvCache {
  public:
-  /// Reserves blocks for the CPU kernels (f16). Pages are touched as they are used.
+  /// Reserves blocks for the CPU kernels. Pages are touched as they are used.
   /// Errors: kOutOfMemory.
-  static Result<KvCache> for_cpu(const std::vector<KvGeometry>& layers, KvBlocks blocks);
+  static Result<KvCache> for_cpu(const std::vector<KvGeometry>& layers, KvBlocks blocks,
+                                 cpu::KvType type = cpu::KvType::kF16);
   /// The same for stock ops, as arrays of `dtype`.
   static KvCache for_stock(const std::vector<KvGeometry>& layers, KvBlocks blocks,
                            mlx::core::Dtype dtype);

@@ -124,6 +124,7 @@ struct AttentionCase {
   int heads, kv_heads, dim, window;
   float soft_cap;
   bool interleaved, qk_norm;
+  cpu::KvType type = cpu::KvType::kF16;
 };
 
 class OpsAttention : public Ops, public testing::WithParamInterface<AttentionCase> {};
@@ -148,7 +149,7 @@ TEST_P(OpsAttention, FollowsTheReferenceOverScatteredBlocks) {
     spec.k_norm = random_values(static_cast<size_t>(c.dim), 10);
   const KvGeometry geometry{c.kv_heads, c.dim, c.window};
   const KvBlocks blocks = c.window > 0 ? KvBlocks(1, 8) : KvBlocks(8);
-  KvCache fast = KvCache::for_cpu({geometry}, blocks).value();
+  KvCache fast = KvCache::for_cpu({geometry}, blocks, c.type).value();
   KvCache slow = KvCache::for_stock({geometry}, blocks, mx::float32);
   const int width = (c.heads + 2 * c.kv_heads) * c.dim;
   // First step: both prompts begin; then one goes on by a chunk, the other by one token; then both
@@ -164,7 +165,8 @@ TEST_P(OpsAttention, FollowsTheReferenceOverScatteredBlocks) {
     const mx::array q_slow = qkv_rope_kv_write(stock, spec, qkv, scene.batch, slow.layer(0));
     expect_close(q_fast, q_slow, 2e-5f);
     expect_close(paged_attention(cpu, spec, q_fast, scene.batch, fast.layer(0)),
-                 paged_attention(stock, spec, q_slow, scene.batch, slow.layer(0)), 2e-3f);
+                 paged_attention(stock, spec, q_slow, scene.batch, slow.layer(0)),
+                 c.type == cpu::KvType::kInt8 ? 4e-2f : 2e-3f);
   }
 }
 
@@ -172,34 +174,43 @@ INSTANTIATE_TEST_SUITE_P(Shapes, OpsAttention,
                          testing::Values(AttentionCase{"smollm2", 9, 3, 64, 0, 0, true, false},
                                          AttentionCase{"qwen2", 12, 2, 128, 0, 0, false, false},
                                          AttentionCase{"gemma3", 4, 1, 256, 24, 0, false, true},
-                                         AttentionCase{"softcap", 4, 4, 32, 0, 5.0f, false, false}),
+                                         AttentionCase{"softcap", 4, 4, 32, 0, 5.0f, false, false},
+                                         AttentionCase{"smollm2_int8", 9, 3, 64, 0, 0, true, false,
+                                                       cpu::KvType::kInt8},
+                                         AttentionCase{"gemma3_int8", 4, 1, 256, 24, 0, false, true,
+                                                       cpu::KvType::kInt8}),
                          [](const auto& c) { return c.param.name; });
 
 TEST_F(Ops, CopiedBlocksHoldTheSameKeysAndValues) {
-  KvCache cache = KvCache::for_cpu({{2, 32}, {2, 32}}, 4).value();
-  for (int l = 0; l < 2; ++l) {
-    for (int i = 0; i < 2 * 32 * 16; ++i) {
-      cache.layer(l).cpu.k[i] = static_cast<uint16_t>(i + l);
-      cache.layer(l).cpu.v[i] = static_cast<uint16_t>(2 * i + l);
+  for (const cpu::KvType type : {cpu::KvType::kF16, cpu::KvType::kInt8}) {
+    KvCache cache = KvCache::for_cpu({{2, 32}, {2, 32}}, 4, type).value();
+    const int64_t n = cache.layer(0).cpu.block_bytes();
+    // Two heads of 32 dims, 16 positions; a scale in f16 where the dims are one code each.
+    EXPECT_EQ(n, 2 * 16 * (type == cpu::KvType::kInt8 ? 32 + 2 : 2 * 32));
+    for (int l = 0; l < 2; ++l) {
+      for (int i = 0; i < n; ++i) {
+        cache.layer(l).cpu.k[i] = static_cast<uint8_t>(i * 7 + l);
+        cache.layer(l).cpu.v[i] = static_cast<uint8_t>(i * 5 + l);
+      }
     }
-  }
-  cache.copy_block(0, 3);
-  for (int l = 0; l < 2; ++l) {
-    const auto& kv = cache.layer(l).cpu;
-    EXPECT_EQ(0, std::memcmp(kv.k, kv.k + 3 * kv.block_elements(), 2 * 32 * 16 * 2));
-    EXPECT_EQ(0, std::memcmp(kv.v, kv.v + 3 * kv.block_elements(), 2 * 32 * 16 * 2));
+    cache.copy_block(0, 3);
+    for (int l = 0; l < 2; ++l) {
+      const auto& kv = cache.layer(l).cpu;
+      EXPECT_EQ(0, std::memcmp(kv.k, kv.k + 3 * n, static_cast<size_t>(n)));
+      EXPECT_EQ(0, std::memcmp(kv.v, kv.v + 3 * n, static_cast<size_t>(n)));
+    }
   }
 }
 
 TEST_F(Ops, LayersWithAWindowHaveBlocksOfTheirOwn) {
   KvCache cache = KvCache::for_cpu({{2, 32}, {2, 32, 24}, {2, 32}}, {6, 3}).value();
-  const int64_t n = cache.layer(0).cpu.block_elements();
+  const int64_t n = cache.layer(0).cpu.block_bytes();
   EXPECT_EQ(cache.layer(0).pool, KvPool::kWhole);
   EXPECT_EQ(cache.layer(1).pool, KvPool::kWindow);
   // Each layer's memory ends where the next one's begins.
   EXPECT_EQ(cache.layer(1).cpu.k - cache.layer(0).cpu.k, 2 * 6 * n);
   EXPECT_EQ(cache.layer(2).cpu.k - cache.layer(1).cpu.k, 2 * 3 * n);
-  for (int l = 0; l < 3; ++l) cache.layer(l).cpu.v[0] = static_cast<uint16_t>(l + 1);
+  for (int l = 0; l < 3; ++l) cache.layer(l).cpu.v[0] = static_cast<uint8_t>(l + 1);
   cache.copy_block(0, 2, KvPool::kWindow);
   cache.copy_block(0, 1);
   for (int l = 0; l < 3; ++l) {
