@@ -139,8 +139,7 @@ void write_prefix(JsonWriter& json, const SequenceStatus& sequence,
   json.begin_object().field("cached_tokens", sequence.cached_tokens);
   json.field("miss", word_of(sequence.miss));
   json.field("first_difference", sequence.first_difference);
-  const std::string_view part =
-      service::part_at(generation.prompt_parts(), sequence.first_difference);
+  const std::string part = generation.prompt_part(sequence.first_difference);
   json.key("part");
   if (part.empty()) {
     json.null();

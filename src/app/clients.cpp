@@ -11,8 +11,13 @@ namespace pippin::app {
 namespace {
 
 // How long a client waits for a stream's next event. A long prompt on a CPU takes minutes, and
-// their own limits are four or five; the server's comments meanwhile do not reach their clocks.
+// their own limits are four or five.
 constexpr const char* kPatienceMs = "3600000";
+
+// Of a window that Claude Code is told of, it keeps its longest answer and 13,000 tokens free, and
+// its own prompt has 12,000: a smaller one would be full from the first word on. Untold, it
+// shortens a conversation when the server refuses it as too long.
+constexpr int kClaudeWindowMin = 40'000;
 
 ClientSetup claude(const ServerAddress& server) {
   ClientSetup setup;
@@ -27,6 +32,13 @@ ClientSetup claude(const ServerAddress& server) {
                      {"CLAUDE_CODE_ATTRIBUTION_HEADER", "0"},
                      {"API_TIMEOUT_MS", kPatienceMs},
                      {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"}};
+  if (server.context_tokens >= kClaudeWindowMin) {
+    // Else it takes a model that it does not know for one of a million tokens.
+    setup.variables.emplace_back("CLAUDE_CODE_MAX_CONTEXT_TOKENS",
+                                 fmt::to_string(server.context_tokens));
+    setup.variables.emplace_back("CLAUDE_CODE_MAX_OUTPUT_TOKENS",
+                                 fmt::to_string(server.context_tokens / 4));
+  }
   return setup;
 }
 

@@ -91,6 +91,9 @@ Result<void> load_first(service::ModelPool& models, const std::vector<NamedModel
   return {};
 }
 
+/// Clients of Ollama expect to choose among all models there are, and to use what they pull.
+bool is_on_demand(const Settings& settings) { return settings.models_on_demand || settings.ollama; }
+
 std::string state_text(const service::ModelStatus& status) {
   return fmt::format("{}{}", status.state == service::ModelState::kLoaded ? "loaded" : "on demand",
                      status.pinned ? ", pinned" : "");
@@ -113,7 +116,7 @@ void announce(const std::string& url, const std::string& ollama_url, service::Mo
     for (const service::ModelStatus& status : all)
       fmt::print("  {}  ({})\n", status.sheet.id, state_text(status));
   }
-  if (settings.models_on_demand)
+  if (is_on_demand(settings))
     fmt::print("Others that `pippin list` names are loaded when they are asked for.\n");
   if (!ollama_url.empty()) fmt::print("Clients of Ollama find it at {}, too.\n", ollama_url);
   std::fflush(stdout);
@@ -158,7 +161,7 @@ Result<int> serve(const Settings& settings, const std::vector<std::string>& name
                    named_models(settings, names, environment_variable));
   ASSIGN_OR_RETURN(const hub::Places places, hub::find_places(settings, environment_variable));
   std::unique_ptr<DiskModels> on_disk;
-  if (settings.models_on_demand) {
+  if (is_on_demand(settings)) {
     ASSIGN_OR_RETURN(on_disk, DiskModels::make(settings, places));
   }
   ASSIGN_OR_RETURN(const uint64_t budget, memory_budget(settings));

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "app/default_model.h"
+#include "app/hub_shelf.h"
 #include "app/loading.h"
 #include "base/duration_text.h"
 #include "base/log.h"
@@ -155,6 +156,9 @@ Result<ModelSpec> DiskModels::find(std::string_view name) {
   for (ModelSpec& spec : list()) {
     if (spec.load.id == name || std::ranges::count(spec.load.aliases, name)) return std::move(spec);
   }
+  // A name may leave parts out, or be as Ollama's clients write it. With its scheme it is no path.
+  const Result<hub::LocalModel> meant = hub::resolve(hub_name(name), places_);
+  if (meant.ok() && meant->files.size() == 1) return spec_of(settings_, *meant, keep_alive_);
   return fail(Code::kNotFound, fmt::format("there is no model {} on this machine", name), "model");
 }
 

@@ -128,7 +128,7 @@ const Setting kTable[] = {
      "Size of all answers kept there"},
     {"--ollama", "PIPPIN_OLLAMA", {}, &S::ollama, kServe,
      0, 0, {}, {},
-     "Listen on Ollama's port, too, where its clients look without being told"},
+     "Listen on Ollama's port, too, where its clients look without being told; means --models-on-demand"},
     {"--ollama-port", "PIPPIN_OLLAMA_PORT", "PORT", &S::ollama_port, kServe,
      0, 65535, {}, {},
      "The port of --ollama; 0 takes any free one"},

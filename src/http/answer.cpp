@@ -113,6 +113,11 @@ void Answer::on_drained(std::function<void()> callback) {
   }
 }
 
+void Answer::on_silent(std::function<void()> callback) {
+  std::lock_guard lock(mutex_);
+  if (wake_) std::swap(on_silent_, callback);
+}
+
 void Answer::abandon() {
   std::lock_guard lock(mutex_);
   if (phase_ != Phase::kPending && phase_ != Phase::kStreaming) return;
@@ -150,6 +155,15 @@ void Answer::taken_by_socket(size_t bytes) {
   if (drained) drained();
 }
 
+void Answer::fell_silent() {
+  std::function<void()> callback;
+  {
+    std::lock_guard lock(mutex_);
+    callback = on_silent_;
+  }
+  if (callback) callback();
+}
+
 bool Answer::client_gone() {
   std::function<void()> callback;
   bool cut = false;
@@ -167,12 +181,14 @@ bool Answer::client_gone() {
 void Answer::detach() {
   std::function<void()> disconnect;
   std::function<void()> drained;
+  std::function<void()> silent;
   std::function<void()> wake;
   {
     std::lock_guard lock(mutex_);
     gone_ = true;
     std::swap(disconnect, on_disconnect_);
     std::swap(drained, on_drained_);
+    std::swap(silent, on_silent_);
     std::swap(wake, wake_);
   }
   // What the callbacks hold dies here, outside the lock: it may hold the last handle.

@@ -130,6 +130,7 @@ void Connection::send_heartbeat() {
     return set_deadline(last_write_ + options().heartbeat);
   }
   append_body(heartbeat_);
+  answer_->fell_silent();
   write_more();
 }
 

@@ -7,6 +7,7 @@
 #include "parse/registry.h"
 #include "service/choice.h"
 #include "service/prompt.h"
+#include "service/prompt_parts.h"
 #include "service/thinking_budget.h"
 
 namespace pippin::service {
@@ -143,7 +144,6 @@ Result<void> Generation::read_prompts() {
       if (std::ranges::find(prompt_rules_, rule) == prompt_rules_.end())
         prompt_rules_.push_back(rule);
     }
-    prompt_parts_ = std::move(rendered.parts);
     const size_t size = rendered.tokens.size();
     if (size == 0) return fail(Code::kInvalidArgument, "the prompt has no tokens", "prompt");
     if (size >= static_cast<size_t>(model.context_tokens_max))
@@ -221,6 +221,15 @@ std::string Generation::prompt_text(size_t i) const {
   std::string text;
   for (const Token token : terms_[i].prompt) text += decoder.push(token);
   return text + decoder.flush();
+}
+
+// Found anew each time: hardly anybody asks.
+std::string Generation::prompt_part(int token) const {
+  const auto* asked = std::get_if<Conversation>(&request_.prompts.front());
+  if (asked == nullptr) return {};
+  Conversation rendered = *asked;
+  model_->prompt_rules.apply(rendered);
+  return part_of(rendered, terms_.front().prompt, *model_->tokenizer, token);
 }
 
 Usage Generation::usage() const {

@@ -13,7 +13,6 @@
 #include "base/result.h"
 #include "service/choice.h"
 #include "service/model_pool.h"
-#include "service/prompt_parts.h"
 #include "service/request.h"
 
 namespace pippin::service {
@@ -58,8 +57,9 @@ class Generation {
 
   /// Returns the prompt rules that have changed prompts.
   const std::vector<std::string_view>& prompt_rules() const { return prompt_rules_; }
-  /// Returns the parts of the prompt, if it is a conversation.
-  const std::vector<PromptPart>& prompt_parts() const { return prompt_parts_; }
+  /// Returns what of a conversation a token of its prompt comes from, as part_of() names it; "" if
+  /// the prompt is none. Thread: any.
+  std::string prompt_part(int token) const;
 
  private:
   Generation(ModelLease model, Request request, std::shared_ptr<Caller> caller);
@@ -74,7 +74,6 @@ class Generation {
   std::vector<std::unique_ptr<Choice>> choices_;
   std::vector<engine::SequenceId> sequences_;  // of the choices
   std::vector<std::string_view> prompt_rules_;
-  std::vector<PromptPart> prompt_parts_;  // a conversation comes alone
   int unfinished_ = 0;
 };
 

@@ -325,8 +325,8 @@ Result<ModelStatus> ModelPool::look(std::string_view name) {
 }
 
 Result<ModelState> ModelPool::unload(std::string_view name) {
-  const std::lock_guard lock(mutex_);
-  PoolEntry* const entry = find_locked(name);
+  Lock lock(mutex_);
+  PoolEntry* const entry = find(lock, name);
   if (entry == nullptr) return not_found_locked(name);
   if (loader_ == nullptr)
     return fail(Code::kUnsupported, "the only model there is cannot be unloaded", "model");

@@ -29,7 +29,7 @@ const char* word_of(ModelState state);
 
 /// A model as it stands now.
 struct ModelStatus {
-  ModelSheet sheet;  // only id, aliases and the file's path, if the file cannot be read
+  ModelSheet sheet;  // only id, aliases and the file's path, if the file is unreadable
   ModelState state = ModelState::kUnloaded;
   bool pinned = false;
   bool found = false;  // by the source; else it was named when the server was started
@@ -40,7 +40,8 @@ struct ModelStatus {
   int requests = 0, waiting = 0;       // that use it; that wait for it
   uint64_t loads = 0;                  // so far
   double loaded_part = 0;              // 0 to 1, while it is loaded
-  std::string error;                   // why the last load failed, or the file cannot be read
+  bool unreadable = false;             // its file
+  std::string error;                   // why that is so, or the last load failed
 };
 
 class ModelPool;
@@ -166,10 +167,12 @@ class ModelPool {
   ModelStatus status_of(Lock& lock, PoolEntry& entry);
   uint64_t used_locked(bool with_leaving) const;
   uint64_t room_locked(bool now) const;  // else once what is leaving has left
+  bool is_held_up_locked() const;
 
   bool unload_one(Lock& lock);
   void expire_locked(TimePoint now);
   bool load_one(Lock& lock);
+  bool load_if_it_fits(Lock& lock, PoolEntry& entry, bool first);
   Result<bool> make_room_locked(PoolEntry& entry, const MemoryPlan& alone);
   void load_into(Lock& lock, PoolEntry& entry, uint64_t room, const MemoryPlan& plan);
   void grant(Lock& lock, PoolEntry& entry);

@@ -75,17 +75,36 @@ uint64_t ModelPool::room_locked(bool now) const {
   return budget_bytes_ - std::min(budget_bytes_, used_locked(now));
 }
 
-// Takes the first load a step further. They are done strictly in the order of asking: what waits
-// for room cannot be overtaken by what needs less. Returns whether anything was done.
+// Whether a load waits for the end of requests, other than those of models that overtook it.
+bool ModelPool::is_held_up_locked() const {
+  return std::ranges::any_of(entries_, [](const PoolEntry& one) {
+    return one.state == ModelState::kUnloading && one.uses > 0 && !one.overtook;
+  });
+}
+
+// Takes a load a step further. They are done in the order of asking. But while the first one waits
+// for requests to end, which may be long, others that need less go ahead. These make room in their
+// turn: once the requests have ended nobody goes ahead any more, so that none waits for ever.
+// Returns whether anything was done.
 bool ModelPool::load_one(Lock& lock) {
   if (loads_.empty()) return false;
-  PoolEntry& entry = *loads_.front();
+  if (load_if_it_fits(lock, *loads_.front(), true)) return true;
+  if (!is_held_up_locked()) return false;
+  for (size_t i = 1; i < loads_.size(); ++i)
+    if (load_if_it_fits(lock, *loads_[i], false)) return true;
+  return false;
+}
+
+// Returns whether anything was done: then loads_ may be another. The first one in the order has
+// room made for it.
+bool ModelPool::load_if_it_fits(Lock& lock, PoolEntry& entry, bool first) {
   if (entry.waiting.empty()) {  // all who asked for it have left
     entry.sizing.reset();
-    loads_.pop_front();
+    std::erase(loads_, &entry);
     return true;
   }
   if (entry.state == ModelState::kUnloading) return false;  // until its requests end
+  if (!first && entry.spec.pinned) return false;            // it would never make room
   if (!entry.sizing) {
     const ModelSpec spec = entry.spec;
     lock.unlock();
@@ -96,6 +115,7 @@ bool ModelPool::load_one(Lock& lock) {
       return true;
     }
     entry.sizing = *std::move(sizing);
+    return true;
   }
   const Result<MemoryPlan> alone = plan_within(*entry.sizing, budget_bytes_);
   if (!alone.ok()) {
@@ -104,9 +124,11 @@ bool ModelPool::load_one(Lock& lock) {
   }
   const uint64_t room = room_locked(true);
   if (const auto plan = fit(*entry.sizing, room, alone->context_tokens_max)) {
+    entry.overtook = !first;
     load_into(lock, entry, room, *plan);
     return true;
   }
+  if (!first) return false;
   const Result<bool> made = make_room_locked(entry, *alone);
   if (!made.ok()) fail_load(lock, entry, made.error());
   return !made.ok() || *made;
@@ -121,8 +143,16 @@ Result<bool> ModelPool::make_room_locked(PoolEntry& entry, const MemoryPlan& alo
   const auto fits = [&] { return fit(*entry.sizing, room, alone.context_tokens_max).has_value(); };
   if (fits()) return false;
   std::vector<PoolEntry*> others;
-  for (PoolEntry& other : entries_)
-    if (other.state == ModelState::kLoaded && !other.spec.pinned) others.push_back(&other);
+  const bool held_up = is_held_up_locked();
+  for (PoolEntry& other : entries_) {
+    if (other.state != ModelState::kLoaded || other.spec.pinned) continue;
+    if (held_up && other.overtook) {
+      room += other.bytes;  // it may stay until the others have gone
+    } else {
+      others.push_back(&other);
+    }
+  }
+  if (fits()) return false;
   std::ranges::sort(others, {}, [](const PoolEntry* other) {
     return std::pair(other->uses > 0, other->used_at);
   });
@@ -148,7 +178,7 @@ Result<bool> ModelPool::make_room_locked(PoolEntry& entry, const MemoryPlan& alo
 }
 
 void ModelPool::load_into(Lock& lock, PoolEntry& entry, uint64_t room, const MemoryPlan& plan) {
-  loads_.pop_front();
+  std::erase(loads_, &entry);
   entry.sizing.reset();
   entry.state = ModelState::kLoading;
   entry.bytes = plan.bytes_total();

@@ -45,6 +45,7 @@ ModelStatus PoolEntry::status(TimePoint now, std::string unreadable) const {
   status.waiting = static_cast<int>(waiting.size());
   status.loads = loads;
   status.loaded_part = state == ModelState::kLoading ? part : model != nullptr ? 1 : 0;
+  status.unreadable = !unreadable.empty();
   status.error = error.empty() ? std::move(unreadable) : error;
   return status;
 }

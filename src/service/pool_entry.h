@@ -62,6 +62,7 @@ struct PoolEntry {
   KeepAlive keep_alive;  // in force now
   std::list<std::shared_ptr<PoolWaiting>> waiting;
   std::optional<MemorySizing> sizing;  // while it is to be loaded
+  bool overtook = false;               // when it was loaded, another one waited for more room
   double part = 0;                     // that is loaded
   uint64_t loads = 0;
   std::string error;  // of the last load

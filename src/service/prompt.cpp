@@ -78,9 +78,8 @@ Result<RenderedPrompt> render_conversation(const Model& model, Conversation conv
   if (model.tokenizer->adds_bos() && bos && (tokens.empty() || tokens.front() != *bos)) {
     tokens.insert(tokens.begin(), *bos);
   }
-  RenderedPrompt rendered{std::move(tokens), {}, std::move(rules), {}};
+  RenderedPrompt rendered{std::move(tokens), {}, std::move(rules)};
   for (const text::Span& span : spans) rendered.text += span.text;
-  rendered.parts = prompt_parts(conversation, rendered.text, rendered.tokens, *model.tokenizer);
   return rendered;
 }
 

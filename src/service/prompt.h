@@ -8,16 +8,14 @@
 
 #include "base/result.h"
 #include "service/model.h"
-#include "service/prompt_parts.h"
 #include "service/request.h"
 
 namespace pippin::service {
 
 struct RenderedPrompt {
   std::vector<Token> tokens;
-  std::string text;  // of a conversation: what the template wrote
+  std::string text;                     // of a conversation: what the template wrote
   std::vector<std::string_view> rules;  // and those of the model's PromptRules that changed it
-  std::vector<PromptPart> parts;        // and what of it stands where
 };
 
 /// Renders and encodes a prompt. User text cannot form special tokens; template text and raw

@@ -60,29 +60,26 @@ void find_tools(const Conversation& conversation, std::string_view prompt,
 
 }  // namespace
 
-std::vector<PromptPart> prompt_parts(const Conversation& conversation, std::string_view prompt,
-                                     const std::vector<Token>& tokens,
-                                     const text::Tokenizer& tokenizer) {
+std::string part_of(const Conversation& conversation, const std::vector<Token>& prompt,
+                    const text::Tokenizer& tokenizer, int token) {
+  std::string text;
+  size_t at = std::string::npos;
+  for (size_t i = 0; i < prompt.size(); ++i) {
+    if (i == static_cast<size_t>(token)) at = text.size();
+    text += tokenizer.token_bytes(prompt[i], true);
+  }
   std::vector<Found> found;
-  find_messages(conversation, prompt, found);
-  find_tools(conversation, prompt, found);
-  std::vector<PromptPart> parts;
-  size_t bytes = 0, token = 0;  // of the prompt, and those that write them
+  find_messages(conversation, text, found);
+  find_tools(conversation, text, found);
+  std::string name;
   for (size_t i = 0; i < found.size(); ++i) {
     // The template's words between two parts announce the second one. Where only a beginning of
     // the first is known, they are told apart by where the second one's text begins.
     const bool whole = i > 0 && found[i - 1].name != "tools";
     const size_t begin = i == 0 ? 0 : whole ? found[i - 1].end : found[i].begin;
-    for (; token < tokens.size() && bytes < begin; ++token)
-      bytes += tokenizer.token_bytes(tokens[token], true).size();
-    parts.push_back({static_cast<int>(token), found[i].name});
+    if (begin <= at) name = found[i].name;
   }
-  return parts;
-}
-
-std::string_view part_at(const std::vector<PromptPart>& parts, int token) {
-  const auto next = std::ranges::upper_bound(parts, token, {}, &PromptPart::first_token);
-  return next == parts.begin() ? std::string_view() : std::string_view(std::prev(next)->name);
+  return name;
 }
 
 }  // namespace pippin::service

@@ -1,10 +1,9 @@
-// prompt_parts: which part of a conversation each place of its prompt comes from, so that a status
-// page can say what of it changed. Found by the texts themselves, since templates write them as
-// they like. Thread: any.
+// part_of: which part of a conversation a token of its prompt comes from, so that a status page can
+// say what of it changed. Found by the texts themselves, since templates write them as they like.
+// Thread: any.
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "service/request.h"
@@ -12,19 +11,11 @@
 
 namespace pippin::service {
 
-/// What goes up to the next part's beginning, the template's words around it included.
-struct PromptPart {
-  int first_token = 0;
-  std::string name;  // "system", "tools", "messages[2]"
-};
-
-/// Returns the parts in their order. One whose text does not stand in the prompt as it is belongs
-/// to the part before it. Cost: under a millisecond for 10,000 tokens.
-std::vector<PromptPart> prompt_parts(const Conversation& conversation, std::string_view prompt,
-                                     const std::vector<Token>& tokens,
-                                     const text::Tokenizer& tokenizer);
-
-/// Returns the name of the part that holds a token, or "".
-std::string_view part_at(const std::vector<PromptPart>& parts, int token);
+/// Returns the name of the part that holds token number `token` of the prompt: "system", "tools",
+/// "messages[2]", or "". A part goes up to the next one's beginning, the template's words around it
+/// included; one whose text does not stand in the prompt as it is belongs to the part before it.
+/// Cost: under a millisecond for 10,000 tokens.
+std::string part_of(const Conversation& conversation, const std::vector<Token>& prompt,
+                    const text::Tokenizer& tokenizer, int token);
 
 }  // namespace pippin::service

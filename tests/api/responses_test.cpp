@@ -2,6 +2,7 @@
 // lets it run in the background, and meets a store that does not work.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <filesystem>
@@ -162,6 +163,44 @@ TEST(Responses, AStreamEqualsTheWholeAnswer) {
       }
     }
   }
+}
+
+// Repeats what it is until there is something to tell, and numbers it as any other event.
+TEST(Responses, ASilentStreamSaysThatItIsInProgress) {
+  Harness harness(roomy());
+  const auto types_of = [](const Stream& stream) {
+    std::vector<std::string> types;
+    for (const object& event : stream.events) types.emplace_back(event.at("type").as_string());
+    return types;
+  };
+  const auto before = harness.send("POST", kResponses, text("<wait>ab", R"("stream":true)"));
+  for (int i = 0; i < 2; ++i) {
+    const auto silent = [&] { return stream_of(before->sent().body).events.size() == 2u + i; };
+    while (!silent()) std::this_thread::yield();
+    before->fall_silent();
+  }
+  while (stream_of(before->sent().body).events.size() < 4) std::this_thread::yield();
+  harness.release();
+  ASSERT_TRUE(before->wait());
+  const Stream stream = stream_of(before->sent().body);
+  const std::vector<std::string> types = types_of(stream);
+  ASSERT_GT(types.size(), 5u);
+  EXPECT_EQ(types[0], "response.created");
+  for (int i = 1; i < 4; ++i) {
+    EXPECT_EQ(types[i], "response.in_progress");
+    EXPECT_EQ(stream.events[i].at("response"), stream.events[0].at("response"));
+  }
+  EXPECT_EQ(types[4], "response.output_item.added");
+  EXPECT_EQ(string_at(stream.last, "/output/0/content/0/text"), "<wait>ab");
+
+  const auto within = harness.send("POST", kResponses, text("ab<wait>cd", R"("stream":true)"));
+  while (within->sent().body.find("output_item.added") == std::string::npos)
+    std::this_thread::yield();
+  within->fall_silent();
+  harness.release();
+  ASSERT_TRUE(within->wait());
+  EXPECT_EQ(std::ranges::count(types_of(stream_of(within->sent().body)), "response.in_progress"), 1)
+      << "to some clients it would replace what came before";
 }
 
 TEST(Responses, GoesOnFromAnEarlierOne) {

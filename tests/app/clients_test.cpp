@@ -34,6 +34,16 @@ TEST(Clients, ClaudeTakesTheBareHost) {
   EXPECT_EQ(variable(setup, "CLAUDE_CODE_ATTRIBUTION_HEADER"), "0");
 }
 
+TEST(Clients, ClaudeIsToldOfAWindowThatHoldsItsOwnPrompt) {
+  ServerAddress server = kServer;
+  const char* window = "CLAUDE_CODE_MAX_CONTEXT_TOKENS";
+  EXPECT_EQ(variable(setup_client("claude", server).value(), window), "<unset>");
+  server.context_tokens = 65536;
+  const ClientSetup setup = setup_client("claude", server).value();
+  EXPECT_EQ(variable(setup, window), "65536");
+  EXPECT_EQ(variable(setup, "CLAUDE_CODE_MAX_OUTPUT_TOKENS"), "16384");
+}
+
 TEST(Clients, CodexTakesTomlValues) {
   const ClientSetup setup = setup_client("codex", kServer).value();
   EXPECT_NE(std::ranges::find(setup.arguments, "model=\"Qwen 2.5 'x'\""), setup.arguments.end());

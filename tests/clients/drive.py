@@ -52,7 +52,8 @@ def run_turns(client, name, proxy, folder, arguments, call):
             call.due = True
         command = [str(program.program_path()), "launch", "--server", proxy.url, name, *flags]
         print(f"$ {' '.join(command[1:])}", flush=True)
-        process = subprocess.Popen(command, cwd=work, env=environment(home, client.variables), stdin=subprocess.DEVNULL,
+        variables = client.variables | {"PWD": str(work)}  # which some believe more than the system
+        process = subprocess.Popen(command, cwd=work, env=environment(home, variables), stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
         try:
             said, _ = process.communicate(timeout=arguments.limit)

@@ -141,8 +141,11 @@ TEST(Stream, HeartbeatsFillSilence) {
   Stream own(running, running.client());
   api::Response head = events();
   head.heartbeat = "event: ping\ndata: {}\n\n";
+  const auto silences = std::make_shared<std::atomic<int>>(0);
+  own.exchange->on_silent([silences] { ++*silences; });
   own.exchange->start_stream(std::move(head));
   EXPECT_TRUE(own.client.read_until("event: ping\ndata: {}\n\n")) << "the wire's own words";
+  EXPECT_TRUE(wait_for([&] { return *silences > 0; })) << "the handler may say more";
   own.exchange->finish();
   Stream plain(running, running.client());
   plain.exchange->start_stream({200, "application/x-ndjson", "", {}});

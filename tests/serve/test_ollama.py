@@ -24,9 +24,12 @@ def serving(tmp_path_factory):
     port = program.free_port()
     folder = tmp_path_factory.mktemp("ollama")
     flags = ("--context", 2048, "--ollama", "--ollama-port", port, "--ollama-folder", folder)
-    with program.Program(*flags) as running:
-        running.ollama_port, running.ollama_folder = port, folder
-        yield running
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HOME", "XDG_DATA_HOME", "HF_HUB_CACHE", "OLLAMA_MODELS"):
+            patch.setenv(name, str(folder / "nothing"))  # of this machine's models none is listed
+        with program.Program(*flags) as running:
+            running.ollama_port, running.ollama_folder = port, folder
+            yield running
 
 
 @pytest.fixture(scope="module")

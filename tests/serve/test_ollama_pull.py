@@ -26,6 +26,34 @@ def test_a_pull_tells_how_far_it_is(client, home):  # noqa: F811
     assert not list(home.rglob(FILE))
 
 
+def test_what_was_pulled_is_listed_and_answers(house, home, monkeypatch):  # noqa: F811
+    weights = program.model_path().read_bytes()
+    house.repos["org/other"] = {"other-Q4_1.gguf": weights}
+    house.add_model("library/tiny", "latest", [("model", weights)])
+    monkeypatch.setenv("PIPPIN_OLLAMA_REGISTRY", house.url("registry"))
+    broken = home / ".local/share/pippin/models/broken.gguf"
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"GGUF and then nothing")
+    with program.Program("--context", 256, "--ollama", "--ollama-port", 0) as running:
+        client = ollama.Client(host=running.url, timeout=120)
+        (served,) = names(client)
+        for name, listed in (("hf.co/org/other:Q4_1", "other-Q4_1:latest"), ("tiny", "tiny:latest")):
+            assert client.pull(name).status == "success"
+            assert names(client) == {served, listed}, "a file that cannot be read is not on offer"
+            (entry,) = (entry for entry in client.list().models if entry.model == listed)
+            assert entry.size > len(weights) / 2 and entry.details.family == "llama"
+            for known in (name, listed):
+                assert client.show(known).modelinfo["general.architecture"] == "llama"
+                assert client.generate(known, "One two", options={"num_predict": 2}).eval_count == 2
+            assert listed in {entry.model for entry in client.ps().models}
+            assert client.delete(name).status == "success"
+            program.wait_until(lambda: names(client) == {served}, 60, "it is gone")
+
+
+def names(client):
+    return {entry.model for entry in client.list().models}
+
+
 def test_what_cannot_be_pulled_says_why(client):
     with pytest.raises(ollama.ResponseError) as caught:
         client.pull("hf.co/org/nothing")

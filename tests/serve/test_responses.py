@@ -4,6 +4,7 @@ import json
 import resource
 import signal
 
+import httpx
 import openai
 import pydantic
 import pytest
@@ -75,6 +76,26 @@ def test_the_stream_helper_finds_every_event_in_order(client):
     deltas = [event for event in events if event.type == "response.output_text.delta"]
     assert "".join(event.delta for event in deltas) == whole.output_text == deltas[-1].snapshot
     assert events[-1].response.usage.output_tokens == whole.usage.output_tokens
+
+
+def test_the_stream_helper_takes_what_a_silent_stream_says(server):
+    """A stream's beginning is repeated in it while a long prompt is computed; here it is played back so."""
+    asked = {"model": "default", "input": "Say hi.", "temperature": 0, "stop": [" "], "stream": True}
+    sent = server.request("POST", "/v1/responses", json.dumps(asked).encode())[2].decode()
+    created, begun, *rest = [json.loads(line[6:]) for line in sent.splitlines() if line.startswith("data: ")]
+    assert begun["type"] == "response.in_progress"
+    events = [event | {"sequence_number": i} for i, event in enumerate([created, begun, begun, begun, *rest])]
+    text = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
+    transport = httpx.MockTransport(
+        lambda _: httpx.Response(200, headers={"content-type": "text/event-stream"}, text=text)
+    )
+    playing = httpx.Client(transport=transport)
+    player = openai.OpenAI(base_url="http://played.back/v1", api_key="none", http_client=playing)
+    with player.responses.stream(model="default", input="Say hi.") as stream:
+        seen = [event.type for event in stream]
+        final = stream.get_final_response()
+    assert seen.count("response.in_progress") == 3
+    assert final.output_text and final.output_text == rest[-1]["response"]["output"][0]["content"][0]["text"]
 
 
 def test_a_stream_that_completes(client):

@@ -241,19 +241,56 @@ TEST_F(ModelPoolTest, TwoWhoAlternateBothGoOn) {
   EXPECT_EQ((Names{"a", "b"}), loader_.loaded);
 }
 
-TEST_F(ModelPoolTest, ASmallOneDoesNotOvertake) {
-  loader_.weights["small"] = kMiB;
-  make(kModel + 90 * kMiB, {"a", "b", "small"});
+// Small ones go ahead of one that waits for a long stream, and do not hold it up for ever.
+TEST_F(ModelPoolTest, ASmallOneGoesAheadWhileAStreamHoldsUpALargeOne) {
+  loader_.weights = {{"small", kMiB}, {"tiny", kMiB}, {"large", 100 * kMiB}};
+  make(kModel + 90 * kMiB, {"a", "large", "small", "tiny"});
   const auto stream = get("a");
-  const auto b = ask("b");
+  const auto large = ask("large");
   const auto small = ask("small");
   settle();
-  EXPECT_FALSE(b->done());
-  EXPECT_FALSE(small->done()) << "it would take the room that b waits for";
+  EXPECT_FALSE(large->done());
+  ASSERT_TRUE(small->lease.has_value()) << "there is room for it";
+  for (int i = 0; i < 3; ++i) {
+    const auto next = ask("small");
+    settle();
+    EXPECT_TRUE(next->lease.has_value()) << "it stays while the stream goes on";
+  }
+  EXPECT_EQ((Names{"a", "small"}), loader_.loaded);
+  stream->lease.reset();
+  const auto tiny = ask("tiny");
+  settle();
+  EXPECT_FALSE(large->done()) << "small is in use";
+  EXPECT_FALSE(tiny->done()) << "now it is the large one's turn, although there is room";
+  const auto late = ask("small");
+  settle();
+  EXPECT_FALSE(late->done());
+  small->lease.reset();
+  settle();
+  EXPECT_TRUE(large->lease.has_value());
+  EXPECT_EQ((Names{"a", "small", "large"}), loader_.loaded);
+  large->lease.reset();
+  settle();
+  EXPECT_TRUE(tiny->lease.has_value());
+  EXPECT_TRUE(late->lease.has_value());
+}
+
+TEST_F(ModelPoolTest, APinnedOneDoesNotGoAhead) {
+  loader_.weights = {{"small", kMiB}, {"large", 100 * kMiB}};
+  pool_ = std::make_unique<ModelPool>(kModel + 90 * kMiB, loader_, nullptr, clock_);
+  for (const char* name : {"a", "large", "small"}) {
+    ModelSpec one = spec(name);
+    one.pinned = one.load.id == "small";
+    ASSERT_TRUE(pool_->add(std::move(one)).ok());
+  }
+  pool_->open();
+  const auto stream = get("a");
+  const auto large = ask("large"), small = ask("small");
+  settle();
+  EXPECT_FALSE(small->done()) << "it would never make room again";
   stream->lease.reset();
   settle();
-  EXPECT_TRUE(b->lease.has_value());
-  EXPECT_TRUE(small->lease.has_value());
+  EXPECT_TRUE(large->lease.has_value());
 }
 
 TEST_F(ModelPoolTest, UnloadWaitsForTheLastLease) {

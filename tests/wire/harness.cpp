@@ -273,6 +273,20 @@ void FakeExchange::on_drained(std::function<void()> callback) {
   on_drained_ = std::move(callback);
 }
 
+void FakeExchange::on_silent(std::function<void()> callback) {
+  const std::lock_guard lock(mutex_);
+  on_silent_ = std::move(callback);
+}
+
+void FakeExchange::fall_silent() {
+  std::function<void()> callback;
+  {
+    const std::lock_guard lock(mutex_);
+    callback = on_silent_;
+  }
+  if (callback) callback();
+}
+
 bool FakeExchange::wait() {
   std::unique_lock lock(mutex_);
   return changed_.wait_for(lock, kLongTime, [this] { return answers_ > 0; });

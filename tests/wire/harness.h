@@ -39,6 +39,7 @@ class FakeExchange final : public Exchange {
   void finish() override;
   void on_disconnect(std::function<void()> callback) override;
   void on_drained(std::function<void()> callback) override;
+  void on_silent(std::function<void()> callback) override;
 
   /// Waits for the answer's end. Returns false after a long time.
   bool wait();
@@ -50,6 +51,8 @@ class FakeExchange final : public Exchange {
   /// reading.
   void stall();
   void drain();
+  /// The stream's heartbeat was sent.
+  void fall_silent();
 
   /// What was sent: status, headers and the whole body. Requires: the answer has ended, or the
   /// stream has begun.
@@ -64,7 +67,7 @@ class FakeExchange final : public Exchange {
   int answers_ = 0;
   bool started_ = false, gone_ = false, stalled_ = false;
   size_t queued_ = 0;
-  std::function<void()> on_disconnect_, on_drained_;
+  std::function<void()> on_disconnect_, on_drained_, on_silent_;
 };
 
 struct HarnessOptions {

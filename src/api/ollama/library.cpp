@@ -22,10 +22,9 @@ Library::Library(const Context& context)
 Result<Wanted> Library::find(std::string_view name) const {
   std::optional<MadeModel> made = made_.find(name);
   const std::string base(made ? std::string_view(made->from) : name);
-  // Served models have no tag of their own, as a rule.
-  for (const std::string_view known : {std::string_view(base), short_name(base)}) {
-    if (context_.models.knows(known))
-      return Wanted{std::string(name), std::string(known), std::move(made)};
+  // Served models have no tag of their own, as a rule; those of Ollama's store have one.
+  for (const std::string& known : {base, std::string(short_name(base)), full_name(base)}) {
+    if (context_.models.knows(known)) return Wanted{std::string(name), known, std::move(made)};
   }
   return fail(
       Code::kNotFound,

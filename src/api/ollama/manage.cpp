@@ -84,9 +84,14 @@ Handler pull_model(const Home& home) {
     bool stream = true;
     const std::optional<std::string> name = open_named(*home, *exchange, stream);
     if (!name) return;
-    // What is served is here; clients pull to make sure of that.
-    if (home->find(*name).ok()) return respond_line(*exchange, kSuccess, stream);
     ModelShelf* const shelf = home->context().shelf;
+    // What was named at the start is here; clients pull to make sure of that. What lies on disk may
+    // have a newer version.
+    if (const Result<Wanted> wanted = home->find(*name); wanted.ok()) {
+      const Result<service::ModelStatus> status = home->context().models.look(wanted->base);
+      if (shelf == nullptr || wanted->made || !status.ok() || !status->found)
+        return respond_line(*exchange, kSuccess, stream);
+    }
     if (shelf == nullptr) {
       return exchange->respond(error_response(
           fail(Code::kUnsupported,

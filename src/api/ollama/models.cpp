@@ -32,6 +32,7 @@ struct Inventory {
   explicit Inventory(const Library& library)
       : served(library.context().models.list()), made(library.made().list()) {
     for (const service::ModelStatus& status : served) {
+      if (status.found && status.unreadable) continue;
       listed.push_back({full_name(status.sheet.id), status.sheet, nullptr});
       for (const MadeModel& model : made) {
         if (model.from == status.sheet.id) listed.push_back({model.name, status.sheet, &model});

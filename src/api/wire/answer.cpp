@@ -38,6 +38,10 @@ void Answer::connect() {
     send();
   }
   exchange_->on_drained([strand = strand_] { strand->ring(); });
+  exchange_->on_silent([strand = strand_, silent = silent_] {
+    *silent = true;
+    strand->ring();
+  });
   exchange_->on_disconnect([strand = strand_, gone = gone_, weak = std::weak_ptr(generation_)] {
     *gone = true;
     if (const auto generation = weak.lock()) generation->cancel();
@@ -68,6 +72,7 @@ void Answer::step() {
     writer_->finish(generation_->usage(), bytes_);
     return end();
   }
+  if (silent_->exchange(false) && bytes_.empty()) writer_->keep_alive(bytes_);
   if (writer_->streams() && !send()) generation_->cancel();
 }
 

@@ -33,6 +33,8 @@ class AnswerWriter {
   /// The stream's first bytes, before there is any text.
   virtual void begin(std::string& out) = 0;
   virtual void add(service::Delta&& delta, std::string& out) = 0;
+  /// What a stream that has been silent for long says beside its head's heartbeat.
+  virtual void keep_alive(std::string& out) { static_cast<void>(out); }
   virtual void finish(const service::Usage& usage, std::string& out) = 0;
   /// What a stream says when it cannot go on.
   virtual void abort(const Error& error, std::string& out) = 0;
@@ -63,6 +65,7 @@ class Answer final : public std::enable_shared_from_this<Answer> {
   const std::unique_ptr<AnswerWriter> writer_;
   const std::shared_ptr<std::atomic<bool>> gone_ =
       std::make_shared<std::atomic<bool>>(false);  // the client
+  const std::shared_ptr<std::atomic<bool>> silent_ = std::make_shared<std::atomic<bool>>(false);
   bool connected_ = false;
   std::shared_ptr<service::Strand> strand_;  // all below and all calls of the exchange happen on it
   std::shared_ptr<Answer> self_;             // until the end

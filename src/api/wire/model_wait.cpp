@@ -34,6 +34,9 @@ class BegunStream final : public Exchange {
   void on_drained(std::function<void()> callback) override {
     exchange_->on_drained(std::move(callback));
   }
+  void on_silent(std::function<void()> callback) override {
+    exchange_->on_silent(std::move(callback));
+  }
 
  private:
   const std::shared_ptr<Exchange> exchange_;
