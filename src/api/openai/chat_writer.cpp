@@ -74,10 +74,16 @@ class ChatStreamWriter final : public AnswerWriter {
   std::string id() const override { return envelope_.id(); }
 
   // Clients' clocks for a silent stream hear chunks only, not comments: so a chunk that says
-  // nothing.
+  // nothing. Of several choices one may have ended, behind which no chunk may speak of it.
   Response stream_head() const override {
     Response head = AnswerWriter::stream_head();
-    chunk(head.heartbeat, 0, nullptr, nullptr, [](JsonWriter& json) { json.field("content", ""); });
+    if (generation_.choices() == 1) {
+      chunk(head.heartbeat, 0, nullptr, nullptr,
+            [](JsonWriter& json) { json.field("content", ""); });
+    } else {
+      envelope_.open_chunk(head.heartbeat);
+      envelope_.close_chunk(head.heartbeat);
+    }
     return head;
   }
 
