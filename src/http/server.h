@@ -25,9 +25,6 @@ using Milliseconds = std::chrono::milliseconds;
 /// to. `path` is "" where the request could not be read. Thread: any.
 using ErrorForm = std::function<api::Response(std::string_view path, int status, const Error&)>;
 
-/// OpenAI's form: {"error":{"message":..,"type":..,"param":..,"code":..}}.
-api::Response openai_error_form(std::string_view path, int status, const Error& error);
-
 /// Pages on this machine: http and https of localhost, 127.0.0.1 and [::1], any port.
 std::vector<std::string> loopback_origins();
 
@@ -68,7 +65,7 @@ struct Options {
 
   std::vector<std::string> cors_origins = loopback_origins();  // exact, "scheme://host:*", or "*"
   std::vector<std::string> allowed_hosts;  // names in Host besides loopback, this machine's and addresses; or "*"
-  ErrorForm error_form = openai_error_form;
+  ErrorForm error_form;                    // required
 
   Gate gate;    // empty: everyone is let in
   Audit audit;  // called on an I/O thread; empty: none

@@ -1,5 +1,5 @@
 // A custom tool's text out of the JSON that models write for it, cut anywhere.
-#include "api/openai/responses/custom_input.h"
+#include "api/openai/custom_input.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <string_view>
 #include <utility>
 
-namespace pippin::api::openai::responses {
+namespace pippin::api::openai {
 namespace {
 
 // Returns the text, after checking that every cut into two and the cut into bytes give the same.
@@ -71,4 +71,4 @@ TEST(CustomInput, OtherFormsAreTakenAsFarAsTheyGo) {
 }
 
 }  // namespace
-}  // namespace pippin::api::openai::responses
+}  // namespace pippin::api::openai

@@ -71,8 +71,7 @@ TEST(ConstraintAhead, TheMaskFollowsEachToken) {
   ConstraintAhead ahead(constraint, true, workers);
   EXPECT_EQ(mask_of(ahead), 0u);
   for (uint32_t count = 1; count < 200; ++count) {
-    ahead.advance(static_cast<Token>(count % 5));
-    EXPECT_TRUE(ahead.take_outlook().forced.empty());
+    EXPECT_TRUE(ahead.advance(static_cast<Token>(count % 5)).forced.empty());
     ASSERT_EQ(mask_of(ahead), count);
   }
   EXPECT_EQ(constraint->taken.size(), 199u);
@@ -82,29 +81,48 @@ TEST(ConstraintAhead, ForcedTokensAreTakenAndToldOnce) {
   WorkerPool workers(1, 16);
   const auto constraint = std::make_shared<Counting>();
   ConstraintAhead ahead(constraint, true, workers);
-  ahead.advance(7);
-  const ConstraintAhead::Outlook outlook = ahead.take_outlook();
+  const ConstraintAhead::Outlook outlook = ahead.advance(7);
   EXPECT_EQ(outlook.forced, (std::vector<Token>{8, 9}));
   EXPECT_TRUE(outlook.complete);
   EXPECT_EQ(mask_of(ahead), 3u);
-  EXPECT_TRUE(ahead.take_outlook().forced.empty());
   EXPECT_EQ(constraint->taken, (std::vector<Token>{7, 8, 9}));
+}
+
+TEST(ConstraintAhead, WhatAnAnswerBeginsWithIsTakenAndToldOnce) {
+  WorkerPool workers(1, 16);
+  const auto constraint = std::make_shared<Counting>();
+  constraint->taken = {7};
+  ConstraintAhead ahead(constraint, true, workers);
+  EXPECT_EQ(ahead.take_start().forced, (std::vector<Token>{8, 9}));
+  EXPECT_TRUE(ahead.take_start().forced.empty());
+  EXPECT_EQ(mask_of(ahead), 3u);
+}
+
+// A step ends with what must follow its tokens: that must not wait for the masks of other rows.
+TEST(ConstraintAhead, WhatMustFollowWaitsForNoWorker) {
+  Gate gate;
+  WorkerPool workers(1, 16);
+  const auto constraint = std::make_shared<Counting>();
+  ConstraintAhead ahead(constraint, true, workers);
+  EXPECT_EQ(mask_of(ahead), 0u);
+  gate.hold(workers);
+  EXPECT_EQ(ahead.advance(7).forced, (std::vector<Token>{8, 9}));
+  gate.open();
+  EXPECT_EQ(mask_of(ahead), 3u);
 }
 
 TEST(ConstraintAhead, ForcedTokensAreLeftToTheModelWhereItIsAskedForEach) {
   WorkerPool workers(1, 16);
   const auto constraint = std::make_shared<Counting>();
   ConstraintAhead ahead(constraint, false, workers);
-  ahead.advance(7);
-  EXPECT_TRUE(ahead.take_outlook().forced.empty());
+  EXPECT_TRUE(ahead.advance(7).forced.empty());
   EXPECT_EQ(mask_of(ahead), 1u);
 }
 
 TEST(ConstraintAhead, AnErrorComesWithTheMask) {
   WorkerPool workers(1, 16);
   ConstraintAhead ahead(std::make_shared<Counting>(), true, workers);
-  ahead.advance(13);
-  EXPECT_FALSE(ahead.take_outlook().complete);
+  EXPECT_FALSE(ahead.advance(13).complete);
   const auto mask = ahead.mask();
   ASSERT_FALSE(mask.ok());
   EXPECT_EQ(mask.error().code, Code::kTooLarge);
@@ -116,7 +134,7 @@ TEST(ConstraintAhead, AFullQueueOnlyCostsTime) {
   gate.hold(workers);
   ASSERT_TRUE(workers.post([] {}));
   ConstraintAhead ahead(std::make_shared<Counting>(), true, workers);
-  ahead.advance(3);
+  EXPECT_FALSE(ahead.advance(3).complete);
   EXPECT_EQ(mask_of(ahead), 1u);
   gate.open();
 }

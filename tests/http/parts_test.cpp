@@ -79,14 +79,6 @@ TEST(Head, NoHeaderInjection) {
   EXPECT_NE(out.find("x-model: a  set-cookie: b c\r\n"), std::string::npos) << out;
 }
 
-TEST(ErrorForm, IsJsonWhateverTheMessage) {
-  const auto response = openai_error_form("", 404, {Code::kNotFound, "no \"x\\\"\n\x01 \xc3\xa9", ""});
-  EXPECT_EQ(response.status, 404);
-  EXPECT_EQ(response.body,
-            "{\"error\":{\"message\":\"no \\\"x\\\\\\\"\\u000a\\u0001 \xc3\xa9\",\"type\":\"not_found_error\","
-            "\"param\":null,\"code\":\"not_found\"}}");
-}
-
 std::shared_ptr<Answer> make_answer(size_t stream_bytes_max = 100) {
   return std::make_shared<Answer>(api::Request{}, BodyLease(std::make_shared<BodyBudget>(1)), stream_bytes_max, [] {});
 }

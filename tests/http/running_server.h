@@ -59,6 +59,9 @@ class Parked {
 inline Options test_options() {
   Options options;
   options.port = 0;
+  options.error_form = [](std::string_view, int status, const Error& error) {
+    return api::Response{status, "text/plain", error.message, {}};
+  };
   return options;
 }
 

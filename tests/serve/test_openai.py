@@ -216,6 +216,25 @@ def test_a_tool_by_pydantic_is_parsed(client, model):
     assert streamed.function.arguments == call.function.arguments
 
 
+def test_a_custom_tool_is_called_with_a_text(client, model):
+    grammar = {"syntax": "regex", "definition": "(red|green|blue) (wall|door)"}
+    paint = {"name": "paint", "description": "Paints.", "format": {"type": "grammar", "grammar": grammar}}
+    options = {"tools": [{"type": "custom", "custom": paint}]}
+    options |= {"tool_choice": {"type": "custom", "custom": {"name": "paint"}}}
+    question = [{"role": "user", "content": "Paint the door red."}]
+    choice = chat(client, model, question, **options).choices[0]
+    [call] = choice.message.tool_calls
+    assert choice.finish_reason == "tool_calls" and call.type == "custom" and call.custom.name == "paint"
+    assert call.custom.input.split()[1] in ("wall", "door")
+    pieces = []
+    for chunk in chat(client, model, question, stream=True, **options):
+        pieces += chunk.choices[0].delta.tool_calls or []
+    assert pieces[0].id.startswith("call_") and pieces[0].custom["name"] == "paint"
+    assert "".join(piece.custom["input"] for piece in pieces) == call.custom.input
+    answer = {"role": "tool", "tool_call_id": call.id, "content": "done"}
+    assert chat(client, model, [*question, choice.message, answer], **options).choices[0].message.tool_calls
+
+
 def test_an_answer_that_is_cut_off_is_not_parsed(client, model):
     with pytest.raises(openai.LengthFinishReasonError):
         client.chat.completions.parse(model=model, messages=QUESTION, max_tokens=2, response_format=City)

@@ -31,6 +31,7 @@ constexpr char kTemplate[] =
     "call.function.arguments.x }}]{% endfor %}"
     "<|im_end|>\n{% endfor %}"
     "{% if refuse %}{{ raise_exception('refused by the template') }}{% endif %}"
+    "{% if verbosity %}<|im_start|>{{ verbosity }}<|im_end|>\n{% endif %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% if think %}<think>\n{% endif %}{% endif "
     "%}";
 

@@ -198,5 +198,14 @@ TEST(Streams, AreKeptAliveByAChunkThatSaysNothing) {
   EXPECT_EQ(comparable(joined(stream)), comparable(before));
 }
 
+// One choice may have ended while another one is still silent.
+TEST(Streams, OfSeveralChoicesAreKeptAliveByAChunkOfNone) {
+  Harness harness;
+  const Response stream = harness.call(
+      "POST", "/v1/chat/completions",
+      R"({"model":"parrot","stream":true,"n":2,"messages":[{"role":"user","content":"x"}]})");
+  EXPECT_NE(stream.heartbeat.find(R"("choices":[]})"), std::string::npos) << stream.heartbeat;
+}
+
 }  // namespace
 }  // namespace pippin::api::testing

@@ -34,7 +34,7 @@ Handler load_model(const Context& context) {
 Handler unload_model(const Context& context) {
   return [&context](const std::shared_ptr<Exchange>& exchange) {
     const Result<boost::json::object> body = read_body(context, exchange->request());
-    if (!body.ok()) return exchange->respond(openai::error_response(body.error()));
+    if (!body.ok()) return exchange->respond(openai::unreadable(body.error()));
     FieldReader reader(*body);
     const std::string_view name = reader.required_string("model").value_or("");
     if (!reader.ok())

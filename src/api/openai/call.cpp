@@ -12,12 +12,6 @@
 namespace pippin::api::openai {
 namespace {
 
-Response unreadable(const Error& error) {
-  WireError wire = wire_error(error);
-  if (error.code == Code::kInvalidArgument) wire.code = "invalid_json";
-  return error_response(wire);
-}
-
 void open_call(const Context& context, std::shared_ptr<Exchange> exchange, const Then& then,
                ModelField model_field) {
   const RequestTimes times = RequestTimes::begin();
@@ -44,6 +38,12 @@ void open_call(const Context& context, std::shared_ptr<Exchange> exchange, const
 }
 
 }  // namespace
+
+Response unreadable(const Error& error) {
+  WireError wire = wire_error(error);
+  if (error.code == Code::kInvalidArgument) wire.code = "invalid_json";
+  return error_response(wire);
+}
 
 Handler with_call(const Context& context, Then then, ModelField model_field) {
   return [&context, then = std::move(then), model_field](std::shared_ptr<Exchange> exchange) {

@@ -34,6 +34,9 @@ using Then = std::function<void(std::shared_ptr<Exchange>, Call)>;
 Handler with_call(const Context& context, Then then,
                   ModelField model_field = ModelField::kRequired);
 
+/// The answer to a body that cannot be read.
+Response unreadable(const Error& error);
+
 using MakeWriter = std::function<std::unique_ptr<AnswerWriter>(const service::Generation&)>;
 
 /// Starts the generation of a request that `reader` has read, and its answer; or answers with what

@@ -1,10 +1,12 @@
 #include "api/openai/chat_writer.h"
 
+#include <algorithm>
 #include <iterator>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "api/openai/custom_input.h"
 #include "api/openai/envelope.h"
 #include "api/openai/errors.h"
 #include "api/wire/logprobs.h"
@@ -45,6 +47,19 @@ void write_reason(JsonWriter& json, const service::Finish& finish) {
   }
 }
 
+bool is_custom(const ChatOptions& options, const std::string& tool) {
+  return std::ranges::find(options.custom_tools, tool) != options.custom_tools.end();
+}
+
+// Writes the fields of a call; a later piece of a stream has no id.
+void write_call(JsonWriter& json, const ToolCallDelta& call, bool custom, std::string_view text) {
+  const char* type = custom ? "custom" : "function";
+  if (!call.id.empty()) json.field("id", call.id).field("type", type);
+  json.key(type).begin_object();
+  if (!call.id.empty()) json.field("name", call.name);
+  json.field(custom ? "input" : "arguments", text).end_object();
+}
+
 class ChatStreamWriter final : public AnswerWriter {
  public:
   ChatStreamWriter(const service::Generation& generation, const ChatOptions& options)
@@ -52,16 +67,23 @@ class ChatStreamWriter final : public AnswerWriter {
                   options.stream.include_usage, options.service_tier),
         options_(options),
         generation_(generation),
+        inputs_(static_cast<size_t>(generation.choices())),
         times_(RequestTimes::begin()) {}
 
   bool streams() const override { return true; }
   std::string id() const override { return envelope_.id(); }
 
   // Clients' clocks for a silent stream hear chunks only, not comments: so a chunk that says
-  // nothing.
+  // nothing. Of several choices one may have ended, behind which no chunk may speak of it.
   Response stream_head() const override {
     Response head = AnswerWriter::stream_head();
-    chunk(head.heartbeat, 0, nullptr, nullptr, [](JsonWriter& json) { json.field("content", ""); });
+    if (generation_.choices() == 1) {
+      chunk(head.heartbeat, 0, nullptr, nullptr,
+            [](JsonWriter& json) { json.field("content", ""); });
+    } else {
+      envelope_.open_chunk(head.heartbeat);
+      envelope_.close_chunk(head.heartbeat);
+    }
     return head;
   }
 
@@ -83,9 +105,9 @@ class ChatStreamWriter final : public AnswerWriter {
       chunk(out, choice, nullptr, nullptr,
             [&](JsonWriter& json) { json.field("reasoning_content", reasoning->text); });
     } else if (const auto* call = std::get_if<ToolCallDelta>(&delta.body)) {
-      if (call->id.empty() && call->arguments.empty()) return;  // only its end
-      chunk(out, choice, nullptr, nullptr, [&](JsonWriter& json) { write_call(json, *call); });
+      add_call(choice, *call, out);
     } else if (const auto* finish = std::get_if<service::Finish>(&delta.body)) {
+      end_input(choice, out);  // of a call that was cut off
       chunk(out, choice, nullptr, finish, [](JsonWriter&) {});
     }
   }
@@ -101,13 +123,38 @@ class ChatStreamWriter final : public AnswerWriter {
   Response failure(const Error& error) override { return error_response(error); }
 
  private:
-  static void write_call(JsonWriter& json, const ToolCallDelta& call) {
-    json.key("tool_calls").begin_array().begin_object().field("index", call.index);
-    if (!call.id.empty()) json.field("id", call.id).field("type", "function");
-    json.key("function").begin_object();
-    if (!call.id.empty()) json.field("name", call.name);
-    json.field("arguments", call.arguments).end_object();
-    json.end_object().end_array();
+  /// The call of a custom tool that is being written.
+  struct OpenInput {
+    int index = 0;
+    CustomInput text;
+  };
+
+  void add_call(int choice, const ToolCallDelta& call, std::string& out) {
+    std::optional<OpenInput>& input = inputs_[static_cast<size_t>(choice)];
+    if (!call.id.empty() && is_custom(options_, call.name)) input.emplace(call.index);
+    const std::string text = input ? input->text.push(call.arguments) : call.arguments;
+    if (!call.id.empty() || !text.empty()) send_call(choice, call, input.has_value(), text, out);
+    if (call.complete) end_input(choice, out);
+  }
+
+  void end_input(int choice, std::string& out) {
+    std::optional<OpenInput>& input = inputs_[static_cast<size_t>(choice)];
+    if (!input) return;
+    ToolCallDelta rest;
+    rest.index = input->index;
+    if (const std::string text = input->text.finish(); !text.empty())
+      send_call(choice, rest, true, text, out);
+    input.reset();
+  }
+
+  // The first piece of a call has its id and name.
+  void send_call(int choice, const ToolCallDelta& call, bool custom, std::string_view text,
+                 std::string& out) const {
+    chunk(out, choice, nullptr, nullptr, [&](JsonWriter& json) {
+      json.key("tool_calls").begin_array().begin_object().field("index", call.index);
+      write_call(json, call, custom, text);
+      json.end_object().end_array();
+    });
   }
 
   template <typename WriteDelta>
@@ -132,7 +179,8 @@ class ChatStreamWriter final : public AnswerWriter {
 
   const Envelope envelope_;
   const ChatOptions options_;
-  const service::Generation& generation_;  // outlives its writer
+  const service::Generation& generation_;         // outlives its writer
+  std::vector<std::optional<OpenInput>> inputs_;  // by choice
   AnswerTimes times_;
 };
 
@@ -204,12 +252,16 @@ class ChatObjectWriter final : public AnswerWriter {
     json.end_object();
   }
 
-  static void write_calls(JsonWriter& json, const std::vector<ToolCallDelta>& calls) {
+  void write_calls(JsonWriter& json, const std::vector<ToolCallDelta>& calls) const {
     json.key("tool_calls").begin_array();
     for (const ToolCallDelta& call : calls) {
-      json.begin_object().field("id", call.id).field("type", "function");
-      json.key("function").begin_object().field("name", call.name);
-      json.field("arguments", call.arguments).end_object().end_object();
+      const bool custom = is_custom(options_, call.name);
+      CustomInput input;
+      std::string text = custom ? input.push(call.arguments) : call.arguments;
+      if (custom) text += input.finish();
+      json.begin_object();
+      write_call(json, call, custom, text);
+      json.end_object();
     }
     json.end_array();
   }

@@ -19,7 +19,6 @@ constexpr RefusedField kRefused[] = {
     {"function_call", "use 'tools' and 'tool_choice'"},
     {"audio", "audio output is not supported"},
     {"web_search_options", "there is no web search here"},
-    {"prompt_logprobs", "log probabilities of the prompt are given by /v1/completions with 'echo'"},
 };
 
 void read_modalities(FieldReader& reader) {
@@ -53,21 +52,15 @@ void read_without_effect(FieldReader& reader) {
     fields.wrong("type", fmt::format("Invalid value: '{}'. Expected 'content'.", *type));
 }
 
-void read_verbosity(FieldReader& reader) {
-  const std::optional<std::string_view> verbosity = reader.string("verbosity");
-  if (!verbosity || *verbosity == "medium") return;
-  reader.wrong("verbosity", "Unsupported value: only 'medium' is supported in 'verbosity'.",
-               "unsupported_value");
-}
-
 }  // namespace
 
 ChatCall read_chat(FieldReader& reader, const service::Model& model) {
   ChatCall call;
   Conversation conversation;
   read_messages(reader, conversation);
-  read_tools(reader, call.request, conversation);
-  read_thinking(reader, model, call, conversation);
+  call.options.custom_tools = read_tools(reader, call.request, conversation);
+  const auto verbosity = reader.word("verbosity", {"low", "medium", "high"});
+  read_thinking(reader, model, verbosity.value_or(""), call, conversation);
   call.request.prompts.emplace_back(std::move(conversation));
   read_sampling(reader, model, call.request);
   read_limits(reader, model, 1, call.request);
@@ -76,7 +69,6 @@ ChatCall read_chat(FieldReader& reader, const service::Model& model) {
   read_modalities(reader);
   call.options.service_tier = read_tier(reader, call.request);
   read_without_effect(reader);
-  read_verbosity(reader);
   refuse(reader, kRefused);
   refuse(reader, common_refused_fields());
   call.options.stream = read_stream(reader);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "api/openai/read_common.h"
 #include "api/wire/field_reader.h"
@@ -14,8 +15,9 @@ namespace pippin::api::openai {
 struct ChatOptions {
   StreamOptions stream;
   bool show_reasoning = true;
-  bool timings = false;      // llama-server's "timings", in every chunk
-  std::string service_tier;  // as answered; empty if not asked for
+  bool timings = false;                   // llama-server's "timings", in every chunk
+  std::string service_tier;               // as answered; empty if not asked for
+  std::vector<std::string> custom_tools;  // their names: calls of these have an input of plain text
 };
 
 struct ChatCall {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "api/openai/custom_tool.h"
 #include "api/openai/read_chat_parts.h"
 #include "service/json.h"
 
@@ -13,34 +14,12 @@ using service::Conversation;
 using service::Message;
 using service::Role;
 
-constexpr std::pair<std::string_view, Role> kRoles[] = {
-    {"system", Role::kSystem},       {"developer", Role::kDeveloper}, {"user", Role::kUser},
-    {"assistant", Role::kAssistant}, {"tool", Role::kTool},           {"function", Role::kTool},
-};
-
 // Parts that a model may yet come to read; and what they are called in a sentence.
 constexpr std::pair<std::string_view, std::string_view> kOtherParts[] = {
     {"image_url", "images"},   {"input_image", "images"}, {"image", "images"},
     {"input_audio", "audio"},  {"audio_url", "audio"},    {"file", "files"},
     {"input_file", "files"},   {"video_url", "video"},    {"video", "video"},
     {"image_embeds", "images"}};
-
-std::optional<Role> read_role(FieldReader& message) {
-  const std::optional<std::string_view> name = message.string("role");
-  if (!name) {
-    if (message.any("role") == nullptr) message.missing("role");
-    return std::nullopt;
-  }
-  for (const auto& [known, role] : kRoles) {
-    if (known == *name) return role;
-  }
-  message.wrong(
-      "role",
-      fmt::format("Invalid value: '{}'. Supported values are: 'system', 'developer', 'user', "
-                  "'assistant' and 'tool'.",
-                  *name));
-  return std::nullopt;
-}
 
 void refuse_part(FieldReader& part, std::string_view type) {
   const auto* other =
@@ -63,19 +42,13 @@ void read_part(FieldReader& message, const std::string& name, const boost::json:
   const boost::json::object* object = value.if_object();
   if (object == nullptr) return message.wrong_type(name, "an object", value);
   FieldReader part(*object, message.path_of(name), message);
-  const std::optional<std::string_view> type = part.string("type");
-  if (!type) {
-    if (part.any("type") == nullptr) part.missing("type");
-    return;
-  }
+  const std::optional<std::string_view> type = part.required_string("type");
+  if (!type) return;
   const bool thinking = to.role == Role::kAssistant && *type == "thinking";
   const bool refusal = to.role == Role::kAssistant && *type == "refusal";
   if (*type != "text" && !thinking && !refusal) return refuse_part(part, *type);
-  const std::optional<std::string_view> text = part.string(*type);
-  if (!text) {
-    if (part.any(*type) == nullptr) part.missing(*type);
-    return;
-  }
+  const std::optional<std::string_view> text = part.required_string(*type);
+  if (!text) return;
   if (thinking) {
     to.reasoning += *text;
   } else {
@@ -113,11 +86,8 @@ std::string read_arguments(FieldReader& function) {
 }
 
 void read_function(FieldReader& function, std::string_view id, Message& to) {
-  const std::optional<std::string_view> called = function.string("name");
-  if (!called) {
-    if (function.any("name") == nullptr) function.missing("name");
-    return;
-  }
+  const std::optional<std::string_view> called = function.required_string("name");
+  if (!called) return;
   to.tool_calls.push_back({std::string(id), std::string(*called), read_arguments(function)});
 }
 
@@ -126,20 +96,22 @@ void read_tool_call(FieldReader& message, const std::string& name, const boost::
   const boost::json::object* object = value.if_object();
   if (object == nullptr) return message.wrong_type(name, "an object", value);
   FieldReader call(*object, message.path_of(name), message);
-  const std::optional<std::string_view> type = call.string("type");
-  if (type.value_or("function") != "function") {
-    return call.wrong(
-        "type",
-        fmt::format("Unsupported tool call type '{}': only 'function' is supported.", *type),
-        "unsupported_value");
+  const std::string_view type = call.string("type").value_or("function");
+  if (type != "function" && type != "custom") {
+    return call.wrong("type",
+                      fmt::format("Unsupported tool call type '{}': only 'function' and 'custom' "
+                                  "are supported.",
+                                  type),
+                      "unsupported_value");
   }
-  const boost::json::object* inner = call.object("function");
-  if (inner == nullptr) {
-    if (call.any("function") == nullptr) call.missing("function");
-    return;
-  }
-  FieldReader function(*inner, call.path_of("function"), call);
-  read_function(function, call.string("id").value_or(""), to);
+  const boost::json::object* inner = call.required_object(type);
+  if (inner == nullptr) return;
+  FieldReader fields(*inner, call.path_of(type), call);
+  const std::string_view id = call.string("id").value_or("");
+  if (type == "function") return read_function(fields, id, to);
+  const std::string_view called = fields.required_string("name").value_or("");
+  const std::string_view input = fields.required_string("input").value_or("");
+  to.tool_calls.push_back({std::string(id), std::string(called), custom_arguments(input)});
 }
 
 void read_calls(FieldReader& message, Message& to) {
@@ -159,7 +131,8 @@ void read_message(FieldReader& body, size_t index, const boost::json::value& val
   const boost::json::object* object = value.if_object();
   if (object == nullptr) return body.wrong_type(name, "an object", value);
   FieldReader fields(*object, name, body);
-  const std::optional<Role> role = read_role(fields);
+  const std::optional<Role> role =
+      read_role(fields, {"system", "developer", "user", "assistant", "tool", "function"});
   if (!role) return;
   Message message;
   message.role = *role;
@@ -195,8 +168,7 @@ void read_continuation(FieldReader& reader, Conversation& to) {
 }  // namespace
 
 void read_messages(FieldReader& reader, Conversation& to) {
-  if (reader.any("messages") == nullptr) return reader.missing("messages");
-  const boost::json::array* messages = reader.array("messages");
+  const boost::json::array* messages = reader.required_array("messages");
   if (messages == nullptr) return;
   if (messages->empty()) {
     return reader.wrong(

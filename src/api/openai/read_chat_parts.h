@@ -2,6 +2,10 @@
 // Thread: any.
 #pragma once
 
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include "api/openai/read_chat.h"
 #include "api/wire/field_reader.h"
 #include "service/model.h"
@@ -13,12 +17,13 @@ namespace pippin::api::openai {
 void read_messages(FieldReader& reader, service::Conversation& to);
 
 /// tools, tool_choice and parallel_tool_calls. The conversation gets the tools that its prompt
-/// shows.
-void read_tools(FieldReader& reader, service::Request& request, service::Conversation& to);
+/// shows. Returns the names of the custom tools.
+std::vector<std::string> read_tools(FieldReader& reader, service::Request& request,
+                                    service::Conversation& to);
 
 /// What decides how the model thinks and how that is shown; and chat_template_kwargs, which some of
-/// it becomes.
-void read_thinking(FieldReader& reader, const service::Model& model, ChatCall& call,
-                   service::Conversation& to);
+/// it becomes, and `verbosity`, unless it is empty.
+void read_thinking(FieldReader& reader, const service::Model& model, std::string_view verbosity,
+                   ChatCall& call, service::Conversation& to);
 
 }  // namespace pippin::api::openai

@@ -66,8 +66,8 @@ void read_form(FieldReader& reader, ChatCall& call) {
 
 }  // namespace
 
-void read_thinking(FieldReader& reader, const service::Model& model, ChatCall& call,
-                   Conversation& to) {
+void read_thinking(FieldReader& reader, const service::Model& model, std::string_view verbosity,
+                   ChatCall& call, Conversation& to) {
   service::JsonWriter json(to.template_kwargs_json);
   json.begin_object();
   const boost::json::object* kwargs = reader.object("chat_template_kwargs");
@@ -81,6 +81,8 @@ void read_thinking(FieldReader& reader, const service::Model& model, ChatCall& c
       json.key_text(name).value(value);
     }
   }
+  if (!verbosity.empty() && (kwargs == nullptr || !kwargs->contains("verbosity")))
+    json.field("verbosity", verbosity);
   Thinking thinking;
   thinking.enabled = reader.boolean("enable_thinking");
   thinking.effort = read_effort(reader, "reasoning_effort");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "api/openai/custom_tool.h"
 #include "api/openai/read_chat_parts.h"
 #include "api/wire/names.h"
 #include "service/json.h"
@@ -17,37 +18,64 @@ using service::ToolChoice;
 constexpr size_t kToolsMax = 512;
 constexpr size_t kToolNameMax = 64;
 
+std::string_view read_tool_name(FieldReader& tool) {
+  const std::string_view name = tool.required_string("name").value_or("");
+  if (tool.ok() && !is_tool_name(name, kToolNameMax)) {
+    tool.wrong("name",
+               fmt::format("Invalid '{}': letters, digits, '_' and '-' were expected, at most {}.",
+                           tool.path_of("name"), kToolNameMax));
+  }
+  return name;
+}
+
+Tool read_function(FieldReader& function, const boost::json::value& definition) {
+  Tool tool;
+  tool.name = read_tool_name(function);
+  if (function.object("parameters") != nullptr)
+    service::JsonWriter(tool.parameters_json).value(*function.any("parameters"));
+  function.string("description");
+  tool.field = function.path_of("parameters");
+  tool.strict = function.boolean("strict").value_or(false);
+  service::JsonWriter(tool.definition_json).value(definition);
+  return tool;
+}
+
+Tool read_custom(FieldReader& custom) {
+  const std::string_view name = read_tool_name(custom);
+  std::string description(custom.string("description").value_or(""));
+  Tool tool = read_custom_tool(custom, GrammarPlace::kInner, description);
+  tool.name = name;
+  tool.definition_json = tool_definition(name, description, tool.parameters_json);
+  return tool;
+}
+
 void read_tool(FieldReader& reader, const std::string& name, const boost::json::value& value,
-               Tool& to) {
+               std::vector<Tool>& to, std::vector<std::string>& custom_tools) {
   const boost::json::object* object = value.if_object();
   if (object == nullptr) return reader.wrong_type(name, "an object", value);
   FieldReader tool(*object, name, reader);
-  const std::optional<std::string_view> type = tool.string("type");
-  if (type.value_or("function") != "function") {
-    return tool.wrong(
-        "type", fmt::format("Unsupported tool type '{}': only 'function' is supported.", *type),
-        "unsupported_value");
+  const std::string_view type = tool.string("type").value_or("function");
+  if (type != "function" && type != "custom") {
+    return tool.wrong("type",
+                      fmt::format("Unsupported tool type '{}': only 'function' and 'custom' are "
+                                  "supported.",
+                                  type),
+                      "unsupported_value");
   }
-  const boost::json::object* inner = tool.required_object("function");
+  const boost::json::object* inner = tool.required_object(type);
   if (inner == nullptr) return;
-  FieldReader function(*inner, tool.path_of("function"), tool);
-  const std::optional<std::string_view> called = function.required_string("name");
-  if (!called) return;
-  if (!is_tool_name(*called, kToolNameMax)) {
-    return function.wrong(
-        "name", fmt::format("Invalid '{}': letters, digits, '_' and '-' were expected, at most {}.",
-                            function.path_of("name"), kToolNameMax));
+  FieldReader fields(*inner, tool.path_of(type), tool);
+  Tool made = type == "custom" ? read_custom(fields) : read_function(fields, value);
+  if (reader.ok() && std::ranges::find(to, made.name, &Tool::name) != to.end()) {
+    return fields.wrong("name",
+                        fmt::format("Invalid 'tools': there are two tools named '{}'.", made.name));
   }
-  to.name = *called;
-  if (function.object("parameters") != nullptr)
-    service::JsonWriter(to.parameters_json).value(*function.any("parameters"));
-  function.string("description");
-  to.field = function.path_of("parameters");
-  to.strict = function.boolean("strict").value_or(false);
-  service::JsonWriter(to.definition_json).value(value);
+  if (type == "custom") custom_tools.push_back(made.name);
+  to.push_back(std::move(made));
 }
 
-void read_tool_list(FieldReader& reader, std::vector<Tool>& to) {
+void read_tool_list(FieldReader& reader, std::vector<Tool>& to,
+                    std::vector<std::string>& custom_tools) {
   const boost::json::array* tools = reader.array("tools");
   if (tools == nullptr) return;
   if (tools->size() > kToolsMax) {
@@ -57,36 +85,28 @@ void read_tool_list(FieldReader& reader, std::vector<Tool>& to) {
         "array_above_max_length");
   }
   to.reserve(tools->size());
-  for (size_t i = 0; i < tools->size() && reader.ok(); ++i) {
-    Tool tool;
-    const std::string name = fmt::format("tools[{}]", i);
-    read_tool(reader, name, (*tools)[i], tool);
-    const bool twice = std::ranges::find(to, tool.name, &Tool::name) != to.end();
-    if (reader.ok() && twice) {
-      reader.wrong(name + ".function.name",
-                   fmt::format("Invalid 'tools': there are two tools named '{}'.", tool.name));
-    }
-    to.push_back(std::move(tool));
-  }
+  for (size_t i = 0; i < tools->size() && reader.ok(); ++i)
+    read_tool(reader, fmt::format("tools[{}]", i), (*tools)[i], to, custom_tools);
 }
 
-// The name in {"type": "function", "function": {"name": ..}}, or in the flat form of others' wires.
+// The name in {"type": "function", "function": {"name": ..}}, so also of custom tools, or in the
+// flat form of others' wires.
 std::string_view read_named(FieldReader& choice) {
   const std::optional<std::string_view> type = choice.required_string("type");
   if (!type) return {};
-  if (*type != "function") {
+  if (*type != "function" && *type != "custom") {
     choice.wrong("type",
-                 fmt::format("Unsupported value: '{}'. Supported values are: 'function' and "
-                             "'allowed_tools'.",
+                 fmt::format("Unsupported value: '{}'. Supported values are: 'function', 'custom' "
+                             "and 'allowed_tools'.",
                              *type),
                  "unsupported_value");
     return {};
   }
   if (const std::optional<std::string_view> flat = choice.string("name")) return *flat;
-  const boost::json::object* inner = choice.required_object("function");
+  const boost::json::object* inner = choice.required_object(*type);
   if (inner == nullptr) return {};
-  FieldReader function(*inner, choice.path_of("function"), choice);
-  return function.required_string("name").value_or("");
+  FieldReader fields(*inner, choice.path_of(*type), choice);
+  return fields.required_string("name").value_or("");
 }
 
 void read_allowed(FieldReader& choice, ToolChoice& to) {
@@ -145,20 +165,17 @@ void check_choice(FieldReader& reader, const ToolChoice& choice, const std::vect
 
 }  // namespace
 
-void read_tools(FieldReader& reader, service::Request& request, Conversation& to) {
+std::vector<std::string> read_tools(FieldReader& reader, service::Request& request,
+                                    Conversation& to) {
   ToolChoice& choice = request.tool_choice;
   const std::optional<bool> parallel = reader.boolean("parallel_tool_calls");
   read_tool_choice(reader, choice);
   if (parallel && !*parallel) choice.parallel = false;
-  read_tool_list(reader, to.tools);
+  std::vector<std::string> custom_tools;
+  read_tool_list(reader, to.tools, custom_tools);
   check_choice(reader, choice, to.tools);
-  // A model does not call what it is not shown. Where a call is forced, a grammar does the rest.
-  if (choice.mode == ToolChoice::Mode::kNone) to.tools.clear();
-  if (choice.mode == ToolChoice::Mode::kAuto && !choice.names.empty()) {
-    std::erase_if(to.tools, [&](const Tool& tool) {
-      return std::ranges::find(choice.names, tool.name) == choice.names.end();
-    });
-  }
+  hide_tools(choice, to.tools);
+  return custom_tools;
 }
 
 }  // namespace pippin::api::openai

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <utility>
 
 #include "api/openai/read_format.h"
 
@@ -23,6 +24,10 @@ constexpr RefusedField kCommonRefused[] = {
     {"bad_words", "use 'logit_bias' or 'banned_tokens'"},
     {"logits_processors", "processors cannot be sent"},
     {"truncate_prompt_tokens", "a prompt is never cut"},
+    {"prompt_logprobs",
+     "log probabilities of a prompt are given by /v1/completions with 'echo' and 'logprobs'"},
+    {"chat_template", "the template is the model's own"},
+    {"documents", "documents are not shown to the model; put them into a message"},
     {"include_stop_str_in_output", "a stop string is not part of the text"},
 };
 
@@ -45,6 +50,13 @@ constexpr Tier kTiers[] = {
     {"scale", "default", engine::Priority::kNormal},
     {"flex", "flex", engine::Priority::kLow},
     {"priority", "priority", engine::Priority::kHigh},
+};
+
+using NamedRole = std::pair<std::string_view, service::Role>;
+constexpr NamedRole kRoles[] = {
+    {"system", service::Role::kSystem}, {"developer", service::Role::kDeveloper},
+    {"user", service::Role::kUser},     {"assistant", service::Role::kAssistant},
+    {"tool", service::Role::kTool},     {"function", service::Role::kTool},
 };
 
 void read_metadata(FieldReader& reader) {
@@ -136,6 +148,23 @@ std::string_view read_tier(FieldReader& reader, service::Request& request) {
   const Tier& tier = *std::ranges::find(kTiers, *name, &Tier::name);
   if (reader.any("priority") == nullptr) request.priority = tier.priority;
   return tier.answered;
+}
+
+std::optional<service::Role> read_role(FieldReader& message,
+                                       std::initializer_list<std::string_view> allowed) {
+  if (message.any("role") == nullptr) message.missing("role");
+  const std::optional<std::string_view> name = message.word("role", allowed);
+  if (!name) return std::nullopt;
+  return std::ranges::find(kRoles, *name, &NamedRole::first)->second;
+}
+
+void hide_tools(const service::ToolChoice& choice, std::vector<service::Tool>& tools) {
+  using Mode = service::ToolChoice::Mode;
+  if (choice.mode == Mode::kNone) tools.clear();
+  if (choice.mode != Mode::kAuto || choice.names.empty()) return;
+  std::erase_if(tools, [&](const service::Tool& tool) {
+    return std::ranges::find(choice.names, tool.name) == choice.names.end();
+  });
 }
 
 void read_labels(FieldReader& reader) {

@@ -2,9 +2,11 @@
 // Thread: any.
 #pragma once
 
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "api/wire/field_reader.h"
 #include "api/wire/sampling.h"
@@ -32,6 +34,14 @@ std::optional<TimePoint> read_deadline(FieldReader& reader);
 /// service_tier, which sets the request's place in the queue where `priority` does not. Returns
 /// the tier as answers tell it; empty if none was asked for.
 std::string_view read_tier(FieldReader& reader, service::Request& request);
+
+/// Reads a message's `role`, one of `allowed`.
+std::optional<service::Role> read_role(FieldReader& message,
+                                       std::initializer_list<std::string_view> allowed);
+
+/// Takes out the tools that the choice rules out: a model does not call what it is not shown. Where
+/// a call is forced all stay, and a grammar does the rest.
+void hide_tools(const service::ToolChoice& choice, std::vector<service::Tool>& tools);
 
 /// Checks what has no effect here: user, safety_identifier, prompt_cache_key,
 /// prompt_cache_retention and metadata.

@@ -120,6 +120,7 @@ CompletionCall read_completion(FieldReader& reader, const service::Model& model)
                          request.prompts.size(), request.n, kChoicesMax));
   }
   read_suffix(reader, model, call);
+  read_labels(reader);
   refuse(reader, common_refused_fields());
   return call;
 }

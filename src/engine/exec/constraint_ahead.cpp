@@ -17,21 +17,10 @@ struct ConstraintAhead::State {
 
   std::mutex mutex;
   std::condition_variable changed;
-  bool has_outlook = false;  // guarded by mutex, as is has_mask; the rest is the job's until set
-  bool has_mask = false;
+  bool at_work = false;  // guarded by mutex; while it is true, the rest is the job's
   Outlook outlook;
   std::vector<uint32_t> mask;
   std::optional<Error> error;
-
-  void work(const std::vector<Token>& tokens) {
-    look_ahead(tokens);
-    publish(has_outlook);
-    if (!error) {
-      if (const Result<void> filled = constraint->fill_mask(mask); !filled.ok())
-        error = filled.error();
-    }
-    publish(has_mask);
-  }
 
   void look_ahead(const std::vector<Token>& tokens) {
     outlook = {};
@@ -48,44 +37,62 @@ struct ConstraintAhead::State {
     outlook.complete = constraint->complete();
   }
 
-  void publish(bool& flag) {
+  void fill_mask() {
+    if (error) return;
+    if (const Result<void> filled = constraint->fill_mask(mask); !filled.ok())
+      error = filled.error();
+  }
+
+  void rest() {
     {
       const std::lock_guard lock(mutex);
-      flag = true;
+      at_work = false;
     }
     changed.notify_all();
   }
 
-  void wait(const bool& flag) {
+  void wait() {
     std::unique_lock lock(mutex);
-    changed.wait(lock, [&flag] { return flag; });
+    changed.wait(lock, [this] { return !at_work; });
   }
 };
 
 ConstraintAhead::ConstraintAhead(std::shared_ptr<Constraint> constraint, bool take_forced,
                                  WorkerPool& workers)
     : state_(std::make_shared<State>(std::move(constraint), take_forced)), workers_(workers) {
-  post({});
+  post([](State& state) {
+    state.look_ahead({});
+    state.fill_mask();
+  });
 }
 
-void ConstraintAhead::post(std::vector<Token> tokens) {
-  state_->has_outlook = state_->has_mask = false;
+void ConstraintAhead::post(void (*work)(State& state)) {
+  state_->at_work = true;
+  const auto job = [state = state_, work] {
+    work(*state);
+    state->rest();
+  };
   // A full queue only costs time: the work is then done here.
-  if (!workers_.post([state = state_, tokens] { state->work(tokens); })) state_->work(tokens);
+  if (!workers_.post(job)) job();
 }
 
-void ConstraintAhead::advance(Token token) {
-  state_->wait(state_->has_mask);
-  post({token});
+// What must follow is wanted before the step ends. Behind the masks of other rows, in the workers'
+// queue, it would hold the step up; here it takes microseconds.
+ConstraintAhead::Outlook ConstraintAhead::advance(Token token) {
+  state_->wait();
+  state_->look_ahead({token});
+  Outlook outlook = std::exchange(state_->outlook, {});
+  post([](State& state) { state.fill_mask(); });
+  return outlook;
 }
 
-ConstraintAhead::Outlook ConstraintAhead::take_outlook() {
-  state_->wait(state_->has_outlook);
+ConstraintAhead::Outlook ConstraintAhead::take_start() {
+  state_->wait();
   return std::exchange(state_->outlook, {});
 }
 
 Result<const std::vector<uint32_t>*> ConstraintAhead::mask() {
-  state_->wait(state_->has_mask);
+  state_->wait();
   if (state_->error) return *state_->error;
   return static_cast<const std::vector<uint32_t>*>(&state_->mask);
 }

@@ -1,6 +1,6 @@
-// ConstraintAhead: walks one sequence's constraint beside the device: once a token is chosen, its
-// mask for the next one is made on a worker while the engine plans and the device computes.
-// Owner: the runner, one for each constrained sequence. Thread: the device thread.
+// ConstraintAhead: walks one sequence's constraint: once a token is chosen, the mask for the next
+// one is made on a worker while the engine plans and the device computes. Owner: the runner, one
+// for each constrained sequence. Thread: one at a time.
 #pragma once
 
 #include <cstdint>
@@ -23,24 +23,23 @@ class ConstraintAhead {
   ConstraintAhead(const ConstraintAhead&) = delete;
   ConstraintAhead& operator=(const ConstraintAhead&) = delete;
 
-  /// What is known before the mask: the tokens that must come next, already taken, and whether the
-  /// answer is at its end behind them.
+  /// The tokens that must come next, already taken, and whether the answer is at its end behind
+  /// them.
   struct Outlook {
     std::vector<Token> forced;
     bool complete = false;
   };
 
-  /// Starts on what follows a chosen token.
-  void advance(Token token);
-  /// Waits for what follows the last token; at the start, for what the answer must begin with.
-  /// Given once: until advance() it is empty from then on.
-  Outlook take_outlook();
+  /// Waits for what the answer must begin with. Given once: empty from then on.
+  Outlook take_start();
+  /// Takes a chosen token, and returns what must follow it.
+  Outlook advance(Token token);
   /// Waits for the mask of the next token. Errors: the constraint's.
   Result<const std::vector<uint32_t>*> mask();
 
  private:
   struct State;
-  void post(std::vector<Token> tokens);
+  void post(void (*work)(State& state));
 
   std::shared_ptr<State> state_;
   WorkerPool& workers_;

@@ -44,7 +44,7 @@ class ModelRunner final : public Runner {
     Sequence sequence{&submission, std::make_unique<RowSampler>(submission), nullptr};
     if (submission.constraint != nullptr) {
       if (!mask_workers_)
-        mask_workers_.emplace(std::clamp(allowed_cpus() / 2, 1, kMaskThreadsMax), kMasksWaitingMax);
+        mask_workers_.emplace(std::clamp(allowed_cpus(), 1, kMaskThreadsMax), kMasksWaitingMax);
       // Log probabilities are the model's own, so that it is asked for every token.
       sequence.constraint = std::make_unique<ConstraintAhead>(
           submission.constraint, submission.sampling.logprobs < 0, *mask_workers_);
@@ -246,18 +246,6 @@ class ModelRunner final : public Runner {
     } else {
       for (int r = 0; r < rows; ++r) choose(r);
     }
-    // All rows' constraints have begun by now, on as many threads as there are.
-    for (size_t r = 0; r < plan.rows.size(); ++r)
-      if (plan.rows[r].sample) look_ahead(sequences_.at(plan.rows[r].sequence), out.rows[r]);
-  }
-
-  // Adds what the constraint says must follow the token.
-  static void look_ahead(Sequence& sequence, RowOutput& result) {
-    if (sequence.constraint == nullptr || !result.sampled) return;
-    ConstraintAhead::Outlook outlook = sequence.constraint->take_outlook();
-    for (const Token token : outlook.forced) sequence.sampler->accept(token);
-    result.forced.insert(result.forced.end(), outlook.forced.begin(), outlook.forced.end());
-    result.complete = result.complete || outlook.complete;
   }
 
   // Entry i of a chunk speaks of the token after tokens[i]; the prompt's first token has none, and
@@ -289,12 +277,16 @@ class ModelRunner final : public Runner {
     result.prompt_logprobs = std::move(prompt);
     if (!result.sampled) return;
     sequence.sampler->accept(result.token);
-    if (sequence.constraint != nullptr) sequence.constraint->advance(result.token);
+    if (sequence.constraint == nullptr) return;
+    ConstraintAhead::Outlook outlook = sequence.constraint->advance(result.token);
+    for (const Token token : outlook.forced) sequence.sampler->accept(token);
+    result.forced = std::move(outlook.forced);
+    result.complete = outlook.complete;
   }
 
   // Takes what the answer must begin with, if anything, instead of asking the model.
   static bool begin_as_forced(Sequence& sequence, RowOutput& result) {
-    const ConstraintAhead::Outlook outlook = sequence.constraint->take_outlook();
+    const ConstraintAhead::Outlook outlook = sequence.constraint->take_start();
     if (outlook.forced.empty()) return false;
     for (const Token token : outlook.forced) sequence.sampler->accept(token);
     result.sampled = true;

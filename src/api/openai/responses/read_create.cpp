@@ -96,19 +96,13 @@ std::string_view read_text(FieldReader& body, service::Request& to) {
   return verbosity;
 }
 
-// The model's thinking, read as chat completions do it; and what of the answer's text only a
-// template can know.
+// The model's thinking and the verbosity, read as chat completions do it.
 void read_thinking_of(FieldReader& body, const service::Model& model, std::string_view verbosity,
                       CreateCall& call, service::Conversation& to) {
   ChatCall chat;
-  read_thinking(body, model, chat, to);
+  read_thinking(body, model, verbosity, chat, to);
   call.request.reading = chat.request.reading;
   call.show_reasoning = chat.options.show_reasoning;
-  if (!verbosity.empty()) {
-    std::string& kwargs = to.template_kwargs_json;
-    kwargs.pop_back();
-    kwargs += fmt::format("{}\"verbosity\":\"{}\"}}", kwargs.size() > 1 ? "," : "", verbosity);
-  }
   const boost::json::object* object = body.object("reasoning");
   if (object == nullptr) return;
   FieldReader reasoning(*object, "reasoning", body);
@@ -225,6 +219,15 @@ class InputReader {
   ItemsReader items_;
 };
 
+// `text` as it was given; it always has a format.
+void write_text_form(JsonWriter& json, const boost::json::value* text) {
+  boost::json::object form;
+  if (text != nullptr) form = text->get_object();
+  boost::json::value& format = form["format"];
+  if (format.is_null()) format = {{"type", "text"}};
+  json.value(form);
+}
+
 // The fields that a response repeats. Requires: the body is right.
 std::string echo(const FieldReader& body, const CreateCall& call) {
   std::string out;
@@ -248,7 +251,7 @@ std::string echo(const FieldReader& body, const CreateCall& call) {
   same("safety_identifier", "null");
   json.field("service_tier", call.service_tier.empty() ? "default" : call.service_tier);
   json.key("temperature").number(call.request.sampling.temperature);
-  same("text", R"({"format":{"type":"text"}})");
+  write_text_form(json.key("text"), body.any("text"));
   same("tool_choice", R"("auto")");
   same("tools", "[]");
   json.field("top_logprobs", std::max(0, call.request.sampling.logprobs));
@@ -269,7 +272,7 @@ CreateCall read_create(FieldReader& body, const service::Model& model, const His
   read_own_limits(body, model, call);
   read_tools(body, call.tools, conversation.tools, call.warnings);
   call.request.tool_choice = read_tool_choice(body, call.tools);
-  if (call.request.tool_choice.mode == service::ToolChoice::Mode::kNone) conversation.tools.clear();
+  hide_tools(call.request.tool_choice, conversation.tools);
   read_logprobs(body, call);
   const std::string_view verbosity = read_text(body, call.request);
   read_thinking_of(body, model, verbosity, call, conversation);

@@ -5,7 +5,8 @@
 #include <optional>
 #include <utility>
 
-#include "api/openai/responses/read_tools.h"
+#include "api/openai/custom_tool.h"
+#include "api/openai/read_common.h"
 
 namespace pippin::api::openai::responses {
 namespace {
@@ -13,30 +14,11 @@ namespace {
 using service::Message;
 using service::Role;
 
-constexpr std::pair<std::string_view, Role> kRoles[] = {
-    {"system", Role::kSystem},
-    {"developer", Role::kDeveloper},
-    {"user", Role::kUser},
-    {"assistant", Role::kAssistant},
-};
-
 constexpr std::string_view kTextParts[] = {"input_text", "output_text", "text", "summary_text",
                                            "reasoning_text"};
 
 bool is_text_part(std::string_view type) {
   return std::ranges::find(kTextParts, type) != std::end(kTextParts);
-}
-
-std::optional<Role> read_role(FieldReader& item) {
-  const std::optional<std::string_view> name = item.required_string("role");
-  if (!name) return std::nullopt;
-  for (const auto& [known, role] : kRoles) {
-    if (known == *name) return role;
-  }
-  item.wrong("role", fmt::format("Invalid value: '{}'. Supported values are: 'assistant', "
-                                 "'developer', 'system' and 'user'.",
-                                 *name));
-  return std::nullopt;
 }
 
 // Reads one content part; text parts are joined as they are.
@@ -111,7 +93,7 @@ void ItemsReader::read(FieldReader& body, const std::string& path,
 }
 
 void ItemsReader::read_message(FieldReader& item) {
-  const std::optional<Role> role = read_role(item);
+  const std::optional<Role> role = read_role(item, {"assistant", "developer", "system", "user"});
   const std::string text = read_parts(item, "content", true);
   if (!role || !item.ok()) return;
   if (*role == Role::kAssistant) {

@@ -7,8 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "api/openai/custom_tool.h"
 #include "api/wire/names.h"
-#include "service/constraint_text.h"
 #include "service/json.h"
 
 namespace pippin::api::openai::responses {
@@ -18,7 +18,6 @@ using service::JsonWriter;
 
 constexpr size_t kToolsMax = 512;
 constexpr size_t kNameMax = 128;
-constexpr size_t kGrammarBytesMax = 256 << 10;
 
 /// Reads tools one after another into a table and the list for the template.
 class ToolsReader {
@@ -80,44 +79,8 @@ class ToolsReader {
   void read_custom(FieldReader& tool, std::string_view name_space) {
     const std::optional<std::string_view> name = read_name(tool);
     std::string description(tool.string("description").value_or(""));
-    service::Tool offered;
-    offered.field = tool.path_of("format");
-    offered.input_grammar = read_format(tool, description);
-    if (!name) return;
-    JsonWriter json(offered.parameters_json);
-    json.begin_object().field("type", "object").key("properties").begin_object();
-    json.key("input").begin_object().field("type", "string").end_object().end_object();
-    json.key("required").begin_array().string("input").end_array();
-    json.field("additionalProperties", false).end_object();
-    offered.strict = !offered.input_grammar.empty();
-    add(tool, true, *name, name_space, description, std::move(offered));
-  }
-
-  // Returns the grammar in Lark, which the model is told, too.
-  std::string read_format(FieldReader& tool, std::string& description) {
-    const boost::json::object* object = tool.object("format");
-    if (object == nullptr) return {};
-    FieldReader format(*object, tool.path_of("format"), tool);
-    if (format.any("type") == nullptr) format.missing("type");
-    if (format.word("type", {"text", "grammar"}).value_or("text") == "text") return {};
-    if (format.any("syntax") == nullptr) format.missing("syntax");
-    const std::optional<std::string_view> syntax = format.word("syntax", {"lark", "regex"});
-    const std::optional<std::string_view> definition = format.required_string("definition");
-    if (!syntax || !definition) return {};
-    if (definition->size() > kGrammarBytesMax) {
-      format.wrong("definition", "Invalid 'definition': the grammar is too long.",
-                   "string_above_max_length");
-      return {};
-    }
-    const bool lark = *syntax == "lark";
-    description += fmt::format("\n\nThe input must match this {}:\n{}",
-                               lark ? "Lark grammar" : "regular expression", *definition);
-    if (lark) return std::string(*definition);
-    // The whole input is matched anyway.
-    std::string_view pattern = *definition;
-    if (pattern.starts_with('^')) pattern.remove_prefix(1);
-    if (pattern.ends_with('$') && !pattern.ends_with("\\$")) pattern.remove_suffix(1);
-    return "start: " + service::lark_regex(pattern) + "\n";
+    service::Tool offered = read_custom_tool(tool, GrammarPlace::kFlat, description);
+    if (name) add(tool, true, *name, name_space, description, std::move(offered));
   }
 
   void add(FieldReader& tool, bool custom, std::string_view name, std::string_view name_space,
@@ -137,14 +100,7 @@ class ToolsReader {
                                             tool.path_of("name"), shown));
     }
     offered.name = shown;
-    JsonWriter json(offered.definition_json);
-    json.begin_object().field("type", "function").key("function").begin_object();
-    json.field("name", shown);
-    if (!description.empty()) json.field("description", description);
-    json.key("parameters")
-        .raw(offered.parameters_json.empty() ? R"({"type":"object","properties":{}})"
-                                             : std::string_view(offered.parameters_json));
-    json.end_object().end_object();
+    offered.definition_json = tool_definition(shown, description, offered.parameters_json);
     table_.add({custom, shown, std::string(name), std::string(name_space)});
     offered_.push_back(std::move(offered));
   }
@@ -237,12 +193,6 @@ service::ToolChoice read_tool_choice(FieldReader& body, const ToolTable& table) 
                "Invalid 'tool_choice': a call is required, but there is no tool to call.");
   }
   return to;
-}
-
-std::string custom_arguments(std::string_view input) {
-  std::string out;
-  JsonWriter(out).begin_object().field("input", input).end_object();
-  return out;
 }
 
 }  // namespace pippin::api::openai::responses

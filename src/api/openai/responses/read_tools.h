@@ -18,7 +18,4 @@ void read_tools(FieldReader& body, ToolTable& table, std::vector<service::Tool>&
 /// Reads which calls the answer may or must hold. Requires: the tools have been read.
 service::ToolChoice read_tool_choice(FieldReader& body, const ToolTable& table);
 
-/// Returns the arguments that stand for a custom tool's input: {"input": "..."}.
-std::string custom_arguments(std::string_view input);
-
 }  // namespace pippin::api::openai::responses

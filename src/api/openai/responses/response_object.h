@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "api/openai/responses/custom_input.h"
+#include "api/openai/custom_input.h"
 #include "api/openai/responses/tool_table.h"
 #include "service/json.h"
 #include "service/request.h"

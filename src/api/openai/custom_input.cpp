@@ -1,8 +1,8 @@
-#include "api/openai/responses/custom_input.h"
+#include "api/openai/custom_input.h"
 
 #include "service/json.h"
 
-namespace pippin::api::openai::responses {
+namespace pippin::api::openai {
 namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
@@ -168,4 +168,4 @@ std::string CustomInput::finish() {
   return text == nullptr ? raw_ : std::string(text->data(), text->size());
 }
 
-}  // namespace pippin::api::openai::responses
+}  // namespace pippin::api::openai

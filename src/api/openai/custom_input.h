@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace pippin::api::openai::responses {
+namespace pippin::api::openai {
 
 /// Takes {"input": "..."} in pieces of any size, and gives the text of the string as it comes.
 /// Models do not always keep the form: what has another one is given at its end, the only string of
@@ -45,4 +45,4 @@ class CustomInput {
   uint32_t half_ = 0;  // a high surrogate that waits for its low one; 0: none
 };
 
-}  // namespace pippin::api::openai::responses
+}  // namespace pippin::api::openai
