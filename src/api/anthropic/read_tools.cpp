@@ -5,6 +5,7 @@
 
 #include "api/anthropic/read_message_parts.h"
 #include "api/wire/names.h"
+#include "api/wire/tool_definition.h"
 #include "service/json.h"
 
 namespace pippin::api::anthropic {
@@ -48,17 +49,6 @@ constexpr KnownTool kKnown[] = {
      R"("items":{"type":"integer"}},"old_path":{"type":"string"},"new_path":{"type":"string"}},)"
      R"("required":["command"]})"},
 };
-
-std::string definition(std::string_view name, std::string_view description,
-                       std::string_view parameters_json) {
-  std::string out;
-  JsonWriter json(out);
-  json.begin_object().field("type", "function").key("function").begin_object();
-  json.field("name", name);
-  if (!description.empty()) json.field("description", description);
-  json.key("parameters").raw(parameters_json).end_object().end_object();
-  return out;
-}
 
 /// Reads tools one after another into the list for the template.
 class ToolsReader {
@@ -116,7 +106,7 @@ class ToolsReader {
     offered.name = *name;
     offered.field = tool.path_of("input_schema");
     JsonWriter(offered.parameters_json).value(*schema);
-    offered.definition_json = definition(*name, description, offered.parameters_json);
+    offered.definition_json = tool_definition(*name, description, offered.parameters_json);
     tools_.push_back(std::move(offered));
   }
 
@@ -124,7 +114,7 @@ class ToolsReader {
     const std::optional<std::string_view> name = read_name(tool);
     if (!name) return;
     tools_.push_back({std::string(*name), std::string(known.schema),
-                      definition(*name, known.description, known.schema), false});
+                      tool_definition(*name, known.description, known.schema), false});
   }
 
   static void read_examples(FieldReader& tool, std::string& description) {

@@ -64,19 +64,6 @@ service::Tool read_custom_tool(FieldReader& tool, GrammarPlace place, std::strin
   return offered;
 }
 
-std::string tool_definition(std::string_view name, std::string_view description,
-                            std::string_view parameters_json) {
-  std::string out;
-  JsonWriter json(out);
-  json.begin_object().field("type", "function").key("function").begin_object();
-  json.field("name", name);
-  if (!description.empty()) json.field("description", description);
-  json.key("parameters")
-      .raw(parameters_json.empty() ? R"({"type":"object","properties":{}})" : parameters_json);
-  json.end_object().end_object();
-  return out;
-}
-
 std::string custom_arguments(std::string_view input) {
   std::string out;
   JsonWriter(out).begin_object().field("input", input).end_object();

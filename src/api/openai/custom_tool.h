@@ -19,10 +19,6 @@ enum class GrammarPlace : uint8_t { kFlat, kInner };
 /// name and definition. A grammar is added to the description, since the model is told, too.
 service::Tool read_custom_tool(FieldReader& tool, GrammarPlace place, std::string& description);
 
-/// Returns a function as templates are given it.
-std::string tool_definition(std::string_view name, std::string_view description,
-                            std::string_view parameters_json);
-
 /// Returns the arguments that stand for a custom tool's input: {"input": "..."}.
 std::string custom_arguments(std::string_view input);
 

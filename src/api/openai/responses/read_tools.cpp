@@ -9,6 +9,7 @@
 
 #include "api/openai/custom_tool.h"
 #include "api/wire/names.h"
+#include "api/wire/tool_definition.h"
 #include "service/json.h"
 
 namespace pippin::api::openai::responses {
