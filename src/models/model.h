@@ -47,11 +47,12 @@ class Model {
  public:
   virtual ~Model() = default;
   virtual const ModelSpec& spec() const = 0;
-  /// Runs all layers over a step. Shapes: [T] tokens -> [T, E], before the final norm.
+  /// Runs all layers over a step. Shapes: [T] tokens -> [R, E], the rows that batch.logit_tokens
+  /// names, before the final norm. Without any, what comes back is for evaluating only: then all
+  /// keys and values of the step are written.
   virtual mlx::core::array forward(const nn::StepBatch& batch, nn::KvCache& kv) = 0;
-  /// Shapes: hidden [T, E], indices of R rows -> logits [R, V] f32.
-  virtual mlx::core::array logits(const mlx::core::array& hidden,
-                                  const std::vector<int32_t>& rows) = 0;
+  /// Shapes: hidden [R, E] -> logits [R, V] f32.
+  virtual mlx::core::array logits(const mlx::core::array& hidden) = 0;
 };
 
 /// Called with bytes done and all bytes while weights are read.

@@ -40,7 +40,7 @@ class ModelDriver {
     }
     batch.whole.rows.push_back({0, static_cast<int>(tokens.size()), start, table_.data()});
     const mlx::core::array hidden = model_->forward(batch, kv_);
-    const mlx::core::array logits = nn::host_ready(model_->logits(hidden, batch.logit_tokens));
+    const mlx::core::array logits = nn::host_ready(model_->logits(hidden));
     return std::vector<float>(logits.data<float>(), logits.data<float>() + logits.size());
   }
 

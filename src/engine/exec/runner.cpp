@@ -142,7 +142,7 @@ class ModelRunner final : public Runner {
       if (!hidden.is_available()) mx::array(hidden).eval();
       return;
     }
-    const mx::array logits = model_->logits(hidden, batch.logit_tokens);
+    const mx::array logits = model_->logits(hidden);
     if (ctx_.backend == nn::Backend::kCuda && all_plain_greedy(plan)) {
       const mx::array best = mx::astype(mx::argmax(logits, -1), mx::int32);
       step.picks = Picks{best, ctx_.transfer->to_host(best)};

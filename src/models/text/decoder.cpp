@@ -194,7 +194,12 @@ mx::array Decoder::forward(const nn::StepBatch& batch, nn::KvCache& kv) {
     nn::KvLayerStore& store = kv.layer(static_cast<int>(i));
     const mx::array q = nn::qkv_rope_kv_write(ctx_, layer.attention,
                                               nn::linear(ctx_, layer.qkv, normed), batch, store);
-    const mx::array mixed = nn::paged_attention(ctx_, layer.attention, q, batch, store);
+    mx::array mixed = nn::paged_attention(ctx_, layer.attention, q, batch, store);
+    if (i + 1 == layers_.size()) {  // nobody asks for the others' last layer but its KV
+      if (batch.logit_tokens.empty()) return mixed;
+      mixed = nn::take_rows(ctx_, mixed, batch.logit_tokens);
+      x = nn::take_rows(ctx_, x, batch.logit_tokens);
+    }
     mx::array attended = nn::linear(ctx_, layer.output, mixed);
     if (options_.post_norms) attended = nn::rms_norm(ctx_, layer.post_attention_norm, attended);
     normed = nn::add_rms_norm(ctx_, layer.feed_forward_norm, x, attended);
@@ -211,9 +216,8 @@ mx::array Decoder::forward(const nn::StepBatch& batch, nn::KvCache& kv) {
   return x;
 }
 
-mx::array Decoder::logits(const mx::array& hidden, const std::vector<int32_t>& rows) {
-  const mx::array picked = nn::take_rows(ctx_, hidden, rows);
-  mx::array out = nn::linear(ctx_, head_, nn::rms_norm(ctx_, final_norm_, picked));
+mx::array Decoder::logits(const mx::array& hidden) {
+  mx::array out = nn::linear(ctx_, head_, nn::rms_norm(ctx_, final_norm_, hidden));
   if (logit_soft_cap_ > 0) out = nn::soft_cap(ctx_, out, logit_soft_cap_);
   return ctx_.dtype == mx::float32 ? out : mx::astype(out, mx::float32);
 }

@@ -52,7 +52,7 @@ bool is_identity(const std::vector<int32_t>& rows, int count) {
 }  // namespace
 
 mx::array take_rows(const Context& ctx, const mx::array& x, const std::vector<int32_t>& rows) {
-  if (ctx.backend == Backend::kCuda && is_identity(rows, x.shape(0))) return x;
+  if (is_identity(rows, x.shape(0))) return x;
   if (ctx.backend == Backend::kCuda) return mx::take(x, ctx.transfer->to_device(rows), 0);
   if (ctx.backend != Backend::kCpu) return take_rows_ref(x, rows);
   const mx::array input = host_ready(x);
