@@ -8,25 +8,35 @@ inline W w_ready(W codes) {
 
 // Makes the value now: the compiler would otherwise put the additions off and keep all products
 // instead, in memory.
-inline void in_register(__m256i& value) { asm("" : "+x"(value)); }
+inline __m256i in_register(__m256i value) {
+  asm("" : "+x"(value));
+  return value;
+}
 
 #define PIPPIN_DOT_BY_CODES
 constexpr int kUnsignedMax = 255;  // larger codes have lost their offset in add()
 /// Integer sums of kRows activation rows against one group, or against its halves, fed one
-/// sub-vector of codes at a time; the sums are begun by the caller.
+/// sub-vector of codes at a time. They begin at what begin() says, or at zero without kBegun.
 ///
 /// Pairs of products are added in 16 bits, and as many sub-vectors are summed there as cannot
-/// overflow.
-template <int kRows, bool kHalves, int kMax>
+/// overflow. Registers lie in arrays of their own: the compiler keeps pairs of them in memory.
+template <int kRows, bool kHalves, int kMax, bool kBegun>
 struct DotRows {
   static constexpr int kFit = 32767 / (kMax * 254);
   static constexpr int kPart = kHalves ? 4 : 8;  // sub-vectors that share a sum
   static constexpr int kRun = kFit < kPart ? kFit : kPart;
 
+  void begin(int half, int r, I start) {
+    sum_a[half][r] = start.a;
+    sum_b[half][r] = start.b;
+  }
+  I total(int half, int r) const { return {sum_a[half][r], sum_b[half][r]}; }
+
   template <int s>
   void add(W w, const ActGroup* x) {
-    constexpr bool kFirst = s % kPart % kRun == 0;
-    constexpr bool kLast = s % kPart % kRun == kRun - 1 || s % kPart == kPart - 1;
+    constexpr int kInPart = s % kPart;
+    constexpr bool kLast = kInPart % kRun == kRun - 1 || kInPart == kPart - 1;
+    constexpr int kHalf = kHalves ? s / 4 : 0;
     const __m256i ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
@@ -35,50 +45,59 @@ struct DotRows {
       const __m256i q = _mm256_set1_epi32(four);
       const __m256i a = _mm256_maddubs_epi16(w.a, q);
       const __m256i b = _mm256_maddubs_epi16(w.b, q);
-      run[r] = kFirst ? W{a, b} : W{_mm256_add_epi16(run[r].a, a), _mm256_add_epi16(run[r].b, b)};
-      if constexpr (kRun == 8) {  // where the 16-bit sums are all that must be kept
-        in_register(run[r].a);
-        in_register(run[r].b);
+      run_a[r] = kInPart % kRun == 0 ? a : _mm256_add_epi16(run_a[r], a);
+      run_b[r] = kInPart % kRun == 0 ? b : _mm256_add_epi16(run_b[r], b);
+      if constexpr (kRun >= 4) {  // where the 16-bit sums are all that must be kept
+        run_a[r] = in_register(run_a[r]);
+        run_b[r] = in_register(run_b[r]);
       }
       if constexpr (kLast) {
-        I& total = sum[kHalves ? s / 4 : 0][r];
-        total =
-            i_add(total, {_mm256_madd_epi16(run[r].a, ones), _mm256_madd_epi16(run[r].b, ones)});
+        const __m256i more_a = _mm256_madd_epi16(run_a[r], ones);
+        const __m256i more_b = _mm256_madd_epi16(run_b[r], ones);
+        constexpr bool kFirst = !kBegun && kInPart < kRun;
+        sum_a[kHalf][r] = kFirst ? more_a : _mm256_add_epi32(sum_a[kHalf][r], more_a);
+        sum_b[kHalf][r] = kFirst ? more_b : _mm256_add_epi32(sum_b[kHalf][r], more_b);
       }
     }
   }
 
-  I sum[kHalves ? 2 : 1][kRows];
-  W run[kRows];  // 16-bit sums
+ private:
+  __m256i sum_a[kHalves ? 2 : 1][kRows], sum_b[kHalves ? 2 : 1][kRows];
+  __m256i run_a[kRows], run_b[kRows];  // 16-bit sums
 };
 
 /// The same for full 8-bit codes, of which not even one pair of products fits in 16 bits. Codes and
 /// activations are widened instead: a lane's four as two pairs, the even ones and the odd ones.
 /// Activations go to the high bytes, which needs no extension of their signs, so the sums are 256
 /// times too large on the way.
-template <int kRows, bool kHalves>
-struct DotRows<kRows, kHalves, 255> {
+template <int kRows, bool kHalves, bool kBegun>
+struct DotRows<kRows, kHalves, 255, kBegun> {
+  void begin(int half, int r, I start) {
+    sum_a[half][r] = start.a;
+    sum_b[half][r] = start.b;
+  }
+  I total(int half, int r) const { return {sum_a[half][r], sum_b[half][r]}; }
+
   template <int s>
   void add(W w, const ActGroup* x) {
     constexpr int kPart = kHalves ? 4 : 8;  // sub-vectors that share a sum
+    constexpr int kHalf = kHalves ? s / 4 : 0;
     const __m256i low = _mm256_set1_epi16(255);
     const W even{_mm256_and_si256(w.a, low), _mm256_and_si256(w.b, low)};
     const W odd{_mm256_srli_epi16(w.a, 8), _mm256_srli_epi16(w.b, 8)};
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const __m256i q = four<s>(x[r]);
-      add_pairs<s % kPart == 0>(run[r], odd, _mm256_andnot_si256(low, q));
-      add_pairs<false>(run[r], even, _mm256_slli_epi16(q, 8));
+      add_pairs<s % kPart == 0>(run_a[r], run_b[r], odd, _mm256_andnot_si256(low, q));
+      add_pairs<false>(run_a[r], run_b[r], even, _mm256_slli_epi16(q, 8));
       if constexpr (s % kPart == kPart - 1) {
-        I& total = sum[kHalves ? s / 4 : 0][r];
-        total.a = _mm256_add_epi32(total.a, _mm256_srai_epi32(run[r].a, 8));
-        total.b = _mm256_add_epi32(total.b, _mm256_srai_epi32(run[r].b, 8));
+        const __m256i more_a = _mm256_srai_epi32(run_a[r], 8);
+        const __m256i more_b = _mm256_srai_epi32(run_b[r], 8);
+        sum_a[kHalf][r] = kBegun ? _mm256_add_epi32(sum_a[kHalf][r], more_a) : more_a;
+        sum_b[kHalf][r] = kBegun ? _mm256_add_epi32(sum_b[kHalf][r], more_b) : more_b;
       }
     }
   }
-
-  I sum[kHalves ? 2 : 1][kRows];
-  I run[kRows];  // sums in units of 1 / 256
 
  private:
   template <int s>
@@ -87,14 +106,14 @@ struct DotRows<kRows, kHalves, 255> {
     __builtin_memcpy(&codes, x.q + 4 * s, 4);
     return _mm256_set1_epi32(codes);
   }
-  // Member by member: the compiler copies whole pairs of registers through memory.
   template <bool kFirst>
-  static void add_pairs(I& sums, W codes, __m256i pair) {
+  static void add_pairs(__m256i& sum_a, __m256i& sum_b, W codes, __m256i pair) {
     const __m256i a = _mm256_madd_epi16(codes.a, pair);
     const __m256i b = _mm256_madd_epi16(codes.b, pair);
-    sums.a = kFirst ? a : _mm256_add_epi32(sums.a, a);
-    sums.b = kFirst ? b : _mm256_add_epi32(sums.b, b);
-    in_register(sums.a);
-    in_register(sums.b);
+    sum_a = in_register(kFirst ? a : _mm256_add_epi32(sum_a, a));
+    sum_b = in_register(kFirst ? b : _mm256_add_epi32(sum_b, b));
   }
+
+  __m256i sum_a[kHalves ? 2 : 1][kRows], sum_b[kHalves ? 2 : 1][kRows];
+  __m256i run_a[kRows], run_b[kRows];  // sums in units of 1 / 256
 };

@@ -243,9 +243,20 @@ inline W w_ready(W codes) {
 #define PIPPIN_DOT_BY_CODES
 constexpr int kUnsignedMax = 127;  // larger codes have lost their offset in add()
 /// Integer sums of kRows activation rows against one group, or against its halves, fed one
-/// sub-vector of codes at a time; the sums are begun by the caller.
-template <int kRows, bool kHalves, int kMax>
+/// sub-vector of codes at a time. They begin at what begin() says, or at zero without kBegun.
+template <int kRows, bool kHalves, int kMax, bool kBegun>
 struct DotRows {
+  DotRows() {
+    if constexpr (kBegun) return;
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      sum[0][r] = i_set1(0);
+      sum[kHalves ? 1 : 0][r] = i_set1(0);
+    }
+  }
+  void begin(int half, int r, I start) { sum[half][r] = start; }
+  I total(int half, int r) const { return sum[half][r]; }
+
   template <int s>
   void add(W codes, const ActGroup* x) {
     const W w = w_ready<kMax>(codes);
@@ -258,6 +269,7 @@ struct DotRows {
     }
   }
 
+ private:
   I sum[kHalves ? 2 : 1][kRows];
 };
 

@@ -197,17 +197,16 @@ inline void group_products(const uint8_t* planes, const WTable& table, const Gro
   constexpr TileFormat kFormat = tile_format(kType);
   constexpr int kOffset = kFormat.offset_shift;
   constexpr bool kBias = kOffset >= 0 && kFormat.code_max <= kUnsignedMax;
-  DotRows<kRows, S::kHalves, kFormat.code_max> dots;
+  DotRows<kRows, S::kHalves, kFormat.code_max, kBias> dots;
+  if constexpr (kBias) {
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    if constexpr (!kBias) {
-      dots.sum[0][r] = i_set1(0);
-      dots.sum[S::kHalves ? 1 : 0][r] = i_set1(0);
-    } else if constexpr (S::kHalves) {
-      dots.sum[0][r] = i_set1_shifted<kOffset - kHalfShift>(x[r].negative_half[0]);
-      dots.sum[1][r] = i_set1_shifted<kOffset - kHalfShift>(x[r].negative_half[1]);
-    } else {
-      dots.sum[0][r] = i_set1_shifted<kOffset>(x[r].negative_sum);
+    for (int r = 0; r < kRows; ++r) {
+      if constexpr (S::kHalves) {
+        dots.begin(0, r, i_set1_shifted<kOffset - kHalfShift>(x[r].negative_half[0]));
+        dots.begin(1, r, i_set1_shifted<kOffset - kHalfShift>(x[r].negative_half[1]));
+      } else {
+        dots.begin(0, r, i_set1_shifted<kOffset>(x[r].negative_sum));
+      }
     }
   }
   const auto add = [&]<int s>() {
@@ -224,11 +223,11 @@ inline void group_products(const uint8_t* planes, const WTable& table, const Gro
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     if constexpr (S::kBlocks) {
-      const F low = scaled(dots.sum[0][r], x[r].scale);
-      const F high = S::kHalves ? scaled(dots.sum[S::kHalves ? 1 : 0][r], x[r].scale) : low;
+      const F low = scaled(dots.total(0, r), x[r].scale);
+      const F high = S::kHalves ? scaled(dots.total(1, r), x[r].scale) : low;
       acc[r] = scales.add_scaled(low, high, x[r], acc[r]);
     } else {
-      acc[r] = scales.add(dots.sum[0][r], x[r], acc[r]);
+      acc[r] = scales.add(dots.total(0, r), x[r], acc[r]);
     }
   }
 }
