@@ -47,6 +47,13 @@ constexpr FileBlock file_block(WeightType type) {
       return {256, 136};
     case WeightType::kMXFP4:
       return {32, 17};
+    case WeightType::kAffine2:
+    case WeightType::kAffine3:
+    case WeightType::kAffine4:
+    case WeightType::kAffine5:
+    case WeightType::kAffine6:
+    case WeightType::kAffine8:
+      return {1, 0};
   }
   return {1, 0};
 }
@@ -184,6 +191,12 @@ void read_block(const uint8_t* in, RowBlock& out) {
     case WeightType::kF32:
     case WeightType::kF16:
     case WeightType::kBF16:
+    case WeightType::kAffine2:
+    case WeightType::kAffine3:
+    case WeightType::kAffine4:
+    case WeightType::kAffine5:
+    case WeightType::kAffine6:
+    case WeightType::kAffine8:
       return;
   }
 }
@@ -236,6 +249,7 @@ void write_scales(ScaleKind kind, const RowBlock* rows, uint8_t* out) {
   };
   switch (kind) {
     case ScaleKind::kNone:
+    case ScaleKind::kAffine:
       return;
     case ScaleKind::kExponent:
       return bytes(1, out);
