@@ -39,7 +39,7 @@ enum class ScaleKind : uint8_t {
 /// What tiles of one affine type may differ in. Facts of a run that kernels read at each block:
 /// kernels of their own for every type, group and float would be nine times as many.
 struct AffineLayout {
-  int groups = 1;                       // that share a scale and a bias: 1, 2, 4
+  int groups = 1;                        // that share a scale and a bias: 1, 2, 4
   WeightType floats = WeightType::kF16;  // of scales and biases: kF16, kBF16, kF32
 
   constexpr int float_bytes() const { return floats == WeightType::kF32 ? 4 : 2; }
