@@ -47,15 +47,9 @@ constexpr FileBlock file_block(WeightType type) {
       return {256, 136};
     case WeightType::kMXFP4:
       return {32, 17};
-    case WeightType::kAffine2:
-    case WeightType::kAffine3:
-    case WeightType::kAffine4:
-    case WeightType::kAffine5:
-    case WeightType::kAffine6:
-    case WeightType::kAffine8:
-      break;
+    default:
+      return {1, 0};
   }
-  return {1, 0};
 }
 
 // One row's block, taken apart: codes by column and what its scales are, in the order of
@@ -188,15 +182,7 @@ void read_block(const uint8_t* in, RowBlock& out) {
       scales_iq4_xs(in + 2, out.small);
       for (int g = 0; g < 8; ++g) nibbles_by_half(in + 8 + 16 * g, out.codes + 32 * g);
       return;
-    case WeightType::kF32:
-    case WeightType::kF16:
-    case WeightType::kBF16:
-    case WeightType::kAffine2:
-    case WeightType::kAffine3:
-    case WeightType::kAffine4:
-    case WeightType::kAffine5:
-    case WeightType::kAffine6:
-    case WeightType::kAffine8:
+    default:  // floats, and codes whose scales lie apart
       return;
   }
 }
