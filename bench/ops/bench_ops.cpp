@@ -61,8 +61,9 @@ double best_seconds(const Options& options, Call call) {
 struct Format {
   const char* name;
   WeightType type;
-  int columns;
-  int bytes;
+  int columns;            // of a block or an affine group
+  int bytes;              // of both, with scales
+  int affine_floats = 0;  // of them, bytes of scale and bias that lie apart
 };
 constexpr Format kQ4_0{"Q4_0", WeightType::kQ4_0, 32, 18};
 constexpr Format kQ4_1{"Q4_1", WeightType::kQ4_1, 32, 20};
@@ -72,6 +73,8 @@ constexpr Format kQ4_K{"Q4_K", WeightType::kQ4_K, 256, 144};
 constexpr Format kQ5_K{"Q5_K", WeightType::kQ5_K, 256, 176};
 constexpr Format kQ6_K{"Q6_K", WeightType::kQ6_K, 256, 210};
 constexpr Format kF16{"F16", WeightType::kF16, 1, 2};
+constexpr Format kAffine4{"affine4", WeightType::kAffine4, 64, 36, 4};
+constexpr Format kAffine8{"affine8", WeightType::kAffine8, 64, 68, 4};
 
 struct LinearCase {
   const char* name;
@@ -81,14 +84,17 @@ struct LinearCase {
 
 // The layers of SmolLM2-135M and Qwen2.5-1.5B, and one matrix in the other formats.
 const LinearCase kLinearCases[] = {
-    {"smol.qkv", kQ4_1, 960, 576},      {"smol.o", kQ4_1, 576, 576},
-    {"smol.gate_up", kQ4_1, 3072, 576}, {"smol.down", kQ4_1, 576, 1536},
-    {"smol.head", kQ8_0, 49152, 576},   {"qwen.qkv", kQ4_K, 2048, 1536},
-    {"qwen.o", kQ4_K, 1536, 1536},      {"qwen.gate_up", kQ4_K, 17920, 1536},
-    {"qwen.down", kQ6_K, 1536, 8960},   {"qwen.head", kQ6_K, 151936, 1536},
-    {"other", kQ4_0, 4096, 2048},       {"other", kQ5_0, 4096, 2048},
-    {"other", kQ5_K, 4096, 2048},       {"other", kQ8_0, 4096, 2048},
-    {"other", kF16, 4096, 2048},
+    {"smol.qkv", kQ4_1, 960, 576},        {"smol.o", kQ4_1, 576, 576},
+    {"smol.gate_up", kQ4_1, 3072, 576},   {"smol.down", kQ4_1, 576, 1536},
+    {"smol.head", kQ8_0, 49152, 576},     {"qwen.qkv", kQ4_K, 2048, 1536},
+    {"qwen.o", kQ4_K, 1536, 1536},        {"qwen.gate_up", kQ4_K, 17920, 1536},
+    {"qwen.down", kQ6_K, 1536, 8960},     {"qwen.head", kQ6_K, 151936, 1536},
+    {"other", kQ4_0, 4096, 2048},         {"other", kQ5_0, 4096, 2048},
+    {"other", kQ5_K, 4096, 2048},         {"other", kQ8_0, 4096, 2048},
+    {"other", kF16, 4096, 2048},          {"smol.gate_up", kAffine4, 3072, 576},
+    {"smol.down", kAffine4, 576, 1536},   {"qwen.gate_up", kAffine4, 17920, 1536},
+    {"qwen.gate_up", kQ4_1, 17920, 1536}, {"other", kAffine4, 4096, 2048},
+    {"other", kAffine8, 4096, 2048},      {"other", kQ4_1, 4096, 2048},
 };
 
 // Copies of a matrix, so that a small one is not timed out of cache: a model reads all its layers
@@ -100,12 +106,16 @@ struct Weights {
 
 Weights make_weights(const LinearCase& c, const Options& options, ThreadPool& pool) {
   std::mt19937 random(1);
-  std::vector<std::byte> bytes(
-      static_cast<size_t>(c.n * (c.k / c.format.columns) * c.format.bytes));
+  const auto groups = static_cast<size_t>(c.n * (c.k / c.format.columns));
+  const auto floats = static_cast<size_t>(c.format.affine_floats);
+  std::vector<std::byte> bytes(groups * (static_cast<size_t>(c.format.bytes) - floats));
   for (std::byte& b : bytes) b = static_cast<std::byte>(random());
   for (size_t i = 1; i < bytes.size(); i += 2)
     bytes[i] &= std::byte{0x33};  // no f16 scale is infinite or NaN
-  const PackedLinear::Part part{c.format.type, bytes, c.n};
+  const std::vector<std::byte> scales(groups * floats / 2, std::byte{0x33});
+  const AffineScales affine{
+      .type = WeightType::kBF16, .group = c.format.columns, .scales = scales, .biases = scales};
+  const PackedLinear::Part part{c.format.type, bytes, c.n, affine};
   Weights out{{}, 0};
   constexpr size_t kBeyondCache = size_t{200} << 20;
   WeightArena arena;
@@ -221,13 +231,19 @@ struct TileCase {
   WeightType type;
 };
 constexpr TileCase kTileCases[] = {
-    {"F32", WeightType::kF32},     {"F16", WeightType::kF16},       {"BF16", WeightType::kBF16},
-    {"Q4_0", WeightType::kQ4_0},   {"Q4_1", WeightType::kQ4_1},     {"Q5_0", WeightType::kQ5_0},
-    {"Q5_1", WeightType::kQ5_1},   {"Q8_0", WeightType::kQ8_0},     {"Q2_K", WeightType::kQ2_K},
-    {"Q3_K", WeightType::kQ3_K},   {"Q4_K", WeightType::kQ4_K},     {"Q5_K", WeightType::kQ5_K},
-    {"Q6_K", WeightType::kQ6_K},   {"IQ4_NL", WeightType::kIQ4_NL}, {"IQ4_XS", WeightType::kIQ4_XS},
-    {"MXFP4", WeightType::kMXFP4},
+    {"F32", WeightType::kF32},         {"F16", WeightType::kF16},
+    {"BF16", WeightType::kBF16},       {"Q4_0", WeightType::kQ4_0},
+    {"Q4_1", WeightType::kQ4_1},       {"Q5_0", WeightType::kQ5_0},
+    {"Q5_1", WeightType::kQ5_1},       {"Q8_0", WeightType::kQ8_0},
+    {"Q2_K", WeightType::kQ2_K},       {"Q3_K", WeightType::kQ3_K},
+    {"Q4_K", WeightType::kQ4_K},       {"Q5_K", WeightType::kQ5_K},
+    {"Q6_K", WeightType::kQ6_K},       {"IQ4_NL", WeightType::kIQ4_NL},
+    {"IQ4_XS", WeightType::kIQ4_XS},   {"MXFP4", WeightType::kMXFP4},
+    {"affine2", WeightType::kAffine2}, {"affine3", WeightType::kAffine3},
+    {"affine4", WeightType::kAffine4}, {"affine5", WeightType::kAffine5},
+    {"affine6", WeightType::kAffine6}, {"affine8", WeightType::kAffine8},
 };
+constexpr AffineLayout kAffineLayout{.groups = 2, .floats = WeightType::kBF16};
 
 // ---- ceilings ----
 
@@ -266,14 +282,14 @@ void bench_tiles(const TileCase& c, const Options& options) {
   const LinearKernels& path = kernels(options.isa).linear;
   const int type = static_cast<int>(c.type);
   constexpr int64_t kGroups = 16;
-  const TileFormat format = tile_format(c.type);
+  const TileFormat format = tile_format(c.type, kAffineLayout);
   const size_t planes = static_cast<size_t>(kGroups * format.group_plane_bytes());
   const size_t scales =
       static_cast<size_t>(kGroups / format.groups_per_block() * format.block_scale_bytes());
   std::vector<uint8_t> weights(planes + scales);
   std::vector<ActGroup> x(static_cast<size_t>(kGroups * kRowsMax));
   const std::vector<float> xf(static_cast<size_t>(kGroups * kGroup * kRowsMax));
-  const TileView view{weights.data(), weights.data() + planes};
+  const TileView view{weights.data(), weights.data() + planes, kAffineLayout};
   for (const int rows : {1, 2, 4, 8, 16}) {
     alignas(64) float out[kRowsMax * kTileRows] = {};
     const auto print = [&](const char* activations, double seconds) {
@@ -295,7 +311,7 @@ void bench_tiles(const TileCase& c, const Options& options) {
       path.unpack[type](view, kGroups, codes.data());
       print("int8, unpacked once", best_seconds(options, [&] {
               for (int i = 0; i < 100; ++i)
-                tile({codes.data(), view.scales}, kGroups, x.data(), out);
+                tile({codes.data(), view.scales, view.affine}, kGroups, x.data(), out);
             }));
     }
     if (const TileKernelF32 tile = path.tile_f32[type][rows]; tile != nullptr) {

@@ -69,6 +69,60 @@ std::shared_ptr<uint8_t> WeightArena::take(size_t bytes) {
 
 // ---- packing ----
 
+namespace {
+
+// The run of a part that begins at the given row, tile and byte.
+Result<TileRun> layout_run(const PackedLinear::Part& part, int64_t columns, int64_t row,
+                           int64_t tile, size_t offset) {
+  const FileRow file = columns > 0 ? file_row(part.type, part.affine, columns) : FileRow{};
+  if (file.codes == 0) {
+    return fail(Code::kUnsupported,
+                "[cpu] " + std::to_string(columns) +
+                    " columns are not whole blocks or groups of the weight's format");
+  }
+  const auto holds = [&](std::span<const std::byte> bytes, size_t row_bytes) {
+    return row_bytes == 0 || bytes.size() / row_bytes >= static_cast<size_t>(part.rows);
+  };
+  if (part.rows <= 0 || !holds(part.bytes, file.codes) || !holds(part.affine.scales, file.scales) ||
+      !holds(part.affine.biases, file.biases)) {
+    return fail(Code::kInvalidFile, "[cpu] weights or their scales end before their last row");
+  }
+  TileRun run{.type = part.type,
+              .format = tile_format(part.type, affine_layout(part.type, part.affine)),
+              .first_row = row,
+              .rows = part.rows,
+              .first_tile = tile,
+              .tiles = ceil_div(part.rows, kTileRows),
+              .offset = offset};
+  const TileFormat& format = run.format;
+  if (format.is_float()) {
+    run.scales_offset = static_cast<size_t>(columns * kTileRows * format.float_bytes);
+    run.tile_bytes = round_up(run.scales_offset, 64);
+  } else {
+    const auto blocks = static_cast<size_t>(columns / format.block_columns());
+    run.scales_offset =
+        static_cast<size_t>(columns / kGroup) * static_cast<size_t>(format.group_plane_bytes());
+    run.tile_bytes =
+        round_up(run.scales_offset + blocks * static_cast<size_t>(format.block_scale_bytes()), 64);
+  }
+  return run;
+}
+
+// Where the rows of tile `t` of a part begin.
+TileSource tile_source(const PackedLinear::Part& part, const FileRow& file, int64_t t) {
+  TileSource source{.rows =
+                        static_cast<int>(std::min<int64_t>(kTileRows, part.rows - t * kTileRows))};
+  for (size_t r = 0; r < static_cast<size_t>(source.rows); ++r) {
+    const size_t row = static_cast<size_t>(t * kTileRows) + r;
+    source.codes[r] = part.bytes.data() + row * file.codes;
+    if (file.scales != 0) source.scales[r] = part.affine.scales.data() + row * file.scales;
+    if (file.biases != 0) source.biases[r] = part.affine.biases.data() + row * file.biases;
+  }
+  return source;
+}
+
+}  // namespace
+
 Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t columns, Isa isa,
                                         ThreadPool& pool, WeightArena* arena) {
   CHECK(!parts.empty(), "at least one part");
@@ -76,37 +130,10 @@ Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t col
   size_t bytes = 0;
   int64_t row = 0;
   int64_t tile = 0;
-  bool quantised = false;
   for (const Part& part : parts) {
-    const TileFormat format = tile_format(part.type);
-    const size_t row_bytes = columns > 0 ? file_row_bytes(part.type, columns) : 0;
-    if (row_bytes == 0 || (format.is_float() && quantised && columns % kGroup != 0)) {
-      return fail(Code::kUnsupported, "[cpu] " + std::to_string(columns) +
-                                          " columns are not whole blocks of the weight's format");
-    }
-    if (part.rows <= 0 || part.bytes.size() / row_bytes < static_cast<size_t>(part.rows)) {
-      return fail(Code::kInvalidFile, "[cpu] weights end before their last row");
-    }
-    quantised = quantised || !format.is_float();
-    TileRun run{.type = part.type,
-                .format = format,
-                .first_row = row,
-                .rows = part.rows,
-                .first_tile = tile,
-                .tiles = ceil_div(part.rows, kTileRows),
-                .offset = bytes};
-    if (format.is_float()) {
-      run.scales_offset = static_cast<size_t>(columns * kTileRows * format.float_bytes);
-      run.tile_bytes = round_up(run.scales_offset, 64);
-    } else {
-      const auto blocks = static_cast<size_t>(columns / format.block_columns());
-      run.scales_offset =
-          static_cast<size_t>(columns / kGroup) * static_cast<size_t>(format.group_plane_bytes());
-      run.tile_bytes = round_up(
-          run.scales_offset + blocks * static_cast<size_t>(format.block_scale_bytes()), 64);
-    }
+    ASSIGN_OR_RETURN(const TileRun run, layout_run(part, columns, row, tile, bytes));
     bytes += static_cast<size_t>(run.tiles) * run.tile_bytes;
-    row += part.rows;
+    row += run.rows;
     tile += run.tiles;
     runs.push_back(run);
   }
@@ -117,19 +144,14 @@ Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t col
 
   for (size_t p = 0; p < parts.size(); ++p) {
     const TileRun& run = impl->runs[p];
-    const size_t row_bytes = file_row_bytes(run.type, columns);
+    const FileRow file = file_row(run.type, parts[p].affine, columns);
     const int64_t per_piece =
         std::max<int64_t>(1, static_cast<int64_t>((size_t{1} << 18) / run.tile_bytes));
     pool.run(static_cast<int>(ceil_div(run.tiles, per_piece)), [&](int piece, int) {
       for (int64_t t = piece * per_piece; t < std::min(run.tiles, (piece + 1) * per_piece); ++t) {
-        std::array<const std::byte*, kTileRows> rows{};
-        const int count = static_cast<int>(std::min<int64_t>(kTileRows, run.rows - t * kTileRows));
-        for (int r = 0; r < count; ++r) {
-          rows[static_cast<size_t>(r)] =
-              parts[p].bytes.data() + static_cast<size_t>(t * kTileRows + r) * row_bytes;
-        }
         uint8_t* planes = impl->memory.get() + run.offset + static_cast<size_t>(t) * run.tile_bytes;
-        pack_tile(run.type, rows.data(), count, columns, planes, planes + run.scales_offset);
+        pack_tile(run.type, run.format.affine, tile_source(parts[p], file, t), columns, planes,
+                  planes + run.scales_offset);
       }
     });
   }
@@ -186,7 +208,7 @@ struct Product {
                  const RowBlock& block) const;
   // Null where activations stay f32.
   const ActGroup* quantised_for(const TileRun& run) const {
-    return run.format.is_float() ? nullptr : quantised[run.format.groups_per_block() > 1];
+    return run.format.is_float() ? nullptr : quantised[run.format.is_super()];
   }
   TileView part(const TileRun& run, int64_t tile, int64_t first_column) const;
   void add_run(const TileRun& run, const TileView& part, bool unpacked, int64_t first_column,
@@ -200,7 +222,8 @@ TileView Product::part(const TileRun& run, int64_t tile, int64_t first_column) c
   const TileView whole = weight.tile(run, tile);
   const int64_t groups = first_column / kGroup;
   return {whole.planes + groups * format.group_plane_bytes(),
-          whole.scales + groups / format.groups_per_block() * format.block_scale_bytes()};
+          whole.scales + groups / format.groups_per_block() * format.block_scale_bytes(),
+          format.affine};
 }
 
 // acc [rows, 16] += the columns [first, first + columns) of a tile, from which `part` begins, times
@@ -286,7 +309,7 @@ void Product::tiles(const TileRun& run, int64_t first_tile, int64_t last_tile, s
       const int64_t columns = std::min(step, weight.columns - column);
       for (int64_t tile = tile0; tile < tile1; ++tile) {
         const TileView packed = part(run, tile, column);
-        const TileView unpacked{codes.data(), packed.scales};
+        const TileView unpacked{codes.data(), packed.scales, packed.affine};
         if (unpack != nullptr) unpack(packed, columns / kGroup, codes.data());
         for (size_t b = first_block; b < last_block; ++b) {
           float* sums = slot(tile, b);
@@ -388,7 +411,7 @@ void linear(const PackedLinear& weight, const float* x, int64_t m, const float* 
   bool quantise[2] = {}, as_floats = false;
   for (const TileRun& run : w.runs) {
     const bool floats = run.format.is_float() || activations == Activations::kF32;
-    (floats ? as_floats : quantise[run.format.groups_per_block() > 1]) = true;
+    (floats ? as_floats : quantise[run.format.is_super()]) = true;
   }
   Product product{w, bias, y, {}, nullptr, blocks};
   for (const int kind : {0, 1}) {

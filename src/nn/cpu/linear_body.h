@@ -51,11 +51,13 @@ inline void each_group_values(const TileView& tile, int64_t columns, Use use) {
   } else {
     using S = Scales<kFormat.scales>;
     const WTable table = w_table(kCodebook<kType>);
-    constexpr int kPerBlock = kFormat.groups_per_block();
+    const TileFormat format = tile_format(kType, tile.affine);
     const uint8_t* planes = tile.planes;
-    for (int64_t block = 0; block < columns / (kPerBlock * kGroup); ++block) {
-      const S scales(tile.scales + block * kFormat.block_scale_bytes());
-      for (int g = 0; g < kPerBlock; ++g) {
+    const uint8_t* scale_bytes = tile.scales;
+    for (; columns > 0; columns -= format.block_columns()) {
+      const S scales(scale_bytes, tile.affine);
+      scale_bytes += format.block_scale_bytes();
+      for (int g = 0; g < format.groups_per_block(); ++g) {
         group_values<kType>(planes, scales, table, g, values);
         use(kGroup, values);
         planes += kFormat.group_plane_bytes();
@@ -156,7 +158,7 @@ constexpr void fill_types(LinearKernels& k) {
 
 constexpr LinearKernels linear_kernels() {
   LinearKernels k;
-  fill_types<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>(k);
+  fill_types<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21>(k);
   k.quantize = quantize_row;
   k.quantize_blocks = quantize_block_row;
   k.rows_best = kRowsBest;

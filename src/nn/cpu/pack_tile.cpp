@@ -1,5 +1,5 @@
 // From the model file's blocks to tiles: codes keep their values, only their places change.
-// Source: the block layouts of the GGUF specification and GGML's block definitions.
+// Source: the block layouts of the GGUF specification and GGML's block definitions; MLX's quantize.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -12,7 +12,7 @@ namespace {
 
 struct FileBlock {
   int columns;
-  int bytes;
+  int bytes;  // 0: scales lie apart from the codes
 };
 
 constexpr FileBlock file_block(WeightType type) {
@@ -47,8 +47,9 @@ constexpr FileBlock file_block(WeightType type) {
       return {256, 136};
     case WeightType::kMXFP4:
       return {32, 17};
+    default:
+      return {1, 0};
   }
-  return {1, 0};
 }
 
 // One row's block, taken apart: codes by column and what its scales are, in the order of
@@ -181,9 +182,7 @@ void read_block(const uint8_t* in, RowBlock& out) {
       scales_iq4_xs(in + 2, out.small);
       for (int g = 0; g < 8; ++g) nibbles_by_half(in + 8 + 16 * g, out.codes + 32 * g);
       return;
-    case WeightType::kF32:
-    case WeightType::kF16:
-    case WeightType::kBF16:
+    default:  // floats, and codes whose scales lie apart
       return;
   }
 }
@@ -236,6 +235,7 @@ void write_scales(ScaleKind kind, const RowBlock* rows, uint8_t* out) {
   };
   switch (kind) {
     case ScaleKind::kNone:
+    case ScaleKind::kAffine:
       return;
     case ScaleKind::kExponent:
       return bytes(1, out);
@@ -270,31 +270,38 @@ void write_scales(ScaleKind kind, const RowBlock* rows, uint8_t* out) {
   }
 }
 
-void pack_floats(int bytes, const std::byte* const* rows, int count, int64_t columns,
-                 uint8_t* planes) {
-  for (int64_t k = 0; k < columns; ++k, planes += kTileRows * bytes) {
-    for (int r = 0; r < kTileRows; ++r) {
-      if (r < count) {
-        std::memcpy(planes + r * bytes, rows[r] + k * bytes, static_cast<size_t>(bytes));
-      } else {
-        std::memset(planes + r * bytes, 0, static_cast<size_t>(bytes));
-      }
+// Number `index` of each row, side by side.
+template <int kBytes>
+uint8_t* gather(const std::array<const std::byte*, kTileRows>& rows, int count, int64_t index,
+                uint8_t* out) {
+  for (int r = 0; r < kTileRows; ++r, out += kBytes) {
+    if (r < count) {
+      std::memcpy(out, rows[static_cast<size_t>(r)] + index * kBytes, kBytes);
+    } else {
+      std::memset(out, 0, kBytes);
     }
   }
+  return out;
+}
+
+template <int kBytes>
+void pack_floats(const TileSource& source, int64_t columns, uint8_t* planes) {
+  for (int64_t k = 0; k < columns; ++k)
+    planes = gather<kBytes>(source.codes, source.rows, k, planes);
 }
 
 // The next blocks of all rows are called in while these are packed: so many streams are more than
 // the hardware follows by itself.
 template <WeightType kType>
-void pack_blocks(const std::byte* const* rows, int count, int64_t columns, uint8_t* planes,
-                 uint8_t* scales) {
+void pack_blocks(const TileSource& source, int64_t columns, uint8_t* planes, uint8_t* scales) {
   constexpr TileFormat kFormat = tile_format(kType);
   constexpr FileBlock kBlock = file_block(kType);
   constexpr int kBytesAhead = std::max(256, 2 * kBlock.bytes);
   RowBlock blocks[kTileRows] = {};
   for (int64_t b = 0; b < columns / kBlock.columns; ++b) {
-    for (int r = 0; r < count; ++r) {
-      const auto* in = reinterpret_cast<const uint8_t*>(rows[r]) + b * kBlock.bytes;
+    for (int r = 0; r < source.rows; ++r) {
+      const auto* in =
+          reinterpret_cast<const uint8_t*>(source.codes[static_cast<size_t>(r)]) + b * kBlock.bytes;
       for (int line = 0; line < kBlock.bytes; line += 64)
         __builtin_prefetch(in + kBytesAhead + line);
       read_block<kType>(in, blocks[r]);
@@ -309,15 +316,76 @@ void pack_blocks(const std::byte* const* rows, int count, int64_t columns, uint8
   }
 }
 
-template <WeightType kType>
-void pack_typed(const std::byte* const* rows, int count, int64_t columns, uint8_t* planes,
-                uint8_t* scales) {
-  constexpr TileFormat kFormat = tile_format(kType);
-  if constexpr (kFormat.is_float()) {
-    pack_floats(kFormat.float_bytes, rows, count, columns, planes);
-  } else {
-    pack_blocks<kType>(rows, count, columns, planes, scales);
+// ---- scales apart from the codes ----
+
+/// Bits of a code in the file; 0 of types whose scales never lie apart.
+constexpr int stream_bits(WeightType type) {
+  switch (type) {
+    case WeightType::kAffine2:
+      return 2;
+    case WeightType::kAffine3:
+      return 3;
+    case WeightType::kAffine4:
+    case WeightType::kMXFP4:
+      return 4;
+    case WeightType::kAffine5:
+      return 5;
+    case WeightType::kAffine6:
+      return 6;
+    case WeightType::kAffine8:
+      return 8;
+    default:
+      return 0;
   }
+}
+
+// Codes of a little-endian bit stream: eight of them are a whole number of bytes at every width.
+template <int kBits>
+void read_stream(const uint8_t* in, int count, uint8_t* codes) {
+  for (int k = 0; k < count; k += 8, in += kBits) {
+    uint64_t eight = 0;
+    std::memcpy(&eight, in, kBits);
+    for (int i = 0; i < 8; ++i)
+      codes[k + i] = static_cast<uint8_t>(eight >> (kBits * i) & ((1 << kBits) - 1));
+  }
+}
+
+template <WeightType kType>
+void pack_stream(const AffineLayout& affine, const TileSource& source, int64_t columns,
+                 uint8_t* planes, uint8_t* scales) {
+  constexpr int kBits = stream_bits(kType);
+  const TileFormat format = tile_format(kType, affine);
+  const bool biased = format.scales == ScaleKind::kAffine;
+  const auto gather_scales = !biased                     ? gather<1>
+                             : affine.float_bytes() == 2 ? gather<2>
+                                                         : gather<4>;
+  const int block = format.block_columns();
+  uint8_t codes[kTileRows][kGroup] = {};
+  for (int64_t column = 0; column < columns; column += kGroup) {
+    for (size_t r = 0; r < static_cast<size_t>(source.rows); ++r) {
+      const auto* row = reinterpret_cast<const uint8_t*>(source.codes[r]);
+      read_stream<kBits>(row + column / 8 * kBits, kGroup, codes[r]);
+    }
+    for (int r = 0; r < kTileRows; ++r) write_codes<kType>(codes[r], r, planes);
+    planes += format.group_plane_bytes();
+    if (column % block != 0) continue;
+    scales = gather_scales(source.scales, source.rows, column / block, scales);
+    if (biased) scales = gather_scales(source.biases, source.rows, column / block, scales);
+  }
+}
+
+template <WeightType kType>
+void pack_typed(const AffineLayout& affine, const TileSource& source, int64_t columns,
+                uint8_t* planes, uint8_t* scales) {
+  constexpr TileFormat kFormat = tile_format(kType);
+  if constexpr (kFormat.is_float())
+    return pack_floats<kFormat.float_bytes>(source, columns, planes);
+  if constexpr (stream_bits(kType) != 0) {
+    if (source.scales[0] != nullptr)
+      return pack_stream<kType>(affine, source, columns, planes, scales);
+  }
+  if constexpr (file_block(kType).bytes != 0 && !kFormat.is_float())
+    pack_blocks<kType>(source, columns, planes, scales);
 }
 
 // One packer for each type, so that what a format is made of is known where its loops are compiled.
@@ -327,17 +395,39 @@ constexpr auto packers(std::index_sequence<kTypes...>) {
 }
 constexpr auto kPackers = packers(std::make_index_sequence<kWeightTypes>());
 
-}  // namespace
-
-size_t file_row_bytes(WeightType type, int64_t columns) {
-  const FileBlock block = file_block(type);
-  return columns % block.columns == 0 ? static_cast<size_t>(columns / block.columns * block.bytes)
-                                      : 0;
+bool known_layout(const AffineScales& scales) {
+  return (scales.group == 32 || scales.group == 64 || scales.group == 128) &&
+         (scales.type == WeightType::kF16 || scales.type == WeightType::kBF16 ||
+          scales.type == WeightType::kF32);
 }
 
-void pack_tile(WeightType type, const std::byte* const* rows, int count, int64_t columns,
-               uint8_t* planes, uint8_t* scales) {
-  kPackers[static_cast<size_t>(type)](rows, count, columns, planes, scales);
+}  // namespace
+
+AffineLayout affine_layout(WeightType type, const AffineScales& scales) {
+  if (tile_format(type).scales != ScaleKind::kAffine) return {};
+  return {.groups = scales.group / kGroup, .floats = scales.type};
+}
+
+FileRow file_row(WeightType type, const AffineScales& affine, int64_t columns) {
+  const FileBlock block = file_block(type);
+  const auto stream = static_cast<size_t>(columns / 8 * stream_bits(type));
+  if (tile_format(type).scales == ScaleKind::kAffine) {
+    if (!known_layout(affine) || columns % affine.group != 0) return {};
+    const auto scales = static_cast<size_t>(columns / affine.group) *
+                        static_cast<size_t>(affine_layout(type, affine).float_bytes());
+    return {stream, scales, scales};
+  }
+  if (columns % block.columns != 0) return {};
+  if (type == WeightType::kMXFP4 && !affine.scales.empty()) {
+    if (affine.group != block.columns) return {};
+    return {stream, static_cast<size_t>(columns / block.columns), 0};
+  }
+  return {static_cast<size_t>(columns / block.columns * block.bytes), 0, 0};
+}
+
+void pack_tile(WeightType type, const AffineLayout& affine, const TileSource& source,
+               int64_t columns, uint8_t* planes, uint8_t* scales) {
+  kPackers[static_cast<size_t>(type)](affine, source, columns, planes, scales);
 }
 
 }  // namespace pippin::nn::cpu

@@ -1,6 +1,7 @@
 // What a PackedLinear holds: tiles of 16 rows (tile_format.h), part after part. Internal to nn/cpu.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -15,7 +16,7 @@ namespace pippin::nn::cpu {
 /// A run of tiles of one format: one part of the stack. Its last tile may hold fewer than 16 rows.
 struct TileRun {
   WeightType type = WeightType::kF32;
-  TileFormat format;  // of the type
+  TileFormat format;  // of the type and, of kAffine*, its layout
   int64_t first_row = 0;
   int64_t rows = 0;
   int64_t first_tile = 0;
@@ -32,7 +33,7 @@ struct PackedLinear::Impl {
   TileView tile(const TileRun& run, int64_t tile) const {
     const uint8_t* base =
         memory.get() + run.offset + static_cast<size_t>(tile - run.first_tile) * run.tile_bytes;
-    return {base, base + run.scales_offset};
+    return {base, base + run.scales_offset, run.format.affine};
   }
   int64_t tiles() const { return runs.back().first_tile + runs.back().tiles; }
 
@@ -44,13 +45,27 @@ struct PackedLinear::Impl {
   const Kernels* kernels;
 };
 
-/// Packs up to 16 rows of file blocks as one tile; missing rows become zeros. rows: pointers to the
-/// rows' bytes, `count` of them.
-void pack_tile(WeightType type, const std::byte* const* rows, int count, int64_t columns,
-               uint8_t* planes, uint8_t* scales);
+/// The layout of a part's tiles; of the default values where its type has none.
+AffineLayout affine_layout(WeightType type, const AffineScales& scales);
 
-/// Bytes of one row of `columns` values in the model file; 0 if `columns` is not a whole number of
-/// blocks.
-size_t file_row_bytes(WeightType type, int64_t columns);
+/// Where up to 16 rows of a tile begin in the model file.
+struct TileSource {
+  int rows = 0;  // of the arrays, that many are set
+  std::array<const std::byte*, kTileRows> codes{};
+  // Where they lie apart from the codes (AffineScales); else null.
+  std::array<const std::byte*, kTileRows> scales{}, biases{};
+};
+
+/// Packs the rows as one tile; missing rows become zeros.
+void pack_tile(WeightType type, const AffineLayout& affine, const TileSource& source,
+               int64_t columns, uint8_t* planes, uint8_t* scales);
+
+/// Bytes that one row of `columns` values takes in the model file. Zeros, where `columns` is not a
+/// whole number of blocks or of groups that can be packed.
+struct FileRow {
+  size_t codes = 0;
+  size_t scales = 0, biases = 0;  // where they lie apart
+};
+FileRow file_row(WeightType type, const AffineScales& affine, int64_t columns);
 
 }  // namespace pippin::nn::cpu

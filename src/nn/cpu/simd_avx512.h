@@ -191,7 +191,9 @@ inline I dot(const W* w, const int8_t* q, int32_t negative) {
   constexpr bool kSigned = kMax > 127;
   constexpr int kFit = kSigned ? 1 : 32767 / (kMax * 254);
   constexpr int kRun = kFit < n ? kFit : n;
-  I sum = kOffset >= 0 && !kSigned ? i_set1_shifted<kShift>(negative) : _mm512_setzero_si512();
+  I sum = _mm512_setzero_si512();
+  if constexpr (kOffset >= 0 && !kSigned) sum = i_set1_shifted<kShift>(negative);
+  if constexpr (kOffset < 0 && kSigned) sum = i_set1_shifted<7>(-negative);  // codes as they were
   __m512i run = _mm512_setzero_si512();
 #pragma GCC unroll 8
   for (int s = 0; s < n; ++s) {

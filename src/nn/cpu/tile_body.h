@@ -86,18 +86,31 @@ inline F scaled_pairs(const W* pairs, const ActGroup* x) {
 template <ScaleKind kKind>
 struct Scales {
   static constexpr bool kHalves = kKind == ScaleKind::kSuper16 || kKind == ScaleKind::kSuper16Min;
-  static constexpr bool kMin = kKind == ScaleKind::kHalfMin || kKind == ScaleKind::kSuper32Min ||
-                               kKind == ScaleKind::kSuper16Min;
-  static constexpr bool kNegativeMin = kKind != ScaleKind::kHalfMin;
+  static constexpr bool kMin = kKind == ScaleKind::kHalfMin || kKind == ScaleKind::kAffine ||
+                               kKind == ScaleKind::kSuper32Min || kKind == ScaleKind::kSuper16Min;
   static constexpr bool kBlocks = kKind >= ScaleKind::kSuper32;
+  static constexpr bool kNegativeMin = kBlocks;
 
-  explicit Scales(const uint8_t* block) : bytes(block) {
+  explicit Scales(const uint8_t* block, const AffineLayout& affine = {}) : bytes(block) {
+    const auto* halves = reinterpret_cast<const uint16_t*>(block);
+    if constexpr (kKind == ScaleKind::kAffine) {
+      if (affine.floats == WeightType::kF32) {
+        d = f_load(reinterpret_cast<const float*>(block));
+        m = f_load(reinterpret_cast<const float*>(block) + kTileRows);
+        return;
+      }
+      if (affine.floats == WeightType::kBF16) {
+        d = f_from_bfloat(halves);
+        m = f_from_bfloat(halves + kTileRows);
+        return;
+      }
+    }
     if constexpr (kKind == ScaleKind::kExponent) {
       d = f_from_exponent(block);
     } else {
-      d = f_from_half(reinterpret_cast<const uint16_t*>(block));
+      d = f_from_half(halves);
     }
-    if constexpr (kMin) m = f_from_half(reinterpret_cast<const uint16_t*>(block) + kTileRows);
+    if constexpr (kMin) m = f_from_half(halves + kTileRows);
     if constexpr (kKind == ScaleKind::kSuper32Min) {
       // 16 rows of 6-bit numbers: 8 scales, then 8 minimums. Low nibbles of 0-7 pair with 8-15; two
       // high bits of each quarter follow.
@@ -197,11 +210,15 @@ inline void group_products(const uint8_t* planes, const WTable& table, const Gro
   constexpr TileFormat kFormat = tile_format(kType);
   constexpr int kOffset = kFormat.offset_shift;
   constexpr bool kBias = kOffset >= 0 && kFormat.code_max <= kUnsignedMax;
-  DotRows<kRows, S::kHalves, kFormat.code_max, kBias> dots;
-  if constexpr (kBias) {
+  // Full 8-bit codes that mean themselves: the offset that add() takes is given back.
+  constexpr bool kLost = kOffset < 0 && kFormat.code_max > kUnsignedMax;
+  DotRows<kRows, S::kHalves, kFormat.code_max, kBias || kLost> dots;
+  if constexpr (kBias || kLost) {
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      if constexpr (S::kHalves) {
+      if constexpr (kLost) {
+        dots.begin(0, r, i_set1_shifted<7>(-x[r].negative_sum));
+      } else if constexpr (S::kHalves) {
         dots.begin(0, r, i_set1_shifted<kOffset - kHalfShift>(x[r].negative_half[0]));
         dots.begin(1, r, i_set1_shifted<kOffset - kHalfShift>(x[r].negative_half[1]));
       } else {
@@ -268,7 +285,8 @@ inline void group_products(const uint8_t* planes, const WTable& table, const Gro
 constexpr int kBytesAhead = 16384;
 
 /// Calls in the lines that lie kBytesAhead after a group. Tiles follow each other in memory, so the
-/// stream goes on into the next tile; a group's share of the scales makes its step.
+/// stream goes on into the next tile; a group's share of the scales makes its step. Of an affine
+/// type the lines are those of 16-bit scales for each group, the steps those of the tile.
 template <WeightType kType>
 inline void prefetch_group(const uint8_t* ahead) {
   constexpr TileFormat kFormat = tile_format(kType);
@@ -281,8 +299,10 @@ inline void prefetch_group(const uint8_t* ahead) {
 template <WeightType kType, int kRows, bool kUnpacked>
 inline void tile_products(const TileView& tile, int64_t groups, const ActGroup* x, float* out) {
   constexpr TileFormat kFormat = tile_format(kType);
-  constexpr int kPerBlock = kFormat.groups_per_block();
   using S = Scales<kFormat.scales>;
+  const AffineLayout affine = tile.affine;
+  const int per_block = tile_format(kType, affine).groups_per_block();
+  const int scale_step = tile_format(kType, affine).block_scale_bytes();
   const WTable table = w_table(kCodebook<kType>);
   const uint8_t* planes = tile.planes;
   const uint8_t* scale_bytes = tile.scales;
@@ -290,20 +310,20 @@ inline void tile_products(const TileView& tile, int64_t groups, const ActGroup* 
   F acc[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) acc[r] = f_load(out + kTileRows * r);
-  for (int64_t block = 0; block < groups / kPerBlock; ++block) {
-    const S scales(scale_bytes);
+  for (; groups > 0; groups -= per_block) {
+    const S scales(scale_bytes, affine);
     if constexpr (kFormat.scales == ScaleKind::kSuper32Min)
       scales.template subtract_minimums<kRows>(x, acc);
-    for (int g = 0; g < kPerBlock; ++g) {
+    for (int g = 0; g < per_block; ++g) {
       if constexpr (!kUnpacked) {
         prefetch_group<kType>(ahead);
-        ahead += kFormat.group_plane_bytes() + kFormat.block_scale_bytes() / kPerBlock;
+        ahead += kFormat.group_plane_bytes() + scale_step / per_block;
       }
       group_products<kType, kRows, kUnpacked>(planes, table, GroupScales<S>(scales, g), x, acc);
       planes += kUnpacked ? kGroupCodes : kFormat.group_plane_bytes();
       x += kRows;
     }
-    scale_bytes += kFormat.block_scale_bytes();
+    scale_bytes += scale_step;
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) f_store(out + kTileRows * r, acc[r]);
@@ -319,12 +339,15 @@ void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x, float*
 template <WeightType kType>
 void unpack_tile(const TileView& tile, int64_t groups, uint8_t* codes) {
   constexpr TileFormat kFormat = tile_format(kType);
+  const TileFormat format = tile_format(kType, tile.affine);
+  const int step =
+      format.group_plane_bytes() + format.block_scale_bytes() / format.groups_per_block();
   const WTable table = w_table(kCodebook<kType>);
   const uint8_t* planes = tile.planes;
   const uint8_t* ahead = planes + kBytesAhead;
   for (int64_t g = 0; g < groups; ++g) {
     prefetch_group<kType>(ahead);
-    ahead += kFormat.group_plane_bytes() + kFormat.block_scale_bytes() / kFormat.groups_per_block();
+    ahead += step;
     W w[8];
     unpack_codes<kType>(planes, table, w);
 #pragma GCC unroll 8

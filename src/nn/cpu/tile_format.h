@@ -22,17 +22,27 @@ namespace pippin::nn::cpu {
 constexpr int kTileRows = 16;
 constexpr int kGroup = 32;
 constexpr int kSuperGroups = 8;  // groups in a K-quant's block of 256
-constexpr int kWeightTypes = 16;
+constexpr int kWeightTypes = 22;
 
 enum class ScaleKind : uint8_t {
   kNone,        // float weights
   kHalf,        // a group: d f16
   kHalfMin,     // a group: d f16, m f16; value = d * code + m
   kExponent,    // a group: exponent byte; value = 2^(e - 128) * code
+  kAffine,      // 1, 2 or 4 groups: scale, bias (AffineLayout); value = scale * code + bias
   kSuper32,     // a block: d f16, 8 x s8; value = d * s * code
   kSuper32Min,  // a block: d f16, dmin f16, 8 + 8 x 6 bits; value = d * s * code - dmin * m
   kSuper16,     // a block: d f16, 16 x s8; value = d * s * code
   kSuper16Min,  // a block: d f16, dmin f16, 16 x (4 + 4 bits); value = d * s * code - dmin * m
+};
+
+/// What tiles of one affine type may differ in. Facts of a run that kernels read at each block:
+/// kernels of their own for every type, group and float would be nine times as many.
+struct AffineLayout {
+  int groups = 1;                        // that share a scale and a bias: 1, 2, 4
+  WeightType floats = WeightType::kF16;  // of scales and biases: kF16, kBF16, kF32
+
+  constexpr int float_bytes() const { return floats == WeightType::kF32 ? 4 : 2; }
 };
 
 struct TileFormat {
@@ -42,10 +52,14 @@ struct TileFormat {
   int code_max = 0;       // largest unsigned code (after the table)
   bool table = false;     // the nibble indexes codebook()
   int float_bytes = 0;    // bytes of a float weight
+  AffineLayout affine;    // of kAffine
 
   constexpr bool is_float() const { return float_bytes != 0; }
+  /// Whether it is a K-quant, whose blocks meet activations with scales that are powers of two.
+  constexpr bool is_super() const { return scales >= ScaleKind::kSuper32; }
   constexpr int groups_per_block() const {
-    return scales >= ScaleKind::kSuper32 ? kSuperGroups : 1;
+    if (scales == ScaleKind::kAffine) return affine.groups;
+    return is_super() ? kSuperGroups : 1;
   }
   /// Columns that a packed row must be a multiple of.
   constexpr int block_columns() const { return is_float() ? 1 : groups_per_block() * kGroup; }
@@ -63,6 +77,8 @@ struct TileFormat {
         return 64;
       case ScaleKind::kExponent:
         return 16;
+      case ScaleKind::kAffine:
+        return 2 * kTileRows * affine.float_bytes();
       case ScaleKind::kSuper32:
         return 32 + 8 * kTileRows;
       case ScaleKind::kSuper32Min:
@@ -117,8 +133,27 @@ constexpr TileFormat tile_format(WeightType type) {
     case WeightType::kMXFP4:
       return {
           .scales = K::kExponent, .plane4 = true, .offset_shift = 4, .code_max = 28, .table = true};
+    case WeightType::kAffine2:
+      return {.scales = K::kAffine, .plane2 = true, .code_max = 3};
+    case WeightType::kAffine3:
+      return {.scales = K::kAffine, .plane2 = true, .plane1 = true, .code_max = 7};
+    case WeightType::kAffine4:
+      return {.scales = K::kAffine, .plane4 = true, .code_max = 15};
+    case WeightType::kAffine5:
+      return {.scales = K::kAffine, .plane4 = true, .plane1 = true, .code_max = 31};
+    case WeightType::kAffine6:
+      return {.scales = K::kAffine, .plane4 = true, .plane2 = true, .code_max = 63};
+    case WeightType::kAffine8:
+      return {.scales = K::kAffine, .plane8 = true, .code_max = 255};
   }
   return {};
+}
+
+/// The same of one run of tiles.
+constexpr TileFormat tile_format(WeightType type, AffineLayout affine) {
+  TileFormat format = tile_format(type);
+  format.affine = affine;
+  return format;
 }
 
 /// Unsigned codes of the table formats: the signed value + 2^offset_shift.
@@ -137,6 +172,7 @@ constexpr Codebook codebook(WeightType type) {
 struct TileView {
   const uint8_t* planes = nullptr;
   const uint8_t* scales = nullptr;
+  AffineLayout affine;  // of kAffine*
 };
 
 }  // namespace pippin::nn::cpu

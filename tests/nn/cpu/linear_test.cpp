@@ -21,9 +21,7 @@ std::vector<float> run_linear(const PackedLinear& weight, const float* x, int64_
   return y;
 }
 
-PackedLinear pack_one(WeightType type, const std::vector<std::byte>& bytes, int64_t n, int64_t k,
-                      Isa isa, ThreadPool& pool) {
-  const PackedLinear::Part part{type, bytes, n};
+PackedLinear pack_one(const PackedLinear::Part& part, int64_t k, Isa isa, ThreadPool& pool) {
   Result<PackedLinear> packed = PackedLinear::pack({&part, 1}, k, isa, pool);
   EXPECT_TRUE(packed.ok());
   return std::move(packed).value();
@@ -55,21 +53,27 @@ std::vector<double> rounded_activations(const std::vector<float>& x, bool powers
 
 class EachFormat : public testing::TestWithParam<FormatInfo> {
  protected:
-  bool is_float() const { return GetParam().columns == 1; }
-  int64_t columns() const { return GetParam().columns == 256 ? 768 : 224; }
+  int64_t columns() const {
+    return GetParam().columns <= 32 ? 224 : int64_t{3} * GetParam().columns;
+  }
 };
-INSTANTIATE_TEST_SUITE_P(Formats, EachFormat, testing::ValuesIn(kFormats),
-                         [](const auto& test) { return std::string(test.param.name); });
+std::string format_name(const testing::TestParamInfo<FormatInfo>& test) { return test.param.name; }
+INSTANTIATE_TEST_SUITE_P(Formats, EachFormat, testing::ValuesIn(kFormats), format_name);
+INSTANTIATE_TEST_SUITE_P(Mlx, EachFormat, testing::ValuesIn(affine_formats(false)), format_name);
 
-TEST_P(EachFormat, RowGivesTheFilesExactValues) {
-  const auto type = GetParam().type;
+// What holds whatever the path computes.
+class EachLayout : public EachFormat {};
+INSTANTIATE_TEST_SUITE_P(Formats, EachLayout, testing::ValuesIn(kFormats), format_name);
+INSTANTIATE_TEST_SUITE_P(Mlx, EachLayout, testing::ValuesIn(affine_formats(true)), format_name);
+
+TEST_P(EachLayout, RowGivesTheFilesExactValues) {
   const int64_t n = 37;
   const int64_t k = columns();
-  const auto bytes = random_weights(type, n, k, 1);
-  const auto values = weight_values(type, bytes);
+  const Weights weights = random_matrix(GetParam(), n, k, 1);
+  const auto values = weights.values();
   ThreadPool pool(2);
   for (Isa isa : available_isas()) {
-    const PackedLinear packed = pack_one(type, bytes, n, k, isa, pool);
+    const PackedLinear packed = pack_one(weights.part(), k, isa, pool);
     std::vector<float> row(static_cast<size_t>(k));
     for (int64_t r = 0; r < n; ++r) {
       packed.row(r, row.data());
@@ -85,19 +89,18 @@ TEST_P(EachFormat, MatchesDoublePrecision) {
   const int64_t n = 45;
   const int64_t k = columns();
   const int64_t m = 5;
-  const auto bytes = random_weights(type, n, k, 2);
-  const auto values = weight_values(type, bytes);
+  const Weights weights = random_matrix(GetParam(), n, k, 2);
+  const auto values = weights.values();
   const auto x = random_floats(static_cast<size_t>(m * k), 3);
   const auto bias = random_floats(static_cast<size_t>(n), 4);
-  const bool blocks = GetParam().columns == 256;
-  const auto rounded = rounded_activations(x, blocks);
+  const auto rounded = rounded_activations(x, GetParam().is_super());
   // Minimums of 6 bits meet sums of activations that are rounded to 13 bits.
   const bool rounds_sums = type == WeightType::kQ4_K || type == WeightType::kQ5_K;
   ThreadPool pool(2);
-  const PackedLinear packed = pack_one(type, bytes, n, k, Isa::kPortable, pool);
+  const PackedLinear packed = pack_one(weights.part(), k, Isa::kPortable, pool);
   for (Activations activations : {Activations::kInt8, Activations::kF32}) {
     const auto y = run_linear(packed, x.data(), m, bias.data(), pool, activations);
-    const bool exact = is_float() || activations == Activations::kF32;
+    const bool exact = GetParam().is_float() || activations == Activations::kF32;
     for (int64_t r = 0; r < m; ++r) {
       for (int64_t c = 0; c < n; ++c) {
         double sum = 0;
@@ -120,18 +123,17 @@ TEST_P(EachFormat, MatchesDoublePrecision) {
 }
 
 TEST_P(EachFormat, EveryPathGivesTheOraclesBits) {
-  const auto type = GetParam().type;
   ThreadPool pool(2);
   const std::vector<std::pair<int64_t, int64_t>> shapes = {
       {1, 1}, {16, 3}, {50, 2}, {37, 9}};  // rows, blocks
   for (const auto& [n, blocks] : shapes) {
     const int64_t k = blocks * std::max(32, GetParam().columns);
-    const auto bytes = random_weights(type, n, k, static_cast<uint32_t>(n + k));
+    const Weights weights = random_matrix(GetParam(), n, k, static_cast<uint32_t>(n + k));
     const auto bias = random_floats(static_cast<size_t>(n), 7);
-    const PackedLinear oracle = pack_one(type, bytes, n, k, Isa::kPortable, pool);
+    const PackedLinear oracle = pack_one(weights.part(), k, Isa::kPortable, pool);
     std::vector<std::pair<Isa, PackedLinear>> paths;
     for (Isa isa : available_isas())
-      paths.emplace_back(isa, pack_one(type, bytes, n, k, isa, pool));
+      paths.emplace_back(isa, pack_one(weights.part(), k, isa, pool));
     for (int64_t m : {1, 2, 3, 4, 5, 6, 7, 8, 16, 33}) {
       if (m > 8 && blocks == 9) continue;  // keeps the slow oracle short
       const auto x = random_floats(static_cast<size_t>(m * k), static_cast<uint32_t>(m), 3);
@@ -150,18 +152,17 @@ TEST_P(EachFormat, EveryPathGivesTheOraclesBits) {
 }
 
 TEST_P(EachFormat, ARowDoesNotDependOnItsNeighboursNorOnThreads) {
-  const auto type = GetParam().type;
   const int64_t n = 144;
   const int64_t k = 1280;  // more than one pass over K when there are many rows
   const int64_t rows = 150;
-  const auto bytes = random_weights(type, n, k, 5);
+  const Weights weights = random_matrix(GetParam(), n, k, 5);
   const auto x = random_floats(static_cast<size_t>(rows * k), 6);
   ThreadPool one(1);
   ThreadPool two(2);
   ThreadPool three(3);
   for (Isa isa : available_isas()) {
     const bool slow = isa == Isa::kPortable;
-    const PackedLinear packed = pack_one(type, bytes, n, k, isa, two);
+    const PackedLinear packed = pack_one(weights.part(), k, isa, two);
     for (Activations activations : {Activations::kInt8, Activations::kF32}) {
       if (activations == Activations::kF32 && isa != Isa::kAvx2) continue;
       const int64_t most = slow ? 9 : rows;
@@ -190,11 +191,11 @@ TEST(Linear, KnowingTheNextProductChangesNoBit) {
   const int64_t k = 256;
   ThreadPool pool(3);
   const PackedLinear first =
-      pack_one(WeightType::kQ4_K, random_weights(WeightType::kQ4_K, 300, k, 1), 300, k,
+      pack_one({WeightType::kQ4_K, random_weights(WeightType::kQ4_K, 300, k, 1), 300}, k,
                Isa::kPortable, pool);
   const PackedLinear tiny =  // fewer tiles than threads
-      pack_one(WeightType::kQ8_0, random_weights(WeightType::kQ8_0, 5, k, 2), 5, k, Isa::kPortable,
-               pool);
+      pack_one({WeightType::kQ8_0, random_weights(WeightType::kQ8_0, 5, k, 2), 5}, k,
+               Isa::kPortable, pool);
   const auto x = random_floats(static_cast<size_t>(2 * k), 3);
   const auto expected = run_linear(first, x.data(), 2, nullptr, pool);
   LinearScratch scratch;
@@ -207,37 +208,40 @@ TEST(Linear, KnowingTheNextProductChangesNoBit) {
 
 TEST(Linear, StacksPartsOfDifferentFormats) {
   const int64_t k = 512;
-  const std::vector<std::pair<WeightType, int64_t>> parts = {{WeightType::kQ4_K, 40},
-                                                             {WeightType::kQ6_K, 24},
-                                                             {WeightType::kF16, 9},
-                                                             {WeightType::kQ8_0, 16}};
+  std::vector<Weights> parts;
+  const auto add = [&](const FormatInfo& format, int64_t rows) {
+    parts.push_back(random_matrix(format, rows, k, static_cast<uint32_t>(rows)));
+  };
+  add(info(WeightType::kQ4_K), 40);
+  add(info(WeightType::kQ6_K), 24);
+  for (const FormatInfo& format : affine_formats(false)) add(format, 17);
+  add(info(WeightType::kF16), 9);
+  add(info(WeightType::kQ8_0), 16);
+  int64_t n = 0;
+  for (const Weights& part : parts) n += part.rows;
   ThreadPool pool(2);
   const auto x = random_floats(3 * k, 8);
   for (Isa isa : available_isas()) {
-    std::vector<std::vector<std::byte>> bytes;
     std::vector<PackedLinear::Part> stacked;
-    for (const auto& [type, rows] : parts)
-      bytes.push_back(random_weights(type, rows, k, static_cast<uint32_t>(rows)));
-    for (size_t i = 0; i < parts.size(); ++i)
-      stacked.push_back({parts[i].first, bytes[i], parts[i].second});
+    for (const Weights& part : parts) stacked.push_back(part.part());
     const PackedLinear all = PackedLinear::pack(stacked, k, isa, pool).value();
-    ASSERT_EQ(all.rows(), 89);
+    ASSERT_EQ(all.rows(), n);
     const auto y = run_linear(all, x.data(), 3, nullptr, pool);
     int64_t first = 0;
-    for (size_t i = 0; i < parts.size(); ++i) {
-      const PackedLinear part = pack_one(parts[i].first, bytes[i], parts[i].second, k, isa, pool);
+    for (const Weights& weights : parts) {
+      const PackedLinear part = pack_one(weights.part(), k, isa, pool);
       const auto part_y = run_linear(part, x.data(), 3, nullptr, pool);
       std::vector<float> row(k), whole_row(k);
       part.row(0, row.data());
       all.row(first, whole_row.data());
       EXPECT_EQ(row, whole_row);
       for (int64_t r = 0; r < 3; ++r) {
-        for (int64_t c = 0; c < parts[i].second; ++c) {
-          ASSERT_EQ(y[static_cast<size_t>(r * 89 + first + c)],
-                    part_y[static_cast<size_t>(r * parts[i].second + c)]);
+        for (int64_t c = 0; c < weights.rows; ++c) {
+          ASSERT_EQ(y[static_cast<size_t>(r * n + first + c)],
+                    part_y[static_cast<size_t>(r * weights.rows + c)]);
         }
       }
-      first += parts[i].second;
+      first += weights.rows;
     }
   }
 }
@@ -260,32 +264,51 @@ TEST(Linear, AnArenasChunkLivesAsLongAsItsPieces) {
   }
 }
 
+// The largest codes of either sign, with moderate scales.
+Weights extreme_matrix(const FormatInfo& format, int64_t n, int64_t k, int fill) {
+  Weights out = random_matrix(format, n, k, 1);
+  std::fill(out.bytes.begin(), out.bytes.end(), static_cast<std::byte>(fill));
+  if (format.is_affine()) {
+    const size_t groups = static_cast<size_t>(n * k / format.columns);
+    out.scales.clear();
+    out.biases.clear();
+    for (size_t g = 0; g < groups; ++g) {
+      append_float(format.floats, 0.5f, out.scales);
+      append_float(format.floats, g % 2 ? 32.0f : -32.0f, out.biases);
+    }
+    return out;
+  }
+  for (size_t b = 0; b < out.bytes.size(); b += static_cast<size_t>(format.bytes)) {
+    for (int at : half_fields(format.type)) {
+      const uint16_t half = float_to_half(0.5f);
+      std::memcpy(out.bytes.data() + b + at, &half, 2);
+    }
+    if (format.type == WeightType::kMXFP4) out.bytes[b] = std::byte{127};
+  }
+  return out;
+}
+
 TEST(Linear, ExtremeCodesDoNotOverflow) {
-  // All-ones and 0x80 bytes are the largest codes of either sign; the activations are all +-127.
   const int64_t n = 16;
   const int64_t k = 512;
   ThreadPool pool(1);
-  std::vector<float> x(static_cast<size_t>(k));
-  for (size_t i = 0; i < x.size(); ++i) x[i] = i % 64 < 32 ? 1.0f : -1.0f;
-  for (const FormatInfo& format : kFormats) {
-    if (format.columns == 1) continue;
-    for (int fill : {0xff, 0x80, 0x00}) {
-      std::vector<std::byte> bytes(static_cast<size_t>(n * k / format.columns * format.bytes),
-                                   static_cast<std::byte>(fill));
-      for (size_t b = 0; b < bytes.size(); b += static_cast<size_t>(format.bytes)) {
-        for (int at : half_fields(format.type)) {
-          const uint16_t one = float_to_half(0.5f);
-          std::memcpy(bytes.data() + b + at, &one, 2);
-        }
-        if (format.type == WeightType::kMXFP4) bytes[b] = std::byte{127};
-      }
-      const auto values = weight_values(format.type, bytes);
+  std::vector<FormatInfo> formats(kFormats.begin(), kFormats.end());
+  for (const FormatInfo& format : affine_formats(false)) formats.push_back(format);
+  for (const FormatInfo& format : formats) {
+    if (format.is_float()) continue;
+    // Activations are all +-127; against codes without a sign, the same sign everywhere is worst.
+    for (const auto& [fill, half] : {std::pair{0xff, 32}, {0xff, 512}, {0x80, 32}, {0x00, 32}}) {
+      std::vector<float> x(static_cast<size_t>(k));
+      for (size_t i = 0; i < x.size(); ++i)
+        x[i] = i % 64 < static_cast<size_t>(half) ? 1.0f : -1.0f;
+      const Weights weights = extreme_matrix(format, n, k, fill);
+      const auto values = weights.values();
       double sum = 0;
       double magnitude = 1;
       for (size_t i = 0; i < x.size(); ++i)
         sum += values[i] * static_cast<double>(x[i]), magnitude += std::fabs(values[i]);
       for (Isa isa : available_isas()) {
-        const PackedLinear packed = pack_one(format.type, bytes, n, k, isa, pool);
+        const PackedLinear packed = pack_one(weights.part(), k, isa, pool);
         const auto y = run_linear(packed, x.data(), 1, nullptr, pool);
         EXPECT_NEAR(y[0], sum, magnitude * 1e-5)
             << format.name << " " << isa_name(isa) << " fill " << fill;
@@ -302,7 +325,7 @@ TEST(Linear, OddActivationsStayFinite) {
   for (float value : {0.0f, 1e-40f, 1e-36f, -1e-30f, 1e30f}) {
     x[3] = value;
     for (Isa isa : available_isas()) {
-      const auto y = run_linear(pack_one(WeightType::kQ4_0, bytes, 16, k, isa, pool), x.data(), 1,
+      const auto y = run_linear(pack_one({WeightType::kQ4_0, bytes, 16}, k, isa, pool), x.data(), 1,
                                 nullptr, pool);
       for (float v : y) EXPECT_TRUE(std::isfinite(v)) << isa_name(isa) << " " << value;
     }
@@ -320,6 +343,53 @@ TEST(Linear, RefusesWhatItCannotPack) {
   const PackedLinear::Part more{WeightType::kQ4_K, bytes, 5};
   EXPECT_EQ(PackedLinear::pack({&more, 1}, 256, Isa::kPortable, pool).error().code,
             Code::kInvalidFile);
+}
+
+Code pack_error(const PackedLinear::Part& part, int64_t columns) {
+  ThreadPool pool(1);
+  const auto packed = PackedLinear::pack({&part, 1}, columns, Isa::kPortable, pool);
+  return packed.ok() ? Code{} : packed.error().code;
+}
+
+TEST(Linear, RefusesAffineWeightsItCannotPack) {
+  for (const FormatInfo& format : affine_formats(true)) {
+    SCOPED_TRACE(format.name);
+    const int64_t k = 2 * format.columns;
+    const Weights weights = random_matrix(format, 3, k, 1);
+    const PackedLinear::Part whole = weights.part();
+    ThreadPool pool(1);
+    EXPECT_TRUE(PackedLinear::pack({&whole, 1}, k, Isa::kPortable, pool).ok());
+    for (const int64_t columns : {int64_t{0}, int64_t{-1}, k / 2 - 8, k - 1, k + 8})
+      EXPECT_EQ(pack_error(whole, columns), Code::kUnsupported) << columns;
+    for (const int group : {0, -32, 1, 16, 48, 96, 256, 1 << 30}) {
+      PackedLinear::Part part = whole;
+      part.affine.group = group;
+      EXPECT_EQ(pack_error(part, k), Code::kUnsupported) << group;
+    }
+    for (const WeightType type : {WeightType::kQ8_0, WeightType::kAffine4, WeightType{255}}) {
+      PackedLinear::Part part = whole;
+      part.affine.type = type;
+      EXPECT_EQ(pack_error(part, k), Code::kUnsupported);
+    }
+    for (const int64_t rows : {int64_t{0}, int64_t{-1}, int64_t{4}, int64_t{1} << 60}) {
+      PackedLinear::Part part = whole;
+      part.rows = rows;
+      EXPECT_EQ(pack_error(part, k), Code::kInvalidFile) << rows;
+    }
+    EXPECT_EQ(pack_error(whole, 2 * k), Code::kInvalidFile);
+    using Bytes = std::span<const std::byte>;
+    const auto shorter = [](Bytes bytes) { return bytes.first(bytes.size() - 1); };
+    PackedLinear::Part codes = whole;
+    codes.bytes = shorter(codes.bytes);
+    EXPECT_EQ(pack_error(codes, k), Code::kInvalidFile);
+    for (Bytes AffineScales::*bytes : {&AffineScales::scales, &AffineScales::biases}) {
+      for (const bool none : {false, true}) {
+        PackedLinear::Part part = whole;
+        part.affine.*bytes = none ? Bytes() : shorter(part.affine.*bytes);
+        EXPECT_EQ(pack_error(part, k), Code::kInvalidFile);
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "nn/cpu/float_formats.h"
@@ -18,12 +19,19 @@ namespace pippin::nn::cpu::test {
 
 struct FormatInfo {
   WeightType type;
-  const char* name;
-  int columns;  // of a block
-  int bytes;    // of a block
+  std::string name;
+  int columns;  // of a block or of an affine group
+  int bytes;    // of a block; 0: affine
+  // Of an affine type:
+  int bits = 0;
+  WeightType floats = WeightType::kF16;  // of scales and biases
+
+  bool is_float() const { return columns == 1; }
+  bool is_super() const { return columns == 256; }
+  bool is_affine() const { return bits != 0; }
 };
 
-inline constexpr std::array<FormatInfo, 16> kFormats{{
+inline const std::array<FormatInfo, 16> kFormats{{
     {WeightType::kF32, "F32", 1, 4},
     {WeightType::kF16, "F16", 1, 2},
     {WeightType::kBF16, "BF16", 1, 2},
@@ -213,6 +221,102 @@ inline std::vector<float> weight_values(WeightType type, const std::vector<std::
         reinterpret_cast<const uint8_t*>(bytes.data()) + block * static_cast<size_t>(f.bytes);
     out[i] =
         f.columns == 256 ? large_block_value(type, p, inside) : small_block_value(type, p, inside);
+  }
+  return out;
+}
+
+/// MLX's affine types: every number of bits with every group, and with `every_float` every type of
+/// scales too, which else take turns.
+inline std::vector<FormatInfo> affine_formats(bool every_float) {
+  using enum WeightType;
+  constexpr std::pair<WeightType, int> kTypes[] = {{kAffine2, 2}, {kAffine3, 3}, {kAffine4, 4},
+                                                   {kAffine5, 5}, {kAffine6, 6}, {kAffine8, 8}};
+  constexpr std::pair<WeightType, const char*> kFloats[] = {
+      {kF16, "F16"}, {kBF16, "BF16"}, {kF32, "F32"}};
+  std::vector<FormatInfo> out;
+  size_t turn = 0;
+  for (const auto& [type, bits] : kTypes) {
+    for (const int group : {32, 64, 128}) {
+      for (size_t f = 0; f < 3; ++f) {
+        if (!every_float && f != turn % 3) continue;
+        out.push_back(
+            {type,
+             "Affine" + std::to_string(bits) + "Group" + std::to_string(group) + kFloats[f].second,
+             group, 0, bits, kFloats[f].first});
+      }
+      ++turn;
+    }
+    ++turn;
+  }
+  return out;
+}
+
+/// Rows of weights as a model file holds them.
+struct Weights {
+  FormatInfo format;
+  int64_t rows, columns;
+  std::vector<std::byte> bytes, scales = {}, biases = {};
+
+  PackedLinear::Part part() const {
+    return {format.type,
+            bytes,
+            rows,
+            {.type = format.floats, .group = format.columns, .scales = scales, .biases = biases}};
+  }
+  std::vector<float> values() const;  // [rows, columns]
+};
+
+/// Appends a value, rounded to a type of scales.
+inline void append_float(WeightType type, float value, std::vector<std::byte>& out) {
+  const uint32_t bits = float_to_bits(value);
+  const uint16_t half =
+      type == WeightType::kF16 ? float_to_half(value) : static_cast<uint16_t>(bits >> 16);
+  const auto* from = type == WeightType::kF32 ? reinterpret_cast<const std::byte*>(&bits)
+                                              : reinterpret_cast<const std::byte*>(&half);
+  out.insert(out.end(), from, from + (type == WeightType::kF32 ? 4 : 2));
+}
+
+inline Weights random_matrix(const FormatInfo& format, int64_t rows, int64_t columns,
+                             uint32_t seed) {
+  if (!format.is_affine())
+    return {format, rows, columns, random_weights(format.type, rows, columns, seed)};
+  Weights out{format, rows, columns, {}};
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  out.bytes.resize(static_cast<size_t>(rows * columns / 8 * format.bits));
+  for (std::byte& b : out.bytes) b = static_cast<std::byte>(random());
+  for (int64_t g = 0; g < rows * columns / format.columns; ++g) {
+    append_float(format.floats, 0.02f * uniform(random), out.scales);
+    append_float(format.floats, uniform(random), out.biases);
+  }
+  return out;
+}
+
+/// Number i of an array of scales or biases.
+inline float float_at(WeightType type, const std::vector<std::byte>& bytes, size_t i) {
+  if (type == WeightType::kF32) {
+    float value;
+    std::memcpy(&value, bytes.data() + 4 * i, 4);
+    return value;
+  }
+  const auto* half = reinterpret_cast<const uint8_t*>(bytes.data()) + 2 * i;
+  return type == WeightType::kF16
+             ? half_at(half, 0)
+             : bfloat16_to_float(static_cast<uint16_t>(half[0] | half[1] << 8));
+}
+
+inline std::vector<float> Weights::values() const {
+  if (!format.is_affine()) return weight_values(format.type, bytes);
+  std::vector<float> out(static_cast<size_t>(rows * columns));
+  for (size_t i = 0; i < out.size(); ++i) {
+    int code = 0;  // bit by bit: rows are whole bytes, so the stream runs on from row to row
+    for (size_t b = 0; b < static_cast<size_t>(format.bits); ++b) {
+      const size_t at = i * static_cast<size_t>(format.bits) + b;
+      code |= static_cast<int>(std::to_integer<unsigned>(bytes[at / 8]) >> at % 8 & 1) << b;
+    }
+    const size_t group = i / static_cast<size_t>(format.columns);
+    const float product = float_at(format.floats, scales, group) * static_cast<float>(code);
+    out[i] = product + float_at(format.floats, biases, group);
   }
   return out;
 }
