@@ -79,8 +79,8 @@ Result<hub::LocalModel> pull_model(const Settings& settings, const std::string& 
   options.progress = std::ref(printer);
   options.connections = settings.pull_connections;
   if (!settings.pull_any) {
-    options.check = [](const store::GgufFile& head) -> Result<void> {
-      const Result<models::ModelSpec> spec = models::read_spec(head);
+    options.check = [](const store::ModelConfig& config) -> Result<void> {
+      const Result<models::ModelSpec> spec = models::make_spec(config);
       if (spec.ok()) return {};
       return fail(spec.error().code,
                   spec.error().message + "; nothing was fetched (`pippin pull --any` does)");

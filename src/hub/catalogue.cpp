@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <set>
 
+#include "base/json_read.h"
 #include "hub/aliases.h"
 #include "hub/files.h"
 #include "hub/gguf_choice.h"
 #include "hub/hf_cache.h"
-#include "hub/json_read.h"
 #include "hub/local.h"
 #include "hub/ollama_store.h"
 

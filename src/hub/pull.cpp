@@ -5,16 +5,17 @@
 #include <algorithm>
 #include <boost/json/array.hpp>
 
+#include "base/json_read.h"
 #include "base/size_text.h"
 #include "hub/download.h"
 #include "hub/files.h"
 #include "hub/gguf_choice.h"
 #include "hub/hf_cache.h"
 #include "hub/hf_hub.h"
-#include "hub/json_read.h"
 #include "hub/local.h"
 #include "hub/ollama_store.h"
 #include "hub/session.h"
+#include "store/gguf.h"
 
 namespace pippin::hub {
 namespace {
@@ -42,7 +43,10 @@ Result<void> check_head(Session& session, const Remote& remote) {
     ASSIGN_OR_RETURN(
         const std::optional<store::GgufFile> file,
         store::GgufFile::parse_head(std::as_bytes(std::span(head)), remote.bytes, remote.item));
-    if (file) return session.options().check(*file);
+    if (file) {
+      ASSIGN_OR_RETURN(const store::ModelConfig config, store::read_model_config(*file));
+      return session.options().check(config);
+    }
     if (bytes >= kHeadBytesMax)
       return fail(Code::kInvalidFile,
                   fmt::format("[hub] {}: its metadata is longer than is sane", remote.item));
@@ -90,13 +94,13 @@ std::string printable_word(const std::string& word) {
 Error no_gguf(Session& session, const Places& places, const HfName& name, const Repo& repo) {
   const std::string advice = fmt::format(
       "pippin serves GGUF files; look for a repository of them, such as {}-GGUF", name.repo);
-  const RepoFile* found = repo.find("config.json");
+  const RepoFile* found = repo.find("[hub] config.json");
   std::string architecture;
   if (found != nullptr) {
     RepoFile config = *found;
     if (ask_file(session, places, name, repo, config).ok() && config.bytes <= kHeadBytesFirst) {
       const auto text = fetch_head(session, remote_of(places, name, repo, config), config.bytes);
-      const auto object = text.ok() ? parse_object(*text, "config.json") : text.error();
+      const auto object = text.ok() ? parse_object(*text, "[hub] config.json") : text.error();
       if (object.ok()) {
         const boost::json::array* names = array_in(*object, "architectures");
         const bool has = names != nullptr && !names->empty() && names->front().is_string();

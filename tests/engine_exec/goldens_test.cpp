@@ -2,7 +2,8 @@
 // llama.cpp. The files beside this one are made by make_goldens.py and make_llama_goldens.cpp.
 #include <gtest/gtest.h>
 
-#include <boost/json/src.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
 #include <fstream>
 #include <iterator>
 #include <map>

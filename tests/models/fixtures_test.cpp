@@ -14,7 +14,7 @@ namespace {
 using nn::cpu::KvType;
 
 struct Fixture {
-  store::GgufFile file;
+  store::Checkpoint file;
   std::vector<int32_t> tokens;
   std::vector<float> logits;  // [T, V]
 
@@ -24,8 +24,9 @@ struct Fixture {
     CHECK(file.ok());
     const std::vector<int64_t>& ids = **file->integers("fixture.tokens");
     const std::vector<double>& values = **file->numbers("fixture.logits");
-    Fixture fixture{
-        std::move(file).value(), {ids.begin(), ids.end()}, {values.begin(), values.end()}};
+    Fixture fixture{store::Checkpoint(std::move(file).value()),
+                    {ids.begin(), ids.end()},
+                    {values.begin(), values.end()}};
     return fixture;
   }
 };

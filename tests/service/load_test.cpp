@@ -64,7 +64,7 @@ class IdleRunner final : public engine::Runner {
   }
 };
 
-Result<std::unique_ptr<engine::Runner>> idle_runner(const store::GgufFile&, const MemoryPlan&) {
+Result<std::unique_ptr<engine::Runner>> idle_runner(const store::Checkpoint&, const MemoryPlan&) {
   return std::unique_ptr<engine::Runner>(std::make_unique<IdleRunner>());
 }
 
