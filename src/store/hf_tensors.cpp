@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "store/quoted.h"
@@ -34,8 +35,8 @@ constexpr Names kLayer[] = {
 constexpr std::string_view kLayerPrefix = "model.layers.";
 
 std::string_view renamed(std::span<const Names> names, std::string_view name) {
-  const auto* place = std::ranges::find(names, name, &Names::first);
-  return place == names.data() + names.size() ? std::string_view() : place->second;
+  const auto place = std::ranges::find(names, name, &Names::first);
+  return place == names.end() ? std::string_view() : place->second;
 }
 
 /// A module's tensors, by what they are: "weight", "bias", "scales", "biases".
@@ -167,7 +168,7 @@ class TensorsReader {
       return wrong(scales.name, "expected scales and biases of one kind: F32, F16 or BF16");
     const bool agree = weight.shape.size() == 2 && scales.shape.size() == 2 &&
                        scales.shape == biases.shape && scales.shape[0] == weight.shape[0] &&
-                       scales.shape[1] <= weight.shape[1];
+                       scales.shape[0] > 0 && scales.shape[1] <= weight.shape[1];
     // A group of 32 codes or more fills whole words, so there are fewer groups than words.
     if (!agree || scales.shape[1] * settings.group * settings.bits != weight.shape[1] * 32)
       return wrong(weight.name,

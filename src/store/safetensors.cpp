@@ -50,8 +50,8 @@ class HeaderReader {
     std::vector<SafetensorsEntry> entries;
     for (const auto& [key, value] : root) {
       const std::string_view name(key.data(), key.size());
+      if (name == "__metadata__") continue;  // remarks; MLX writes null for none
       if (!value.is_object()) return bad(name, "expected an object");
-      if (name == "__metadata__") continue;
       ASSIGN_OR_RETURN(SafetensorsEntry entry, read(name, value.get_object()));
       entries.push_back(std::move(entry));
     }
@@ -105,14 +105,14 @@ class HeaderReader {
     return values;
   }
 
-  // Nothing where the product overflows.
+  // Nothing where a product of sizes could overflow, in whichever order it is taken.
   static std::optional<uint64_t> bytes_of(const std::vector<int64_t>& shape, uint64_t bytes) {
-    if (std::ranges::find(shape, 0) != shape.end()) return 0;
+    constexpr uint64_t kMax = std::numeric_limits<int64_t>::max();
     for (const int64_t size : shape) {
-      if (bytes > std::numeric_limits<uint64_t>::max() / static_cast<uint64_t>(size)) return {};
-      bytes *= static_cast<uint64_t>(size);
+      if (size > 0 && bytes > kMax / static_cast<uint64_t>(size)) return std::nullopt;
+      if (size > 0) bytes *= static_cast<uint64_t>(size);
     }
-    return bytes;
+    return std::ranges::find(shape, 0) != shape.end() ? 0 : bytes;
   }
 
   // Sorts the tensors by their bytes, which must follow each other from the first to the last.

@@ -62,8 +62,8 @@ int block_bytes(TensorType type) {
 }
 
 std::string TensorView::type_text() const {
-  const std::string name(type_name(type));
-  return type == TensorType::kAffine ? name + " " + std::to_string(affine.bits) + "-bit" : name;
+  const std::string text(type_name(type));
+  return type == TensorType::kAffine ? text + " " + std::to_string(affine.bits) + "-bit" : text;
 }
 
 }  // namespace pippin::store

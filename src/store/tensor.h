@@ -15,21 +15,10 @@ namespace pippin::store {
 /// byte, but for kAffine, MLX's: codes of a few bits in one tensor, scales and biases in two
 /// others. Source: the GGUF specification and ggml-common.h's block layouts; MLX's quantize().
 enum class TensorType : uint8_t {
-  kF32,
-  kF16,
-  kBF16,
-  kQ4_0,
-  kQ4_1,
-  kQ5_0,
-  kQ5_1,
-  kQ8_0,
-  kQ2_K,
-  kQ3_K,
-  kQ4_K,
-  kQ5_K,
-  kQ6_K,
-  kIQ4_NL,
-  kIQ4_XS,
+  kF32, kF16, kBF16,
+  kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0,
+  kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K,
+  kIQ4_NL, kIQ4_XS,
   kMXFP4,
   kAffine,
 };
