@@ -175,7 +175,14 @@ Result<LoadedTokenizer> read_folder(const store::HfFolder& folder, int vocab) {
 
 Result<LoadedTokenizer> read_tokenizer(const store::Checkpoint& checkpoint, int vocab) {
   if (const store::HfFolder* folder = checkpoint.folder()) return read_folder(*folder, vocab);
-  return read_gguf(*checkpoint.gguf());
+  ASSIGN_OR_RETURN(LoadedTokenizer loaded, read_gguf(*checkpoint.gguf()));
+  // A token beyond the embedding would be read from behind it.
+  if (loaded.tokenizer->vocab_size() > vocab)
+    return fail(Code::kInvalidFile,
+                fmt::format("[load] {}: the tokenizer has {} tokens, the model {}",
+                            checkpoint.path(), loaded.tokenizer->vocab_size(), vocab),
+                "tokenizer.ggml.tokens");
+  return loaded;
 }
 
 bool knows_infill(const store::Checkpoint& checkpoint) {

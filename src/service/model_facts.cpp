@@ -98,19 +98,20 @@ std::string tensors_json(const store::Checkpoint& checkpoint) {
   return out;
 }
 
-// The type of most of the bytes; MLX's as its models are named: "4-bit".
+// The type of most of the weights; MLX's as its models are named: "4-bit".
 std::string main_type(const store::Checkpoint& checkpoint) {
-  std::map<std::string, size_t> bytes;
+  std::map<std::string, int64_t> weights;
   for (const store::TensorView& tensor : checkpoint.tensors()) {
     const bool affine = tensor.type == store::TensorType::kAffine;
-    bytes[affine ? fmt::format("{}-bit", tensor.affine.bits)
-                 : std::string(store::type_name(tensor.type))] += tensor.stored_bytes();
+    weights[affine ? fmt::format("{}-bit", tensor.affine.bits)
+                   : std::string(store::type_name(tensor.type))] += tensor.elements();
   }
-  const auto most = std::ranges::max_element(bytes, {}, [](const auto& row) { return row.second; });
-  return most == bytes.end() ? "unknown" : most->first;
+  const auto most =
+      std::ranges::max_element(weights, {}, [](const auto& row) { return row.second; });
+  return most == weights.end() ? "unknown" : most->first;
 }
 
-// What the file calls itself, else the type of most of its bytes.
+// What the file calls itself, else the type of most of its weights.
 std::string quantization_of(const store::Checkpoint& checkpoint) {
   const store::GgufFile* file = checkpoint.gguf();
   const Result<int64_t> number =

@@ -88,14 +88,18 @@ fn surroundings(tokenizer: &Tokenizer) -> Result<(Vec<TokenId>, Vec<TokenId>)> {
     Ok((ids[..at].to_vec(), ids[at + 1..].to_vec()))
 }
 
+/// Returns how many tokens there must be for these ids.
+fn size_for(ids: impl Iterator<Item = u32>) -> usize {
+    ids.max().map_or(0, |id| id as usize + 1)
+}
+
 fn vocabulary_of(tokenizer: &Tokenizer, byte_fallback: bool, model_size: usize) -> Result<Vocabulary> {
     let texts = tokenizer.get_vocab(true);
-    let size_of = |ids: &mut dyn Iterator<Item = &u32>| ids.max().map_or(0, |&id| id as usize + 1);
-    let size = if model_size > 0 { model_size } else { size_of(&mut texts.values()) };
+    let size = if model_size > 0 { model_size } else { size_for(texts.values().copied()) };
     if size == 0 || size > TOKENS_MAX as usize {
         return Err(wrong(format!("expected 1 to {TOKENS_MAX} tokens, got {size}")));
     }
-    let own = size_of(&mut tokenizer.get_vocab(false).values());
+    let own = size_for(tokenizer.get_vocab(false).into_values());
     if own > size {
         return Err(wrong(format!("it has {own} tokens, the model {size}")));
     }
