@@ -27,6 +27,7 @@
 #include "hub/server.h"
 #include "models/model.h"
 #include "service/json.h"
+#include "service/model_facts.h"
 #include "store/checkpoint.h"
 
 namespace pippin::app {
@@ -145,6 +146,7 @@ Result<int> show(const Settings& settings, const std::string& named) {
   if (model.files.size() > 1) add("shards", fmt::to_string(model.files.size()));
   ASSIGN_OR_RETURN(const store::Checkpoint checkpoint,
                    store::Checkpoint::open(model.path.string()));
+  if (checkpoint.folder() != nullptr) add("quant", service::facts_of(checkpoint).quantization);
   const Result<store::ModelConfig> config = checkpoint.config();
   if (config.ok()) {
     add("architecture", config->architecture);

@@ -70,6 +70,11 @@ class PullPrinter {
 
 }  // namespace
 
+Result<void> check_servable(const store::ModelConfig& config) {
+  RETURN_IF_ERROR(models::make_spec(config));
+  return {};
+}
+
 Result<hub::LocalModel> pull_model(const Settings& settings, const std::string& named,
                                    const hub::Places& places) {
   ASSIGN_OR_RETURN(const std::string target, hub::unalias(named, places));
@@ -80,10 +85,10 @@ Result<hub::LocalModel> pull_model(const Settings& settings, const std::string& 
   options.connections = settings.pull_connections;
   if (!settings.pull_any) {
     options.check = [](const store::ModelConfig& config) -> Result<void> {
-      const Result<models::ModelSpec> spec = models::make_spec(config);
-      if (spec.ok()) return {};
-      return fail(spec.error().code,
-                  spec.error().message + "; nothing was fetched (`pippin pull --any` does)");
+      const Result<void> servable = check_servable(config);
+      if (servable.ok()) return {};
+      return fail(servable.error().code,
+                  servable.error().message + "; nothing was fetched (`pippin pull --any` does)");
     };
   }
   return hub::pull(name, places, options);

@@ -55,7 +55,7 @@ struct PullOptions {
 
 /// Fetches what is not here yet and returns the model. Errors: kNotFound (no such repository,
 /// revision, file, model); kUnauthenticated and kPermissionDenied, saying what to do; kUnsupported
-/// of `check`, and for a repository without GGUF files; kOverloaded (429 for too long);
+/// of `check`, and for a repository without a model that is known; kOverloaded (429 for too long);
 /// kUnavailable (network, full disk, with how much is needed and free); kInvalidFile (the bytes are
 /// not what the hub names); kCancelled.
 Result<LocalModel> pull(const ModelName& name, const Places& places, const PullOptions& options);
