@@ -111,7 +111,7 @@ Result<DivergenceReport> check_divergence(const DivergenceRequest& request,
   runner_options.blocks = limits.blocks;
   runner_options.window_blocks = limits.window_blocks;
   ASSIGN_OR_RETURN(const std::unique_ptr<engine::Runner> runner,
-                   engine::make_runner(file, runner_options));
+                   engine::make_runner(checkpoint, runner_options));
   DivergenceReport report;
   report.model = service::model_id_of(request.model);
   report.device = cuda ? "cuda" : "cpu";
