@@ -17,7 +17,7 @@
 #include "engine/core/scheduler.h"
 #include "engine/engine.h"
 #include "engine/exec/runner.h"
-#include "store/gguf.h"
+#include "store/checkpoint.h"
 
 namespace pippin::engine {
 namespace {
@@ -97,7 +97,7 @@ class MeteredRunner final : public Runner {
 /// Returns: whether the model could be run.
 bool bench_real_step(const char* path) {
   constexpr int kRows = 16, kPrompt = 128, kGenerate = 96;
-  const Result<store::GgufFile> file = store::GgufFile::open(path);
+  const Result<store::Checkpoint> file = store::Checkpoint::open(path);
   const Result<ModelInfo> info = file.ok() ? inspect_model(*file) : Result<ModelInfo>(file.error());
   if (!info.ok()) {
     fmt::print(stderr, "{}\n", info.error().message);

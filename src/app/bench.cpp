@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/thread_pool.h"
 #include "engine/engine.h"
-#include "store/gguf.h"
+#include "store/checkpoint.h"
 
 namespace pippin::app {
 namespace {
@@ -205,9 +205,10 @@ class Bench {
 Result<void> run_bench(const BenchOptions& options) {
   if (options.repeats < 1)
     return fail(Code::kInvalidArgument, "[bench] expected at least 1 repetition", "--repeats");
-  ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(options.model));
-  ASSIGN_OR_RETURN(const engine::ModelInfo info,
-                   engine::inspect_model(file, options.runner.device, options.runner.kv_type));
+  ASSIGN_OR_RETURN(const store::Checkpoint checkpoint, store::Checkpoint::open(options.model));
+  ASSIGN_OR_RETURN(
+      const engine::ModelInfo info,
+      engine::inspect_model(checkpoint, options.runner.device, options.runner.kv_type));
   const int rows_max = *std::max_element(options.rows.begin(), options.rows.end());
   int longest = *std::max_element(options.prompts.begin(), options.prompts.end()) + 1;
   const int row_tokens =
@@ -223,7 +224,7 @@ Result<void> run_bench(const BenchOptions& options) {
   engine::RunnerOptions runner = options.runner;
   runner.blocks = limits.blocks;
   ASSIGN_OR_RETURN(auto engine,
-                   Engine::start(limits, [&] { return engine::make_runner(file, runner); }));
+                   Engine::start(limits, [&] { return engine::make_runner(checkpoint, runner); }));
   return Bench(options, info, std::move(engine)).run();
 }
 

@@ -36,9 +36,10 @@ constexpr const char* kOverview = R"(pippin: language models on your own machine
   pippin key create NAME          make an API key
   pippin COMMAND --help           all flags of a command
 
-MODEL is a GGUF file, the name of one in ~/.local/share/pippin/models, hf:ORG/REPO[:QUANT],
-ollama:NAME[:TAG] or an alias; docs/models.md tells more. What is not here yet is fetched. Without
-one, `serve` takes the default model, which scripts/serve fetches.
+MODEL is a GGUF file or a folder of safetensors, the name of one in
+~/.local/share/pippin/models, hf:ORG/REPO[:QUANT], ollama:NAME[:TAG] or an alias; docs/models.md
+tells more. What is not here yet is fetched. Without one, `serve` takes the default model, which
+scripts/serve fetches.
 
   pippin serve ~/models/Qwen2.5-Coder-1.5B-Instruct-Q4_K_M.gguf --port 8080
   pippin run SmolLM2-135M-Instruct.Q4_1 "Name three rivers of Europe."
@@ -51,7 +52,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 doctor has found something.
 constexpr const char* kServeHelp =
     R"(pippin serve [MODEL ...] [flags]: answers over HTTP, as OpenAI's API does, until SIGINT or SIGTERM.
 
-  MODEL                     A GGUF file, or the name of one in the models folder [the default model]
+  MODEL                     A GGUF file, a folder of safetensors, or a name [the default model]
 
 Of several models as many are loaded as --memory holds; the others when they are asked for.
 
@@ -60,7 +61,7 @@ Of several models as many are loaded as --memory holds; the others when they are
 constexpr const char* kRunHelp =
     R"(pippin run [MODEL] [PROMPT] [flags]: answers in this terminal, without a server.
 
-  MODEL                     A GGUF file, or the name of one in the models folder [the default model]
+  MODEL                     A GGUF file, a folder of safetensors, or a name [the default model]
   PROMPT                    What to answer; without one, a pipe's text, else a chat
 
 In a chat, Ctrl-C stops an answer, Ctrl-D ends the chat, and /help lists what else there is.
@@ -114,7 +115,7 @@ constexpr const char* kStopHelp =
 constexpr const char* kBenchHelp =
     R"(pippin bench [MODEL] [flags]: measures prompts and generation, in tokens per second.
 
-  MODEL                     A GGUF file, or the name of one in the models folder [the default model]
+  MODEL                     A GGUF file, a folder of safetensors, or a name [the default model]
 
 )";
 
@@ -130,7 +131,7 @@ constexpr const char* kKeyHelp =
 constexpr const char* kDoctorHelp =
     R"(pippin doctor [MODEL] --divergence [flags]: checks what is promised, with a model of yours.
 
-  MODEL                     A GGUF file, or the name of one in the models folder [the default model]
+  MODEL                     A GGUF file, a folder of safetensors, or a name [the default model]
 
 Exit codes: 0 all is well, 1 failed, 2 wrong usage, 3 answers depend on their company.
 

@@ -18,7 +18,7 @@ Result<hub::LocalModel> find_default(const Settings& settings, const hub::Places
   const fs::path path = settings.default_model.empty() ? places.models / kDefaultFile
                                                        : fs::path(settings.default_model);
   std::error_code ignored;
-  if (fs::is_regular_file(path, ignored)) return hub::resolve(path.string(), places);
+  if (fs::exists(path, ignored)) return hub::resolve(path.string(), places);
   if (!settings.default_model.empty())
     return fail(Code::kNotFound,
                 fmt::format("PIPPIN_DEFAULT_MODEL names no file: {}", path.string()));

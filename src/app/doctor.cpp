@@ -7,7 +7,8 @@
 #include "app/doctor_prompts.h"
 #include "service/json.h"
 #include "service/load.h"
-#include "store/gguf.h"
+#include "service/load_tokenizer.h"
+#include "store/checkpoint.h"
 #include "text/tokenizer.h"
 
 namespace pippin::app {
@@ -26,11 +27,11 @@ void write_share(service::JsonWriter& json, const char* name, const engine::Shar
   json.end_object();
 }
 
-Result<std::vector<engine::Submission>> prompts_for(const store::GgufFile& file, int tokens) {
-  ASSIGN_OR_RETURN(const text::GgufVocabulary vocabulary, service::read_vocabulary(file));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const text::Tokenizer> tokenizer,
-                   text::Tokenizer::from_gguf(vocabulary));
-  return doctor_prompts(*tokenizer, tokens);
+Result<std::vector<engine::Submission>> prompts_for(const store::Checkpoint& checkpoint, int vocab,
+                                                    int tokens) {
+  ASSIGN_OR_RETURN(const service::LoadedTokenizer loaded,
+                   service::read_tokenizer(checkpoint, vocab));
+  return doctor_prompts(*loaded.tokenizer, tokens);
 }
 
 }  // namespace
@@ -83,10 +84,10 @@ std::string DivergenceReport::to_json() const {
 
 Result<DivergenceReport> check_divergence(const DivergenceRequest& request,
                                           const std::function<void(const std::string&)>& progress) {
-  ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(request.model));
-  ASSIGN_OR_RETURN(const engine::ModelInfo info, engine::inspect_model(file));
+  ASSIGN_OR_RETURN(const store::Checkpoint checkpoint, store::Checkpoint::open(request.model));
+  ASSIGN_OR_RETURN(const engine::ModelInfo info, engine::inspect_model(checkpoint));
   ASSIGN_OR_RETURN(const std::vector<engine::Submission> prompts,
-                   prompts_for(file, request.tokens));
+                   prompts_for(checkpoint, info.vocab, request.tokens));
   const bool cuda = request.runner.device == engine::DeviceKind::kCuda;
 
   engine::DivergenceOptions options;
@@ -110,7 +111,7 @@ Result<DivergenceReport> check_divergence(const DivergenceRequest& request,
   runner_options.blocks = limits.blocks;
   runner_options.window_blocks = limits.window_blocks;
   ASSIGN_OR_RETURN(const std::unique_ptr<engine::Runner> runner,
-                   engine::make_runner(file, runner_options));
+                   engine::make_runner(checkpoint, runner_options));
   DivergenceReport report;
   report.model = service::model_id_of(request.model);
   report.device = cuda ? "cuda" : "cpu";

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "app/pull.h"
 #include "hub/cancel.h"
 #include "hub/catalogue.h"
 #include "hub/name.h"
@@ -50,6 +51,7 @@ Result<void> HubShelf::pull(std::string_view name,
   hub::Cancel cancel;
   hub::PullOptions options;
   options.cancel = &cancel;
+  options.check = check_servable;
   options.progress = [&](const hub::PullProgress& progress) {
     const bool bytes =
         progress.stage == hub::PullStage::kDownload || progress.stage == hub::PullStage::kVerify;

@@ -27,7 +27,8 @@
 #include "hub/server.h"
 #include "models/model.h"
 #include "service/json.h"
-#include "store/model_config.h"
+#include "service/model_facts.h"
+#include "store/checkpoint.h"
 
 namespace pippin::app {
 namespace {
@@ -143,17 +144,19 @@ Result<int> show(const Settings& settings, const std::string& named) {
   add("commit", model.revision);
   add("digest", model.digest);
   if (model.files.size() > 1) add("shards", fmt::to_string(model.files.size()));
-  ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(model.path.string()));
-  const Result<std::string_view> architecture = file.string("general.architecture");
-  if (architecture.ok()) add("architecture", std::string(*architecture));
-  const Result<store::ModelConfig> config = store::read_model_config(file);
+  ASSIGN_OR_RETURN(const store::Checkpoint checkpoint,
+                   store::Checkpoint::open(model.path.string()));
+  if (checkpoint.folder() != nullptr) add("quant", service::facts_of(checkpoint).quantization);
+  const Result<store::ModelConfig> config = checkpoint.config();
   if (config.ok()) {
+    add("architecture", config->architecture);
     add("context", fmt::format("{} tokens", config->context_length));
     add("layers", fmt::to_string(config->layers));
     add("embedding", fmt::to_string(config->embedding_length));
     add("vocabulary", fmt::to_string(config->vocab_size));
   }
-  const Result<models::ModelSpec> spec = models::read_spec(file);
+  const Result<models::ModelSpec> spec =
+      config.ok() ? models::make_spec(*config) : Result<models::ModelSpec>(config.error());
   add("can be served", spec.ok() ? "yes" : "no: " + spec.error().message);
   print_table(rows);
   return kExitOk;

@@ -70,6 +70,11 @@ class PullPrinter {
 
 }  // namespace
 
+Result<void> check_servable(const store::ModelConfig& config) {
+  RETURN_IF_ERROR(models::make_spec(config));
+  return {};
+}
+
 Result<hub::LocalModel> pull_model(const Settings& settings, const std::string& named,
                                    const hub::Places& places) {
   ASSIGN_OR_RETURN(const std::string target, hub::unalias(named, places));
@@ -79,11 +84,11 @@ Result<hub::LocalModel> pull_model(const Settings& settings, const std::string& 
   options.progress = std::ref(printer);
   options.connections = settings.pull_connections;
   if (!settings.pull_any) {
-    options.check = [](const store::GgufFile& head) -> Result<void> {
-      const Result<models::ModelSpec> spec = models::read_spec(head);
-      if (spec.ok()) return {};
-      return fail(spec.error().code,
-                  spec.error().message + "; nothing was fetched (`pippin pull --any` does)");
+    options.check = [](const store::ModelConfig& config) -> Result<void> {
+      const Result<void> servable = check_servable(config);
+      if (servable.ok()) return {};
+      return fail(servable.error().code,
+                  servable.error().message + "; nothing was fetched (`pippin pull --any` does)");
     };
   }
   return hub::pull(name, places, options);

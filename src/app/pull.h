@@ -7,11 +7,15 @@
 #include "base/settings.h"
 #include "hub/catalogue.h"
 #include "hub/places.h"
+#include "store/model_config.h"
 
 namespace pippin::app {
 
 /// Fetches a model by name, with progress on stderr, and prints where it is.
 Result<int> pull(const Settings& settings, const std::string& named);
+
+/// Refuses a model that cannot be served, by name: hub::PullOptions::check. Errors: kUnsupported.
+Result<void> check_servable(const store::ModelConfig& config);
 
 /// Fetches hf:... or ollama:..., or what an alias of one means. `connections`, `any`: of the
 /// settings. Errors: of hub::pull().

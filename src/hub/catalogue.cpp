@@ -5,11 +5,12 @@
 #include <algorithm>
 #include <set>
 
+#include "base/json_read.h"
 #include "hub/aliases.h"
 #include "hub/files.h"
+#include "hub/folder_model.h"
 #include "hub/gguf_choice.h"
 #include "hub/hf_cache.h"
-#include "hub/json_read.h"
 #include "hub/local.h"
 #include "hub/ollama_store.h"
 
@@ -30,16 +31,6 @@ std::string id_of_file(const fs::path& path) {
   return name.ends_with(".gguf") ? name.substr(0, name.size() - 5) : name;
 }
 
-/// Sums up sizes and takes the newest time.
-void measure(LocalModel& model) {
-  for (const fs::path& file : model.files) {
-    model.bytes += bytes_of(file);
-    std::error_code error;
-    const auto time = fs::last_write_time(file, error);
-    if (!error) model.modified = std::max(model.modified, to_system_time(time));
-  }
-}
-
 LocalModel of_group(Source source, const fs::path& folder, const GgufGroup& group) {
   LocalModel model;
   model.source = source;
@@ -54,15 +45,21 @@ LocalModel of_group(Source source, const fs::path& folder, const GgufGroup& grou
 // --- The folder of models ---
 
 std::vector<GgufGroup> groups_in_folder(const fs::path& folder) {
-  std::vector<std::string> names;
-  std::error_code error;
-  fs::directory_iterator entry(folder, error);
-  for (const fs::directory_iterator end; !error && entry != end; entry.increment(error))
-    if (is_regular(entry->path())) names.push_back(entry->path().filename().string());
-  return group_gguf(names);
+  return group_gguf(names_in(folder));
 }
 
-std::vector<LocalModel> files_in(const fs::path& folder) {
+/// A folder of a model, by its path.
+std::optional<LocalModel> of_folder(const fs::path& folder, const std::string& named) {
+  std::optional<LocalModel> model = model_of_folder(folder);
+  if (!model) return std::nullopt;
+  // By a file in it, so that "." and "folder/" get their names, too.
+  model->path = (fs::absolute(folder) / "config.json").lexically_normal().parent_path();
+  model->id = model->path.filename().string();
+  model->name = named;
+  return model;
+}
+
+std::vector<LocalModel> models_in(const fs::path& folder) {
   std::vector<LocalModel> models;
   for (const GgufGroup& group : groups_in_folder(folder)) {
     if (!group.complete()) continue;
@@ -70,6 +67,11 @@ std::vector<LocalModel> files_in(const fs::path& folder) {
     model.name = model.id;
     models.push_back(std::move(model));
   }
+  std::error_code error;
+  fs::directory_iterator entry(folder, error);
+  for (const fs::directory_iterator end; !error && entry != end; entry.increment(error))
+    if (auto model = of_folder(entry->path(), entry->path().filename().string()))
+      models.push_back(std::move(*model));
   return models;
 }
 
@@ -87,10 +89,20 @@ LocalModel of_file(const fs::path& path, const std::string& named) {
 Error not_found(const std::string& named, const fs::path& folder) {
   std::string message = fmt::format("no such model: {}\n  It is neither a file nor a name in {}",
                                     named, folder.string());
-  const std::vector<LocalModel> models = files_in(folder);
+  const std::vector<LocalModel> models = models_in(folder);
   message += models.empty() ? ", which holds none." : ", which holds:";
   for (const LocalModel& model : models) message += "\n    " + model.name;
   return fail(Code::kNotFound, message, named);
+}
+
+/// A folder that is there, but is no model.
+Error no_model_in(const fs::path& folder) {
+  return fail(Code::kUnsupported,
+              fmt::format("{} is a folder without a whole model: expected config.json and "
+                          "model.safetensors, or all shards of its index; a GGUF file is named "
+                          "itself",
+                          folder.string()),
+              folder.string());
 }
 
 // --- The cache of huggingface_hub ---
@@ -109,6 +121,19 @@ LocalModel of_snapshot(const Places& places, const Snapshot& snapshot, const HfN
   return model;
 }
 
+/// The snapshot of a repository without GGUF files.
+std::optional<LocalModel> of_snapshot_folder(const Places& places, const Snapshot& snapshot,
+                                             const HfName& name) {
+  std::optional<LocalModel> model =
+      model_of_folder(HfCache(places.hf_cache).snapshot_folder(snapshot.repo, snapshot.commit));
+  if (!model) return std::nullopt;
+  model->source = Source::kHuggingFace;
+  model->revision = snapshot.commit;
+  model->name = name.text();
+  model->id = snapshot.repo.substr(snapshot.repo.find('/') + 1);
+  return model;
+}
+
 void add_hf_models(const Places& places, std::vector<LocalModel>& models) {
   std::set<fs::path> seen;  // several snapshots may hold the same blob
   for (const Snapshot& snapshot : HfCache(places.hf_cache).snapshots()) {
@@ -121,6 +146,9 @@ void add_hf_models(const Places& places, std::vector<LocalModel>& models) {
       LocalModel model = of_snapshot(places, snapshot, name, groups, group);
       if (seen.insert(real_path(model.path)).second) models.push_back(std::move(model));
     }
+    if (!groups.empty()) continue;
+    if (auto model = of_snapshot_folder(places, snapshot, name))
+      models.push_back(std::move(*model));
   }
 }
 
@@ -173,30 +201,49 @@ Result<LocalModel> resolve_target(const std::string& named, const Places& places
     ASSIGN_OR_RETURN(const ModelName name, parse_model_name(named));
     return resolve_name(name, places);
   }
+  if (is_regular(named) && fs::path(named).extension() == ".safetensors") {
+    const fs::path folder = fs::absolute(named).parent_path();
+    if (auto model = of_folder(folder, named)) return std::move(*model);
+    return no_model_in(folder);
+  }
   if (is_regular(named)) return of_file(named, named);
   std::error_code ignored;
-  if (fs::is_directory(named, ignored))
-    return fail(Code::kUnsupported,
-                fmt::format("{} is a folder; pippin reads single GGUF files so far", named), named);
+  if (fs::is_directory(named, ignored)) {
+    if (auto model = of_folder(named, named)) return std::move(*model);
+    return no_model_in(named);
+  }
   if (named.starts_with("http:") || named.starts_with("https:"))
     return fail(Code::kUnsupported,
                 fmt::format("{}: models are not fetched by URL; name a repository, as in "
                             "hf:ORG/REPO:QUANT",
                             named),
                 named);
-  if (named.find('/') == std::string::npos)
+  if (named.find('/') == std::string::npos) {
+    if (auto model = of_folder(places.models / named, named)) return std::move(*model);
     for (const std::string& name : {named, named + ".gguf"})
       if (is_regular(places.models / name)) return of_file(places.models / name, id_of_file(name));
+  }
   return not_found(named, places.models);
 }
 
 }  // namespace
+
+void measure(LocalModel& model) {
+  for (const fs::path& file : model.files) {
+    model.bytes += bytes_of(file);
+    std::error_code error;
+    const auto time = fs::last_write_time(file, error);
+    if (!error) model.modified = std::max(model.modified, to_system_time(time));
+  }
+}
 
 Result<LocalModel> resolve_name(const ModelName& name, const Places& places) {
   if (const auto* hf = std::get_if<HfName>(&name)) {
     const Result<Snapshot> snapshot = HfCache(places.hf_cache).find(*hf);
     if (!snapshot.ok()) return not_here(snapshot.error(), hf->text());
     const std::vector<GgufGroup> groups = group_gguf(snapshot->files);
+    if (groups.empty() && hf->selector.empty())
+      if (auto model = of_snapshot_folder(places, *snapshot, *hf)) return std::move(*model);
     const Result<GgufGroup> group = choose_gguf(groups, hf->selector);
     if (group.ok()) return of_snapshot(places, *snapshot, *hf, groups, *group);
     return not_here(fail(Code::kNotFound,
@@ -218,7 +265,7 @@ Result<LocalModel> resolve_name(const ModelName& name, const Places& places) {
 }
 
 std::vector<LocalModel> list_models(const Places& places) {
-  std::vector<LocalModel> models = files_in(places.models);
+  std::vector<LocalModel> models = models_in(places.models);
   add_hf_models(places, models);
   add_ollama_models(places, models);
   const Result<Aliases> aliases = read_aliases(places.aliases);
@@ -267,6 +314,8 @@ Result<Removed> remove_model(const std::string& named, const Places& places) {
       std::error_code error;
       if (!fs::remove(file, error)) return file_error(error.value(), "remove", file);
     }
+    std::error_code stays;  // a folder goes with its last file
+    if (model.path != model.files.front()) fs::remove(model.path, stays);
     removed.freed_bytes = model.bytes;
     return removed;
   }

@@ -21,9 +21,10 @@ enum class Source : uint8_t { kFile, kHuggingFace, kOllama };
 struct LocalModel {
   Source source = Source::kFile;
   std::string name;  // what to type: "hf:org/repo:Q4_K_M", "ollama:qwen2.5:0.5b", a file's name
-  std::string id;    // for the API: the file's name without .gguf, "qwen2.5:0.5b"
-  std::filesystem::path path;                // the GGUF file, or its first shard
-  std::vector<std::filesystem::path> files;  // all shards, in order; at least `path`
+  std::string id;    // for the API: the file's name without .gguf, the folder's or repository's,
+                     // "qwen2.5:0.5b"
+  std::filesystem::path path;                // the GGUF file or its first shard, or the folder
+  std::vector<std::filesystem::path> files;  // all shards, in order; all files of a folder
   uint64_t bytes = 0;                        // of all files
   std::chrono::system_clock::time_point modified;
   std::string quant;                 // "Q4_K_M", by the file's name; empty where it does not say
@@ -35,8 +36,9 @@ struct LocalModel {
 /// Returns all models on this machine, by name. What is broken or half fetched is left out.
 std::vector<LocalModel> list_models(const Places& places);
 
-/// Returns the model that `named` means: an alias, a path to a GGUF file, hf:..., ollama:..., or
-/// the name of a file in the models folder, with or without ".gguf". This is the one function by
+/// Returns the model that `named` means: an alias, a path to a GGUF file or to a folder of
+/// safetensors, hf:..., ollama:..., or the name of one in the models folder, with or without
+/// ".gguf". This is the one function by
 /// which every command finds a model. Errors: kInvalidArgument for a malformed name; kNotFound,
 /// saying what there is and how to get it.
 Result<LocalModel> resolve(const std::string& named, const Places& places);

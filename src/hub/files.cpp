@@ -79,6 +79,15 @@ uint64_t bytes_of(const fs::path& path) {
   return error ? 0 : bytes;
 }
 
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  fs::directory_iterator entry(folder, error);
+  for (const fs::directory_iterator end; !error && entry != end; entry.increment(error))
+    if (is_regular(entry->path())) names.push_back(entry->path().filename().string());
+  return names;
+}
+
 Result<void> make_folders(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);

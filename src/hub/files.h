@@ -8,6 +8,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "hub/cancel.h"
@@ -34,6 +35,8 @@ class Fd {
 bool is_regular(const std::filesystem::path& path);
 /// The size of a file behind any links; 0 where there is none.
 uint64_t bytes_of(const std::filesystem::path& path);
+/// Returns the names of the regular files in a folder, links to such among them.
+std::vector<std::string> names_in(const std::filesystem::path& folder);
 Result<void> make_folders(const std::filesystem::path& folder);
 /// Returns a name beside `path` that no other call of this or another process has.
 std::filesystem::path name_beside(const std::filesystem::path& path);

@@ -6,7 +6,7 @@
 #include <boost/json/array.hpp>
 #include <charconv>
 
-#include "hub/json_read.h"
+#include "base/json_read.h"
 
 namespace pippin::hub {
 namespace {
@@ -75,7 +75,7 @@ const RepoFile* Repo::find(std::string_view path) const {
 }
 
 Result<Repo> parse_repo(std::string_view text) {
-  ASSIGN_OR_RETURN(const json::object object, parse_object(text, "the hub's answer"));
+  ASSIGN_OR_RETURN(const json::object object, parse_object(text, "[hub] the hub's answer"));
   Repo repo;
   repo.commit = string_in(object, "sha");
   if (!is_hex(repo.commit, 40))

@@ -15,6 +15,9 @@ namespace pippin::hub {
 /// Returns the model on this machine that a parsed name means. Errors: of resolve().
 Result<LocalModel> resolve_name(const ModelName& name, const Places& places);
 
+/// Sums up the sizes of a model's files and takes their newest time.
+void measure(LocalModel& model);
+
 /// A file's time on the system's clock. libstdc++ and libc++ offer different ways; this works by
 /// comparing the clocks.
 inline std::chrono::system_clock::time_point to_system_time(std::filesystem::file_time_type time) {

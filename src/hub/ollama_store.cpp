@@ -8,9 +8,9 @@
 #include <fstream>
 #include <set>
 
+#include "base/json_read.h"
 #include "hub/files.h"
 #include "hub/hasher.h"
-#include "hub/json_read.h"
 
 namespace pippin::hub {
 namespace {
@@ -75,7 +75,7 @@ uint64_t OllamaManifest::bytes() const {
 }
 
 Result<OllamaManifest> parse_manifest(std::string_view text) {
-  ASSIGN_OR_RETURN(const json::object object, parse_object(text, "manifest"));
+  ASSIGN_OR_RETURN(const json::object object, parse_object(text, "[hub] manifest"));
   const json::object* config = object_in(object, "config");
   const json::array* layers = array_in(object, "layers");
   if (config == nullptr || layers == nullptr) return broken("expected 'config' and 'layers'");

@@ -3,18 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/json/array.hpp>
 
 #include "base/size_text.h"
 #include "hub/download.h"
 #include "hub/files.h"
+#include "hub/folder_model.h"
 #include "hub/gguf_choice.h"
 #include "hub/hf_cache.h"
 #include "hub/hf_hub.h"
-#include "hub/json_read.h"
 #include "hub/local.h"
 #include "hub/ollama_store.h"
 #include "hub/session.h"
+#include "store/gguf.h"
+#include "store/hf_config.h"
 
 namespace pippin::hub {
 namespace {
@@ -42,7 +43,10 @@ Result<void> check_head(Session& session, const Remote& remote) {
     ASSIGN_OR_RETURN(
         const std::optional<store::GgufFile> file,
         store::GgufFile::parse_head(std::as_bytes(std::span(head)), remote.bytes, remote.item));
-    if (file) return session.options().check(*file);
+    if (file) {
+      ASSIGN_OR_RETURN(const store::ModelConfig config, store::read_model_config(*file));
+      return session.options().check(config);
+    }
     if (bytes >= kHeadBytesMax)
       return fail(Code::kInvalidFile,
                   fmt::format("[hub] {}: its metadata is longer than is sane", remote.item));
@@ -78,73 +82,66 @@ Result<void> download_all(Session& session, const std::vector<Item>& items) {
 
 // --- The Hugging Face hub ---
 
-/// A word from a file, fit for a message.
-std::string printable_word(const std::string& word) {
-  constexpr size_t kShownMax = 80;
-  std::string out;
-  for (const char c : word.substr(0, kShownMax)) out += c > 0x20 && c < 0x7f ? c : '?';
-  return out;
+/// Shows a model's config.json to options.check, before its weights are fetched.
+Result<void> check_config(Session& session, const Remote& remote, const std::string& repo) {
+  if (!session.options().check) return {};
+  session.report(PullStage::kCheck, remote.item);
+  if (remote.bytes > kHeadBytesFirst)
+    return fail(Code::kInvalidFile,
+                fmt::format("[hub] {}: {} is longer than is sane", repo, remote.item));
+  ASSIGN_OR_RETURN(const std::string text, fetch_head(session, remote, remote.bytes));
+  ASSIGN_OR_RETURN(const store::HfConfig config,
+                   store::read_hf_config(text, repo + "/" + remote.item));
+  return session.options().check(config.model);
 }
 
-/// A repository without GGUF files: says what it holds instead.
-Error no_gguf(Session& session, const Places& places, const HfName& name, const Repo& repo) {
-  const std::string advice = fmt::format(
-      "pippin serves GGUF files; look for a repository of them, such as {}-GGUF", name.repo);
-  const RepoFile* found = repo.find("config.json");
-  std::string architecture;
-  if (found != nullptr) {
-    RepoFile config = *found;
-    if (ask_file(session, places, name, repo, config).ok() && config.bytes <= kHeadBytesFirst) {
-      const auto text = fetch_head(session, remote_of(places, name, repo, config), config.bytes);
-      const auto object = text.ok() ? parse_object(*text, "config.json") : text.error();
-      if (object.ok()) {
-        const boost::json::array* names = array_in(*object, "architectures");
-        const bool has = names != nullptr && !names->empty() && names->front().is_string();
-        architecture =
-            has ? std::string_view(names->front().get_string()) : string_in(*object, "model_type");
-      }
-    }
+/// The files of the model that is meant. Errors: kNotFound; kUnsupported, where there is none that
+/// is known.
+Result<std::vector<std::string>> choose_files(const HfName& name, const Repo& repo) {
+  std::vector<std::string> paths;
+  for (const RepoFile& file : repo.files) paths.push_back(file.path);
+  const std::vector<GgufGroup> groups = group_gguf(paths);
+  if (!groups.empty()) {
+    Result<GgufGroup> group = choose_gguf(groups, name.selector);
+    if (group.ok()) return std::move(group->files);
+    return fail(Code::kNotFound, fmt::format("[hub] {}: {}", name.repo, group.error().message),
+                name.repo);
   }
-  const bool safetensors = std::ranges::any_of(
-      repo.files, [](const RepoFile& file) { return file.path.ends_with(".safetensors"); });
-  return fail(Code::kUnsupported,
-              fmt::format("[hub] {} holds {}{}; {}", name.repo,
-                          architecture.empty() ? "no GGUF model" : printable_word(architecture),
-                          safetensors ? " as safetensors" : "", advice),
-              name.repo);
+  std::vector<std::string> files = folder_model_files(paths);
+  if (!files.empty() && name.selector.empty()) return files;
+  return fail(
+      Code::kUnsupported,
+      fmt::format("[hub] {} holds no {}; pippin serves GGUF files, and safetensors with a "
+                  "config.json; look for a repository of them, such as {}-GGUF",
+                  name.repo, files.empty() ? "model that is known" : "GGUF files", name.repo),
+      name.repo);
 }
 
 Result<LocalModel> pull_hf(Session& session, const Places& places, const HfName& name) {
   session.report(PullStage::kLookup, name.repo);
   ASSIGN_OR_RETURN(const Repo repo, ask_repo(session, places, name));
-  std::vector<std::string> paths;
-  for (const RepoFile& file : repo.files) paths.push_back(file.path);
-  const std::vector<GgufGroup> groups = group_gguf(paths);
-  if (groups.empty()) return no_gguf(session, places, name, repo);
-  const Result<GgufGroup> group = choose_gguf(groups, name.selector);
-  if (!group.ok())
-    return fail(Code::kNotFound, fmt::format("[hub] {}: {}", name.repo, group.error().message),
-                name.repo);
-
+  ASSIGN_OR_RETURN(const std::vector<std::string> files, choose_files(name, repo));
   const HfCache cache(places.hf_cache);
   std::vector<Item> items;
   std::vector<std::string> etags;
-  for (const std::string& path : group->files) {
+  for (const std::string& path : files) {
     RepoFile file = *repo.find(path);
     RETURN_IF_ERROR(ask_file(session, places, name, repo, file));
     items.push_back({remote_of(places, name, repo, file), cache.blob(name.repo, file.etag)});
     etags.push_back(file.etag);
   }
-  RETURN_IF_ERROR(check_head(session, items.front().remote));
+  const bool is_gguf = files.front().ends_with(".gguf");
+  RETURN_IF_ERROR(is_gguf ? check_head(session, items.front().remote)
+                          : check_config(session, items.front().remote, name.repo));
   RETURN_IF_ERROR(check_space(items, cache.repo_folder(name.repo)));
   RETURN_IF_ERROR(download_all(session, items));
   session.report(PullStage::kFinish, name.repo);
   cache.tag();
   for (size_t i = 0; i < items.size(); ++i)
-    RETURN_IF_ERROR(cache.link(name.repo, repo.commit, group->files[i], etags[i]));
+    RETURN_IF_ERROR(cache.link(name.repo, repo.commit, files[i], etags[i]));
   RETURN_IF_ERROR(cache.note_ref(name.repo, name.revision, repo.commit));
   HfName exact = name;
-  exact.selector = group->files.front();
+  if (is_gguf) exact.selector = files.front();
   return resolve_name(exact, places);
 }
 

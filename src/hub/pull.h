@@ -14,7 +14,7 @@
 #include "hub/catalogue.h"
 #include "hub/name.h"
 #include "hub/places.h"
-#include "store/gguf.h"
+#include "store/model_config.h"
 
 namespace pippin::hub {
 
@@ -42,9 +42,9 @@ struct PullOptions {
   std::function<void(const PullProgress&)> progress;
   /// Borrowed; null: cannot be cancelled.
   const Cancel* cancel = nullptr;
-  /// Looks at a GGUF file's metadata and tensor table before the file is fetched (the tensors have
-  /// no bytes); an error refuses the pull. Empty: anything is fetched.
-  std::function<Result<void>(const store::GgufFile& header)> check;
+  /// Looks at what the head of a GGUF file or a config.json says of the model before its weights
+  /// are fetched; an error refuses the pull. Empty: anything is fetched.
+  std::function<Result<void>(const store::ModelConfig& config)> check;
   int connections = 4;  // ranges that are fetched at the same time
   /// Time without a byte after which a connection is given up and tried anew.
   std::chrono::milliseconds stall = std::chrono::seconds(30);
@@ -55,7 +55,7 @@ struct PullOptions {
 
 /// Fetches what is not here yet and returns the model. Errors: kNotFound (no such repository,
 /// revision, file, model); kUnauthenticated and kPermissionDenied, saying what to do; kUnsupported
-/// of `check`, and for a repository without GGUF files; kOverloaded (429 for too long);
+/// of `check`, and for a repository without a model that is known; kOverloaded (429 for too long);
 /// kUnavailable (network, full disk, with how much is needed and free); kInvalidFile (the bytes are
 /// not what the hub names); kCancelled.
 Result<LocalModel> pull(const ModelName& name, const Places& places, const PullOptions& options);

@@ -6,8 +6,8 @@
 #include <boost/json/serialize.hpp>
 #include <utility>
 
+#include "base/json_read.h"
 #include "hub/http_client.h"
-#include "hub/json_read.h"
 
 namespace pippin::hub {
 namespace {
@@ -69,7 +69,7 @@ Result<void> ask_to_unload(const std::string& url, const std::string& key,
   request.post = json::serialize(json::object{{"model", model}});
   ASSIGN_OR_RETURN(const HttpAnswer answer, send(url, std::move(request), key));
   if (answer.ok()) return {};
-  const Result<json::object> object = parse_object(answer.body, url);
+  const Result<json::object> object = parse_object(answer.body, "[hub] " + url);
   const json::value* error = object.ok() ? object->if_contains("error") : nullptr;
   std::string said;
   if (error != nullptr && error->is_object()) said = string_in(error->get_object(), "message");
@@ -82,7 +82,7 @@ Result<ServerStatus> ask_server(const std::string& url, const std::string& key) 
   request.url = url + "/v1/status";
   Result<HttpAnswer> answer = send(url, std::move(request), key);
   if (!answer.ok()) return answer.error();
-  const Result<json::object> object = parse_object(answer->body, url);
+  const Result<json::object> object = parse_object(answer->body, "[hub] " + url);
   if (!answer->ok() || !object.ok() || !object->contains("ready"))
     return fail(Code::kInvalidFile, fmt::format("what answers at {} is no pippin", url));
   ServerStatus status;

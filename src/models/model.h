@@ -12,7 +12,7 @@
 #include "nn/kv/kv_cache.h"
 #include "nn/ops/context.h"
 #include "nn/ops/step_batch.h"
-#include "store/gguf.h"
+#include "store/checkpoint.h"
 #include "store/model_config.h"
 
 namespace pippin::models {
@@ -58,13 +58,13 @@ class Model {
 /// Called with bytes done and all bytes while weights are read.
 using LoadProgress = std::function<void(uint64_t done, uint64_t total)>;
 
-/// Returns the spec of a file without loading its weights. Errors: kInvalidFile; kUnsupported,
-/// naming the architecture and those known.
-Result<ModelSpec> read_spec(const store::GgufFile& file);
+/// Returns the spec of a model without loading its weights. Errors: kUnsupported, naming the
+/// architecture and those known, or what of the configuration no model here can follow.
+Result<ModelSpec> make_spec(const store::ModelConfig& config);
 
-/// Loads a model. Errors: as read_spec, and kInvalidFile naming a tensor that is missing or of a
-/// wrong shape.
-Result<std::unique_ptr<Model>> load_model(const store::GgufFile& file, const nn::Context& ctx,
-                                          const LoadProgress& progress);
+/// Loads a model. Errors: of the configuration, as make_spec(), and kInvalidFile naming a tensor
+/// that is missing or of a wrong shape.
+Result<std::unique_ptr<Model>> load_model(const store::Checkpoint& checkpoint,
+                                          const nn::Context& ctx, const LoadProgress& progress);
 
 }  // namespace pippin::models

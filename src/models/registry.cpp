@@ -16,6 +16,14 @@ struct Row {
   DecoderOptions options;
 };
 
+// Converters to GGUF permute a llama's q and k, so that pairs are interleaved, and add to norms
+// what the model adds.
+DecoderOptions fit(DecoderOptions options, store::WeightLayout layout) {
+  if (layout == store::WeightLayout::kGguf) options.norm_offset = 0;
+  if (layout == store::WeightLayout::kHuggingFace) options.rope_interleaved = false;
+  return options;
+}
+
 const std::array<Row, 4>& rows() {
   static const std::array<Row, 4> kRows = {{
       {"llama", {.rope_interleaved = true}},
@@ -24,6 +32,7 @@ const std::array<Row, 4>& rows() {
       {"gemma3",
        {.qk_norm = true,
         .post_norms = true,
+        .norm_offset = 1.0f,
         .scale_embedding = true,
         .gate = nn::Gate::kGeluTanh,
         .window_period = 6,
@@ -32,32 +41,31 @@ const std::array<Row, 4>& rows() {
   return kRows;
 }
 
-Result<const Row*> find_row(const store::GgufFile& file, const store::ModelConfig& config) {
+Result<DecoderOptions> options_of(const store::ModelConfig& config) {
   std::string known;
   for (const Row& row : rows()) {
-    if (row.architecture == config.architecture) return &row;
+    if (row.architecture == config.architecture) return fit(row.options, config.layout);
     known += known.empty() ? "" : ", ";
     known += row.architecture;
   }
   return fail(Code::kUnsupported,
               fmt::format("[model] {}: architecture '{}' is not supported yet; this build knows {}",
-                          file.path(), config.architecture, known),
+                          config.path, config.architecture, known),
               "general.architecture");
 }
 
 }  // namespace
 
-Result<ModelSpec> read_spec(const store::GgufFile& file) {
-  ASSIGN_OR_RETURN(const store::ModelConfig config, store::read_model_config(file));
-  ASSIGN_OR_RETURN(const Row* row, find_row(file, config));
-  return Decoder::make_spec(config, row->options);
+Result<ModelSpec> make_spec(const store::ModelConfig& config) {
+  ASSIGN_OR_RETURN(const DecoderOptions options, options_of(config));
+  return Decoder::make_spec(config, options);
 }
 
-Result<std::unique_ptr<Model>> load_model(const store::GgufFile& file, const nn::Context& ctx,
-                                          const LoadProgress& progress) {
-  ASSIGN_OR_RETURN(const store::ModelConfig config, store::read_model_config(file));
-  ASSIGN_OR_RETURN(const Row* row, find_row(file, config));
-  return Decoder::load(file, config, row->options, ctx, progress);
+Result<std::unique_ptr<Model>> load_model(const store::Checkpoint& checkpoint,
+                                          const nn::Context& ctx, const LoadProgress& progress) {
+  ASSIGN_OR_RETURN(const store::ModelConfig config, checkpoint.config());
+  ASSIGN_OR_RETURN(const DecoderOptions options, options_of(config));
+  return Decoder::load(checkpoint, config, options, ctx, progress);
 }
 
 }  // namespace pippin::models

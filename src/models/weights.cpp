@@ -47,9 +47,41 @@ cpu::WeightType weight_type(store::TensorType type) {
       return cpu::WeightType::kIQ4_XS;
     case kMXFP4:
       return cpu::WeightType::kMXFP4;
+    case kAffine:
+      break;  // by its bits, below
   }
   CHECK(false, "unknown tensor type");
   return cpu::WeightType::kF32;
+}
+
+cpu::WeightType affine_type(int bits) {
+  switch (bits) {
+    case 2:
+      return cpu::WeightType::kAffine2;
+    case 3:
+      return cpu::WeightType::kAffine3;
+    case 4:
+      return cpu::WeightType::kAffine4;
+    case 5:
+      return cpu::WeightType::kAffine5;
+    case 6:
+      return cpu::WeightType::kAffine6;
+    case 8:
+      return cpu::WeightType::kAffine8;
+    default:
+      CHECK(false, "a width that no file has");
+      return cpu::WeightType::kAffine8;
+  }
+}
+
+cpu::PackedLinear::Part part_of(const store::TensorView& tensor) {
+  if (tensor.type != store::TensorType::kAffine)
+    return {weight_type(tensor.type), tensor.bytes, tensor.shape[0]};
+  const store::AffineForm& form = tensor.affine;
+  return {affine_type(form.bits),
+          tensor.bytes,
+          tensor.shape[0],
+          {weight_type(form.scale_type), form.group, form.scales, form.biases}};
 }
 
 // The stock backend's dense form: exact values of the file, in the context's dtype.
@@ -58,7 +90,7 @@ mx::array dense(const std::vector<const store::TensorView*>& tensors, int column
   std::vector<mx::array> stacked;
   for (const store::TensorView* tensor : tensors) {
     std::vector<float> values(static_cast<size_t>(tensor->elements()));
-    store::dequantize(tensor->type, tensor->bytes, values);
+    store::dequantize(*tensor, values);
     const mx::array wide(values.begin(),
                          mx::Shape{static_cast<int>(tensor->elements() / columns), columns},
                          mx::float32);
@@ -72,31 +104,34 @@ mx::array dense(const std::vector<const store::TensorView*>& tensors, int column
 
 }  // namespace
 
-WeightLoader::WeightLoader(const store::GgufFile& file, const nn::Context& ctx,
-                           LoadProgress progress)
-    : file_(file), ctx_(ctx), progress_(std::move(progress)) {
-  for (const store::TensorView& tensor : file.tensors()) total_ += tensor.bytes.size();
+WeightLoader::WeightLoader(const store::Checkpoint& checkpoint, const nn::Context& ctx,
+                           LoadProgress progress, float norm_offset)
+    : checkpoint_(checkpoint),
+      ctx_(ctx),
+      progress_(std::move(progress)),
+      norm_offset_(norm_offset) {
+  for (const store::TensorView& tensor : checkpoint.tensors()) total_ += tensor.stored_bytes();
 }
 
 Result<const store::TensorView*> WeightLoader::checked(const std::string& name,
                                                        const std::vector<int64_t>& shape) {
-  const store::TensorView* tensor = file_.tensor(name);
+  const store::TensorView* tensor = checkpoint_.tensor(name);
   if (tensor == nullptr) {
     return fail(Code::kInvalidFile,
-                fmt::format("[model] {}: tensor {} is missing", file_.path(), name), name);
+                fmt::format("[model] {}: tensor {} is missing", checkpoint_.path(), name), name);
   }
   if (tensor->shape != shape) {
     return fail(
         Code::kInvalidFile,
-        fmt::format("[model] {}: tensor {} should have shape [{}], it has [{}]", file_.path(), name,
-                    fmt::join(shape, ", "), fmt::join(tensor->shape, ", ")),
+        fmt::format("[model] {}: tensor {} should have shape [{}], it has [{}]", checkpoint_.path(),
+                    name, fmt::join(shape, ", "), fmt::join(tensor->shape, ", ")),
         name);
   }
   return tensor;
 }
 
 void WeightLoader::advance(const store::TensorView& tensor) {
-  done_ += tensor.bytes.size();
+  done_ += tensor.stored_bytes();
   if (progress_) progress_(done_, total_);
 }
 
@@ -117,8 +152,8 @@ Result<nn::LinearWeight> WeightLoader::linear(const std::vector<Part>& parts, in
   }
   if (!biases.empty() && static_cast<int>(biases.size()) != weight.rows) {
     return fail(Code::kInvalidFile,
-                fmt::format("[model] {}: {} has a bias, but its siblings do not", file_.path(),
-                            parts[0].name),
+                fmt::format("[model] {}: {} has a bias, but its siblings do not",
+                            checkpoint_.path(), parts[0].name),
                 parts[0].name + ".bias");
   }
   weight.bias = std::move(biases);
@@ -128,14 +163,14 @@ Result<nn::LinearWeight> WeightLoader::linear(const std::vector<Part>& parts, in
     weight.dense_transposed->eval();
   } else {
     std::vector<cpu::PackedLinear::Part> packed;
-    for (const store::TensorView* tensor : tensors)
-      packed.push_back({weight_type(tensor->type), tensor->bytes, tensor->shape[0]});
-    auto result = cpu::PackedLinear::pack(packed, columns, ctx_.isa, *ctx_.pool, ctx_.weights.get());
+    for (const store::TensorView* tensor : tensors) packed.push_back(part_of(*tensor));
+    auto result =
+        cpu::PackedLinear::pack(packed, columns, ctx_.isa, *ctx_.pool, ctx_.weights.get());
     if (!result.ok()) {
-      return fail(
-          result.error().code,
-          fmt::format("[model] {}: {}: {}", file_.path(), parts[0].name, result.error().message),
-          parts[0].name);
+      return fail(result.error().code,
+                  fmt::format("[model] {}: {}: {}", checkpoint_.path(), parts[0].name,
+                              result.error().message),
+                  parts[0].name);
     }
     weight.packed = std::make_shared<const cpu::PackedLinear>(std::move(result).value());
   }
@@ -145,10 +180,11 @@ Result<nn::LinearWeight> WeightLoader::linear(const std::vector<Part>& parts, in
 
 Result<std::vector<float>> WeightLoader::vector(const std::string& name, int size) {
   ASSIGN_OR_RETURN(const store::TensorView* tensor, checked(name, {size}));
-  if (size % store::block_elements(tensor->type) != 0) {
+  if (tensor->type == store::TensorType::kAffine ||
+      size % store::block_elements(tensor->type) != 0) {
     return fail(Code::kInvalidFile,
                 fmt::format("[model] {}: tensor {} has a type that does not fit its size",
-                            file_.path(), name),
+                            checkpoint_.path(), name),
                 name);
   }
   std::vector<float> values(static_cast<size_t>(size));
@@ -157,10 +193,16 @@ Result<std::vector<float>> WeightLoader::vector(const std::string& name, int siz
   return values;
 }
 
+Result<std::vector<float>> WeightLoader::norm_values(const std::string& name, int size) {
+  ASSIGN_OR_RETURN(std::vector<float> values, vector(name, size));
+  for (float& value : values) value += norm_offset_;
+  return values;
+}
+
 Result<nn::NormWeight> WeightLoader::norm(const std::string& name, int size, float eps) {
   nn::NormWeight weight;
   weight.eps = eps;
-  ASSIGN_OR_RETURN(std::vector<float> values, vector(name, size));
+  ASSIGN_OR_RETURN(std::vector<float> values, norm_values(name, size));
   weight.values = std::move(values);
   return weight;
 }

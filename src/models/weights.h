@@ -14,7 +14,9 @@ namespace pippin::models {
 
 class WeightLoader {
  public:
-  WeightLoader(const store::GgufFile& file, const nn::Context& ctx, LoadProgress progress);
+  /// `norm_offset` is added to the weights of norms.
+  WeightLoader(const store::Checkpoint& checkpoint, const nn::Context& ctx, LoadProgress progress,
+               float norm_offset = 0);
 
   /// Reads "<name>.weight" of every name, each [rows, columns], stacked along N in the order given,
   /// with their "<name>.bias" where all have one.
@@ -25,18 +27,20 @@ class WeightLoader {
   Result<nn::LinearWeight> linear(const std::vector<Part>& parts, int columns);
   /// Reads a norm weight [size].
   Result<nn::NormWeight> norm(const std::string& name, int size, float eps);
+  Result<std::vector<float>> norm_values(const std::string& name, int size);
   /// Reads a float vector [size].
   Result<std::vector<float>> vector(const std::string& name, int size);
-  bool has(const std::string& name) const { return file_.tensor(name) != nullptr; }
+  bool has(const std::string& name) const { return checkpoint_.tensor(name) != nullptr; }
 
  private:
   Result<const store::TensorView*> checked(const std::string& name,
                                            const std::vector<int64_t>& shape);
   void advance(const store::TensorView& tensor);
 
-  const store::GgufFile& file_;
+  const store::Checkpoint& checkpoint_;
   const nn::Context& ctx_;
   LoadProgress progress_;
+  float norm_offset_;
   uint64_t done_ = 0, total_ = 0;
 };
 

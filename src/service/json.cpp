@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/json/src.hpp>
+#include <boost/json/parser.hpp>
+#include <boost/json/serialize.hpp>
 #include <charconv>
 #include <cmath>
 #include <new>

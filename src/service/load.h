@@ -1,4 +1,4 @@
-// load_model: from a GGUF path to a Model that answers; size_model and describe_model: what its
+// load_model: from a path to a Model that answers; size_model and describe_model: what its
 // file's head tells before. Called by the model pool. Thread: any; seconds.
 #pragma once
 
@@ -15,15 +15,14 @@
 #include "service/memory_plan.h"
 #include "service/model.h"
 #include "service/prompt_rules.h"
-#include "store/gguf.h"
-#include "text/tokenizer.h"
+#include "store/checkpoint.h"
 
 namespace pippin::service {
 
-/// Makes the engine's runner on its device thread, for the planned number of blocks. The file stays
+/// Makes the engine's runner on its device thread, for the planned number of blocks. The files stay
 /// mapped during the call.
 using RunnerFactory = std::function<Result<std::unique_ptr<engine::Runner>>(
-    const store::GgufFile& file, const MemoryPlan& plan)>;
+    const store::Checkpoint& checkpoint, const MemoryPlan& plan)>;
 
 /// What answers are sampled with where a request does not say; nothing: as the file advises.
 struct SamplingWishes {
@@ -76,15 +75,8 @@ Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
 /// The factory of the real device. `runner.blocks` is set from the plan.
 RunnerFactory device_runner(engine::RunnerOptions runner);
 
-/// Copies what a file says of its tokenizer. Errors: kInvalidFile, naming the key.
-Result<text::GgufVocabulary> read_vocabulary(const store::GgufFile& file);
-
-/// Returns the tokens that end an answer: those the file names (eos, eot, eom) and control tokens
-/// known by their text.
-std::vector<engine::Token> end_tokens(const store::GgufFile& file,
-                                      const text::Tokenizer& tokenizer);
-
-/// Returns "SmolLM2-135M-Instruct-Q4_1" for "/models/SmolLM2-135M-Instruct-Q4_1.gguf".
+/// Returns "SmolLM2-135M-Instruct-Q4_1" for "/models/SmolLM2-135M-Instruct-Q4_1.gguf", and a
+/// folder's own name.
 std::string model_id_of(const std::string& path);
 
 }  // namespace pippin::service

@@ -42,27 +42,54 @@ void write_value(JsonWriter& json, const store::GgufValue& value) {
   }
 }
 
-std::string metadata_json(const store::GgufFile& file, uint64_t parameters) {
-  std::string out;
-  JsonWriter json(out);
-  json.begin_object();
+void write_metadata(JsonWriter& json, const store::GgufFile& file) {
   for (const auto& [key, value] : file.metadata()) {
     // The template is told by itself; a count of the file's own would come twice.
     if (key == "tokenizer.chat_template" || key == "general.parameter_count") continue;
     json.key_text(key);
     write_value(json, value);
   }
+}
+
+// What a GGUF file of the same model would say of its sizes.
+void write_metadata(JsonWriter& json, const store::ModelConfig& config) {
+  const auto number = [&](std::string_view name, int value) {
+    json.key_text(config.architecture + "." + std::string(name)).integer(int64_t{value});
+  };
+  json.field("general.architecture", config.architecture);
+  json.field("general.name", config.name);
+  number("block_count", config.layers);
+  number("context_length", config.context_length);
+  number("embedding_length", config.embedding_length);
+  number("feed_forward_length", std::ranges::max(config.feed_forward));
+  number("attention.head_count", std::ranges::max(config.heads));
+  number("attention.head_count_kv", std::ranges::max(config.kv_heads));
+  number("attention.key_length", config.head_dim_k);
+  number("attention.value_length", config.head_dim_v);
+  if (config.sliding_window > 0) number("attention.sliding_window", config.sliding_window);
+  number("vocab_size", config.vocab_size);
+}
+
+std::string metadata_json(const store::Checkpoint& checkpoint, uint64_t parameters) {
+  std::string out;
+  JsonWriter json(out);
+  json.begin_object();
+  if (const store::HfFolder* folder = checkpoint.folder()) {
+    write_metadata(json, folder->config());
+  } else {
+    write_metadata(json, *checkpoint.gguf());
+  }
   json.field("general.parameter_count", parameters);
   json.end_object();
   return out;
 }
 
-std::string tensors_json(const store::GgufFile& file) {
+std::string tensors_json(const store::Checkpoint& checkpoint) {
   std::string out;
   JsonWriter json(out);
   json.begin_array();
-  for (const store::TensorView& tensor : file.tensors()) {
-    json.begin_object().field("name", tensor.name).field("type", store::type_name(tensor.type));
+  for (const store::TensorView& tensor : checkpoint.tensors()) {
+    json.begin_object().field("name", tensor.name).field("type", tensor.type_text());
     json.key("shape").begin_array();
     for (const int64_t size : tensor.shape) json.integer(size);
     json.end_array().end_object();
@@ -71,47 +98,57 @@ std::string tensors_json(const store::GgufFile& file) {
   return out;
 }
 
-// What the file calls itself, else the type of most of its bytes.
-std::string quantization_of(const store::GgufFile& file) {
-  const Result<int64_t> number = file.integer("general.file_type");
-  if (number.ok()) {
-    const auto* known =
-        std::ranges::find(kFileTypes, *number, [](const auto& row) { return row.first; });
-    if (known != std::end(kFileTypes)) return std::string(known->second);
+// The type of most of the weights; MLX's as its models are named: "4-bit".
+std::string main_type(const store::Checkpoint& checkpoint) {
+  std::map<std::string, int64_t> weights;
+  for (const store::TensorView& tensor : checkpoint.tensors()) {
+    const bool affine = tensor.type == store::TensorType::kAffine;
+    weights[affine ? fmt::format("{}-bit", tensor.affine.bits)
+                   : std::string(store::type_name(tensor.type))] += tensor.elements();
   }
-  std::map<std::string_view, size_t> bytes;
-  for (const store::TensorView& tensor : file.tensors())
-    bytes[store::type_name(tensor.type)] += tensor.bytes.size();
-  const auto most = std::ranges::max_element(bytes, {}, [](const auto& row) { return row.second; });
-  return most == bytes.end() ? "unknown" : std::string(most->first);
+  const auto most =
+      std::ranges::max_element(weights, {}, [](const auto& row) { return row.second; });
+  return most == weights.end() ? "unknown" : most->first;
 }
 
-std::string text_of(const store::GgufFile& file, std::string_view key) {
-  const Result<std::string_view> text = file.string(key);
+// What the file calls itself, else the type of most of its weights.
+std::string quantization_of(const store::Checkpoint& checkpoint) {
+  const store::GgufFile* file = checkpoint.gguf();
+  const Result<int64_t> number =
+      file != nullptr ? file->integer("general.file_type") : Result<int64_t>(-1);
+  const auto* known = std::ranges::find(kFileTypes, number.ok() ? *number : -1,
+                                        [](const auto& row) { return row.first; });
+  return known != std::end(kFileTypes) ? std::string(known->second) : main_type(checkpoint);
+}
+
+// "qwen2"; empty if the files do not say.
+std::string architecture_of(const store::Checkpoint& checkpoint) {
+  if (const store::HfFolder* folder = checkpoint.folder()) return folder->config().architecture;
+  const Result<std::string_view> text = checkpoint.gguf()->string("general.architecture");
   return text.ok() ? std::string(text->substr(0, kTextBytesMax)) : std::string();
 }
 
 }  // namespace
 
-ModelFacts facts_of(const store::GgufFile& file) {
+ModelFacts facts_of(const store::Checkpoint& checkpoint) {
   ModelFacts facts;
-  facts.path = file.path();
-  facts.bytes = file.file_bytes();
+  facts.path = checkpoint.path();
+  facts.bytes = checkpoint.file_bytes();
   struct stat status {};
   if (stat(facts.path.c_str(), &status) == 0) facts.modified_unix_s = int64_t{status.st_mtime};
-  for (const store::TensorView& tensor : file.tensors())
+  for (const store::TensorView& tensor : checkpoint.tensors())
     facts.parameters += static_cast<uint64_t>(tensor.elements());
-  facts.architecture = text_of(file, "general.architecture");
-  facts.quantization = quantization_of(file);
-  facts.license = text_of(file, "general.license");
-  facts.metadata_json = metadata_json(file, facts.parameters);
-  facts.tensors_json = tensors_json(file);
+  facts.architecture = architecture_of(checkpoint);
+  facts.quantization = quantization_of(checkpoint);
+  facts.license = checkpoint.license().substr(0, kTextBytesMax);
+  facts.metadata_json = metadata_json(checkpoint, facts.parameters);
+  facts.tensors_json = tensors_json(checkpoint);
   return facts;
 }
 
 Result<ModelFacts> read_model_facts(const std::string& path) {
-  ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(path));
-  return facts_of(file);
+  ASSIGN_OR_RETURN(const store::Checkpoint checkpoint, store::Checkpoint::open(path));
+  return facts_of(checkpoint);
 }
 
 std::string short_count(uint64_t count) {

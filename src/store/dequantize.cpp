@@ -213,6 +213,32 @@ void each_block(TensorType type, std::span<const std::byte> bytes, float* out, B
   for (size_t at = 0; at < bytes.size(); at += stride, out += elements) block(in + at, out);
 }
 
+// Codes of `bits` bits from a row's little-endian stream; a code lies in two bytes at most.
+int affine_code(const Byte* row, size_t element, int bits) {
+  const size_t at = element * static_cast<size_t>(bits);
+  const Byte* p = row + at / 8;
+  const int shift = static_cast<int>(at % 8);
+  const uint32_t wide = shift + bits > 8 ? load_u16(p) : *p;
+  return static_cast<int>(wide >> shift & ((1u << bits) - 1));
+}
+
+void affine_rows(const TensorView& tensor, std::span<float> out) {
+  const AffineForm& form = tensor.affine;
+  const auto columns = static_cast<size_t>(tensor.shape.back()),
+             group = static_cast<size_t>(form.group);
+  CHECK(group > 0 && columns % group == 0, "whole groups only");
+  const size_t groups = out.size() / group,
+               row_bytes = columns * static_cast<size_t>(form.bits) / 8;
+  std::vector<float> scales(groups), biases(groups);
+  dequantize(form.scale_type, form.scales, scales);
+  dequantize(form.scale_type, form.biases, biases);
+  const auto* codes = reinterpret_cast<const Byte*>(tensor.bytes.data());
+  for (size_t i = 0; i < out.size(); ++i) {
+    const int code = affine_code(codes + i / columns * row_bytes, i % columns, form.bits);
+    out[i] = scales[i / group] * static_cast<float>(code) + biases[i / group];
+  }
+}
+
 }  // namespace
 
 void dequantize(TensorType type, std::span<const std::byte> bytes, std::span<float> out) {
@@ -255,8 +281,16 @@ void dequantize(TensorType type, std::span<const std::byte> bytes, std::span<flo
       return run(block_iq4_xs);
     case TensorType::kMXFP4:
       return run(block_mxfp4);
+    case TensorType::kAffine:
+      break;
   }
-  CHECK(false, "not a TensorType");
+  CHECK(false, "not a TensorType of blocks");
+}
+
+void dequantize(const TensorView& tensor, std::span<float> out) {
+  CHECK(out.size() == static_cast<size_t>(tensor.elements()), "one value for each element");
+  if (tensor.type == TensorType::kAffine) return affine_rows(tensor, out);
+  dequantize(tensor.type, tensor.bytes, out);
 }
 
 }  // namespace pippin::store

@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "store/gguf_types.h"
+#include "store/quoted.h"
 
 namespace pippin::store {
 namespace {
@@ -124,8 +125,7 @@ Error Parser::truncated(What what, uint64_t needed) {
 }
 
 // Refuses a count that the rest of the file cannot hold, before anything is allocated for it.
-Result<void> Parser::check_count(std::string_view what, uint64_t count,
-                                 uint64_t entry_bytes_min) {
+Result<void> Parser::check_count(std::string_view what, uint64_t count, uint64_t entry_bytes_min) {
   if (count <= left() / entry_bytes_min) return {};
   needs_more_ = is_head() && count <= (file_bytes_ - at_) / entry_bytes_min;
   return broken(
@@ -449,21 +449,6 @@ Result<GgufContents> Parser::run() {
 
 Error gguf_error(Code code, const std::string& path, std::string_view what) {
   return fail(code, fmt::format("[gguf] {}: {}", path, what), path);
-}
-
-std::string quoted(std::string_view name) {
-  constexpr size_t kShownMax = 96;
-  std::string out = "'";
-  for (const char c : name.substr(0, kShownMax)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte >= 0x7f) {
-      out += fmt::format("\\x{:02x}", byte);
-    } else {
-      out += c;
-    }
-  }
-  if (name.size() > kShownMax) out += "...";
-  return out + "'";
 }
 
 Result<GgufContents> parse_gguf(std::span<const std::byte> bytes, const std::string& path) {

@@ -27,16 +27,12 @@ struct GgufContents {
 /// kInvalidFile, kUnsupported.
 Result<GgufContents> parse_gguf(std::span<const std::byte> bytes, const std::string& path);
 
-/// The same for the beginning of a file of `file_bytes`, whose tensors get no bytes. Returns nothing
-/// when the metadata and the tensor table go on beyond it. Errors: as above.
+/// The same for the beginning of a file of `file_bytes`, whose tensors get no bytes. Returns
+/// nothing when the metadata and the tensor table go on beyond it. Errors: as above.
 Result<std::optional<GgufContents>> parse_gguf_head(std::span<const std::byte> head,
                                                     uint64_t file_bytes, const std::string& path);
 
 /// Returns the error "[gguf] PATH: WHAT".
 Error gguf_error(Code code, const std::string& path, std::string_view what);
-
-/// Returns a name from the file in quotes, fit for a message: control bytes escaped, long names
-/// cut.
-std::string quoted(std::string_view name);
 
 }  // namespace pippin::store

@@ -6,24 +6,13 @@
 #include <cmath>
 #include <limits>
 
+#include "store/config_limits.h"
 #include "store/gguf_parse.h"
+#include "store/quoted.h"
 
 namespace pippin::store {
 namespace {
 
-// Bounds that no known model comes near, and whose products stay far inside an int64_t (and H * D
-// inside an int).
-constexpr int kLayersMax = 1024;
-constexpr int kWidthMax = 1 << 18;        // E
-constexpr int kFeedForwardMax = 1 << 22;  // F
-constexpr int kHeadsMax = 4096;           // H
-constexpr int kHeadDimMax = 8192;         // D
-constexpr int kVocabMax = 1 << 24;        // V
-constexpr int kContextMax = 1 << 30;      // tokens
-constexpr int kExpertsMax = 1 << 14;
-constexpr double kScaleMax = 1e6;  // of any scale, cap or stretch
-constexpr double kRopeBaseMax = 1e12;
-constexpr double kNormEpsMax = 0.1;
 constexpr size_t kNameBytesMax = 512;
 
 bool is_printable_utf8(std::string_view text) {
@@ -348,6 +337,7 @@ Result<void> ConfigReader::read_experts() {
 }
 
 Result<ModelConfig> ConfigReader::run() {
+  config_.path = file_.path();
   RETURN_IF_ERROR(read_names());
   RETURN_IF_ERROR(read_sizes());
   RETURN_IF_ERROR(read_heads());

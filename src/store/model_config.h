@@ -1,4 +1,5 @@
-// ModelConfig: the hyperparameters of a text model, read from a GGUF file's metadata and checked.
+// ModelConfig: the hyperparameters of a text model, read from a GGUF file's metadata (here) or from
+// a config.json (hf_config.h), and checked.
 // A plain struct; thread: any. What a key means for one architecture is that model's business;
 // tokenizer keys are read by the tokenizer's loader.
 // Source: the key names of the GGUF specification and of llama.cpp's src/llama-arch.cpp.
@@ -16,7 +17,7 @@ namespace pippin::store {
 enum class NormKind : uint8_t { kRms, kLayer };
 enum class RopeScaling : uint8_t { kNone, kLinear, kYarn, kLongRope };
 
-/// Rotary embedding. The divisors that a file may hold as rope_freqs.weight are the model's
+/// Rotary embedding. The divisors that a GGUF file may hold as rope_freqs.weight are the model's
 /// business.
 struct RopeConfig {
   int dims = 0;  // rotated dims of each head, even; 0: none
@@ -28,6 +29,9 @@ struct RopeConfig {
   double attention_factor = 1;  // multiplies the magnitude (YaRN, LongRoPE)
   double yarn_beta_fast = 32, yarn_beta_slow = 1, yarn_log_multiplier = 0;
   bool finetuned = false;  // the model was trained further after the stretch
+  /// [dims / 2] or empty: what each pair's frequency is divided by (Llama 3.1), where it is
+  /// computed.
+  std::vector<float> divisors;
 };
 
 /// Mixture of experts. All zero in a dense model.
@@ -38,8 +42,13 @@ struct ExpertConfig {
   int leading_dense_layers = 0;  // layers without experts at the start
 };
 
+/// How the numbers of weights are kept, where converters change them: GGUF files have the rows of a
+/// llama's q and k in the order of interleaved pairs, and one added to Gemma's norms.
+enum class WeightLayout : uint8_t { kGguf, kHuggingFace };
+
 struct ModelConfig {
-  std::string architecture;  // general.architecture: "llama"
+  std::string path;          // of the file, for messages
+  std::string architecture;  // as GGUF has it in general.architecture: "llama"
   std::string name;          // general.name; empty where absent or not printable UTF-8
 
   int vocab_size = 0;             // V: rows of token_embd.weight
@@ -66,6 +75,7 @@ struct ModelConfig {
   float logit_scale = 0, residual_scale = 0, embedding_scale = 0;  // 0: the file does not say
 
   ExpertConfig experts;
+  WeightLayout layout = WeightLayout::kGguf;
   bool tied_output = false;  // no output.weight: the head is token_embd.weight
 };
 

@@ -14,7 +14,7 @@ struct Format {
   int bytes;
 };
 
-constexpr std::array<Format, 16> kFormats = {{
+constexpr std::array<Format, 17> kFormats = {{
     {TensorType::kF32, "F32", 1, 4},
     {TensorType::kF16, "F16", 1, 2},
     {TensorType::kBF16, "BF16", 1, 2},
@@ -31,6 +31,7 @@ constexpr std::array<Format, 16> kFormats = {{
     {TensorType::kIQ4_NL, "IQ4_NL", 32, 18},
     {TensorType::kIQ4_XS, "IQ4_XS", 256, 136},
     {TensorType::kMXFP4, "MXFP4", 32, 17},
+    {TensorType::kAffine, "affine", 0, 0},  // has no blocks
 }};
 
 // The table is indexed by the enum's value.
@@ -51,7 +52,18 @@ const Format& format_of(TensorType type) {
 }  // namespace
 
 std::string_view type_name(TensorType type) { return format_of(type).name; }
-int block_elements(TensorType type) { return format_of(type).elements; }
-int block_bytes(TensorType type) { return format_of(type).bytes; }
+int block_elements(TensorType type) {
+  CHECK(type != TensorType::kAffine, "affine tensors have no blocks");
+  return format_of(type).elements;
+}
+int block_bytes(TensorType type) {
+  CHECK(type != TensorType::kAffine, "affine tensors have no blocks");
+  return format_of(type).bytes;
+}
+
+std::string TensorView::type_text() const {
+  const std::string text(type_name(type));
+  return type == TensorType::kAffine ? text + " " + std::to_string(affine.bits) + "-bit" : text;
+}
 
 }  // namespace pippin::store

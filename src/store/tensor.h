@@ -1,4 +1,5 @@
-// TensorType, TensorView: what a model file holds, as the loader sees it. Plain structs; thread: any.
+// TensorType, TensorView: what a model file holds, as the loader sees it. Plain structs; thread:
+// any.
 #pragma once
 
 #include <cstddef>
@@ -10,22 +11,35 @@
 
 namespace pippin::store {
 
-/// Element formats of tensors in model files. The quantised ones are GGML's block formats, byte for byte.
-/// Source: the GGUF specification and ggml-common.h's block layouts.
+/// Element formats of tensors in model files. The quantised ones are GGML's block formats, byte for
+/// byte, but for kAffine, MLX's: codes of a few bits in one tensor, scales and biases in two
+/// others. Source: the GGUF specification and ggml-common.h's block layouts; MLX's quantize().
 enum class TensorType : uint8_t {
   kF32, kF16, kBF16,
   kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0,
   kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K,
   kIQ4_NL, kIQ4_XS,
   kMXFP4,
+  kAffine,
 };
 
 /// Returns "Q4_K" and the like.
 std::string_view type_name(TensorType type);
 /// Returns the number of elements in one block (1 for float types, 32 or 256 for quantised ones).
+/// Requires: not kAffine.
 int block_elements(TensorType type);
-/// Returns the bytes of one block.
+/// Returns the bytes of one block. Requires: not kAffine.
 int block_bytes(TensorType type);
+
+/// What a kAffine tensor has beside its codes. A row's codes are a little-endian stream of bits,
+/// the first element in the lowest; each `group` of them in a row has a scale and a bias: value =
+/// scale * code + bias.
+struct AffineForm {
+  int bits = 0;                               // 2, 3, 4, 5, 6 or 8
+  int group = 0;                              // 32, 64 or 128; divides K
+  TensorType scale_type = TensorType::kF16;   // kF32, kF16 or kBF16, of biases too
+  std::span<const std::byte> scales, biases;  // [N, K / group]
+};
 
 /// A tensor inside a mapped file. Shape is outermost first: a weight of a linear layer is
 /// [N out, K in], rows contiguous.
@@ -34,16 +48,24 @@ struct TensorView {
   TensorType type = TensorType::kF32;
   std::vector<int64_t> shape;        // outermost first (the reverse of GGUF's order)
   std::span<const std::byte> bytes;  // borrowed from the file's mapping
+  AffineForm affine;                 // of kAffine
 
   int64_t elements() const {
     int64_t n = 1;
     for (int64_t d : shape) n *= d;
     return n;
   }
+  /// Everything that the file keeps of it.
+  size_t stored_bytes() const { return bytes.size() + affine.scales.size() + affine.biases.size(); }
+  /// Returns "Q4_K", "affine 4-bit" and the like.
+  std::string type_text() const;
 };
 
-/// Writes the f32 values of `bytes` (whole blocks of `type`) to `out`. Reference code: plain, exact, one thread.
-/// Requires: bytes.size() == out.size() / block_elements(type) * block_bytes(type).
+/// Writes the f32 values of `bytes` (whole blocks of `type`) to `out`. Reference code: plain,
+/// exact, one thread. Requires: not kAffine; bytes.size() == out.size() / block_elements(type) *
+/// block_bytes(type).
 void dequantize(TensorType type, std::span<const std::byte> bytes, std::span<float> out);
+/// The same for a whole tensor of any type. Requires: out.size() == tensor.elements().
+void dequantize(const TensorView& tensor, std::span<float> out);
 
 }  // namespace pippin::store

@@ -77,10 +77,12 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_gguf(const GgufVocabula
   return std::shared_ptr<const Tokenizer>(new Tokenizer(handle));
 }
 
-Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_json(std::string_view json) {
+Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_json(std::string_view json, const BesideJson& beside) {
+  const tk_beside_json given{slice(beside.bos), slice(beside.eos), flag(beside.add_bos), flag(beside.add_eos),
+                             beside.size};
   tk_tokenizer* handle = nullptr;
   Buffer error;
-  const tk_status status = tk_tokenizer_from_json(slice(json), &handle, error.out());
+  const tk_status status = tk_tokenizer_from_json(slice(json), &given, &handle, error.out());
   if (status != TK_OK) return textkit::error_of(status, error, Code::kInvalidFile);
   return std::shared_ptr<const Tokenizer>(new Tokenizer(handle));
 }

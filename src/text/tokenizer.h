@@ -30,6 +30,16 @@ struct GgufVocabulary {
   std::string precompiled_charsmap;   // bytes; empty if absent
 };
 
+/// What the files beside a tokenizer.json say.
+struct BesideJson {
+  std::string bos, eos;  // texts of tokens; empty: as tokenizer.json has it
+  /// Whether a text gets them; nothing: as tokenizer.json has it.
+  std::optional<bool> add_bos, add_eos;
+  /// Tokens of the model, 0: not known. Fewer are filled up with unused ones; added tokens beyond them, which the model
+  /// cannot read, are left out.
+  size_t size = 0;
+};
+
 /// How special tokens that stand in the text are read.
 enum class Specials {
   kParse,  // "<|im_end|>" in the text becomes the control token: for rendered templates
@@ -48,7 +58,7 @@ class Tokenizer {
   /// that is not known.
   static Result<std::shared_ptr<const Tokenizer>> from_gguf(const GgufVocabulary& vocabulary);
   /// Reads a Hugging Face tokenizer.json (its bytes). Errors: kInvalidFile.
-  static Result<std::shared_ptr<const Tokenizer>> from_json(std::string_view json);
+  static Result<std::shared_ptr<const Tokenizer>> from_json(std::string_view json, const BesideJson& beside = {});
   ~Tokenizer();
 
   /// Returns the ids of `text`. `add_special` puts BOS and EOS where the model's file asks for it.

@@ -2,7 +2,7 @@
 // llama.cpp. The files beside this one are made by make_goldens.py and make_llama_goldens.cpp.
 #include <gtest/gtest.h>
 
-#include <boost/json/src.hpp>
+#include <boost/json.hpp>
 #include <fstream>
 #include <iterator>
 #include <map>

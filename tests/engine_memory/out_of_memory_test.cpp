@@ -15,7 +15,7 @@
 
 #include "engine/engine.h"
 #include "engine/exec/runner.h"
-#include "store/gguf.h"
+#include "store/checkpoint.h"
 
 namespace {
 
@@ -114,7 +114,7 @@ struct Answer {
 
 class OutOfMemory : public testing::Test {
  protected:
-  OutOfMemory() : file_(store::GgufFile::open(kFile).value()) {
+  OutOfMemory() : file_(store::Checkpoint::open(kFile).value()) {
     EngineOptions options;
     options.context_tokens_max = 64;
     options.blocks = 16;
@@ -155,7 +155,7 @@ class OutOfMemory : public testing::Test {
   }
 
   static constexpr const char* kFile = PIPPIN_SOURCE_DIR "/tests/models/fixtures/llama_tied.gguf";
-  const store::GgufFile file_;
+  const store::Checkpoint file_;
   const std::shared_ptr<Shortage> shortage_ = std::make_shared<Shortage>();
   std::unique_ptr<Engine> engine_;
 };

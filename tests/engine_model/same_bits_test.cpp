@@ -17,7 +17,7 @@
 #include "engine/core/window_blocks.h"
 #include "engine/engine.h"
 #include "engine/exec/runner.h"
-#include "store/gguf.h"
+#include "store/checkpoint.h"
 
 namespace pippin::engine {
 namespace {
@@ -48,11 +48,11 @@ struct Answer {
 class SameBits : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
-    file.emplace(store::GgufFile::open(model_path(GetParam().model)).value());
+    file.emplace(store::Checkpoint::open(model_path(GetParam().model)).value());
     info = inspect_model(*file).value();
   }
 
-  std::optional<store::GgufFile> file;
+  std::optional<store::Checkpoint> file;
   ModelInfo info;
 
   EngineOptions options() const {
@@ -287,7 +287,7 @@ INSTANTIATE_TEST_SUITE_P(Models, SameBits,
                          });
 
 TEST(KvTypes, Int8TakesAboutHalf) {
-  const store::GgufFile file = store::GgufFile::open(model_path(kGemma)).value();
+  const store::Checkpoint file = store::Checkpoint::open(model_path(kGemma)).value();
   const ModelInfo halves = inspect_model(file).value();
   const ModelInfo codes = inspect_model(file, DeviceKind::kCpu, KvType::kInt8).value();
   // Of 32 dims: codes and a scale in place of 16-bit numbers. Tiny heads are filled up to 32.
@@ -303,7 +303,7 @@ TEST(KvTypes, Int8TakesAboutHalf) {
 }
 
 TEST(KvTypes, WhatHasNoInt8YetSaysSo) {
-  const store::GgufFile file = store::GgufFile::open(model_path(kSmol)).value();
+  const store::Checkpoint file = store::Checkpoint::open(model_path(kSmol)).value();
   const auto expect_refused = [](const auto& result, const char* what) {
     ASSERT_FALSE(result.ok());
     EXPECT_EQ(result.error().code, Code::kUnsupported);

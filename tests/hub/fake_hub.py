@@ -27,9 +27,14 @@ def gguf(architecture="llama", data_bytes=4096, vocabulary=100, seed=b""):
     tokens = b"".join(text(f"token{i}") for i in range(vocabulary))
     metadata = text("general.architecture") + struct.pack("<I", 8) + text(architecture)
     metadata += text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, vocabulary) + tokens
+    sizes = {"block_count": 1, "context_length": 64, "embedding_length": 16, "feed_forward_length": 16,
+             "attention.head_count": 1}
+    for key, size in sizes.items():
+        metadata += text(f"{architecture}.{key}") + struct.pack("<II", 4, size)
+    metadata += text(f"{architecture}.attention.layer_norm_rms_epsilon") + struct.pack("<If", 6, 1e-5)
     elements = data_bytes // 4
-    tensor = text("token_embd.weight") + struct.pack("<IQIQ", 1, elements, 0, 0)
-    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 2) + metadata + tensor
+    tensor = text("data.weight") + struct.pack("<IQIQ", 1, elements, 0, 0)
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 3 + len(sizes)) + metadata + tensor
     head += b"\0" * (-len(head) % 32)
     blocks = (hashlib.sha256(seed + str(i).encode()).digest() for i in range(elements * 4 // 32 + 1))
     return head + b"".join(blocks)[: elements * 4]

@@ -1,14 +1,17 @@
 """Pulls from a hub that is honest, and from one that cuts, lies, refuses and forgets."""
 
+import json
 import os
 import random
 import resource
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from fake_hub import COMMIT, gguf, git_sha1, sha256
 
+FIXTURES = Path(__file__).parents[1] / "models/fixtures"
 MODEL = gguf(data_bytes=3_000_000)
 NAME = "hf:org/repo:Q4_K_M"
 FILE = "model-Q4_K_M.gguf"
@@ -404,11 +407,56 @@ def test_a_file_that_is_no_gguf_is_refused(puller, house):
     assert puller.blobs() == []
 
 
-def test_safetensors_are_refused_by_their_architecture(puller, house):
-    config = b'{"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}'
-    house.repos["org/repo"] = {"model.safetensors": bytes(5000), "config.json": config}
-    error = puller.fail("hf:org/repo")
-    assert error.startswith("unsupported") and "Qwen3ForCausalLM as safetensors" in error and "repo-GGUF" in error
+def saved_model(name):
+    """The files of a folder of safetensors, with some that no loader needs."""
+    folder = FIXTURES / name
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    foreign = {"adapter_model.safetensors": bytes(100), "onnx/model.safetensors": bytes(90)}
+    return files | foreign | {"README.md": b"a card"}
+
+
+@pytest.mark.parametrize("name, shards", [("hf/llama_tied", 1), ("hf/qwen3", 5), ("mlx/qwen2", 1)])
+def test_a_model_of_safetensors_arrives_whole(puller, house, name, shards):
+    house.repos["org/repo"] = files = saved_model(name)
+    place = puller.pull("hf:org/repo")
+    assert place == folder(puller) / "snapshots" / COMMIT
+    wanted = set(files) - {"adapter_model.safetensors", "onnx/model.safetensors", "expected.safetensors"}
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == {name: files[name] for name in wanted}
+    assert sum(path.suffix == ".safetensors" for path in place.iterdir()) == shards
+    assert puller("resolve", "hf:org/repo")[1] == str(place)
+    assert puller("list")[1].split("\t")[:2] == ["hf:org/repo", str(place)]
+    sent = house.sent_bytes
+    assert puller.pull("hf:org/repo") == place
+    assert house.sent_bytes - sent <= 1 << 20
+    next(place.glob("*.safetensors")).unlink()
+    assert puller("list")[1] == "" and "pippin pull" in puller("resolve", "hf:org/repo")[2]
+    puller.pull("hf:org/repo")
+    assert puller("rm", "hf:org/repo")[0] == 0 and not folder(puller).exists()
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"model_type": "mixtral"}, "'mixtral' is not supported yet"),
+        ({"quantization_config": {"quant_method": "awq", "bits": 4}}, "quantised by 'awq'"),
+        ({"quantization_config": {"quant_method": "fp8"}}, "quantised by 'fp8'"),
+        ({"rope_scaling": {"type": "yarn", "factor": 2}}, "'yarn'"),
+        ({"hidden_size": "many"}, "hidden_size"),
+    ],
+)
+def test_safetensors_that_cannot_be_served_are_refused_by_name(puller, house, change, says):
+    files = saved_model("hf/llama_untied")
+    files["config.json"] = json.dumps(json.loads(files["config.json"]) | change).encode()
+    house.repos["org/repo"] = files
+    assert says in puller.fail("hf:org/repo")
+    assert puller.blobs() == []
+
+
+def test_a_repository_without_a_model_says_what_is_served(puller, house):
+    house.repos["org/repo"] = {"pytorch_model.bin": bytes(5000), "config.json": b"{}"}
+    assert "safetensors with a config.json; look for a repository of them" in puller.fail("hf:org/repo")
+    house.repos["org/repo"] = saved_model("hf/qwen2")
+    assert "no GGUF files" in puller.fail("hf:org/repo:Q4_K_M")
 
 
 def test_a_disk_that_is_too_small_is_named_beforehand(puller, repo):

@@ -15,9 +15,10 @@ namespace pippin::test {
 class ModelDriver {
  public:
   /// `kv_type`: of the CPU's kernels.
-  static Result<ModelDriver> open(const store::GgufFile& file, nn::Context ctx, int positions_max,
+  static Result<ModelDriver> open(const store::Checkpoint& checkpoint, nn::Context ctx,
+                                  int positions_max,
                                   nn::cpu::KvType kv_type = nn::cpu::KvType::kF16) {
-    ASSIGN_OR_RETURN(std::unique_ptr<models::Model> model, models::load_model(file, ctx, {}));
+    ASSIGN_OR_RETURN(std::unique_ptr<models::Model> model, models::load_model(checkpoint, ctx, {}));
     const int blocks = (positions_max + 15) / 16;
     if (ctx.backend == nn::Backend::kStock) {
       nn::KvCache kv = nn::KvCache::for_stock(model->spec().layers, blocks, ctx.dtype);

@@ -9,7 +9,8 @@
 #include <sstream>
 
 #include "service/load.h"
-#include "store/gguf.h"
+#include "service/load_tokenizer.h"
+#include "store/checkpoint.h"
 #include "tests/models/model_driver.h"
 #include "text/tokenizer.h"
 
@@ -29,9 +30,11 @@ Result<nn::Context> make_context(const Args& args) {
 }
 
 Result<void> measure(const Args& args) {
-  ASSIGN_OR_RETURN(const store::GgufFile file, store::GgufFile::open(args.model));
-  ASSIGN_OR_RETURN(const text::GgufVocabulary vocabulary, service::read_vocabulary(file));
-  ASSIGN_OR_RETURN(const auto tokenizer, text::Tokenizer::from_gguf(vocabulary));
+  ASSIGN_OR_RETURN(const store::Checkpoint checkpoint, store::Checkpoint::open(args.model));
+  ASSIGN_OR_RETURN(const store::ModelConfig config, checkpoint.config());
+  ASSIGN_OR_RETURN(const service::LoadedTokenizer loaded,
+                   service::read_tokenizer(checkpoint, config.vocab_size));
+  const auto& tokenizer = loaded.tokenizer;
   std::ostringstream content;
   content << std::ifstream(args.text).rdbuf();
   ASSIGN_OR_RETURN(const std::vector<int32_t> tokens,
@@ -39,7 +42,7 @@ Result<void> measure(const Args& args) {
   ASSIGN_OR_RETURN(nn::Context ctx, make_context(args));
   const auto kv_type = args.kv_type == "int8" ? nn::cpu::KvType::kInt8 : nn::cpu::KvType::kF16;
   ASSIGN_OR_RETURN(ModelDriver driver,
-                   ModelDriver::open(file, std::move(ctx), args.context, kv_type));
+                   ModelDriver::open(checkpoint, std::move(ctx), args.context, kv_type));
   const int first = args.context / 2;
   const int chunks = std::min(args.chunks, static_cast<int>(tokens.size()) / args.context);
   double nll = 0;

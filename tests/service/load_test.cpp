@@ -64,7 +64,7 @@ class IdleRunner final : public engine::Runner {
   }
 };
 
-Result<std::unique_ptr<engine::Runner>> idle_runner(const store::GgufFile&, const MemoryPlan&) {
+Result<std::unique_ptr<engine::Runner>> idle_runner(const store::Checkpoint&, const MemoryPlan&) {
   return std::unique_ptr<engine::Runner>(std::make_unique<IdleRunner>());
 }
 
@@ -96,6 +96,39 @@ TEST(Load, AModelHasWhatTheFileSays) {
   EXPECT_FLOAT_EQ(tiny.default_sampling.top_p, 1.0f);
   EXPECT_EQ(tiny.engine->status().blocks_total, tiny.plan.blocks);
   EXPECT_TRUE(tiny.fingerprint.starts_with("fp_"));
+}
+
+TEST(Load, ATokenizerLargerThanItsModelIsRefused) {
+  GgufBuilder builder = tiny_llama();
+  builder.tensor("token_embd.weight", {static_cast<int64_t>(kTokens.size()) - 1, 64},
+                 std::vector<float>((kTokens.size() - 1) * 64));
+  const auto model = load(builder);
+  ASSERT_FALSE(model.ok());
+  EXPECT_NE(model.error().message.find("10 tokens, the model 9"), std::string::npos);
+}
+
+// The same small model as a folder, whose tokenizer.json has its tokens.
+TEST(Load, AFolderHasWhatItsFilesSay) {
+  LoadOptions options;
+  options.path = PIPPIN_SOURCE_DIR "/tests/models/fixtures/hf/llama_tied";
+  const auto loaded = load_model(options, idle_runner);
+  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+  const Model& model = **loaded;
+  EXPECT_EQ(model.id, "llama_tied");
+  EXPECT_EQ(model.bos_text, "<s>");
+  EXPECT_EQ(model.eos_text, "</s>");
+  EXPECT_EQ(model.stop_tokens, (std::vector<engine::Token>{1}));
+  EXPECT_EQ(model.tokenizer->vocab_size(), 160);
+  EXPECT_FALSE(model.tokenizer->adds_bos());
+  EXPECT_NE(model.chat_template, nullptr);
+  EXPECT_FLOAT_EQ(model.default_sampling.temperature, 0.5f);
+  EXPECT_EQ(model.default_sampling.top_k, 40);
+  EXPECT_EQ(model.facts.quantization, "F32");
+  EXPECT_EQ(model.facts.architecture, "llama");
+  EXPECT_GT(model.facts.parameters, 30'000u);
+  EXPECT_NE(model.facts.metadata_json.find("\"llama.context_length\":1024"), std::string::npos);
+  options.path = PIPPIN_SOURCE_DIR "/tests/models/fixtures/mlx/llama_untied";
+  EXPECT_EQ(describe_model(options)->facts.quantization, "4-bit");
 }
 
 TEST(Load, LimitsReachTheEngine) {

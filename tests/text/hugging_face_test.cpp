@@ -106,6 +106,34 @@ TEST_F(HuggingFaceSmall, PutsWhatThePostProcessorPuts) {
   EXPECT_TRUE(tokenizer_->adds_bos());
 }
 
+TEST_F(HuggingFaceSmall, FollowsTheFilesBesideIt) {
+  const auto load = [](const BesideJson& beside) { return Tokenizer::from_json(small_json(), beside); };
+  const auto none = load({"[CLS]", "[SEP]", false, false, 0});
+  EXPECT_EQ(*(*none)->encode("hello", true, Specials::kText), (std::vector<Token>{5}));
+  EXPECT_EQ((*none)->bos(), 1);
+  EXPECT_FALSE((*none)->adds_bos());
+  const auto others = load({"[MASK]", "<tool>", true, true, 0});
+  EXPECT_EQ(*(*others)->encode("hello", true, Specials::kText), (std::vector<Token>{3, 1, 5, 2, 4}));
+  EXPECT_EQ((*others)->eos(), 4);
+  EXPECT_EQ((*load({"[NONE]", "", {}, {}, 0}))->bos(), 1);
+}
+
+TEST_F(HuggingFaceSmall, HasAsManyTokensAsItsModel) {
+  const auto padded = Tokenizer::from_json(small_json(), {.size = 16});
+  EXPECT_EQ((*padded)->vocab_size(), 16);
+  EXPECT_EQ((*padded)->token_bytes(12, true), "");
+  EXPECT_FALSE(Tokenizer::from_json(small_json(), {.size = 9}).ok());
+  // An added token that the model has no embedding for is text.
+  std::string json = small_json();
+  json.replace(json.find(added_token(4, "<tool>", false, "rstrip")), 0, added_token(10, "<image>", true) + ",");
+  EXPECT_EQ((*Tokenizer::from_json(json))->vocab_size(), 11);
+  const auto text = Tokenizer::from_json(json, {.size = 10});
+  ASSERT_TRUE(text.ok()) << text.error().message;
+  EXPECT_EQ((*text)->vocab_size(), 10);
+  const std::vector<Token> ids = *(*text)->encode("hello <image>", false, Specials::kParse);
+  for (const Token token : ids) EXPECT_LT(token, 10);
+}
+
 TEST_F(HuggingFaceSmall, FindsAddedTokens) {
   EXPECT_EQ(ids("hello [MASK]<tool>  hello"), (std::vector<Token>{5, 3, 4, 5}));
 }

@@ -84,8 +84,18 @@ typedef struct {
 } tk_gguf_vocabulary;
 
 tk_status tk_tokenizer_from_gguf(const tk_gguf_vocabulary* vocabulary, tk_tokenizer** tokenizer, tk_buffer* error);
+/* What the files beside a tokenizer.json say. Texts may be empty; flags are 0, 1, or -1 for absent; `size` is the
+ * number of the model's tokens, 0 where it is not known. */
+typedef struct {
+  tk_slice bos;
+  tk_slice eos;
+  int8_t add_bos;
+  int8_t add_eos;
+  size_t size;
+} tk_beside_json;
 /* Reads a Hugging Face tokenizer.json. */
-tk_status tk_tokenizer_from_json(tk_slice json, tk_tokenizer** tokenizer, tk_buffer* error);
+tk_status tk_tokenizer_from_json(tk_slice json, const tk_beside_json* beside, tk_tokenizer** tokenizer,
+                                 tk_buffer* error);
 void tk_tokenizer_free(tk_tokenizer* tokenizer);
 
 /* Gives the ids of the spans' joined text. `add_special` puts BOS and EOS where the file asks for it. */

@@ -349,9 +349,11 @@ Result<void> check_kv_type(KvType type, DeviceKind device, OpsPath ops = OpsPath
 
 }  // namespace
 
-Result<ModelInfo> inspect_model(const store::GgufFile& file, DeviceKind device, KvType kv_type) {
+Result<ModelInfo> inspect_model(const store::Checkpoint& checkpoint, DeviceKind device,
+                                KvType kv_type) {
   RETURN_IF_ERROR(check_kv_type(kv_type, device));
-  ASSIGN_OR_RETURN(const models::ModelSpec spec, models::read_spec(file));
+  ASSIGN_OR_RETURN(const store::ModelConfig config, checkpoint.config());
+  ASSIGN_OR_RETURN(const models::ModelSpec spec, models::make_spec(config));
   ModelInfo info;
   info.architecture = spec.architecture;
   info.vocab = spec.vocab;
@@ -360,14 +362,16 @@ Result<ModelInfo> inspect_model(const store::GgufFile& file, DeviceKind device, 
   info.kv_window_block_bytes = spec.kv_window_block_bytes(kv_type);
   info.kv_type = device == DeviceKind::kCpu ? nn::cpu::kv_type_name(kv_type) : "bf16";
   info.window = spec.window();
+  info.embedding = config.embedding_length;
+  info.feed_forward = std::ranges::max(config.feed_forward);
   // The CPU's kernels keep the file's formats; a GPU keeps every weight in bf16.
-  for (const store::TensorView& tensor : file.tensors())
-    info.weight_bytes += device == DeviceKind::kCpu ? static_cast<int64_t>(tensor.bytes.size())
+  for (const store::TensorView& tensor : checkpoint.tensors())
+    info.weight_bytes += device == DeviceKind::kCpu ? static_cast<int64_t>(tensor.stored_bytes())
                                                     : tensor.elements() * int64_t{2};
   return info;
 }
 
-Result<std::unique_ptr<Runner>> make_runner(const store::GgufFile& file,
+Result<std::unique_ptr<Runner>> make_runner(const store::Checkpoint& checkpoint,
                                             const RunnerOptions& options) try {
   CHECK(options.blocks > 0);
   RETURN_IF_ERROR(check_kv_type(options.kv_type, options.device, options.ops));
@@ -380,7 +384,7 @@ Result<std::unique_ptr<Runner>> make_runner(const store::GgufFile& file,
     if (options.exact_activations) ctx.activations = nn::cpu::Activations::kF32;
   }
   ASSIGN_OR_RETURN(std::unique_ptr<models::Model> model,
-                   models::load_model(file, ctx, options.progress));
+                   models::load_model(checkpoint, ctx, options.progress));
   const models::ModelSpec& spec = model->spec();
   // One each for padding.
   const nn::KvBlocks blocks(options.blocks + 1,
@@ -394,10 +398,10 @@ Result<std::unique_ptr<Runner>> make_runner(const store::GgufFile& file,
   return std::unique_ptr<Runner>(
       std::make_unique<ModelRunner>(std::move(ctx), std::move(model), std::move(kv)));
 } catch (const std::bad_alloc&) {
-  return fail(Code::kOutOfMemory, "[runner] not enough memory to load " + file.path());
+  return fail(Code::kOutOfMemory, "[runner] not enough memory to load " + checkpoint.path());
 } catch (const std::exception& e) {
   return fail(Code::kInternal,
-              fmt::format("[runner] loading {} failed: {}", file.path(), e.what()));
+              fmt::format("[runner] loading {} failed: {}", checkpoint.path(), e.what()));
 }
 
 }  // namespace pippin::engine

@@ -14,7 +14,7 @@
 #include "nn/cpu/kv_type.h"
 
 namespace pippin::store {
-class GgufFile;
+class Checkpoint;
 }
 
 namespace pippin::engine {
@@ -37,7 +37,7 @@ DeviceMemory gpu_memory();
 /// How keys and values are kept. A GPU takes bf16 in place of f16.
 using KvType = nn::cpu::KvType;
 
-/// What the memory plan and the wires need to know of a model file before it is loaded.
+/// What the memory plan and the wires need to know of a model before it is loaded.
 struct ModelInfo {
   std::string architecture;
   int vocab = 0;
@@ -47,11 +47,13 @@ struct ModelInfo {
   int64_t kv_block_bytes = 0, kv_window_block_bytes = 0;
   std::string kv_type;  // "f16", "int8", "bf16": what they hold
   int window = 0;
-  int64_t weight_bytes = 0;  // of all tensors as the device keeps them
+  int embedding = 0, feed_forward = 0;  // widths; the widest layer's
+  int64_t weight_bytes = 0;             // of all tensors as the device keeps them
 };
 
 /// Errors: kInvalidFile; kUnsupported, also of a device that does not have that type of KV yet.
-Result<ModelInfo> inspect_model(const store::GgufFile& file, DeviceKind device = DeviceKind::kCpu,
+Result<ModelInfo> inspect_model(const store::Checkpoint& checkpoint,
+                                DeviceKind device = DeviceKind::kCpu,
                                 KvType kv_type = KvType::kF16);
 
 /// Which ops run the model. kReference is stock MLX in f32: slow on a CPU, the oracle of the
@@ -70,9 +72,9 @@ struct RunnerOptions {
       progress;  // bytes of weights read; called on the device thread
 };
 
-/// Loads the model. The file must stay mapped only during this call. Errors: of the file,
+/// Loads the model. The files must stay mapped only during this call. Errors: of the files,
 /// kOutOfMemory, kUnsupported (no such device, or one without that type of KV).
-Result<std::unique_ptr<Runner>> make_runner(const store::GgufFile& file,
+Result<std::unique_ptr<Runner>> make_runner(const store::Checkpoint& checkpoint,
                                             const RunnerOptions& options);
 
 }  // namespace pippin::engine

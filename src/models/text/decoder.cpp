@@ -20,9 +20,9 @@ bool is_global(const store::ModelConfig& config, const DecoderOptions& options, 
 }
 
 // What this decoder cannot do is refused before a weight is read.
-Result<void> check_supported(const store::GgufFile& file, const store::ModelConfig& config) {
+Result<void> check_supported(const store::ModelConfig& config) {
   const auto unsupported = [&](std::string what, std::string key) {
-    return fail(Code::kUnsupported, fmt::format("[model] {}: {}", file.path(), what),
+    return fail(Code::kUnsupported, fmt::format("[model] {}: {}", config.path, what),
                 config.architecture + "." + key);
   };
   if (config.head_dim_k != config.head_dim_v) {
@@ -62,7 +62,9 @@ std::vector<float> inverse_frequencies(int dims, double base, double stretch,
 
 }  // namespace
 
-ModelSpec Decoder::make_spec(const store::ModelConfig& config, const DecoderOptions& options) {
+Result<ModelSpec> Decoder::make_spec(const store::ModelConfig& config,
+                                     const DecoderOptions& options) {
+  RETURN_IF_ERROR(check_supported(config));
   ModelSpec spec;
   spec.architecture = config.architecture;
   spec.vocab = config.vocab_size;
@@ -123,9 +125,9 @@ Result<Decoder::Layer> Decoder::load_layer(WeightLoader& weights, const store::M
   }
   if (options_.qk_norm) {
     ASSIGN_OR_RETURN(std::vector<float> q_norm,
-                     weights.vector(prefix + "attn_q_norm.weight", layer.attention.head_dim));
+                     weights.norm_values(prefix + "attn_q_norm.weight", layer.attention.head_dim));
     ASSIGN_OR_RETURN(std::vector<float> k_norm,
-                     weights.vector(prefix + "attn_k_norm.weight", layer.attention.head_dim));
+                     weights.norm_values(prefix + "attn_k_norm.weight", layer.attention.head_dim));
     layer.attention.q_norm = std::move(q_norm);
     layer.attention.k_norm = std::move(k_norm);
   }
@@ -140,26 +142,26 @@ Result<Decoder::Layer> Decoder::load_layer(WeightLoader& weights, const store::M
   return layer;
 }
 
-Result<std::unique_ptr<Model>> Decoder::load(const store::GgufFile& file,
+Result<std::unique_ptr<Model>> Decoder::load(const store::Checkpoint& checkpoint,
                                              const store::ModelConfig& config,
                                              const DecoderOptions& options, const nn::Context& ctx,
                                              const LoadProgress& progress) {
-  RETURN_IF_ERROR(check_supported(file, config));
-  WeightLoader weights(file, ctx, progress);
-  std::unique_ptr<Decoder> model(new Decoder(ctx, options, make_spec(config, options)));
+  ASSIGN_OR_RETURN(ModelSpec spec, make_spec(config, options));
+  WeightLoader weights(checkpoint, ctx, progress, options.norm_offset);
+  std::unique_ptr<Decoder> model(new Decoder(ctx, options, std::move(spec)));
   const int width = config.embedding_length;
   ASSIGN_OR_RETURN(model->embedding_, weights.linear({{"token_embd", config.vocab_size}}, width));
   model->head_ = model->embedding_;
   if (weights.has("output.weight")) {
     ASSIGN_OR_RETURN(model->head_, weights.linear({{"output", config.vocab_size}}, width));
   }
-  std::vector<float> rope_factors;
+  std::vector<float> rope_factors = config.rope.divisors;
   if (weights.has("rope_freqs.weight")) {
     ASSIGN_OR_RETURN(rope_factors, weights.vector("rope_freqs.weight", config.rope.dims / 2));
     for (float factor : rope_factors) {
       if (!(factor > 0))
         return fail(Code::kInvalidFile,
-                    fmt::format("[model] {}: rope_freqs holds {}", file.path(), factor),
+                    fmt::format("[model] {}: rope_freqs holds {}", config.path, factor),
                     "rope_freqs");
     }
   }

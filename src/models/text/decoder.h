@@ -15,10 +15,11 @@ namespace pippin::models {
 
 /// What tells one family from another. Sizes come from the file's ModelConfig.
 struct DecoderOptions {
-  bool rope_interleaved = false;  // pairs (2i, 2i + 1): GGUF's permuted llama weights
+  bool rope_interleaved = false;  // pairs (2i, 2i + 1): a llama's weights as GGUF permutes them
   bool qk_norm = false;           // RMS norm of each head of q and k (Qwen 3, Gemma 3)
   bool post_norms =
       false;  // norms behind attention and feed-forward, before the residual add (Gemma)
+  float norm_offset = 0;         // added to the weights of norms (Gemma, where GGUF has not yet)
   bool scale_embedding = false;  // embeddings times sqrt(E) (Gemma)
   nn::Gate gate = nn::Gate::kSilu;
   int window_period =
@@ -28,8 +29,10 @@ struct DecoderOptions {
 
 class Decoder final : public Model {
  public:
-  static ModelSpec make_spec(const store::ModelConfig& config, const DecoderOptions& options);
-  static Result<std::unique_ptr<Model>> load(const store::GgufFile& file,
+  /// Errors: kUnsupported, for what this decoder cannot do.
+  static Result<ModelSpec> make_spec(const store::ModelConfig& config,
+                                     const DecoderOptions& options);
+  static Result<std::unique_ptr<Model>> load(const store::Checkpoint& checkpoint,
                                              const store::ModelConfig& config,
                                              const DecoderOptions& options, const nn::Context& ctx,
                                              const LoadProgress& progress);

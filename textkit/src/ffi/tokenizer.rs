@@ -1,7 +1,7 @@
 //! tk_tokenizer_*.
 
 use super::{array, fallible, infallible, Owned, Slice};
-use crate::tokenizer::{GgufVocabulary, Span, TokenId, Tokenizer};
+use crate::tokenizer::{Beside, GgufVocabulary, Span, TokenId, Tokenizer};
 
 #[repr(C)]
 pub struct TextSpan {
@@ -32,6 +32,15 @@ pub struct GgufVocabularyArrays {
     remove_extra_whitespaces: i8,
     lowercase: i8,
     strip_accents: i8,
+}
+
+#[repr(C)]
+pub struct BesideJson {
+    bos: Slice,
+    eos: Slice,
+    add_bos: i8,
+    add_eos: i8,
+    size: usize,
 }
 
 fn id(number: i64) -> Option<TokenId> {
@@ -82,11 +91,21 @@ pub unsafe extern "C" fn tk_tokenizer_from_gguf(
 #[no_mangle]
 pub unsafe extern "C" fn tk_tokenizer_from_json(
     json: Slice,
+    beside: *const BesideJson,
     tokenizer: *mut *mut Tokenizer,
     error: *mut Owned<u8>,
 ) -> i32 {
     fallible(tokenizer, error, || {
-        Tokenizer::from_json(json.bytes()).map(|loaded| Box::into_raw(Box::new(loaded)))
+        let given = &*beside;
+        let (bos, eos) = (given.bos.text(), given.eos.text());
+        let beside = Beside {
+            bos: &bos,
+            eos: &eos,
+            add_bos: flag(given.add_bos),
+            add_eos: flag(given.add_eos),
+            size: given.size,
+        };
+        Tokenizer::from_json(json.bytes(), &beside).map(|loaded| Box::into_raw(Box::new(loaded)))
     })
 }
 

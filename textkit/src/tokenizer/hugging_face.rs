@@ -38,7 +38,9 @@ fn wrong(error: impl std::fmt::Display) -> Error {
     Error::invalid(format!("tokenizer.json: {error}"))
 }
 
-pub fn load(json: &[u8]) -> Result<Loaded> {
+/// `size` is the number of the model's tokens, 0 where it is not known: fewer are filled up with unused ones, and
+/// added tokens beyond it, which the model cannot read, are left out.
+pub fn load(json: &[u8], size: usize) -> Result<Loaded> {
     let mut tokenizer = Tokenizer::from_bytes(json).map_err(wrong)?;
     // Cutting and padding are for training.
     tokenizer.with_truncation(None).map_err(wrong)?;
@@ -54,9 +56,13 @@ pub fn load(json: &[u8]) -> Result<Loaded> {
     } else {
         Spelling::SpaceMarks
     };
-    let vocabulary = vocabulary_of(&tokenizer, has(&decoder, "ByteFallback"))?;
+    let vocabulary = vocabulary_of(&tokenizer, has(&decoder, "ByteFallback"), size)?;
+    if let Some(id) = prefix.iter().chain(&suffix).find(|&&id| id as usize >= vocabulary.len()) {
+        return Err(wrong(format!("its post-processor adds token {id}, of {}", vocabulary.len())));
+    }
     let metaspace_prefix = has(&decoder, "Metaspace") && !decoder.contains("\"prepend_scheme\":\"never\"");
     let mut added: Vec<_> = tokenizer.get_added_tokens_decoder().into_iter().collect();
+    added.retain(|(id, _)| (*id as usize) < vocabulary.len());
     added.sort_by_key(|(id, _)| *id);
     let (normalised, raw) = added.into_iter().partition(|(_, token)| token.normalized);
     let engine = HuggingFace {
@@ -82,15 +88,24 @@ fn surroundings(tokenizer: &Tokenizer) -> Result<(Vec<TokenId>, Vec<TokenId>)> {
     Ok((ids[..at].to_vec(), ids[at + 1..].to_vec()))
 }
 
-fn vocabulary_of(tokenizer: &Tokenizer, byte_fallback: bool) -> Result<Vocabulary> {
+/// Returns how many tokens there must be for these ids.
+fn size_for(ids: impl Iterator<Item = u32>) -> usize {
+    ids.max().map_or(0, |id| id as usize + 1)
+}
+
+fn vocabulary_of(tokenizer: &Tokenizer, byte_fallback: bool, model_size: usize) -> Result<Vocabulary> {
     let texts = tokenizer.get_vocab(true);
-    let size = texts.values().max().map_or(0, |id| id.saturating_add(1));
-    if size == 0 || size > TOKENS_MAX {
+    let size = if model_size > 0 { model_size } else { size_for(texts.values().copied()) };
+    if size == 0 || size > TOKENS_MAX as usize {
         return Err(wrong(format!("expected 1 to {TOKENS_MAX} tokens, got {size}")));
     }
-    let mut tokens = vec![""; size as usize];
-    let mut kinds = vec![Kind::Unused; size as usize];
-    for (text, &id) in &texts {
+    let own = size_for(tokenizer.get_vocab(false).into_values());
+    if own > size {
+        return Err(wrong(format!("it has {own} tokens, the model {size}")));
+    }
+    let mut tokens = vec![""; size];
+    let mut kinds = vec![Kind::Unused; size];
+    for (text, &id) in texts.iter().filter(|(_, &id)| (id as usize) < size) {
         tokens[id as usize] = text;
         kinds[id as usize] = match byte_fallback && byte_of(text.as_bytes()).is_some() {
             true => Kind::Byte,
@@ -98,9 +113,10 @@ fn vocabulary_of(tokenizer: &Tokenizer, byte_fallback: bool) -> Result<Vocabular
         };
     }
     for (id, token) in tokenizer.get_added_tokens_decoder() {
-        kinds[id as usize] = if token.special { Kind::Control } else { Kind::UserDefined };
+        let Some(kind) = kinds.get_mut(id as usize) else { continue };
+        *kind = if token.special { Kind::Control } else { Kind::UserDefined };
     }
-    let scores = vec![0.0; size as usize];
+    let scores = vec![0.0; size];
     Ok(Vocabulary::from_parts(tokens.iter().map(|text| text.as_bytes()), kinds, scores))
 }
 

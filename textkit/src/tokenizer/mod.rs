@@ -61,6 +61,17 @@ pub struct GgufVocabulary<'a> {
     pub strip_accents: Option<bool>,
 }
 
+/// What the files beside a tokenizer.json say: texts of tokens, empty where they do not; whether a text gets them; how
+/// many tokens the model has, 0 where that is not known.
+#[derive(Default)]
+pub struct Beside<'a> {
+    pub bos: &'a str,
+    pub eos: &'a str,
+    pub add_bos: Option<bool>,
+    pub add_eos: Option<bool>,
+    pub size: usize,
+}
+
 enum Model {
     Bpe(Box<Bpe>),
     Spm(Box<Spm>),
@@ -223,15 +234,27 @@ impl Tokenizer {
     }
 
     /// Reads a Hugging Face tokenizer.json.
-    pub fn from_json(json: &[u8]) -> Result<Tokenizer> {
-        let loaded = hugging_face::load(json)?;
+    pub fn from_json(json: &[u8], beside: &Beside) -> Result<Tokenizer> {
+        let loaded = hugging_face::load(json, beside.size)?;
+        let (mut prefix, mut suffix) = (loaded.prefix, loaded.suffix);
+        let known = |text: &str| loaded.vocabulary.find(text.as_bytes()).filter(|_| !text.is_empty());
+        let bos = known(beside.bos).or(prefix.first().copied());
+        let eos = known(beside.eos).or(suffix.last().copied());
+        if let Some(add) = beside.add_bos {
+            prefix.retain(|&id| Some(id) != bos);
+            prefix.splice(0..0, bos.filter(|_| add));
+        }
+        if let Some(add) = beside.add_eos {
+            suffix.retain(|&id| Some(id) != eos);
+            suffix.extend(eos.filter(|_| add));
+        }
         Ok(Tokenizer {
             vocabulary: loaded.vocabulary,
             spelling: loaded.spelling,
-            bos: loaded.prefix.first().copied(),
-            eos: loaded.suffix.last().copied(),
-            prefix: loaded.prefix,
-            suffix: loaded.suffix,
+            bos,
+            eos,
+            prefix,
+            suffix,
             space_prefix: loaded.space_prefix,
             control_texts: OnceLock::new(),
             engine: Engine::HuggingFace(Box::new(loaded.engine)),

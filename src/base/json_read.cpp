@@ -1,10 +1,10 @@
-#include "hub/json_read.h"
+#include "base/json_read.h"
 
 #include <fmt/format.h>
 
 #include <boost/json/parse.hpp>
 
-namespace pippin::hub {
+namespace pippin {
 
 Result<boost::json::object> parse_object(std::string_view text, std::string_view what) {
   boost::json::error_code error;
@@ -13,9 +13,9 @@ Result<boost::json::object> parse_object(std::string_view text, std::string_view
   boost::json::value value = boost::json::parse(text, error, {}, options);
   if (error)
     return fail(Code::kInvalidFile,
-                fmt::format("[hub] {}: expected JSON, but {}", what, error.message()));
+                fmt::format("{}: expected JSON, but {}", what, error.message()));
   if (!value.is_object())
-    return fail(Code::kInvalidFile, fmt::format("[hub] {}: expected a JSON object", what));
+    return fail(Code::kInvalidFile, fmt::format("{}: expected a JSON object", what));
   return std::move(value.get_object());
 }
 
@@ -43,4 +43,4 @@ const boost::json::array* array_in(const boost::json::object& object, std::strin
   return value != nullptr ? value->if_array() : nullptr;
 }
 
-}  // namespace pippin::hub
+}  // namespace pippin

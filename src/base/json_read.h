@@ -1,5 +1,5 @@
 // Reading JSON that a server or a file claims to be: nothing throws, nothing is taken for granted.
-// Internal to hub. Thread: any.
+// Thread: any.
 #pragma once
 
 #include <boost/json/object.hpp>
@@ -9,9 +9,9 @@
 
 #include "base/result.h"
 
-namespace pippin::hub {
+namespace pippin {
 
-/// Parses an object. Errors: kInvalidFile, "`what`: expected a JSON object, ...".
+/// Parses an object. Errors: kInvalidFile, "WHAT: expected a JSON object, ...".
 Result<boost::json::object> parse_object(std::string_view text, std::string_view what);
 
 /// The member of that type, or none: empty, nothing, null.
@@ -20,4 +20,4 @@ std::optional<uint64_t> size_in(const boost::json::object& object, std::string_v
 const boost::json::object* object_in(const boost::json::object& object, std::string_view key);
 const boost::json::array* array_in(const boost::json::object& object, std::string_view key);
 
-}  // namespace pippin::hub
+}  // namespace pippin

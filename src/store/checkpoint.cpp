@@ -1,0 +1,96 @@
+#include "store/checkpoint.h"
+
+#include <sys/stat.h>
+
+#include <optional>
+
+namespace pippin::store {
+namespace {
+
+bool is_folder(const std::string& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+Result<std::optional<double>> number_at(const GgufFile& file, std::string_view key) {
+  if (file.find(key) == nullptr) return std::optional<double>();
+  ASSIGN_OR_RETURN(const double number, file.number(key));
+  return std::optional(number);
+}
+
+Result<AdvisedSampling> sampling_of(const GgufFile& file) {
+  AdvisedSampling sampling;
+  ASSIGN_OR_RETURN(sampling.temperature, number_at(file, "general.sampling.temp"));
+  ASSIGN_OR_RETURN(sampling.top_p, number_at(file, "general.sampling.top_p"));
+  ASSIGN_OR_RETURN(sampling.min_p, number_at(file, "general.sampling.min_p"));
+  ASSIGN_OR_RETURN(sampling.repetition_penalty, number_at(file, "general.sampling.penalty_repeat"));
+  if (file.find("general.sampling.top_k") != nullptr) {
+    ASSIGN_OR_RETURN(sampling.top_k, file.integer("general.sampling.top_k"));
+  }
+  return sampling;
+}
+
+Result<std::string> text_at(const GgufFile& file, std::string_view key) {
+  if (file.find(key) == nullptr) return std::string();
+  ASSIGN_OR_RETURN(const std::string_view text, file.string(key));
+  return std::string(text);
+}
+
+}  // namespace
+
+bool is_hf_path(const std::string& path) {
+  return path.ends_with(".safetensors") || is_folder(path);
+}
+
+Result<Checkpoint> Checkpoint::open(const std::string& path) {
+  if (!is_hf_path(path)) {
+    ASSIGN_OR_RETURN(GgufFile file, GgufFile::open(path));
+    return Checkpoint(std::move(file));
+  }
+  const size_t slash = path.rfind('/');
+  const std::string folder = is_folder(path)              ? path
+                             : slash == std::string::npos ? "."
+                                                          : path.substr(0, slash);
+  ASSIGN_OR_RETURN(HfFolder opened, HfFolder::open(folder));
+  return Checkpoint(std::move(opened));
+}
+
+const std::string& Checkpoint::path() const {
+  return std::visit([](const auto& files) -> const std::string& { return files.path(); }, files_);
+}
+
+uint64_t Checkpoint::file_bytes() const {
+  return std::visit([](const auto& files) { return files.file_bytes(); }, files_);
+}
+
+const std::vector<TensorView>& Checkpoint::tensors() const {
+  return std::visit(
+      [](const auto& files) -> const std::vector<TensorView>& { return files.tensors(); }, files_);
+}
+
+const TensorView* Checkpoint::tensor(std::string_view name) const {
+  return std::visit([&](const auto& files) { return files.tensor(name); }, files_);
+}
+
+Result<ModelConfig> Checkpoint::config() const {
+  if (const HfFolder* hf = folder()) return hf->config();
+  return read_model_config(*gguf());
+}
+
+Result<std::string> Checkpoint::chat_template() const {
+  if (const HfFolder* hf = folder()) return hf->chat_template();
+  return text_at(*gguf(), "tokenizer.chat_template");
+}
+
+Result<AdvisedSampling> Checkpoint::advised_sampling() const {
+  if (const HfFolder* hf = folder()) return hf->advised_sampling();
+  return sampling_of(*gguf());
+}
+
+std::string Checkpoint::license() const {
+  if (const HfFolder* hf = folder()) return hf->license();
+  const Result<std::string_view> text = gguf()->string("general.license");
+  return text.ok() ? std::string(*text) : std::string();
+}
+
+}  // namespace pippin::store

@@ -1,0 +1,365 @@
+#include "store/hf_config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json/array.hpp>
+#include <cmath>
+#include <numbers>
+
+#include "base/json_read.h"
+#include "store/config_limits.h"
+#include "store/hf_fields.h"
+#include "store/quoted.h"
+
+namespace pippin::store {
+namespace {
+
+namespace json = boost::json;
+
+/// A kind of model, and what its configuration class takes for fields that a file leaves out. Zero:
+/// the file must say.
+struct Family {
+  std::string_view model_type;
+  std::string_view architecture;  // GGUF's name
+  std::string_view activation = "silu";
+  bool qkv_bias = false;
+  int vocab = 0, width = 0, feed_forward = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0;
+  int context = 0;
+  double eps = 0, rope_base = 10000;
+  double window_rope_base = 0, query_scalar = 0;  // > 0: the file may have these fields
+  int window = 0, window_period = 0;
+};
+
+constexpr Family kGemma3{.model_type = "gemma3_text",
+                         .architecture = "gemma3",
+                         .activation = "gelu_pytorch_tanh",
+                         .vocab = 262208,
+                         .width = 2304,
+                         .feed_forward = 9216,
+                         .layers = 26,
+                         .heads = 8,
+                         .kv_heads = 4,
+                         .head_dim = 256,
+                         .context = 131072,
+                         .eps = 1e-6,
+                         .rope_base = 1e6,
+                         .window_rope_base = 10000,
+                         .query_scalar = 256,
+                         .window = 4096,
+                         .window_period = 6};
+constexpr Family kFamilies[] = {
+    {.model_type = "llama", .architecture = "llama"},
+    {.model_type = "mistral", .architecture = "llama"},
+    {.model_type = "qwen2", .architecture = "qwen2", .qkv_bias = true},
+    {.model_type = "qwen3", .architecture = "qwen3", .head_dim = 128},
+    kGemma3,
+};
+
+std::optional<int> given(int value) { return value > 0 ? std::optional(value) : std::nullopt; }
+
+class HfConfigReader {
+ public:
+  HfConfigReader(const HfFields& fields, const Family& family) : fields_(fields), family_(family) {}
+
+  Result<HfConfig> run() {
+    ModelConfig& model = config_.model;
+    model.architecture = family_.architecture;
+    model.layout = WeightLayout::kHuggingFace;
+    RETURN_IF_ERROR(read_sizes());
+    RETURN_IF_ERROR(read_heads());
+    RETURN_IF_ERROR(read_rope());
+    RETURN_IF_ERROR(read_window());
+    RETURN_IF_ERROR(read_scales());
+    RETURN_IF_ERROR(read_kinds());
+    return std::move(config_);
+  }
+
+ private:
+  Result<void> read_sizes();
+  Result<void> read_heads();
+  Result<void> read_rope();
+  Result<void> read_rope_scaling(const HfFields& rope);
+  Result<void> read_window();
+  Result<std::optional<std::vector<bool>>> read_layer_types();
+  Result<void> read_scales();
+  Result<void> read_kinds();
+
+  const HfFields& fields_;
+  const Family& family_;
+  HfConfig config_;
+};
+
+Result<void> HfConfigReader::read_sizes() {
+  ModelConfig& model = config_.model;
+  ASSIGN_OR_RETURN(model.vocab_size,
+                   fields_.size("vocab_size", 1, kVocabMax, given(family_.vocab)));
+  ASSIGN_OR_RETURN(model.embedding_length,
+                   fields_.size("hidden_size", 1, kWidthMax, given(family_.width)));
+  ASSIGN_OR_RETURN(model.layers,
+                   fields_.size("num_hidden_layers", 1, kLayersMax, given(family_.layers)));
+  ASSIGN_OR_RETURN(model.context_length,
+                   fields_.size("max_position_embeddings", 1, kContextMax, given(family_.context)));
+  ASSIGN_OR_RETURN(const int feed_forward, fields_.size("intermediate_size", 1, kFeedForwardMax,
+                                                        given(family_.feed_forward)));
+  model.feed_forward.assign(static_cast<size_t>(model.layers), feed_forward);
+  ASSIGN_OR_RETURN(const double eps,
+                   fields_.number("rms_norm_eps", 0, kNormEpsMax,
+                                  family_.eps > 0 ? std::optional(family_.eps) : std::nullopt));
+  model.norm_eps = static_cast<float>(eps);
+  return {};
+}
+
+Result<void> HfConfigReader::read_heads() {
+  ModelConfig& model = config_.model;
+  const auto layers = static_cast<size_t>(model.layers);
+  ASSIGN_OR_RETURN(const int heads,
+                   fields_.size("num_attention_heads", 1, kHeadsMax, given(family_.heads)));
+  ASSIGN_OR_RETURN(const int kv_heads,
+                   fields_.size("num_key_value_heads", 1, kHeadsMax,
+                                family_.kv_heads > 0 ? family_.kv_heads : heads));
+  if (heads % kv_heads != 0)
+    return fields_.wrong("num_key_value_heads",
+                         fmt::format("expected a divisor of {}, but found {}", heads, kv_heads));
+  const bool divides = model.embedding_length % heads == 0;
+  const std::optional<int> natural = divides ? given(model.embedding_length / heads) : std::nullopt;
+  ASSIGN_OR_RETURN(model.head_dim_k,
+                   fields_.size("head_dim", 1, kHeadDimMax,
+                                family_.head_dim > 0 ? given(family_.head_dim) : natural));
+  model.head_dim_v = model.head_dim_k;
+  model.heads.assign(layers, heads);
+  model.kv_heads.assign(layers, kv_heads);
+  return {};
+}
+
+// Newer files have rope_parameters, which may differ for layers with a window; older ones
+// rope_theta, rope_local_base_freq and rope_scaling.
+Result<void> HfConfigReader::read_rope() {
+  RopeConfig& rope = config_.model.rope;
+  rope.dims = config_.model.head_dim_k / 2 * 2;
+  rope.original_context = config_.model.context_length;
+  const auto base_of = [](const HfFields& from, const char* key, double otherwise) {
+    return from.number(key, 1, kRopeBaseMax, otherwise);
+  };
+  ASSIGN_OR_RETURN(rope.freq_base, base_of(fields_, "rope_theta", family_.rope_base));
+  if (family_.window_rope_base > 0) {
+    ASSIGN_OR_RETURN(rope.freq_base_window,
+                     base_of(fields_, "rope_local_base_freq", family_.window_rope_base));
+  }
+  ASSIGN_OR_RETURN(const double rotated, fields_.number("partial_rotary_factor", 0, 1, 1));
+  if (rotated != 1)
+    return fields_.unsupported("partial_rotary_factor", "partly rotated heads are not supported");
+  ASSIGN_OR_RETURN(const std::optional<HfFields> scaling, fields_.object("rope_scaling"));
+  if (scaling) RETURN_IF_ERROR(read_rope_scaling(*scaling));
+
+  ASSIGN_OR_RETURN(const std::optional<HfFields> parameters, fields_.object("rope_parameters"));
+  if (!parameters) return {};
+  ASSIGN_OR_RETURN(const std::optional<HfFields> full, parameters->object("full_attention"));
+  ASSIGN_OR_RETURN(const std::optional<HfFields> windowed, parameters->object("sliding_attention"));
+  const HfFields& main = full ? *full : *parameters;
+  ASSIGN_OR_RETURN(rope.freq_base, base_of(main, "rope_theta", rope.freq_base));
+  RETURN_IF_ERROR(read_rope_scaling(main));
+  if (windowed) {
+    ASSIGN_OR_RETURN(rope.freq_base_window, base_of(*windowed, "rope_theta", rope.freq_base));
+    ASSIGN_OR_RETURN(const std::string kind, windowed->text("rope_type", "default"));
+    if (kind != "default")
+      return windowed->unsupported("rope_type", quoted(kind) + " is not supported with a window");
+  }
+  return {};
+}
+
+Result<void> HfConfigReader::read_rope_scaling(const HfFields& from) {
+  RopeConfig& rope = config_.model.rope;
+  const char* key = from.has("rope_type") ? "rope_type" : "type";  // the older name
+  ASSIGN_OR_RETURN(const std::string kind, from.text(key, "default"));
+  ASSIGN_OR_RETURN(const double rotated, from.number("partial_rotary_factor", 0, 1, 1));
+  if (rotated != 1)
+    return from.unsupported("partial_rotary_factor", "partly rotated heads are not supported");
+  if (kind == "default") return {};
+  if (kind != "linear" && kind != "llama3")
+    return from.unsupported(
+        key, fmt::format("rope scaling {} is not supported yet; this build knows linear and llama3",
+                         quoted(kind)));
+  ASSIGN_OR_RETURN(const double factor, from.number("factor", 1, kScaleMax));
+  if (kind == "linear") {
+    rope.scaling = RopeScaling::kLinear;
+    rope.factor = factor;
+    return {};
+  }
+  ASSIGN_OR_RETURN(const double low, from.number("low_freq_factor", 1e-6, kScaleMax));
+  ASSIGN_OR_RETURN(const double high, from.number("high_freq_factor", 1e-6, kScaleMax));
+  if (high <= low) return from.wrong("high_freq_factor", "expected more than low_freq_factor");
+  ASSIGN_OR_RETURN(rope.original_context,
+                   from.size("original_max_position_embeddings", 1, kContextMax));
+  // Fast pairs stay, slow ones are stretched, those between change over smoothly.
+  for (int i = 0; i < rope.dims; i += 2) {
+    const double turns = rope.original_context *
+                         std::pow(rope.freq_base, -static_cast<double>(i) / rope.dims) /
+                         (2 * std::numbers::pi);
+    const double smooth = std::clamp((turns - low) / (high - low), 0.0, 1.0);
+    rope.divisors.push_back(static_cast<float>(1 / ((1 - smooth) / factor + smooth)));
+  }
+  return {};
+}
+
+// Which layers have a window, where the file lists them.
+Result<std::optional<std::vector<bool>>> HfConfigReader::read_layer_types() {
+  if (!fields_.has("layer_types")) return std::optional<std::vector<bool>>();
+  const json::array* types = array_in(fields_.json(), "layer_types");
+  if (types == nullptr || types->size() != static_cast<size_t>(config_.model.layers))
+    return fields_.wrong("layer_types", "expected one text for each layer");
+  std::vector<bool> windowed;
+  for (const json::value& type : *types) {
+    const bool window = type == "sliding_attention";
+    if (!window && type != "full_attention")
+      return fields_.unsupported("layer_types",
+                                 "only full_attention and sliding_attention are supported");
+    windowed.push_back(window);
+  }
+  return std::optional(std::move(windowed));
+}
+
+Result<void> HfConfigReader::read_window() {
+  ModelConfig& model = config_.model;
+  const auto layers = static_cast<size_t>(model.layers);
+  const bool gemma = family_.window > 0;
+  // Qwen's files have a window that is not used unless this says so.
+  const bool optional = family_.model_type.starts_with("qwen");
+  ASSIGN_OR_RETURN(const bool used, fields_.flag("use_sliding_window", !optional));
+  if (!used || (!gemma && !fields_.has("sliding_window"))) return {};
+  ASSIGN_OR_RETURN(model.sliding_window,
+                   fields_.size("sliding_window", 1, kContextMax, given(family_.window)));
+  ASSIGN_OR_RETURN(std::optional<std::vector<bool>> windowed, read_layer_types());
+  if (!windowed && gemma) {
+    ASSIGN_OR_RETURN(const int period,
+                     fields_.size("sliding_window_pattern", 1, kLayersMax, family_.window_period));
+    windowed.emplace(layers);
+    for (size_t i = 0; i < layers; ++i) (*windowed)[i] = (i + 1) % static_cast<size_t>(period) != 0;
+  } else if (!windowed) {
+    ASSIGN_OR_RETURN(const int first,
+                     fields_.size("max_window_layers", 0, kLayersMax, optional ? 28 : 0));
+    windowed.emplace(layers);
+    for (size_t i = 0; i < layers; ++i) (*windowed)[i] = i >= static_cast<size_t>(first);
+  }
+  if (std::ranges::find(*windowed, true) == windowed->end()) model.sliding_window = 0;
+  if (!gemma && std::ranges::find(*windowed, false) == windowed->end())
+    return fields_.unsupported("sliding_window", "a window in every layer is not supported yet");
+  model.windowed_layers = std::move(*windowed);
+  return {};
+}
+
+Result<void> HfConfigReader::read_scales() {
+  ModelConfig& model = config_.model;
+  const auto cap = [&](const char* key) { return fields_.number(key, 0, kScaleMax, 0); };
+  ASSIGN_OR_RETURN(const double attention_cap, cap("attn_logit_softcapping"));
+  ASSIGN_OR_RETURN(const double logit_cap, cap("final_logit_softcapping"));
+  model.attention_soft_cap = static_cast<float>(attention_cap);
+  model.logit_soft_cap = static_cast<float>(logit_cap);
+  if (family_.query_scalar > 0) {
+    ASSIGN_OR_RETURN(const double scalar, fields_.number("query_pre_attn_scalar", 1e-6, kScaleMax,
+                                                         family_.query_scalar));
+    model.attention_scale = static_cast<float>(1 / std::sqrt(scalar));
+  }
+  return {};
+}
+
+Result<void> HfConfigReader::read_kinds() {
+  const char* key = fields_.has("hidden_activation") ? "hidden_activation" : "hidden_act";
+  ASSIGN_OR_RETURN(const std::string activation,
+                   fields_.text(key, std::string(family_.activation)));
+  if (activation != family_.activation)
+    return fields_.unsupported(key, fmt::format("{} is not supported; expected {}",
+                                                quoted(activation), family_.activation));
+  ASSIGN_OR_RETURN(const bool bias, fields_.flag("attention_bias", false));
+  config_.qkv_bias = bias || family_.qkv_bias;
+  ASSIGN_OR_RETURN(const bool bidirectional, fields_.flag("use_bidirectional_attention", false));
+  if (bidirectional)
+    return fields_.unsupported("use_bidirectional_attention", "it is not supported yet");
+  return {};
+}
+
+// --- Quantisation ---
+
+Result<AffineSettings> read_settings(const HfFields& fields) {
+  ASSIGN_OR_RETURN(const std::string mode, fields.text("mode", "affine"));
+  if (mode != "affine")
+    return fields.unsupported(
+        "mode",
+        fmt::format("quantisation {} is not supported yet; this build reads affine", quoted(mode)));
+  AffineSettings settings;
+  ASSIGN_OR_RETURN(settings.bits, fields.size("bits", 2, 8));
+  if (settings.bits == 7) return fields.wrong("bits", "expected 2, 3, 4, 5, 6 or 8, but found 7");
+  ASSIGN_OR_RETURN(settings.group, fields.size("group_size", 32, 128));
+  if (settings.group != 32 && settings.group != 64 && settings.group != 128)
+    return fields.wrong("group_size",
+                        fmt::format("expected 32, 64 or 128, but found {}", settings.group));
+  return settings;
+}
+
+// MLX's own form; others, which quantization_config names, are refused by name.
+Result<void> read_quantization(const HfFields& root, HfConfig& config) {
+  ASSIGN_OR_RETURN(std::optional<HfFields> fields, root.object("quantization"));
+  if (!fields) {
+    ASSIGN_OR_RETURN(const std::optional<HfFields> other, root.object("quantization_config"));
+    if (!other) return {};
+    if (other->has("quant_method")) {
+      ASSIGN_OR_RETURN(const std::string method, other->text("quant_method"));
+      return other->unsupported(
+          "quant_method",
+          fmt::format("weights quantised by {} are not supported; this build reads F32, F16, BF16 "
+                      "and MLX's affine quantisation",
+                      quoted(method)));
+    }
+    fields.emplace(*other);
+  }
+  ASSIGN_OR_RETURN(config.quantization, read_settings(*fields));
+  for (const auto& [key, value] : fields->json()) {
+    const std::string_view name(key.data(), key.size());
+    if (value.is_object()) {
+      ASSIGN_OR_RETURN(const std::optional<HfFields> module, fields->object(name));
+      ASSIGN_OR_RETURN(const AffineSettings settings, read_settings(*module));
+      config.exceptions.emplace(name, settings);
+    } else if (value.is_bool()) {
+      config.exceptions.emplace(
+          name, value.get_bool() ? config.quantization : std::optional<AffineSettings>());
+    }
+  }
+  return {};
+}
+
+const Family* find_family(std::string_view model_type) {
+  const auto* family = std::ranges::find(kFamilies, model_type, &Family::model_type);
+  return family == std::end(kFamilies) ? nullptr : family;
+}
+
+Error unknown_family(const HfFields& root, std::string_view model_type) {
+  std::string known;
+  for (const Family& family : kFamilies)
+    known += (known.empty() ? "" : ", ") + std::string(family.model_type);
+  return root.unsupported("model_type", fmt::format("{} is not supported yet; this build knows {}",
+                                                    quoted(model_type), known));
+}
+
+}  // namespace
+
+Result<HfConfig> read_hf_config(std::string_view text, const std::string& path) {
+  ASSIGN_OR_RETURN(const json::object object, parse_object(text, "[config] " + path));
+  const HfFields root(object, path);
+  ASSIGN_OR_RETURN(const std::string model_type, root.text("model_type"));
+  // A Gemma 3 that sees has its text model as a part.
+  ASSIGN_OR_RETURN(const std::optional<HfFields> part, root.object("text_config"));
+  const bool is_part = model_type == "gemma3" && part;
+  const HfFields& fields = is_part ? *part : root;
+  const Family* family = is_part ? &kGemma3 : find_family(model_type);
+  if (family == nullptr) return unknown_family(root, model_type);
+  ASSIGN_OR_RETURN(HfConfig config, HfConfigReader(fields, *family).run());
+  config.model.path = path;
+  config.is_part = is_part;
+  if (root.has("tie_word_embeddings")) {
+    ASSIGN_OR_RETURN(config.tied_output, root.flag("tie_word_embeddings", false));
+  }
+  RETURN_IF_ERROR(read_quantization(root, config));
+  return config;
+}
+
+}  // namespace pippin::store

@@ -1,0 +1,75 @@
+#include "store/hf_fields.h"
+
+#include <fmt/format.h>
+
+#include "store/quoted.h"
+
+namespace pippin::store {
+
+namespace json = boost::json;
+
+Error HfFields::wrong(std::string_view key, std::string_view what) const {
+  const std::string full = within_ + std::string(key);
+  return fail(Code::kInvalidFile, fmt::format("[config] {}: {}: {}", path_, full, what), full);
+}
+
+Error HfFields::unsupported(std::string_view key, std::string_view what) const {
+  Error error = wrong(key, what);
+  error.code = Code::kUnsupported;
+  return error;
+}
+
+const json::value* HfFields::find(std::string_view key) const {
+  const json::value* value = object_.if_contains(key);
+  return value == nullptr || value->is_null() ? nullptr : value;
+}
+
+Result<int> HfFields::size(std::string_view key, int min, int max,
+                           std::optional<int> otherwise) const {
+  const json::value* value = find(key);
+  if (value == nullptr && otherwise) return *otherwise;
+  const int64_t* number = value != nullptr ? value->if_int64() : nullptr;
+  if (number == nullptr)
+    return wrong(key, value == nullptr ? "it is missing" : "expected an integer");
+  if (*number < min || *number > max)
+    return wrong(key, fmt::format("expected {} to {}, but found {}", min, max, *number));
+  return static_cast<int>(*number);
+}
+
+Result<double> HfFields::number(std::string_view key, double min, double max,
+                                std::optional<double> otherwise) const {
+  const json::value* value = find(key);
+  if (value == nullptr && otherwise) return *otherwise;
+  if (value == nullptr) return wrong(key, "it is missing");
+  if (!value->is_number()) return wrong(key, "expected a number");
+  const auto number = value->to_number<double>();
+  if (!(number >= min && number <= max))
+    return wrong(key, fmt::format("expected {} to {}, but found {}", min, max, number));
+  return number;
+}
+
+Result<bool> HfFields::flag(std::string_view key, bool otherwise) const {
+  const json::value* value = find(key);
+  if (value == nullptr) return otherwise;
+  if (!value->is_bool()) return wrong(key, "expected true or false");
+  return value->get_bool();
+}
+
+Result<std::string> HfFields::text(std::string_view key,
+                                   std::optional<std::string> otherwise) const {
+  const json::value* value = find(key);
+  if (value == nullptr && otherwise) return *otherwise;
+  if (value == nullptr || !value->is_string())
+    return wrong(key, value == nullptr ? "it is missing" : "expected a text");
+  return std::string(value->get_string());
+}
+
+Result<std::optional<HfFields>> HfFields::object(std::string_view key) const {
+  const json::value* value = find(key);
+  if (value == nullptr) return std::optional<HfFields>();
+  if (!value->is_object()) return wrong(key, "expected an object");
+  return std::optional<HfFields>(
+      HfFields(value->get_object(), path_, within_ + std::string(key) + "."));
+}
+
+}  // namespace pippin::store

@@ -1,0 +1,43 @@
+// HfFields: typed, bounded look-ups in an object of a config.json. Internal to store. Thread: any.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace pippin::store {
+
+/// Borrows the object and the path. A field that is null counts as absent.
+class HfFields {
+ public:
+  /// `within` names the object in messages: "" or "rope_scaling.".
+  HfFields(const boost::json::object& object, const std::string& path, std::string within = {})
+      : object_(object), path_(path), within_(std::move(within)) {}
+
+  const boost::json::value* find(std::string_view key) const;
+  bool has(std::string_view key) const { return find(key) != nullptr; }
+
+  /// Errors of all: kInvalidFile naming the field, when it is of another kind or out of bounds, or
+  /// absent where there is no default.
+  Result<int> size(std::string_view key, int min, int max, std::optional<int> otherwise = {}) const;
+  Result<double> number(std::string_view key, double min, double max,
+                        std::optional<double> otherwise = {}) const;
+  Result<bool> flag(std::string_view key, bool otherwise) const;
+  Result<std::string> text(std::string_view key, std::optional<std::string> otherwise = {}) const;
+  /// The object under a key, or nothing.
+  Result<std::optional<HfFields>> object(std::string_view key) const;
+
+  const boost::json::object& json() const { return object_; }
+  Error wrong(std::string_view key, std::string_view what) const;
+  Error unsupported(std::string_view key, std::string_view what) const;
+
+ private:
+  const boost::json::object& object_;
+  const std::string& path_;
+  std::string within_;
+};
+
+}  // namespace pippin::store

@@ -1,0 +1,239 @@
+#include "store/hf_tensors.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "store/quoted.h"
+
+namespace pippin::store {
+namespace {
+
+using Names = std::pair<std::string_view, std::string_view>;
+
+constexpr Names kTop[] = {
+    {"model.embed_tokens", "token_embd"}, {"model.norm", "output_norm"}, {"lm_head", "output"}};
+constexpr Names kLayer[] = {
+    {"self_attn.q_proj", "attn_q"},
+    {"self_attn.k_proj", "attn_k"},
+    {"self_attn.v_proj", "attn_v"},
+    {"self_attn.o_proj", "attn_output"},
+    {"self_attn.q_norm", "attn_q_norm"},
+    {"self_attn.k_norm", "attn_k_norm"},
+    {"mlp.gate_proj", "ffn_gate"},
+    {"mlp.up_proj", "ffn_up"},
+    {"mlp.down_proj", "ffn_down"},
+    {"input_layernorm", "attn_norm"},
+    {"pre_feedforward_layernorm", "ffn_norm"},
+    {"post_feedforward_layernorm", "post_ffw_norm"},
+};
+constexpr std::string_view kLayerPrefix = "model.layers.";
+
+std::string_view renamed(std::span<const Names> names, std::string_view name) {
+  const auto place = std::ranges::find(names, name, &Names::first);
+  return place == names.end() ? std::string_view() : place->second;
+}
+
+/// A module's tensors, by what they are: "weight", "bias", "scales", "biases".
+using Module = std::map<std::string_view, const SafetensorsEntry*>;
+
+std::optional<TensorType> float_type(std::string_view dtype) {
+  if (dtype == "F32") return TensorType::kF32;
+  if (dtype == "F16") return TensorType::kF16;
+  if (dtype == "BF16") return TensorType::kBF16;
+  return std::nullopt;
+}
+
+class TensorsReader {
+ public:
+  TensorsReader(HfConfig& config, const std::string& path) : config_(config), path_(path) {}
+
+  Result<std::vector<TensorView>> run(const std::vector<SafetensorsFile>& files) {
+    for (const SafetensorsFile& file : files)
+      for (const SafetensorsEntry& entry : file.entries()) RETURN_IF_ERROR(sort_in(entry));
+    const bool has_head = modules_.contains("lm_head");
+    const bool tied = config_.tied_output.value_or(!has_head);
+    config_.model.tied_output = tied;
+    if (tied) modules_.erase("lm_head");  // a copy of the embedding, where it was saved
+    if (!tied && !has_head) return missing("lm_head.weight");
+    for (const auto& [name, module] : modules_) RETURN_IF_ERROR(read(name, module));
+    RETURN_IF_ERROR(check_biases());
+    return std::move(tensors_);
+  }
+
+ private:
+  Error wrong(std::string_view name, std::string_view what, Code code = Code::kInvalidFile) const {
+    return fail(code, fmt::format("[model] {}: tensor {}: {}", path_, quoted(name), what),
+                std::string(name));
+  }
+  Error missing(std::string_view name) const {
+    return fail(Code::kInvalidFile, fmt::format("[model] {}: tensor {} is missing", path_, name),
+                std::string(name));
+  }
+
+  // Strips what a model that also sees puts before its text model's names. Empty: not of that.
+  std::string text_name(std::string_view name) const {
+    constexpr std::string_view kOuter = "language_model.", kInner = "model.language_model.";
+    if (!config_.is_part) return std::string(name);
+    if (name.starts_with(kOuter)) return std::string(name.substr(kOuter.size()));
+    if (name.starts_with(kInner)) return "model." + std::string(name.substr(kInner.size()));
+    return name.starts_with("lm_head.") ? std::string(name) : std::string();
+  }
+
+  Result<void> sort_in(const SafetensorsEntry& entry) {
+    const std::string name = text_name(entry.name);
+    // Older llamas come with their rope's frequencies, which follow from the configuration.
+    if (name.empty() || name.ends_with(".rotary_emb.inv_freq")) return {};
+    const size_t dot = name.rfind('.');
+    const std::string module = name.substr(0, dot == std::string::npos ? 0 : dot);
+    const std::string_view kind = std::string_view(entry.name).substr(entry.name.rfind('.') + 1);
+    if (gguf_tensor_name(module + ".weight", post_norms()).empty())
+      return wrong(entry.name, fmt::format("it is no part of a {} model as this build knows it",
+                                           config_.model.architecture));
+    if (kind != "weight" && kind != "bias" && kind != "scales" && kind != "biases")
+      return wrong(entry.name, "expected .weight, .bias, .scales or .biases");
+    if (!modules_[module].emplace(kind, &entry).second)
+      return wrong(entry.name, "it is in two files");
+    return {};
+  }
+
+  bool post_norms() const { return config_.model.architecture == "gemma3"; }
+
+  Result<void> read(const std::string& name, const Module& module) {
+    const auto find = [&](std::string_view kind) {
+      const auto place = module.find(kind);
+      return place == module.end() ? nullptr : place->second;
+    };
+    const SafetensorsEntry* weight = find("weight");
+    if (weight == nullptr) return missing(name + ".weight");
+    const SafetensorsEntry *scales = find("scales"), *biases = find("biases");
+    if ((scales == nullptr) != (biases == nullptr))
+      return missing(name + (scales == nullptr ? ".scales" : ".biases"));
+    if (scales != nullptr) {
+      RETURN_IF_ERROR(add_affine(name, *weight, *scales, *biases));
+    } else {
+      RETURN_IF_ERROR(add_float(name + ".weight", *weight));
+    }
+    if (const SafetensorsEntry* bias = find("bias"))
+      RETURN_IF_ERROR(add_float(name + ".bias", *bias));
+    return {};
+  }
+
+  TensorView view_of(const std::string& name, const SafetensorsEntry& entry) const {
+    TensorView view;
+    view.name = gguf_tensor_name(name, post_norms());
+    view.shape = entry.shape;
+    view.bytes = entry.bytes;
+    return view;
+  }
+
+  Result<void> add_float(const std::string& name, const SafetensorsEntry& entry) {
+    const std::optional<TensorType> type = float_type(entry.dtype);
+    if (!type)
+      return wrong(entry.name,
+                   entry.dtype == "U32"
+                       ? "it is quantised, but its scales are missing"
+                       : fmt::format("weights of {} are not supported; this build reads F32, F16, "
+                                     "BF16 and MLX's affine quantisation",
+                                     entry.dtype),
+                   entry.dtype == "U32" ? Code::kInvalidFile : Code::kUnsupported);
+    TensorView view = view_of(name, entry);
+    view.type = *type;
+    tensors_.push_back(std::move(view));
+    return {};
+  }
+
+  Result<AffineSettings> settings_of(const std::string& name, const SafetensorsEntry& weight) {
+    std::optional<AffineSettings> settings = config_.quantization;
+    const auto exception = config_.exceptions.find(weight.name.substr(0, weight.name.rfind('.')));
+    if (exception != config_.exceptions.end()) settings = exception->second;
+    if (!settings)
+      return wrong(name + ".weight", "it is quantised, but config.json does not say how");
+    return *settings;
+  }
+
+  // The shapes must agree with what config.json says; the values cannot tell a wrong width.
+  Result<void> add_affine(const std::string& name, const SafetensorsEntry& weight,
+                          const SafetensorsEntry& scales, const SafetensorsEntry& biases) {
+    ASSIGN_OR_RETURN(const AffineSettings settings, settings_of(name, weight));
+    const std::optional<TensorType> scale_type = float_type(scales.dtype);
+    if (weight.dtype != "U32")
+      return wrong(weight.name, fmt::format("expected codes in U32, but found {}", weight.dtype));
+    if (!scale_type || scales.dtype != biases.dtype)
+      return wrong(scales.name, "expected scales and biases of one kind: F32, F16 or BF16");
+    const bool agree = weight.shape.size() == 2 && scales.shape.size() == 2 &&
+                       scales.shape == biases.shape && scales.shape[0] == weight.shape[0] &&
+                       scales.shape[0] > 0 && scales.shape[1] <= weight.shape[1];
+    // A group of 32 codes or more fills whole words, so there are fewer groups than words.
+    if (!agree || scales.shape[1] * settings.group * settings.bits != weight.shape[1] * 32)
+      return wrong(weight.name,
+                   fmt::format("its shape [{}] and that of its scales [{}] do not make {} bits in "
+                               "groups of {}, as config.json says",
+                               fmt::join(weight.shape, ", "), fmt::join(scales.shape, ", "),
+                               settings.bits, settings.group));
+    TensorView view = view_of(name + ".weight", weight);
+    view.type = TensorType::kAffine;
+    view.shape[1] = scales.shape[1] * settings.group;
+    view.affine = {settings.bits, settings.group, *scale_type, scales.bytes, biases.bytes};
+    tensors_.push_back(std::move(view));
+    return {};
+  }
+
+  // Attention would run without biases that are not there.
+  Result<void> check_biases() const {
+    if (!config_.qkv_bias) return {};
+    for (int i = 0; i < config_.model.layers; ++i) {
+      for (const char* part : {"q", "k", "v"}) {
+        const std::string name = fmt::format("{}{}.self_attn.{}_proj", kLayerPrefix, i, part);
+        const auto module = modules_.find(name);
+        if (module == modules_.end() || !module->second.contains("bias"))
+          return missing(name + ".bias");
+      }
+    }
+    return {};
+  }
+
+  HfConfig& config_;
+  const std::string& path_;
+  std::map<std::string, Module, std::less<>> modules_;
+  std::vector<TensorView> tensors_;
+};
+
+}  // namespace
+
+std::string gguf_tensor_name(std::string_view name, bool post_norms) {
+  const size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos) return {};
+  const std::string_view kind = name.substr(dot);
+  std::string_view module = name.substr(0, dot);
+  if (!module.starts_with(kLayerPrefix)) {
+    const std::string_view top = renamed(kTop, module);
+    return top.empty() ? std::string() : std::string(top) + std::string(kind);
+  }
+  module.remove_prefix(kLayerPrefix.size());
+  const size_t end = module.find('.');
+  const std::string_view layer = module.substr(0, end);
+  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (end == std::string_view::npos || layer.empty() || layer.size() > 4 ||
+      !std::ranges::all_of(layer, digit) || (layer.size() > 1 && layer[0] == '0'))
+    return {};
+  const std::string_view part = module.substr(end + 1);
+  // Gemma has a norm on both sides of each part; elsewhere the one after attention is the one
+  // before feed-forward.
+  const std::string_view known = part == "post_attention_layernorm"
+                                     ? (post_norms ? "post_attention_norm" : "ffn_norm")
+                                     : renamed(kLayer, part);
+  return known.empty() ? std::string() : fmt::format("blk.{}.{}{}", layer, known, kind);
+}
+
+Result<std::vector<TensorView>> hf_tensors(const std::vector<SafetensorsFile>& files,
+                                           HfConfig& config, const std::string& path) {
+  return TensorsReader(config, path).run(files);
+}
+
+}  // namespace pippin::store

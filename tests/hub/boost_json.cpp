@@ -1,2 +1,0 @@
-// Boost.JSON itself, which service/json.cpp holds in the program.
-#include <boost/json/src.hpp>

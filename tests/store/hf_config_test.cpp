@@ -1,0 +1,175 @@
+// config.json of each family to the configuration that models are built from.
+#include "store/hf_config.h"
+
+#include <gtest/gtest.h>
+
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <cmath>
+#include <string>
+
+namespace pippin::store {
+namespace {
+
+namespace json = boost::json;
+
+json::object llama() {
+  return json::parse(R"({"model_type": "llama", "vocab_size": 100, "hidden_size": 64,
+    "num_hidden_layers": 3, "intermediate_size": 128, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 512, "rms_norm_eps": 1e-5,
+    "rope_theta": 50000.0, "hidden_act": "silu", "tie_word_embeddings": true})")
+      .get_object();
+}
+
+/// `base` with the fields of `other`.
+json::object with(json::object base, const std::string& other) {
+  const json::value changes = json::parse(other);
+  for (const auto& [key, value] : changes.get_object()) base[key] = value;
+  return base;
+}
+
+Result<HfConfig> read(const json::object& object) {
+  return read_hf_config(json::serialize(object), "m/config.json");
+}
+
+HfConfig config_of(const json::object& object) {
+  const auto config = read(object);
+  EXPECT_TRUE(config.ok()) << config.error().message;
+  return config.ok() ? *config : HfConfig();
+}
+
+TEST(HfConfig, ALlamaHasWhatTheFileSays) {
+  const HfConfig config = config_of(llama());
+  const ModelConfig& model = config.model;
+  EXPECT_EQ(model.architecture, "llama");
+  EXPECT_EQ(model.layout, WeightLayout::kHuggingFace);
+  EXPECT_EQ(model.vocab_size, 100);
+  EXPECT_EQ(model.context_length, 512);
+  EXPECT_EQ(model.feed_forward, (std::vector<int>{128, 128, 128}));
+  EXPECT_EQ(model.heads, (std::vector<int>{4, 4, 4}));
+  EXPECT_EQ(model.kv_heads, (std::vector<int>{2, 2, 2}));
+  EXPECT_EQ(model.head_dim_k, 16);
+  EXPECT_EQ(model.rope.dims, 16);
+  EXPECT_FLOAT_EQ(model.norm_eps, 1e-5f);
+  EXPECT_DOUBLE_EQ(model.rope.freq_base, 50000);
+  EXPECT_EQ(config.tied_output, true);
+  EXPECT_FALSE(config.quantization);
+  EXPECT_EQ(config_of(with(llama(), R"({"model_type": "mistral"})")).model.architecture, "llama");
+  EXPECT_EQ(config_of(with(llama(), R"({"head_dim": 32})")).model.head_dim_k, 32);
+  EXPECT_EQ(config_of(with(llama(), R"({"head_dim": null})")).model.head_dim_k, 16);
+}
+
+TEST(HfConfig, RopeIsReadInBothForms) {
+  const char* kScaling = R"("rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0, "original_max_position_embeddings": 8192)";
+  const auto older =
+      config_of(with(llama(), std::string(R"({"rope_scaling": {)") + kScaling + "}}"));
+  json::object bare = llama();
+  bare.erase("rope_theta");
+  const auto newer = config_of(
+      with(bare, std::string(R"({"rope_parameters": {"rope_theta": 50000.0, )") + kScaling + "}}"));
+  ASSERT_EQ(older.model.rope.divisors.size(), 8u);
+  EXPECT_EQ(older.model.rope.divisors, newer.model.rope.divisors);
+  EXPECT_FLOAT_EQ(older.model.rope.divisors.front(), 1);
+  EXPECT_FLOAT_EQ(older.model.rope.divisors.back(), 8);
+  EXPECT_DOUBLE_EQ(newer.model.rope.freq_base, 50000);
+
+  const auto linear =
+      config_of(with(llama(), R"({"rope_scaling": {"type": "linear", "factor": 2.0}})"));
+  EXPECT_EQ(linear.model.rope.scaling, RopeScaling::kLinear);
+  EXPECT_DOUBLE_EQ(linear.model.rope.factor, 2);
+}
+
+TEST(HfConfig, QwensWindowIsUsedOnlyWhereItIsSaid) {
+  const json::object qwen = with(llama(), R"({"model_type": "qwen2", "sliding_window": 32,
+    "use_sliding_window": false, "max_window_layers": 1})");
+  EXPECT_EQ(config_of(qwen).model.sliding_window, 0);
+  EXPECT_TRUE(config_of(qwen).qkv_bias);
+  const auto used = config_of(with(qwen, R"({"use_sliding_window": true})"));
+  EXPECT_EQ(used.model.sliding_window, 32);
+  EXPECT_EQ(used.model.windowed_layers, (std::vector<bool>{false, true, true}));
+}
+
+TEST(HfConfig, GemmaHasDefaultsAndAPeriod) {
+  const auto plain = config_of(json::parse(R"({"model_type": "gemma3_text"})").get_object());
+  EXPECT_EQ(plain.model.layers, 26);
+  EXPECT_EQ(plain.model.architecture, "gemma3");
+  EXPECT_EQ(plain.model.head_dim_k, 256);
+  EXPECT_FLOAT_EQ(plain.model.attention_scale, 1.0f / 16);
+  EXPECT_EQ(plain.model.windowed_layers[4], true);
+  EXPECT_EQ(plain.model.windowed_layers[5], false);
+  EXPECT_DOUBLE_EQ(plain.model.rope.freq_base, 1e6);
+  EXPECT_DOUBLE_EQ(plain.model.rope.freq_base_window, 1e4);
+  const auto part =
+      config_of(json::parse(R"({"model_type": "gemma3", "text_config": {"num_hidden_layers": 7,
+        "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+        "layer_types": ["full_attention", "sliding_attention", "full_attention", "full_attention",
+                        "full_attention", "full_attention", "full_attention"]}})")
+                    .get_object());
+  EXPECT_TRUE(part.is_part);
+  EXPECT_EQ(part.model.layers, 7);
+  EXPECT_EQ(part.model.windowed_layers[1], true);
+  EXPECT_EQ(part.model.windowed_layers[6], false);
+  EXPECT_DOUBLE_EQ(part.model.rope.factor, 8);
+}
+
+TEST(HfConfig, MlxQuantisationHasExceptions) {
+  const auto config = config_of(with(llama(), R"({"quantization": {"group_size": 64, "bits": 4,
+    "lm_head": false, "model.layers.0.mlp.down_proj": {"group_size": 32, "bits": 6}}})"));
+  ASSERT_TRUE(config.quantization);
+  EXPECT_EQ(config.quantization->bits, 4);
+  EXPECT_EQ(config.quantization->group, 64);
+  EXPECT_FALSE(config.exceptions.at("lm_head"));
+  EXPECT_EQ(config.exceptions.at("model.layers.0.mlp.down_proj")->bits, 6);
+}
+
+struct Refused {
+  std::string fields, param;
+  Code code;
+};
+
+TEST(HfConfig, WhatCannotBeFollowedIsRefusedByName) {
+  const std::vector<Refused> cases = {
+      {R"({"model_type": "mixtral"})", "model_type", Code::kUnsupported},
+      {R"({"model_type": 3})", "model_type", Code::kInvalidFile},
+      {R"({"hidden_size": 0})", "hidden_size", Code::kInvalidFile},
+      {R"({"hidden_size": "64"})", "hidden_size", Code::kInvalidFile},
+      {R"({"hidden_size": null})", "hidden_size", Code::kInvalidFile},
+      {R"({"vocab_size": 99999999999})", "vocab_size", Code::kInvalidFile},
+      {R"({"num_key_value_heads": 3})", "num_key_value_heads", Code::kInvalidFile},
+      {R"({"hidden_size": 65})", "head_dim", Code::kInvalidFile},
+      {R"({"rms_norm_eps": -1})", "rms_norm_eps", Code::kInvalidFile},
+      {R"({"hidden_act": "relu"})", "hidden_act", Code::kUnsupported},
+      {R"({"partial_rotary_factor": 0.5})", "partial_rotary_factor", Code::kUnsupported},
+      {R"({"rope_scaling": 7})", "rope_scaling", Code::kInvalidFile},
+      {R"({"rope_scaling": {"type": "yarn", "factor": 4}})", "rope_scaling.type",
+       Code::kUnsupported},
+      {R"({"rope_scaling": {"rope_type": "linear"}})", "rope_scaling.factor", Code::kInvalidFile},
+      {R"({"rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 4,
+           "high_freq_factor": 4, "original_max_position_embeddings": 64}})",
+       "rope_scaling.high_freq_factor", Code::kInvalidFile},
+      {R"({"model_type": "mistral", "sliding_window": 32})", "sliding_window", Code::kUnsupported},
+      {R"({"sliding_window": 32, "layer_types": ["full_attention"]})", "layer_types",
+       Code::kInvalidFile},
+      {R"({"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128}})",
+       "quantization_config.quant_method", Code::kUnsupported},
+      {R"({"quantization": {"mode": "nvfp4", "bits": 4, "group_size": 16}})", "quantization.mode",
+       Code::kUnsupported},
+      {R"({"quantization": {"bits": 7, "group_size": 64}})", "quantization.bits",
+       Code::kInvalidFile},
+      {R"({"quantization": {"bits": 4, "group_size": 48}})", "quantization.group_size",
+       Code::kInvalidFile},
+  };
+  for (const Refused& refused : cases) {
+    const auto config = read(with(llama(), refused.fields));
+    ASSERT_FALSE(config.ok()) << refused.fields;
+    EXPECT_EQ(config.error().code, refused.code) << refused.fields;
+    EXPECT_EQ(config.error().param, refused.param) << refused.fields;
+    EXPECT_NE(config.error().message.find("m/config.json"), std::string::npos);
+  }
+  EXPECT_FALSE(read_hf_config("[1]", "m/config.json").ok());
+  EXPECT_FALSE(read_hf_config("{\"a\":", "m/config.json").ok());
+}
+
+}  // namespace
+}  // namespace pippin::store
