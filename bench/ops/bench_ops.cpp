@@ -164,15 +164,16 @@ struct AttentionCase {
   int heads, kv_heads, head_dim;
 };
 
+// `layers`: how many take turns. With several that are more than the caches hold, each call finds
+// its KV in memory, as a model does.
 void bench_attention(const AttentionCase& c, KvType type, int sequences, int tokens, int start,
-                     const Options& options, ThreadPool& pool) {
+                     int layers, const Options& options, ThreadPool& pool) {
   const int blocks_each = (start + tokens + 15) / 16;
   KvLayer kv{.kv_heads = c.kv_heads, .head_dim = c.head_dim, .type = type};
+  const auto layer_bytes = static_cast<size_t>(sequences * blocks_each * kv.block_bytes());
   // Bytes of which any two are a harmless f16 number.
-  std::vector<uint8_t> k(static_cast<size_t>(sequences * blocks_each * kv.block_bytes()), 0x2e);
+  std::vector<uint8_t> k(static_cast<size_t>(layers) * layer_bytes, 0x2e);
   std::vector<uint8_t> v(k.size(), 0x2f);
-  kv.k = k.data();
-  kv.v = v.data();
   std::vector<int32_t> table;
   for (int b = 0; b < sequences * blocks_each; ++b) table.push_back(b);
   std::vector<AttentionRow> rows;
@@ -188,18 +189,23 @@ void bench_attention(const AttentionCase& c, KvType type, int sequences, int tok
                            .soft_cap = 0,
                            .sinks = nullptr,
                            .out = out.data()};
-  const double seconds =
-      best_seconds(options, [&] { paged_attention(kernels(options.isa), args, kv, pool); });
+  size_t layer = 0;
+  const double seconds = best_seconds(options, [&] {
+    kv.k = k.data() + layer * layer_bytes;
+    kv.v = v.data() + layer * layer_bytes;
+    layer = (layer + 1) % static_cast<size_t>(layers);
+    paged_attention(kernels(options.isa), args, kv, pool);
+  });
   const double pairs = static_cast<double>(sequences) * tokens * (start + (tokens + 1) / 2.0);
   const double macs = 2 * pairs * c.heads * c.head_dim;
   const double bytes = static_cast<double>(sequences) * (start + tokens) *
                        static_cast<double>(2 * kv.block_bytes()) / KvLayer::kBlock;
   std::printf(
       "{\"op\":\"attention\",\"name\":\"%s\",\"kv\":\"%s\",\"sequences\":%d,\"tokens\":%d,"
-      "\"start\":%d,"
+      "\"start\":%d,\"layers\":%d,"
       "\"threads\":%d,\"isa\":\"%s\",\"us\":%.1f,\"gb_s\":%.1f,"
       "\"gmac_s\":%.1f}\n",
-      c.name, kv_type_name(type).data(), sequences, tokens, start, pool.threads(),
+      c.name, kv_type_name(type).data(), sequences, tokens, start, layers, pool.threads(),
       options.isa_name.c_str(), seconds * 1e6, bytes / seconds * 1e-9, macs / seconds * 1e-9);
   std::fflush(stdout);
 }
@@ -340,10 +346,12 @@ void run(const Options& options) {
                                  AttentionCase{"gemma", 4, 1, 256}}) {
     if (!wanted(options, std::string("attention.") + c.name)) continue;
     for (const KvType type : {KvType::kF16, KvType::kInt8}) {
-      bench_attention(c, type, 1, 1, 255, options, pool);
-      bench_attention(c, type, 1, 1, 4095, options, pool);
-      bench_attention(c, type, 16, 1, 511, options, pool);
-      bench_attention(c, type, 1, 512, 0, options, pool);
+      bench_attention(c, type, 1, 1, 255, 1, options, pool);
+      for (const int layers : {1, 32}) {
+        bench_attention(c, type, 1, 1, 4095, layers, options, pool);
+        bench_attention(c, type, 16, 1, 511, layers, options, pool);
+      }
+      bench_attention(c, type, 1, 512, 0, 1, options, pool);
     }
   }
   if (wanted(options, "rows")) {

@@ -157,6 +157,7 @@ AttentionTile Attention::tile_of(const TileSpec& spec, float* q) const {
                      .soft_cap = args_.soft_cap,
                      .k = kv_.k + head_offset,
                      .v = kv_.v + head_offset,
+                     .piece_bytes = kv_.head_bytes(),
                      .block_stride = kv_.block_bytes(),
                      .blocks = spec.row->blocks};
   if (kv_.type == KvType::kInt8) {

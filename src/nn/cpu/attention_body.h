@@ -364,6 +364,30 @@ inline void value_block_rows(const AttentionTile& tile, int partition, int rows,
   }
 }
 
+/// Calls the partition's KV into the second-level cache: keys some blocks ahead of their scores,
+/// values while their keys are scored. A head's piece of a block lies between those of other heads,
+/// and blocks lie anywhere, so the hardware does not foresee it.
+class KvStream {
+ public:
+  KvStream(const AttentionTile& tile, int begin, int end)
+      : tile_(tile), keys_(begin), values_(begin), end_(end) {}
+  /// Before the scores of `block`.
+  void reach(int block) {
+    if (tile_.rows > kRowsFew) return;  // a prompt's tiles compute for longer than they read
+    for (; keys_ < end_ && keys_ < block + kBlocksAhead; ++keys_) call_in(key_block(tile_, keys_));
+    for (; values_ <= block; ++values_) call_in(value_block(tile_, values_));
+  }
+
+ private:
+  static constexpr int kRowsFew = 16;
+  static constexpr int kBlocksAhead = 8;
+  void call_in(const uint8_t* piece) const {
+    for (int64_t at = 0; at < tile_.piece_bytes; at += 64) __builtin_prefetch(piece + at, 0, 2);
+  }
+  const AttentionTile& tile_;
+  int keys_, values_, end_;
+};
+
 template <KvType kType>
 void attention_partition(const AttentionTile& tile, int partition, float* scores,
                          const AttentionPart& part) {
@@ -379,8 +403,11 @@ void attention_partition(const AttentionTile& tile, int partition, float* scores
     while (n > 1 && visible(tile, partition, tile.first + n - 1).begin >= 16 * (block + 1)) --n;
     return n * tile.group;
   };
-  for (int block = begin; block < end;)
+  KvStream stream(tile, begin, end);
+  for (int block = begin; block < end;) {
+    stream.reach(block);
     block += score_some<kType>(tile, block, end, rows_of, scores + 16 * block - origin);
+  }
   for (int row = 0; row < tile.rows; ++row) {
     const Span span = visible(tile, partition, tile.first + row / tile.group);
     float* out = part.out + row * tile.head_dim;

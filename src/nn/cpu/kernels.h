@@ -99,6 +99,7 @@ struct AttentionTile {
   float soft_cap = 0;
   const uint8_t* k = nullptr;  // of the K head, in block 0
   const uint8_t* v = nullptr;
+  int64_t piece_bytes = 0;   // of K, or of V: what a block holds of the K head
   int64_t block_stride = 0;  // bytes from block to block
   const int32_t* blocks = nullptr;
 };

@@ -17,6 +17,7 @@ namespace pippin::nn::cpu {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kLine = 64;         // of the caches
 constexpr int64_t kRowsChunk = 128;  // activation rows that share one pass over the weights
 constexpr int64_t kGroupsChunk =
     32;  // groups of K per pass, so that those rows stay in the L2 cache: 128 * 32 * 64 bytes
@@ -52,7 +53,7 @@ std::vector<RowBlock> cut_rows(int64_t m, const TileKernelF32* sizes, int widest
 }  // namespace
 
 std::shared_ptr<uint8_t> WeightArena::take(size_t bytes) {
-  const size_t needed = round_up(std::max<size_t>(bytes, 1), 64);
+  const size_t needed = round_up(std::max<size_t>(bytes, 1), kLine);
   if (size_ - used_ < needed) {
     size_ = round_up(std::max(needed, chunk_bytes_), kHugePage);
     used_ = 0;
@@ -96,14 +97,12 @@ Result<TileRun> layout_run(const PackedLinear::Part& part, int64_t columns, int6
               .offset = offset};
   const TileFormat& format = run.format;
   if (format.is_float()) {
-    run.scales_offset = static_cast<size_t>(columns * kTileRows * format.float_bytes);
-    run.tile_bytes = round_up(run.scales_offset, 64);
+    run.tile_bytes = round_up(static_cast<size_t>(columns * kTileRows * format.float_bytes), kLine);
   } else {
-    const auto blocks = static_cast<size_t>(columns / format.block_columns());
-    run.scales_offset =
-        static_cast<size_t>(columns / kGroup) * static_cast<size_t>(format.group_plane_bytes());
+    const int64_t blocks = columns / format.block_columns();
+    run.planes_offset = round_up(static_cast<size_t>(blocks * format.block_scale_bytes()), kLine);
     run.tile_bytes =
-        round_up(run.scales_offset + blocks * static_cast<size_t>(format.block_scale_bytes()), 64);
+        run.planes_offset + static_cast<size_t>(columns / kGroup * format.group_plane_bytes());
   }
   return run;
 }
@@ -149,9 +148,9 @@ Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t col
         std::max<int64_t>(1, static_cast<int64_t>((size_t{1} << 18) / run.tile_bytes));
     pool.run(static_cast<int>(ceil_div(run.tiles, per_piece)), [&](int piece, int) {
       for (int64_t t = piece * per_piece; t < std::min(run.tiles, (piece + 1) * per_piece); ++t) {
-        uint8_t* planes = impl->memory.get() + run.offset + static_cast<size_t>(t) * run.tile_bytes;
-        pack_tile(run.type, run.format.affine, tile_source(parts[p], file, t), columns, planes,
-                  planes + run.scales_offset);
+        uint8_t* scales = impl->memory.get() + run.offset + static_cast<size_t>(t) * run.tile_bytes;
+        pack_tile(run.type, run.format.affine, tile_source(parts[p], file, t), columns,
+                  scales + run.planes_offset, scales);
       }
     });
   }
@@ -394,7 +393,7 @@ void expect(const PackedLinear::Impl& weight, int64_t m, ThreadPool& pool) {
     if (first >= last) continue;
     each_run(weight, first, first + 1, [&](const TileRun& run, int64_t tile, int64_t) {
       const size_t bytes = static_cast<size_t>(last - first) * run.tile_bytes;
-      pool.expect(thread, weight.tile(run, tile).planes, std::min(kExpectBytes, bytes));
+      pool.expect(thread, weight.tile(run, tile).scales, std::min(kExpectBytes, bytes));
     });
   }
 }

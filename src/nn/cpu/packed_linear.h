@@ -23,7 +23,7 @@ struct TileRun {
   int64_t tiles = 0;
   size_t offset = 0;         // of the first tile
   size_t tile_bytes = 0;     // a multiple of 64
-  size_t scales_offset = 0;  // inside a tile
+  size_t planes_offset = 0;  // inside a tile, behind its scales
 };
 
 struct PackedLinear::Impl {
@@ -33,7 +33,7 @@ struct PackedLinear::Impl {
   TileView tile(const TileRun& run, int64_t tile) const {
     const uint8_t* base =
         memory.get() + run.offset + static_cast<size_t>(tile - run.first_tile) * run.tile_bytes;
-    return {base, base + run.scales_offset, run.format.affine};
+    return {base + run.planes_offset, base, run.format.affine};
   }
   int64_t tiles() const { return runs.back().first_tile + runs.back().tiles; }
 

@@ -279,22 +279,40 @@ inline void group_products(const uint8_t* planes, const WTable& table, const Gro
 }
 #endif
 
-/// How far ahead of the products the weights are called into the cache. The hardware's own streams
-/// end at each page, which costs a memory latency every few groups. Far enough, the last tiles of a
-/// matrix call in the next one's first, which lie behind them in the arena.
+/// How far ahead of the products the weights are called into the second-level cache. The hardware's
+/// own streams end at each page, which costs a memory latency every few groups. Far enough, the
+/// last tiles of a matrix call in the next one's first, which lie behind them in the arena.
 constexpr int kBytesAhead = 16384;
+/// And into the first level. That has too few misses in flight for the memory's latency: called
+/// straight into it, weights wait for each other, and activations for them.
+constexpr int kBytesNear = 1024;
 
-/// Calls in the lines that lie kBytesAhead after a group. Tiles follow each other in memory, so the
-/// stream goes on into the next tile; a group's share of the scales makes its step. Of an affine
-/// type the lines are those of 16-bit scales for each group, the steps those of the tile.
+/// Calls in the lines that lie kBytesNear and kBytesAhead after a group. Tiles follow each other in
+/// memory, so the stream goes on into the next tile, over its scales to its planes; a group's share
+/// of the scales makes its step. Of an affine type the lines are those of 16-bit scales for each
+/// group, the steps those of the tile.
 template <WeightType kType>
-inline void prefetch_group(const uint8_t* ahead) {
-  constexpr TileFormat kFormat = tile_format(kType);
-  constexpr int kStep =
-      kFormat.group_plane_bytes() + kFormat.block_scale_bytes() / kFormat.groups_per_block();
+class WeightStream {
+ public:
+  explicit WeightStream(const TileView& tile)
+      : at_(tile.planes), step_(group_bytes(tile_format(kType, tile.affine))) {}
+  void next_group() {
 #pragma GCC unroll 12
-  for (int line = 0; line < kStep; line += 64) __builtin_prefetch(ahead + line, 0, 3);
-}
+    for (int line = 0; line < kLines; line += 64) {
+      __builtin_prefetch(at_ + kBytesAhead + line, 0, 2);
+      __builtin_prefetch(at_ + kBytesNear + line, 0, 3);
+    }
+    at_ += step_;
+  }
+
+ private:
+  static constexpr int group_bytes(const TileFormat& format) {
+    return format.group_plane_bytes() + format.block_scale_bytes() / format.groups_per_block();
+  }
+  static constexpr int kLines = group_bytes(tile_format(kType));
+  const uint8_t* at_;
+  int step_;
+};
 
 template <WeightType kType, int kRows, bool kUnpacked>
 inline void tile_products(const TileView& tile, int64_t groups, const ActGroup* x, float* out) {
@@ -306,7 +324,7 @@ inline void tile_products(const TileView& tile, int64_t groups, const ActGroup* 
   const WTable table = w_table(kCodebook<kType>);
   const uint8_t* planes = tile.planes;
   const uint8_t* scale_bytes = tile.scales;
-  const uint8_t* ahead = planes + kBytesAhead;
+  WeightStream<kType> stream(tile);
   F acc[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) acc[r] = f_load(out + kTileRows * r);
@@ -315,10 +333,7 @@ inline void tile_products(const TileView& tile, int64_t groups, const ActGroup* 
     if constexpr (kFormat.scales == ScaleKind::kSuper32Min)
       scales.template subtract_minimums<kRows>(x, acc);
     for (int g = 0; g < per_block; ++g) {
-      if constexpr (!kUnpacked) {
-        prefetch_group<kType>(ahead);
-        ahead += kFormat.group_plane_bytes() + scale_step / per_block;
-      }
+      if constexpr (!kUnpacked) stream.next_group();
       group_products<kType, kRows, kUnpacked>(planes, table, GroupScales<S>(scales, g), x, acc);
       planes += kUnpacked ? kGroupCodes : kFormat.group_plane_bytes();
       x += kRows;
@@ -339,15 +354,11 @@ void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x, float*
 template <WeightType kType>
 void unpack_tile(const TileView& tile, int64_t groups, uint8_t* codes) {
   constexpr TileFormat kFormat = tile_format(kType);
-  const TileFormat format = tile_format(kType, tile.affine);
-  const int step =
-      format.group_plane_bytes() + format.block_scale_bytes() / format.groups_per_block();
   const WTable table = w_table(kCodebook<kType>);
   const uint8_t* planes = tile.planes;
-  const uint8_t* ahead = planes + kBytesAhead;
+  WeightStream<kType> stream(tile);
   for (int64_t g = 0; g < groups; ++g) {
-    prefetch_group<kType>(ahead);
-    ahead += step;
+    stream.next_group();
     W w[8];
     unpack_codes<kType>(planes, table, w);
 #pragma GCC unroll 8

@@ -8,8 +8,10 @@
 //   4-bit plane (256): vector t holds sub-vector t in its low and t + 4 in its high nibbles
 //   2-bit plane (128): vector t holds sub-vectors t, t + 2, t + 4, t + 6 from its low bits up
 //   1-bit plane (64):  bit s of the vector is sub-vector s
-// The tile is all its planes, then all its scales, which lie as the format's ScaleKind says, 16
-// rows side by side.
+// The tile is all its scales, which lie as the format's ScaleKind says, 16 rows side by side, then
+// all its planes from the next multiple of 64 bytes on. Scales come first because weights are
+// called into the caches in the order of their addresses, some way ahead of the planes that are
+// read: so they have all arrived when the tile begins.
 #pragma once
 
 #include <cstddef>
