@@ -59,7 +59,7 @@ def test_a_folder_chats_and_tells_what_it_is(name):
         kind = "F32" if name.startswith("hf/") else "8-bit" if "gemma" in name else "4-bit"
         assert shown["details"]["quantization_level"] == kind
         family = shown["details"]["family"]
-        assert shown["model_info"][f"{family}.context_length"] == 1024
+        assert shown["model_info"][f"{family}.context_length"] == 128
         assert shown["model_info"]["general.parameter_count"] > 10_000
 
 
