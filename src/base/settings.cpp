@@ -81,6 +81,8 @@ template <typename... Cases>
 struct Overload : Cases... {
   using Cases::operator()...;
 };
+template <typename... Cases>
+Overload(Cases...) -> Overload<Cases...>;  // before clang 17
 
 }  // namespace
 
