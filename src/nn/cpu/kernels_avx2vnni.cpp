@@ -11,6 +11,8 @@ namespace {
 
 #include "nn/cpu/simd_avx2.h"
 
+#include "nn/cpu/simd_dot_sums.h"
+
 #include "nn/cpu/simd_avx2_vnni.h"
 
 #include "nn/cpu/group_scale.h"

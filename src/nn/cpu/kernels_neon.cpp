@@ -11,6 +11,10 @@ namespace {
 
 #include "nn/cpu/simd_neon.h"
 
+#include "nn/cpu/simd_dot_sums.h"
+
+#include "nn/cpu/simd_neon_dot.h"
+
 #include "nn/cpu/group_scale.h"
 
 #include "nn/cpu/simd_quantize.h"

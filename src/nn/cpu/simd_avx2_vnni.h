@@ -1,5 +1,6 @@
-// Integer dot products in AVX-VNNI, after simd_avx2.h: one instruction, no 16-bit limit.
-// Included inside an unnamed namespace by kernels_avx2vnni.cpp; hence no includes here.
+// Integer dot products in AVX-VNNI, after simd_avx2.h and simd_dot_sums.h: one instruction, no
+// 16-bit limit. Included inside an unnamed namespace by kernels_avx2vnni.cpp; hence no includes
+// here.
 
 inline __m256i dot4(__m256i sum, __m256i w, __m256i x) {
 #if defined(__AVXVNNI__)
@@ -11,21 +12,9 @@ inline __m256i dot4(__m256i sum, __m256i w, __m256i x) {
 
 #define PIPPIN_DOT_BY_CODES
 constexpr int kUnsignedMax = 255;  // larger codes have lost their offset in add()
-/// Integer sums of kRows activation rows against one group, or against its halves, fed one
-/// sub-vector of codes at a time. They begin at what begin() says, or at zero without kBegun.
+/// The sums (DotSums), fed one sub-vector of codes at a time.
 template <int kRows, bool kHalves, int kMax, bool kBegun>
-struct DotRows {
-  DotRows() {
-    if constexpr (kBegun) return;
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      sum[0][r] = i_set1(0);
-      sum[kHalves ? 1 : 0][r] = i_set1(0);
-    }
-  }
-  void begin(int half, int r, I start) { sum[half][r] = start; }
-  I total(int half, int r) const { return sum[half][r]; }
-
+struct DotRows : DotSums<kRows, kHalves, kBegun> {
   template <int s>
   void add(W w, const ActGroup* x) {
 #pragma GCC unroll 8
@@ -33,11 +22,8 @@ struct DotRows {
       int32_t four;
       __builtin_memcpy(&four, x[r].q + 4 * s, 4);
       const __m256i codes = _mm256_set1_epi32(four);
-      I& total = sum[kHalves ? s / 4 : 0][r];
+      I& total = this->sum[kHalves ? s / 4 : 0][r];
       total = {dot4(total.a, w.a, codes), dot4(total.b, w.b, codes)};
     }
   }
-
- private:
-  I sum[kHalves ? 2 : 1][kRows];
 };

@@ -232,47 +232,6 @@ inline I i_add_pairs(I acc, W pairs, int32_t two) {
   return acc;
 }
 
-// The dot product instruction is signed by signed: full 8-bit codes lose their bias, smaller ones
-// are positive as they are.
-template <int kMax>
-inline W w_ready(W codes) {
-  if constexpr (kMax > 127) PIPPIN_FOUR(i) codes.v[i] = veorq_u8(codes.v[i], vdupq_n_u8(0x80));
-  return codes;
-}
-
-#define PIPPIN_DOT_BY_CODES
-constexpr int kUnsignedMax = 127;  // larger codes have lost their offset in add()
-/// Integer sums of kRows activation rows against one group, or against its halves, fed one
-/// sub-vector of codes at a time. They begin at what begin() says, or at zero without kBegun.
-template <int kRows, bool kHalves, int kMax, bool kBegun>
-struct DotRows {
-  DotRows() {
-    if constexpr (kBegun) return;
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      sum[0][r] = i_set1(0);
-      sum[kHalves ? 1 : 0][r] = i_set1(0);
-    }
-  }
-  void begin(int half, int r, I start) { sum[half][r] = start; }
-  I total(int half, int r) const { return sum[half][r]; }
-
-  template <int s>
-  void add(W codes, const ActGroup* x) {
-    const W w = w_ready<kMax>(codes);
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      const int8x16_t q = vld1q_s8(x[r].q + 16 * (s / 4));
-      I& total = sum[kHalves ? s / 4 : 0][r];
-      PIPPIN_FOUR(i)
-      total.v[i] = vdotq_laneq_s32(total.v[i], vreinterpretq_s8_u8(w.v[i]), q, s % 4);
-    }
-  }
-
- private:
-  I sum[kHalves ? 2 : 1][kRows];
-};
-
 // Register tiles, of 32 registers: activation rows of a linear kernel; query rows of a score tile;
 // query rows and vectors of a value tile.
 constexpr int kRowsBest = 4;

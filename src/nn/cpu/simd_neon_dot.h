@@ -1,0 +1,28 @@
+// Integer dot products in NEON, after simd_neon.h and simd_dot_sums.h.
+// Included inside an unnamed namespace by kernels_neon.cpp; hence no includes here.
+
+// The dot product instruction is signed by signed: full 8-bit codes lose their bias, smaller ones
+// are positive as they are.
+template <int kMax>
+inline W w_ready(W codes) {
+  if constexpr (kMax > 127) PIPPIN_FOUR(i) codes.v[i] = veorq_u8(codes.v[i], vdupq_n_u8(0x80));
+  return codes;
+}
+
+#define PIPPIN_DOT_BY_CODES
+constexpr int kUnsignedMax = 127;  // larger codes have lost their offset in add()
+/// The sums (DotSums), fed one sub-vector of codes at a time.
+template <int kRows, bool kHalves, int kMax, bool kBegun>
+struct DotRows : DotSums<kRows, kHalves, kBegun> {
+  template <int s>
+  void add(W codes, const ActGroup* x) {
+    const W w = w_ready<kMax>(codes);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const int8x16_t q = vld1q_s8(x[r].q + 16 * (s / 4));
+      I& total = this->sum[kHalves ? s / 4 : 0][r];
+      PIPPIN_FOUR(i)
+      total.v[i] = vdotq_laneq_s32(total.v[i], vreinterpretq_s8_u8(w.v[i]), q, s % 4);
+    }
+  }
+};
