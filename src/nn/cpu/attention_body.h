@@ -128,9 +128,9 @@ inline void score_block_int8(const AttentionTile& tile, int rows, int block, flo
   const auto step = [&]<int kRows>() {
     for (; row + kRows <= rows; row += kRows) score_tile_int8<kRows>(tile, keys, row, scores);
   };
-  if constexpr (kRowsBest >= 16) step.template operator()<16>();
-  if constexpr (kRowsBest >= 8) step.template operator()<8>();
-  if constexpr (kRowsBest >= 4) {
+  if constexpr (kPassRows >= 16) step.template operator()<16>();
+  if constexpr (kPassRows >= 8) step.template operator()<8>();
+  if constexpr (kPassRows >= 4) {
     step.template operator()<4>();
     step.template operator()<3>();
   }

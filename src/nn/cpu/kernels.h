@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include "nn/cpu/attention.h"
 #include "nn/cpu/linear.h"

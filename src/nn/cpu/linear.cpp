@@ -19,10 +19,6 @@ namespace {
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kLine = 64;         // of the caches
 constexpr int64_t kRowsChunk = 128;  // activation rows that share one pass over the weights
-constexpr int64_t kGroupsChunk =
-    32;  // groups of K per pass, so that those rows stay in the L2 cache: 128 * 32 * 64 bytes
-// Blocks of rows that repay unpacking a tile's codes once for all of them.
-constexpr size_t kUnpackBlocks = 8;
 // What a thread calls in while it waits for the next product: well inside its L2 cache, beside KV.
 constexpr size_t kExpectBytes = 262144;
 constexpr int64_t kPieceTiles = 8;  // tiles per piece when there are many rows
@@ -209,38 +205,8 @@ struct Product {
   const ActGroup* quantised_for(const TileRun& run) const {
     return run.format.is_float() ? nullptr : quantised[run.format.is_super()];
   }
-  TileView part(const TileRun& run, int64_t tile, int64_t first_column) const;
-  void add_run(const TileRun& run, const TileView& part, bool unpacked, int64_t first_column,
-               int64_t columns, const RowBlock& block, float* acc) const;
   void finish(const TileRun& run, int64_t tile, const RowBlock& block, const float* acc) const;
 };
-
-// A tile from its column `first_column` on.
-TileView Product::part(const TileRun& run, int64_t tile, int64_t first_column) const {
-  const TileFormat& format = run.format;
-  const TileView whole = weight.tile(run, tile);
-  const int64_t groups = first_column / kGroup;
-  return {whole.planes + groups * format.group_plane_bytes(),
-          whole.scales + groups / format.groups_per_block() * format.block_scale_bytes(),
-          format.affine};
-}
-
-// acc [rows, 16] += the columns [first, first + columns) of a tile, from which `part` begins, times
-// the block's rows.
-void Product::add_run(const TileRun& run, const TileView& part, bool unpacked, int64_t first_column,
-                      int64_t columns, const RowBlock& block, float* acc) const {
-  const int type = static_cast<int>(run.type);
-  const int64_t k = weight.columns;
-  const LinearKernels& path = weight.kernels->linear;
-  if (const ActGroup* rows = quantised_for(run)) {
-    const ActGroup* act = rows + block.first * (k / kGroup) + first_column / kGroup * block.rows;
-    const TileKernel kernel = unpacked ? path.tile_unpacked[type] : path.tile[type][block.rows];
-    kernel(part, columns / kGroup, act, acc);
-  } else {
-    path.tile_f32[type][block.rows](part, columns,
-                                    panels + block.first * k + first_column * block.rows, acc);
-  }
-}
 
 void Product::finish(const TileRun& run, int64_t tile, const RowBlock& block,
                      const float* acc) const {
@@ -285,43 +251,9 @@ void Product::one_block(const TileRun& run, int64_t first_tile, int64_t last_til
 
 void Product::tiles(const TileRun& run, int64_t first_tile, int64_t last_tile, size_t first_block,
                     size_t last_block) const {
-  if (last_block - first_block == 1)
-    return one_block(run, first_tile, last_tile, blocks[first_block]);
-  // K is cut so that the rows' activations stay in cache from tile to tile; sums are carried over
-  // in order, so a cut changes no bit.
-  constexpr size_t kTilesMax = static_cast<size_t>(kPieceTiles);
-  constexpr size_t kAccRows = static_cast<size_t>(kRowsChunk);
-  const int64_t step = std::min(weight.columns, kGroupsChunk * kGroup);
-  const LinearKernels& path = weight.kernels->linear;
-  const bool many = last_block - first_block >= kUnpackBlocks;
-  const TileUnpack unpack =
-      many && quantised_for(run) != nullptr ? path.unpack[static_cast<int>(run.type)] : nullptr;
-  alignas(64) std::array<uint8_t, static_cast<size_t>(kGroupsChunk * kGroup * kTileRows)> codes;
-  alignas(64) std::array<float, kTilesMax * kAccRows * kTileRows> acc;
-  for (int64_t tile0 = first_tile; tile0 < last_tile; tile0 += kPieceTiles) {
-    const int64_t tile1 = std::min(last_tile, tile0 + kPieceTiles);
-    const auto slot = [&](int64_t tile, size_t block) {
-      const auto rows = static_cast<size_t>(blocks[block].first - blocks[first_block].first);
-      return acc.data() + (static_cast<size_t>(tile - tile0) * kAccRows + rows) * kTileRows;
-    };
-    for (int64_t column = 0; column < weight.columns; column += step) {
-      const int64_t columns = std::min(step, weight.columns - column);
-      for (int64_t tile = tile0; tile < tile1; ++tile) {
-        const TileView packed = part(run, tile, column);
-        const TileView unpacked{codes.data(), packed.scales, packed.affine};
-        if (unpack != nullptr) unpack(packed, columns / kGroup, codes.data());
-        for (size_t b = first_block; b < last_block; ++b) {
-          float* sums = slot(tile, b);
-          if (column == 0) {
-            for (int r = 0; r < blocks[b].rows; ++r)  // a length the compiler knows
-              std::memset(sums + r * kTileRows, 0, kTileRows * sizeof(float));
-          }
-          const bool best = unpack != nullptr && blocks[b].rows == path.rows_best;
-          add_run(run, best ? unpacked : packed, best, column, columns, blocks[b], sums);
-          if (column + columns == weight.columns) finish(run, tile, blocks[b], sums);
-        }
-      }
-    }
+  for (int64_t tile = first_tile; tile < last_tile; tile += kPieceTiles) {
+    const int64_t end = std::min(last_tile, tile + kPieceTiles);
+    for (size_t b = first_block; b < last_block; ++b) one_block(run, tile, end, blocks[b]);
   }
 }
 

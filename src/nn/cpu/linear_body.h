@@ -51,7 +51,7 @@ inline void each_group_values(const TileView& tile, int64_t columns, Use use) {
   } else {
     using S = Scales<kFormat.scales>;
     const WTable table = w_table(kCodebook<kType>);
-    const TileFormat format = tile_format(kType, tile.affine);
+    const TileFormat format = format_of<kType>(tile);
     const uint8_t* planes = tile.planes;
     const uint8_t* scale_bytes = tile.scales;
     for (; columns > 0; columns -= format.block_columns()) {
@@ -66,21 +66,44 @@ inline void each_group_values(const TileView& tile, int64_t columns, Use use) {
   }
 }
 
+/// Adds `count` columns of kPass of the activation rows, whose columns lie kRows apart.
+template <int kRows, int kPass>
+[[gnu::always_inline]] inline void add_columns(const float* values, int count, const float* x,
+                                               F* acc) {
+  for (int c = 0; c < count; ++c) {
+    const F w = f_load(values + 16 * c);
+#pragma GCC unroll 16
+    for (int r = 0; r < kPass; ++r) acc[r] = f_fma(w, f_set1(x[kRows * c + r]), acc[r]);
+  }
+}
+
 template <WeightType kType, int kRows>
 void tile_kernel_f32(const TileView& tile, int64_t columns, const float* x, float* out) {
-  F acc[kRows];
+  constexpr int kPass = kRows < kPassRows ? kRows : kPassRows;
+  F acc[kPass];
+  const auto load = [&](const float* sums) {
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) acc[r] = f_load(out + kTileRows * r);
+    for (int r = 0; r < kPass; ++r) acc[r] = f_load(sums + kTileRows * r);
+  };
+  const auto store = [&](float* sums) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kPass; ++r) f_store(sums + kTileRows * r, acc[r]);
+  };
+  if constexpr (kRows == kPass) load(out);
   each_group_values<kType>(tile, columns, [&](int count, const float* values) {
-    for (int c = 0; c < count; ++c) {
-      const F w = f_load(values + 16 * c);
-#pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) acc[r] = f_fma(w, f_set1(x[kRows * c + r]), acc[r]);
+    if constexpr (kRows == kPass) {
+      add_columns<kRows, kPass>(values, count, x, acc);
+    } else {
+#pragma GCC unroll 1
+      for (int first = 0; first < kRows; first += kPass) {
+        load(out + kTileRows * first);
+        add_columns<kRows, kPass>(values, count, x + first, acc);
+        store(out + kTileRows * first);
+      }
     }
     x += kRows * count;
   });
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) f_store(out + kTileRows * r, acc[r]);
+  if constexpr (kRows == kPass) store(out);
 }
 
 template <WeightType kType>
@@ -123,12 +146,14 @@ void quantize_block_row(const float* x, int64_t groups, ActGroup* out, int64_t s
 template <WeightType kType, int kRows>
 constexpr void fill_rows(LinearKernels& k) {
   constexpr int kIndex = static_cast<int>(kType);
-  if constexpr (!tile_format(kType).is_float()) k.tile[kIndex][kRows] = tile_kernel<kType, kRows>;
-  k.tile_f32[kIndex][kRows] = tile_kernel_f32<kType, kRows>;
+  if constexpr (kRows <= kRowsBest && (kRows < kPassRows || kRows % kPassRows == 0)) {
+    if constexpr (!tile_format(kType).is_float()) k.tile[kIndex][kRows] = tile_kernel<kType, kRows>;
+    k.tile_f32[kIndex][kRows] = tile_kernel_f32<kType, kRows>;
+  }
 }
 
-template <WeightType kType>
-constexpr void fill_type(LinearKernels& k) {
+template <WeightType kType, int... kRows>
+constexpr void fill_type(LinearKernels& k, std::integer_sequence<int, kRows...>) {
   k.row[static_cast<int>(kType)] = tile_row<kType>;
 #if defined(PIPPIN_DOT_BY_CODES)
   if constexpr (!tile_format(kType).is_float() && !tile_format(kType).plane8) {
@@ -136,29 +161,18 @@ constexpr void fill_type(LinearKernels& k) {
     k.tile_unpacked[static_cast<int>(kType)] = tile_kernel_unpacked<kType>;
   }
 #endif
-  fill_rows<kType, 1>(k);
-  fill_rows<kType, 2>(k);
-  if constexpr (kRowsBest >= 4) {
-    fill_rows<kType, 3>(k);
-    fill_rows<kType, 4>(k);
-  }
-  if constexpr (kRowsBest >= 8) {
-    fill_rows<kType, 5>(k);
-    fill_rows<kType, 6>(k);
-    fill_rows<kType, 7>(k);
-    fill_rows<kType, 8>(k);
-  }
-  if constexpr (kRowsBest >= 16) fill_rows<kType, 16>(k);
+  (fill_rows<kType, kRows>(k), ...);
 }
 
 template <int... kTypes>
-constexpr void fill_types(LinearKernels& k) {
-  (fill_type<static_cast<WeightType>(kTypes)>(k), ...);
+constexpr void fill_types(LinearKernels& k, std::integer_sequence<int, kTypes...>) {
+  using Rows = std::integer_sequence<int, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16>;
+  (fill_type<static_cast<WeightType>(kTypes)>(k, Rows()), ...);
 }
 
 constexpr LinearKernels linear_kernels() {
   LinearKernels k;
-  fill_types<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21>(k);
+  fill_types(k, std::make_integer_sequence<int, kWeightTypes>());
   k.quantize = quantize_row;
   k.quantize_blocks = quantize_block_row;
   k.rows_best = kRowsBest;

@@ -171,7 +171,8 @@ inline I i_add_pairs(I acc, W pairs, int32_t two) {
           _mm256_add_epi32(acc.b, _mm256_madd_epi16(pairs.b, x))};
 }
 
-constexpr int kRowsBest = 4;
+constexpr int kPassRows = 4;
+constexpr int kRowsBest = 16;
 constexpr int kScoreRows = 6;
 constexpr int kScoreBlocks = 2;
 constexpr int kValueRows = 3;

@@ -171,6 +171,7 @@ inline F scaled_pairs(const W* pairs, const ActGroup* x) {
   for (int p = 0; p < 4; ++p) sum = i_add_pairs(sum, pairs[p], x[p * kRows].pair_sums);
   return _mm512_sub_ps(_mm512_castsi512_ps(sum), _mm512_castsi512_ps(origin));
 }
+constexpr int kPassRows = 16;
 constexpr int kRowsBest = 16;
 #else
 // Without VNNI, pairs of products are added in 16 bits. As many sub-vectors are summed there as
@@ -206,6 +207,7 @@ inline I dot(const W* w, const int8_t* q, int32_t negative) {
   }
   return sum;
 }
+constexpr int kPassRows = 8;
 constexpr int kRowsBest = 8;
 #endif
 constexpr int kScoreRows = 12;

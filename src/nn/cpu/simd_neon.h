@@ -234,7 +234,8 @@ inline I i_add_pairs(I acc, W pairs, int32_t two) {
 
 // Register tiles, of 32 registers: activation rows of a linear kernel; query rows of a score tile;
 // query rows and vectors of a value tile.
-constexpr int kRowsBest = 4;
+constexpr int kPassRows = 4;
+constexpr int kRowsBest = 16;
 constexpr int kScoreRows = 6;
 constexpr int kScoreBlocks = 2;
 constexpr int kValueRows = 3;

@@ -243,6 +243,7 @@ inline I dot(const W* w, const int8_t* q, int32_t negative) {
 
 // Register tiles: activation rows of a linear kernel; query rows of a score tile; query rows and
 // vectors of a value tile.
+constexpr int kPassRows = 2;
 constexpr int kRowsBest = 2;
 constexpr int kScoreRows = 4;
 constexpr int kScoreBlocks = 2;

@@ -11,6 +11,15 @@
 //   halves have scales of their own; minimums of a block first: acc -= minimum scale * (integer dot
 //   of minimums and activation sums * their scale).
 
+/// The format of a tile. Only of an affine type does it depend on more than the type.
+template <WeightType kType>
+inline TileFormat format_of(const TileView& tile) {
+  constexpr TileFormat kFormat = tile_format(kType);
+  TileFormat format = kFormat;
+  format.affine = tile.affine;
+  return format;
+}
+
 constexpr int kGroupCodes = kGroup * kTileRows;  // bytes of a group's codes, unpacked
 
 template <WeightType kType>
@@ -59,6 +68,15 @@ inline void unpack_codes(const uint8_t* planes, const WTable& table, W* w) {
   w[7] = sub_vector<kType, 7>(planes, table);
 }
 
+/// Unpacks them into memory.
+template <WeightType kType>
+inline void store_codes(const uint8_t* planes, const WTable& table, uint8_t* codes) {
+  W w[8];
+  unpack_codes<kType>(planes, table, w);
+#pragma GCC unroll 8
+  for (int s = 0; s < 8; ++s) w_store(codes + 64 * s, w[s]);
+}
+
 /// Integer sums times the activations' scale, a power of two: exact.
 inline F scaled(I sum, float scale) { return f_mul(f_from_int(sum), f_set1(scale)); }
 
@@ -91,7 +109,8 @@ struct Scales {
   static constexpr bool kBlocks = kKind >= ScaleKind::kSuper32;
   static constexpr bool kNegativeMin = kBlocks;
 
-  explicit Scales(const uint8_t* block, const AffineLayout& affine = {}) : bytes(block) {
+  [[gnu::always_inline]] explicit Scales(const uint8_t* block, const AffineLayout& affine = {})
+      : bytes(block) {
     const auto* halves = reinterpret_cast<const uint16_t*>(block);
     if constexpr (kKind == ScaleKind::kAffine) {
       if (affine.floats == WeightType::kF32) {
@@ -149,15 +168,19 @@ struct Scales {
     return m;
   }
 
-  /// Subtracts the minimums of the whole block. x: its first group.
-  template <int kRows>
+  /// Subtracts the minimums of the whole block, from kPass rows at a time. x: its first group.
+  template <int kRows, int kPass>
   void subtract_minimums(const ActGroup* x, F* acc) const {
     static_assert(kKind == ScaleKind::kSuper32Min);
     W pairs[4];
 #pragma GCC unroll 4
     for (int p = 0; p < 4; ++p) pairs[p] = w_pairs(small + 128 + 32 * p, small + 144 + 32 * p);
+#pragma GCC unroll 1
+    for (int first = 0; first < kRows; first += kPass) {
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) acc[r] = f_fnma(scaled_pairs<kRows>(pairs, x + r), m, acc[r]);
+      for (int r = first; r < first + kPass; ++r)
+        acc[r] = f_fnma(scaled_pairs<kRows>(pairs, x + r), m, acc[r]);
+    }
   }
 
   static constexpr int kSmall = kKind == ScaleKind::kSuper32Min   ? 256
@@ -205,8 +228,9 @@ struct GroupScales {
 /// One group of all activation rows, sub-vector by sub-vector: few registers hold codes, most hold
 /// the rows' sums.
 template <WeightType kType, int kRows, bool kUnpacked, typename S>
-inline void group_products(const uint8_t* planes, const WTable& table, const GroupScales<S>& scales,
-                           const ActGroup* x, F* acc) {
+[[gnu::always_inline]] inline void group_products(const uint8_t* planes, const WTable& table,
+                                                  const GroupScales<S>& scales, const ActGroup* x,
+                                                  F* acc) {
   constexpr TileFormat kFormat = tile_format(kType);
   constexpr int kOffset = kFormat.offset_shift;
   constexpr bool kBias = kOffset >= 0 && kFormat.code_max <= kUnsignedMax;
@@ -251,8 +275,9 @@ inline void group_products(const uint8_t* planes, const WTable& table, const Gro
 #else
 /// One group of all activation rows, row by row: the group's codes stay in registers.
 template <WeightType kType, int kRows, bool kUnpacked, typename S>
-inline void group_products(const uint8_t* planes, const WTable& table, const GroupScales<S>& scales,
-                           const ActGroup* x, F* acc) {
+[[gnu::always_inline]] inline void group_products(const uint8_t* planes, const WTable& table,
+                                                  const GroupScales<S>& scales, const ActGroup* x,
+                                                  F* acc) {
   constexpr TileFormat kFormat = tile_format(kType);
   constexpr int kMax = kFormat.code_max;
   constexpr int kOffset = kFormat.offset_shift;
@@ -295,7 +320,7 @@ template <WeightType kType>
 class WeightStream {
  public:
   explicit WeightStream(const TileView& tile)
-      : at_(tile.planes), step_(group_bytes(tile_format(kType, tile.affine))) {}
+      : at_(tile.planes), step_(group_bytes(format_of<kType>(tile))) {}
   void next_group() {
 #pragma GCC unroll 12
     for (int line = 0; line < kLines; line += 64) {
@@ -314,13 +339,18 @@ class WeightStream {
   int step_;
 };
 
+/// Adds a run of groups times kRows activation rows. Where registers hold the sums of fewer rows,
+/// as many as fit go over the group at a time, whose codes are unpacked into memory for all of
+/// them. kUnpacked: `tile.planes` holds what unpack_tile() wrote.
 template <WeightType kType, int kRows, bool kUnpacked>
 inline void tile_products(const TileView& tile, int64_t groups, const ActGroup* x, float* out) {
   constexpr TileFormat kFormat = tile_format(kType);
+  constexpr int kPass = kRows < kPassRows ? kRows : kPassRows;
+  static_assert(kRows % kPass == 0);
+  constexpr bool kUnpackHere = kRows > kPass && !kUnpacked && !kFormat.plane8;
   using S = Scales<kFormat.scales>;
-  const AffineLayout affine = tile.affine;
-  const int per_block = tile_format(kType, affine).groups_per_block();
-  const int scale_step = tile_format(kType, affine).block_scale_bytes();
+  const int per_block = format_of<kType>(tile).groups_per_block();
+  const int scale_step = format_of<kType>(tile).block_scale_bytes();
   const WTable table = w_table(kCodebook<kType>);
   const uint8_t* planes = tile.planes;
   const uint8_t* scale_bytes = tile.scales;
@@ -329,12 +359,20 @@ inline void tile_products(const TileView& tile, int64_t groups, const ActGroup* 
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) acc[r] = f_load(out + kTileRows * r);
   for (; groups > 0; groups -= per_block) {
-    const S scales(scale_bytes, affine);
+    const S scales(scale_bytes, tile.affine);
     if constexpr (kFormat.scales == ScaleKind::kSuper32Min)
-      scales.template subtract_minimums<kRows>(x, acc);
+      scales.template subtract_minimums<kRows, kPass>(x, acc);
     for (int g = 0; g < per_block; ++g) {
       if constexpr (!kUnpacked) stream.next_group();
-      group_products<kType, kRows, kUnpacked>(planes, table, GroupScales<S>(scales, g), x, acc);
+      const GroupScales<S> group_scales(scales, g);
+      alignas(64) uint8_t unpacked[kUnpackHere ? kGroupCodes : 1];
+      if constexpr (kUnpackHere) store_codes<kType>(planes, table, unpacked);
+      const uint8_t* codes = kUnpackHere ? unpacked : planes;
+#pragma GCC unroll 1
+      for (int first = 0; first < kRows; first += kPass) {
+        group_products<kType, kPass, kUnpacked || kUnpackHere>(codes, table, group_scales,
+                                                               x + first, acc + first);
+      }
       planes += kUnpacked ? kGroupCodes : kFormat.group_plane_bytes();
       x += kRows;
     }
@@ -350,25 +388,20 @@ void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x, float*
 }
 
 #if defined(PIPPIN_DOT_BY_CODES)
-// Few registers mean few rows a pass, and unpacking again for each pass costs up to a third of it.
+// With several blocks of rows, unpacking again for each would cost 3 to 18 % of the products.
 template <WeightType kType>
 void unpack_tile(const TileView& tile, int64_t groups, uint8_t* codes) {
-  constexpr TileFormat kFormat = tile_format(kType);
   const WTable table = w_table(kCodebook<kType>);
   const uint8_t* planes = tile.planes;
   WeightStream<kType> stream(tile);
   for (int64_t g = 0; g < groups; ++g) {
     stream.next_group();
-    W w[8];
-    unpack_codes<kType>(planes, table, w);
-#pragma GCC unroll 8
-    for (int s = 0; s < 8; ++s) w_store(codes + 64 * s, w[s]);
-    planes += kFormat.group_plane_bytes();
+    store_codes<kType>(planes, table, codes);
+    planes += tile_format(kType).group_plane_bytes();
     codes += kGroupCodes;
   }
 }
 
-/// `tile.planes` holds what unpack_tile() wrote.
 template <WeightType kType>
 void tile_kernel_unpacked(const TileView& tile, int64_t groups, const ActGroup* x, float* out) {
   tile_products<kType, kRowsBest, true>(tile, groups, x, out);
