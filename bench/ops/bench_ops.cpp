@@ -227,8 +227,8 @@ void bench_rows(int64_t tokens, int64_t dim, int64_t ff, const Options& options,
           rms_norm(path, x.data(), add.data(), weight.data(), 1e-5f, tokens, dim, out.data(), pool);
         }));
   std::fill(x.begin(), x.end(), 0.5f);
-  print("silu", ff, best_seconds(options, [&] {
-          gated_activation(path, x.data(), tokens, ff, Gate::kSilu, out.data(), pool);
+  print("silu", ff, best_seconds(options, [&] {  // on one thread
+          path.rows.silu(x.data(), x.data() + tokens * ff, tokens * ff, out.data());
         }));
 }
 
@@ -310,14 +310,6 @@ void bench_tiles(const TileCase& c, const Options& options) {
     if (const TileKernel tile = path.tile[type][rows]; tile != nullptr) {
       print("int8", best_seconds(options, [&] {
               for (int i = 0; i < 100; ++i) tile(view, kGroups, x.data(), out);
-            }));
-    }
-    if (const TileKernel tile = path.tile_unpacked[type]; tile && rows == path.rows_best) {
-      std::vector<uint8_t> codes(static_cast<size_t>(kGroups * kGroup * kTileRows));
-      path.unpack[type](view, kGroups, codes.data());
-      print("int8, unpacked once", best_seconds(options, [&] {
-              for (int i = 0; i < 100; ++i)
-                tile({codes.data(), view.scales, view.affine}, kGroups, x.data(), out);
             }));
     }
     if (const TileKernelF32 tile = path.tile_f32[type][rows]; tile != nullptr) {

@@ -135,7 +135,8 @@ void WeightLoader::advance(const store::TensorView& tensor) {
   if (progress_) progress_(done_, total_);
 }
 
-Result<nn::LinearWeight> WeightLoader::linear(const std::vector<Part>& parts, int columns) {
+Result<nn::LinearWeight> WeightLoader::linear(const std::vector<Part>& parts, int columns,
+                                              cpu::PackedLinear::Order order) {
   nn::LinearWeight weight;
   weight.columns = columns;
   std::vector<const store::TensorView*> tensors;
@@ -165,7 +166,7 @@ Result<nn::LinearWeight> WeightLoader::linear(const std::vector<Part>& parts, in
     std::vector<cpu::PackedLinear::Part> packed;
     for (const store::TensorView* tensor : tensors) packed.push_back(part_of(*tensor));
     auto result =
-        cpu::PackedLinear::pack(packed, columns, ctx_.isa, *ctx_.pool, ctx_.weights.get());
+        cpu::PackedLinear::pack(packed, columns, ctx_.isa, *ctx_.pool, ctx_.weights.get(), order);
     if (!result.ok()) {
       return fail(result.error().code,
                   fmt::format("[model] {}: {}: {}", checkpoint_.path(), parts[0].name,

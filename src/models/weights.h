@@ -24,7 +24,9 @@ class WeightLoader {
     std::string name;
     int rows;
   };
-  Result<nn::LinearWeight> linear(const std::vector<Part>& parts, int columns);
+  Result<nn::LinearWeight> linear(
+      const std::vector<Part>& parts, int columns,
+      nn::cpu::PackedLinear::Order order = nn::cpu::PackedLinear::Order::kStacked);
   /// Reads a norm weight [size].
   Result<nn::NormWeight> norm(const std::string& name, int size, float eps);
   Result<std::vector<float>> norm_values(const std::string& name, int size);

@@ -137,7 +137,8 @@ Result<Decoder::Layer> Decoder::load_layer(WeightLoader& weights, const store::M
                      width));
   ASSIGN_OR_RETURN(layer.output, weights.linear({{prefix + "attn_output", width}}, q));
   ASSIGN_OR_RETURN(layer.gate_up,
-                   weights.linear({{prefix + "ffn_gate", ff}, {prefix + "ffn_up", ff}}, width));
+                   weights.linear({{prefix + "ffn_gate", ff}, {prefix + "ffn_up", ff}}, width,
+                                  nn::cpu::PackedLinear::Order::kPaired));
   ASSIGN_OR_RETURN(layer.down, weights.linear({{prefix + "ffn_down", width}}, ff));
   return layer;
 }
@@ -205,8 +206,7 @@ mx::array Decoder::forward(const nn::StepBatch& batch, nn::KvCache& kv) {
     mx::array attended = nn::linear(ctx_, layer.output, mixed);
     if (options_.post_norms) attended = nn::rms_norm(ctx_, layer.post_attention_norm, attended);
     normed = nn::add_rms_norm(ctx_, layer.feed_forward_norm, x, attended);
-    const mx::array gated =
-        nn::gated_activation(ctx_, options_.gate, nn::linear(ctx_, layer.gate_up, normed));
+    const mx::array gated = nn::gated_linear(ctx_, options_.gate, layer.gate_up, normed);
     mx::array fed = nn::linear(ctx_, layer.down, gated);
     if (options_.post_norms) fed = nn::rms_norm(ctx_, layer.post_feed_forward_norm, fed);
     if (i + 1 < layers_.size()) {

@@ -92,9 +92,4 @@ void paged_attention(const AttentionArgs& args, const KvLayer& kv, ThreadPool& p
 void rms_norm(float* x, const float* add, const float* weight, float eps, int64_t tokens,
               int64_t dim, float* out, ThreadPool& pool);
 
-enum class Gate : uint8_t { kSilu, kGeluTanh };
-/// out[t, f] = gate(x[t, f]) * x[t, F + f]. x: [T, 2 F], out: [T, F].
-void gated_activation(const float* x, int64_t tokens, int64_t ff, Gate gate, float* out,
-                      ThreadPool& pool);
-
 }  // namespace pippin::nn::cpu

@@ -42,9 +42,6 @@ constexpr int kRowsMax = 16;  // most activation rows that a tile kernel takes
 using TileKernel = void (*)(const TileView& tile, int64_t groups, const ActGroup* x, float* out);
 /// The same with f32 activations. x: [columns, rows].
 using TileKernelF32 = void (*)(const TileView& tile, int64_t columns, const float* x, float* out);
-/// Unpacks the codes of a run of groups, for TileKernels that take them in place of planes. codes:
-/// [groups, 512].
-using TileUnpack = void (*)(const TileView& tile, int64_t groups, uint8_t* codes);
 /// Writes the exact f32 values of one row of a tile.
 using TileRow = void (*)(const TileView& tile, int64_t columns, int lane, float* out);
 
@@ -52,9 +49,6 @@ struct LinearKernels {
   TileKernel tile[kWeightTypes][kRowsMax + 1] =
       {};  // [type][rows]; null where that many rows have no kernel
   TileKernelF32 tile_f32[kWeightTypes][kRowsMax + 1] = {};
-  /// Where passes over many rows gain from unpacking once; the kernel takes rows_best rows.
-  TileUnpack unpack[kWeightTypes] = {};
-  TileKernel tile_unpacked[kWeightTypes] = {};
   TileRow row[kWeightTypes] = {};
   /// Quantises one row of `groups` groups; group g goes to out[g * stride]. The second is for
   /// K-quants, in whole blocks: scales are powers of two, and minimums find the sums of a block.
@@ -151,7 +145,4 @@ void paged_attention(const Kernels& path, const AttentionArgs& args, const KvLay
                      ThreadPool& pool);
 void rms_norm(const Kernels& path, float* x, const float* add, const float* weight, float eps,
               int64_t tokens, int64_t dim, float* out, ThreadPool& pool);
-void gated_activation(const Kernels& path, const float* x, int64_t tokens, int64_t ff, Gate gate,
-                      float* out, ThreadPool& pool);
-
 }  // namespace pippin::nn::cpu

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "base/check.h"
@@ -21,7 +22,7 @@ constexpr size_t kLine = 64;         // of the caches
 constexpr int64_t kRowsChunk = 128;  // activation rows that share one pass over the weights
 // What a thread calls in while it waits for the next product: well inside its L2 cache, beside KV.
 constexpr size_t kExpectBytes = 262144;
-constexpr int64_t kPieceTiles = 8;  // tiles per piece when there are many rows
+constexpr int64_t kUnitsAtOnce = 8;  // tiles that all blocks of rows go over, from the L2 cache
 constexpr size_t kPieceBytes =
     24576;  // least weight bytes per piece when there are few: about a microsecond
 
@@ -100,6 +101,7 @@ Result<TileRun> layout_run(const PackedLinear::Part& part, int64_t columns, int6
     run.tile_bytes =
         run.planes_offset + static_cast<size_t>(columns / kGroup * format.group_plane_bytes());
   }
+  run.tile_step = run.tile_bytes;
   return run;
 }
 
@@ -119,8 +121,10 @@ TileSource tile_source(const PackedLinear::Part& part, const FileRow& file, int6
 }  // namespace
 
 Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t columns, Isa isa,
-                                        ThreadPool& pool, WeightArena* arena) {
+                                        ThreadPool& pool, WeightArena* arena, Order order) {
   CHECK(!parts.empty(), "at least one part");
+  const bool paired = order == Order::kPaired;
+  CHECK(!paired || (parts.size() == 2 && parts[0].rows == parts[1].rows), "two parts alike");
   std::vector<TileRun> runs;
   size_t bytes = 0;
   int64_t row = 0;
@@ -132,10 +136,15 @@ Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t col
     tile += run.tiles;
     runs.push_back(run);
   }
+  if (paired) {
+    runs[1].offset = runs[0].tile_bytes;
+    for (TileRun& run : runs) run.tile_step = runs[0].tile_bytes + runs[1].tile_bytes;
+  }
   WeightArena own(0);
   auto impl =
       std::make_unique<Impl>(row, columns, bytes, arena != nullptr ? *arena : own, kernels(isa));
   impl->runs = std::move(runs);
+  impl->paired = paired;
 
   for (size_t p = 0; p < parts.size(); ++p) {
     const TileRun& run = impl->runs[p];
@@ -144,7 +153,7 @@ Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t col
         std::max<int64_t>(1, static_cast<int64_t>((size_t{1} << 18) / run.tile_bytes));
     pool.run(static_cast<int>(ceil_div(run.tiles, per_piece)), [&](int piece, int) {
       for (int64_t t = piece * per_piece; t < std::min(run.tiles, (piece + 1) * per_piece); ++t) {
-        uint8_t* scales = impl->memory.get() + run.offset + static_cast<size_t>(t) * run.tile_bytes;
+        uint8_t* scales = impl->memory.get() + run.offset + static_cast<size_t>(t) * run.tile_step;
         pack_tile(run.type, run.format.affine, tile_source(parts[p], file, t), columns,
                   scales + run.planes_offset, scales);
       }
@@ -186,7 +195,64 @@ LinearScratch::~LinearScratch() = default;
 
 namespace {
 
-// One call of linear(): the cut of its rows, and the inner loops over tiles.
+// One block of activation rows times tiles of one run.
+class BlockProduct {
+ public:
+  BlockProduct(const PackedLinear::Impl& weight, const TileRun& run, const ActGroup* codes,
+               const float* values, const float* bias, int rows)
+      : weight_(weight), run_(run), codes_(codes), values_(values), bias_(bias), rows_(rows) {
+    const LinearKernels& path = weight.kernels->linear;
+    kernel_ = path.tile[static_cast<int>(run.type)][rows];
+    kernel_f32_ = path.tile_f32[static_cast<int>(run.type)][rows];
+  }
+
+  // acc [rows, 16] = the products with the run's tile `t`, and the bias.
+  void tile(int64_t t, float* acc) const {
+    for (int r = 0; r < rows_; ++r)  // a length the compiler knows
+      std::memset(acc + r * kTileRows, 0, kTileRows * sizeof(float));
+    const TileView view = weight_.tile(run_, run_.first_tile + t);
+    if (codes_ != nullptr) {
+      kernel_(view, weight_.columns / kGroup, codes_, acc);
+    } else {
+      kernel_f32_(view, weight_.columns, values_, acc);
+    }
+    if (bias_ == nullptr) return;
+    const float* bias = bias_ + run_.first_row + t * kTileRows;
+    const int count = outputs(t);
+    for (int r = 0; r < rows_; ++r, acc += kTileRows) {
+      for (int i = 0; i < count; ++i) acc[i] += bias[i];
+    }
+  }
+
+  // Writes them to the rows of `out` that lie `width` apart.
+  void write(int64_t t, const float* acc, float* out, int64_t width) const {
+    const int count = outputs(t);
+    for (int r = 0; r < rows_; ++r, acc += kTileRows, out += width) {
+      if (count == kTileRows) {  // the common case, with a length the compiler knows
+        std::memcpy(out, acc, kTileRows * sizeof(float));
+      } else {
+        std::copy_n(acc, count, out);
+      }
+    }
+  }
+
+ private:
+  int outputs(int64_t t) const {
+    return static_cast<int>(std::min<int64_t>(kTileRows, run_.rows - t * kTileRows));
+  }
+
+  const PackedLinear::Impl& weight_;
+  const TileRun& run_;
+  const ActGroup* codes_;
+  const float* values_;
+  const float* bias_;
+  int rows_;
+  TileKernel kernel_;
+  TileKernelF32 kernel_f32_;
+};
+
+// One call of linear() or gated_linear(): activations in the forms that the runs' kernels take, and
+// the loops over tiles.
 struct Product {
   const PackedLinear::Impl& weight;
   const float* bias;
@@ -197,71 +263,53 @@ struct Product {
   const float* panels;  // by block of rows [K, rows]; null: where no run needs them
   const std::vector<RowBlock>& blocks;
 
-  void tiles(const TileRun& run, int64_t first_tile, int64_t last_tile, size_t first_block,
-             size_t last_block) const;
-  void one_block(const TileRun& run, int64_t first_tile, int64_t last_tile,
-                 const RowBlock& block) const;
-  // Null where activations stay f32.
-  const ActGroup* quantised_for(const TileRun& run) const {
-    return run.format.is_float() ? nullptr : quantised[run.format.is_super()];
+  BlockProduct of(const TileRun& run, const RowBlock& block) const {
+    const int64_t k = weight.columns;
+    const ActGroup* codes = run.format.is_float() ? nullptr : quantised[run.format.is_super()];
+    return {weight,
+            run,
+            codes == nullptr ? nullptr : codes + block.first * (k / kGroup),
+            codes == nullptr ? panels + block.first * k : nullptr,
+            bias,
+            block.rows};
   }
-  void finish(const TileRun& run, int64_t tile, const RowBlock& block, const float* acc) const;
+  void tiles(const TileRun& run, int64_t first, int64_t last, const RowBlock& block) const;
+  void pairs(Gate gate, int64_t first, int64_t last, const RowBlock& block) const;
 };
 
-void Product::finish(const TileRun& run, int64_t tile, const RowBlock& block,
-                     const float* acc) const {
-  const int64_t inside = (tile - run.first_tile) * kTileRows;
-  const int64_t row = run.first_row + inside;
-  const int count = static_cast<int>(std::min<int64_t>(kTileRows, run.rows - inside));
-  float* out = y + block.first * weight.rows + row;
-  if (count == kTileRows && bias == nullptr) {  // the common case, with a length the compiler knows
-    for (int r = 0; r < block.rows; ++r)
-      std::memcpy(out + r * weight.rows, acc + r * kTileRows, kTileRows * sizeof(float));
-    return;
-  }
-  for (int r = 0; r < block.rows; ++r, acc += kTileRows, out += weight.rows) {
-    for (int i = 0; i < count; ++i) out[i] = bias == nullptr ? acc[i] : acc[i] + bias[row + i];
-  }
-}
-
-// Few rows: each tile in one go. With small K, what is done once for each tile counts.
-void Product::one_block(const TileRun& run, int64_t first_tile, int64_t last_tile,
-                        const RowBlock& block) const {
-  const int type = static_cast<int>(run.type);
-  const int64_t k = weight.columns;
-  const LinearKernels& path = weight.kernels->linear;
-  const ActGroup* rows = quantised_for(run);
-  const bool floats = rows == nullptr;
-  const TileKernel kernel = path.tile[type][block.rows];
-  const TileKernelF32 kernel_f32 = path.tile_f32[type][block.rows];
-  const ActGroup* codes = floats ? nullptr : rows + block.first * (k / kGroup);
-  const float* values = floats ? panels + block.first * k : nullptr;
+// The run's tiles [first, last).
+void Product::tiles(const TileRun& run, int64_t first, int64_t last, const RowBlock& block) const {
+  const BlockProduct product = of(run, block);
+  float* out = y + block.first * weight.rows + run.first_row;
   alignas(64) float acc[kRowsMax * kTileRows];
-  for (int64_t tile = first_tile; tile < last_tile; ++tile) {
-    for (int r = 0; r < block.rows; ++r)  // a length the compiler knows
-      std::memset(acc + r * kTileRows, 0, kTileRows * sizeof(float));
-    if (floats) {
-      kernel_f32(weight.tile(run, tile), k, values, acc);
-    } else {
-      kernel(weight.tile(run, tile), k / kGroup, codes, acc);
-    }
-    finish(run, tile, block, acc);
+  for (int64_t t = first; t < last; ++t) {
+    product.tile(t, acc);
+    product.write(t, acc, out + t * kTileRows, weight.rows);
   }
 }
 
-void Product::tiles(const TileRun& run, int64_t first_tile, int64_t last_tile, size_t first_block,
-                    size_t last_block) const {
-  for (int64_t tile = first_tile; tile < last_tile; tile += kPieceTiles) {
-    const int64_t end = std::min(last_tile, tile + kPieceTiles);
-    for (size_t b = first_block; b < last_block; ++b) one_block(run, tile, end, blocks[b]);
+// Pairs [first, last): what a gate takes in stays in the cache.
+void Product::pairs(Gate gate, int64_t first, int64_t last, const RowBlock& block) const {
+  const BlockProduct gates = of(weight.runs[0], block), ups = of(weight.runs[1], block);
+  const RowKernels& path = weight.kernels->rows;
+  const auto function = gate == Gate::kSilu ? path.silu : path.gelu_tanh;
+  const int64_t width = weight.rows / 2;
+  float* out = y + block.first * width;
+  alignas(64) float gate_acc[kRowsMax * kTileRows];
+  alignas(64) float up_acc[kRowsMax * kTileRows];
+  for (int64_t t = first; t < last; ++t) {
+    gates.tile(t, gate_acc);
+    ups.tile(t, up_acc);
+    function(gate_acc, up_acc, int64_t{block.rows} * kTileRows, gate_acc);
+    gates.write(t, gate_acc, out + t * kTileRows, width);
   }
 }
 
-// Tiles [first, last) of the whole matrix, which may span runs.
+// Tiles [first, last) of the whole matrix, which may span runs, as tiles of each run.
 void each_run(const PackedLinear::Impl& weight, int64_t first, int64_t last, const auto& use) {
   for (const TileRun& run : weight.runs) {
-    const int64_t begin = std::max(first, run.first_tile);
-    const int64_t end = std::min(last, run.first_tile + run.tiles);
+    const int64_t begin = std::max<int64_t>(0, first - run.first_tile);
+    const int64_t end = std::min(last - run.first_tile, run.tiles);
     if (begin < end) use(run, begin, end);
   }
 }
@@ -307,34 +355,34 @@ T* room_for(std::vector<T>& scratch, int64_t count) {
   return scratch.data();
 }
 
-int64_t tiles_of_piece(const PackedLinear::Impl& weight, int64_t m, const ThreadPool& pool) {
-  const auto tile_bytes = static_cast<int64_t>(weight.runs.front().tile_bytes);
-  const int64_t work = tile_bytes * std::max<int64_t>(1, std::min<int64_t>(m, kRowsChunk) / 4);
+int64_t units_of_piece(const PackedLinear::Impl& weight, int64_t m, const ThreadPool& pool) {
+  const auto unit_bytes = static_cast<int64_t>(weight.runs.front().tile_step);
+  const int64_t work = unit_bytes * std::max<int64_t>(1, std::min<int64_t>(m, kRowsChunk) / 4);
   return std::max(ceil_div(static_cast<int64_t>(kPieceBytes), work),
-                  ceil_div(weight.tiles(), int64_t{32} * pool.threads()));
+                  ceil_div(weight.units(), int64_t{32} * pool.threads()));
 }
 
 // Tells each thread where it will begin in a product of few rows.
 void expect(const PackedLinear::Impl& weight, int64_t m, ThreadPool& pool) {
-  const int64_t piece_tiles = tiles_of_piece(weight, m, pool);
-  const int64_t pieces = ceil_div(weight.tiles(), piece_tiles);
+  const int64_t per_piece = units_of_piece(weight, m, pool);
+  const int64_t pieces = ceil_div(weight.units(), per_piece);
   for (int thread = 0; thread < pool.threads(); ++thread) {
-    const int64_t first = pieces * thread / pool.threads() * piece_tiles;
+    const int64_t first = pieces * thread / pool.threads() * per_piece;
     const int64_t last =
-        std::min(weight.tiles(), pieces * (thread + 1) / pool.threads() * piece_tiles);
+        std::min(weight.units(), pieces * (thread + 1) / pool.threads() * per_piece);
     if (first >= last) continue;
     each_run(weight, first, first + 1, [&](const TileRun& run, int64_t tile, int64_t) {
-      const size_t bytes = static_cast<size_t>(last - first) * run.tile_bytes;
-      pool.expect(thread, weight.tile(run, tile).scales, std::min(kExpectBytes, bytes));
+      const size_t bytes = static_cast<size_t>(last - first) * run.tile_step;
+      pool.expect(thread, weight.tile(run, run.first_tile + tile).scales,
+                  std::min(kExpectBytes, bytes));
     });
   }
 }
 
-}  // namespace
-
-void linear(const PackedLinear& weight, const float* x, int64_t m, const float* bias, float* y,
-            LinearScratch& scratch, ThreadPool& pool, Activations activations,
-            const PackedLinear* next) {
+// Without a gate: linear().
+void multiply(const PackedLinear& weight, const float* x, int64_t m, const float* bias,
+              std::optional<Gate> gate, float* y, LinearScratch& scratch, ThreadPool& pool,
+              Activations activations, const PackedLinear* next) {
   if (m <= 0) return;
   const PackedLinear::Impl& w = weight.impl();
   const LinearKernels& path = w.kernels->linear;
@@ -365,18 +413,42 @@ void linear(const PackedLinear& weight, const float* x, int64_t m, const float* 
   // Pieces: row chunks by runs of tiles.
   const auto per_chunk = static_cast<size_t>(std::max<int64_t>(1, kRowsChunk / path.rows_best));
   const auto chunks = static_cast<int64_t>((blocks.size() + per_chunk - 1) / per_chunk);
-  const int64_t piece_tiles = tiles_of_piece(w, m, pool);
-  const int64_t pieces = ceil_div(w.tiles(), piece_tiles);
+  const int64_t per_piece = units_of_piece(w, m, pool);
+  const int64_t pieces = ceil_div(w.units(), per_piece);
+  const int64_t at_once = gate ? kUnitsAtOnce / 2 : kUnitsAtOnce;
   pool.run(static_cast<int>(chunks * pieces), [&](int index, int) {
-    const int64_t chunk = index / pieces;
-    const int64_t first = index % pieces * piece_tiles;
-    const auto first_block = static_cast<size_t>(chunk) * per_chunk;
+    const auto first_block = static_cast<size_t>(index / pieces) * per_chunk;
     const size_t last_block = std::min(blocks.size(), first_block + per_chunk);
-    each_run(w, first, std::min(w.tiles(), first + piece_tiles),
-             [&](const TileRun& run, int64_t begin, int64_t end) {
-               product.tiles(run, begin, end, first_block, last_block);
-             });
+    const int64_t end = std::min(w.units(), (index % pieces + 1) * per_piece);
+    for (int64_t first = index % pieces * per_piece; first < end; first += at_once) {
+      const int64_t last = std::min(end, first + at_once);
+      for (size_t b = first_block; b < last_block; ++b) {
+        if (gate) {
+          product.pairs(*gate, first, last, blocks[b]);
+        } else {
+          each_run(w, first, last, [&](const TileRun& run, int64_t begin, int64_t stop) {
+            product.tiles(run, begin, stop, blocks[b]);
+          });
+        }
+      }
+    }
   });
+}
+
+}  // namespace
+
+void linear(const PackedLinear& weight, const float* x, int64_t m, const float* bias, float* y,
+            LinearScratch& scratch, ThreadPool& pool, Activations activations,
+            const PackedLinear* next) {
+  CHECK(!weight.impl().paired, "weights for gated_linear()");
+  multiply(weight, x, m, bias, std::nullopt, y, scratch, pool, activations, next);
+}
+
+void gated_linear(const PackedLinear& weight, const float* x, int64_t m, const float* bias,
+                  Gate gate, float* y, LinearScratch& scratch, ThreadPool& pool,
+                  Activations activations, const PackedLinear* next) {
+  CHECK(weight.impl().paired, "weights for linear()");
+  multiply(weight, x, m, bias, gate, y, scratch, pool, activations, next);
 }
 
 }  // namespace pippin::nn::cpu

@@ -85,10 +85,13 @@ class WeightArena {
 /// A weight matrix [N, K] repacked for one path. Immutable; holds memory of an arena.
 class PackedLinear {
  public:
+  /// How parts lie: one behind the other (q, k, v), for linear(), or, of two with as many rows,
+  /// tile by tile in turn (gate, up), for gated_linear().
+  enum class Order : uint8_t { kStacked, kPaired };
   /// Packs N x K weights whose rows are contiguous blocks of `type`. Several parts with the same K
-  /// are stacked along N (q, k, v; gate, up). Without an arena, the memory is its own. Errors:
-  /// kUnsupported, for a type, a group, or a K that is not a multiple of the type's block or the
-  /// group; kInvalidFile, for bytes, scales or biases that end before the last row.
+  /// make one matrix along N. Without an arena, the memory is its own. Errors: kUnsupported, for a
+  /// type, a group, or a K that is not a multiple of the type's block or the group; kInvalidFile,
+  /// for bytes, scales or biases that end before the last row.
   struct Part {
     WeightType type;
     std::span<const std::byte> bytes;
@@ -96,7 +99,8 @@ class PackedLinear {
     AffineScales affine = {};  // of kAffine* and MLX's kMXFP4; else not looked at
   };
   static Result<PackedLinear> pack(std::span<const Part> parts, int64_t columns, Isa isa,
-                                   ThreadPool& pool, WeightArena* arena = nullptr);
+                                   ThreadPool& pool, WeightArena* arena = nullptr,
+                                   Order order = Order::kStacked);
 
   PackedLinear(PackedLinear&&) noexcept;
   PackedLinear& operator=(PackedLinear&&) noexcept;
@@ -123,6 +127,13 @@ class LinearScratch;
 void linear(const PackedLinear& weight, const float* x, int64_t m, const float* bias, float* y,
             LinearScratch& scratch, ThreadPool& pool, Activations activations = Activations::kInt8,
             const PackedLinear* next = nullptr);
+
+enum class Gate : uint8_t { kSilu, kGeluTanh };
+/// y = gate(x * Wg^T (+ bias)) * (x * Wu^T (+ bias)), of paired weights [Wg; Wu]. Shapes: x [M, K],
+/// y [M, N / 2]; bias [N] or null. The rest as linear() has it.
+void gated_linear(const PackedLinear& weight, const float* x, int64_t m, const float* bias,
+                  Gate gate, float* y, LinearScratch& scratch, ThreadPool& pool,
+                  Activations activations = Activations::kInt8, const PackedLinear* next = nullptr);
 
 class LinearScratch {
  public:

@@ -155,12 +155,6 @@ constexpr void fill_rows(LinearKernels& k) {
 template <WeightType kType, int... kRows>
 constexpr void fill_type(LinearKernels& k, std::integer_sequence<int, kRows...>) {
   k.row[static_cast<int>(kType)] = tile_row<kType>;
-#if defined(PIPPIN_DOT_BY_CODES)
-  if constexpr (!tile_format(kType).is_float() && !tile_format(kType).plane8) {
-    k.unpack[static_cast<int>(kType)] = unpack_tile<kType>;
-    k.tile_unpacked[static_cast<int>(kType)] = tile_kernel_unpacked<kType>;
-  }
-#endif
   (fill_rows<kType, kRows>(k), ...);
 }
 

@@ -23,6 +23,7 @@ struct TileRun {
   int64_t tiles = 0;
   size_t offset = 0;         // of the first tile
   size_t tile_bytes = 0;     // a multiple of 64
+  size_t tile_step = 0;      // from tile to tile
   size_t planes_offset = 0;  // inside a tile, behind its scales
 };
 
@@ -32,14 +33,17 @@ struct PackedLinear::Impl {
 
   TileView tile(const TileRun& run, int64_t tile) const {
     const uint8_t* base =
-        memory.get() + run.offset + static_cast<size_t>(tile - run.first_tile) * run.tile_bytes;
+        memory.get() + run.offset + static_cast<size_t>(tile - run.first_tile) * run.tile_step;
     return {base + run.planes_offset, base, run.format.affine};
   }
   int64_t tiles() const { return runs.back().first_tile + runs.back().tiles; }
+  /// Tiles, or pairs of them: what the threads share out.
+  int64_t units() const { return paired ? runs.front().tiles : tiles(); }
 
   int64_t rows;
   int64_t columns;
   std::vector<TileRun> runs;
+  bool paired = false;  // two runs, whose tiles take turns in memory
   size_t bytes;
   std::shared_ptr<uint8_t> memory;
   const Kernels* kernels;

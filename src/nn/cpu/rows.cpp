@@ -1,5 +1,4 @@
-// Cuts the row-wise kernels into pieces for the pool: norms, gated activations, rotary embedding
-// with the KV write.
+// Cuts the row-wise kernels into pieces for the pool: norms, rotary embedding with the KV write.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -166,20 +165,6 @@ void rms_norm(const Kernels& path, float* x, const float* add, const float* weig
   });
 }
 
-void gated_activation(const Kernels& path, const float* x, int64_t tokens, int64_t ff, Gate gate,
-                      float* out, ThreadPool& pool) {
-  const auto function = gate == Gate::kSilu ? path.rows.silu : path.rows.gelu_tanh;
-  // Long rows are cut too: one row of a large model is worth sharing.
-  const int64_t cuts = std::max<int64_t>(1, ff / kPieceElements);
-  const int64_t width = (ff + cuts - 1) / cuts;
-  each_row(tokens * cuts, width * 2, pool, [&](int64_t index) {
-    const int64_t first = index % cuts * width;
-    const int64_t count = std::min(width, ff - first);
-    const float* row = x + index / cuts * 2 * ff + first;
-    if (count > 0) function(row, row + ff, count, out + index / cuts * ff + first);
-  });
-}
-
 void rope_kv_write(const QkvArgs& args, const KvLayer& kv, ThreadPool& pool) {
   rope_kv_write(default_kernels(), args, kv, pool);
 }
@@ -187,9 +172,4 @@ void rms_norm(float* x, const float* add, const float* weight, float eps, int64_
               int64_t dim, float* out, ThreadPool& pool) {
   rms_norm(default_kernels(), x, add, weight, eps, tokens, dim, out, pool);
 }
-void gated_activation(const float* x, int64_t tokens, int64_t ff, Gate gate, float* out,
-                      ThreadPool& pool) {
-  gated_activation(default_kernels(), x, tokens, ff, gate, out, pool);
-}
-
 }  // namespace pippin::nn::cpu

@@ -48,7 +48,7 @@ inline W sub_vector(const uint8_t* planes, const WTable& table) {
   return w;
 }
 
-/// The same from codes that a pass over many rows has unpacked once.
+/// The same where many rows had it unpacked once.
 template <WeightType kType, bool kUnpacked, int s>
 inline W codes_of(const uint8_t* planes, const WTable& table) {
   if constexpr (kUnpacked) return w_load(planes + 64 * s);
@@ -341,13 +341,13 @@ class WeightStream {
 
 /// Adds a run of groups times kRows activation rows. Where registers hold the sums of fewer rows,
 /// as many as fit go over the group at a time, whose codes are unpacked into memory for all of
-/// them. kUnpacked: `tile.planes` holds what unpack_tile() wrote.
-template <WeightType kType, int kRows, bool kUnpacked>
-inline void tile_products(const TileView& tile, int64_t groups, const ActGroup* x, float* out) {
+/// them.
+template <WeightType kType, int kRows>
+void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x, float* out) {
   constexpr TileFormat kFormat = tile_format(kType);
   constexpr int kPass = kRows < kPassRows ? kRows : kPassRows;
   static_assert(kRows % kPass == 0);
-  constexpr bool kUnpackHere = kRows > kPass && !kUnpacked && !kFormat.plane8;
+  constexpr bool kUnpack = kRows > kPass && !kFormat.plane8;
   using S = Scales<kFormat.scales>;
   const int per_block = format_of<kType>(tile).groups_per_block();
   const int scale_step = format_of<kType>(tile).block_scale_bytes();
@@ -363,17 +363,15 @@ inline void tile_products(const TileView& tile, int64_t groups, const ActGroup* 
     if constexpr (kFormat.scales == ScaleKind::kSuper32Min)
       scales.template subtract_minimums<kRows, kPass>(x, acc);
     for (int g = 0; g < per_block; ++g) {
-      if constexpr (!kUnpacked) stream.next_group();
+      stream.next_group();
       const GroupScales<S> group_scales(scales, g);
-      alignas(64) uint8_t unpacked[kUnpackHere ? kGroupCodes : 1];
-      if constexpr (kUnpackHere) store_codes<kType>(planes, table, unpacked);
-      const uint8_t* codes = kUnpackHere ? unpacked : planes;
+      alignas(64) uint8_t unpacked[kUnpack ? kGroupCodes : 1];
+      if constexpr (kUnpack) store_codes<kType>(planes, table, unpacked);
+      const uint8_t* codes = kUnpack ? unpacked : planes;
 #pragma GCC unroll 1
-      for (int first = 0; first < kRows; first += kPass) {
-        group_products<kType, kPass, kUnpacked || kUnpackHere>(codes, table, group_scales,
-                                                               x + first, acc + first);
-      }
-      planes += kUnpacked ? kGroupCodes : kFormat.group_plane_bytes();
+      for (int first = 0; first < kRows; first += kPass)
+        group_products<kType, kPass, kUnpack>(codes, table, group_scales, x + first, acc + first);
+      planes += kFormat.group_plane_bytes();
       x += kRows;
     }
     scale_bytes += scale_step;
@@ -381,29 +379,3 @@ inline void tile_products(const TileView& tile, int64_t groups, const ActGroup* 
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) f_store(out + kTileRows * r, acc[r]);
 }
-
-template <WeightType kType, int kRows>
-void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x, float* out) {
-  tile_products<kType, kRows, false>(tile, groups, x, out);
-}
-
-#if defined(PIPPIN_DOT_BY_CODES)
-// With several blocks of rows, unpacking again for each would cost 3 to 18 % of the products.
-template <WeightType kType>
-void unpack_tile(const TileView& tile, int64_t groups, uint8_t* codes) {
-  const WTable table = w_table(kCodebook<kType>);
-  const uint8_t* planes = tile.planes;
-  WeightStream<kType> stream(tile);
-  for (int64_t g = 0; g < groups; ++g) {
-    stream.next_group();
-    store_codes<kType>(planes, table, codes);
-    planes += tile_format(kType).group_plane_bytes();
-    codes += kGroupCodes;
-  }
-}
-
-template <WeightType kType>
-void tile_kernel_unpacked(const TileView& tile, int64_t groups, const ActGroup* x, float* out) {
-  tile_products<kType, kRowsBest, true>(tile, groups, x, out);
-}
-#endif

@@ -1,15 +1,19 @@
-// gated_activation: the inside of a gated feed-forward layer. Thread: the device thread.
+// gated_linear: the first half of a gated feed-forward layer. Thread: the device thread.
 #pragma once
 
-#include "nn/cpu/attention.h"
-#include "nn/ops/context.h"
+#include "nn/ops/linear.h"
 
 namespace pippin::nn {
 
 using Gate = cpu::Gate;
 
-/// gate(x[:, :F]) * x[:, F:]. Shapes: [T, 2 F] -> [T, F]. Tolerance: 1e-5 relative. Source:
-/// Shazeer, GLU Variants Improve Transformer, 2020.
+/// gate(x Wg^T) * (x Wu^T), of a weight that holds Wg over Wu (paired, on the CPU). Shapes: [T, K]
+/// -> [T, N / 2]. Tolerance: that of linear(), and 1e-5 relative. Source: Shazeer, GLU Variants
+/// Improve Transformer, 2020.
+mx::array gated_linear(const Context& ctx, Gate gate, const LinearWeight& weight,
+                       const mx::array& x);
+/// gate(x[:, :F]) * x[:, F:], where it is a step of its own: not on the CPU. Shapes: [T, 2 F] ->
+/// [T, F].
 mx::array gated_activation(const Context& ctx, Gate gate, const mx::array& x);
 mx::array gated_activation_ref(const Context& ctx, Gate gate, const mx::array& x);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "nn/cpu/kernels.h"
 #include "nn/cpu/random_weights.h"
 
 namespace pippin::nn::cpu {
@@ -242,6 +243,45 @@ TEST(Linear, StacksPartsOfDifferentFormats) {
         }
       }
       first += weights.rows;
+    }
+  }
+}
+
+// Bit by bit what two products and the gate's kernel give, whatever the types and the rows.
+TEST(Linear, GatedIsTwoProductsAndAGate) {
+  const int64_t k = 512;
+  ThreadPool pool(2);
+  for (const auto& [gates, ups] : {std::pair{WeightType::kQ4_K, WeightType::kQ6_K},
+                                   std::pair{WeightType::kQ8_0, WeightType::kQ8_0},
+                                   std::pair{WeightType::kF16, WeightType::kQ4_1}}) {
+    for (int64_t n : {16, 40, 331}) {
+      const Weights gate_part = random_matrix(info(gates), n, k, 1);
+      const Weights up_part = random_matrix(info(ups), n, k, 2);
+      const std::vector<PackedLinear::Part> parts{gate_part.part(), up_part.part()};
+      const auto bias = random_floats(static_cast<size_t>(2 * n), 3);
+      for (Isa isa : available_isas()) {
+        const PackedLinear stacked = PackedLinear::pack(parts, k, isa, pool).value();
+        const PackedLinear paired =
+            PackedLinear::pack(parts, k, isa, pool, nullptr, PackedLinear::Order::kPaired).value();
+        std::vector<float> row(k), paired_row(k);
+        stacked.row(n + 3, row.data());
+        paired.row(n + 3, paired_row.data());
+        EXPECT_EQ(row, paired_row);
+        for (int64_t m : {1, 3, 16, 37}) {
+          const auto x = random_floats(static_cast<size_t>(m * k), 4);
+          for (const float* added : {static_cast<const float*>(nullptr), bias.data()}) {
+            const auto both = run_linear(stacked, x.data(), m, added, pool);
+            std::vector<float> want(static_cast<size_t>(m * n)), got(want);
+            for (int64_t r = 0; r < m; ++r) {
+              const float* at = both.data() + 2 * n * r;
+              kernels(isa).rows.silu(at, at + n, n, want.data() + n * r);
+            }
+            LinearScratch scratch;
+            gated_linear(paired, x.data(), m, added, Gate::kSilu, got.data(), scratch, pool);
+            expect_same_bits(got, want, isa_name(isa));
+          }
+        }
+      }
     }
   }
 }

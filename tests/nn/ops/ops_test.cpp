@@ -47,15 +47,21 @@ class Ops : public testing::Test {
   Context cpu = cpu_context(2).value();
   Context stock = stock_context(mx::float32);
 
-  // An f32 weight in both forms.
-  LinearWeight weight(const std::vector<float>& values, int rows) {
+  // An f32 weight in both forms, of one part or two paired ones.
+  LinearWeight weight(const std::vector<float>& values, int rows, int parts = 1) {
     LinearWeight w;
     w.rows = rows;
     w.columns = static_cast<int>(values.size()) / rows;
     const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(values.data()),
                                            values.size() * 4);
-    const cpu::PackedLinear::Part part{cpu::WeightType::kF32, bytes, rows};
-    auto packed = cpu::PackedLinear::pack(std::span(&part, 1), w.columns, cpu.isa, *cpu.pool);
+    using Packed = cpu::PackedLinear;
+    std::vector<Packed::Part> all;
+    const size_t part_bytes = bytes.size() / static_cast<size_t>(parts);
+    for (int p = 0; p < parts; ++p)
+      all.push_back({cpu::WeightType::kF32,
+                     bytes.subspan(static_cast<size_t>(p) * part_bytes, part_bytes), rows / parts});
+    auto packed = Packed::pack(all, w.columns, cpu.isa, *cpu.pool, nullptr,
+                               parts == 2 ? Packed::Order::kPaired : Packed::Order::kStacked);
     w.packed = std::make_shared<const cpu::PackedLinear>(std::move(packed).value());
     w.dense = matrix(values, rows);
     w.dense_transposed = mx::transpose(*w.dense);
@@ -93,10 +99,16 @@ TEST_F(Ops, RmsNormWithAndWithoutResidual) {
   expect_close(x, y, 1e-6f);
 }
 
-TEST_F(Ops, GatedActivations) {
-  const mx::array x = matrix(random_values(5 * 2 * 96, 8, 2.0f), 5);
-  for (Gate gate : {Gate::kSilu, Gate::kGeluTanh})
-    expect_close(gated_activation(cpu, gate, x), gated_activation(stock, gate, x), 1e-5f);
+TEST_F(Ops, GatedLinearFollowsTheReference) {
+  LinearWeight w = weight(random_values(2 * 70 * 96, 8), 2 * 70, 2);
+  w.bias = random_values(2 * 70, 9);
+  Context exact = cpu;
+  exact.activations = cpu::Activations::kF32;
+  for (int tokens : {1, 5, 40}) {
+    const mx::array x = matrix(random_values(static_cast<size_t>(tokens) * 96, 10), tokens);
+    for (Gate gate : {Gate::kSilu, Gate::kGeluTanh})
+      expect_close(gated_linear(exact, gate, w, x), gated_linear(stock, gate, w, x), 1e-5f);
+  }
 }
 
 // Two sequences of one step, with scattered blocks: one in prefill behind cached positions, one
