@@ -145,4 +145,5 @@ void paged_attention(const Kernels& path, const AttentionArgs& args, const KvLay
                      ThreadPool& pool);
 void rms_norm(const Kernels& path, float* x, const float* add, const float* weight, float eps,
               int64_t tokens, int64_t dim, float* out, ThreadPool& pool);
+
 }  // namespace pippin::nn::cpu

@@ -176,7 +176,7 @@ void PackedLinear::row(int64_t n, float* out) const {
   for (const TileRun& run : impl_->runs) {
     const int64_t inside = n - run.first_row;
     if (inside >= run.rows) continue;
-    const TileView tile = impl_->tile(run, run.first_tile + inside / kTileRows);
+    const TileView tile = impl_->tile(run, inside / kTileRows);
     impl_->kernels->linear.row[static_cast<int>(run.type)](
         tile, impl_->columns, static_cast<int>(inside % kTileRows), out);
     return;
@@ -210,7 +210,7 @@ class BlockProduct {
   void tile(int64_t t, float* acc) const {
     for (int r = 0; r < rows_; ++r)  // a length the compiler knows
       std::memset(acc + r * kTileRows, 0, kTileRows * sizeof(float));
-    const TileView view = weight_.tile(run_, run_.first_tile + t);
+    const TileView view = weight_.tile(run_, t);
     if (codes_ != nullptr) {
       kernel_(view, weight_.columns / kGroup, codes_, acc);
     } else {
@@ -373,8 +373,7 @@ void expect(const PackedLinear::Impl& weight, int64_t m, ThreadPool& pool) {
     if (first >= last) continue;
     each_run(weight, first, first + 1, [&](const TileRun& run, int64_t tile, int64_t) {
       const size_t bytes = static_cast<size_t>(last - first) * run.tile_step;
-      pool.expect(thread, weight.tile(run, run.first_tile + tile).scales,
-                  std::min(kExpectBytes, bytes));
+      pool.expect(thread, weight.tile(run, tile).scales, std::min(kExpectBytes, bytes));
     });
   }
 }

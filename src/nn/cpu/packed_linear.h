@@ -31,9 +31,9 @@ struct PackedLinear::Impl {
   Impl(int64_t n, int64_t k, size_t size, WeightArena& arena, const Kernels& path)
       : rows(n), columns(k), bytes(size), memory(arena.take(size)), kernels(&path) {}
 
-  TileView tile(const TileRun& run, int64_t tile) const {
-    const uint8_t* base =
-        memory.get() + run.offset + static_cast<size_t>(tile - run.first_tile) * run.tile_step;
+  /// The run's tile t.
+  TileView tile(const TileRun& run, int64_t t) const {
+    const uint8_t* base = memory.get() + run.offset + static_cast<size_t>(t) * run.tile_step;
     return {base + run.planes_offset, base, run.format.affine};
   }
   int64_t tiles() const { return runs.back().first_tile + runs.back().tiles; }

@@ -172,4 +172,5 @@ void rms_norm(float* x, const float* add, const float* weight, float eps, int64_
               int64_t dim, float* out, ThreadPool& pool) {
   rms_norm(default_kernels(), x, add, weight, eps, tokens, dim, out, pool);
 }
+
 }  // namespace pippin::nn::cpu
