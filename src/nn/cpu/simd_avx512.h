@@ -126,13 +126,20 @@ inline I i_add_pairs(I acc, W pairs, int32_t two) {
 #endif
 }
 
-inline __m512i broadcast4(const int8_t* q) {
-  int32_t four;
-  __builtin_memcpy(&four, q, 4);
-  return _mm512_set1_epi32(four);
+#if defined(__AVX512VNNI__)
+// Dot products that broadcast their activations themselves. g++ loads them into a register first,
+// and 16 rows take 2 to 7 % longer.
+inline I i_add_fours_of(I acc, W codes, const int8_t* q) {
+  asm("vpdpbusd %2%{1to16%}, %1, %0"
+      : "+v"(acc)
+      : "v"(codes), "m"(*reinterpret_cast<const int8_t(*)[4]>(q)));
+  return acc;
+}
+inline I i_add_pairs_of(I acc, W pairs, const int32_t& two) {
+  asm("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(pairs), "m"(two));
+  return acc;
 }
 
-#if defined(__AVX512VNNI__)
 template <int kMax>
 inline W w_ready(W codes) {
   return codes;
@@ -141,7 +148,7 @@ template <int n, int kMax, int kOffset, int kShift = kOffset>
 inline I dot(const W* w, const int8_t* q, int32_t negative) {
   I sum = kOffset >= 0 ? i_set1_shifted<kShift>(negative) : _mm512_setzero_si512();
 #pragma GCC unroll 8
-  for (int s = 0; s < n; ++s) sum = _mm512_dpbusd_epi32(sum, w[s], broadcast4(q + 4 * s));
+  for (int s = 0; s < n; ++s) sum = i_add_fours_of(sum, w[s], q + 4 * s);
   return sum;
 }
 
@@ -156,7 +163,7 @@ inline F scaled_dot(const W* w, const int8_t* q, int32_t negative, const ActGrou
   I sum = _mm512_castps_si512(origin);
   if constexpr (kOffset >= 0) sum = _mm512_add_epi32(sum, i_set1_shifted<kShift>(negative));
 #pragma GCC unroll 8
-  for (int s = 0; s < n; ++s) sum = _mm512_dpbusd_epi32(sum, w[s], broadcast4(q + 4 * s));
+  for (int s = 0; s < n; ++s) sum = i_add_fours_of(sum, w[s], q + 4 * s);
   return _mm512_sub_ps(_mm512_castsi512_ps(sum), origin);
 }
 
@@ -168,7 +175,7 @@ inline F scaled_pairs(const W* pairs, const ActGroup* x) {
                        _mm512_set1_epi32((23 << 23) + (1 << 22)));
   I sum = origin;
 #pragma GCC unroll 4
-  for (int p = 0; p < 4; ++p) sum = i_add_pairs(sum, pairs[p], x[p * kRows].pair_sums);
+  for (int p = 0; p < 4; ++p) sum = i_add_pairs_of(sum, pairs[p], x[p * kRows].pair_sums);
   return _mm512_sub_ps(_mm512_castsi512_ps(sum), _mm512_castsi512_ps(origin));
 }
 constexpr int kPassRows = 16;
@@ -198,7 +205,9 @@ inline I dot(const W* w, const int8_t* q, int32_t negative) {
   __m512i run = _mm512_setzero_si512();
 #pragma GCC unroll 8
   for (int s = 0; s < n; ++s) {
-    const __m512i x = broadcast4(q + 4 * s);
+    int32_t four;
+    __builtin_memcpy(&four, q + 4 * s, 4);
+    const __m512i x = _mm512_set1_epi32(four);
     const __m512i pairs = kSigned ? pair_sums_signed(w[s], x) : pair_sums(w[s], x);
     run = s % kRun == 0 ? pairs : _mm512_add_epi16(run, pairs);
     if (s % kRun == kRun - 1 || s == n - 1) {
