@@ -13,8 +13,6 @@ namespace {
 
 #include "nn/cpu/simd_avx2_pairs.h"
 
-#include "nn/cpu/group_scale.h"
-
 #include "nn/cpu/simd_x86_quantize.h"
 
 #include "nn/cpu/tile_body.h"

@@ -11,8 +11,6 @@ namespace {
 
 #include "nn/cpu/simd_avx512.h"
 
-#include "nn/cpu/group_scale.h"
-
 #include "nn/cpu/simd_x86_quantize.h"
 
 #include "nn/cpu/tile_body.h"

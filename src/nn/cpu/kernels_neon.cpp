@@ -15,8 +15,6 @@ namespace {
 
 #include "nn/cpu/simd_neon_dot.h"
 
-#include "nn/cpu/group_scale.h"
-
 #include "nn/cpu/simd_quantize.h"
 
 #include "nn/cpu/tile_body.h"

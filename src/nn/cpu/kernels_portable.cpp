@@ -8,8 +8,6 @@ namespace {
 
 #include "nn/cpu/simd_portable.h"
 
-#include "nn/cpu/group_scale.h"
-
 #include "nn/cpu/simd_quantize.h"
 
 #include "nn/cpu/tile_body.h"

@@ -116,29 +116,12 @@ void tile_row(const TileView& tile, int64_t columns, int lane, float* out) {
 
 // ---- activations ----
 
+template <bool kPowerOfTwo>
 void quantize_row(const float* x, int64_t groups, ActGroup* out, int64_t stride) {
-  for (int64_t g = 0; g < groups; ++g) quantize_group<false>(x + kGroup * g, out[g * stride]);
-}
-
-/// Writes the sums of a block's groups, two by two, in units of half the largest scale: at most 13
-/// bits, so that with 6-bit minimums all eight add up within the 22 bits that scaled sums have.
-inline void write_pair_sums(ActGroup* block, int64_t stride) {
-  float largest = 0;
-  for (int g = 0; g < kSuperGroups; ++g)
-    largest = block[g * stride].scale > largest ? block[g * stride].scale : largest;
-  const float inverse = largest > 0 ? 2.0f / largest : 0.0f;
-  const auto units = [&](int g) {
-    return static_cast<int32_t>(__builtin_rintf(block[g * stride].sum * inverse));
-  };
-  for (int p = 0; p < kSuperGroups / 2; ++p)
-    block[p * stride].pair_sums = (units(2 * p) & 0xffff) | units(2 * p + 1) * 65536;
-  block->pair_scale = largest / 2;
-}
-
-void quantize_block_row(const float* x, int64_t groups, ActGroup* out, int64_t stride) {
-  for (int64_t g = 0; g < groups; ++g) quantize_group<true>(x + kGroup * g, out[g * stride]);
-  for (int64_t g = 0; g + kSuperGroups <= groups; g += kSuperGroups)
-    write_pair_sums(out + g * stride, stride);
+  for (int64_t g = 0; g < groups; g += kSuperGroups) {
+    const int count = static_cast<int>(groups - g < kSuperGroups ? groups - g : kSuperGroups);
+    quantize_groups<kPowerOfTwo>(x + kGroup * g, count, out + g * stride, stride);
+  }
 }
 
 // ---- the table ----
@@ -167,8 +150,8 @@ constexpr void fill_types(LinearKernels& k, std::integer_sequence<int, kTypes...
 constexpr LinearKernels linear_kernels() {
   LinearKernels k;
   fill_types(k, std::make_integer_sequence<int, kWeightTypes>());
-  k.quantize = quantize_row;
-  k.quantize_blocks = quantize_block_row;
+  k.quantize = quantize_row<false>;
+  k.quantize_blocks = quantize_row<true>;
   k.rows_best = kRowsBest;
   return k;
 }

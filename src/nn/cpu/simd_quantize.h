@@ -2,14 +2,34 @@
 // Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes
 // here.
 
+struct GroupScale {
+  float scale;    // x ~ scale * code
+  float inverse;  // of the scale; 0 of a group of zeros
+};
+
+/// The scale of a group whose largest magnitude is `peak`. As a power of two it is up to twice what
+/// the codes need, but products with it are exact, so that it can be applied wherever it is
+/// cheapest.
+template <bool kPowerOfTwo>
+inline GroupScale group_scale(float peak) {
+  if (!(peak > kPeakLeast)) return {0, 0};
+  float scale = peak / 127.0f;
+  if constexpr (kPowerOfTwo) {
+    if (!(scale < kPowerMost)) scale = kPowerMost;
+    uint32_t bits;
+    __builtin_memcpy(&bits, &scale, 4);
+    bits = (bits + 0x7fffff) & 0xff800000;  // the next power of two
+    __builtin_memcpy(&scale, &bits, 4);
+  }
+  return {scale, 1.0f / scale};
+}
+
 /// Rounds 32 activations to codes in [-127, 127] of their largest magnitude.
 template <bool kPowerOfTwo>
 inline void quantize_group(const float* x, ActGroup& out) {
   const F low = f_load(x);
   const F high = f_load(x + 16);
-  const float peak = f_reduce_max(f_max(f_abs(low), f_abs(high)));
-  const bool some = peak > kPeakLeast;
-  const GroupScale scale = group_scale<kPowerOfTwo>(peak, some);
+  const GroupScale scale = group_scale<kPowerOfTwo>(f_reduce_max(f_max(f_abs(low), f_abs(high))));
   const F inverse = f_set1(scale.inverse);
   const I q_low = i_round(f_mul(low, inverse));
   const I q_high = i_round(f_mul(high, inverse));
@@ -25,4 +45,26 @@ inline void quantize_group(const float* x, ActGroup& out) {
   out.origin = 12582912.0f * out.scale;
   out.pair_sums = 0;
   out.pair_scale = 0;
+}
+
+/// Writes the sums of a block's groups, two by two, in units of half the largest scale: at most 13
+/// bits, so that with 6-bit minimums all eight add up within the 22 bits that scaled sums have.
+inline void write_pair_sums(ActGroup* block, int64_t stride) {
+  float largest = 0;
+  for (int g = 0; g < kSuperGroups; ++g)
+    largest = block[g * stride].scale > largest ? block[g * stride].scale : largest;
+  const float inverse = largest > 0 ? 2.0f / largest : 0.0f;
+  const auto units = [&](int g) {
+    return static_cast<int32_t>(__builtin_rintf(block[g * stride].sum * inverse));
+  };
+  for (int p = 0; p < kSuperGroups / 2; ++p)
+    block[p * stride].pair_sums = (units(2 * p) & 0xffff) | units(2 * p + 1) * 65536;
+  block->pair_scale = largest / 2;
+}
+
+/// Quantises up to eight groups; those of K-quants, which are eight, as a block.
+template <bool kPowerOfTwo>
+inline void quantize_groups(const float* x, int count, ActGroup* out, int64_t stride) {
+  for (int g = 0; g < count; ++g) quantize_group<kPowerOfTwo>(x + kGroup * g, out[g * stride]);
+  if constexpr (kPowerOfTwo) write_pair_sums(out, stride);
 }

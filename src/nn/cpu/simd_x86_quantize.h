@@ -1,53 +1,183 @@
-// The activation quantiser of the x86 paths: simd_portable.h's quantize_group in AVX2.
+// The activation quantiser of the x86 paths: what simd_quantize.h does, in AVX2 and eight groups at
+// a time, so that a lane is a group wherever a group has one number.
 // Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes
 // here.
 
-inline __m256i round_codes(__m256 x, __m256 inverse) {
-  return _mm256_cvtps_epi32(_mm256_mul_ps(x, inverse));
+/// Up to eight groups. Lanes beyond the last one do what it does once more.
+struct Groups8 {
+  int count;
+  int at(int lane) const { return lane < count ? lane : count - 1; }
+};
+
+/// Largest magnitudes.
+[[gnu::always_inline]] inline __m256 group_peaks(const float* x, Groups8 groups) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  const auto group = [&](int lane) {
+    const float* from = x + kGroup * groups.at(lane);
+    const auto magnitude = [&](int i) {
+      return _mm256_andnot_ps(sign, _mm256_loadu_ps(from + 8 * i));
+    };
+    return _mm256_max_ps(_mm256_max_ps(magnitude(0), magnitude(1)),
+                         _mm256_max_ps(magnitude(2), magnitude(3)));
+  };
+  const auto two = [&](int g) {  // lanes g, g + 1, g, g + 1, in both halves
+    const __m256 a = group(g), b = group(g + 1);
+    return _mm256_max_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+  };
+  const auto four = [&](int g) {  // lanes g .. g + 3, in both halves
+    const __m256d a = _mm256_castps_pd(two(g)), b = _mm256_castps_pd(two(g + 2));
+    return _mm256_max_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)),
+                         _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)));
+  };
+  const __m256 a = four(0), b = four(4);
+  return _mm256_max_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+}
+
+struct GroupScales8 {
+  __m256 scale, inverse;
+};
+
+/// group_scale() of eight groups.
+template <bool kPowerOfTwo>
+inline GroupScales8 group_scales(__m256 peaks) {
+  GroupScales8 s;
+  if constexpr (kPowerOfTwo) {
+    // The next power of two of peak / 127: 2^-6 of the peak's own, or 2^-5 where its mantissa is
+    // beyond 127 / 64.
+    const __m256i up = _mm256_add_epi32(_mm256_castps_si256(peaks), _mm256_set1_epi32(0x1ffff));
+    const __m256i power = _mm256_and_si256(up, _mm256_set1_epi32(0x7f800000));
+    const __m256i bits = _mm256_sub_epi32(power, _mm256_set1_epi32(6 << 23));
+    s.scale = _mm256_min_ps(_mm256_castsi256_ps(bits), _mm256_set1_ps(kPowerMost));
+    s.inverse = _mm256_castsi256_ps(
+        _mm256_sub_epi32(_mm256_set1_epi32(0x7f000000), _mm256_castps_si256(s.scale)));
+  } else {
+    s.scale = _mm256_div_ps(peaks, _mm256_set1_ps(127.0f));
+    s.inverse = _mm256_div_ps(_mm256_set1_ps(1.0f), s.scale);
+  }
+  const __m256 some = _mm256_cmp_ps(peaks, _mm256_set1_ps(kPeakLeast), _CMP_GT_OQ);
+  s.scale = _mm256_and_ps(s.scale, some);
+  s.inverse = _mm256_and_ps(s.inverse, some);
+  return s;
+}
+
+/// The codes of a group.
+inline __m256i group_codes(const float* x, __m256 inverse) {
+  const auto codes = [&](int i) {
+    return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), inverse));
+  };
+  const __m256i low = _mm256_packs_epi32(codes(0), codes(1));
+  const __m256i high = _mm256_packs_epi32(codes(2), codes(3));
+  // The packs leave 4-byte pieces in the order 0 2 4 6 | 1 3 5 7.
+  return _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high),
+                                     _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+struct GroupSums8 {
+  __m256i low, high;  // of each group's halves
+};
+
+/// The sums of eight groups' codes. eights: of each group, four 64-bit sums of 8 codes + 128.
+inline GroupSums8 group_sums(const __m256i* eights) {
+  const auto two = [&](int g) {  // 32-bit lanes g, g + 1 of each sum
+    return _mm256_or_si256(eights[g], _mm256_slli_epi64(eights[g + 1], 32));
+  };
+  const auto four = [&](int g) {  // low halves of groups g .. g + 3, then their high halves
+    const __m256i a = two(g), b = two(g + 2);
+    return _mm256_add_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+  };
+  const __m256i a = four(0), b = four(4);
+  const __m256i bias = _mm256_set1_epi32(16 * 128);
+  return {_mm256_sub_epi32(_mm256_permute2x128_si256(a, b, 0x20), bias),
+          _mm256_sub_epi32(_mm256_permute2x128_si256(a, b, 0x31), bias)};
+}
+
+struct PairSums {
+  __m256i sums;  // lanes 0 .. 3
+  __m256 scale;  // lane 0
+};
+
+/// write_pair_sums() of a block.
+inline PairSums pair_sums_of(__m256 scale, __m256 sum) {
+  __m256 largest = _mm256_max_ps(scale, _mm256_permute2f128_ps(scale, scale, 1));
+  largest = _mm256_max_ps(largest, _mm256_permute_ps(largest, 0x4e));
+  largest = _mm256_max_ps(largest, _mm256_permute_ps(largest, 0xb1));
+  const __m256 some = _mm256_cmp_ps(largest, _mm256_setzero_ps(), _CMP_GT_OQ);
+  const __m256 inverse = _mm256_and_ps(_mm256_div_ps(_mm256_set1_ps(2.0f), largest), some);
+  const __m256i units = _mm256_cvtps_epi32(_mm256_mul_ps(sum, inverse));
+  // 16 bits of an even lane, 16 of the odd one behind it; then the even lanes, and zeros.
+  const __m256i pairs = _mm256_blend_epi16(units, _mm256_srli_epi64(units, 16), 0x22);
+  const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 0, 0, 0, 0);
+  const __m256 lanes = _mm256_castsi256_ps(_mm256_permutevar8x32_epi32(pairs, order));
+  const __m256 zero = _mm256_setzero_ps();
+  return {_mm256_castps_si256(_mm256_blend_ps(lanes, zero, 0xf0)),
+          _mm256_blend_ps(zero, _mm256_mul_ps(largest, _mm256_set1_ps(0.5f)), 1)};
+}
+
+/// Writes fields[f], a lane a group, as the fields behind each group's codes.
+[[gnu::always_inline]] inline void store_fields(const __m256* fields, Groups8 groups, ActGroup* out,
+                                                int64_t stride) {
+  __m256 quads[8];  // fields 0 .. 3 of groups i and i + 4, then fields 4 .. 7
+#pragma GCC unroll 2
+  for (int half = 0; half < 2; ++half) {
+    const __m256* f = fields + 4 * half;
+    const __m256d low01 = _mm256_castps_pd(_mm256_unpacklo_ps(f[0], f[1]));
+    const __m256d high01 = _mm256_castps_pd(_mm256_unpackhi_ps(f[0], f[1]));
+    const __m256d low23 = _mm256_castps_pd(_mm256_unpacklo_ps(f[2], f[3]));
+    const __m256d high23 = _mm256_castps_pd(_mm256_unpackhi_ps(f[2], f[3]));
+    quads[4 * half] = _mm256_castpd_ps(_mm256_unpacklo_pd(low01, low23));
+    quads[4 * half + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(low01, low23));
+    quads[4 * half + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(high01, high23));
+    quads[4 * half + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(high01, high23));
+  }
+#pragma GCC unroll 4
+  for (int g = 0; g < 4; ++g) {
+    _mm256_store_ps(&out[groups.at(g) * stride].scale,
+                    _mm256_permute2f128_ps(quads[g], quads[g + 4], 0x20));
+    _mm256_store_ps(&out[groups.at(g + 4) * stride].scale,
+                    _mm256_permute2f128_ps(quads[g], quads[g + 4], 0x31));
+  }
 }
 
 template <bool kPowerOfTwo>
-inline void quantize_group(const float* x, ActGroup& out) {
-  const __m256 x0 = _mm256_loadu_ps(x);
-  const __m256 x1 = _mm256_loadu_ps(x + 8);
-  const __m256 x2 = _mm256_loadu_ps(x + 16);
-  const __m256 x3 = _mm256_loadu_ps(x + 24);
-  const __m256 sign = _mm256_set1_ps(-0.0f);
-  const __m256 eight =
-      _mm256_max_ps(_mm256_max_ps(_mm256_andnot_ps(sign, x0), _mm256_andnot_ps(sign, x1)),
-                    _mm256_max_ps(_mm256_andnot_ps(sign, x2), _mm256_andnot_ps(sign, x3)));
-  __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-  four = _mm_max_ps(four, _mm_movehl_ps(four, four));
-  const float peak = _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
-  const bool some = peak > kPeakLeast;
-  const GroupScale scale = group_scale<kPowerOfTwo>(peak, some);
-  const __m256 inverse = _mm256_set1_ps(scale.inverse);
-  const __m256i low = _mm256_packs_epi32(round_codes(x0, inverse), round_codes(x1, inverse));
-  const __m256i high = _mm256_packs_epi32(round_codes(x2, inverse), round_codes(x3, inverse));
-  // The packs leave 4-byte pieces in the order 0 2 4 6 | 1 3 5 7.
-  const __m256i codes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high),
-                                                    _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-  _mm256_store_si256(reinterpret_cast<__m256i*>(out.q), codes);
+[[gnu::always_inline]] inline void quantize_eight(const float* x, Groups8 groups, ActGroup* out,
+                                                  int64_t stride) {
+  const GroupScales8 s = group_scales<kPowerOfTwo>(group_peaks(x, groups));
+  alignas(32) float inverse[8];
+  _mm256_store_ps(inverse, s.inverse);
+  __m256i eights[8];
+#pragma GCC unroll 8
+  for (int g = 0; g < 8; ++g) {
+    const __m256i codes = group_codes(x + kGroup * groups.at(g), _mm256_set1_ps(inverse[g]));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(out[groups.at(g) * stride].q), codes);
+    const __m256i flipped = _mm256_xor_si256(codes, _mm256_set1_epi8(static_cast<char>(0x80)));
+    eights[g] = _mm256_sad_epu8(flipped, _mm256_setzero_si256());
+  }
+  const GroupSums8 sums = group_sums(eights);
+  const __m256i sum = _mm256_add_epi32(sums.low, sums.high);
+  const auto negative = [](__m256i a) { return _mm256_sub_epi32(_mm256_setzero_si256(), a); };
+  const auto as_floats = [](__m256i a) { return _mm256_castsi256_ps(a); };
+  const __m256 scaled_sum = _mm256_mul_ps(s.scale, _mm256_cvtepi32_ps(sum));
+  PairSums pairs = {_mm256_setzero_si256(), _mm256_setzero_ps()};
+  if constexpr (kPowerOfTwo) pairs = pair_sums_of(s.scale, scaled_sum);
+  const __m256 fields[8] = {
+      s.scale,
+      scaled_sum,
+      as_floats(negative(sum)),
+      as_floats(_mm256_slli_epi32(negative(sums.low), kHalfShift)),
+      as_floats(_mm256_slli_epi32(negative(sums.high), kHalfShift)),
+      _mm256_mul_ps(_mm256_set1_ps(12582912.0f), s.scale),
+      as_floats(pairs.sums),
+      pairs.scale,
+  };
+  store_fields(fields, groups, out, stride);
+}
 
-  // Sums of 8 codes each, biased by 128, as the even 4-byte lanes 0, 2 (low half) and 4, 6 (high
-  // half); odd lanes are zero.
-  const __m256i flipped = _mm256_xor_si256(codes, _mm256_set1_epi8(static_cast<char>(0x80)));
-  const __m256i eights = _mm256_sad_epu8(flipped, _mm256_setzero_si256());
-  const __m256i halves =
-      _mm256_add_epi32(eights, _mm256_shuffle_epi32(eights, 0x4e));  // lane 0: low, lane 4: high
-  // The fields after q: scale, sum, negative_sum, negative_half[2], origin, then zeros.
-  const __m256i first =
-      _mm256_permutevar8x32_epi32(halves, _mm256_setr_epi32(1, 0, 0, 0, 4, 1, 1, 1));
-  const __m256i second =
-      _mm256_permutevar8x32_epi32(halves, _mm256_setr_epi32(1, 4, 4, 1, 1, 1, 1, 1));
-  const __m256i bias = _mm256_setr_epi32(0, 4096, 4096, 2048, 2048, 0, 0, 0);
-  const __m256i sums = _mm256_sub_epi32(_mm256_add_epi32(first, second), bias);
-  const __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), _mm256_set1_ps(scale.scale));
-  const __m256i shifts = _mm256_setr_epi32(0, 0, 0, kHalfShift, kHalfShift, 0, 0, 0);
-  const __m256 negative = _mm256_castsi256_ps(
-      _mm256_sllv_epi32(_mm256_sub_epi32(_mm256_setzero_si256(), sums), shifts));
-  __m256 fields = _mm256_blend_ps(scaled, negative, 0x1c);
-  fields = _mm256_blend_ps(fields, _mm256_set1_ps(scale.scale), 1);
-  fields = _mm256_blend_ps(fields, _mm256_set1_ps(12582912.0f * scale.scale), 0x20);
-  _mm256_store_ps(&out.scale, fields);
+/// Quantises up to eight groups; those of K-quants, which are eight, as a block.
+template <bool kPowerOfTwo>
+inline void quantize_groups(const float* x, int count, ActGroup* out, int64_t stride) {
+  if (count == 8) {  // a number the compiler knows
+    quantize_eight<kPowerOfTwo>(x, {8}, out, stride);
+  } else {
+    quantize_eight<kPowerOfTwo>(x, {count}, out, stride);
+  }
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "nn/cpu/kernels.h"
 #include "nn/cpu/random_weights.h"
@@ -50,6 +51,54 @@ std::vector<double> rounded_activations(const std::vector<float>& x, bool powers
       out[i] = std::nearbyintf(x[i] * (1 / scale)) * static_cast<double>(scale);
   }
   return out;
+}
+
+// Groups of each kind that a quantiser may treat in its own way.
+std::vector<float> groups_of_all_kinds(int64_t groups) {
+  std::vector<float> x = random_floats(static_cast<size_t>(groups * 32), 3);
+  const float peaks[] = {0, 1e-35f, 1.01e-35f, 1e-38f, 1.6e32f, 0x1p100f, 127, 128, 127.0f / 64};
+  for (int64_t g = 1; g < groups; g += 2) {
+    float* group = x.data() + 32 * g;
+    const auto kind = static_cast<size_t>(g / 2);
+    // Beyond the listed ones, powers of two times 127 / 64 and its neighbours, where the scale
+    // doubles.
+    const auto neighbour = static_cast<int32_t>(kind % 5) - 2;
+    const float most =
+        kind < std::size(peaks)
+            ? peaks[kind]
+            : std::ldexp(bits_to_float(0x3ffe0000u + static_cast<uint32_t>(neighbour)),
+                         static_cast<int>(kind % 220) - 113);
+    for (int i = 0; i < 32; ++i) group[i] *= most / 64;
+    group[g % 32] = g % 4 == 1 ? most : -most;
+  }
+  return x;
+}
+
+TEST(Linear, EveryPathQuantisesActivationsAlike) {
+  for (const bool blocks : {false, true}) {
+    for (const int64_t groups : {1, 2, 4, 7, 8, 9, 18, 48, 4000}) {
+      if (blocks && groups % 8 != 0) continue;
+      const std::vector<float> x = groups_of_all_kinds(groups);
+      for (const int64_t stride : {1, 3}) {
+        const auto run = [&](Isa isa) {
+          const LinearKernels& path = kernels(isa).linear;
+          std::vector<ActGroup> out(static_cast<size_t>(groups * stride));
+          std::memset(static_cast<void*>(out.data()), 0x55, out.size() * sizeof(ActGroup));
+          (blocks ? path.quantize_blocks : path.quantize)(x.data(), groups, out.data(), stride);
+          return out;
+        };
+        const auto want = run(Isa::kPortable);
+        for (const Isa isa : available_isas()) {
+          const auto got = run(isa);
+          for (size_t g = 0; g < got.size(); ++g) {
+            ASSERT_EQ(std::memcmp(&got[g], &want[g], sizeof(ActGroup)), 0)
+                << isa_name(isa) << " group " << g << " of " << groups << " blocks " << blocks
+                << " scale " << got[g].scale << " " << want[g].scale;
+          }
+        }
+      }
+    }
+  }
 }
 
 class EachFormat : public testing::TestWithParam<FormatInfo> {
