@@ -206,8 +206,7 @@ mx::array Decoder::forward(const nn::StepBatch& batch, nn::KvCache& kv) {
     mx::array attended = nn::linear(ctx_, layer.output, mixed);
     if (options_.post_norms) attended = nn::rms_norm(ctx_, layer.post_attention_norm, attended);
     normed = nn::add_rms_norm(ctx_, layer.feed_forward_norm, x, attended);
-    const mx::array gated = nn::gated_linear(ctx_, options_.gate, layer.gate_up, normed);
-    mx::array fed = nn::linear(ctx_, layer.down, gated);
+    mx::array fed = nn::feed_forward(ctx_, options_.gate, layer.gate_up, layer.down, normed);
     if (options_.post_norms) fed = nn::rms_norm(ctx_, layer.post_feed_forward_norm, fed);
     if (i + 1 < layers_.size()) {
       normed = nn::add_rms_norm(ctx_, layers_[i + 1].attention_norm, x, fed);

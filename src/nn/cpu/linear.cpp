@@ -5,6 +5,7 @@
 #include <array>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/check.h"
@@ -23,6 +24,9 @@ constexpr int64_t kRowsChunk = 128;  // activation rows that share one pass over
 // What a thread calls in while it waits for the next product: well inside its L2 cache, beside KV.
 constexpr size_t kExpectBytes = 262144;
 constexpr int64_t kUnitsAtOnce = 8;  // tiles that all blocks of rows go over, from the L2 cache
+constexpr int64_t kSlabPairs = 16;   // whose outputs make a block of 256
+constexpr int64_t kRowsSlab = 64;    // fewest rows for which feed_forward() has slabs
+constexpr int64_t kSlabsThread = 8;  // fewest slabs for a thread, so that uneven cores end together
 constexpr size_t kPieceBytes =
     24576;  // least weight bytes per piece when there are few: about a microsecond
 
@@ -187,6 +191,8 @@ void PackedLinear::row(int64_t n, float* out) const {
 
 struct LinearScratch::Impl {
   std::vector<ActGroup> groups[2];
+  std::vector<ActGroup> gated;
+  std::vector<float> between;
   std::vector<float> panels;
 };
 
@@ -251,6 +257,12 @@ class BlockProduct {
   TileKernelF32 kernel_f32_;
 };
 
+// Where rows are written, `width` apart.
+struct Rows {
+  float* at;
+  int64_t width;
+};
+
 // One call of linear() or gated_linear(): activations in the forms that the runs' kernels take, and
 // the loops over tiles.
 struct Product {
@@ -274,7 +286,7 @@ struct Product {
             block.rows};
   }
   void tiles(const TileRun& run, int64_t first, int64_t last, const RowBlock& block) const;
-  void pairs(Gate gate, int64_t first, int64_t last, const RowBlock& block) const;
+  void pairs(Gate gate, int64_t first, int64_t last, const RowBlock& block, Rows out) const;
 };
 
 // The run's tiles [first, last).
@@ -289,19 +301,17 @@ void Product::tiles(const TileRun& run, int64_t first, int64_t last, const RowBl
 }
 
 // Pairs [first, last): what a gate takes in stays in the cache.
-void Product::pairs(Gate gate, int64_t first, int64_t last, const RowBlock& block) const {
+void Product::pairs(Gate gate, int64_t first, int64_t last, const RowBlock& block, Rows out) const {
   const BlockProduct gates = of(weight.runs[0], block), ups = of(weight.runs[1], block);
   const RowKernels& path = weight.kernels->rows;
   const auto function = gate == Gate::kSilu ? path.silu : path.gelu_tanh;
-  const int64_t width = weight.rows / 2;
-  float* out = y + block.first * width;
   alignas(64) float gate_acc[kRowsMax * kTileRows];
   alignas(64) float up_acc[kRowsMax * kTileRows];
   for (int64_t t = first; t < last; ++t) {
     gates.tile(t, gate_acc);
     ups.tile(t, up_acc);
     function(gate_acc, up_acc, int64_t{block.rows} * kTileRows, gate_acc);
-    gates.write(t, gate_acc, out + t * kTileRows, width);
+    gates.write(t, gate_acc, out.at + (t - first) * kTileRows, out.width);
   }
 }
 
@@ -312,6 +322,11 @@ void each_run(const PackedLinear::Impl& weight, int64_t first, int64_t last, con
     const int64_t end = std::min(last - run.first_tile, run.tiles);
     if (begin < end) use(run, begin, end);
   }
+}
+
+// The two quantised forms of activations: 0, and 1 for K-quants.
+LinearKernels::Quantize quantizer(const LinearKernels& path, int form) {
+  return form == 0 ? path.quantize : path.quantize_blocks;
 }
 
 void quantize_rows(LinearKernels::Quantize quantize, const float* x, int64_t k,
@@ -378,26 +393,23 @@ void expect(const PackedLinear::Impl& weight, int64_t m, ThreadPool& pool) {
   }
 }
 
-// Without a gate: linear().
-void multiply(const PackedLinear& weight, const float* x, int64_t m, const float* bias,
-              std::optional<Gate> gate, float* y, LinearScratch& scratch, ThreadPool& pool,
-              Activations activations, const PackedLinear* next) {
-  if (m <= 0) return;
-  const PackedLinear::Impl& w = weight.impl();
+// The rows of one product in the forms that its runs' kernels take.
+Product prepare(const PackedLinear::Impl& w, const float* x, const float* bias, float* y,
+                const std::vector<RowBlock>& blocks, LinearScratch& scratch, ThreadPool& pool,
+                Activations activations) {
   const LinearKernels& path = w.kernels->linear;
-  const std::vector<RowBlock> blocks = cut_rows(m, path.tile_f32[0], path.rows_best);
+  const int64_t m = blocks.back().first + blocks.back().rows;
   bool quantise[2] = {}, as_floats = false;
   for (const TileRun& run : w.runs) {
     const bool floats = run.format.is_float() || activations == Activations::kF32;
     (floats ? as_floats : quantise[run.format.is_super()]) = true;
   }
   Product product{w, bias, y, {}, nullptr, blocks};
-  for (const int kind : {0, 1}) {
-    if (!quantise[kind]) continue;
-    ActGroup* groups = room_for(scratch.impl().groups[kind], m * (w.columns / kGroup));
-    quantize_rows(kind == 0 ? path.quantize : path.quantize_blocks, x, w.columns, blocks, groups,
-                  pool);
-    product.quantised[kind] = groups;
+  for (const int form : {0, 1}) {
+    if (!quantise[form]) continue;
+    ActGroup* groups = room_for(scratch.impl().groups[form], m * (w.columns / kGroup));
+    quantize_rows(quantizer(path, form), x, w.columns, blocks, groups, pool);
+    product.quantised[form] = groups;
   }
   if (as_floats) {
     product.panels = x;  // one row is a panel as it lies
@@ -407,31 +419,95 @@ void multiply(const PackedLinear& weight, const float* x, int64_t m, const float
       product.panels = panels;
     }
   }
+  return product;
+}
 
-  if (next != nullptr && m <= kRowsMax) expect(next->impl(), m, pool);
-  // Pieces: row chunks by runs of tiles.
-  const auto per_chunk = static_cast<size_t>(std::max<int64_t>(1, kRowsChunk / path.rows_best));
+using BlockSpan = std::span<const RowBlock>;
+
+// Calls use(first, last, blocks) for pieces that cover all units of the product and all blocks of
+// rows: at most kRowsChunk rows, and whole `step`s of units.
+void each_piece(const Product& product, int64_t step, ThreadPool& pool, const auto& use) {
+  const PackedLinear::Impl& w = product.weight;
+  const BlockSpan blocks = product.blocks;
+  const int64_t m = blocks.back().first + blocks.back().rows;
+  const auto per_chunk =
+      static_cast<size_t>(std::max<int64_t>(1, kRowsChunk / w.kernels->linear.rows_best));
   const auto chunks = static_cast<int64_t>((blocks.size() + per_chunk - 1) / per_chunk);
-  const int64_t per_piece = units_of_piece(w, m, pool);
+  const int64_t per_piece = ceil_div(units_of_piece(w, m, pool), step) * step;
   const int64_t pieces = ceil_div(w.units(), per_piece);
-  const int64_t at_once = gate ? kUnitsAtOnce / 2 : kUnitsAtOnce;
   pool.run(static_cast<int>(chunks * pieces), [&](int index, int) {
-    const auto first_block = static_cast<size_t>(index / pieces) * per_chunk;
-    const size_t last_block = std::min(blocks.size(), first_block + per_chunk);
-    const int64_t end = std::min(w.units(), (index % pieces + 1) * per_piece);
-    for (int64_t first = index % pieces * per_piece; first < end; first += at_once) {
-      const int64_t last = std::min(end, first + at_once);
-      for (size_t b = first_block; b < last_block; ++b) {
-        if (gate) {
-          product.pairs(*gate, first, last, blocks[b]);
-        } else {
-          each_run(w, first, last, [&](const TileRun& run, int64_t begin, int64_t stop) {
-            product.tiles(run, begin, stop, blocks[b]);
-          });
-        }
+    const auto chunk = static_cast<size_t>(index / pieces) * per_chunk;
+    const int64_t first = index % pieces * per_piece;
+    use(first, std::min(w.units(), first + per_piece),
+        blocks.subspan(chunk, std::min(per_chunk, blocks.size() - chunk)));
+  });
+}
+
+// linear(), once its activations are ready.
+void sweep(const Product& product, ThreadPool& pool) {
+  each_piece(product, 1, pool, [&](int64_t first, int64_t end, BlockSpan blocks) {
+    for (; first < end; first += kUnitsAtOnce) {
+      for (const RowBlock& block : blocks) {
+        each_run(product.weight, first, std::min(end, first + kUnitsAtOnce),
+                 [&](const TileRun& run, int64_t begin, int64_t stop) {
+                   product.tiles(run, begin, stop, block);
+                 });
       }
     }
   });
+}
+
+// The pairs [first, end) of all blocks. `out`: where the first block's first row has the first
+// pair's outputs.
+void sweep_pairs(const Product& product, Gate gate, int64_t first, int64_t end, BlockSpan blocks,
+                 Rows out) {
+  constexpr int64_t kAtOnce = kUnitsAtOnce / 2;
+  for (int64_t t = first; t < end; t += kAtOnce) {
+    for (const RowBlock& block : blocks) {
+      float* at = out.at + (block.first - blocks.front().first) * out.width;
+      product.pairs(gate, t, std::min(end, t + kAtOnce), block,
+                    {at + (t - first) * kTileRows, out.width});
+    }
+  }
+}
+
+// The one quantised form that all runs take, or none.
+std::optional<int> only_form(const PackedLinear::Impl& w, Activations activations) {
+  std::optional<int> form;
+  for (const TileRun& run : w.runs) {
+    if (run.format.is_float() || activations == Activations::kF32) return {};
+    if (form && *form != run.format.is_super()) return {};
+    form = run.format.is_super();
+  }
+  return form;
+}
+
+// The gate's outputs as activations of the product that follows: slabs of 256 columns are
+// quantised while they are in the cache. out: by block of rows [columns / 32, rows].
+void sweep_to_groups(const Product& product, Gate gate, LinearKernels::Quantize quantize,
+                     ActGroup* out, ThreadPool& pool) {
+  constexpr int64_t kColumns = kSlabPairs * kTileRows;
+  const int64_t groups = product.weight.rows / 2 / kGroup;
+  each_piece(product, kSlabPairs, pool, [&](int64_t first, int64_t end, BlockSpan blocks) {
+    static thread_local std::vector<float> slab;
+    slab.resize(static_cast<size_t>(kRowsChunk * kColumns));
+    for (; first < end; first += kSlabPairs) {
+      sweep_pairs(product, gate, first, std::min(end, first + kSlabPairs), blocks,
+                  {slab.data(), kColumns});
+      const int64_t group = first * kTileRows / kGroup;
+      const int64_t count = std::min(groups - group, kColumns / kGroup);
+      const float* row = slab.data();
+      for (const RowBlock& block : blocks) {
+        ActGroup* to = out + block.first * groups + group * block.rows;
+        for (int r = 0; r < block.rows; ++r, row += kColumns)
+          quantize(row, count, to + r, block.rows);
+      }
+    }
+  });
+}
+
+std::vector<RowBlock> cut_rows(const PackedLinear::Impl& w, int64_t m) {
+  return cut_rows(m, w.kernels->linear.tile_f32[0], w.kernels->linear.rows_best);
 }
 
 }  // namespace
@@ -439,15 +515,55 @@ void multiply(const PackedLinear& weight, const float* x, int64_t m, const float
 void linear(const PackedLinear& weight, const float* x, int64_t m, const float* bias, float* y,
             LinearScratch& scratch, ThreadPool& pool, Activations activations,
             const PackedLinear* next) {
-  CHECK(!weight.impl().paired, "weights for gated_linear()");
-  multiply(weight, x, m, bias, std::nullopt, y, scratch, pool, activations, next);
+  const PackedLinear::Impl& w = weight.impl();
+  CHECK(!w.paired, "weights for gated_linear()");
+  if (m <= 0) return;
+  const std::vector<RowBlock> blocks = cut_rows(w, m);
+  const Product product = prepare(w, x, bias, y, blocks, scratch, pool, activations);
+  if (next != nullptr && m <= kRowsMax) expect(next->impl(), m, pool);
+  sweep(product, pool);
 }
 
 void gated_linear(const PackedLinear& weight, const float* x, int64_t m, const float* bias,
                   Gate gate, float* y, LinearScratch& scratch, ThreadPool& pool,
                   Activations activations, const PackedLinear* next) {
-  CHECK(weight.impl().paired, "weights for linear()");
-  multiply(weight, x, m, bias, gate, y, scratch, pool, activations, next);
+  const PackedLinear::Impl& w = weight.impl();
+  CHECK(w.paired, "weights for linear()");
+  if (m <= 0) return;
+  const std::vector<RowBlock> blocks = cut_rows(w, m);
+  const Product product = prepare(w, x, bias, y, blocks, scratch, pool, activations);
+  if (next != nullptr && m <= kRowsMax) expect(next->impl(), m, pool);
+  const int64_t width = w.rows / 2;
+  each_piece(product, 1, pool, [&](int64_t first, int64_t end, BlockSpan piece) {
+    float* out = y + piece.front().first * width + first * kTileRows;
+    sweep_pairs(product, gate, first, end, piece, {out, width});
+  });
+}
+
+void feed_forward(const PackedLinear& gate_up, const PackedLinear& down, const float* x, int64_t m,
+                  const float* gate_up_bias, const float* down_bias, Gate gate, float* y,
+                  LinearScratch& scratch, ThreadPool& pool, Activations activations,
+                  const PackedLinear* next) {
+  const PackedLinear::Impl& w = down.impl();
+  CHECK(gate_up.rows() == 2 * w.columns, "weights of one layer");
+  const std::optional<int> form = only_form(w, activations);
+  const int64_t slabs =
+      ceil_div(w.columns, kSlabPairs * kTileRows) * ceil_div(std::max<int64_t>(m, 1), kRowsChunk);
+  if (!form || m < kRowsSlab || slabs < kSlabsThread * pool.threads()) {
+    float* between = room_for(scratch.impl().between, m * w.columns);
+    gated_linear(gate_up, x, m, gate_up_bias, gate, between, scratch, pool, activations, &down);
+    linear(down, between, m, down_bias, y, scratch, pool, activations, next);
+    return;
+  }
+  CHECK(gate_up.impl().paired && !w.paired, "paired weights, then stacked ones");
+  const std::vector<RowBlock> blocks = cut_rows(w, m);
+  const Product gated =
+      prepare(gate_up.impl(), x, gate_up_bias, nullptr, blocks, scratch, pool, activations);
+  ActGroup* groups = room_for(scratch.impl().gated, m * (w.columns / kGroup));
+  sweep_to_groups(gated, gate, quantizer(w.kernels->linear, *form), groups, pool);
+  Product product{w, down_bias, y, {}, nullptr, blocks};
+  product.quantised[*form] = groups;
+  sweep(product, pool);
 }
 
 }  // namespace pippin::nn::cpu

@@ -135,6 +135,14 @@ void gated_linear(const PackedLinear& weight, const float* x, int64_t m, const f
                   Gate gate, float* y, LinearScratch& scratch, ThreadPool& pool,
                   Activations activations = Activations::kInt8, const PackedLinear* next = nullptr);
 
+/// y = gated_linear(gate_up, x) * Wd^T (+ bias): a gated feed-forward layer, bit for bit what the
+/// two products give. With many rows, what lies between them is quantised while it is in the cache.
+/// Shapes: x [M, K], y [M, N] of `down`.
+void feed_forward(const PackedLinear& gate_up, const PackedLinear& down, const float* x, int64_t m,
+                  const float* gate_up_bias, const float* down_bias, Gate gate, float* y,
+                  LinearScratch& scratch, ThreadPool& pool,
+                  Activations activations = Activations::kInt8, const PackedLinear* next = nullptr);
+
 class LinearScratch {
  public:
   LinearScratch();

@@ -335,6 +335,48 @@ TEST(Linear, GatedIsTwoProductsAndAGate) {
   }
 }
 
+// Through slabs, with many rows, or through floats: the bits are those of the two products.
+TEST(Linear, AFeedForwardLayerIsItsTwoProducts) {
+  const int64_t k = 256, outputs = 40;
+  ThreadPool pool(2);
+  struct Layer {
+    WeightType gate_up, down;
+    int64_t width;
+  };
+  for (const Layer& layer : {Layer{WeightType::kQ4_K, WeightType::kQ6_K, 2304},
+                             Layer{WeightType::kQ4_1, WeightType::kQ4_K, 256},
+                             Layer{WeightType::kF16, WeightType::kQ5_0, 2080},
+                             Layer{WeightType::kQ8_0, WeightType::kQ4_1, 32},
+                             Layer{WeightType::kQ4_K, WeightType::kF16, 272}}) {
+    const Weights gates = random_matrix(info(layer.gate_up), layer.width, k, 1);
+    const Weights ups = random_matrix(info(layer.gate_up), layer.width, k, 2);
+    const Weights downs = random_matrix(info(layer.down), outputs, layer.width, 3);
+    const std::vector<PackedLinear::Part> parts{gates.part(), ups.part()};
+    const auto bias = random_floats(static_cast<size_t>(2 * layer.width + outputs), 4);
+    const float* down_bias = bias.data() + 2 * layer.width;
+    for (Isa isa : available_isas()) {
+      const PackedLinear gate_up =
+          PackedLinear::pack(parts, k, isa, pool, nullptr, PackedLinear::Order::kPaired).value();
+      const PackedLinear down = pack_one(downs.part(), layer.width, isa, pool);
+      for (const Activations activations : {Activations::kInt8, Activations::kF32}) {
+        for (int64_t m : {1, 37, 150}) {
+          if (m > 37 && activations == Activations::kF32) continue;  // nothing new
+          const auto x = random_floats(static_cast<size_t>(m * k), 5);
+          LinearScratch scratch;
+          std::vector<float> between(static_cast<size_t>(m * layer.width));
+          std::vector<float> want(static_cast<size_t>(m * outputs)), got(want);
+          gated_linear(gate_up, x.data(), m, bias.data(), Gate::kSilu, between.data(), scratch,
+                       pool, activations);
+          linear(down, between.data(), m, down_bias, want.data(), scratch, pool, activations);
+          feed_forward(gate_up, down, x.data(), m, bias.data(), down_bias, Gate::kSilu, got.data(),
+                       scratch, pool, activations);
+          expect_same_bits(got, want, isa_name(isa));
+        }
+      }
+    }
+  }
+}
+
 TEST(Linear, AnArenasChunkLivesAsLongAsItsPieces) {
   ThreadPool pool(1);
   const auto bytes = random_weights(WeightType::kQ8_0, 40, 64, 3);

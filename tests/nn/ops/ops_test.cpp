@@ -99,15 +99,18 @@ TEST_F(Ops, RmsNormWithAndWithoutResidual) {
   expect_close(x, y, 1e-6f);
 }
 
-TEST_F(Ops, GatedLinearFollowsTheReference) {
-  LinearWeight w = weight(random_values(2 * 70 * 96, 8), 2 * 70, 2);
-  w.bias = random_values(2 * 70, 9);
+TEST_F(Ops, FeedForwardFollowsTheReference) {
+  LinearWeight gate_up = weight(random_values(2 * 80 * 96, 8), 2 * 80, 2);
+  gate_up.bias = random_values(2 * 80, 9);
+  const LinearWeight down = weight(random_values(48 * 80, 11), 48, 1);
   Context exact = cpu;
   exact.activations = cpu::Activations::kF32;
   for (int tokens : {1, 5, 40}) {
     const mx::array x = matrix(random_values(static_cast<size_t>(tokens) * 96, 10), tokens);
-    for (Gate gate : {Gate::kSilu, Gate::kGeluTanh})
-      expect_close(gated_linear(exact, gate, w, x), gated_linear(stock, gate, w, x), 1e-5f);
+    for (Gate gate : {Gate::kSilu, Gate::kGeluTanh}) {
+      expect_close(feed_forward(exact, gate, gate_up, down, x),
+                   feed_forward(stock, gate, gate_up, down, x), 1e-5f);
+    }
   }
 }
 
