@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -40,15 +39,20 @@ struct RowBlock {
 };
 
 // Cuts m rows into blocks: as many of the widest as fit, then the widest that is left.
-std::vector<RowBlock> cut_rows(int64_t m, const TileKernelF32* sizes, int widest) {
+std::vector<RowBlock> cut_rows(const LinearKernels& path, int64_t m) {
+  const TileKernelF32* sizes = path.tile_f32[0];
   std::vector<RowBlock> blocks;
   for (int64_t first = 0; first < m;) {
-    int rows = static_cast<int>(std::min<int64_t>(widest, m - first));
+    int rows = static_cast<int>(std::min<int64_t>(path.rows_best, m - first));
     while (sizes[rows] == nullptr) --rows;
     blocks.push_back({first, rows});
     first += rows;
   }
   return blocks;
+}
+
+int64_t rows_of(std::span<const RowBlock> blocks) {
+  return blocks.back().first + blocks.back().rows;
 }
 
 }  // namespace
@@ -338,7 +342,7 @@ void quantize_rows(LinearKernels::Quantize quantize, const float* x, int64_t k,
     quantize(x + row * k, k / kGroup, out + block.first * (k / kGroup) + (row - block.first),
              block.rows);
   };
-  const int64_t m = blocks.back().first + blocks.back().rows;
+  const int64_t m = rows_of(blocks);
   if (m * k < 16384) {  // a few microseconds: not worth a dispatch
     for (int64_t row = 0; row < m; ++row) one(row);
   } else {
@@ -393,25 +397,36 @@ void expect(const PackedLinear::Impl& weight, int64_t m, ThreadPool& pool) {
   }
 }
 
+// In which forms the runs of a product take activations.
+struct Forms {
+  bool quantised[2] = {};
+  bool floats = false;
+};
+
+Forms forms_of(const PackedLinear::Impl& w, Activations activations) {
+  Forms forms;
+  for (const TileRun& run : w.runs) {
+    const bool floats = run.format.is_float() || activations == Activations::kF32;
+    (floats ? forms.floats : forms.quantised[run.format.is_super()]) = true;
+  }
+  return forms;
+}
+
 // The rows of one product in the forms that its runs' kernels take.
 Product prepare(const PackedLinear::Impl& w, const float* x, const float* bias, float* y,
                 const std::vector<RowBlock>& blocks, LinearScratch& scratch, ThreadPool& pool,
                 Activations activations) {
   const LinearKernels& path = w.kernels->linear;
-  const int64_t m = blocks.back().first + blocks.back().rows;
-  bool quantise[2] = {}, as_floats = false;
-  for (const TileRun& run : w.runs) {
-    const bool floats = run.format.is_float() || activations == Activations::kF32;
-    (floats ? as_floats : quantise[run.format.is_super()]) = true;
-  }
+  const int64_t m = rows_of(blocks);
+  const Forms forms = forms_of(w, activations);
   Product product{w, bias, y, {}, nullptr, blocks};
   for (const int form : {0, 1}) {
-    if (!quantise[form]) continue;
+    if (!forms.quantised[form]) continue;
     ActGroup* groups = room_for(scratch.impl().groups[form], m * (w.columns / kGroup));
     quantize_rows(quantizer(path, form), x, w.columns, blocks, groups, pool);
     product.quantised[form] = groups;
   }
-  if (as_floats) {
+  if (forms.floats) {
     product.panels = x;  // one row is a panel as it lies
     if (m > 1) {
       float* panels = room_for(scratch.impl().panels, m * w.columns);
@@ -429,7 +444,7 @@ using BlockSpan = std::span<const RowBlock>;
 void each_piece(const Product& product, int64_t step, ThreadPool& pool, const auto& use) {
   const PackedLinear::Impl& w = product.weight;
   const BlockSpan blocks = product.blocks;
-  const int64_t m = blocks.back().first + blocks.back().rows;
+  const int64_t m = rows_of(blocks);
   const auto per_chunk =
       static_cast<size_t>(std::max<int64_t>(1, kRowsChunk / w.kernels->linear.rows_best));
   const auto chunks = static_cast<int64_t>((blocks.size() + per_chunk - 1) / per_chunk);
@@ -471,17 +486,6 @@ void sweep_pairs(const Product& product, Gate gate, int64_t first, int64_t end, 
   }
 }
 
-// The one quantised form that all runs take, or none.
-std::optional<int> only_form(const PackedLinear::Impl& w, Activations activations) {
-  std::optional<int> form;
-  for (const TileRun& run : w.runs) {
-    if (run.format.is_float() || activations == Activations::kF32) return {};
-    if (form && *form != run.format.is_super()) return {};
-    form = run.format.is_super();
-  }
-  return form;
-}
-
 // The gate's outputs as activations of the product that follows: slabs of 256 columns are
 // quantised while they are in the cache. out: by block of rows [columns / 32, rows].
 void sweep_to_groups(const Product& product, Gate gate, LinearKernels::Quantize quantize,
@@ -506,10 +510,6 @@ void sweep_to_groups(const Product& product, Gate gate, LinearKernels::Quantize 
   });
 }
 
-std::vector<RowBlock> cut_rows(const PackedLinear::Impl& w, int64_t m) {
-  return cut_rows(m, w.kernels->linear.tile_f32[0], w.kernels->linear.rows_best);
-}
-
 }  // namespace
 
 void linear(const PackedLinear& weight, const float* x, int64_t m, const float* bias, float* y,
@@ -518,7 +518,7 @@ void linear(const PackedLinear& weight, const float* x, int64_t m, const float* 
   const PackedLinear::Impl& w = weight.impl();
   CHECK(!w.paired, "weights for gated_linear()");
   if (m <= 0) return;
-  const std::vector<RowBlock> blocks = cut_rows(w, m);
+  const std::vector<RowBlock> blocks = cut_rows(w.kernels->linear, m);
   const Product product = prepare(w, x, bias, y, blocks, scratch, pool, activations);
   if (next != nullptr && m <= kRowsMax) expect(next->impl(), m, pool);
   sweep(product, pool);
@@ -530,7 +530,7 @@ void gated_linear(const PackedLinear& weight, const float* x, int64_t m, const f
   const PackedLinear::Impl& w = weight.impl();
   CHECK(w.paired, "weights for linear()");
   if (m <= 0) return;
-  const std::vector<RowBlock> blocks = cut_rows(w, m);
+  const std::vector<RowBlock> blocks = cut_rows(w.kernels->linear, m);
   const Product product = prepare(w, x, bias, y, blocks, scratch, pool, activations);
   if (next != nullptr && m <= kRowsMax) expect(next->impl(), m, pool);
   const int64_t width = w.rows / 2;
@@ -546,23 +546,25 @@ void feed_forward(const PackedLinear& gate_up, const PackedLinear& down, const f
                   const PackedLinear* next) {
   const PackedLinear::Impl& w = down.impl();
   CHECK(gate_up.rows() == 2 * w.columns, "weights of one layer");
-  const std::optional<int> form = only_form(w, activations);
+  const Forms forms = forms_of(w, activations);
+  const bool one_form = !forms.floats && forms.quantised[0] != forms.quantised[1];
+  const int form = forms.quantised[1] ? 1 : 0;
   const int64_t slabs =
       ceil_div(w.columns, kSlabPairs * kTileRows) * ceil_div(std::max<int64_t>(m, 1), kRowsChunk);
-  if (!form || m < kRowsSlab || slabs < kSlabsThread * pool.threads()) {
+  if (!one_form || m < kRowsSlab || slabs < kSlabsThread * pool.threads()) {
     float* between = room_for(scratch.impl().between, m * w.columns);
     gated_linear(gate_up, x, m, gate_up_bias, gate, between, scratch, pool, activations, &down);
     linear(down, between, m, down_bias, y, scratch, pool, activations, next);
     return;
   }
   CHECK(gate_up.impl().paired && !w.paired, "paired weights, then stacked ones");
-  const std::vector<RowBlock> blocks = cut_rows(w, m);
+  const std::vector<RowBlock> blocks = cut_rows(w.kernels->linear, m);
   const Product gated =
       prepare(gate_up.impl(), x, gate_up_bias, nullptr, blocks, scratch, pool, activations);
   ActGroup* groups = room_for(scratch.impl().gated, m * (w.columns / kGroup));
-  sweep_to_groups(gated, gate, quantizer(w.kernels->linear, *form), groups, pool);
+  sweep_to_groups(gated, gate, quantizer(w.kernels->linear, form), groups, pool);
   Product product{w, down_bias, y, {}, nullptr, blocks};
-  product.quantised[*form] = groups;
+  product.quantised[form] = groups;
   sweep(product, pool);
 }
 
