@@ -75,10 +75,10 @@ cpu::WeightType affine_type(int bits) {
 }
 
 cpu::PackedLinear::Part part_of(const store::TensorView& tensor) {
-  if (tensor.type != store::TensorType::kAffine)
-    return {weight_type(tensor.type), tensor.bytes, tensor.shape[0]};
-  const store::AffineForm& form = tensor.affine;
-  return {affine_type(form.bits),
+  if (tensor.has_blocks()) return {weight_type(tensor.type), tensor.bytes, tensor.shape[0]};
+  const store::MlxForm& form = tensor.mlx;
+  const bool affine = tensor.type == store::TensorType::kAffine;
+  return {affine ? affine_type(form.bits) : weight_type(tensor.type),
           tensor.bytes,
           tensor.shape[0],
           {weight_type(form.scale_type), form.group, form.scales, form.biases}};
@@ -181,8 +181,7 @@ Result<nn::LinearWeight> WeightLoader::linear(const std::vector<Part>& parts, in
 
 Result<std::vector<float>> WeightLoader::vector(const std::string& name, int size) {
   ASSIGN_OR_RETURN(const store::TensorView* tensor, checked(name, {size}));
-  if (tensor->type == store::TensorType::kAffine ||
-      size % store::block_elements(tensor->type) != 0) {
+  if (!tensor->has_blocks() || size % store::block_elements(tensor->type) != 0) {
     return fail(Code::kInvalidFile,
                 fmt::format("[model] {}: tensor {} has a type that does not fit its size",
                             checkpoint_.path(), name),

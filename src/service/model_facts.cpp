@@ -103,7 +103,7 @@ std::string main_type(const store::Checkpoint& checkpoint) {
   std::map<std::string, int64_t> weights;
   for (const store::TensorView& tensor : checkpoint.tensors()) {
     const bool affine = tensor.type == store::TensorType::kAffine;
-    weights[affine ? fmt::format("{}-bit", tensor.affine.bits)
+    weights[affine ? fmt::format("{}-bit", tensor.mlx.bits)
                    : std::string(store::type_name(tensor.type))] += tensor.elements();
   }
   const auto most =

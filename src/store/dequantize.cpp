@@ -214,7 +214,7 @@ void each_block(TensorType type, std::span<const std::byte> bytes, float* out, B
 }
 
 // Codes of `bits` bits from a row's little-endian stream; a code lies in two bytes at most.
-int affine_code(const Byte* row, size_t element, int bits) {
+int stream_code(const Byte* row, size_t element, int bits) {
   const size_t at = element * static_cast<size_t>(bits);
   const Byte* p = row + at / 8;
   const int shift = static_cast<int>(at % 8);
@@ -223,7 +223,7 @@ int affine_code(const Byte* row, size_t element, int bits) {
 }
 
 void affine_rows(const TensorView& tensor, std::span<float> out) {
-  const AffineForm& form = tensor.affine;
+  const MlxForm& form = tensor.mlx;
   const auto columns = static_cast<size_t>(tensor.shape.back()),
              group = static_cast<size_t>(form.group);
   CHECK(group > 0 && columns % group == 0, "whole groups only");
@@ -234,9 +234,19 @@ void affine_rows(const TensorView& tensor, std::span<float> out) {
   dequantize(form.scale_type, form.biases, biases);
   const auto* codes = reinterpret_cast<const Byte*>(tensor.bytes.data());
   for (size_t i = 0; i < out.size(); ++i) {
-    const int code = affine_code(codes + i / columns * row_bytes, i % columns, form.bits);
+    const int code = stream_code(codes + i / columns * row_bytes, i % columns, form.bits);
     out[i] = scales[i / group] * static_cast<float>(code) + biases[i / group];
   }
+}
+
+void mxfp4_rows(const TensorView& tensor, std::span<float> out) {
+  constexpr size_t kGroup = 32;
+  CHECK(tensor.shape.back() % int64_t{kGroup} == 0, "whole groups only");
+  const auto* codes = reinterpret_cast<const Byte*>(tensor.bytes.data());
+  const auto* scales = reinterpret_cast<const Byte*>(tensor.mlx.scales.data());
+  for (size_t i = 0; i < out.size(); ++i)
+    out[i] = static_cast<float>(kE2M1Doubled[stream_code(codes, i, 4)]) *
+             load_half_e8m0(scales + i / kGroup);
 }
 
 }  // namespace
@@ -289,8 +299,8 @@ void dequantize(TensorType type, std::span<const std::byte> bytes, std::span<flo
 
 void dequantize(const TensorView& tensor, std::span<float> out) {
   CHECK(out.size() == static_cast<size_t>(tensor.elements()), "one value for each element");
-  if (tensor.type == TensorType::kAffine) return affine_rows(tensor, out);
-  dequantize(tensor.type, tensor.bytes, out);
+  if (tensor.has_blocks()) return dequantize(tensor.type, tensor.bytes, out);
+  tensor.type == TensorType::kMXFP4 ? mxfp4_rows(tensor, out) : affine_rows(tensor, out);
 }
 
 }  // namespace pippin::store

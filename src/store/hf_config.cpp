@@ -280,16 +280,26 @@ Result<void> HfConfigReader::read_kinds() {
 
 // --- Quantisation ---
 
-Result<AffineSettings> read_settings(const HfFields& fields) {
+Result<MlxSettings> read_settings(const HfFields& fields) {
   ASSIGN_OR_RETURN(const std::string mode, fields.text("mode", "affine"));
-  if (mode != "affine")
+  if (mode != "affine" && mode != "mxfp4")
     return fields.unsupported(
-        "mode",
-        fmt::format("quantisation {} is not supported yet; this build reads affine", quoted(mode)));
-  AffineSettings settings;
+        "mode", fmt::format("quantisation {} is not supported yet; this build reads affine, mxfp4",
+                            quoted(mode)));
+  MlxSettings settings;
   ASSIGN_OR_RETURN(settings.bits, fields.size("bits", 2, 8));
-  if (settings.bits == 7) return fields.wrong("bits", "expected 2, 3, 4, 5, 6 or 8, but found 7");
   ASSIGN_OR_RETURN(settings.group, fields.size("group_size", 32, 128));
+  if (mode == "mxfp4") {
+    settings.mode = MlxSettings::Mode::kMxfp4;
+    if (settings.bits != 4)
+      return fields.wrong("bits",
+                          fmt::format("expected 4 with mxfp4, but found {}", settings.bits));
+    if (settings.group != 32)
+      return fields.wrong("group_size",
+                          fmt::format("expected 32 with mxfp4, but found {}", settings.group));
+    return settings;
+  }
+  if (settings.bits == 7) return fields.wrong("bits", "expected 2, 3, 4, 5, 6 or 8, but found 7");
   if (settings.group != 32 && settings.group != 64 && settings.group != 128)
     return fields.wrong("group_size",
                         fmt::format("expected 32, 64 or 128, but found {}", settings.group));
@@ -307,7 +317,7 @@ Result<void> read_quantization(const HfFields& root, HfConfig& config) {
       return other->unsupported(
           "quant_method",
           fmt::format("weights quantised by {} are not supported; this build reads F32, F16, BF16 "
-                      "and MLX's affine quantisation",
+                      "and what MLX quantised, as affine or mxfp4",
                       quoted(method)));
     }
     fields.emplace(*other);
@@ -317,11 +327,11 @@ Result<void> read_quantization(const HfFields& root, HfConfig& config) {
     const std::string_view name(key.data(), key.size());
     if (value.is_object()) {
       ASSIGN_OR_RETURN(const std::optional<HfFields> module, fields->object(name));
-      ASSIGN_OR_RETURN(const AffineSettings settings, read_settings(*module));
+      ASSIGN_OR_RETURN(const MlxSettings settings, read_settings(*module));
       config.exceptions.emplace(name, settings);
     } else if (value.is_bool()) {
       config.exceptions.emplace(
-          name, value.get_bool() ? config.quantization : std::optional<AffineSettings>());
+          name, value.get_bool() ? config.quantization : std::optional<MlxSettings>());
     }
   }
   return {};

@@ -14,8 +14,10 @@
 
 namespace pippin::store {
 
-/// MLX's affine quantisation of one module.
-struct AffineSettings {
+/// How MLX quantised a module.
+struct MlxSettings {
+  enum class Mode { kAffine, kMxfp4 };
+  Mode mode = Mode::kAffine;
   int bits = 0, group = 0;
 };
 
@@ -26,8 +28,8 @@ struct HfConfig {
   std::optional<bool> tied_output;
   bool qkv_bias = false;  // q, k and v have biases
   /// Nothing: the weights are floats. The modules that differ, by path; no value: they are floats.
-  std::optional<AffineSettings> quantization;
-  std::map<std::string, std::optional<AffineSettings>, std::less<>> exceptions;
+  std::optional<MlxSettings> quantization;
+  std::map<std::string, std::optional<MlxSettings>, std::less<>> exceptions;
 };
 
 /// Reads a config.json's text; `path` is for messages. Errors: kInvalidFile, naming the field;

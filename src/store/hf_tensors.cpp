@@ -112,10 +112,9 @@ class TensorsReader {
     const SafetensorsEntry* weight = find("weight");
     if (weight == nullptr) return missing(name + ".weight");
     const SafetensorsEntry *scales = find("scales"), *biases = find("biases");
-    if ((scales == nullptr) != (biases == nullptr))
-      return missing(name + (scales == nullptr ? ".scales" : ".biases"));
+    if (scales == nullptr && biases != nullptr) return missing(name + ".scales");
     if (scales != nullptr) {
-      RETURN_IF_ERROR(add_affine(name, *weight, *scales, *biases));
+      RETURN_IF_ERROR(add_quantised(name, *weight, *scales, biases));
     } else {
       RETURN_IF_ERROR(add_float(name + ".weight", *weight));
     }
@@ -139,7 +138,7 @@ class TensorsReader {
                    entry.dtype == "U32"
                        ? "it is quantised, but its scales are missing"
                        : fmt::format("weights of {} are not supported; this build reads F32, F16, "
-                                     "BF16 and MLX's affine quantisation",
+                                     "BF16 and what MLX quantised, as affine or mxfp4",
                                      entry.dtype),
                    entry.dtype == "U32" ? Code::kInvalidFile : Code::kUnsupported);
     TensorView view = view_of(name, entry);
@@ -148,8 +147,8 @@ class TensorsReader {
     return {};
   }
 
-  Result<AffineSettings> settings_of(const std::string& name, const SafetensorsEntry& weight) {
-    std::optional<AffineSettings> settings = config_.quantization;
+  Result<MlxSettings> settings_of(const std::string& name, const SafetensorsEntry& weight) {
+    std::optional<MlxSettings> settings = config_.quantization;
     const auto exception = config_.exceptions.find(weight.name.substr(0, weight.name.rfind('.')));
     if (exception != config_.exceptions.end()) settings = exception->second;
     if (!settings)
@@ -158,17 +157,34 @@ class TensorsReader {
   }
 
   // The shapes must agree with what config.json says; the values cannot tell a wrong width.
-  Result<void> add_affine(const std::string& name, const SafetensorsEntry& weight,
-                          const SafetensorsEntry& scales, const SafetensorsEntry& biases) {
-    ASSIGN_OR_RETURN(const AffineSettings settings, settings_of(name, weight));
-    const std::optional<TensorType> scale_type = float_type(scales.dtype);
+  // `biases`: null where there are none.
+  Result<void> add_quantised(const std::string& name, const SafetensorsEntry& weight,
+                             const SafetensorsEntry& scales, const SafetensorsEntry* biases) {
+    ASSIGN_OR_RETURN(const MlxSettings settings, settings_of(name, weight));
     if (weight.dtype != "U32")
       return wrong(weight.name, fmt::format("expected codes in U32, but found {}", weight.dtype));
-    if (!scale_type || scales.dtype != biases.dtype)
-      return wrong(scales.name, "expected scales and biases of one kind: F32, F16 or BF16");
+    TensorView view = view_of(name + ".weight", weight);
+    view.mlx = {.bits = settings.bits, .group = settings.group, .scales = scales.bytes};
+    if (settings.mode == MlxSettings::Mode::kMxfp4) {
+      if (biases != nullptr) return wrong(biases->name, "weights in mxfp4 have no biases");
+      if (scales.dtype != "U8")
+        return wrong(scales.name,
+                     fmt::format("expected mxfp4's scales in U8, but found {}", scales.dtype));
+      view.type = TensorType::kMXFP4;
+    } else {
+      if (biases == nullptr) return missing(name + ".biases");
+      const std::optional<TensorType> scale_type = float_type(scales.dtype);
+      if (!scale_type || scales.dtype != biases->dtype)
+        return wrong(scales.name, "expected scales and biases of one kind: F32, F16 or BF16");
+      if (scales.shape != biases->shape)
+        return wrong(scales.name, "expected scales and biases of one shape");
+      view.type = TensorType::kAffine;
+      view.mlx.scale_type = *scale_type;
+      view.mlx.biases = biases->bytes;
+    }
     const bool agree = weight.shape.size() == 2 && scales.shape.size() == 2 &&
-                       scales.shape == biases.shape && scales.shape[0] == weight.shape[0] &&
-                       scales.shape[0] > 0 && scales.shape[1] <= weight.shape[1];
+                       scales.shape[0] == weight.shape[0] && scales.shape[0] > 0 &&
+                       scales.shape[1] <= weight.shape[1];
     // A group of 32 codes or more fills whole words, so there are fewer groups than words.
     if (!agree || scales.shape[1] * settings.group * settings.bits != weight.shape[1] * 32)
       return wrong(weight.name,
@@ -176,10 +192,7 @@ class TensorsReader {
                                "groups of {}, as config.json says",
                                fmt::join(weight.shape, ", "), fmt::join(scales.shape, ", "),
                                settings.bits, settings.group));
-    TensorView view = view_of(name + ".weight", weight);
-    view.type = TensorType::kAffine;
     view.shape[1] = scales.shape[1] * settings.group;
-    view.affine = {settings.bits, settings.group, *scale_type, scales.bytes, biases.bytes};
     tensors_.push_back(std::move(view));
     return {};
   }

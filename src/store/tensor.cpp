@@ -63,7 +63,7 @@ int block_bytes(TensorType type) {
 
 std::string TensorView::type_text() const {
   const std::string text(type_name(type));
-  return type == TensorType::kAffine ? text + " " + std::to_string(affine.bits) + "-bit" : text;
+  return type == TensorType::kAffine ? text + " " + std::to_string(mlx.bits) + "-bit" : text;
 }
 
 }  // namespace pippin::store

@@ -12,8 +12,9 @@
 namespace pippin::store {
 
 /// Element formats of tensors in model files. The quantised ones are GGML's block formats, byte for
-/// byte, but for kAffine, MLX's: codes of a few bits in one tensor, scales and biases in two
-/// others. Source: the GGUF specification and ggml-common.h's block layouts; MLX's quantize().
+/// byte, but for those that MLX quantised, whose codes, scales and biases are tensors of their own:
+/// kAffine always, kMXFP4 in folders. Source: the GGUF specification and ggml-common.h's block
+/// layouts; MLX's quantize().
 enum class TensorType : uint8_t {
   kF32, kF16, kBF16,
   kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0,
@@ -31,13 +32,13 @@ int block_elements(TensorType type);
 /// Returns the bytes of one block. Requires: not kAffine.
 int block_bytes(TensorType type);
 
-/// What a kAffine tensor has beside its codes. A row's codes are a little-endian stream of bits,
-/// the first element in the lowest; each `group` of them in a row has a scale and a bias: value =
-/// scale * code + bias.
-struct AffineForm {
-  int bits = 0;                               // 2, 3, 4, 5, 6 or 8
-  int group = 0;                              // 32, 64 or 128; divides K
-  TensorType scale_type = TensorType::kF16;   // kF32, kF16 or kBF16, of biases too
+/// What a tensor that MLX quantised has beside its codes. A row's codes are a little-endian stream
+/// of bits, the first element in the lowest; each `group` of them in a row has a scale. kAffine has
+/// a bias, too: value = scale * code + bias. kMXFP4 has E2M1 codes and E8M0 scales, without biases.
+struct MlxForm {
+  int bits = 0;                               // 2, 3, 4, 5, 6 or 8; 4 of kMXFP4
+  int group = 0;                              // 32, 64 or 128; 32 of kMXFP4; divides K
+  TensorType scale_type = TensorType::kF16;   // of kAffine: kF32, kF16 or kBF16, of biases too
   std::span<const std::byte> scales, biases;  // [N, K / group]
 };
 
@@ -48,15 +49,17 @@ struct TensorView {
   TensorType type = TensorType::kF32;
   std::vector<int64_t> shape;        // outermost first (the reverse of GGUF's order)
   std::span<const std::byte> bytes;  // borrowed from the file's mapping
-  AffineForm affine;                 // of kAffine
+  MlxForm mlx;                       // of a tensor without blocks
 
   int64_t elements() const {
     int64_t n = 1;
     for (int64_t d : shape) n *= d;
     return n;
   }
+  /// Whether `bytes` are blocks of the type, as they are unless MLX quantised the tensor.
+  bool has_blocks() const { return mlx.bits == 0; }
   /// Everything that the file keeps of it.
-  size_t stored_bytes() const { return bytes.size() + affine.scales.size() + affine.biases.size(); }
+  size_t stored_bytes() const { return bytes.size() + mlx.scales.size() + mlx.biases.size(); }
   /// Returns "Q4_K", "affine 4-bit" and the like.
   std::string type_text() const;
 };

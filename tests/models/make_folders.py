@@ -24,7 +24,7 @@ FOLDERS = make_fixtures.FOLDER
 CHAT_TEMPLATE = make_fixtures.CHAT_TEMPLATE
 # Configurations as older versions of transformers write them, which most folders have.
 OLDER_CONFIGS = ("llama_rope_freqs", "gemma3_keys")
-# The whole model's bits and group, and modules that differ.
+# The whole model's bits, group and mode, and modules that differ.
 MLX = {
     "llama_untied": (4, 32, {"model.embed_tokens": (6, 64), "lm_head": (8, 64),
                              "model.layers.0.self_attn.q_proj": (2, 32),
@@ -32,6 +32,7 @@ MLX = {
                              "model.layers.1.self_attn.o_proj": None}),
     "qwen2": (4, 32, {}),
     "gemma3": (8, 32, {}),
+    "qwen3": (4, 32, {"model.layers.0.mlp.gate_proj": (8, 64), "model.layers.1.self_attn.o_proj": None}, "mxfp4"),
 }
 
 
@@ -99,7 +100,7 @@ def write_hf(name: str) -> None:
 def write_mlx(name: str) -> None:
     folder = fresh("mlx", name)
     model = make_model(name)
-    bits, group, exceptions = MLX[name]
+    bits, group, exceptions, mode = (*MLX[name], "affine")[:4]
     written, state = {}, {}
     for full, weight in model.named_parameters():
         values, module = mx.array(weight.detach().numpy()), full.rpartition(".")[0]
@@ -107,14 +108,16 @@ def write_mlx(name: str) -> None:
             written[full] = values.astype(mx.bfloat16)
             state[full] = written[full].astype(mx.float32)
             continue
-        form = exceptions.get(module, (bits, group))
+        form = exceptions.get(module, (bits, group, mode))
         if form is None:
             written[full] = state[full] = values
             continue
-        codes, scales, biases = mx.quantize(values.astype(mx.bfloat16), group_size=form[1], bits=form[0])
-        written[full], written[module + ".scales"], written[module + ".biases"] = codes, scales, biases
-        exact = [part.astype(mx.float32) for part in (scales, biases)]
-        state[full] = mx.dequantize(codes, *exact, group_size=form[1], bits=form[0])
+        how = {"bits": form[0], "group_size": form[1], "mode": (*form, "affine")[2]}
+        codes, *rest = mx.quantize(values.astype(mx.bfloat16), **how)
+        written[full] = codes
+        written |= {module + kind: part for kind, part in zip((".scales", ".biases"), rest)}
+        exact = [part if part.dtype == mx.uint8 else part.astype(mx.float32) for part in rest]
+        state[full] = mx.dequantize(codes, *exact, **how, dtype=mx.float32)
     mx.save_safetensors(str(folder / "model.safetensors"), written, metadata={"format": "mlx"})
 
     model.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()}, strict=False)
@@ -123,7 +126,7 @@ def write_mlx(name: str) -> None:
         logits = model(torch.from_numpy(tokens.astype(np.int64))[None]).logits[0].float().numpy()
     mx.save_safetensors(str(folder / "expected.safetensors"), {"tokens": mx.array(tokens), "logits": mx.array(logits)})
 
-    settings = {"group_size": group, "bits": bits, "mode": "affine"}
+    settings = {"group_size": group, "bits": bits, "mode": mode}
     for module, form in exceptions.items():
         settings[module] = False if form is None else {"group_size": form[1], "bits": form[0]}
     config = json.loads(model.config.to_json_string())

@@ -134,10 +134,10 @@ TEST(Checkpoint, AQuantisedWeightIsOneTensorOfThree) {
   ASSERT_NE(head, nullptr);
   EXPECT_EQ(head->type_text(), "affine 8-bit");
   EXPECT_EQ(head->shape, (std::vector<int64_t>{160, 64}));
-  EXPECT_EQ(head->affine.group, 64);
-  EXPECT_EQ(head->affine.scale_type, TensorType::kBF16);
+  EXPECT_EQ(head->mlx.group, 64);
+  EXPECT_EQ(head->mlx.scale_type, TensorType::kBF16);
   EXPECT_EQ(head->stored_bytes(), 160u * (64 + 2 * 2));
-  EXPECT_EQ(opened->tensor("blk.0.attn_q.weight")->affine.bits, 2);
+  EXPECT_EQ(opened->tensor("blk.0.attn_q.weight")->mlx.bits, 2);
   EXPECT_EQ(opened->tensor("blk.1.attn_output.weight")->type, TensorType::kF32);
   EXPECT_EQ(opened->tensor("output.scales"), nullptr);
 
@@ -146,6 +146,41 @@ TEST(Checkpoint, AQuantisedWeightIsOneTensorOfThree) {
   folder.edit("config.json", "\"bits\": 4\n  }", "\"bits\": 8\n  }");
   folder.edit("model.safetensors", "\"lm_head.scales\"", "\"lm_head.weighs\"");
   expect_error(folder.open(), Code::kInvalidFile, "'lm_head.weighs'");
+}
+
+TEST(Checkpoint, Mxfp4HasNoBiases) {
+  const Folder folder("mlx/qwen3");
+  const auto opened = folder.open();
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  const TensorView* embedding = opened->tensor("token_embd.weight");
+  ASSERT_NE(embedding, nullptr);
+  EXPECT_EQ(embedding->type_text(), "MXFP4");
+  EXPECT_FALSE(embedding->has_blocks());
+  EXPECT_EQ(embedding->shape, (std::vector<int64_t>{160, 64}));
+  EXPECT_EQ(embedding->stored_bytes(), 160u * 64 * 17 / 32);
+  // A module that differs is affine unless it says otherwise.
+  EXPECT_EQ(opened->tensor("blk.0.ffn_gate.weight")->type_text(), "affine 8-bit");
+  EXPECT_EQ(opened->tensor("blk.1.attn_output.weight")->type, TensorType::kF32);
+
+  const std::string config = folder.read("config.json");
+  folder.edit("config.json", "\"mode\": \"mxfp4\"", "\"mode\": \"affine\"");
+  expect_error(folder.open(), Code::kInvalidFile, ".biases is missing");
+  folder.write("config.json", config);
+  folder.edit("config.json", "\"bits\": 8", "\"bits\": 4, \"mode\": \"mxfp4\"");
+  expect_error(folder.open(), Code::kInvalidFile, "expected 32 with mxfp4, but found 64");
+  folder.write("config.json", config);
+  folder.edit("config.json", "\"bits\": 4", "\"bits\": 8");
+  expect_error(folder.open(), Code::kInvalidFile, "expected 4 with mxfp4, but found 8");
+  folder.write("config.json", config);
+  folder.edit("config.json", "\"group_size\": 64,\n   \"bits\": 8",
+              "\"group_size\": 32, \"bits\": 4, \"mode\": \"mxfp4\"");
+  expect_error(folder.open(), Code::kInvalidFile, "weights in mxfp4 have no biases");
+  folder.write("config.json", config);
+  folder.edit("config.json", "\"mode\": \"mxfp4\"", "\"mode\": \"nvfp4\"");
+  expect_error(folder.open(), Code::kUnsupported, "'nvfp4'");
+  folder.write("config.json", config);
+  folder.edit("model.safetensors", "\"U8\"", "\"I8\"");
+  expect_error(folder.open(), Code::kInvalidFile, "expected mxfp4's scales in U8, but found I8");
 }
 
 TEST(Checkpoint, TheTokenizersFilesAreRead) {
