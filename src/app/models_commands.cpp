@@ -143,10 +143,11 @@ Result<int> show(const Settings& settings, const std::string& named) {
   add("quant", model.quant);
   add("commit", model.revision);
   add("digest", model.digest);
-  if (model.files.size() > 1) add("shards", fmt::to_string(model.files.size()));
   ASSIGN_OR_RETURN(const store::Checkpoint checkpoint,
                    store::Checkpoint::open(model.path.string()));
-  if (checkpoint.folder() != nullptr) add("quant", service::facts_of(checkpoint).quantization);
+  const bool folder = checkpoint.folder() != nullptr;
+  if (model.files.size() > 1) add(folder ? "files" : "shards", fmt::to_string(model.files.size()));
+  if (folder) add("quant", service::facts_of(checkpoint).quantization);
   const Result<store::ModelConfig> config = checkpoint.config();
   if (config.ok()) {
     add("architecture", config->architecture);

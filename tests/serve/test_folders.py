@@ -10,7 +10,8 @@ import pytest
 import program
 
 FIXTURES = Path(__file__).parents[1] / "models/fixtures"
-FOLDERS = ["hf/llama_tied", "mlx/llama_untied", "mlx/qwen2", "mlx/gemma3"]
+FOLDERS = {"hf/llama_tied": "F32", "mlx/llama_untied": "4-bit", "mlx/qwen2": "4-bit", "mlx/gemma3": "8-bit",
+           "mlx/qwen3": "MXFP4"}
 PROMPT = "the rain in the "
 
 
@@ -56,8 +57,7 @@ def test_a_folder_chats_and_tells_what_it_is(name):
         first = complete(running, 6)["choices"]
         assert first == complete(running, 6)["choices"] and first[0]["text"]
         shown = post(running, "/api/show", model=Path(name).name)
-        kind = "F32" if name.startswith("hf/") else "8-bit" if "gemma" in name else "4-bit"
-        assert shown["details"]["quantization_level"] == kind
+        assert shown["details"]["quantization_level"] == FOLDERS[name]
         family = shown["details"]["family"]
         assert shown["model_info"][f"{family}.context_length"] == 128
         assert shown["model_info"]["general.parameter_count"] > 10_000
@@ -69,7 +69,7 @@ def test_a_folder_is_found_by_name_and_by_its_weights(tmp_path):
     assert "tiny-4bit" in command("list", home=tmp_path)[1]
     code, shown, error = command("show", "tiny-4bit", home=tmp_path)
     assert code == 0, error
-    assert "qwen2" in shown and shown.split("can be served")[1].split() == ["yes"]
+    assert "qwen2" in shown and "files" in shown and shown.split("can be served")[1].split() == ["yes"]
     code, shown, error = command("show", "--json", place / "model.safetensors", home=tmp_path)
     assert code == 0 and json.loads(shown)["path"] == str(place), error
     code, _, error = command("rm", "tiny-4bit", home=tmp_path)
