@@ -213,40 +213,37 @@ void each_block(TensorType type, std::span<const std::byte> bytes, float* out, B
   for (size_t at = 0; at < bytes.size(); at += stride, out += elements) block(in + at, out);
 }
 
-// Codes of `bits` bits from a row's little-endian stream; a code lies in two bytes at most.
-int stream_code(const Byte* row, size_t element, int bits) {
+// Codes of `bits` bits from a little-endian stream; a code lies in two bytes at most. Rows are
+// whole groups, so whole bytes: a matrix is one stream.
+int stream_code(const Byte* codes, size_t element, int bits) {
   const size_t at = element * static_cast<size_t>(bits);
-  const Byte* p = row + at / 8;
+  const Byte* p = codes + at / 8;
   const int shift = static_cast<int>(at % 8);
   const uint32_t wide = shift + bits > 8 ? load_u16(p) : *p;
   return static_cast<int>(wide >> shift & ((1u << bits) - 1));
 }
 
-void affine_rows(const TensorView& tensor, std::span<float> out) {
+void affine_values(const TensorView& tensor, std::span<float> out) {
   const MlxForm& form = tensor.mlx;
-  const auto columns = static_cast<size_t>(tensor.shape.back()),
-             group = static_cast<size_t>(form.group);
-  CHECK(group > 0 && columns % group == 0, "whole groups only");
-  const size_t groups = out.size() / group,
-               row_bytes = columns * static_cast<size_t>(form.bits) / 8;
-  std::vector<float> scales(groups), biases(groups);
+  const auto group = static_cast<size_t>(form.group);
+  std::vector<float> scales(out.size() / group), biases(out.size() / group);
   dequantize(form.scale_type, form.scales, scales);
   dequantize(form.scale_type, form.biases, biases);
   const auto* codes = reinterpret_cast<const Byte*>(tensor.bytes.data());
   for (size_t i = 0; i < out.size(); ++i) {
-    const int code = stream_code(codes + i / columns * row_bytes, i % columns, form.bits);
+    const int code = stream_code(codes, i, form.bits);
     out[i] = scales[i / group] * static_cast<float>(code) + biases[i / group];
   }
 }
 
-void mxfp4_rows(const TensorView& tensor, std::span<float> out) {
-  constexpr size_t kGroup = 32;
-  CHECK(tensor.shape.back() % int64_t{kGroup} == 0, "whole groups only");
+void mxfp4_values(const TensorView& tensor, std::span<float> out) {
+  const auto group = static_cast<size_t>(tensor.mlx.group);
   const auto* codes = reinterpret_cast<const Byte*>(tensor.bytes.data());
   const auto* scales = reinterpret_cast<const Byte*>(tensor.mlx.scales.data());
-  for (size_t i = 0; i < out.size(); ++i)
-    out[i] = static_cast<float>(kE2M1Doubled[stream_code(codes, i, 4)]) *
-             load_half_e8m0(scales + i / kGroup);
+  for (size_t i = 0; i < out.size(); ++i) {
+    const int code = stream_code(codes, i, tensor.mlx.bits);
+    out[i] = static_cast<float>(kE2M1Doubled[code]) * load_half_e8m0(scales + i / group);
+  }
 }
 
 }  // namespace
@@ -300,7 +297,8 @@ void dequantize(TensorType type, std::span<const std::byte> bytes, std::span<flo
 void dequantize(const TensorView& tensor, std::span<float> out) {
   CHECK(out.size() == static_cast<size_t>(tensor.elements()), "one value for each element");
   if (tensor.has_blocks()) return dequantize(tensor.type, tensor.bytes, out);
-  tensor.type == TensorType::kMXFP4 ? mxfp4_rows(tensor, out) : affine_rows(tensor, out);
+  CHECK(tensor.mlx.group > 0 && tensor.shape.back() % tensor.mlx.group == 0, "whole groups only");
+  tensor.type == TensorType::kMXFP4 ? mxfp4_values(tensor, out) : affine_values(tensor, out);
 }
 
 }  // namespace pippin::store

@@ -290,7 +290,7 @@ Result<MlxSettings> read_settings(const HfFields& fields) {
   ASSIGN_OR_RETURN(settings.bits, fields.size("bits", 2, 8));
   ASSIGN_OR_RETURN(settings.group, fields.size("group_size", 32, 128));
   if (mode == "mxfp4") {
-    settings.mode = MlxSettings::Mode::kMxfp4;
+    settings.type = TensorType::kMXFP4;
     if (settings.bits != 4)
       return fields.wrong("bits",
                           fmt::format("expected 4 with mxfp4, but found {}", settings.bits));

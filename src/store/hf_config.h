@@ -11,13 +11,13 @@
 
 #include "base/result.h"
 #include "store/model_config.h"
+#include "store/tensor.h"
 
 namespace pippin::store {
 
 /// How MLX quantised a module.
 struct MlxSettings {
-  enum class Mode { kAffine, kMxfp4 };
-  Mode mode = Mode::kAffine;
+  TensorType type = TensorType::kAffine;  // or kMXFP4
   int bits = 0, group = 0;
 };
 

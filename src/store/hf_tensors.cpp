@@ -164,13 +164,13 @@ class TensorsReader {
     if (weight.dtype != "U32")
       return wrong(weight.name, fmt::format("expected codes in U32, but found {}", weight.dtype));
     TensorView view = view_of(name + ".weight", weight);
+    view.type = settings.type;
     view.mlx = {.bits = settings.bits, .group = settings.group, .scales = scales.bytes};
-    if (settings.mode == MlxSettings::Mode::kMxfp4) {
+    if (settings.type == TensorType::kMXFP4) {
       if (biases != nullptr) return wrong(biases->name, "weights in mxfp4 have no biases");
       if (scales.dtype != "U8")
         return wrong(scales.name,
                      fmt::format("expected mxfp4's scales in U8, but found {}", scales.dtype));
-      view.type = TensorType::kMXFP4;
     } else {
       if (biases == nullptr) return missing(name + ".biases");
       const std::optional<TensorType> scale_type = float_type(scales.dtype);
@@ -178,7 +178,6 @@ class TensorsReader {
         return wrong(scales.name, "expected scales and biases of one kind: F32, F16 or BF16");
       if (scales.shape != biases->shape)
         return wrong(scales.name, "expected scales and biases of one shape");
-      view.type = TensorType::kAffine;
       view.mlx.scale_type = *scale_type;
       view.mlx.biases = biases->bytes;
     }

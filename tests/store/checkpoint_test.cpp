@@ -162,23 +162,28 @@ TEST(Checkpoint, Mxfp4HasNoBiases) {
   EXPECT_EQ(opened->tensor("blk.0.ffn_gate.weight")->type_text(), "affine 8-bit");
   EXPECT_EQ(opened->tensor("blk.1.attn_output.weight")->type, TensorType::kF32);
 
+  struct Edit {
+    std::string from, to;
+    Code code;
+    std::string says;
+  };
   const std::string config = folder.read("config.json");
-  folder.edit("config.json", "\"mode\": \"mxfp4\"", "\"mode\": \"affine\"");
-  expect_error(folder.open(), Code::kInvalidFile, ".biases is missing");
-  folder.write("config.json", config);
-  folder.edit("config.json", "\"bits\": 8", "\"bits\": 4, \"mode\": \"mxfp4\"");
-  expect_error(folder.open(), Code::kInvalidFile, "expected 32 with mxfp4, but found 64");
-  folder.write("config.json", config);
-  folder.edit("config.json", "\"bits\": 4", "\"bits\": 8");
-  expect_error(folder.open(), Code::kInvalidFile, "expected 4 with mxfp4, but found 8");
-  folder.write("config.json", config);
-  folder.edit("config.json", "\"group_size\": 64,\n   \"bits\": 8",
-              "\"group_size\": 32, \"bits\": 4, \"mode\": \"mxfp4\"");
-  expect_error(folder.open(), Code::kInvalidFile, "weights in mxfp4 have no biases");
-  folder.write("config.json", config);
-  folder.edit("config.json", "\"mode\": \"mxfp4\"", "\"mode\": \"nvfp4\"");
-  expect_error(folder.open(), Code::kUnsupported, "'nvfp4'");
-  folder.write("config.json", config);
+  for (const Edit& edit : {
+           Edit{R"("mode": "mxfp4")", R"("mode": "affine")", Code::kInvalidFile,
+                ".biases is missing"},
+           Edit{R"("bits": 8)", R"("bits": 4, "mode": "mxfp4")", Code::kInvalidFile,
+                "expected 32 with mxfp4, but found 64"},
+           Edit{R"("bits": 4)", R"("bits": 8)", Code::kInvalidFile,
+                "expected 4 with mxfp4, but found 8"},
+           Edit{"\"group_size\": 64,\n   \"bits\": 8",
+                R"("group_size": 32, "bits": 4, "mode": "mxfp4")", Code::kInvalidFile,
+                "weights in mxfp4 have no biases"},
+           Edit{R"("mode": "mxfp4")", R"("mode": "nvfp4")", Code::kUnsupported, "'nvfp4'"},
+       }) {
+    folder.edit("config.json", edit.from, edit.to);
+    expect_error(folder.open(), edit.code, edit.says);
+    folder.write("config.json", config);
+  }
   folder.edit("model.safetensors", "\"U8\"", "\"I8\"");
   expect_error(folder.open(), Code::kInvalidFile, "expected mxfp4's scales in U8, but found I8");
 }
