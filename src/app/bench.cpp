@@ -25,38 +25,24 @@ double seconds_between(TimePoint from, TimePoint to) {
   return std::chrono::duration<double>(to - from).count();
 }
 
-// Waits for the events of several sequences and notes when tokens came.
+// Takes the events of several sequences where they come, on the device thread, so that their times
+// are the engine's own and no reader is woken beside it.
 class Collector {
  public:
+  explicit Collector(int sequences) : streams_(static_cast<size_t>(sequences)) {}
+
+  // Takes the next sequence.
   void add(std::shared_ptr<EventStream> stream) {
-    stream->set_notify([this] { wake(); });
-    streams_.push_back(std::move(stream));
-    firsts_.push_back(false);
+    const size_t index = added_++;
+    streams_[index].stream = std::move(stream);
+    streams_[index].stream->set_notify([this, index] { take(streams_[index]); });
   }
 
-  /// Takes events until every sequence has ended. Errors: the first sequence's that failed.
+  // Waits until every sequence has ended. Errors: the first one's.
   Result<void> finish() {
-    size_t ended = 0;
-    while (ended < streams_.size()) {
-      {
-        std::unique_lock lock(mutex_);
-        woken_.wait(lock, [&] { return pending_; });
-        pending_ = false;
-      }
-      const TimePoint now = SystemClock().now();
-      for (size_t i = 0; i < streams_.size(); ++i) {
-        std::vector<engine::Event> events;
-        streams_[i]->take(events);
-        for (const engine::Event& event : events) {
-          if (std::holds_alternative<engine::TokenEvent>(event)) note_token(i, now);
-          const auto* finish = std::get_if<engine::FinishEvent>(&event);
-          if (finish == nullptr) continue;
-          ++ended;
-          if (finish->reason == engine::FinishReason::kError) return finish->error;
-        }
-      }
-    }
-    return {};
+    std::unique_lock lock(mutex_);
+    done_.wait(lock, [&] { return ended_ == streams_.size(); });
+    return result_;
   }
 
   TimePoint all_first() const { return all_first_; }
@@ -64,30 +50,42 @@ class Collector {
   int tokens_after_all_first() const { return tokens_after_; }
 
  private:
-  void wake() {
+  struct Stream {
+    std::shared_ptr<EventStream> stream;
+    bool begun = false;
+  };
+
+  void take(Stream& from) {
     const std::lock_guard lock(mutex_);
-    pending_ = true;
-    woken_.notify_one();
+    std::vector<engine::Event> events;
+    from.stream->take(events);
+    const TimePoint now = SystemClock().now();
+    for (const engine::Event& event : events) {
+      if (std::holds_alternative<engine::TokenEvent>(event)) note_token(from, now);
+      const auto* finish = std::get_if<engine::FinishEvent>(&event);
+      if (finish == nullptr) continue;
+      if (finish->reason == engine::FinishReason::kError && result_) result_ = finish->error;
+      if (++ended_ == streams_.size()) done_.notify_one();
+    }
   }
 
   // Decoding is timed from the moment when every row has its first token: before that, some rows
   // are still in their prompts.
-  void note_token(size_t row, TimePoint now) {
+  void note_token(Stream& from, TimePoint now) {
     last_ = now;
     if (begun_ == streams_.size()) {
       ++tokens_after_;
-    } else if (!firsts_[row]) {
-      firsts_[row] = true;
+    } else if (!from.begun) {
+      from.begun = true;
       if (++begun_ == streams_.size()) all_first_ = now;
     }
   }
 
   std::mutex mutex_;
-  std::condition_variable woken_;
-  bool pending_ = false;
-  std::vector<std::shared_ptr<EventStream>> streams_;
-  std::vector<bool> firsts_;
-  size_t begun_ = 0;
+  std::condition_variable done_;
+  std::vector<Stream> streams_;
+  size_t added_ = 0, begun_ = 0, ended_ = 0;
+  Result<void> result_;
   int tokens_after_ = 0;
   TimePoint all_first_{}, last_{};
 };
@@ -139,7 +137,7 @@ class Bench {
   }
 
   Result<double> prompt_speed(int prompt) {
-    Collector collector;
+    Collector collector(1);
     const TimePoint begin = SystemClock().now();
     ASSIGN_OR_RETURN(auto stream, engine_->submit(submission(prompt, 1)));
     collector.add(std::move(stream));
@@ -148,7 +146,6 @@ class Bench {
   }
 
   Result<double> decode_speed(int rows) {
-    Collector collector;
     std::vector<std::shared_ptr<EventStream>> streams;
     for (int r = 0; r < rows; ++r) {
       // Rows whose prompt is done first wait for the others by having more to generate.
@@ -157,6 +154,7 @@ class Bench {
                                                   options_.generate + extra_tokens(rows))));
       streams.push_back(std::move(stream));
     }
+    Collector collector(rows);
     for (auto& stream : streams) collector.add(std::move(stream));
     RETURN_IF_ERROR(collector.finish());
     return collector.tokens_after_all_first() /
