@@ -188,44 +188,57 @@ inline float weigh_row(const AttentionTile& tile, Span span, int origin, float* 
   return f_reduce_add(sum);
 }
 
-/// out [kRows, D] += weights [kRows] over the positions of a block in `span`, for kVectors * 16
-/// dims.
+/// Values of blocks that a few rows meet one after the other, so that sums stay in registers.
+struct BlockRun {
+  BlockRun(const AttentionTile& tile, int first_block, int end)
+      : first(first_block), blocks(end - first_block) {
+    for (int i = 0; i < blocks; ++i) values[i] = value_block(tile, first + i);
+  }
+  int first, blocks;
+  const uint8_t* values[kPartition / 16];
+};
+
+/// out [kRows, D] += weights [kRows] over the positions of a run in `span`, for kVectors * 16 dims
+/// from d on.
 template <int kRows, int kVectors>
-inline void value_tile(const float* weights, const uint16_t* values, Span span, int head_dim,
+inline void value_tile(const float* weights, const BlockRun& run, Span span, int d, int head_dim,
                        float* out) {
   F acc[kRows][kVectors];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-    for (int i = 0; i < kVectors; ++i) acc[r][i] = f_load(out + r * head_dim + 16 * i);
+    for (int i = 0; i < kVectors; ++i) acc[r][i] = f_load(out + r * head_dim + d + 16 * i);
   }
-  for (int p = span.begin; p < span.end; ++p) {
-    F value[kVectors];
+  for (int p = span.begin; p < span.end;) {
+    const auto* at = reinterpret_cast<const uint16_t*>(run.values[p / 16]) + p % 16 * head_dim + d;
+    const int block_end = p / 16 * 16 + 16;
+    const int end = span.end < block_end ? span.end : block_end;
+    for (; p < end; ++p, at += head_dim) {
+      F value[kVectors];
 #pragma GCC unroll 4
-    for (int i = 0; i < kVectors; ++i) value[i] = f_from_half(values + p * head_dim + 16 * i);
+      for (int i = 0; i < kVectors; ++i) value[i] = f_from_half(at + 16 * i);
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
+      for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-      for (int i = 0; i < kVectors; ++i)
-        acc[r][i] = f_fma(value[i], f_set1(weights[r * kPartition + p]), acc[r][i]);
+        for (int i = 0; i < kVectors; ++i)
+          acc[r][i] = f_fma(value[i], f_set1(weights[r * kPartition + p]), acc[r][i]);
+      }
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-    for (int i = 0; i < kVectors; ++i) f_store(out + r * head_dim + 16 * i, acc[r][i]);
+    for (int i = 0; i < kVectors; ++i) f_store(out + r * head_dim + d + 16 * i, acc[r][i]);
   }
 }
 
 template <int kRows>
-inline void value_rows(const float* weights, const uint8_t* block, Span span, int head_dim,
+inline void value_rows(const float* weights, const BlockRun& run, Span span, int head_dim,
                        float* out) {
-  const auto* values = reinterpret_cast<const uint16_t*>(block);
   int d = 0;
-  for (; d + 16 * kValueVectors <= head_dim; d += 16 * kValueVectors) {
-    value_tile<kRows, kValueVectors>(weights, values + d, span, head_dim, out + d);
-  }
-  for (; d < head_dim; d += 16) value_tile<kRows, 1>(weights, values + d, span, head_dim, out + d);
+  for (; d + 16 * kValueVectors <= head_dim; d += 16 * kValueVectors)
+    value_tile<kRows, kValueVectors>(weights, run, span, d, head_dim, out);
+  for (; d < head_dim; d += 16) value_tile<kRows, 1>(weights, run, span, d, head_dim, out);
 }
 
 /// The scales of one group at the positions of an int8 block in `span`, elsewhere 0.
@@ -317,17 +330,17 @@ inline void value_rows_int8(const float* weights, const uint8_t* block, Span spa
   }
 }
 
-/// Adds one block's values to all rows that see it. weights: [rows, kPartition] at the block's
+/// Adds the values of a run to all rows that see them. weights: [rows, kPartition] at the run's
 /// first position.
 template <KvType kType>
-inline void value_block_rows(const AttentionTile& tile, int partition, int rows, int block,
-                             const float* weights, float* out) {
-  const uint8_t* values = value_block(tile, block);
-  const int origin = block * 16;
+inline void value_run(const AttentionTile& tile, int partition, int rows, const BlockRun& run,
+                      const float* weights, float* out) {
+  const int origin = run.first * 16;
+  const int length = run.blocks * 16;
   const auto clipped = [&](int row) {
     Span s = visible(tile, partition, tile.first + row / tile.group);
     s.begin = s.begin > origin ? s.begin - origin : 0;
-    s.end = s.end < origin + 16 ? s.end - origin : 16;
+    s.end = s.end < origin + length ? s.end - origin : length;
     return s;
   };
   int row = 0;
@@ -344,9 +357,9 @@ inline void value_block_rows(const AttentionTile& tile, int partition, int rows,
     float* o = out + row * tile.head_dim;
     const auto take = [&]<int kRows>() {
       if constexpr (kType == KvType::kInt8)
-        value_rows_int8<kRows>(w, values, span, tile.head_dim, o);
+        value_rows_int8<kRows>(w, run.values[0], span, tile.head_dim, o);
       else
-        value_rows<kRows>(w, values, span, tile.head_dim, o);
+        value_rows<kRows>(w, run, span, tile.head_dim, o);
       row += kRows;
     };
     const int count = same - row;
@@ -419,9 +432,16 @@ void attention_partition(const AttentionTile& tile, int partition, float* scores
     }
     part.sum[row] = weigh_row(tile, span, origin, scores + row * kPartition, part.peak[row]);
   }
-  for (int block = begin; block < end; ++block) {
-    value_block_rows<kType>(tile, partition, rows_of(block), block, scores + 16 * block - origin,
-                            part.out);
+  // Blocks that every query sees whole make one run. Alone are those where a window begins, the
+  // last one, where each query sees a position more than the one before, and all of int8, which
+  // are summed block by block.
+  const int whole = (visible(tile, partition, tile.first + tokens - 1).begin + 15) / 16;
+  const int whole_end = visible(tile, partition, tile.first).end / 16;
+  for (int block = begin; block < end;) {
+    const bool runs = kType == KvType::kF16 && block >= whole && block < whole_end;
+    const BlockRun run(tile, block, runs ? whole_end : block + 1);
+    value_run<kType>(tile, partition, rows_of(block), run, scores + 16 * block - origin, part.out);
+    block += run.blocks;
   }
 }
 
