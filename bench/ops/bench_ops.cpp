@@ -309,12 +309,12 @@ void bench_tiles(const TileCase& c, const Options& options) {
     };
     if (const TileKernel tile = path.tile[type][rows]; tile != nullptr) {
       print("int8", best_seconds(options, [&] {
-              for (int i = 0; i < 100; ++i) tile(view, kGroups, x.data(), out);
+              for (int i = 0; i < 100; ++i) tile(view, kGroups, x.data(), out, kTileRows);
             }));
     }
     if (const TileKernelF32 tile = path.tile_f32[type][rows]; tile != nullptr) {
       print("f32", best_seconds(options, [&] {
-              for (int i = 0; i < 100; ++i) tile(view, kGroups * kGroup, xf.data(), out);
+              for (int i = 0; i < 100; ++i) tile(view, kGroups * kGroup, xf.data(), out, kTileRows);
             }));
     }
   }

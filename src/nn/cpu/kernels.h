@@ -37,11 +37,13 @@ constexpr float kPowerMost = 0x1p100f;
 
 constexpr int kRowsMax = 16;  // most activation rows that a tile kernel takes
 
-/// Adds a run of groups of one tile times `rows` activation rows to out [rows, 16]. x: [groups,
-/// rows].
-using TileKernel = void (*)(const TileView& tile, int64_t groups, const ActGroup* x, float* out);
+/// Writes the products of one tile with `rows` activation rows to out [rows, 16], whose rows lie
+/// `stride` apart. x: [groups, rows].
+using TileKernel = void (*)(const TileView& tile, int64_t groups, const ActGroup* x, float* out,
+                            int64_t stride);
 /// The same with f32 activations. x: [columns, rows].
-using TileKernelF32 = void (*)(const TileView& tile, int64_t columns, const float* x, float* out);
+using TileKernelF32 = void (*)(const TileView& tile, int64_t columns, const float* x, float* out,
+                               int64_t stride);
 /// Writes the exact f32 values of one row of a tile.
 using TileRow = void (*)(const TileView& tile, int64_t columns, int lane, float* out);
 

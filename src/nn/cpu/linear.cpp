@@ -216,41 +216,40 @@ class BlockProduct {
     kernel_f32_ = path.tile_f32[static_cast<int>(run.type)][rows];
   }
 
-  // acc [rows, 16] = the products with the run's tile `t`, and the bias.
-  void tile(int64_t t, float* acc) const {
-    for (int r = 0; r < rows_; ++r)  // a length the compiler knows
-      std::memset(acc + r * kTileRows, 0, kTileRows * sizeof(float));
+  // out [rows, 16] = the products with the run's tile `t`, and the bias. Rows lie `width` apart.
+  void tile(int64_t t, float* out, int64_t width) const {
     const TileView view = weight_.tile(run_, t);
     if (codes_ != nullptr) {
-      kernel_(view, weight_.columns / kGroup, codes_, acc);
+      kernel_(view, weight_.columns / kGroup, codes_, out, width);
     } else {
-      kernel_f32_(view, weight_.columns, values_, acc);
+      kernel_f32_(view, weight_.columns, values_, out, width);
     }
     if (bias_ == nullptr) return;
     const float* bias = bias_ + run_.first_row + t * kTileRows;
     const int count = outputs(t);
-    for (int r = 0; r < rows_; ++r, acc += kTileRows) {
-      for (int i = 0; i < count; ++i) acc[i] += bias[i];
+    for (int r = 0; r < rows_; ++r, out += width) {
+      for (int i = 0; i < count; ++i) out[i] += bias[i];
     }
   }
 
-  // Writes them to the rows of `out` that lie `width` apart.
-  void write(int64_t t, const float* acc, float* out, int64_t width) const {
+  // Outputs of a tile: 16, or what the last one has.
+  int outputs(int64_t t) const {
+    return static_cast<int>(std::min<int64_t>(kTileRows, run_.rows - t * kTileRows));
+  }
+
+  // Copies a tile [rows, 16] to the rows of `out` that lie `width` apart.
+  void write(int64_t t, const float* tile, float* out, int64_t width) const {
     const int count = outputs(t);
-    for (int r = 0; r < rows_; ++r, acc += kTileRows, out += width) {
+    for (int r = 0; r < rows_; ++r, tile += kTileRows, out += width) {
       if (count == kTileRows) {  // the common case, with a length the compiler knows
-        std::memcpy(out, acc, kTileRows * sizeof(float));
+        std::memcpy(out, tile, kTileRows * sizeof(float));
       } else {
-        std::copy_n(acc, count, out);
+        std::copy_n(tile, count, out);
       }
     }
   }
 
  private:
-  int outputs(int64_t t) const {
-    return static_cast<int>(std::min<int64_t>(kTileRows, run_.rows - t * kTileRows));
-  }
-
   const PackedLinear::Impl& weight_;
   const TileRun& run_;
   const ActGroup* codes_;
@@ -297,10 +296,14 @@ struct Product {
 void Product::tiles(const TileRun& run, int64_t first, int64_t last, const RowBlock& block) const {
   const BlockProduct product = of(run, block);
   float* out = y + block.first * weight.rows + run.first_row;
-  alignas(64) float acc[kRowsMax * kTileRows];
   for (int64_t t = first; t < last; ++t) {
-    product.tile(t, acc);
-    product.write(t, acc, out + t * kTileRows, weight.rows);
+    if (product.outputs(t) == kTileRows) {
+      product.tile(t, out + t * kTileRows, weight.rows);
+    } else {
+      alignas(64) float tile[kRowsMax * kTileRows];
+      product.tile(t, tile, kTileRows);
+      product.write(t, tile, out + t * kTileRows, weight.rows);
+    }
   }
 }
 
@@ -309,13 +312,13 @@ void Product::pairs(Gate gate, int64_t first, int64_t last, const RowBlock& bloc
   const BlockProduct gates = of(weight.runs[0], block), ups = of(weight.runs[1], block);
   const RowKernels& path = weight.kernels->rows;
   const auto function = gate == Gate::kSilu ? path.silu : path.gelu_tanh;
-  alignas(64) float gate_acc[kRowsMax * kTileRows];
-  alignas(64) float up_acc[kRowsMax * kTileRows];
+  alignas(64) float gated[kRowsMax * kTileRows];
+  alignas(64) float up[kRowsMax * kTileRows];
   for (int64_t t = first; t < last; ++t) {
-    gates.tile(t, gate_acc);
-    ups.tile(t, up_acc);
-    function(gate_acc, up_acc, int64_t{block.rows} * kTileRows, gate_acc);
-    gates.write(t, gate_acc, out.at + (t - first) * kTileRows, out.width);
+    gates.tile(t, gated, kTileRows);
+    ups.tile(t, up, kTileRows);
+    function(gated, up, int64_t{block.rows} * kTileRows, gated);
+    gates.write(t, gated, out.at + (t - first) * kTileRows, out.width);
   }
 }
 

@@ -78,32 +78,26 @@ template <int kRows, int kPass>
 }
 
 template <WeightType kType, int kRows>
-void tile_kernel_f32(const TileView& tile, int64_t columns, const float* x, float* out) {
+void tile_kernel_f32(const TileView& tile, int64_t columns, const float* x, float* out,
+                     int64_t stride) {
   constexpr int kPass = kRows < kPassRows ? kRows : kPassRows;
-  F acc[kPass];
-  const auto load = [&](const float* sums) {
+  F acc[kRows];
 #pragma GCC unroll 16
-    for (int r = 0; r < kPass; ++r) acc[r] = f_load(sums + kTileRows * r);
-  };
-  const auto store = [&](float* sums) {
-#pragma GCC unroll 16
-    for (int r = 0; r < kPass; ++r) f_store(sums + kTileRows * r, acc[r]);
-  };
-  if constexpr (kRows == kPass) load(out);
+  for (int r = 0; r < kRows; ++r) acc[r] = f_zero();
   each_group_values<kType>(tile, columns, [&](int count, const float* values) {
-    if constexpr (kRows == kPass) {
-      add_columns<kRows, kPass>(values, count, x, acc);
-    } else {
 #pragma GCC unroll 1
-      for (int first = 0; first < kRows; first += kPass) {
-        load(out + kTileRows * first);
-        add_columns<kRows, kPass>(values, count, x + first, acc);
-        store(out + kTileRows * first);
-      }
+    for (int first = 0; first < kRows; first += kPass) {
+      F sums[kPass];  // in registers
+#pragma GCC unroll 16
+      for (int r = 0; r < kPass; ++r) sums[r] = acc[first + r];
+      add_columns<kRows, kPass>(values, count, x + first, sums);
+#pragma GCC unroll 16
+      for (int r = 0; r < kPass; ++r) acc[first + r] = sums[r];
     }
     x += kRows * count;
   });
-  if constexpr (kRows == kPass) store(out);
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) f_store(out + stride * r, acc[r]);
 }
 
 template <WeightType kType>

@@ -339,11 +339,12 @@ class WeightStream {
   int step_;
 };
 
-/// Adds a run of groups times kRows activation rows. Where registers hold the sums of fewer rows,
+/// The products of a tile with kRows activation rows. Where registers hold the sums of fewer rows,
 /// as many as fit go over the group at a time, whose codes are unpacked into memory for all of
 /// them.
 template <WeightType kType, int kRows>
-void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x, float* out) {
+void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x, float* out,
+                 int64_t stride) {
   constexpr TileFormat kFormat = tile_format(kType);
   constexpr int kPass = kRows < kPassRows ? kRows : kPassRows;
   static_assert(kRows % kPass == 0);
@@ -357,7 +358,7 @@ void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x, float*
   WeightStream<kType> stream(tile);
   F acc[kRows];
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) acc[r] = f_load(out + kTileRows * r);
+  for (int r = 0; r < kRows; ++r) acc[r] = f_zero();
   for (; groups > 0; groups -= per_block) {
     const S scales(scale_bytes, tile.affine);
     if constexpr (kFormat.scales == ScaleKind::kSuper32Min)
@@ -377,5 +378,5 @@ void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x, float*
     scale_bytes += scale_step;
   }
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) f_store(out + kTileRows * r, acc[r]);
+  for (int r = 0; r < kRows; ++r) f_store(out + stride * r, acc[r]);
 }
