@@ -188,6 +188,12 @@ inline float weigh_row(const AttentionTile& tile, Span span, int origin, float* 
   return f_reduce_add(sum);
 }
 
+/// Vectors of dims that sums of `rows` rows take at a time, beside the values themselves.
+constexpr int value_vectors(int rows) {
+  if (4 * rows + 4 < kRegisters) return 4;
+  return 2 * rows + 2 < kRegisters ? 2 : 1;
+}
+
 /// Values of blocks that a few rows meet one after the other, so that sums stay in registers.
 struct BlockRun {
   BlockRun(const AttentionTile& tile, int first_block, int end)
@@ -235,9 +241,10 @@ inline void value_tile(const float* weights, const BlockRun& run, Span span, int
 template <int kRows>
 inline void value_rows(const float* weights, const BlockRun& run, Span span, int head_dim,
                        float* out) {
+  constexpr int kVectors = value_vectors(kRows);
   int d = 0;
-  for (; d + 16 * kValueVectors <= head_dim; d += 16 * kValueVectors)
-    value_tile<kRows, kValueVectors>(weights, run, span, d, head_dim, out);
+  for (; d + 16 * kVectors <= head_dim; d += 16 * kVectors)
+    value_tile<kRows, kVectors>(weights, run, span, d, head_dim, out);
   for (; d < head_dim; d += 16) value_tile<kRows, 1>(weights, run, span, d, head_dim, out);
 }
 
@@ -314,7 +321,7 @@ inline void value_tile_int8(const CodeWeights<kRows>& weights, const uint8_t* co
 template <int kRows>
 inline void value_rows_int8(const float* weights, const uint8_t* block, Span span, int head_dim,
                             float* out) {
-  constexpr int kVectors = kValueVectors >= 4 ? 2 : 1;  // of one group
+  constexpr int kVectors = value_vectors(kRows) > 1 ? 2 : 1;  // of one group
   const int groups = kv_groups(head_dim);
   const int pair_bytes = 2 * groups * kGroup;
   for (int g = 0; g < groups; ++g) {

@@ -175,5 +175,5 @@ constexpr int kPassRows = 4;
 constexpr int kRowsBest = 16;
 constexpr int kScoreRows = 6;
 constexpr int kScoreBlocks = 2;
-constexpr int kValueRows = 3;
-constexpr int kValueVectors = 2;
+constexpr int kValueRows = 6;
+constexpr int kRegisters = 8;  // of 16 floats

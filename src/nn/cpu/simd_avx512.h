@@ -222,4 +222,4 @@ constexpr int kRowsBest = 8;
 constexpr int kScoreRows = 12;
 constexpr int kScoreBlocks = 4;
 constexpr int kValueRows = 6;
-constexpr int kValueVectors = 4;
+constexpr int kRegisters = 32;  // of 16 floats

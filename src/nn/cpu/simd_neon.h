@@ -232,11 +232,11 @@ inline I i_add_pairs(I acc, W pairs, int32_t two) {
   return acc;
 }
 
-// Register tiles, of 32 registers: activation rows of a linear kernel; query rows of a score tile;
-// query rows and vectors of a value tile.
+// Register tiles, of 32 registers: activation rows of a linear kernel; query rows of a score tile
+// and of a value tile.
 constexpr int kPassRows = 4;
 constexpr int kRowsBest = 16;
 constexpr int kScoreRows = 6;
 constexpr int kScoreBlocks = 2;
-constexpr int kValueRows = 3;
-constexpr int kValueVectors = 2;
+constexpr int kValueRows = 6;
+constexpr int kRegisters = 8;  // of 16 floats

@@ -241,11 +241,11 @@ inline I dot(const W* w, const int8_t* q, int32_t negative) {
   return r;
 }
 
-// Register tiles: activation rows of a linear kernel; query rows of a score tile; query rows and
-// vectors of a value tile.
+// Register tiles: activation rows of a linear kernel; query rows of a score tile and of a
+// value tile.
 constexpr int kPassRows = 2;
 constexpr int kRowsBest = 2;
 constexpr int kScoreRows = 4;
 constexpr int kScoreBlocks = 2;
 constexpr int kValueRows = 2;
-constexpr int kValueVectors = 2;
+constexpr int kRegisters = 8;  // of 16 floats
