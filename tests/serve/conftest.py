@@ -19,12 +19,21 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def server():
+def built():
     if program.program_path() is None or not program.program_path().exists():
         pytest.fail("PIPPIN_BIN must name the built program")
+
+
+@pytest.fixture(scope="session")
+def model_file(built):
     if program.model_path() is None or not program.model_path().exists():
         pytest.skip("no model: PIPPIN_TEST_MODEL names none that exists")
-    with program.Program("--context", CONTEXT_TOKENS) as running:
+    return program.model_path()
+
+
+@pytest.fixture(scope="session")
+def server(model_file):
+    with program.Program("--context", CONTEXT_TOKENS, model=model_file) as running:
         yield running
 
 

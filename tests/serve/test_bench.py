@@ -4,15 +4,12 @@ import json
 import math
 import subprocess
 
-import pytest
-
-from program import model_path, program_path
+from program import program_path
 
 
-@pytest.mark.skipif(model_path() is None or not model_path().exists(), reason="no model is at hand")
-def test_every_line_is_json_with_finite_speeds():
+def test_every_line_is_json_with_finite_speeds(model_file):
     # Single tokens: two may reach a reader that sleeps together, which is not how long they took.
-    words = [str(program_path()), "bench", str(model_path()), "--prompts", "16", "--rows", "1,4", "--depth", "16"]
+    words = [str(program_path()), "bench", str(model_file), "--prompts", "16", "--rows", "1,4", "--depth", "16"]
     words += ["--generate", "1", "--repeats", "60", "--json"]
     ended = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr

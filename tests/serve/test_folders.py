@@ -14,11 +14,7 @@ FOLDERS = {"hf/llama_tied": "F32", "mlx/llama_untied": "4-bit", "mlx/qwen2": "4-
            "mlx/qwen3": "MXFP4"}
 PROMPT = "the rain in the "
 
-
-@pytest.fixture(autouse=True)
-def built():
-    if program.program_path() is None or not program.program_path().exists():
-        pytest.fail("PIPPIN_BIN must name the built program")
+pytestmark = pytest.mark.usefixtures("built")
 
 
 def post(running, path, **fields):

@@ -65,12 +65,10 @@ class Judge:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    if program.model_path() is None or not program.model_path().exists():
-        pytest.skip("no model: PIPPIN_TEST_MODEL names none that exists")
+def server(model_file, tmp_path_factory):
     # A small cache is soon touched from end to end, so that what grows behind is no KV; kept responses go to a file.
     kept = tmp_path_factory.mktemp("fuzz") / "responses.db"
-    with program.Program("--context", 1024, "--kv-memory", "32MiB", "--responses", kept) as running:
+    with program.Program("--context", 1024, "--kv-memory", "32MiB", "--responses", kept, model=model_file) as running:
         yield running
 
 

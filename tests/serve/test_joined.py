@@ -34,11 +34,9 @@ FUNCTION = {"name": "weather", "description": "Tells the weather.", "parameters"
 
 
 @pytest.fixture(scope="module")
-def server():
-    if program.model_path() is None or not program.model_path().exists():
-        pytest.skip("no model: PIPPIN_TEST_MODEL names none that exists")
+def server(model_file):
     # The model does not think by itself; a prompt that ends with the mark makes it.
-    with program.Program("--context", 1024, "--reasoning-parser", "think") as running:
+    with program.Program("--context", 1024, "--reasoning-parser", "think", model=model_file) as running:
         yield running
 
 

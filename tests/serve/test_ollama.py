@@ -15,19 +15,15 @@ GREEDY = {"temperature": 0, "repeat_penalty": 1, "num_predict": 24}
 
 
 @pytest.fixture(scope="module")
-def serving(tmp_path_factory):
+def serving(model_file, tmp_path_factory):
     """The program with Ollama's port open, and a folder of its own for what clients make."""
-    if program.program_path() is None or not program.program_path().exists():
-        pytest.fail("PIPPIN_BIN must name the built program")
-    if program.model_path() is None or not program.model_path().exists():
-        pytest.skip("no model: PIPPIN_TEST_MODEL names none that exists")
     port = program.free_port()
     folder = tmp_path_factory.mktemp("ollama")
     flags = ("--context", 2048, "--ollama", "--ollama-port", port, "--ollama-folder", folder)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HOME", "XDG_DATA_HOME", "HF_HUB_CACHE", "OLLAMA_MODELS"):
             patch.setenv(name, str(folder / "nothing"))  # of this machine's models none is listed
-        with program.Program(*flags) as running:
+        with program.Program(*flags, model=model_file) as running:
             running.ollama_port, running.ollama_folder = port, folder
             yield running
 

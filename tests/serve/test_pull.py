@@ -16,11 +16,9 @@ FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 @pytest.fixture
-def house():
-    if program.program_path() is None or program.model_path() is None or not program.model_path().exists():
-        pytest.skip("PIPPIN_BIN and PIPPIN_TEST_MODEL name the program and a model")
+def house(model_file):
     servers = fake_hub.House()
-    servers.repos["org/smol"] = {FILE: program.model_path().read_bytes(), "odd-Q8_0.gguf": fake_hub.gguf("mamba")}
+    servers.repos["org/smol"] = {FILE: model_file.read_bytes(), "odd-Q8_0.gguf": fake_hub.gguf("mamba")}
     yield servers
     servers.close()
 
