@@ -383,8 +383,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   options.isa = *isa;
-  constexpr const char* kNames[] = {"portable", "avx2", "avx512", "avx512vnni", "neon", "avx2vnni"};
-  options.isa_name = kNames[static_cast<int>(options.isa)];
+  options.isa_name = isa_name(options.isa);
   run(options);
   return 0;
 }

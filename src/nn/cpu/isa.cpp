@@ -20,12 +20,13 @@ namespace {
 
 struct Path {
   Isa isa;
-  std::string_view name;
+  const char* name;
   const Kernels* (*kernels)();
 };
 
 // Best first.
-constexpr std::array<Path, 6> kPaths{{
+constexpr std::array<Path, 7> kPaths{{
+    {Isa::kAvx512Zen, "avx512zen", kernels_avx512zen},
     {Isa::kAvx512Vnni, "avx512vnni", kernels_avx512vnni},
     {Isa::kAvx512, "avx512", kernels_avx512},
     {Isa::kAvx2Vnni, "avx2vnni", kernels_avx2vnni},
@@ -58,6 +59,8 @@ bool machine_has(Isa isa) {
       return machine_has(Isa::kAvx2) && cpuid_avx_vnni();
     case Isa::kAvx512Vnni:
       return machine_has(Isa::kAvx512) && __builtin_cpu_supports("avx512vnni");
+    case Isa::kAvx512Zen:
+      return machine_has(Isa::kAvx512Vnni) && __builtin_cpu_is("amd");
 #elif defined(__aarch64__) && defined(__APPLE__)
     case Isa::kNeonDot:
       return true;  // every Apple CPU that runs macOS
@@ -81,10 +84,12 @@ const Path& path_of(Isa isa) {
 
 bool isa_available(Isa isa) { return machine_has(isa) && path_of(isa).kernels() != nullptr; }
 
+const char* isa_name(Isa isa) { return path_of(isa).name; }
+
 Result<Isa> select_isa() {
   const char* forced = std::getenv("PIPPIN_CPU_ISA");
   for (const Path& path : kPaths) {
-    if (forced != nullptr && *forced != '\0' && path.name != forced) continue;
+    if (forced != nullptr && *forced != '\0' && std::string_view(path.name) != forced) continue;
     if (isa_available(path.isa)) return path.isa;
     if (forced != nullptr && *forced != '\0') {
       return fail(Code::kUnsupported,
@@ -92,11 +97,11 @@ Result<Isa> select_isa() {
                   "PIPPIN_CPU_ISA");
     }
   }
-  return fail(
-      Code::kUnsupported,
-      "[cpu] PIPPIN_CPU_ISA: expected portable, avx2, avx2vnni, avx512, avx512vnni or neon, got " +
-          std::string(forced),
-      "PIPPIN_CPU_ISA");
+  return fail(Code::kUnsupported,
+              "[cpu] PIPPIN_CPU_ISA: expected portable, avx2, avx2vnni, avx512, avx512vnni, "
+              "avx512zen or neon, got " +
+                  std::string(forced),
+              "PIPPIN_CPU_ISA");
 }
 
 const Kernels& kernels(Isa isa) {

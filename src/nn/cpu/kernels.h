@@ -15,11 +15,25 @@ namespace pippin::nn::cpu {
 /// The sums of halves lie as Q6_K wants them, whose codes are offset by 32.
 constexpr int kHalfShift = 5;
 
+/// Largest activation code, and that of K-quants' blocks: what paired_products.h adds to it stays a
+/// byte.
+constexpr int kCodeMost = 127;
+constexpr int kBlockCodeMost = 120;
+
+/// Of paired products: columns of each half group that have partners in the other half, and what is
+/// added to the codes of the first and taken off those of the second.
+constexpr int kPairedColumns = 8;
+constexpr int kUnsignedOffset = 120;
+constexpr int kSignedOffset = 8;
+
 /// 32 activations of one row: codes, their scale, and sums for weights with offsets or minimums.
 struct alignas(64) ActGroup {
   int8_t q[kGroup];
-  float scale;               // x ~ scale * q
-  float sum;                 // scale * sum(q)
+  float scale;  // x ~ scale * q
+  union {
+    float sum;              // scale * sum(q)
+    int32_t paired_origin;  // of K-quants' blocks: where paired_products.h begins
+  };
   int32_t negative_sum;      // -sum(q)
   int32_t negative_half[2];  // the same of each half << kHalfShift
   float origin;              // 1.5 * 2^23 * scale
@@ -133,6 +147,7 @@ const Kernels* kernels_avx2();
 const Kernels* kernels_avx2vnni();
 const Kernels* kernels_avx512();
 const Kernels* kernels_avx512vnni();
+const Kernels* kernels_avx512zen();
 const Kernels* kernels_neon();
 
 /// Requires: isa_available(isa).

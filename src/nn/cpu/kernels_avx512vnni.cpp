@@ -17,6 +17,8 @@ namespace {
 
 #include "nn/cpu/linear_body.h"
 
+#include "nn/cpu/paired_products.h"
+
 #include "nn/cpu/rows_body.h"
 
 #include "nn/cpu/attention_body.h"
@@ -24,13 +26,19 @@ namespace {
 constexpr Kernels kKernels{
     .linear = linear_kernels(), .rows = row_kernels(), .attention = attention_kernels()};
 
+constexpr Kernels kZenKernels{.linear = paired_linear_kernels(kKernels.linear),
+                              .rows = kKernels.rows,
+                              .attention = kKernels.attention};
+
 }  // namespace
 
 const Kernels* kernels_avx512vnni() { return &kKernels; }
+const Kernels* kernels_avx512zen() { return &kZenKernels; }
 
 }  // namespace pippin::nn::cpu
 #else
 namespace pippin::nn::cpu {
 const Kernels* kernels_avx512vnni() { return nullptr; }
+const Kernels* kernels_avx512zen() { return nullptr; }
 }  // namespace pippin::nn::cpu
 #endif

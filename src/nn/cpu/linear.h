@@ -55,12 +55,23 @@ struct AffineScales {
 };
 
 /// Instruction-set paths. kPortable is the oracle of the others.
-enum class Isa : uint8_t { kPortable, kAvx2, kAvx512, kAvx512Vnni, kNeonDot, kAvx2Vnni };
+enum class Isa : uint8_t {
+  kPortable,
+  kAvx2,
+  kAvx512,
+  kAvx512Vnni,
+  kNeonDot,
+  kAvx2Vnni,
+  kAvx512Zen
+};
 
 /// Returns the best path this machine can run; PIPPIN_CPU_ISA ("portable", "avx2", "avx512",
-/// "avx512vnni", "neon") forces one. Errors: kUnsupported, when a forced path cannot run here.
+/// "avx512vnni", "avx512zen", "avx2vnni", "neon") forces one. Errors: kUnsupported, when a forced
+/// path cannot run here.
 Result<Isa> select_isa();
 bool isa_available(Isa isa);
+/// Returns the path's name, as PIPPIN_CPU_ISA takes it.
+const char* isa_name(Isa isa);
 
 /// How activations enter the products.
 enum class Activations : uint8_t { kInt8, kF32 };

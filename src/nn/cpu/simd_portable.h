@@ -227,22 +227,25 @@ inline I i_add_pairs(I acc, W pairs, int32_t two) {
   return acc;
 }
 
-/// Readies one sub-vector of codes for dot().
+/// Codes beyond it lose their offset, or 128, in add_dots().
+constexpr int kUnsignedMax = 255;
+/// Readies one sub-vector of codes for add_dots().
 template <int kMax>
 inline W w_ready(W codes) {
   return codes;
 }
-/// sum over n sub-vectors of (code - 2^kOffset) * q, exactly; `negative` is -sum(q), shifted so
-/// that kShift remains. q: 4 n bytes.
-template <int n, int kMax, int kOffset, int kShift = kOffset>
-inline I dot(const W* w, const int8_t* q, int32_t negative) {
-  I r = kOffset >= 0 ? i_set1_shifted<kShift>(negative) : i_set1(0);
-  PIPPIN_EACH(s, n) PIPPIN_EACH(i, 16) PIPPIN_EACH(b, 4) r.v[i] += w[s].v[4 * i + b] * q[4 * s + b];
-  return r;
+/// Adds the products of n sub-vectors with kRows rows' activations, from column 4 * first on.
+template <int n, int kRows, int kMax>
+inline void add_dots(const W* w, const ActGroup* x, int first, I* sums) {
+  PIPPIN_EACH(r, kRows)
+  PIPPIN_EACH(s, n)
+  PIPPIN_EACH(i, 16)
+  PIPPIN_EACH(b, 4) sums[r].v[i] += w[s].v[4 * i + b] * x[r].q[4 * (first + s) + b];
 }
 
-// Register tiles: activation rows of a linear kernel; query rows of a score tile and of a
-// value tile.
+// Register tiles: activation rows of a linear kernel, and those that take turns; query rows of a
+// score tile and of a value tile.
+constexpr int kTurnRows = 1;
 constexpr int kPassRows = 2;
 constexpr int kRowsBest = 2;
 constexpr int kScoreRows = 4;

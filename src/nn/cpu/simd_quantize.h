@@ -13,7 +13,7 @@ struct GroupScale {
 template <bool kPowerOfTwo>
 inline GroupScale group_scale(float peak) {
   if (!(peak > kPeakLeast)) return {0, 0};
-  float scale = peak / 127.0f;
+  float scale = peak / static_cast<float>(kPowerOfTwo ? kBlockCodeMost : kCodeMost);
   if constexpr (kPowerOfTwo) {
     if (!(scale < kPowerMost)) scale = kPowerMost;
     uint32_t bits;
@@ -24,7 +24,8 @@ inline GroupScale group_scale(float peak) {
   return {scale, 1.0f / scale};
 }
 
-/// Rounds 32 activations to codes in [-127, 127] of their largest magnitude.
+/// Rounds 32 activations to codes, of which that of the largest magnitude is at most kCodeMost, or
+/// kBlockCodeMost.
 template <bool kPowerOfTwo>
 inline void quantize_group(const float* x, ActGroup& out) {
   const F low = f_load(x);
@@ -62,9 +63,25 @@ inline void write_pair_sums(ActGroup* block, int64_t stride) {
   block->pair_scale = largest / 2;
 }
 
+/// Writes where paired products of a group begin: at the bits of its origin, less what they add for
+/// activations alone.
+inline void write_paired_origin(ActGroup& group) {
+  int32_t sum = 0;
+  for (int i = 0; i < kPairedColumns; ++i) {
+    sum += (group.q[i] - kSignedOffset) * (group.q[kGroup / 2 + i] + kUnsignedOffset) +
+           kSignedOffset * kUnsignedOffset;
+  }
+  int32_t bits;
+  __builtin_memcpy(&bits, &group.origin, 4);
+  group.paired_origin = bits - sum;
+}
+
 /// Quantises up to eight groups; those of K-quants, which are eight, as a block.
 template <bool kPowerOfTwo>
 inline void quantize_groups(const float* x, int count, ActGroup* out, int64_t stride) {
   for (int g = 0; g < count; ++g) quantize_group<kPowerOfTwo>(x + kGroup * g, out[g * stride]);
-  if constexpr (kPowerOfTwo) write_pair_sums(out, stride);
+  if constexpr (kPowerOfTwo) {
+    write_pair_sums(out, stride);
+    for (int g = 0; g < count; ++g) write_paired_origin(out[g * stride]);
+  }
 }

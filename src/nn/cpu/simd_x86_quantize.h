@@ -42,9 +42,10 @@ template <bool kPowerOfTwo>
 inline GroupScales8 group_scales(__m256 peaks) {
   GroupScales8 s;
   if constexpr (kPowerOfTwo) {
-    // The next power of two of peak / 127: 2^-6 of the peak's own, or 2^-5 where its mantissa is
-    // beyond 127 / 64.
-    const __m256i up = _mm256_add_epi32(_mm256_castps_si256(peaks), _mm256_set1_epi32(0x1ffff));
+    // The next power of two of peak / 120: 2^-6 of the peak's own, or 2^-5 where its mantissa is
+    // beyond 120 / 64.
+    static_assert(kBlockCodeMost == 120);
+    const __m256i up = _mm256_add_epi32(_mm256_castps_si256(peaks), _mm256_set1_epi32(0xfffff));
     const __m256i power = _mm256_and_si256(up, _mm256_set1_epi32(0x7f800000));
     const __m256i bits = _mm256_sub_epi32(power, _mm256_set1_epi32(6 << 23));
     s.scale = _mm256_min_ps(_mm256_castsi256_ps(bits), _mm256_set1_ps(kPowerMost));
@@ -113,6 +114,25 @@ inline PairSums pair_sums_of(__m256 scale, __m256 sum) {
           _mm256_blend_ps(zero, _mm256_mul_ps(largest, _mm256_set1_ps(0.5f)), 1)};
 }
 
+/// What paired products of a group add for activations alone, as four sums; codes: of the group.
+inline __m128i paired_sums(__m256i codes) {
+  const __m128i low = _mm_cvtepi8_epi16(_mm256_castsi256_si128(codes));
+  const __m128i high = _mm_cvtepi8_epi16(_mm256_extracti128_si256(codes, 1));
+  return _mm_madd_epi16(_mm_sub_epi16(low, _mm_set1_epi16(kSignedOffset)),
+                        _mm_add_epi16(high, _mm_set1_epi16(kUnsignedOffset)));
+}
+
+/// write_paired_origin() of eight groups. sums: of each group, as above.
+inline __m256i paired_origins(const __m128i* sums, __m256 origin) {
+  const auto two = [&](int g) {  // groups g and g + 4
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(sums[g]), sums[g + 4], 1);
+  };
+  const __m256i eight =
+      _mm256_hadd_epi32(_mm256_hadd_epi32(two(0), two(1)), _mm256_hadd_epi32(two(2), two(3)));
+  const __m256i bias = _mm256_set1_epi32(kPairedColumns * kSignedOffset * kUnsignedOffset);
+  return _mm256_sub_epi32(_mm256_sub_epi32(_mm256_castps_si256(origin), bias), eight);
+}
+
 /// Writes fields[f], a lane a group, as the fields behind each group's codes.
 [[gnu::always_inline]] inline void store_fields(const __m256* fields, Groups8 groups, ActGroup* out,
                                                 int64_t stride) {
@@ -145,12 +165,14 @@ template <bool kPowerOfTwo>
   alignas(32) float inverse[8];
   _mm256_store_ps(inverse, s.inverse);
   __m256i eights[8];
+  __m128i paired[8];
 #pragma GCC unroll 8
   for (int g = 0; g < 8; ++g) {
     const __m256i codes = group_codes(x + kGroup * groups.at(g), _mm256_set1_ps(inverse[g]));
     _mm256_store_si256(reinterpret_cast<__m256i*>(out[groups.at(g) * stride].q), codes);
     const __m256i flipped = _mm256_xor_si256(codes, _mm256_set1_epi8(static_cast<char>(0x80)));
     eights[g] = _mm256_sad_epu8(flipped, _mm256_setzero_si256());
+    if constexpr (kPowerOfTwo) paired[g] = paired_sums(codes);
   }
   const GroupSums8 sums = group_sums(eights);
   const __m256i sum = _mm256_add_epi32(sums.low, sums.high);
@@ -159,13 +181,18 @@ template <bool kPowerOfTwo>
   const __m256 scaled_sum = _mm256_mul_ps(s.scale, _mm256_cvtepi32_ps(sum));
   PairSums pairs = {_mm256_setzero_si256(), _mm256_setzero_ps()};
   if constexpr (kPowerOfTwo) pairs = pair_sums_of(s.scale, scaled_sum);
+  const __m256 origin = _mm256_mul_ps(_mm256_set1_ps(12582912.0f), s.scale);
+  const auto second = [&] {
+    if constexpr (kPowerOfTwo) return as_floats(paired_origins(paired, origin));
+    return scaled_sum;
+  };
   const __m256 fields[8] = {
       s.scale,
-      scaled_sum,
+      second(),
       as_floats(negative(sum)),
       as_floats(_mm256_slli_epi32(negative(sums.low), kHalfShift)),
       as_floats(_mm256_slli_epi32(negative(sums.high), kHalfShift)),
-      _mm256_mul_ps(_mm256_set1_ps(12582912.0f), s.scale),
+      origin,
       as_floats(pairs.sums),
       pairs.scale,
   };

@@ -77,16 +77,23 @@ inline void store_codes(const uint8_t* planes, const WTable& table, uint8_t* cod
   for (int s = 0; s < 8; ++s) w_store(codes + 64 * s, w[s]);
 }
 
-/// Integer sums times the activations' scale, a power of two: exact.
-inline F scaled(I sum, float scale) { return f_mul(f_from_int(sum), f_set1(scale)); }
+/// Where the integer sum of a group begins, or, of n = 4 sub-vectors, of one of its halves.
+template <int n, int kMax, int kOffset>
+inline I first_sum(const ActGroup& x, int half) {
+  if constexpr (kOffset < 0) {
+    if constexpr (kMax <= kUnsignedMax) return i_set1(0);
+    return i_set1_shifted<7>(-x.negative_sum);  // gives back what full 8-bit codes lose
+  }
+  if constexpr (kMax > kUnsignedMax) return i_set1(0);
+  if constexpr (n == 4) return i_set1_shifted<kOffset - kHalfShift>(x.negative_half[half]);
+  return i_set1_shifted<kOffset>(x.negative_sum);
+}
 
 #if !defined(PIPPIN_SCALED_SUMS)
-#if !defined(PIPPIN_DOT_BY_CODES)
-template <int n, int kMax, int kOffset, int kShift = kOffset>
-inline F scaled_dot(const W* w, const int8_t* q, int32_t negative, const ActGroup& x) {
-  return scaled(dot<n, kMax, kOffset, kShift>(w, q, negative), x.scale);
-}
-#endif
+/// What is added to a first sum that scaled() will take.
+inline I scaled_origin(const ActGroup&) { return i_set1(0); }
+/// Integer sums times the activations' scale, a power of two: exact.
+inline F scaled(I sum, const ActGroup& x) { return f_mul(f_from_int(sum), f_set1(x.scale)); }
 
 /// The dot product of a block's 8 minimums, as pairs of 16 bits, and the sums of its groups of one
 /// activation row. x: that row's first group of the block, kRows apart from the next.
@@ -95,7 +102,7 @@ inline F scaled_pairs(const W* pairs, const ActGroup* x) {
   I sum = i_set1(0);
 #pragma GCC unroll 4
   for (int p = 0; p < 4; ++p) sum = i_add_pairs(sum, pairs[p], x[p * kRows].pair_sums);
-  return scaled(sum, x->pair_scale);
+  return f_mul(f_from_int(sum), f_set1(x->pair_scale));
 }
 #endif
 
@@ -233,21 +240,16 @@ template <WeightType kType, int kRows, bool kUnpacked, typename S>
                                                   F* acc) {
   constexpr TileFormat kFormat = tile_format(kType);
   constexpr int kOffset = kFormat.offset_shift;
-  constexpr bool kBias = kOffset >= 0 && kFormat.code_max <= kUnsignedMax;
-  // Full 8-bit codes that mean themselves: the offset that add() takes is given back.
-  constexpr bool kLost = kOffset < 0 && kFormat.code_max > kUnsignedMax;
-  DotRows<kRows, S::kHalves, kFormat.code_max, kBias || kLost> dots;
-  if constexpr (kBias || kLost) {
+  constexpr int kMax = kFormat.code_max;
+  constexpr bool kBegun = (kOffset >= 0) == (kMax <= kUnsignedMax);
+  constexpr int kHalves = S::kHalves ? 2 : 1;
+  DotRows<kRows, S::kHalves, kMax, kBegun> dots;
+  if constexpr (kBegun) {
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      if constexpr (kLost) {
-        dots.begin(0, r, i_set1_shifted<7>(-x[r].negative_sum));
-      } else if constexpr (S::kHalves) {
-        dots.begin(0, r, i_set1_shifted<kOffset - kHalfShift>(x[r].negative_half[0]));
-        dots.begin(1, r, i_set1_shifted<kOffset - kHalfShift>(x[r].negative_half[1]));
-      } else {
-        dots.begin(0, r, i_set1_shifted<kOffset>(x[r].negative_sum));
-      }
+#pragma GCC unroll 2
+      for (int h = 0; h < kHalves; ++h)
+        dots.begin(h, r, first_sum<8 / kHalves, kMax, kOffset>(x[r], h));
     }
   }
   const auto add = [&]<int s>() {
@@ -264,8 +266,8 @@ template <WeightType kType, int kRows, bool kUnpacked, typename S>
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     if constexpr (S::kBlocks) {
-      const F low = scaled(dots.total(0, r), x[r].scale);
-      const F high = S::kHalves ? scaled(dots.total(1, r), x[r].scale) : low;
+      const F low = scaled(dots.total(0, r), x[r]);
+      const F high = S::kHalves ? scaled(dots.total(1, r), x[r]) : low;
       acc[r] = scales.add_scaled(low, high, x[r], acc[r]);
     } else {
       acc[r] = scales.add(dots.total(0, r), x[r], acc[r]);
@@ -273,36 +275,55 @@ template <WeightType kType, int kRows, bool kUnpacked, typename S>
   }
 }
 #else
-/// One group of all activation rows, row by row: the group's codes stay in registers.
+/// One group of all activation rows, a few rows at a time: the group's codes stay in registers.
 template <WeightType kType, int kRows, bool kUnpacked, typename S>
 [[gnu::always_inline]] inline void group_products(const uint8_t* planes, const WTable& table,
                                                   const GroupScales<S>& scales, const ActGroup* x,
                                                   F* acc) {
   constexpr TileFormat kFormat = tile_format(kType);
   constexpr int kMax = kFormat.code_max;
-  constexpr int kOffset = kFormat.offset_shift;
+  constexpr int kTurn = kRows % kTurnRows == 0 ? kTurnRows : 1;
+  constexpr int kHalves = S::kHalves ? 2 : 1;
+  constexpr int kPart = 8 / kHalves;  // sub-vectors that share a sum
   static_assert(!kUnpacked, "registers hold the codes");
   W w[8];
   unpack_codes<kType>(planes, table, w);
 #pragma GCC unroll 8
   for (int s = 0; s < 8; ++s) w[s] = w_ready<kMax>(w[s]);
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    if constexpr (S::kHalves) {
-      constexpr int kShift = kOffset - kHalfShift;
-      const F low = scaled_dot<4, kMax, kOffset, kShift>(w, x[r].q, x[r].negative_half[0], x[r]);
-      const F high =
-          scaled_dot<4, kMax, kOffset, kShift>(w + 4, x[r].q + 16, x[r].negative_half[1], x[r]);
-      acc[r] = scales.add_scaled(low, high, x[r], acc[r]);
-    } else if constexpr (S::kBlocks) {
-      const F sum = scaled_dot<8, kMax, kOffset>(w, x[r].q, x[r].negative_sum, x[r]);
-      acc[r] = scales.add_scaled(sum, sum, x[r], acc[r]);
-    } else {
-      acc[r] = scales.add(dot<8, kMax, kOffset>(w, x[r].q, x[r].negative_sum), x[r], acc[r]);
+  for (int r = 0; r < kRows; r += kTurn) {
+    I sums[kHalves][kTurn];
+#pragma GCC unroll 2
+    for (int h = 0; h < kHalves; ++h) {
+#pragma GCC unroll 4
+      for (int i = 0; i < kTurn; ++i) {
+        sums[h][i] = first_sum<kPart, kMax, kFormat.offset_shift>(x[r + i], h);
+        if constexpr (S::kBlocks) sums[h][i] = i_add(sums[h][i], scaled_origin(x[r + i]));
+      }
+      add_dots<kPart, kTurn, kMax>(w + kPart * h, x + r, kPart * h, sums[h]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < kTurn; ++i) {
+      const ActGroup& row = x[r + i];
+      if constexpr (S::kBlocks) {
+        acc[r + i] = scales.add_scaled(scaled(sums[0][i], row), scaled(sums[kHalves - 1][i], row),
+                                       row, acc[r + i]);
+      } else {
+        acc[r + i] = scales.add(sums[0][i], row, acc[r + i]);
+      }
     }
   }
 }
 #endif
+
+/// What a tile kernel does with a group; a path may have something else for some formats.
+struct PlainProducts {
+  template <WeightType kType, int kRows, bool kUnpacked, typename S>
+  [[gnu::always_inline]] static void add(const uint8_t* planes, const WTable& table,
+                                         const GroupScales<S>& scales, const ActGroup* x, F* acc) {
+    group_products<kType, kRows, kUnpacked>(planes, table, scales, x, acc);
+  }
+};
 
 /// How far ahead of the products the weights are called into the second-level cache. The hardware's
 /// own streams end at each page, which costs a memory latency every few groups. Far enough, the
@@ -342,7 +363,7 @@ class WeightStream {
 /// The products of a tile with kRows activation rows. Where registers hold the sums of fewer rows,
 /// as many as fit go over the group at a time, whose codes are unpacked into memory for all of
 /// them.
-template <WeightType kType, int kRows>
+template <WeightType kType, int kRows, typename Products = PlainProducts>
 void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x, float* out,
                  int64_t stride) {
   constexpr TileFormat kFormat = tile_format(kType);
@@ -371,7 +392,8 @@ void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x, float*
       const uint8_t* codes = kUnpack ? unpacked : planes;
 #pragma GCC unroll 1
       for (int first = 0; first < kRows; first += kPass)
-        group_products<kType, kPass, kUnpack>(codes, table, group_scales, x + first, acc + first);
+        Products::template add<kType, kPass, kUnpack>(codes, table, group_scales, x + first,
+                                                      acc + first);
       planes += kFormat.group_plane_bytes();
       x += kRows;
     }

@@ -31,7 +31,8 @@ TEST(Isa, TheBestOfThisMachineIsChosen) {
 }
 
 TEST(Isa, AForcedPathThatThisMachineLacksIsRefused) {
-  for (Isa isa : {Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kAvx2Vnni, Isa::kNeonDot}) {
+  for (Isa isa : {Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kAvx2Vnni, Isa::kNeonDot,
+                  Isa::kAvx512Zen}) {
     if (isa_available(isa)) continue;
     setenv("PIPPIN_CPU_ISA", isa_name(isa), 1);
     const Result<Isa> chosen = select_isa();

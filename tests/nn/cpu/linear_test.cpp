@@ -45,7 +45,7 @@ std::vector<double> rounded_activations(const std::vector<float>& x, bool powers
     float peak = 0;
     for (size_t i = g; i < g + 32; ++i) peak = std::max(peak, std::fabs(x[i]));
     if (peak == 0) continue;
-    float scale = peak / 127.0f;
+    float scale = peak / (powers_of_two ? 120.0f : 127.0f);
     if (powers_of_two) scale = std::exp2(std::ceil(std::log2(scale)));
     for (size_t i = g; i < g + 32; ++i)
       out[i] = std::nearbyintf(x[i] * (1 / scale)) * static_cast<double>(scale);
@@ -56,17 +56,18 @@ std::vector<double> rounded_activations(const std::vector<float>& x, bool powers
 // Groups of each kind that a quantiser may treat in its own way.
 std::vector<float> groups_of_all_kinds(int64_t groups) {
   std::vector<float> x = random_floats(static_cast<size_t>(groups * 32), 3);
-  const float peaks[] = {0, 1e-35f, 1.01e-35f, 1e-38f, 1.6e32f, 0x1p100f, 127, 128, 127.0f / 64};
+  const float peaks[] = {0,        1e-35f, 1.01e-35f, 1e-38f, 1.6e32f,
+                         0x1p100f, 127,    128,       120,    127.0f / 64};
   for (int64_t g = 1; g < groups; g += 2) {
     float* group = x.data() + 32 * g;
     const auto kind = static_cast<size_t>(g / 2);
-    // Beyond the listed ones, powers of two times 127 / 64 and its neighbours, where the scale
+    // Beyond the listed ones, powers of two times 120 / 64 and its neighbours, where the scale
     // doubles.
     const auto neighbour = static_cast<int32_t>(kind % 5) - 2;
     const float most =
         kind < std::size(peaks)
             ? peaks[kind]
-            : std::ldexp(bits_to_float(0x3ffe0000u + static_cast<uint32_t>(neighbour)),
+            : std::ldexp(bits_to_float(0x3ff00000u + static_cast<uint32_t>(neighbour)),
                          static_cast<int>(kind % 220) - 113);
     for (int i = 0; i < 32; ++i) group[i] *= most / 64;
     group[g % 32] = g % 4 == 1 ? most : -most;
@@ -427,22 +428,39 @@ TEST(Linear, ExtremeCodesDoNotOverflow) {
   for (const FormatInfo& format : affine_formats(false)) formats.push_back(format);
   for (const FormatInfo& format : formats) {
     if (format.is_float()) continue;
-    // Activations are all +-127; against codes without a sign, the same sign everywhere is worst.
-    for (const auto& [fill, half] : {std::pair{0xff, 32}, {0xff, 512}, {0x80, 32}, {0x00, 32}}) {
-      std::vector<float> x(static_cast<size_t>(k));
+    // Activations are all as far from zero as they go; against codes without a sign, the same sign
+    // everywhere is worst, and where halves of a group are paired, every combination of theirs.
+    for (const auto& [fill, half] : {std::pair{0xff, 32},
+                                     {0xff, 64},
+                                     {0x80, 32},
+                                     {0x00, 32},
+                                     {0xff, 16},
+                                     {0xff, 48},
+                                     {0x00, 16},
+                                     {0x00, 48},
+                                     {0xff, 0},
+                                     {0x00, 0},
+                                     {0x00, 64}}) {
+      constexpr float kMost = 120;  // the largest code of K-quants' activations, at a scale of 1
+      std::vector<float> x(static_cast<size_t>(k * kRowsMax));
       for (size_t i = 0; i < x.size(); ++i)
-        x[i] = i % 64 < static_cast<size_t>(half) ? 1.0f : -1.0f;
+        x[i] = i % 64 < static_cast<size_t>(half) ? kMost : -kMost;
       const Weights weights = extreme_matrix(format, n, k, fill);
       const auto values = weights.values();
       double sum = 0;
       double magnitude = 1;
-      for (size_t i = 0; i < x.size(); ++i)
-        sum += values[i] * static_cast<double>(x[i]), magnitude += std::fabs(values[i]);
+      for (size_t i = 0; i < static_cast<size_t>(k); ++i) {
+        sum += values[i] * static_cast<double>(x[i]);
+        magnitude += std::fabs(values[i]) * kMost;
+      }
       for (Isa isa : available_isas()) {
         const PackedLinear packed = pack_one(weights.part(), k, isa, pool);
-        const auto y = run_linear(packed, x.data(), 1, nullptr, pool);
-        EXPECT_NEAR(y[0], sum, magnitude * 1e-5)
-            << format.name << " " << isa_name(isa) << " fill " << fill;
+        for (const int64_t rows : {1, kRowsMax}) {
+          const auto y = run_linear(packed, x.data(), rows, nullptr, pool);
+          EXPECT_NEAR(y[0], sum, magnitude * 1e-5)
+              << format.name << " " << isa_name(isa) << " fill " << fill << " half " << half
+              << " rows " << rows;
+        }
       }
     }
   }

@@ -332,16 +332,10 @@ inline std::vector<float> random_floats(size_t count, uint32_t seed, float scale
 inline std::vector<Isa> available_isas() {
   std::vector<Isa> out;
   for (Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kNeonDot,
-                  Isa::kAvx2Vnni}) {
+                  Isa::kAvx2Vnni, Isa::kAvx512Zen}) {
     if (isa_available(isa)) out.push_back(isa);
   }
   return out;
-}
-
-inline const char* isa_name(Isa isa) {
-  static constexpr const char* kNames[] = {"portable",   "avx2", "avx512",
-                                           "avx512vnni", "neon", "avx2vnni"};
-  return kNames[static_cast<int>(isa)];
 }
 
 }  // namespace pippin::nn::cpu::test
