@@ -22,7 +22,6 @@ namespace {
 
 struct Options {
   Isa isa = Isa::kPortable;
-  std::string isa_name;
   int threads = allowed_cpus();
   double seconds = 0.3;  // per line
   std::string only;
@@ -150,7 +149,7 @@ void bench_linear(const LinearCase& c, const Options& options, ThreadPool& pool)
         "\"threads\":%d,\"isa\":\"%s\",\"us\":%.1f,"
         "\"gb_s\":%.1f,\"gmac_s\":%.1f,\"file_ratio\":%.3f}\n",
         c.name, c.format.name, static_cast<long long>(c.n), static_cast<long long>(c.k),
-        static_cast<long long>(m), pool.threads(), options.isa_name.c_str(), seconds * 1e6,
+        static_cast<long long>(m), pool.threads(), isa_name(options.isa), seconds * 1e6,
         bytes / seconds * 1e-9,
         static_cast<double>(m * c.n) * static_cast<double>(c.k) / seconds * 1e-9,
         bytes / (static_cast<double>(c.n) * static_cast<double>(c.k) / c.format.columns *
@@ -206,7 +205,7 @@ void bench_attention(const AttentionCase& c, KvType type, int sequences, int tok
       "\"threads\":%d,\"isa\":\"%s\",\"us\":%.1f,\"gb_s\":%.1f,"
       "\"gmac_s\":%.1f}\n",
       c.name, kv_type_name(type).data(), sequences, tokens, start, layers, pool.threads(),
-      options.isa_name.c_str(), seconds * 1e6, bytes / seconds * 1e-9, macs / seconds * 1e-9);
+      isa_name(options.isa), seconds * 1e6, bytes / seconds * 1e-9, macs / seconds * 1e-9);
   std::fflush(stdout);
 }
 
@@ -220,7 +219,7 @@ void bench_rows(int64_t tokens, int64_t dim, int64_t ff, const Options& options,
     std::printf(
         "{\"op\":\"%s\",\"tokens\":%lld,\"dim\":%lld,\"threads\":%d,\"isa\":\"%s\",\"us\":%.2f}\n",
         op, static_cast<long long>(tokens), static_cast<long long>(width), pool.threads(),
-        options.isa_name.c_str(), seconds * 1e6);
+        isa_name(options.isa), seconds * 1e6);
     std::fflush(stdout);
   };
   print("rms_norm", dim, best_seconds(options, [&] {
@@ -302,7 +301,7 @@ void bench_tiles(const TileCase& c, const Options& options) {
       std::printf(
           "{\"op\":\"tile\",\"type\":\"%s\",\"m\":%d,\"activations\":\"%s\",\"isa\":\"%s\","
           "\"gb_s\":%.1f,\"gmac_s\":%.1f}\n",
-          c.name, rows, activations, options.isa_name.c_str(),
+          c.name, rows, activations, isa_name(options.isa),
           100.0 * static_cast<double>(planes + scales) / seconds * 1e-9,
           100.0 * kGroups * kGroup * kTileRows * rows / seconds * 1e-9);
       std::fflush(stdout);
@@ -383,7 +382,6 @@ int main(int argc, char** argv) {
     return 1;
   }
   options.isa = *isa;
-  options.isa_name = isa_name(options.isa);
   run(options);
   return 0;
 }

@@ -18,10 +18,11 @@ struct PairedProducts {
   [[gnu::always_inline]] static void add(const uint8_t* planes, const WTable& table,
                                          const GroupScales<S>& scales, const ActGroup* x, F* acc) {
     constexpr TileFormat kFormat = tile_format(kType);
-    static_assert(kFormat.code_max == 15 && kFormat.offset_shift < 0 && S::kBlocks && !S::kHalves);
-    static_assert(15 + kUnsignedOffset + kBlockCodeMost <= 255);
+    constexpr int kMax = kFormat.code_max;
+    static_assert(kFormat.offset_shift < 0 && S::kBlocks && !S::kHalves);
+    static_assert(kMax + kUnsignedOffset + kBlockCodeMost <= 255);
     static_assert(kUnsignedOffset >= kBlockCodeMost && kSignedOffset + kBlockCodeMost <= 128);
-    static_assert(15 - kSignedOffset + kBlockCodeMost <= 127);
+    static_assert(kMax - kSignedOffset + kBlockCodeMost <= 127);
     W w[8];
     unpack_codes<kType>(planes, table, w);
     I start = i_set1(0);  // less a b
@@ -49,8 +50,8 @@ struct PairedProducts {
         }
       }
       constexpr int kOthers = 4 - kPairs;
-      add_dots<kOthers, kTogether, 15>(w + kPairs, x + r, kPairs, sum);
-      add_dots<kOthers, kTogether, 15>(w + kPairs + 4, x + r, kPairs + 4, sum);
+      add_dots<kOthers, kTogether, kMax>(w + kPairs, x + r, kPairs, sum);
+      add_dots<kOthers, kTogether, kMax>(w + kPairs + 4, x + r, kPairs + 4, sum);
 #pragma GCC unroll 4
       for (int i = 0; i < kTogether; ++i) {
         const F dot = scaled(sum[i], x[r + i]);

@@ -171,6 +171,13 @@ inline I i_add_pairs(I acc, W pairs, int32_t two) {
           _mm256_add_epi32(acc.b, _mm256_madd_epi16(pairs.b, x))};
 }
 
+/// Four activations, the same in every lane.
+inline __m256i fours(const int8_t* q) {
+  int32_t four;
+  __builtin_memcpy(&four, q, 4);
+  return _mm256_set1_epi32(four);
+}
+
 constexpr int kPassRows = 4;
 constexpr int kRowsBest = 16;
 constexpr int kScoreRows = 6;

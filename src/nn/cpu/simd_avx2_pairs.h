@@ -40,9 +40,7 @@ struct DotRows {
     const __m256i ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      int32_t four;
-      __builtin_memcpy(&four, x[r].q + 4 * s, 4);
-      const __m256i q = _mm256_set1_epi32(four);
+      const __m256i q = fours(x[r].q + 4 * s);
       const __m256i a = _mm256_maddubs_epi16(w.a, q);
       const __m256i b = _mm256_maddubs_epi16(w.b, q);
       run_a[r] = kInPart % kRun == 0 ? a : _mm256_add_epi16(run_a[r], a);
@@ -87,7 +85,7 @@ struct DotRows<kRows, kHalves, 255, kBegun> {
     const W odd{_mm256_srli_epi16(w.a, 8), _mm256_srli_epi16(w.b, 8)};
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const __m256i q = four<s>(x[r]);
+      const __m256i q = fours(x[r].q + 4 * s);
       add_pairs<s % kPart == 0>(run_a[r], run_b[r], odd, _mm256_andnot_si256(low, q));
       add_pairs<false>(run_a[r], run_b[r], even, _mm256_slli_epi16(q, 8));
       if constexpr (s % kPart == kPart - 1) {
@@ -100,12 +98,6 @@ struct DotRows<kRows, kHalves, 255, kBegun> {
   }
 
  private:
-  template <int s>
-  static __m256i four(const ActGroup& x) {
-    int32_t codes;
-    __builtin_memcpy(&codes, x.q + 4 * s, 4);
-    return _mm256_set1_epi32(codes);
-  }
   template <bool kFirst>
   static void add_pairs(__m256i& sum_a, __m256i& sum_b, W codes, __m256i pair) {
     const __m256i a = _mm256_madd_epi16(codes.a, pair);

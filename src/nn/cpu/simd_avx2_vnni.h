@@ -19,9 +19,7 @@ struct DotRows : DotSums<kRows, kHalves, kBegun> {
   void add(W w, const ActGroup* x) {
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      int32_t four;
-      __builtin_memcpy(&four, x[r].q + 4 * s, 4);
-      const __m256i codes = _mm256_set1_epi32(four);
+      const __m256i codes = fours(x[r].q + 4 * s);
       I& total = this->sum[kHalves ? s / 4 : 0][r];
       total = {dot4(total.a, w.a, codes), dot4(total.b, w.b, codes)};
     }

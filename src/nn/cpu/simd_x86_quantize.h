@@ -179,16 +179,16 @@ template <bool kPowerOfTwo>
   const auto negative = [](__m256i a) { return _mm256_sub_epi32(_mm256_setzero_si256(), a); };
   const auto as_floats = [](__m256i a) { return _mm256_castsi256_ps(a); };
   const __m256 scaled_sum = _mm256_mul_ps(s.scale, _mm256_cvtepi32_ps(sum));
-  PairSums pairs = {_mm256_setzero_si256(), _mm256_setzero_ps()};
-  if constexpr (kPowerOfTwo) pairs = pair_sums_of(s.scale, scaled_sum);
   const __m256 origin = _mm256_mul_ps(_mm256_set1_ps(12582912.0f), s.scale);
-  const auto second = [&] {
-    if constexpr (kPowerOfTwo) return as_floats(paired_origins(paired, origin));
-    return scaled_sum;
-  };
+  __m256 second = scaled_sum;
+  PairSums pairs = {_mm256_setzero_si256(), _mm256_setzero_ps()};
+  if constexpr (kPowerOfTwo) {
+    second = as_floats(paired_origins(paired, origin));
+    pairs = pair_sums_of(s.scale, scaled_sum);
+  }
   const __m256 fields[8] = {
       s.scale,
-      second(),
+      second,
       as_floats(negative(sum)),
       as_floats(_mm256_slli_epi32(negative(sums.low), kHalfShift)),
       as_floats(_mm256_slli_epi32(negative(sums.high), kHalfShift)),
