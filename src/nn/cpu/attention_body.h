@@ -114,9 +114,9 @@ inline void score_tile_int8(const AttentionTile& tile, const uint8_t* keys, int 
   for (int r = 0; r < kRows; ++r) acc[r] = f_zero();
   for (int g = 0; g < groups; ++g) {
     const S scales(keys + groups * kGroupCodes + 32 * g);
-    group_products<WeightType::kQ8_0, kRows, false>(keys + g * kGroupCodes, table,
-                                                    GroupScales<S>(scales, 0),
-                                                    tile.q8 + g * tile.rows + row, acc);
+    const GroupCodes<WeightType::kQ8_0, false> codes(keys + g * kGroupCodes, table);
+    group_products<WeightType::kQ8_0, kRows>(codes, GroupScales<S>(scales, 0),
+                                             tile.q8 + g * tile.rows + row, acc);
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) f_store(scores + (row + r) * kPartition, acc[r]);

@@ -49,7 +49,7 @@ constexpr float kPeakLeast = 1e-35f;
 /// The largest scale that is a power of two, so that 1.5 * 2^23 of it is finite.
 constexpr float kPowerMost = 0x1p100f;
 
-constexpr int kRowsMax = 16;  // most activation rows that a tile kernel takes
+constexpr int kRowsMax = 64;  // most activation rows that a tile kernel takes
 
 /// Writes the products of one tile with `rows` activation rows to out [rows, 16], whose rows lie
 /// `stride` apart. x: [groups, rows].
@@ -71,7 +71,6 @@ struct LinearKernels {
   using Quantize = void (*)(const float* x, int64_t groups, ActGroup* out, int64_t stride);
   Quantize quantize = nullptr;
   Quantize quantize_blocks = nullptr;
-  int rows_best = 1;  // rows of the widest kernel
 };
 
 /// Row-wise kernels; each takes one token's row.

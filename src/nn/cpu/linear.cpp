@@ -26,30 +26,18 @@ constexpr int64_t kUnitsAtOnce = 8;  // tiles that all blocks of rows go over, f
 constexpr int64_t kSlabPairs = 16;   // whose outputs make a block of 256
 constexpr int64_t kRowsSlab = 64;    // fewest rows for which feed_forward() has slabs
 constexpr int64_t kSlabsThread = 8;  // fewest slabs for a thread, so that uneven cores end together
+constexpr int64_t kRowsFew = 16;     // most rows of a product that waits for its weights
 constexpr size_t kPieceBytes =
     24576;  // least weight bytes per piece when there are few: about a microsecond
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 size_t round_up(size_t a, size_t b) { return (a + b - 1) / b * b; }
 
-// A run of up to rows_best activation rows that one kernel call takes.
+// A run of activation rows that one kernel call takes.
 struct RowBlock {
   int64_t first;
   int rows;
 };
-
-// Cuts m rows into blocks: as many of the widest as fit, then the widest that is left.
-std::vector<RowBlock> cut_rows(const LinearKernels& path, int64_t m) {
-  const TileKernelF32* sizes = path.tile_f32[0];
-  std::vector<RowBlock> blocks;
-  for (int64_t first = 0; first < m;) {
-    int rows = static_cast<int>(std::min<int64_t>(path.rows_best, m - first));
-    while (sizes[rows] == nullptr) --rows;
-    blocks.push_back({first, rows});
-    first += rows;
-  }
-  return blocks;
-}
 
 int64_t rows_of(std::span<const RowBlock> blocks) {
   return blocks.back().first + blocks.back().rows;
@@ -406,13 +394,40 @@ struct Forms {
   bool floats = false;
 };
 
+bool takes_floats(const TileRun& run, Activations activations) {
+  return run.format.is_float() || activations == Activations::kF32;
+}
+
 Forms forms_of(const PackedLinear::Impl& w, Activations activations) {
   Forms forms;
-  for (const TileRun& run : w.runs) {
-    const bool floats = run.format.is_float() || activations == Activations::kF32;
-    (floats ? forms.floats : forms.quantised[run.format.is_super()]) = true;
-  }
+  for (const TileRun& run : w.runs)
+    (takes_floats(run, activations) ? forms.floats : forms.quantised[run.format.is_super()]) = true;
   return forms;
+}
+
+// Whether all runs have kernels for that many rows.
+bool takes_rows(const PackedLinear::Impl& w, Activations activations, int rows) {
+  const LinearKernels& path = w.kernels->linear;
+  return std::all_of(w.runs.begin(), w.runs.end(), [&](const TileRun& run) {
+    const auto type = static_cast<int>(run.type);
+    return takes_floats(run, activations) ? path.tile_f32[type][rows] != nullptr
+                                          : path.tile[type][rows] != nullptr;
+  });
+}
+
+// Cuts m rows into blocks of as many as `takes` says that kernels take.
+std::vector<RowBlock> cut_rows(int64_t m, const auto& takes) {
+  std::vector<RowBlock> blocks;
+  int rows = kRowsMax;
+  for (int64_t first = 0; first < m; first += rows) {
+    while (rows > m - first || !takes(rows)) --rows;
+    blocks.push_back({first, rows});
+  }
+  return blocks;
+}
+
+std::vector<RowBlock> cut_rows(const PackedLinear::Impl& w, Activations activations, int64_t m) {
+  return cut_rows(m, [&](int rows) { return takes_rows(w, activations, rows); });
 }
 
 // The rows of one product in the forms that its runs' kernels take.
@@ -448,8 +463,7 @@ void each_piece(const Product& product, int64_t step, ThreadPool& pool, const au
   const PackedLinear::Impl& w = product.weight;
   const BlockSpan blocks = product.blocks;
   const int64_t m = rows_of(blocks);
-  const auto per_chunk =
-      static_cast<size_t>(std::max<int64_t>(1, kRowsChunk / w.kernels->linear.rows_best));
+  const auto per_chunk = static_cast<size_t>(kRowsChunk / blocks.front().rows);
   const auto chunks = static_cast<int64_t>((blocks.size() + per_chunk - 1) / per_chunk);
   const int64_t per_piece = ceil_div(units_of_piece(w, m, pool), step) * step;
   const int64_t pieces = ceil_div(w.units(), per_piece);
@@ -521,9 +535,9 @@ void linear(const PackedLinear& weight, const float* x, int64_t m, const float* 
   const PackedLinear::Impl& w = weight.impl();
   CHECK(!w.paired, "weights for gated_linear()");
   if (m <= 0) return;
-  const std::vector<RowBlock> blocks = cut_rows(w.kernels->linear, m);
+  const std::vector<RowBlock> blocks = cut_rows(w, activations, m);
   const Product product = prepare(w, x, bias, y, blocks, scratch, pool, activations);
-  if (next != nullptr && m <= kRowsMax) expect(next->impl(), m, pool);
+  if (next != nullptr && m <= kRowsFew) expect(next->impl(), m, pool);
   sweep(product, pool);
 }
 
@@ -533,9 +547,9 @@ void gated_linear(const PackedLinear& weight, const float* x, int64_t m, const f
   const PackedLinear::Impl& w = weight.impl();
   CHECK(w.paired, "weights for linear()");
   if (m <= 0) return;
-  const std::vector<RowBlock> blocks = cut_rows(w.kernels->linear, m);
+  const std::vector<RowBlock> blocks = cut_rows(w, activations, m);
   const Product product = prepare(w, x, bias, y, blocks, scratch, pool, activations);
-  if (next != nullptr && m <= kRowsMax) expect(next->impl(), m, pool);
+  if (next != nullptr && m <= kRowsFew) expect(next->impl(), m, pool);
   const int64_t width = w.rows / 2;
   each_piece(product, 1, pool, [&](int64_t first, int64_t end, BlockSpan piece) {
     float* out = y + piece.front().first * width + first * kTileRows;
@@ -561,7 +575,9 @@ void feed_forward(const PackedLinear& gate_up, const PackedLinear& down, const f
     return;
   }
   CHECK(gate_up.impl().paired && !w.paired, "paired weights, then stacked ones");
-  const std::vector<RowBlock> blocks = cut_rows(w.kernels->linear, m);
+  const std::vector<RowBlock> blocks = cut_rows(m, [&](int rows) {
+    return takes_rows(gate_up.impl(), activations, rows) && takes_rows(w, activations, rows);
+  });
   const Product gated =
       prepare(gate_up.impl(), x, gate_up_bias, nullptr, blocks, scratch, pool, activations);
   ActGroup* groups = room_for(scratch.impl().gated, m * (w.columns / kGroup));

@@ -14,8 +14,25 @@
 struct PairedProducts {
   static constexpr int kPairs = kPairedColumns / 4;  // of sub-vectors
 
-  template <WeightType kType, int kRows, bool kUnpacked, typename S>
-  [[gnu::always_inline]] static void add(const uint8_t* planes, const WTable& table,
+  template <WeightType kType, bool kUnpack>
+  struct Codes {
+    Codes(const uint8_t* planes, const WTable& table) {
+      unpack_codes<kType>(planes, table, w);
+      I products = i_set1(0);  // a b
+#pragma GCC unroll 4
+      for (int p = 0; p < kPairs; ++p) {
+        w[p] = w_add_s8(w[p], kUnsignedOffset);
+        w[p + 4] = w_add_s8(w[p + 4], -kSignedOffset);
+        products = i_add_fours(products, w[p], w[p + 4]);
+      }
+      start = i_sub(i_set1(0), products);
+    }
+    W w[8];
+    I start;
+  };
+
+  template <WeightType kType, int kRows, bool kUnpack, typename S>
+  [[gnu::always_inline]] static void add(const Codes<kType, kUnpack>& codes,
                                          const GroupScales<S>& scales, const ActGroup* x, F* acc) {
     constexpr TileFormat kFormat = tile_format(kType);
     constexpr int kMax = kFormat.code_max;
@@ -23,23 +40,15 @@ struct PairedProducts {
     static_assert(kMax + kUnsignedOffset + kBlockCodeMost <= 255);
     static_assert(kUnsignedOffset >= kBlockCodeMost && kSignedOffset + kBlockCodeMost <= 128);
     static_assert(kMax - kSignedOffset + kBlockCodeMost <= 127);
-    W w[8];
-    unpack_codes<kType>(planes, table, w);
-    I start = i_set1(0);  // less a b
-#pragma GCC unroll 4
-    for (int p = 0; p < kPairs; ++p) {
-      w[p] = w_add_s8(w[p], kUnsignedOffset);
-      w[p + 4] = w_add_s8(w[p + 4], -kSignedOffset);
-      start = i_add_fours(start, w[p], w[p + 4]);
-    }
-    start = i_sub(i_set1(0), start);
+    const W* w = codes.w;
     constexpr int kTogether = 4;  // rows that take turns
     static_assert(kRows % kTogether == 0);
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; r += kTogether) {
       I sum[kTogether];
 #pragma GCC unroll 4
-      for (int i = 0; i < kTogether; ++i) sum[i] = i_add(start, i_set1(x[r + i].paired_origin));
+      for (int i = 0; i < kTogether; ++i)
+        sum[i] = i_add(codes.start, i_set1(x[r + i].paired_origin));
 #pragma GCC unroll 4
       for (int p = 0; p < kPairs; ++p) {
 #pragma GCC unroll 4
@@ -69,6 +78,6 @@ constexpr void fill_paired(LinearKernels& k, std::integer_sequence<int, kRows...
 
 /// The kernels of the path with paired products where they gain: Q4_K with many rows.
 constexpr LinearKernels paired_linear_kernels(LinearKernels k) {
-  fill_paired(k, std::integer_sequence<int, 8, 12, 16>());
+  fill_paired(k, std::integer_sequence<int, 8, 12, 16, 64>());
   return k;
 }

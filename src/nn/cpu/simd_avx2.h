@@ -178,8 +178,19 @@ inline __m256i fours(const int8_t* q) {
   return _mm256_set1_epi32(four);
 }
 
+// Scaled sums without a product (simd_avx512.h), which an addition brings to the origin here.
+#define PIPPIN_SCALED_SUMS
+inline F scaled(I sum, const ActGroup& x) {
+  const __m256 origin = _mm256_set1_ps(x.origin);
+  const __m256i bits = _mm256_castps_si256(origin);
+  return {_mm256_sub_ps(_mm256_castsi256_ps(_mm256_add_epi32(sum.a, bits)), origin),
+          _mm256_sub_ps(_mm256_castsi256_ps(_mm256_add_epi32(sum.b, bits)), origin)};
+}
+
 constexpr int kPassRows = 4;
-constexpr int kRowsBest = 16;
+constexpr int kRowsBest = 64;
+constexpr int kRowsBestHalves = 64;
+constexpr int kRowsBestFloats = 64;
 constexpr int kScoreRows = 6;
 constexpr int kScoreBlocks = 2;
 constexpr int kValueRows = 6;

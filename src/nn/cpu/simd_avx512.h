@@ -176,6 +176,7 @@ inline F scaled(I sum, const ActGroup& x) {
   return _mm512_sub_ps(_mm512_castsi512_ps(sum), _mm512_set1_ps(x.origin));
 }
 
+#define PIPPIN_SCALED_PAIRS
 template <int kRows>
 inline F scaled_pairs(const W* pairs, const ActGroup* x) {
   // The scale's bits with 1.5 * 2^23 times its value; of a zero, something that takes itself away.
@@ -191,6 +192,8 @@ constexpr int kUnsignedMax = 255;
 constexpr int kTurnRows = 2;
 constexpr int kPassRows = 16;
 constexpr int kRowsBest = 16;
+constexpr int kRowsBestHalves = 64;
+constexpr int kRowsBestFloats = 64;
 #else
 // Without VNNI, pairs of products are added in 16 bits. As many sub-vectors are summed there as
 // cannot overflow; full 8-bit codes do not fit even once, so they are made signed and the sign
@@ -227,7 +230,9 @@ inline void add_dots(const W* w, const ActGroup* x, int first, I* sums) {
 }
 constexpr int kTurnRows = 1;
 constexpr int kPassRows = 8;
-constexpr int kRowsBest = 8;
+constexpr int kRowsBest = 64;
+constexpr int kRowsBestHalves = 64;
+constexpr int kRowsBestFloats = 64;
 #endif
 constexpr int kScoreRows = 12;
 constexpr int kScoreBlocks = 4;

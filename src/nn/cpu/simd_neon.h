@@ -236,6 +236,8 @@ inline I i_add_pairs(I acc, W pairs, int32_t two) {
 // and of a value tile.
 constexpr int kPassRows = 4;
 constexpr int kRowsBest = 16;
+constexpr int kRowsBestHalves = 16;
+constexpr int kRowsBestFloats = 16;
 constexpr int kScoreRows = 6;
 constexpr int kScoreBlocks = 2;
 constexpr int kValueRows = 6;

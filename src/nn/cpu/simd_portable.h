@@ -247,7 +247,12 @@ inline void add_dots(const W* w, const ActGroup* x, int first, I* sums) {
 // score tile and of a value tile.
 constexpr int kTurnRows = 1;
 constexpr int kPassRows = 2;
+// Rows of the widest kernels, which unpack a group once for passes over all of them: of most
+// formats, of those whose halves have scales of their own, and with f32 activations. Their sums lie
+// in memory, so they are no gain where the products take much longer than the unpacking.
 constexpr int kRowsBest = 2;
+constexpr int kRowsBestHalves = 2;
+constexpr int kRowsBestFloats = 2;
 constexpr int kScoreRows = 4;
 constexpr int kScoreBlocks = 2;
 constexpr int kValueRows = 2;

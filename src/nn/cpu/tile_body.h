@@ -48,13 +48,6 @@ inline W sub_vector(const uint8_t* planes, const WTable& table) {
   return w;
 }
 
-/// The same where many rows had it unpacked once.
-template <WeightType kType, bool kUnpacked, int s>
-inline W codes_of(const uint8_t* planes, const WTable& table) {
-  if constexpr (kUnpacked) return w_load(planes + 64 * s);
-  return sub_vector<kType, s>(planes, table);
-}
-
 /// All eight.
 template <WeightType kType>
 inline void unpack_codes(const uint8_t* planes, const WTable& table, W* w) {
@@ -94,7 +87,9 @@ inline I first_sum(const ActGroup& x, int half) {
 inline I scaled_origin(const ActGroup&) { return i_set1(0); }
 /// Integer sums times the activations' scale, a power of two: exact.
 inline F scaled(I sum, const ActGroup& x) { return f_mul(f_from_int(sum), f_set1(x.scale)); }
+#endif
 
+#if !defined(PIPPIN_SCALED_PAIRS)
 /// The dot product of a block's 8 minimums, as pairs of 16 bits, and the sums of its groups of one
 /// activation row. x: that row's first group of the block, kRows apart from the next.
 template <int kRows>
@@ -232,10 +227,30 @@ struct GroupScales {
 };
 
 #if defined(PIPPIN_DOT_BY_CODES)
+/// The codes of a group: where they lie, or in memory, unpacked once for many rows.
+template <WeightType kType, bool kUnpack>
+class GroupCodes {
+ public:
+  GroupCodes(const uint8_t* planes, const WTable& table) : planes_(planes), table_(table) {
+    if constexpr (kUnpack) store_codes<kType>(planes, table, unpacked_);
+  }
+  /// Those of sub-vector s.
+  template <int s>
+  W codes() const {
+    if constexpr (kUnpack) return w_load(unpacked_ + 64 * s);
+    return sub_vector<kType, s>(planes_, table_);
+  }
+
+ private:
+  const uint8_t* planes_;
+  const WTable& table_;
+  alignas(64) uint8_t unpacked_[kUnpack ? kGroupCodes : 1];
+};
+
 /// One group of all activation rows, sub-vector by sub-vector: few registers hold codes, most hold
 /// the rows' sums.
-template <WeightType kType, int kRows, bool kUnpacked, typename S>
-[[gnu::always_inline]] inline void group_products(const uint8_t* planes, const WTable& table,
+template <WeightType kType, int kRows, bool kUnpack, typename S>
+[[gnu::always_inline]] inline void group_products(const GroupCodes<kType, kUnpack>& codes,
                                                   const GroupScales<S>& scales, const ActGroup* x,
                                                   F* acc) {
   constexpr TileFormat kFormat = tile_format(kType);
@@ -252,9 +267,7 @@ template <WeightType kType, int kRows, bool kUnpacked, typename S>
         dots.begin(h, r, first_sum<8 / kHalves, kMax, kOffset>(x[r], h));
     }
   }
-  const auto add = [&]<int s>() {
-    dots.template add<s>(codes_of<kType, kUnpacked, s>(planes, table), x);
-  };
+  const auto add = [&]<int s>() { dots.template add<s>(codes.template codes<s>(), x); };
   add.template operator()<0>();
   add.template operator()<1>();
   add.template operator()<2>();
@@ -275,9 +288,20 @@ template <WeightType kType, int kRows, bool kUnpacked, typename S>
   }
 }
 #else
+/// The codes of a group, in registers.
+template <WeightType kType, bool kUnpack>
+struct GroupCodes {
+  GroupCodes(const uint8_t* planes, const WTable& table) {
+    unpack_codes<kType>(planes, table, w);
+#pragma GCC unroll 8
+    for (int s = 0; s < 8; ++s) w[s] = w_ready<tile_format(kType).code_max>(w[s]);
+  }
+  W w[8];
+};
+
 /// One group of all activation rows, a few rows at a time: the group's codes stay in registers.
-template <WeightType kType, int kRows, bool kUnpacked, typename S>
-[[gnu::always_inline]] inline void group_products(const uint8_t* planes, const WTable& table,
+template <WeightType kType, int kRows, bool kUnpack, typename S>
+[[gnu::always_inline]] inline void group_products(const GroupCodes<kType, kUnpack>& codes,
                                                   const GroupScales<S>& scales, const ActGroup* x,
                                                   F* acc) {
   constexpr TileFormat kFormat = tile_format(kType);
@@ -285,11 +309,6 @@ template <WeightType kType, int kRows, bool kUnpacked, typename S>
   constexpr int kTurn = kRows % kTurnRows == 0 ? kTurnRows : 1;
   constexpr int kHalves = S::kHalves ? 2 : 1;
   constexpr int kPart = 8 / kHalves;  // sub-vectors that share a sum
-  static_assert(!kUnpacked, "registers hold the codes");
-  W w[8];
-  unpack_codes<kType>(planes, table, w);
-#pragma GCC unroll 8
-  for (int s = 0; s < 8; ++s) w[s] = w_ready<kMax>(w[s]);
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; r += kTurn) {
     I sums[kHalves][kTurn];
@@ -300,7 +319,7 @@ template <WeightType kType, int kRows, bool kUnpacked, typename S>
         sums[h][i] = first_sum<kPart, kMax, kFormat.offset_shift>(x[r + i], h);
         if constexpr (S::kBlocks) sums[h][i] = i_add(sums[h][i], scaled_origin(x[r + i]));
       }
-      add_dots<kPart, kTurn, kMax>(w + kPart * h, x + r, kPart * h, sums[h]);
+      add_dots<kPart, kTurn, kMax>(codes.w + kPart * h, x + r, kPart * h, sums[h]);
     }
 #pragma GCC unroll 4
     for (int i = 0; i < kTurn; ++i) {
@@ -318,10 +337,13 @@ template <WeightType kType, int kRows, bool kUnpacked, typename S>
 
 /// What a tile kernel does with a group; a path may have something else for some formats.
 struct PlainProducts {
-  template <WeightType kType, int kRows, bool kUnpacked, typename S>
-  [[gnu::always_inline]] static void add(const uint8_t* planes, const WTable& table,
+  template <WeightType kType, bool kUnpack>
+  using Codes = GroupCodes<kType, kUnpack>;
+
+  template <WeightType kType, int kRows, bool kUnpack, typename S>
+  [[gnu::always_inline]] static void add(const Codes<kType, kUnpack>& codes,
                                          const GroupScales<S>& scales, const ActGroup* x, F* acc) {
-    group_products<kType, kRows, kUnpacked>(planes, table, scales, x, acc);
+    group_products<kType, kRows>(codes, scales, x, acc);
   }
 };
 
@@ -377,7 +399,7 @@ void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x, float*
   const uint8_t* planes = tile.planes;
   const uint8_t* scale_bytes = tile.scales;
   WeightStream<kType> stream(tile);
-  F acc[kRows];
+  alignas(64) F acc[kRows];  // in registers, where one pass takes all rows
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) acc[r] = f_zero();
   for (; groups > 0; groups -= per_block) {
@@ -387,13 +409,10 @@ void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x, float*
     for (int g = 0; g < per_block; ++g) {
       stream.next_group();
       const GroupScales<S> group_scales(scales, g);
-      alignas(64) uint8_t unpacked[kUnpack ? kGroupCodes : 1];
-      if constexpr (kUnpack) store_codes<kType>(planes, table, unpacked);
-      const uint8_t* codes = kUnpack ? unpacked : planes;
+      const typename Products::template Codes<kType, kUnpack> codes(planes, table);
 #pragma GCC unroll 1
       for (int first = 0; first < kRows; first += kPass)
-        Products::template add<kType, kPass, kUnpack>(codes, table, group_scales, x + first,
-                                                      acc + first);
+        Products::template add<kType, kPass, kUnpack>(codes, group_scales, x + first, acc + first);
       planes += kFormat.group_plane_bytes();
       x += kRows;
     }

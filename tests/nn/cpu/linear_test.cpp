@@ -455,7 +455,7 @@ TEST(Linear, ExtremeCodesDoNotOverflow) {
       }
       for (Isa isa : available_isas()) {
         const PackedLinear packed = pack_one(weights.part(), k, isa, pool);
-        for (const int64_t rows : {1, kRowsMax}) {
+        for (const int64_t rows : {1, 16, kRowsMax}) {
           const auto y = run_linear(packed, x.data(), rows, nullptr, pool);
           EXPECT_NEAR(y[0], sum, magnitude * 1e-5)
               << format.name << " " << isa_name(isa) << " fill " << fill << " half " << half
