@@ -295,7 +295,7 @@ void bench_tiles(const TileCase& c, const Options& options) {
   std::vector<ActGroup> x(static_cast<size_t>(kGroups * kRowsMax));
   const std::vector<float> xf(static_cast<size_t>(kGroups * kGroup * kRowsMax));
   const TileView view{weights.data(), weights.data() + planes, kAffineLayout};
-  for (const int rows : {1, 2, 4, 8, 16, 64}) {
+  for (const int rows : {1, 2, 4, 8, 16, kRowsMax}) {
     alignas(64) float out[kRowsMax * kTileRows] = {};
     const auto print = [&](const char* activations, double seconds) {
       std::printf(

@@ -20,6 +20,7 @@ namespace {
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kLine = 64;         // of the caches
 constexpr int64_t kRowsChunk = 128;  // activation rows that share one pass over the weights
+static_assert(kRowsMax <= kRowsChunk, "a chunk holds a block of rows");
 // What a thread calls in while it waits for the next product: well inside its L2 cache, beside KV.
 constexpr size_t kExpectBytes = 262144;
 constexpr int64_t kUnitsAtOnce = 8;  // tiles that all blocks of rows go over, from the L2 cache
@@ -394,6 +395,7 @@ struct Forms {
   bool floats = false;
 };
 
+// Whether the run's kernels take f32 activations.
 bool takes_floats(const TileRun& run, Activations activations) {
   return run.format.is_float() || activations == Activations::kF32;
 }

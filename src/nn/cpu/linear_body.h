@@ -120,19 +120,12 @@ void quantize_row(const float* x, int64_t groups, ActGroup* out, int64_t stride)
 
 // ---- the table ----
 
-/// The most rows of an int8 kernel.
-template <WeightType kType>
-constexpr int rows_most() {
-  constexpr ScaleKind kScales = tile_format(kType).scales;
-  const bool halves = kScales == ScaleKind::kSuper16 || kScales == ScaleKind::kSuper16Min;
-  return halves ? kRowsBestHalves : kRowsBest;
-}
-
 template <WeightType kType, int kRows>
 constexpr void fill_rows(LinearKernels& k) {
   constexpr int kIndex = static_cast<int>(kType);
   if constexpr (kRows < kPassRows || kRows % kPassRows == 0) {
-    if constexpr (!tile_format(kType).is_float() && kRows <= rows_most<kType>())
+    constexpr int kMost = Scales<tile_format(kType).scales>::kHalves ? kRowsBestHalves : kRowsBest;
+    if constexpr (!tile_format(kType).is_float() && kRows <= kMost)
       k.tile[kIndex][kRows] = tile_kernel<kType, kRows>;
     if constexpr (kRows <= kRowsBestFloats)
       k.tile_f32[kIndex][kRows] = tile_kernel_f32<kType, kRows>;
@@ -147,7 +140,7 @@ constexpr void fill_type(LinearKernels& k, std::integer_sequence<int, kRows...>)
 
 template <int... kTypes>
 constexpr void fill_types(LinearKernels& k, std::integer_sequence<int, kTypes...>) {
-  using Rows = std::integer_sequence<int, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 64>;
+  using Rows = std::integer_sequence<int, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, kRowsMax>;
   (fill_type<static_cast<WeightType>(kTypes)>(k, Rows()), ...);
 }
 

@@ -78,6 +78,6 @@ constexpr void fill_paired(LinearKernels& k, std::integer_sequence<int, kRows...
 
 /// The kernels of the path with paired products where they gain: Q4_K with many rows.
 constexpr LinearKernels paired_linear_kernels(LinearKernels k) {
-  fill_paired(k, std::integer_sequence<int, 8, 12, 16, 64>());
+  fill_paired(k, std::integer_sequence<int, 8, 12, 16, kRowsMax>());
   return k;
 }
