@@ -141,7 +141,7 @@ const ActGroup* Attention::quantize_queries(const TileSpec& spec) const {
   for (int row = 0; row < rows; ++row) {
     const float* from = query(spec, row);
     for (int d = 0; d < kv_.head_dim; ++d) scaled[static_cast<size_t>(d)] = from[d] * args_.scale;
-    quantize_(scaled.data(), groups, memory.data() + row, rows);
+    quantize_(scaled.data(), groups, memory.data() + row, nullptr, rows);
   }
   return memory.data();
 }

@@ -26,23 +26,29 @@ constexpr int kPairedColumns = 8;
 constexpr int kUnsignedOffset = 120;
 constexpr int kSignedOffset = 8;
 
-/// 32 activations of one row: codes, their scale, and sums for weights with offsets or minimums.
-struct alignas(64) ActGroup {
+/// 32 activations of one row: codes, and what their sums begin with and are scaled by. Small, since
+/// every tile of the weights reads all of them once more, most from the second-level cache.
+struct alignas(16) ActGroup {
   int8_t q[kGroup];
-  float scale;  // x ~ scale * q
+  union {
+    float scale;   // x ~ scale * q
+    float origin;  // of K-quants' blocks, whose scale is a power of two: 1.5 * 2^23 * scale
+  };
   union {
     float sum;              // scale * sum(q)
-    int32_t paired_origin;  // of K-quants' blocks: where paired_products.h begins
+    int32_t paired_origin;  // of blocks: where paired_products.h begins
   };
-  int32_t negative_sum;      // -sum(q)
-  int32_t negative_half[2];  // the same of each half << kHalfShift
-  float origin;              // 1.5 * 2^23 * scale
-  // Of a block of 256 (K-quants), else 0. In its first four groups: the sums of groups 2 p and
-  // 2 p + 1 as two 16-bit numbers; in its first group: the scale of them all.
-  int32_t pair_sums;
-  float pair_scale;
+  int32_t negative[2];  // -sum(q) and 0; of blocks: that of each half << kHalfShift
 };
-static_assert(sizeof(ActGroup) == 64);
+static_assert(sizeof(ActGroup) == 48);
+
+/// What minimums meet, of one row's block of 256 (K-quants): the sums of its groups as numbers of
+/// 16 bits, two by two, and the scale of them all. Apart from the groups: side by side they are
+/// read for all rows at once.
+struct alignas(32) ActSums {
+  int32_t pairs[kSuperGroups / 2];  // of groups 2 p and 2 p + 1
+  float scale;
+};
 
 /// A group whose largest magnitude is below this is taken as zero: the reciprocal would overflow.
 constexpr float kPeakLeast = 1e-35f;
@@ -52,9 +58,9 @@ constexpr float kPowerMost = 0x1p100f;
 constexpr int kRowsMax = 64;  // most activation rows that a tile kernel takes
 
 /// Writes the products of one tile with `rows` activation rows to out [rows, 16], whose rows lie
-/// `stride` apart. x: [groups, rows].
-using TileKernel = void (*)(const TileView& tile, int64_t groups, const ActGroup* x, float* out,
-                            int64_t stride);
+/// `stride` apart. x: [groups, rows]; sums: of K-quants, [groups / 8, rows].
+using TileKernel = void (*)(const TileView& tile, int64_t groups, const ActGroup* x,
+                            const ActSums* sums, float* out, int64_t stride);
 /// The same with f32 activations. x: [columns, rows].
 using TileKernelF32 = void (*)(const TileView& tile, int64_t columns, const float* x, float* out,
                                int64_t stride);
@@ -67,8 +73,10 @@ struct LinearKernels {
   TileKernelF32 tile_f32[kWeightTypes][kRowsMax + 1] = {};
   TileRow row[kWeightTypes] = {};
   /// Quantises one row of `groups` groups; group g goes to out[g * stride]. The second is for
-  /// K-quants, in whole blocks: scales are powers of two, and minimums find the sums of a block.
-  using Quantize = void (*)(const float* x, int64_t groups, ActGroup* out, int64_t stride);
+  /// K-quants, in whole blocks, of which block b goes to sums[b * stride], too; the first leaves
+  /// sums alone.
+  using Quantize = void (*)(const float* x, int64_t groups, ActGroup* out, ActSums* sums,
+                            int64_t stride);
   Quantize quantize = nullptr;
   Quantize quantize_blocks = nullptr;
 };

@@ -18,7 +18,8 @@ namespace pippin::nn::cpu {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
-constexpr size_t kLine = 64;         // of the caches
+constexpr size_t kLine = 64;                       // of the caches
+constexpr int64_t kBlock = kGroup * kSuperGroups;  // columns of a K-quant's block
 constexpr int64_t kRowsChunk = 128;  // activation rows that share one pass over the weights
 static_assert(kRowsMax <= kRowsChunk, "a chunk holds a block of rows");
 // What a thread calls in while it waits for the next product: well inside its L2 cache, beside KV.
@@ -185,6 +186,8 @@ void PackedLinear::row(int64_t n, float* out) const {
 struct LinearScratch::Impl {
   std::vector<ActGroup> groups[2];
   std::vector<ActGroup> gated;
+  std::vector<ActSums> sums;
+  std::vector<ActSums> gated_sums;
   std::vector<float> between;
   std::vector<float> panels;
 };
@@ -194,10 +197,26 @@ LinearScratch::~LinearScratch() = default;
 
 namespace {
 
+// Quantised activations of a product, by block of rows.
+struct Quantised {
+  ActGroup* groups = nullptr;  // [K / 32, rows]
+  ActSums* sums = nullptr;     // [K / 256, rows]; null but for K-quants
+
+  // Those of a block, whose rows have k columns, from one of its rows and groups on.
+  Quantised of(const RowBlock& block, int64_t k, int64_t row = 0, int64_t group = 0) const {
+    const auto from = [&](auto* all, int64_t columns) {
+      return all == nullptr
+                 ? nullptr
+                 : all + block.first * (k / columns) + group * kGroup / columns * block.rows + row;
+    };
+    return {from(groups, kGroup), from(sums, kBlock)};
+  }
+};
+
 // One block of activation rows times tiles of one run.
 class BlockProduct {
  public:
-  BlockProduct(const PackedLinear::Impl& weight, const TileRun& run, const ActGroup* codes,
+  BlockProduct(const PackedLinear::Impl& weight, const TileRun& run, Quantised codes,
                const float* values, const float* bias, int rows)
       : weight_(weight), run_(run), codes_(codes), values_(values), bias_(bias), rows_(rows) {
     const LinearKernels& path = weight.kernels->linear;
@@ -208,8 +227,8 @@ class BlockProduct {
   // out [rows, 16] = the products with the run's tile `t`, and the bias. Rows lie `width` apart.
   void tile(int64_t t, float* out, int64_t width) const {
     const TileView view = weight_.tile(run_, t);
-    if (codes_ != nullptr) {
-      kernel_(view, weight_.columns / kGroup, codes_, out, width);
+    if (codes_.groups != nullptr) {
+      kernel_(view, weight_.columns / kGroup, codes_.groups, codes_.sums, out, width);
     } else {
       kernel_f32_(view, weight_.columns, values_, out, width);
     }
@@ -241,7 +260,7 @@ class BlockProduct {
  private:
   const PackedLinear::Impl& weight_;
   const TileRun& run_;
-  const ActGroup* codes_;
+  Quantised codes_;
   const float* values_;
   const float* bias_;
   int rows_;
@@ -261,21 +280,16 @@ struct Product {
   const PackedLinear::Impl& weight;
   const float* bias;
   float* y;
-  // By block of rows [K / 32, rows], for formats without blocks of groups and with them; null
-  // where no run needs them.
-  const ActGroup* quantised[2];
-  const float* panels;  // by block of rows [K, rows]; null: where no run needs them
+  Quantised quantised[2];  // for formats without blocks of groups and with them; or null
+  const float* panels;     // by block of rows [K, rows]; null: where no run needs them
   const std::vector<RowBlock>& blocks;
 
   BlockProduct of(const TileRun& run, const RowBlock& block) const {
     const int64_t k = weight.columns;
-    const ActGroup* codes = run.format.is_float() ? nullptr : quantised[run.format.is_super()];
-    return {weight,
-            run,
-            codes == nullptr ? nullptr : codes + block.first * (k / kGroup),
-            codes == nullptr ? panels + block.first * k : nullptr,
-            bias,
-            block.rows};
+    const Quantised codes =
+        run.format.is_float() ? Quantised{} : quantised[run.format.is_super()].of(block, k);
+    return {weight, run,       codes, codes.groups == nullptr ? panels + block.first * k : nullptr,
+            bias,   block.rows};
   }
   void tiles(const TileRun& run, int64_t first, int64_t last, const RowBlock& block) const;
   void pairs(Gate gate, int64_t first, int64_t last, const RowBlock& block, Rows out) const;
@@ -326,13 +340,13 @@ LinearKernels::Quantize quantizer(const LinearKernels& path, int form) {
 }
 
 void quantize_rows(LinearKernels::Quantize quantize, const float* x, int64_t k,
-                   const std::vector<RowBlock>& blocks, ActGroup* out, ThreadPool& pool) {
+                   const std::vector<RowBlock>& blocks, const Quantised& out, ThreadPool& pool) {
   const auto one = [&](int64_t row) {
     const auto after = std::upper_bound(blocks.begin(), blocks.end(), row,
                                         [](int64_t r, const RowBlock& b) { return r < b.first; });
     const RowBlock& block = *std::prev(after);
-    quantize(x + row * k, k / kGroup, out + block.first * (k / kGroup) + (row - block.first),
-             block.rows);
+    const Quantised to = out.of(block, k, row - block.first);
+    quantize(x + row * k, k / kGroup, to.groups, to.sums, block.rows);
   };
   const int64_t m = rows_of(blocks);
   if (m * k < 16384) {  // a few microseconds: not worth a dispatch
@@ -364,6 +378,13 @@ template <typename T>
 T* room_for(std::vector<T>& scratch, int64_t count) {
   if (scratch.size() < static_cast<size_t>(count)) scratch.resize(static_cast<size_t>(count));
   return scratch.data();
+}
+
+// Room for m rows of k columns; the form is that of quantizer().
+Quantised room_for(std::vector<ActGroup>& groups, std::vector<ActSums>& sums, int form, int64_t m,
+                   int64_t k) {
+  return {room_for(groups, m * (k / kGroup)),
+          form == 0 ? nullptr : room_for(sums, m * (k / kBlock))};
 }
 
 int64_t units_of_piece(const PackedLinear::Impl& weight, int64_t m, const ThreadPool& pool) {
@@ -442,9 +463,9 @@ Product prepare(const PackedLinear::Impl& w, const float* x, const float* bias, 
   Product product{w, bias, y, {}, nullptr, blocks};
   for (const int form : {0, 1}) {
     if (!forms.quantised[form]) continue;
-    ActGroup* groups = room_for(scratch.impl().groups[form], m * (w.columns / kGroup));
-    quantize_rows(quantizer(path, form), x, w.columns, blocks, groups, pool);
-    product.quantised[form] = groups;
+    LinearScratch::Impl& room = scratch.impl();
+    product.quantised[form] = room_for(room.groups[form], room.sums, form, m, w.columns);
+    quantize_rows(quantizer(path, form), x, w.columns, blocks, product.quantised[form], pool);
   }
   if (forms.floats) {
     product.panels = x;  // one row is a panel as it lies
@@ -506,11 +527,11 @@ void sweep_pairs(const Product& product, Gate gate, int64_t first, int64_t end, 
 }
 
 // The gate's outputs as activations of the product that follows: slabs of 256 columns are
-// quantised while they are in the cache. out: by block of rows [columns / 32, rows].
+// quantised while they are in the cache.
 void sweep_to_groups(const Product& product, Gate gate, LinearKernels::Quantize quantize,
-                     ActGroup* out, ThreadPool& pool) {
+                     const Quantised& out, ThreadPool& pool) {
   constexpr int64_t kColumns = kSlabPairs * kTileRows;
-  const int64_t groups = product.weight.rows / 2 / kGroup;
+  const int64_t width = product.weight.rows / 2;
   each_piece(product, kSlabPairs, pool, [&](int64_t first, int64_t end, BlockSpan blocks) {
     static thread_local std::vector<float> slab;
     slab.resize(static_cast<size_t>(kRowsChunk * kColumns));
@@ -518,12 +539,13 @@ void sweep_to_groups(const Product& product, Gate gate, LinearKernels::Quantize 
       sweep_pairs(product, gate, first, std::min(end, first + kSlabPairs), blocks,
                   {slab.data(), kColumns});
       const int64_t group = first * kTileRows / kGroup;
-      const int64_t count = std::min(groups - group, kColumns / kGroup);
+      const int64_t count = std::min(width / kGroup - group, kColumns / kGroup);
       const float* row = slab.data();
       for (const RowBlock& block : blocks) {
-        ActGroup* to = out + block.first * groups + group * block.rows;
-        for (int r = 0; r < block.rows; ++r, row += kColumns)
-          quantize(row, count, to + r, block.rows);
+        for (int r = 0; r < block.rows; ++r, row += kColumns) {
+          const Quantised to = out.of(block, width, r, group);
+          quantize(row, count, to.groups, to.sums, block.rows);
+        }
       }
     }
   });
@@ -582,10 +604,10 @@ void feed_forward(const PackedLinear& gate_up, const PackedLinear& down, const f
   });
   const Product gated =
       prepare(gate_up.impl(), x, gate_up_bias, nullptr, blocks, scratch, pool, activations);
-  ActGroup* groups = room_for(scratch.impl().gated, m * (w.columns / kGroup));
-  sweep_to_groups(gated, gate, quantizer(w.kernels->linear, form), groups, pool);
   Product product{w, down_bias, y, {}, nullptr, blocks};
-  product.quantised[form] = groups;
+  LinearScratch::Impl& room = scratch.impl();
+  product.quantised[form] = room_for(room.gated, room.gated_sums, form, m, w.columns);
+  sweep_to_groups(gated, gate, quantizer(w.kernels->linear, form), product.quantised[form], pool);
   sweep(product, pool);
 }
 

@@ -111,10 +111,11 @@ void tile_row(const TileView& tile, int64_t columns, int lane, float* out) {
 // ---- activations ----
 
 template <bool kPowerOfTwo>
-void quantize_row(const float* x, int64_t groups, ActGroup* out, int64_t stride) {
+void quantize_row(const float* x, int64_t groups, ActGroup* out, ActSums* sums, int64_t stride) {
   for (int64_t g = 0; g < groups; g += kSuperGroups) {
     const int count = static_cast<int>(groups - g < kSuperGroups ? groups - g : kSuperGroups);
-    quantize_groups<kPowerOfTwo>(x + kGroup * g, count, out + g * stride, stride);
+    quantize_groups<kPowerOfTwo>(x + kGroup * g, count, out + g * stride, sums, stride);
+    if constexpr (kPowerOfTwo) sums += stride;
   }
 }
 

@@ -132,6 +132,16 @@ inline W w_fours(const int8_t* q) {
   return _mm512_set1_epi32(four);
 }
 
+// Scaled sums without a product. A sum of 22 bits that begins at the bits of 1.5 * 2^23 * scale
+// counts in units of the scale, since that is what the last bit of the mantissa is worth. One
+// subtraction takes the origin away: it runs beside the dot products, where a conversion and a
+// product would share their pipes.
+#define PIPPIN_SCALED_SUMS
+inline I scaled_origin(const ActGroup& x) { return _mm512_castps_si512(_mm512_set1_ps(x.origin)); }
+inline F scaled(I sum, const ActGroup& x) {
+  return _mm512_sub_ps(_mm512_castsi512_ps(sum), _mm512_set1_ps(x.origin));
+}
+
 #if defined(__AVX512VNNI__)
 inline I i_sub(I a, I b) { return _mm512_sub_epi32(a, b); }
 inline W w_add(W a, W b) { return _mm512_add_epi8(a, b); }
@@ -147,7 +157,7 @@ inline I i_add_fours_of(I acc, W codes, const int8_t* q) {
   return acc;
 }
 inline I i_add_pairs_of(I acc, W pairs, const int32_t& two) {
-  asm("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(pairs), "m"(two));
+  asm volatile("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(pairs), "m"(two));
   return acc;
 }
 
@@ -166,27 +176,34 @@ inline void add_dots(const W* w, const ActGroup* x, int first, I* sums) {
   }
 }
 
-// Scaled sums without a product. A sum of 22 bits that begins at the bits of 1.5 * 2^23 * scale
-// counts in units of the scale, since that is what the last bit of the mantissa is worth. One
-// subtraction takes the origin away: it runs beside the dot products, where a conversion and a
-// product would share their pipes.
-#define PIPPIN_SCALED_SUMS
-inline I scaled_origin(const ActGroup& x) { return _mm512_castps_si512(_mm512_set1_ps(x.origin)); }
-inline F scaled(I sum, const ActGroup& x) {
-  return _mm512_sub_ps(_mm512_castsi512_ps(sum), _mm512_set1_ps(x.origin));
-}
-
 #define PIPPIN_SCALED_PAIRS
 template <int kRows>
-inline F scaled_pairs(const W* pairs, const ActGroup* x) {
-  // The scale's bits with 1.5 * 2^23 times its value; of a zero, something that takes itself away.
-  const __m512i origin =
-      _mm512_add_epi32(_mm512_set1_epi32(__builtin_bit_cast(int32_t, x->pair_scale)),
-                       _mm512_set1_epi32((23 << 23) + (1 << 22)));
-  I sum = origin;
+inline void subtract_pairs(const W* pairs, F unit, const ActSums* x, F* acc) {
+  constexpr int kTogether = kRows % 4 == 0 ? 4 : 1;  // rows that take turns: the products of one
+                                                     // wait for each other
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; r += kTogether) {
+    I origin[kTogether], sum[kTogether];
 #pragma GCC unroll 4
-  for (int p = 0; p < 4; ++p) sum = i_add_pairs_of(sum, pairs[p], x[p * kRows].pair_sums);
-  return _mm512_sub_ps(_mm512_castsi512_ps(sum), _mm512_castsi512_ps(origin));
+    for (int i = 0; i < kTogether; ++i) {
+      // The scale's bits with 1.5 * 2^23 times its value; of a zero, something that takes itself
+      // away.
+      origin[i] = _mm512_add_epi32(_mm512_castps_si512(_mm512_set1_ps(x[r + i].scale)),
+                                   _mm512_set1_epi32((23 << 23) + (1 << 22)));
+      sum[i] = origin[i];
+    }
+#pragma GCC unroll 4
+    for (int p = 0; p < 4; ++p) {
+#pragma GCC unroll 4
+      for (int i = 0; i < kTogether; ++i)
+        sum[i] = i_add_pairs_of(sum[i], pairs[p], x[r + i].pairs[p]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < kTogether; ++i) {
+      const F dot = _mm512_sub_ps(_mm512_castsi512_ps(sum[i]), _mm512_castsi512_ps(origin[i]));
+      acc[r + i] = f_fnma(dot, unit, acc[r + i]);
+    }
+  }
 }
 constexpr int kUnsignedMax = 255;
 constexpr int kTurnRows = 2;

@@ -24,10 +24,28 @@ inline GroupScale group_scale(float peak) {
   return {scale, 1.0f / scale};
 }
 
+/// Where paired products of a group begin: at the bits of its origin, less what they add for
+/// activations alone.
+inline int32_t paired_origin(const ActGroup& group) {
+  int32_t sum = 0;
+  for (int i = 0; i < kPairedColumns; ++i) {
+    sum += (group.q[i] - kSignedOffset) * (group.q[kGroup / 2 + i] + kUnsignedOffset) +
+           kSignedOffset * kUnsignedOffset;
+  }
+  int32_t bits;
+  __builtin_memcpy(&bits, &group.origin, 4);
+  return bits - sum;
+}
+
+struct QuantizedGroup {
+  float scale;
+  float sum;  // scale * sum of codes
+};
+
 /// Rounds 32 activations to codes, of which that of the largest magnitude is at most kCodeMost, or
 /// kBlockCodeMost.
 template <bool kPowerOfTwo>
-inline void quantize_group(const float* x, ActGroup& out) {
+inline QuantizedGroup quantize_group(const float* x, ActGroup& out) {
   const F low = f_load(x);
   const F high = f_load(x + 16);
   const GroupScale scale = group_scale<kPowerOfTwo>(f_reduce_max(f_max(f_abs(low), f_abs(high))));
@@ -38,50 +56,42 @@ inline void quantize_group(const float* x, ActGroup& out) {
   const int32_t sum_high = i_reduce_add(q_high);
   i_store_s8(out.q, q_low);
   i_store_s8(out.q + 16, q_high);
-  out.scale = scale.scale;
-  out.sum = out.scale * static_cast<float>(sum_low + sum_high);
-  out.negative_sum = -(sum_low + sum_high);
-  out.negative_half[0] = -sum_low * (1 << kHalfShift);
-  out.negative_half[1] = -sum_high * (1 << kHalfShift);
-  out.origin = 12582912.0f * out.scale;
-  out.pair_sums = 0;
-  out.pair_scale = 0;
+  const float sum = scale.scale * static_cast<float>(sum_low + sum_high);
+  if constexpr (kPowerOfTwo) {
+    out.origin = 12582912.0f * scale.scale;
+    out.paired_origin = paired_origin(out);
+    out.negative[0] = -sum_low * (1 << kHalfShift);
+    out.negative[1] = -sum_high * (1 << kHalfShift);
+  } else {
+    out.scale = scale.scale;
+    out.sum = sum;
+    out.negative[0] = -(sum_low + sum_high);
+    out.negative[1] = 0;
+  }
+  return {scale.scale, sum};
 }
 
 /// Writes the sums of a block's groups, two by two, in units of half the largest scale: at most 13
 /// bits, so that with 6-bit minimums all eight add up within the 22 bits that scaled sums have.
-inline void write_pair_sums(ActGroup* block, int64_t stride) {
+inline void write_sums(const QuantizedGroup* groups, ActSums& out) {
   float largest = 0;
   for (int g = 0; g < kSuperGroups; ++g)
-    largest = block[g * stride].scale > largest ? block[g * stride].scale : largest;
+    largest = groups[g].scale > largest ? groups[g].scale : largest;
   const float inverse = largest > 0 ? 2.0f / largest : 0.0f;
   const auto units = [&](int g) {
-    return static_cast<int32_t>(__builtin_rintf(block[g * stride].sum * inverse));
+    return static_cast<int32_t>(__builtin_rintf(groups[g].sum * inverse));
   };
   for (int p = 0; p < kSuperGroups / 2; ++p)
-    block[p * stride].pair_sums = (units(2 * p) & 0xffff) | units(2 * p + 1) * 65536;
-  block->pair_scale = largest / 2;
-}
-
-/// Writes where paired products of a group begin: at the bits of its origin, less what they add for
-/// activations alone.
-inline void write_paired_origin(ActGroup& group) {
-  int32_t sum = 0;
-  for (int i = 0; i < kPairedColumns; ++i) {
-    sum += (group.q[i] - kSignedOffset) * (group.q[kGroup / 2 + i] + kUnsignedOffset) +
-           kSignedOffset * kUnsignedOffset;
-  }
-  int32_t bits;
-  __builtin_memcpy(&bits, &group.origin, 4);
-  group.paired_origin = bits - sum;
+    out.pairs[p] = (units(2 * p) & 0xffff) | units(2 * p + 1) * 65536;
+  out.scale = largest / 2;
 }
 
 /// Quantises up to eight groups; those of K-quants, which are eight, as a block.
 template <bool kPowerOfTwo>
-inline void quantize_groups(const float* x, int count, ActGroup* out, int64_t stride) {
-  for (int g = 0; g < count; ++g) quantize_group<kPowerOfTwo>(x + kGroup * g, out[g * stride]);
-  if constexpr (kPowerOfTwo) {
-    write_pair_sums(out, stride);
-    for (int g = 0; g < count; ++g) write_paired_origin(out[g * stride]);
-  }
+inline void quantize_groups(const float* x, int count, ActGroup* out, ActSums* sums,
+                            int64_t stride) {
+  QuantizedGroup groups[kSuperGroups];
+  for (int g = 0; g < count; ++g)
+    groups[g] = quantize_group<kPowerOfTwo>(x + kGroup * g, out[g * stride]);
+  if constexpr (kPowerOfTwo) write_sums(groups, *sums);
 }

@@ -92,26 +92,20 @@ inline GroupSums8 group_sums(const __m256i* eights) {
           _mm256_sub_epi32(_mm256_permute2x128_si256(a, b, 0x31), bias)};
 }
 
-struct PairSums {
-  __m256i sums;  // lanes 0 .. 3
-  __m256 scale;  // lane 0
-};
-
-/// write_pair_sums() of a block.
-inline PairSums pair_sums_of(__m256 scale, __m256 sum) {
+/// write_sums() of a block.
+inline void store_sums(__m256 scale, __m256 sum, ActSums& out) {
   __m256 largest = _mm256_max_ps(scale, _mm256_permute2f128_ps(scale, scale, 1));
   largest = _mm256_max_ps(largest, _mm256_permute_ps(largest, 0x4e));
   largest = _mm256_max_ps(largest, _mm256_permute_ps(largest, 0xb1));
   const __m256 some = _mm256_cmp_ps(largest, _mm256_setzero_ps(), _CMP_GT_OQ);
   const __m256 inverse = _mm256_and_ps(_mm256_div_ps(_mm256_set1_ps(2.0f), largest), some);
   const __m256i units = _mm256_cvtps_epi32(_mm256_mul_ps(sum, inverse));
-  // 16 bits of an even lane, 16 of the odd one behind it; then the even lanes, and zeros.
+  // 16 bits of an even lane, 16 of the odd one behind it; then the even lanes.
   const __m256i pairs = _mm256_blend_epi16(units, _mm256_srli_epi64(units, 16), 0x22);
   const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 0, 0, 0, 0);
-  const __m256 lanes = _mm256_castsi256_ps(_mm256_permutevar8x32_epi32(pairs, order));
-  const __m256 zero = _mm256_setzero_ps();
-  return {_mm256_castps_si256(_mm256_blend_ps(lanes, zero, 0xf0)),
-          _mm256_blend_ps(zero, _mm256_mul_ps(largest, _mm256_set1_ps(0.5f)), 1)};
+  _mm_store_si128(reinterpret_cast<__m128i*>(out.pairs),
+                  _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(pairs, order)));
+  out.scale = 0.5f * _mm256_cvtss_f32(largest);
 }
 
 /// What paired products of a group add for activations alone, as four sums; codes: of the group.
@@ -133,34 +127,27 @@ inline __m256i paired_origins(const __m128i* sums, __m256 origin) {
   return _mm256_sub_epi32(_mm256_sub_epi32(_mm256_castps_si256(origin), bias), eight);
 }
 
-/// Writes fields[f], a lane a group, as the fields behind each group's codes.
+/// Writes four fields, a lane a group, behind each group's codes.
 [[gnu::always_inline]] inline void store_fields(const __m256* fields, Groups8 groups, ActGroup* out,
                                                 int64_t stride) {
-  __m256 quads[8];  // fields 0 .. 3 of groups i and i + 4, then fields 4 .. 7
-#pragma GCC unroll 2
-  for (int half = 0; half < 2; ++half) {
-    const __m256* f = fields + 4 * half;
-    const __m256d low01 = _mm256_castps_pd(_mm256_unpacklo_ps(f[0], f[1]));
-    const __m256d high01 = _mm256_castps_pd(_mm256_unpackhi_ps(f[0], f[1]));
-    const __m256d low23 = _mm256_castps_pd(_mm256_unpacklo_ps(f[2], f[3]));
-    const __m256d high23 = _mm256_castps_pd(_mm256_unpackhi_ps(f[2], f[3]));
-    quads[4 * half] = _mm256_castpd_ps(_mm256_unpacklo_pd(low01, low23));
-    quads[4 * half + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(low01, low23));
-    quads[4 * half + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(high01, high23));
-    quads[4 * half + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(high01, high23));
-  }
+  const __m256d low01 = _mm256_castps_pd(_mm256_unpacklo_ps(fields[0], fields[1]));
+  const __m256d high01 = _mm256_castps_pd(_mm256_unpackhi_ps(fields[0], fields[1]));
+  const __m256d low23 = _mm256_castps_pd(_mm256_unpacklo_ps(fields[2], fields[3]));
+  const __m256d high23 = _mm256_castps_pd(_mm256_unpackhi_ps(fields[2], fields[3]));
+  const __m256d quads[4] = {// the fields of groups g and g + 4
+                            _mm256_unpacklo_pd(low01, low23), _mm256_unpackhi_pd(low01, low23),
+                            _mm256_unpacklo_pd(high01, high23), _mm256_unpackhi_pd(high01, high23)};
 #pragma GCC unroll 4
   for (int g = 0; g < 4; ++g) {
-    _mm256_store_ps(&out[groups.at(g) * stride].scale,
-                    _mm256_permute2f128_ps(quads[g], quads[g + 4], 0x20));
-    _mm256_store_ps(&out[groups.at(g + 4) * stride].scale,
-                    _mm256_permute2f128_ps(quads[g], quads[g + 4], 0x31));
+    const __m256 both = _mm256_castpd_ps(quads[g]);
+    _mm_store_ps(&out[groups.at(g) * stride].scale, _mm256_castps256_ps128(both));
+    _mm_store_ps(&out[groups.at(g + 4) * stride].scale, _mm256_extractf128_ps(both, 1));
   }
 }
 
 template <bool kPowerOfTwo>
 [[gnu::always_inline]] inline void quantize_eight(const float* x, Groups8 groups, ActGroup* out,
-                                                  int64_t stride) {
+                                                  [[maybe_unused]] ActSums* block, int64_t stride) {
   const GroupScales8 s = group_scales<kPowerOfTwo>(group_peaks(x, groups));
   alignas(32) float inverse[8];
   _mm256_store_ps(inverse, s.inverse);
@@ -169,7 +156,7 @@ template <bool kPowerOfTwo>
 #pragma GCC unroll 8
   for (int g = 0; g < 8; ++g) {
     const __m256i codes = group_codes(x + kGroup * groups.at(g), _mm256_set1_ps(inverse[g]));
-    _mm256_store_si256(reinterpret_cast<__m256i*>(out[groups.at(g) * stride].q), codes);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out[groups.at(g) * stride].q), codes);
     const __m256i flipped = _mm256_xor_si256(codes, _mm256_set1_epi8(static_cast<char>(0x80)));
     eights[g] = _mm256_sad_epu8(flipped, _mm256_setzero_si256());
     if constexpr (kPowerOfTwo) paired[g] = paired_sums(codes);
@@ -179,32 +166,29 @@ template <bool kPowerOfTwo>
   const auto negative = [](__m256i a) { return _mm256_sub_epi32(_mm256_setzero_si256(), a); };
   const auto as_floats = [](__m256i a) { return _mm256_castsi256_ps(a); };
   const __m256 scaled_sum = _mm256_mul_ps(s.scale, _mm256_cvtepi32_ps(sum));
-  const __m256 origin = _mm256_mul_ps(_mm256_set1_ps(12582912.0f), s.scale);
-  __m256 second = scaled_sum;
-  PairSums pairs = {_mm256_setzero_si256(), _mm256_setzero_ps()};
   if constexpr (kPowerOfTwo) {
-    second = as_floats(paired_origins(paired, origin));
-    pairs = pair_sums_of(s.scale, scaled_sum);
+    const __m256 origin = _mm256_mul_ps(_mm256_set1_ps(12582912.0f), s.scale);
+    const __m256 fields[4] = {
+        origin,
+        as_floats(paired_origins(paired, origin)),
+        as_floats(_mm256_slli_epi32(negative(sums.low), kHalfShift)),
+        as_floats(_mm256_slli_epi32(negative(sums.high), kHalfShift)),
+    };
+    store_fields(fields, groups, out, stride);
+    store_sums(s.scale, scaled_sum, *block);
+  } else {
+    const __m256 fields[4] = {s.scale, scaled_sum, as_floats(negative(sum)), _mm256_setzero_ps()};
+    store_fields(fields, groups, out, stride);
   }
-  const __m256 fields[8] = {
-      s.scale,
-      second,
-      as_floats(negative(sum)),
-      as_floats(_mm256_slli_epi32(negative(sums.low), kHalfShift)),
-      as_floats(_mm256_slli_epi32(negative(sums.high), kHalfShift)),
-      origin,
-      as_floats(pairs.sums),
-      pairs.scale,
-  };
-  store_fields(fields, groups, out, stride);
 }
 
 /// Quantises up to eight groups; those of K-quants, which are eight, as a block.
 template <bool kPowerOfTwo>
-inline void quantize_groups(const float* x, int count, ActGroup* out, int64_t stride) {
+inline void quantize_groups(const float* x, int count, ActGroup* out, ActSums* sums,
+                            int64_t stride) {
   if (count == 8) {  // a number the compiler knows
-    quantize_eight<kPowerOfTwo>(x, {8}, out, stride);
+    quantize_eight<kPowerOfTwo>(x, {8}, out, sums, stride);
   } else {
-    quantize_eight<kPowerOfTwo>(x, {count}, out, stride);
+    quantize_eight<kPowerOfTwo>(x, {count}, out, sums, stride);
   }
 }

@@ -71,33 +71,40 @@ inline void store_codes(const uint8_t* planes, const WTable& table, uint8_t* cod
 }
 
 /// Where the integer sum of a group begins, or, of n = 4 sub-vectors, of one of its halves.
-template <int n, int kMax, int kOffset>
+template <int n, int kMax, int kOffset, bool kBlocks>
 inline I first_sum(const ActGroup& x, int half) {
   if constexpr (kOffset < 0) {
     if constexpr (kMax <= kUnsignedMax) return i_set1(0);
-    return i_set1_shifted<7>(-x.negative_sum);  // gives back what full 8-bit codes lose
+    return i_set1_shifted<7>(-x.negative[0]);  // gives back what full 8-bit codes lose
   }
   if constexpr (kMax > kUnsignedMax) return i_set1(0);
-  if constexpr (n == 4) return i_set1_shifted<kOffset - kHalfShift>(x.negative_half[half]);
-  return i_set1_shifted<kOffset>(x.negative_sum);
+  if constexpr (n == 4) return i_set1_shifted<kOffset - kHalfShift>(x.negative[half]);
+  if constexpr (kBlocks) return i_set1_shifted<kOffset - kHalfShift>(x.negative[0] + x.negative[1]);
+  return i_set1_shifted<kOffset>(x.negative[0]);
 }
+
+/// The scale of a group of a block: exact, since 2 / 3 as a float times 1.5 rounds to 1.
+inline float power_scale(const ActGroup& x) { return x.origin * (2.0f / 3 / (1 << 23)); }
 
 #if !defined(PIPPIN_SCALED_SUMS)
 /// What is added to a first sum that scaled() will take.
 inline I scaled_origin(const ActGroup&) { return i_set1(0); }
 /// Integer sums times the activations' scale, a power of two: exact.
-inline F scaled(I sum, const ActGroup& x) { return f_mul(f_from_int(sum), f_set1(x.scale)); }
+inline F scaled(I sum, const ActGroup& x) { return f_mul(f_from_int(sum), f_set1(power_scale(x))); }
 #endif
 
 #if !defined(PIPPIN_SCALED_PAIRS)
-/// The dot product of a block's 8 minimums, as pairs of 16 bits, and the sums of its groups of one
-/// activation row. x: that row's first group of the block, kRows apart from the next.
+/// acc -= unit * the dot product of a block's 8 minimums, as pairs of 16 bits, and the sums of its
+/// groups, for kRows activation rows.
 template <int kRows>
-inline F scaled_pairs(const W* pairs, const ActGroup* x) {
-  I sum = i_set1(0);
+inline void subtract_pairs(const W* pairs, F unit, const ActSums* x, F* acc) {
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    I sum = i_set1(0);
 #pragma GCC unroll 4
-  for (int p = 0; p < 4; ++p) sum = i_add_pairs(sum, pairs[p], x[p * kRows].pair_sums);
-  return f_mul(f_from_int(sum), f_set1(x->pair_scale));
+    for (int p = 0; p < 4; ++p) sum = i_add_pairs(sum, pairs[p], x[r].pairs[p]);
+    acc[r] = f_fnma(f_mul(f_from_int(sum), f_set1(x[r].scale)), unit, acc[r]);
+  }
 }
 #endif
 
@@ -170,19 +177,16 @@ struct Scales {
     return m;
   }
 
-  /// Subtracts the minimums of the whole block, from kPass rows at a time. x: its first group.
+  /// Subtracts the minimums of the whole block, from kPass rows at a time.
   template <int kRows, int kPass>
-  void subtract_minimums(const ActGroup* x, F* acc) const {
+  void subtract_minimums(const ActSums* x, F* acc) const {
     static_assert(kKind == ScaleKind::kSuper32Min);
     W pairs[4];
 #pragma GCC unroll 4
     for (int p = 0; p < 4; ++p) pairs[p] = w_pairs(small + 128 + 32 * p, small + 144 + 32 * p);
 #pragma GCC unroll 1
-    for (int first = 0; first < kRows; first += kPass) {
-#pragma GCC unroll 16
-      for (int r = first; r < first + kPass; ++r)
-        acc[r] = f_fnma(scaled_pairs<kRows>(pairs, x + r), m, acc[r]);
-    }
+    for (int first = 0; first < kRows; first += kPass)
+      subtract_pairs<kPass>(pairs, m, x + first, acc + first);
   }
 
   static constexpr int kSmall = kKind == ScaleKind::kSuper32Min   ? 256
@@ -215,9 +219,9 @@ struct GroupScales {
     acc = f_fma(low, scale[0], acc);
     if constexpr (S::kHalves) acc = f_fma(high, scale[1], acc);
     if constexpr (S::kMin && S::kHalves) {
-      const float unit = x.scale / (1 << kHalfShift);
-      acc = f_fma(minimum[0], f_set1(unit * static_cast<float>(x.negative_half[0])), acc);
-      acc = f_fma(minimum[1], f_set1(unit * static_cast<float>(x.negative_half[1])), acc);
+      const float unit = power_scale(x) / (1 << kHalfShift);
+      acc = f_fma(minimum[0], f_set1(unit * static_cast<float>(x.negative[0])), acc);
+      acc = f_fma(minimum[1], f_set1(unit * static_cast<float>(x.negative[1])), acc);
     }
     return acc;
   }
@@ -264,7 +268,7 @@ template <WeightType kType, int kRows, bool kUnpack, typename S>
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
       for (int h = 0; h < kHalves; ++h)
-        dots.begin(h, r, first_sum<8 / kHalves, kMax, kOffset>(x[r], h));
+        dots.begin(h, r, first_sum<8 / kHalves, kMax, kOffset, S::kBlocks>(x[r], h));
     }
   }
   const auto add = [&]<int s>() { dots.template add<s>(codes.template codes<s>(), x); };
@@ -316,7 +320,7 @@ template <WeightType kType, int kRows, bool kUnpack, typename S>
     for (int h = 0; h < kHalves; ++h) {
 #pragma GCC unroll 4
       for (int i = 0; i < kTurn; ++i) {
-        sums[h][i] = first_sum<kPart, kMax, kFormat.offset_shift>(x[r + i], h);
+        sums[h][i] = first_sum<kPart, kMax, kFormat.offset_shift, S::kBlocks>(x[r + i], h);
         if constexpr (S::kBlocks) sums[h][i] = i_add(sums[h][i], scaled_origin(x[r + i]));
       }
       add_dots<kPart, kTurn, kMax>(codes.w + kPart * h, x + r, kPart * h, sums[h]);
@@ -386,8 +390,8 @@ class WeightStream {
 /// as many as fit go over the group at a time, whose codes are unpacked into memory for all of
 /// them.
 template <WeightType kType, int kRows, typename Products = PlainProducts>
-void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x, float* out,
-                 int64_t stride) {
+void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x,
+                 [[maybe_unused]] const ActSums* sums, float* out, int64_t stride) {
   constexpr TileFormat kFormat = tile_format(kType);
   constexpr int kPass = kRows < kPassRows ? kRows : kPassRows;
   static_assert(kRows % kPass == 0);
@@ -404,8 +408,10 @@ void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x, float*
   for (int r = 0; r < kRows; ++r) acc[r] = f_zero();
   for (; groups > 0; groups -= per_block) {
     const S scales(scale_bytes, tile.affine);
-    if constexpr (kFormat.scales == ScaleKind::kSuper32Min)
-      scales.template subtract_minimums<kRows, kPass>(x, acc);
+    if constexpr (kFormat.scales == ScaleKind::kSuper32Min) {
+      scales.template subtract_minimums<kRows, kPass>(sums, acc);
+      sums += kRows;
+    }
     for (int g = 0; g < per_block; ++g) {
       stream.next_group();
       const GroupScales<S> group_scales(scales, g);

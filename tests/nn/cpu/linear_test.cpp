@@ -85,12 +85,18 @@ TEST(Linear, EveryPathQuantisesActivationsAlike) {
           const LinearKernels& path = kernels(isa).linear;
           std::vector<ActGroup> out(static_cast<size_t>(groups * stride));
           std::memset(static_cast<void*>(out.data()), 0x55, out.size() * sizeof(ActGroup));
-          (blocks ? path.quantize_blocks : path.quantize)(x.data(), groups, out.data(), stride);
-          return out;
+          std::vector<ActSums> sums(static_cast<size_t>((groups + 7) / 8 * stride));
+          (blocks ? path.quantize_blocks : path.quantize)(x.data(), groups, out.data(), sums.data(),
+                                                          stride);
+          return std::pair(out, sums);
         };
-        const auto want = run(Isa::kPortable);
+        const auto [want, want_sums] = run(Isa::kPortable);
         for (const Isa isa : available_isas()) {
-          const auto got = run(isa);
+          const auto [got, got_sums] = run(isa);
+          for (size_t b = 0; b < got_sums.size(); ++b) {
+            ASSERT_TRUE(std::ranges::equal(got_sums[b].pairs, want_sums[b].pairs)) << b;
+            ASSERT_EQ(got_sums[b].scale, want_sums[b].scale) << b;
+          }
           for (size_t g = 0; g < got.size(); ++g) {
             ASSERT_EQ(std::memcmp(&got[g], &want[g], sizeof(ActGroup)), 0)
                 << isa_name(isa) << " group " << g << " of " << groups << " blocks " << blocks
