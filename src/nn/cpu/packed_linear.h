@@ -13,6 +13,8 @@
 
 namespace pippin::nn::cpu {
 
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 /// A run of tiles of one format: one part of the stack. Its last tile may hold fewer than 16 rows.
 struct TileRun {
   WeightType type = WeightType::kF32;
