@@ -292,11 +292,12 @@ void bench_tiles(const TileCase& c, const Options& options) {
   const size_t scales =
       static_cast<size_t>(kGroups / format.groups_per_block() * format.block_scale_bytes());
   std::vector<uint8_t> weights(planes + scales);
-  const std::vector<ActGroup> x(static_cast<size_t>(kGroups * kRowsMax));
-  const std::vector<ActSums> sums(static_cast<size_t>(kGroups / kSuperGroups * kRowsMax));
+  std::vector<ActGroup> x(static_cast<size_t>(kGroups * kRowsMax));
+  std::vector<ActTwin> twins(static_cast<size_t>(kGroups / 2 * kRowsMax));
+  std::vector<ActSums> sums(static_cast<size_t>(kGroups / kSuperGroups * kRowsMax));
   const std::vector<float> xf(static_cast<size_t>(kGroups * kGroup * kRowsMax));
   const TileView view{weights.data(), weights.data() + planes, kAffineLayout};
-  for (const int rows : {1, 2, 4, 8, 16, kRowsMax}) {
+  for (const int rows : {1, 2, 4, 8, 16, 64, kRowsMax}) {
     alignas(64) float out[kRowsMax * kTileRows] = {};
     const auto print = [&](const char* activations, double seconds) {
       std::printf(
@@ -310,13 +311,15 @@ void bench_tiles(const TileCase& c, const Options& options) {
     if (const TileKernel tile = path.tile[type][rows]; tile != nullptr) {
       print("int8", best_seconds(options, [&] {
               for (int i = 0; i < 100; ++i) {
-                tile(view, kGroups, x.data(), sums.data(), out, kTileRows);
+                tile(view, kGroups, {x.data(), twins.data(), sums.data(), rows}, out, kTileRows);
               }
             }));
     }
     if (const TileKernelF32 tile = path.tile_f32[type][rows]; tile != nullptr) {
       print("f32", best_seconds(options, [&] {
-              for (int i = 0; i < 100; ++i) tile(view, kGroups * kGroup, xf.data(), out, kTileRows);
+              for (int i = 0; i < 100; ++i) {
+                tile(view, kGroups * kGroup, xf.data(), rows, out, kTileRows);
+              }
             }));
     }
   }

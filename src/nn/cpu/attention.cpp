@@ -32,7 +32,7 @@ class Attention {
   Attention(const Kernels& path, const AttentionArgs& args, const KvLayer& kv, ThreadPool& pool)
       : path_(path.attention),
         partition_(path.attention.partition[static_cast<int>(kv.type)]),
-        quantize_(path.linear.quantize),
+        quantize_(path.linear.quantizer(ActForm::kGroups)),
         args_(args),
         kv_(kv),
         pool_(pool) {
@@ -141,7 +141,7 @@ const ActGroup* Attention::quantize_queries(const TileSpec& spec) const {
   for (int row = 0; row < rows; ++row) {
     const float* from = query(spec, row);
     for (int d = 0; d < kv_.head_dim; ++d) scaled[static_cast<size_t>(d)] = from[d] * args_.scale;
-    quantize_(scaled.data(), groups, memory.data() + row, nullptr, rows);
+    quantize_(scaled.data(), groups, {.groups = memory.data() + row, .rows = rows});
   }
   return memory.data();
 }

@@ -19,6 +19,8 @@ namespace {
 
 #include "nn/cpu/tile_body.h"
 
+#include "nn/cpu/twin_body.h"
+
 #include "nn/cpu/linear_body.h"
 
 #include "nn/cpu/rows_body.h"

@@ -15,6 +15,8 @@ namespace {
 
 #include "nn/cpu/tile_body.h"
 
+#include "nn/cpu/twin_body.h"
+
 #include "nn/cpu/linear_body.h"
 
 #include "nn/cpu/paired_products.h"

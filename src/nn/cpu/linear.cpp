@@ -39,10 +39,13 @@ int64_t rows_of(std::span<const RowBlock> blocks) {
 }  // namespace
 
 struct LinearScratch::Impl {
-  std::vector<ActGroup> groups[2];
-  std::vector<ActGroup> gated;
-  std::vector<ActSums> sums;
-  std::vector<ActSums> gated_sums;
+  struct Quantised {
+    std::vector<ActGroup> groups;
+    std::vector<ActTwin> twins;
+    std::vector<ActSums> sums;
+  };
+  Quantised quantised[kActForms];
+  Quantised gated;
   std::vector<float> between;
   std::vector<float> panels;
 };
@@ -52,26 +55,24 @@ LinearScratch::~LinearScratch() = default;
 
 namespace {
 
-// Quantised activations of a product, by block of rows.
-struct Quantised {
-  ActGroup* groups = nullptr;  // [K / 32, rows]
-  ActSums* sums = nullptr;     // [K / 256, rows]; null but for K-quants
-
-  // Those of a block, whose rows have k columns, from one of its rows and groups on.
-  Quantised of(const RowBlock& block, int64_t k, int64_t row = 0, int64_t group = 0) const {
-    const auto from = [&](auto* all, int64_t columns) {
-      return all == nullptr
-                 ? nullptr
-                 : all + block.first * (k / columns) + group * kGroup / columns * block.rows + row;
-    };
-    return {from(groups, kGroup), from(sums, kBlock)};
-  }
-};
+// Of the quantised rows of a product, which lie block by block, those of a block with k columns,
+// from one of its rows and groups on.
+ActRows rows_from(const ActRows& all, const RowBlock& block, int64_t k, int64_t row = 0,
+                  int64_t group = 0) {
+  const auto from = [&](auto* first, int64_t columns) {
+    return first == nullptr
+               ? nullptr
+               : first + block.first * (k / columns) + group * kGroup / columns * block.rows + row;
+  };
+  return {from(all.groups, kGroup), from(all.twins, 2 * kGroup), from(all.sums, kBlock),
+          block.rows};
+}
 
 // One block of activation rows times tiles of one run.
 class BlockProduct {
  public:
-  BlockProduct(const PackedLinear::Impl& weight, const TileRun& run, Quantised codes,
+  // The rows are `codes`, or, of f32 activations, `values`.
+  BlockProduct(const PackedLinear::Impl& weight, const TileRun& run, const ActRows& codes,
                const float* values, const float* bias, int rows)
       : weight_(weight), run_(run), codes_(codes), values_(values), bias_(bias), rows_(rows) {
     const LinearKernels& path = weight.kernels->linear;
@@ -82,10 +83,10 @@ class BlockProduct {
   // out [rows, 16] = the products with the run's tile `t`, and the bias. Rows lie `width` apart.
   void tile(int64_t t, float* out, int64_t width) const {
     const TileView view = weight_.tile(run_, t);
-    if (codes_.groups != nullptr) {
-      kernel_(view, weight_.columns / kGroup, codes_.groups, codes_.sums, out, width);
+    if (values_ == nullptr) {
+      kernel_(view, weight_.columns / kGroup, codes_, out, width);
     } else {
-      kernel_f32_(view, weight_.columns, values_, out, width);
+      kernel_f32_(view, weight_.columns, values_, rows_, out, width);
     }
     if (bias_ == nullptr) return;
     const float* bias = bias_ + run_.first_row + t * kTileRows;
@@ -115,7 +116,7 @@ class BlockProduct {
  private:
   const PackedLinear::Impl& weight_;
   const TileRun& run_;
-  Quantised codes_;
+  ActRows codes_;
   const float* values_;
   const float* bias_;
   int rows_;
@@ -135,16 +136,17 @@ struct Product {
   const PackedLinear::Impl& weight;
   const float* bias;
   float* y;
-  Quantised quantised[2];  // for formats without blocks of groups and with them; or null
-  const float* panels;     // by block of rows [K, rows]; null: where no run needs them
+  ActRows quantised[kActForms];  // all rows, in the forms that runs take
+  const float* panels;           // by block of rows [K, rows]; null: where no run needs them
+  bool floats;                   // whether all runs take f32 activations
   const std::vector<RowBlock>& blocks;
 
   BlockProduct of(const TileRun& run, const RowBlock& block) const {
     const int64_t k = weight.columns;
-    const Quantised codes =
-        run.format.is_float() ? Quantised{} : quantised[run.format.is_super()].of(block, k);
-    return {weight, run,       codes, codes.groups == nullptr ? panels + block.first * k : nullptr,
-            bias,   block.rows};
+    if (floats || run.format.is_float())
+      return {weight, run, {}, panels + block.first * k, bias, block.rows};
+    const ActRows& all = quantised[static_cast<int>(run.format.activations())];
+    return {weight, run, rows_from(all, block, k), nullptr, bias, block.rows};
   }
   void tiles(const TileRun& run, int64_t first, int64_t last, const RowBlock& block) const;
   void pairs(Gate gate, int64_t first, int64_t last, const RowBlock& block, Rows out) const;
@@ -189,19 +191,13 @@ void each_run(const PackedLinear::Impl& weight, int64_t first, int64_t last, con
   }
 }
 
-// The two quantised forms of activations: 0, and 1 for K-quants.
-LinearKernels::Quantize quantizer(const LinearKernels& path, int form) {
-  return form == 0 ? path.quantize : path.quantize_blocks;
-}
-
 void quantize_rows(LinearKernels::Quantize quantize, const float* x, int64_t k,
-                   const std::vector<RowBlock>& blocks, const Quantised& out, ThreadPool& pool) {
+                   const std::vector<RowBlock>& blocks, const ActRows& out, ThreadPool& pool) {
   const auto one = [&](int64_t row) {
     const auto after = std::upper_bound(blocks.begin(), blocks.end(), row,
                                         [](int64_t r, const RowBlock& b) { return r < b.first; });
     const RowBlock& block = *std::prev(after);
-    const Quantised to = out.of(block, k, row - block.first);
-    quantize(x + row * k, k / kGroup, to.groups, to.sums, block.rows);
+    quantize(x + row * k, k / kGroup, rows_from(out, block, k, row - block.first));
   };
   const int64_t m = rows_of(blocks);
   if (m * k < 16384) {  // a few microseconds: not worth a dispatch
@@ -235,11 +231,16 @@ T* room_for(std::vector<T>& scratch, int64_t count) {
   return scratch.data();
 }
 
-// Room for m rows of k columns; the form is that of quantizer().
-Quantised room_for(std::vector<ActGroup>& groups, std::vector<ActSums>& sums, int form, int64_t m,
-                   int64_t k) {
-  return {room_for(groups, m * (k / kGroup)),
-          form == 0 ? nullptr : room_for(sums, m * (k / kBlock))};
+// Room for m rows of k columns.
+ActRows room_for(LinearScratch::Impl::Quantised& scratch, ActForm form, int64_t m, int64_t k) {
+  ActRows rows{.rows = static_cast<int>(m)};
+  if (form != ActForm::kGroups) rows.sums = room_for(scratch.sums, m * (k / kBlock));
+  if (form == ActForm::kTwins) {
+    rows.twins = room_for(scratch.twins, m * (k / (2 * kGroup)));
+  } else {
+    rows.groups = room_for(scratch.groups, m * (k / kGroup));
+  }
+  return rows;
 }
 
 int64_t units_of_piece(const PackedLinear::Impl& weight, int64_t m, const ThreadPool& pool) {
@@ -267,8 +268,10 @@ void expect(const PackedLinear::Impl& weight, int64_t m, ThreadPool& pool) {
 
 // In which forms the runs of a product take activations.
 struct Forms {
-  bool quantised[2] = {};
+  bool quantised[kActForms] = {};
   bool floats = false;
+
+  int count() const { return static_cast<int>(std::ranges::count(quantised, true)) + floats; }
 };
 
 // Whether the run's kernels take f32 activations.
@@ -279,7 +282,9 @@ bool takes_floats(const TileRun& run, Activations activations) {
 Forms forms_of(const PackedLinear::Impl& w, Activations activations) {
   Forms forms;
   for (const TileRun& run : w.runs)
-    (takes_floats(run, activations) ? forms.floats : forms.quantised[run.format.is_super()]) = true;
+    (takes_floats(run, activations) ? forms.floats
+                                    : forms.quantised[static_cast<int>(run.format.activations())]) =
+        true;
   return forms;
 }
 
@@ -296,7 +301,7 @@ bool takes_rows(const PackedLinear::Impl& w, Activations activations, int rows) 
 // Cuts m rows into blocks of as many as `takes` says that kernels take.
 std::vector<RowBlock> cut_rows(int64_t m, const auto& takes) {
   std::vector<RowBlock> blocks;
-  int rows = kRowsMax;
+  int rows = static_cast<int>(std::min<int64_t>(m, kRowsMax));
   for (int64_t first = 0; first < m; first += rows) {
     while (rows > m - first || !takes(rows)) --rows;
     blocks.push_back({first, rows});
@@ -315,12 +320,13 @@ Product prepare(const PackedLinear::Impl& w, const float* x, const float* bias, 
   const LinearKernels& path = w.kernels->linear;
   const int64_t m = rows_of(blocks);
   const Forms forms = forms_of(w, activations);
-  Product product{w, bias, y, {}, nullptr, blocks};
-  for (const int form : {0, 1}) {
+  Product product{w, bias, y, {}, nullptr, activations == Activations::kF32, blocks};
+  for (int form = 0; form < kActForms; ++form) {
     if (!forms.quantised[form]) continue;
-    LinearScratch::Impl& room = scratch.impl();
-    product.quantised[form] = room_for(room.groups[form], room.sums, form, m, w.columns);
-    quantize_rows(quantizer(path, form), x, w.columns, blocks, product.quantised[form], pool);
+    product.quantised[form] =
+        room_for(scratch.impl().quantised[form], static_cast<ActForm>(form), m, w.columns);
+    quantize_rows(path.quantizer(static_cast<ActForm>(form)), x, w.columns, blocks,
+                  product.quantised[form], pool);
   }
   if (forms.floats) {
     product.panels = x;  // one row is a panel as it lies
@@ -335,21 +341,30 @@ Product prepare(const PackedLinear::Impl& w, const float* x, const float* bias, 
 
 using BlockSpan = std::span<const RowBlock>;
 
+// Blocks whose rows share one pass over the weights.
+std::vector<BlockSpan> chunks_of(BlockSpan blocks) {
+  std::vector<BlockSpan> chunks;
+  while (!blocks.empty()) {
+    size_t count = 1;
+    int64_t rows = blocks.front().rows;
+    while (count < blocks.size() && rows + blocks[count].rows <= kRowsChunk)
+      rows += blocks[count++].rows;
+    chunks.push_back(blocks.first(count));
+    blocks = blocks.subspan(count);
+  }
+  return chunks;
+}
+
 // Calls use(first, last, blocks) for pieces that cover all units of the product and all blocks of
-// rows: at most kRowsChunk rows, and whole `step`s of units.
+// rows: one chunk of these, and whole `step`s of units.
 void each_piece(const Product& product, int64_t step, ThreadPool& pool, const auto& use) {
   const PackedLinear::Impl& w = product.weight;
-  const BlockSpan blocks = product.blocks;
-  const int64_t m = rows_of(blocks);
-  const auto per_chunk = static_cast<size_t>(kRowsChunk / blocks.front().rows);
-  const auto chunks = static_cast<int64_t>((blocks.size() + per_chunk - 1) / per_chunk);
-  const int64_t per_piece = ceil_div(units_of_piece(w, m, pool), step) * step;
+  const std::vector<BlockSpan> chunks = chunks_of(product.blocks);
+  const int64_t per_piece = ceil_div(units_of_piece(w, rows_of(product.blocks), pool), step) * step;
   const int64_t pieces = ceil_div(w.units(), per_piece);
-  pool.run(static_cast<int>(chunks * pieces), [&](int index, int) {
-    const auto chunk = static_cast<size_t>(index / pieces) * per_chunk;
+  pool.run(static_cast<int>(static_cast<int64_t>(chunks.size()) * pieces), [&](int index, int) {
     const int64_t first = index % pieces * per_piece;
-    use(first, std::min(w.units(), first + per_piece),
-        blocks.subspan(chunk, std::min(per_chunk, blocks.size() - chunk)));
+    use(first, std::min(w.units(), first + per_piece), chunks[static_cast<size_t>(index / pieces)]);
   });
 }
 
@@ -384,7 +399,7 @@ void sweep_pairs(const Product& product, Gate gate, int64_t first, int64_t end, 
 // The gate's outputs as activations of the product that follows: slabs of 256 columns are
 // quantised while they are in the cache.
 void sweep_to_groups(const Product& product, Gate gate, LinearKernels::Quantize quantize,
-                     const Quantised& out, ThreadPool& pool) {
+                     const ActRows& out, ThreadPool& pool) {
   constexpr int64_t kColumns = kSlabPairs * kTileRows;
   const int64_t width = product.weight.rows / 2;
   each_piece(product, kSlabPairs, pool, [&](int64_t first, int64_t end, BlockSpan blocks) {
@@ -397,10 +412,8 @@ void sweep_to_groups(const Product& product, Gate gate, LinearKernels::Quantize 
       const int64_t count = std::min(width / kGroup - group, kColumns / kGroup);
       const float* row = slab.data();
       for (const RowBlock& block : blocks) {
-        for (int r = 0; r < block.rows; ++r, row += kColumns) {
-          const Quantised to = out.of(block, width, r, group);
-          quantize(row, count, to.groups, to.sums, block.rows);
-        }
+        for (int r = 0; r < block.rows; ++r, row += kColumns)
+          quantize(row, count, rows_from(out, block, width, r, group));
       }
     }
   });
@@ -443,11 +456,10 @@ void feed_forward(const PackedLinear& gate_up, const PackedLinear& down, const f
   const PackedLinear::Impl& w = down.impl();
   CHECK(gate_up.rows() == 2 * w.columns, "weights of one layer");
   const Forms forms = forms_of(w, activations);
-  const bool one_form = !forms.floats && forms.quantised[0] != forms.quantised[1];
-  const int form = forms.quantised[1] ? 1 : 0;
   const int64_t slabs =
       ceil_div(w.columns, kSlabPairs * kTileRows) * ceil_div(std::max<int64_t>(m, 1), kRowsChunk);
-  if (!one_form || m < kRowsSlab || slabs < kSlabsThread * pool.threads()) {
+  if (forms.floats || forms.count() != 1 || m < kRowsSlab ||
+      slabs < kSlabsThread * pool.threads()) {
     float* between = room_for(scratch.impl().between, m * w.columns);
     gated_linear(gate_up, x, m, gate_up_bias, gate, between, scratch, pool, activations, &down);
     linear(down, between, m, down_bias, y, scratch, pool, activations, next);
@@ -459,10 +471,11 @@ void feed_forward(const PackedLinear& gate_up, const PackedLinear& down, const f
   });
   const Product gated =
       prepare(gate_up.impl(), x, gate_up_bias, nullptr, blocks, scratch, pool, activations);
-  Product product{w, down_bias, y, {}, nullptr, blocks};
-  LinearScratch::Impl& room = scratch.impl();
-  product.quantised[form] = room_for(room.gated, room.gated_sums, form, m, w.columns);
-  sweep_to_groups(gated, gate, quantizer(w.kernels->linear, form), product.quantised[form], pool);
+  Product product{w, down_bias, y, {}, nullptr, false, blocks};
+  const ActForm form = w.runs.front().format.activations();
+  ActRows& between = product.quantised[static_cast<int>(form)];
+  between = room_for(scratch.impl().gated, form, m, w.columns);
+  sweep_to_groups(gated, gate, w.kernels->linear.quantizer(form), between, pool);
   sweep(product, pool);
 }
 

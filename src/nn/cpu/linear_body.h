@@ -2,28 +2,60 @@
 // of a path. Included after tile_body.h, inside an unnamed namespace, by one .cpp file per
 // instruction set; hence no includes here.
 
-/// Writes the f32 values of a group: [32 columns][16 rows]. The file format's own arithmetic:
-/// products and sums rounded separately.
-template <WeightType kType, typename S>
-inline void group_values(const uint8_t* planes, const S& scales, const WTable& table, int g,
-                         float* out) {
-  constexpr TileFormat kFormat = tile_format(kType);
-  W w[8];
-  unpack_codes<kType>(planes, table, w);
-  const I offset = i_set1(kFormat.offset_shift >= 0 ? -(1 << (kFormat.offset_shift & 7)) : 0);
+/// The codes of a group as floats, by sub-vector and byte.
+template <WeightType kType>
+class GroupFloats {
+ public:
+  GroupFloats(const uint8_t* planes, const WTable& table) {
+    unpack_codes<kType>(planes, table, w_);
+  }
+  template <int k>
+  F code(int s) const {
+    return f_from_int(i_add(w_lane_byte<k>(w_[s]), i_set1(kOffset)));
+  }
+
+ private:
+  static constexpr int kShift = tile_format(kType).offset_shift;
+  static constexpr int kOffset = kShift >= 0 ? -(1 << (kShift & 7)) : 0;
+  W w_[8];
+};
+
+/// Those of one of two twins.
+template <WeightType kType>
+class TwinFloats {
+ public:
+  TwinFloats(const uint8_t* planes, const WTable& table, bool second)
+      : a_(planes, table),
+        b_(planes + tile_format(kType).group_plane_bytes(), table),
+        second_(second) {}
+  template <int k>
+  F code(int s) const {
+    const F a = a_.template code<k>(s), b = b_.template code<k>(s);
+    return second_ ? f_odd(a, b) : f_even(a, b);
+  }
+
+ private:
+  GroupFloats<kType> a_, b_;
+  bool second_;
+};
+
+/// Writes the f32 values of a group of a block: [32 columns][16 rows]. The file format's own
+/// arithmetic: products and sums rounded separately.
+template <typename S>
+inline void group_values(const auto& codes, const S& scales, int g, float* out) {
 #pragma GCC unroll 8
   for (int s = 0; s < 8; ++s) {
     const F scale = scales.scale(g, s / 4);
-    const auto value = [&](I code) {
-      F v = f_mul(scale, f_from_int(i_add(code, offset)));
+    const auto value = [&](F code) {
+      F v = f_mul(scale, code);
       if constexpr (S::kMin && S::kNegativeMin) v = f_sub(v, scales.minimum(g, s / 4));
       if constexpr (S::kMin && !S::kNegativeMin) v = f_add(v, scales.minimum(g, s / 4));
       return v;
     };
-    f_store(out + 16 * (4 * s), value(w_lane_byte<0>(w[s])));
-    f_store(out + 16 * (4 * s + 1), value(w_lane_byte<1>(w[s])));
-    f_store(out + 16 * (4 * s + 2), value(w_lane_byte<2>(w[s])));
-    f_store(out + 16 * (4 * s + 3), value(w_lane_byte<3>(w[s])));
+    f_store(out + 16 * (4 * s), value(codes.template code<0>(s)));
+    f_store(out + 16 * (4 * s + 1), value(codes.template code<1>(s)));
+    f_store(out + 16 * (4 * s + 2), value(codes.template code<2>(s)));
+    f_store(out + 16 * (4 * s + 3), value(codes.template code<3>(s)));
   }
 }
 
@@ -58,7 +90,12 @@ inline void each_group_values(const TileView& tile, int64_t columns, Use use) {
       const S scales(scale_bytes, tile.affine);
       scale_bytes += format.block_scale_bytes();
       for (int g = 0; g < format.groups_per_block(); ++g) {
-        group_values<kType>(planes, scales, table, g, values);
+        if constexpr (kFormat.twins) {
+          const uint8_t* both = planes - g % 2 * kFormat.group_plane_bytes();
+          group_values(TwinFloats<kType>(both, table, g % 2 == 1), scales, g, values);
+        } else {
+          group_values(GroupFloats<kType>(planes, table), scales, g, values);
+        }
         use(kGroup, values);
         planes += kFormat.group_plane_bytes();
       }
@@ -66,38 +103,40 @@ inline void each_group_values(const TileView& tile, int64_t columns, Use use) {
   }
 }
 
-/// Adds `count` columns of kPass of the activation rows, whose columns lie kRows apart.
-template <int kRows, int kPass>
+/// Adds `count` columns of kPass of the activation rows, whose columns lie `rows` apart.
+template <int kPass>
 [[gnu::always_inline]] inline void add_columns(const float* values, int count, const float* x,
-                                               F* acc) {
+                                               int rows, F* acc) {
   for (int c = 0; c < count; ++c) {
     const F w = f_load(values + 16 * c);
 #pragma GCC unroll 16
-    for (int r = 0; r < kPass; ++r) acc[r] = f_fma(w, f_set1(x[kRows * c + r]), acc[r]);
+    for (int r = 0; r < kPass; ++r) acc[r] = f_fma(w, f_set1(x[rows * c + r]), acc[r]);
   }
 }
 
 template <WeightType kType, int kRows>
-void tile_kernel_f32(const TileView& tile, int64_t columns, const float* x, float* out,
-                     int64_t stride) {
-  constexpr int kPass = kRows < kPassRows ? kRows : kPassRows;
-  F acc[kRows];
+void tile_kernel_f32(const TileView& tile, int64_t columns, const float* x,
+                     [[maybe_unused]] int many, float* out, int64_t stride) {
+  constexpr bool kMany = kRows == kManyRows;
+  constexpr int kPass = kMany ? kPassRows : kRows;
+  const int rows = kMany ? many : kRows;
+  F acc[kMany ? kRowsMax : kRows];
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) acc[r] = f_zero();
+  for (int r = 0; r < rows; ++r) acc[r] = f_zero();
   each_group_values<kType>(tile, columns, [&](int count, const float* values) {
 #pragma GCC unroll 1
-    for (int first = 0; first < kRows; first += kPass) {
+    for (int first = 0; first < rows; first += kPass) {
       F sums[kPass];  // in registers
 #pragma GCC unroll 16
       for (int r = 0; r < kPass; ++r) sums[r] = acc[first + r];
-      add_columns<kRows, kPass>(values, count, x + first, sums);
+      add_columns<kPass>(values, count, x + first, rows, sums);
 #pragma GCC unroll 16
       for (int r = 0; r < kPass; ++r) acc[first + r] = sums[r];
     }
-    x += kRows * count;
+    x += rows * count;
   });
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) f_store(out + stride * r, acc[r]);
+  for (int r = 0; r < rows; ++r) f_store(out + stride * r, acc[r]);
 }
 
 template <WeightType kType>
@@ -111,44 +150,72 @@ void tile_row(const TileView& tile, int64_t columns, int lane, float* out) {
 // ---- activations ----
 
 template <bool kPowerOfTwo>
-void quantize_row(const float* x, int64_t groups, ActGroup* out, ActSums* sums, int64_t stride) {
+void quantize_row(const float* x, int64_t groups, const ActRows& out) {
   for (int64_t g = 0; g < groups; g += kSuperGroups) {
     const int count = static_cast<int>(groups - g < kSuperGroups ? groups - g : kSuperGroups);
-    quantize_groups<kPowerOfTwo>(x + kGroup * g, count, out + g * stride, sums, stride);
-    if constexpr (kPowerOfTwo) sums += stride;
+    ActSums* sums = kPowerOfTwo ? out.sums + g / kSuperGroups * out.rows : nullptr;
+    quantize_groups<kPowerOfTwo>(x + kGroup * g, count, out.groups + g * out.rows, sums, out.rows);
+  }
+}
+
+inline void quantize_twins(const float* x, int64_t groups, const ActRows& out) {
+  for (int64_t g = 0; g < groups; g += kSuperGroups) {
+    quantize_block(x + kGroup * g, out.twins + g / 2 * out.rows,
+                   out.sums[g / kSuperGroups * out.rows], out.rows);
   }
 }
 
 // ---- the table ----
 
 template <WeightType kType, int kRows>
+constexpr TileKernel tile_kernel_of() {
+  if constexpr (tile_format(kType).twins)
+    return twin_kernel<kType, kRows>;
+  else
+    return tile_kernel<kType, kRows>;
+}
+
+template <WeightType kType, int kRows>
 constexpr void fill_rows(LinearKernels& k) {
   constexpr int kIndex = static_cast<int>(kType);
-  if constexpr (kRows < kPassRows || kRows % kPassRows == 0) {
-    constexpr int kMost = Scales<tile_format(kType).scales>::kHalves ? kRowsBestHalves : kRowsBest;
-    if constexpr (!tile_format(kType).is_float() && kRows <= kMost)
-      k.tile[kIndex][kRows] = tile_kernel<kType, kRows>;
-    if constexpr (kRows <= kRowsBestFloats)
-      k.tile_f32[kIndex][kRows] = tile_kernel_f32<kType, kRows>;
+  if constexpr (kRows <= kPassRows) {
+    if constexpr (!tile_format(kType).is_float())
+      k.tile[kIndex][kRows] = tile_kernel_of<kType, kRows>();
+    k.tile_f32[kIndex][kRows] = tile_kernel_f32<kType, kRows>;
   }
+}
+
+/// Writes a kernel of many rows for all of their numbers.
+template <typename Kernel>
+constexpr void fill_many(Kernel* by_rows, Kernel kernel) {
+  for (int rows = 2 * kPassRows; rows <= kRowsMax; rows += kPassRows) by_rows[rows] = kernel;
 }
 
 template <WeightType kType, int... kRows>
 constexpr void fill_type(LinearKernels& k, std::integer_sequence<int, kRows...>) {
   k.row[static_cast<int>(kType)] = tile_row<kType>;
   (fill_rows<kType, kRows>(k), ...);
+  constexpr int kIndex = static_cast<int>(kType);
+  constexpr TileFormat kFormat = tile_format(kType);
+  constexpr bool kHalves = Scales<kFormat.scales>::kHalves;
+  constexpr bool kMany = kFormat.twins ? kManyTwins : kHalves ? kManyHalves : kManyWhole;
+  if constexpr (!kFormat.is_float() && kMany)
+    fill_many(k.tile[kIndex], tile_kernel_of<kType, kManyRows>());
+  if constexpr (kManyFloats)
+    fill_many(k.tile_f32[kIndex], TileKernelF32{tile_kernel_f32<kType, kManyRows>});
 }
 
 template <int... kTypes>
 constexpr void fill_types(LinearKernels& k, std::integer_sequence<int, kTypes...>) {
-  using Rows = std::integer_sequence<int, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, kRowsMax>;
+  using Rows = std::integer_sequence<int, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16>;
   (fill_type<static_cast<WeightType>(kTypes)>(k, Rows()), ...);
 }
 
 constexpr LinearKernels linear_kernels() {
   LinearKernels k;
   fill_types(k, std::make_integer_sequence<int, kWeightTypes>());
-  k.quantize = quantize_row<false>;
-  k.quantize_blocks = quantize_row<true>;
+  k.quantize[static_cast<int>(ActForm::kGroups)] = quantize_row<false>;
+  k.quantize[static_cast<int>(ActForm::kPowers)] = quantize_row<true>;
+  k.quantize[static_cast<int>(ActForm::kTwins)] = quantize_twins;
   return k;
 }

@@ -187,6 +187,12 @@ void read_block(const uint8_t* in, RowBlock& out) {
   }
 }
 
+struct Place {
+  int lane;
+  int vectors;  // those of the first or of the second half of twins' planes
+};
+Place twin_place(int row, int which) { return {row / 4 * 4 + row % 2 * 2 + which, row % 4 / 2}; }
+
 // Packs four consecutive codes of sub-vector s per lane. Each plane takes its bits of all eight
 // sub-vectors of the lane's 32 codes.
 template <WeightType kType>
@@ -307,9 +313,12 @@ void pack_blocks(const TileSource& source, int64_t columns, uint8_t* planes, uin
       read_block<kType>(in, blocks[r]);
     }
     for (int g = 0; g < kBlock.columns / kGroup; ++g) {
-      for (int r = 0; r < kTileRows; ++r)
-        write_codes<kType>(blocks[r].codes + kGroup * g, r, planes);
-      planes += kFormat.group_plane_bytes();
+      for (int r = 0; r < kTileRows; ++r) {
+        const Place at = kFormat.twins ? twin_place(r, g % 2) : Place{r, 0};
+        write_codes<kType>(blocks[r].codes + kGroup * g, at.lane,
+                           planes + at.vectors * kFormat.group_plane_bytes());
+      }
+      if (!kFormat.twins || g % 2 == 1) planes += (kFormat.twins + 1) * kFormat.group_plane_bytes();
     }
     write_scales(kFormat.scales, blocks, scales);
     scales += kFormat.block_scale_bytes();

@@ -171,11 +171,29 @@ inline I i_add_pairs(I acc, W pairs, int32_t two) {
           _mm256_add_epi32(acc.b, _mm256_madd_epi16(pairs.b, x))};
 }
 
-/// Four activations, the same in every lane.
-inline __m256i fours(const int8_t* q) {
+inline W w_pack(I x, I y) { return {_mm256_packs_epi32(x.a, y.a), _mm256_packs_epi32(x.b, y.b)}; }
+inline I i_add_products(I acc, W x, W y) {
+  return {_mm256_add_epi32(acc.a, _mm256_madd_epi16(x.a, y.a)),
+          _mm256_add_epi32(acc.b, _mm256_madd_epi16(x.b, y.b))};
+}
+inline F f_even(F x, F y) {
+  return {_mm256_shuffle_ps(x.a, y.a, 0x88), _mm256_shuffle_ps(x.b, y.b, 0x88)};
+}
+inline F f_odd(F x, F y) {
+  return {_mm256_shuffle_ps(x.a, y.a, 0xdd), _mm256_shuffle_ps(x.b, y.b, 0xdd)};
+}
+
+/// The activations that meet sub-vector s: four, the same in every lane, or those of twins in
+/// turns.
+inline __m256i activations(const ActGroup& x, int s) {
   int32_t four;
-  __builtin_memcpy(&four, q, 4);
+  __builtin_memcpy(&four, x.q + 4 * s, 4);
   return _mm256_set1_epi32(four);
+}
+inline __m256i activations(const ActTwin& x, int s) {
+  int64_t eight;
+  __builtin_memcpy(&eight, x.q + 8 * s, 8);
+  return _mm256_set1_epi64x(eight);
 }
 
 // Scaled sums without a product (simd_avx512.h), which an addition brings to the origin here.
@@ -188,9 +206,10 @@ inline F scaled(I sum, const ActGroup& x) {
 }
 
 constexpr int kPassRows = 4;
-constexpr int kRowsBest = 64;
-constexpr int kRowsBestHalves = 64;
-constexpr int kRowsBestFloats = 64;
+constexpr bool kManyWhole = true;
+constexpr bool kManyHalves = true;
+constexpr bool kManyTwins = true;
+constexpr bool kManyFloats = true;
 constexpr int kScoreRows = 6;
 constexpr int kScoreBlocks = 2;
 constexpr int kValueRows = 6;

@@ -32,15 +32,15 @@ struct DotRows {
   }
   I total(int half, int r) const { return {sum_a[half][r], sum_b[half][r]}; }
 
-  template <int s>
-  void add(W w, const ActGroup* x) {
+  template <int s, typename X>
+  void add(W w, const X* x) {
     constexpr int kInPart = s % kPart;
     constexpr bool kLast = kInPart % kRun == kRun - 1 || kInPart == kPart - 1;
     constexpr int kHalf = kHalves ? s / 4 : 0;
     const __m256i ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const __m256i q = fours(x[r].q + 4 * s);
+      const __m256i q = activations(x[r], s);
       const __m256i a = _mm256_maddubs_epi16(w.a, q);
       const __m256i b = _mm256_maddubs_epi16(w.b, q);
       run_a[r] = kInPart % kRun == 0 ? a : _mm256_add_epi16(run_a[r], a);
@@ -76,8 +76,8 @@ struct DotRows<kRows, kHalves, 255, kBegun> {
   }
   I total(int half, int r) const { return {sum_a[half][r], sum_b[half][r]}; }
 
-  template <int s>
-  void add(W w, const ActGroup* x) {
+  template <int s, typename X>
+  void add(W w, const X* x) {
     constexpr int kPart = kHalves ? 4 : 8;  // sub-vectors that share a sum
     constexpr int kHalf = kHalves ? s / 4 : 0;
     const __m256i low = _mm256_set1_epi16(255);
@@ -85,7 +85,7 @@ struct DotRows<kRows, kHalves, 255, kBegun> {
     const W odd{_mm256_srli_epi16(w.a, 8), _mm256_srli_epi16(w.b, 8)};
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const __m256i q = fours(x[r].q + 4 * s);
+      const __m256i q = activations(x[r], s);
       add_pairs<s % kPart == 0>(run_a[r], run_b[r], odd, _mm256_andnot_si256(low, q));
       add_pairs<false>(run_a[r], run_b[r], even, _mm256_slli_epi16(q, 8));
       if constexpr (s % kPart == kPart - 1) {

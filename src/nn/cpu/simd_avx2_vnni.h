@@ -15,11 +15,11 @@ constexpr int kUnsignedMax = 255;  // larger codes have lost their offset in add
 /// The sums (DotSums), fed one sub-vector of codes at a time.
 template <int kRows, bool kHalves, int kMax, bool kBegun>
 struct DotRows : DotSums<kRows, kHalves, kBegun> {
-  template <int s>
-  void add(W w, const ActGroup* x) {
+  template <int s, typename X>
+  void add(W w, const X* x) {
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const __m256i codes = fours(x[r].q + 4 * s);
+      const __m256i codes = activations(x[r], s);
       I& total = this->sum[kHalves ? s / 4 : 0][r];
       total = {dot4(total.a, w.a, codes), dot4(total.b, w.b, codes)};
     }

@@ -126,6 +126,22 @@ inline I i_add_pairs(I acc, W pairs, int32_t two) {
 #endif
 }
 
+inline W w_pack(I a, I b) { return _mm512_packs_epi32(a, b); }
+inline I i_add_products(I acc, W a, W b) {
+#if defined(__AVX512VNNI__)
+  return _mm512_dpwssd_epi32(acc, a, b);
+#else
+  return _mm512_add_epi32(acc, _mm512_madd_epi16(a, b));
+#endif
+}
+inline F f_even(F a, F b) { return _mm512_shuffle_ps(a, b, 0x88); }
+inline F f_odd(F a, F b) { return _mm512_shuffle_ps(a, b, 0xdd); }
+
+inline W w_eights(const void* p) {
+  int64_t eight;
+  __builtin_memcpy(&eight, p, 8);
+  return _mm512_set1_epi64(eight);
+}
 inline W w_fours(const int8_t* q) {
   int32_t four;
   __builtin_memcpy(&four, q, 4);
@@ -176,6 +192,24 @@ inline void add_dots(const W* w, const ActGroup* x, int first, I* sums) {
   }
 }
 
+/// Adds the products of sub-vector s of both halves of twins' codes.
+template <int kRows>
+inline void add_eights(W first_codes, W second_codes, const ActTwin* x, int s, I* first,
+                       I* second) {
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) {
+    const W q = w_eights(x[r].q + 8 * s);
+    first[r] = i_add_fours(first[r], first_codes, q);
+    second[r] = i_add_fours(second[r], second_codes, q);
+  }
+}
+template <int kRows, int kMax>
+inline void add_twin_dots(const W* w, const ActTwin* x, I* first, I* second) {
+#pragma GCC unroll 8
+  for (int s = 0; s < 8; ++s) add_eights<kRows>(w[s], w[s + 8], x, s, first, second);
+}
+
+#define PIPPIN_PAIRS_OF
 #define PIPPIN_SCALED_PAIRS
 template <int kRows>
 inline void subtract_pairs(const W* pairs, F unit, const ActSums* x, F* acc) {
@@ -208,9 +242,10 @@ inline void subtract_pairs(const W* pairs, F unit, const ActSums* x, F* acc) {
 constexpr int kUnsignedMax = 255;
 constexpr int kTurnRows = 2;
 constexpr int kPassRows = 16;
-constexpr int kRowsBest = 16;
-constexpr int kRowsBestHalves = 64;
-constexpr int kRowsBestFloats = 64;
+constexpr bool kManyWhole = false;
+constexpr bool kManyHalves = true;
+constexpr bool kManyTwins = true;
+constexpr bool kManyFloats = true;
 #else
 // Without VNNI, pairs of products are added in 16 bits. As many sub-vectors are summed there as
 // cannot overflow; full 8-bit codes do not fit even once, so they are made signed and the sign
@@ -245,11 +280,30 @@ inline void add_dots(const W* w, const ActGroup* x, int first, I* sums) {
     }
   }
 }
+template <int kRows, int kMax>
+inline void add_twin_dots(const W* w, const ActTwin* x, I* first, I* second) {
+  static_assert(8 * kMax * 254 <= 32767);  // all sums of pairs fit 16 bits
+  const __m512i ones = _mm512_set1_epi16(1);
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) {
+    __m512i run[2];
+#pragma GCC unroll 8
+    for (int s = 0; s < 8; ++s) {
+      const __m512i q = w_eights(x[r].q + 8 * s);
+      const __m512i pairs[2] = {pair_sums(w[s], q), pair_sums(w[s + 8], q)};
+      run[0] = s == 0 ? pairs[0] : _mm512_add_epi16(run[0], pairs[0]);
+      run[1] = s == 0 ? pairs[1] : _mm512_add_epi16(run[1], pairs[1]);
+    }
+    first[r] = _mm512_add_epi32(first[r], _mm512_madd_epi16(run[0], ones));
+    second[r] = _mm512_add_epi32(second[r], _mm512_madd_epi16(run[1], ones));
+  }
+}
 constexpr int kTurnRows = 1;
 constexpr int kPassRows = 8;
-constexpr int kRowsBest = 64;
-constexpr int kRowsBestHalves = 64;
-constexpr int kRowsBestFloats = 64;
+constexpr bool kManyWhole = true;
+constexpr bool kManyHalves = true;
+constexpr bool kManyTwins = true;
+constexpr bool kManyFloats = true;
 #endif
 constexpr int kScoreRows = 12;
 constexpr int kScoreBlocks = 4;

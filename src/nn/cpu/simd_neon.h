@@ -231,13 +231,36 @@ inline I i_add_pairs(I acc, W pairs, int32_t two) {
   }
   return acc;
 }
+inline W w_pack(I a, I b) {
+  W r;
+  PIPPIN_FOUR(i)
+  r.v[i] = vreinterpretq_u8_s16(vcombine_s16(vqmovn_s32(a.v[i]), vqmovn_s32(b.v[i])));
+  return r;
+}
+inline I i_add_products(I acc, W a, W b) {
+  PIPPIN_FOUR(i) {
+    const int16x8_t x = vreinterpretq_s16_u8(a.v[i]), y = vreinterpretq_s16_u8(b.v[i]);
+    acc.v[i] = vaddq_s32(
+        acc.v[i], vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y)));
+  }
+  return acc;
+}
+inline F f_even(F a, F b) {
+  PIPPIN_FOUR(i) a.v[i] = vuzp1q_f32(a.v[i], b.v[i]);
+  return a;
+}
+inline F f_odd(F a, F b) {
+  PIPPIN_FOUR(i) a.v[i] = vuzp2q_f32(a.v[i], b.v[i]);
+  return a;
+}
 
 // Register tiles, of 32 registers: activation rows of a linear kernel; query rows of a score tile
 // and of a value tile.
 constexpr int kPassRows = 4;
-constexpr int kRowsBest = 16;
-constexpr int kRowsBestHalves = 16;
-constexpr int kRowsBestFloats = 16;
+constexpr bool kManyWhole = true;
+constexpr bool kManyHalves = true;
+constexpr bool kManyTwins = true;
+constexpr bool kManyFloats = true;
 constexpr int kScoreRows = 6;
 constexpr int kScoreBlocks = 2;
 constexpr int kValueRows = 6;

@@ -227,6 +227,39 @@ inline I i_add_pairs(I acc, W pairs, int32_t two) {
   return acc;
 }
 
+/// Sums of twins' lanes (tile_format.h) as pairs of 16 bits, a row a lane. Requires: they fit.
+inline W w_pack(I a, I b) {
+  W r;
+  const auto put = [&](int half, int32_t x) {
+    r.v[2 * half] = static_cast<uint8_t>(x);
+    r.v[2 * half + 1] = static_cast<uint8_t>(x >> 8);
+  };
+  PIPPIN_EACH(i, 16) {
+    put(i / 4 * 8 + i % 4, a.v[i]);
+    put(i / 4 * 8 + 4 + i % 4, b.v[i]);
+  }
+  return r;
+}
+/// acc + the products of such pairs with others.
+inline I i_add_products(I acc, W a, W b) {
+  const auto half = [](const W& w, int i) {
+    return static_cast<int16_t>(w.v[2 * i] | w.v[2 * i + 1] << 8);
+  };
+  PIPPIN_EACH(i, 32) acc.v[i / 2] += half(a, i) * half(b, i);
+  return acc;
+}
+/// The first twins' values of both halves of their lanes, and the second twins', a row a lane.
+inline F f_even(F a, F b) {
+  F r;
+  PIPPIN_EACH(i, 16) r.v[i] = (i % 4 < 2 ? a : b).v[i / 4 * 4 + i % 2 * 2];
+  return r;
+}
+inline F f_odd(F a, F b) {
+  F r;
+  PIPPIN_EACH(i, 16) r.v[i] = (i % 4 < 2 ? a : b).v[i / 4 * 4 + i % 2 * 2 + 1];
+  return r;
+}
+
 /// Codes beyond it lose their offset, or 128, in add_dots().
 constexpr int kUnsignedMax = 255;
 /// Readies one sub-vector of codes for add_dots().
@@ -242,17 +275,31 @@ inline void add_dots(const W* w, const ActGroup* x, int first, I* sums) {
   PIPPIN_EACH(i, 16)
   PIPPIN_EACH(b, 4) sums[r].v[i] += w[s].v[4 * i + b] * x[r].q[4 * (first + s) + b];
 }
+/// Adds the products of both halves of twins' codes, 8 sub-vectors each, with kRows rows'
+/// activations.
+template <int kRows, int kMax>
+inline void add_twin_dots(const W* w, const ActTwin* x, I* first, I* second) {
+  PIPPIN_EACH(r, kRows)
+  PIPPIN_EACH(s, 8)
+  PIPPIN_EACH(i, 16)
+  PIPPIN_EACH(b, 4) {
+    const int32_t q = x[r].q[8 * s + i % 2 * 4 + b];
+    first[r].v[i] += w[s].v[4 * i + b] * q;
+    second[r].v[i] += w[s + 8].v[4 * i + b] * q;
+  }
+}
 
 // Register tiles: activation rows of a linear kernel, and those that take turns; query rows of a
 // score tile and of a value tile.
 constexpr int kTurnRows = 1;
 constexpr int kPassRows = 2;
-// Rows of the widest kernels, which unpack a group once for passes over all of them: of most
-// formats, of those whose halves have scales of their own, and with f32 activations. Their sums lie
-// in memory, so they are no gain where the products take much longer than the unpacking.
-constexpr int kRowsBest = 2;
-constexpr int kRowsBestHalves = 2;
-constexpr int kRowsBestFloats = 2;
+// Whether there are kernels of many rows, which unpack a group once for passes over all of them: of
+// most formats, of those whose halves have scales of their own, and with f32 activations. Their
+// sums lie in memory, so they are no gain where the products take much longer than the unpacking.
+constexpr bool kManyWhole = false;
+constexpr bool kManyHalves = false;
+constexpr bool kManyTwins = false;
+constexpr bool kManyFloats = false;
 constexpr int kScoreRows = 4;
 constexpr int kScoreBlocks = 2;
 constexpr int kValueRows = 2;

@@ -24,17 +24,14 @@ inline GroupScale group_scale(float peak) {
   return {scale, 1.0f / scale};
 }
 
-/// Where paired products of a group begin: at the bits of its origin, less what they add for
-/// activations alone.
-inline int32_t paired_origin(const ActGroup& group) {
+/// Where paired products of a group begin: with what they add for its codes alone, negated.
+inline int32_t paired_start(const int8_t* q) {
   int32_t sum = 0;
   for (int i = 0; i < kPairedColumns; ++i) {
-    sum += (group.q[i] - kSignedOffset) * (group.q[kGroup / 2 + i] + kUnsignedOffset) +
+    sum += (q[i] - kSignedOffset) * (q[kGroup / 2 + i] + kUnsignedOffset) +
            kSignedOffset * kUnsignedOffset;
   }
-  int32_t bits;
-  __builtin_memcpy(&bits, &group.origin, 4);
-  return bits - sum;
+  return -sum;
 }
 
 struct QuantizedGroup {
@@ -59,7 +56,7 @@ inline QuantizedGroup quantize_group(const float* x, ActGroup& out) {
   const float sum = scale.scale * static_cast<float>(sum_low + sum_high);
   if constexpr (kPowerOfTwo) {
     out.origin = 12582912.0f * scale.scale;
-    out.paired_origin = paired_origin(out);
+    out.sum = 0;
     out.negative[0] = -sum_low * (1 << kHalfShift);
     out.negative[1] = -sum_high * (1 << kHalfShift);
   } else {
@@ -94,4 +91,50 @@ inline void quantize_groups(const float* x, int count, ActGroup* out, ActSums* s
   for (int g = 0; g < count; ++g)
     groups[g] = quantize_group<kPowerOfTwo>(x + kGroup * g, out[g * stride]);
   if constexpr (kPowerOfTwo) write_sums(groups, *sums);
+}
+
+/// Rounds 32 activations to codes.
+inline void round_group(const float* x, F inverse, int8_t* q) {
+  i_store_s8(q, i_round(f_mul(f_load(x), inverse)));
+  i_store_s8(q + 16, i_round(f_mul(f_load(x + 16), inverse)));
+}
+
+/// Quantises a block of 256 with one scale, so that no code is beyond kBlockCodeMost, nor the sum
+/// of a group's magnitudes beyond kTwinMost.
+inline void quantize_block(const float* x, ActTwin* out, ActSums& sums, int64_t stride) {
+  F peaks = f_zero();
+  for (int i = 0; i < kGroup * kSuperGroups; i += 16) peaks = f_max(peaks, f_abs(f_load(x + i)));
+  const float peak = f_reduce_max(peaks);
+  float scale = peak > kPeakLeast ? peak / static_cast<float>(kBlockCodeMost) : 0.0f;
+  int8_t q[kSuperGroups][kGroup];
+  int32_t sum[kSuperGroups];
+  const auto round = [&] {  // returns the largest sum of magnitudes
+    const F inverse = f_set1(scale > 0 ? 1.0f / scale : 0.0f);
+    int32_t most = 0;
+    for (int g = 0; g < kSuperGroups; ++g) {
+      round_group(x + kGroup * g, inverse, q[g]);
+      sum[g] = 0;
+      int32_t magnitudes = 0;
+      for (const int8_t code : q[g]) {
+        sum[g] += code;
+        magnitudes += code < 0 ? -code : code;
+      }
+      most = magnitudes > most ? magnitudes : most;
+    }
+    return most;
+  };
+  if (const int32_t most = round(); most > kTwinMost) {
+    scale *= twin_stretch(most);
+    round();
+  }
+  for (int p = 0; p < kSuperGroups / 2; ++p, out += stride) {
+    for (int i = 0; i < kGroup; i += 4) {
+      __builtin_memcpy(out->q + 2 * i, q[2 * p] + i, 4);
+      __builtin_memcpy(out->q + 2 * i + 4, q[2 * p + 1] + i, 4);
+    }
+    out->paired_start[0] = paired_start(q[2 * p]);
+    out->paired_start[1] = paired_start(q[2 * p + 1]);
+    sums.pairs[p] = (sum[2 * p] & 0xffff) | sum[2 * p + 1] * 65536;
+  }
+  sums.scale = scale;
 }

@@ -92,6 +92,15 @@ inline GroupSums8 group_sums(const __m256i* eights) {
           _mm256_sub_epi32(_mm256_permute2x128_si256(a, b, 0x31), bias)};
 }
 
+/// Writes eight sums, two by two.
+inline void store_pairs(__m256i sums, ActSums& out) {
+  // 16 bits of an even lane, 16 of the odd one behind it; then the even lanes.
+  const __m256i pairs = _mm256_blend_epi16(sums, _mm256_srli_epi64(sums, 16), 0x22);
+  const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 0, 0, 0, 0);
+  _mm_store_si128(reinterpret_cast<__m128i*>(out.pairs),
+                  _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(pairs, order)));
+}
+
 /// write_sums() of a block.
 inline void store_sums(__m256 scale, __m256 sum, ActSums& out) {
   __m256 largest = _mm256_max_ps(scale, _mm256_permute2f128_ps(scale, scale, 1));
@@ -99,32 +108,26 @@ inline void store_sums(__m256 scale, __m256 sum, ActSums& out) {
   largest = _mm256_max_ps(largest, _mm256_permute_ps(largest, 0xb1));
   const __m256 some = _mm256_cmp_ps(largest, _mm256_setzero_ps(), _CMP_GT_OQ);
   const __m256 inverse = _mm256_and_ps(_mm256_div_ps(_mm256_set1_ps(2.0f), largest), some);
-  const __m256i units = _mm256_cvtps_epi32(_mm256_mul_ps(sum, inverse));
-  // 16 bits of an even lane, 16 of the odd one behind it; then the even lanes.
-  const __m256i pairs = _mm256_blend_epi16(units, _mm256_srli_epi64(units, 16), 0x22);
-  const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 0, 0, 0, 0);
-  _mm_store_si128(reinterpret_cast<__m128i*>(out.pairs),
-                  _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(pairs, order)));
+  store_pairs(_mm256_cvtps_epi32(_mm256_mul_ps(sum, inverse)), out);
   out.scale = 0.5f * _mm256_cvtss_f32(largest);
 }
 
-/// What paired products of a group add for activations alone, as four sums; codes: of the group.
-inline __m128i paired_sums(__m256i codes) {
-  const __m128i low = _mm_cvtepi8_epi16(_mm256_castsi256_si128(codes));
-  const __m128i high = _mm_cvtepi8_epi16(_mm256_extracti128_si256(codes, 1));
-  return _mm_madd_epi16(_mm_sub_epi16(low, _mm_set1_epi16(kSignedOffset)),
-                        _mm_add_epi16(high, _mm_set1_epi16(kUnsignedOffset)));
+/// What paired products of a group add for its codes alone, as eight sums.
+inline __m256i paired_sums(__m256i codes) {
+  const __m256i low = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(codes));
+  const __m256i high = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(codes, 1));
+  const __m256i sums =
+      _mm256_madd_epi16(_mm256_sub_epi16(low, _mm256_set1_epi16(kSignedOffset)),
+                        _mm256_add_epi16(high, _mm256_set1_epi16(kUnsignedOffset)));
+  return _mm256_blend_epi32(_mm256_setzero_si256(), sums, (1 << kPairedColumns / 2) - 1);
 }
 
-/// write_paired_origin() of eight groups. sums: of each group, as above.
-inline __m256i paired_origins(const __m128i* sums, __m256 origin) {
-  const auto two = [&](int g) {  // groups g and g + 4
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(sums[g]), sums[g + 4], 1);
-  };
-  const __m256i eight =
-      _mm256_hadd_epi32(_mm256_hadd_epi32(two(0), two(1)), _mm256_hadd_epi32(two(2), two(3)));
-  const __m256i bias = _mm256_set1_epi32(kPairedColumns * kSignedOffset * kUnsignedOffset);
-  return _mm256_sub_epi32(_mm256_sub_epi32(_mm256_castps_si256(origin), bias), eight);
+/// The sums of eight vectors of eight.
+inline __m256i sums_of_eight(const __m256i* v) {
+  const __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
+  const __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(v[4], v[5]), _mm256_hadd_epi32(v[6], v[7]));
+  return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20),
+                          _mm256_permute2x128_si256(a, b, 0x31));
 }
 
 /// Writes four fields, a lane a group, behind each group's codes.
@@ -152,14 +155,12 @@ template <bool kPowerOfTwo>
   alignas(32) float inverse[8];
   _mm256_store_ps(inverse, s.inverse);
   __m256i eights[8];
-  __m128i paired[8];
 #pragma GCC unroll 8
   for (int g = 0; g < 8; ++g) {
     const __m256i codes = group_codes(x + kGroup * groups.at(g), _mm256_set1_ps(inverse[g]));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out[groups.at(g) * stride].q), codes);
     const __m256i flipped = _mm256_xor_si256(codes, _mm256_set1_epi8(static_cast<char>(0x80)));
     eights[g] = _mm256_sad_epu8(flipped, _mm256_setzero_si256());
-    if constexpr (kPowerOfTwo) paired[g] = paired_sums(codes);
   }
   const GroupSums8 sums = group_sums(eights);
   const __m256i sum = _mm256_add_epi32(sums.low, sums.high);
@@ -170,7 +171,7 @@ template <bool kPowerOfTwo>
     const __m256 origin = _mm256_mul_ps(_mm256_set1_ps(12582912.0f), s.scale);
     const __m256 fields[4] = {
         origin,
-        as_floats(paired_origins(paired, origin)),
+        _mm256_setzero_ps(),
         as_floats(_mm256_slli_epi32(negative(sums.low), kHalfShift)),
         as_floats(_mm256_slli_epi32(negative(sums.high), kHalfShift)),
     };
@@ -190,5 +191,73 @@ inline void quantize_groups(const float* x, int count, ActGroup* out, ActSums* s
     quantize_eight<kPowerOfTwo>(x, {8}, out, sums, stride);
   } else {
     quantize_eight<kPowerOfTwo>(x, {count}, out, sums, stride);
+  }
+}
+
+/// The largest magnitude of a block.
+inline float block_peak(const float* x) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  __m256 peaks[4];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) peaks[i] = _mm256_setzero_ps();
+  for (int from = 0; from < kGroup * kSuperGroups; from += kGroup) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i)
+      peaks[i] = _mm256_max_ps(peaks[i], _mm256_andnot_ps(sign, _mm256_loadu_ps(x + from + 8 * i)));
+  }
+  const __m256 eight =
+      _mm256_max_ps(_mm256_max_ps(peaks[0], peaks[1]), _mm256_max_ps(peaks[2], peaks[3]));
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
+/// Rounds a block to codes. Returns the largest sum of a group's magnitudes.
+inline int round_block(const float* x, float scale, __m256i* codes) {
+  const __m256 inverse = _mm256_set1_ps(scale > 0 ? 1.0f / scale : 0.0f);
+  __m256i most = _mm256_setzero_si256();
+#pragma GCC unroll 8
+  for (int g = 0; g < kSuperGroups; ++g) {
+    codes[g] = group_codes(x + kGroup * g, inverse);
+    // Four sums, one of them in each 64 bits; then two, each in the low half of 128 bits.
+    __m256i sums = _mm256_sad_epu8(_mm256_abs_epi8(codes[g]), _mm256_setzero_si256());
+    sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4e));
+    sums = _mm256_add_epi32(sums, _mm256_permute2x128_si256(sums, sums, 1));
+    most = _mm256_max_epi32(most, sums);
+  }
+  return _mm256_cvtsi256_si32(most);
+}
+
+/// quantize_block() of simd_quantize.h.
+inline void quantize_block(const float* x, ActTwin* out, ActSums& sums, int64_t stride) {
+  const float peak = block_peak(x);
+  float scale = peak > kPeakLeast ? peak / static_cast<float>(kBlockCodeMost) : 0.0f;
+  __m256i codes[kSuperGroups];
+  if (const int most = round_block(x, scale, codes); most > kTwinMost) [[unlikely]] {
+    scale *= twin_stretch(most);
+    round_block(x, scale, codes);
+  }
+  __m256i sum[kSuperGroups], paired[kSuperGroups];
+#pragma GCC unroll 8
+  for (int g = 0; g < kSuperGroups; ++g) {
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), codes[g]);
+    sum[g] = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+    paired[g] = paired_sums(codes[g]);
+  }
+  store_pairs(sums_of_eight(sum), sums);
+  sums.scale = scale;
+  constexpr int kBias = kPairedColumns * kSignedOffset * kUnsignedOffset;
+  alignas(32) int32_t starts[kSuperGroups];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(starts),
+                     _mm256_sub_epi32(_mm256_set1_epi32(-kBias), sums_of_eight(paired)));
+#pragma GCC unroll 4
+  for (int p = 0; p < kSuperGroups / 2; ++p, out += stride) {
+    const __m256i low = _mm256_unpacklo_epi32(codes[2 * p], codes[2 * p + 1]);
+    const __m256i high = _mm256_unpackhi_epi32(codes[2 * p], codes[2 * p + 1]);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out->q),
+                        _mm256_permute2x128_si256(low, high, 0x20));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out->q + kGroup),
+                        _mm256_permute2x128_si256(low, high, 0x31));
+    __builtin_memcpy(out->paired_start, starts + 2 * p, sizeof out->paired_start);
   }
 }

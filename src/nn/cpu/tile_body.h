@@ -5,8 +5,9 @@
 // The value of one output is, whatever the number of rows and threads: over groups in order,
 //   acc = fma(integer dot, weight scale * activation scale, acc), then acc = fma(minimum,
 //   activation sum, acc).
-// K-quants, whose blocks are of 256, meet activations whose scales are powers of two. Products with
-// them are exact, so the order of factors is free:
+// K-quants, whose blocks are of 256, meet activations whose scales are powers of two (but for those
+// whose groups are twins: twin_body.h). Products with them are exact, so the order of factors is
+// free:
 //   acc = fma(integer dot * activation scale, weight scale, acc), of one half after the other where
 //   halves have scales of their own; minimums of a block first: acc -= minimum scale * (integer dot
 //   of minimums and activation sums * their scale).
@@ -177,15 +178,19 @@ struct Scales {
     return m;
   }
 
+  /// Scales and minimums of groups 2 p and 2 p + 1, as pairs of 16 bits.
+  W scale_pairs(int p) const { return w_pairs(small + 32 * p, small + 16 + 32 * p); }
+  W minimum_pairs(int p) const { return w_pairs(small + 128 + 32 * p, small + 144 + 32 * p); }
+
   /// Subtracts the minimums of the whole block, from kPass rows at a time.
-  template <int kRows, int kPass>
-  void subtract_minimums(const ActSums* x, F* acc) const {
+  template <int kPass>
+  [[gnu::always_inline]] void subtract_minimums(const ActSums* x, int rows, F* acc) const {
     static_assert(kKind == ScaleKind::kSuper32Min);
     W pairs[4];
 #pragma GCC unroll 4
-    for (int p = 0; p < 4; ++p) pairs[p] = w_pairs(small + 128 + 32 * p, small + 144 + 32 * p);
+    for (int p = 0; p < 4; ++p) pairs[p] = minimum_pairs(p);
 #pragma GCC unroll 1
-    for (int first = 0; first < kRows; first += kPass)
+    for (int first = 0; first < rows; first += kPass)
       subtract_pairs<kPass>(pairs, m, x + first, acc + first);
   }
 
@@ -386,16 +391,21 @@ class WeightStream {
   int step_;
 };
 
-/// The products of a tile with kRows activation rows. Where registers hold the sums of fewer rows,
-/// as many as fit go over the group at a time, whose codes are unpacked into memory for all of
-/// them.
+/// The rows of a kernel that takes any multiple of kPassRows, up to kRowsMax.
+constexpr int kManyRows = 0;
+
+/// The products of a tile with kRows activation rows. Of many rows, whose sums no registers hold,
+/// kPassRows at a time go over a group, whose codes are unpacked into memory once for all of them.
 template <WeightType kType, int kRows, typename Products = PlainProducts>
-void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x,
-                 [[maybe_unused]] const ActSums* sums, float* out, int64_t stride) {
+void tile_kernel(const TileView& tile, int64_t groups, const ActRows& activations, float* out,
+                 int64_t stride) {
   constexpr TileFormat kFormat = tile_format(kType);
-  constexpr int kPass = kRows < kPassRows ? kRows : kPassRows;
-  static_assert(kRows % kPass == 0);
-  constexpr bool kUnpack = kRows > kPass && !kFormat.plane8;
+  constexpr bool kMany = kRows == kManyRows;
+  constexpr int kPass = kMany ? kPassRows : kRows;
+  constexpr bool kUnpack = kMany && !kFormat.plane8;
+  const int rows = kMany ? activations.rows : kRows;
+  const ActGroup* x = activations.groups;
+  [[maybe_unused]] const ActSums* sums = activations.sums;
   using S = Scales<kFormat.scales>;
   const int per_block = format_of<kType>(tile).groups_per_block();
   const int scale_step = format_of<kType>(tile).block_scale_bytes();
@@ -403,27 +413,27 @@ void tile_kernel(const TileView& tile, int64_t groups, const ActGroup* x,
   const uint8_t* planes = tile.planes;
   const uint8_t* scale_bytes = tile.scales;
   WeightStream<kType> stream(tile);
-  alignas(64) F acc[kRows];  // in registers, where one pass takes all rows
+  alignas(64) F acc[kMany ? kRowsMax : kRows];  // in registers, but of many rows
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) acc[r] = f_zero();
+  for (int r = 0; r < rows; ++r) acc[r] = f_zero();
   for (; groups > 0; groups -= per_block) {
     const S scales(scale_bytes, tile.affine);
     if constexpr (kFormat.scales == ScaleKind::kSuper32Min) {
-      scales.template subtract_minimums<kRows, kPass>(sums, acc);
-      sums += kRows;
+      scales.template subtract_minimums<kPass>(sums, rows, acc);
+      sums += rows;
     }
     for (int g = 0; g < per_block; ++g) {
       stream.next_group();
       const GroupScales<S> group_scales(scales, g);
       const typename Products::template Codes<kType, kUnpack> codes(planes, table);
 #pragma GCC unroll 1
-      for (int first = 0; first < kRows; first += kPass)
+      for (int first = 0; first < rows; first += kPass)
         Products::template add<kType, kPass, kUnpack>(codes, group_scales, x + first, acc + first);
       planes += kFormat.group_plane_bytes();
-      x += kRows;
+      x += rows;
     }
     scale_bytes += scale_step;
   }
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) f_store(out + stride * r, acc[r]);
+  for (int r = 0; r < rows; ++r) f_store(out + stride * r, acc[r]);
 }

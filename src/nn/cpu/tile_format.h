@@ -8,10 +8,15 @@
 //   4-bit plane (256): vector t holds sub-vector t in its low and t + 4 in its high nibbles
 //   2-bit plane (128): vector t holds sub-vectors t, t + 2, t + 4, t + 6 from its low bits up
 //   1-bit plane (64):  bit s of the vector is sub-vector s
-// The tile is all its scales, which lie as the format's ScaleKind says, 16 rows side by side, then
-// all its planes from the next multiple of 64 bytes on. Scales come first because weights are
-// called into the caches in the order of their addresses, some way ahead of the planes that are
-// read: so they have all arrived when the tile begins.
+// Of Q4_K groups lie by twos, as twins: neighbouring lanes hold the same row of one and of the
+// other, so that their sums are two numbers of 16 bits that meet two scales in one product. The
+// planes of two groups are those of rows 0, 1, 4, 5, 8 .., each of both groups, and then those of
+// rows 2, 3, 6, 7, 10 ..: packing sums to 16 bits, which vector instructions do by four lanes of
+// one and four of the other, brings the rows in order. The tile is all its scales, which lie as the
+// format's ScaleKind says, 16 rows side by side, then all its planes from the next multiple of 64
+// bytes on. Scales come first because weights are called into the caches in the order of their
+// addresses, some way ahead of the planes that are read: so they have all arrived when the tile
+// begins.
 #pragma once
 
 #include <cstddef>
@@ -47,18 +52,30 @@ struct AffineLayout {
   constexpr int float_bytes() const { return floats == WeightType::kF32 ? 4 : 2; }
 };
 
+/// How activations are quantised for a format.
+enum class ActForm : uint8_t {
+  kGroups,  // each group has a scale
+  kPowers,  // K-quants, in blocks: a group's scale is a power of two
+  kTwins,   // formats whose groups are twins: a block has a scale
+};
+constexpr int kActForms = 3;
+
 struct TileFormat {
   ScaleKind scales = ScaleKind::kNone;
   bool plane8 = false, plane4 = false, plane2 = false, plane1 = false;
   int offset_shift = -1;  // codes mean code - 2^offset_shift; -1: code
   int code_max = 0;       // largest unsigned code (after the table)
   bool table = false;     // the nibble indexes codebook()
+  bool twins = false;     // groups lie by twos
   int float_bytes = 0;    // bytes of a float weight
   AffineLayout affine;    // of kAffine
 
   constexpr bool is_float() const { return float_bytes != 0; }
-  /// Whether it is a K-quant, whose blocks meet activations with scales that are powers of two.
+  /// Whether it is a K-quant, in blocks of 256.
   constexpr bool is_super() const { return scales >= ScaleKind::kSuper32; }
+  constexpr ActForm activations() const {
+    return twins ? ActForm::kTwins : is_super() ? ActForm::kPowers : ActForm::kGroups;
+  }
   constexpr int groups_per_block() const {
     if (scales == ScaleKind::kAffine) return affine.groups;
     return is_super() ? kSuperGroups : 1;
@@ -120,7 +137,7 @@ constexpr TileFormat tile_format(WeightType type) {
       return {
           .scales = K::kSuper16, .plane2 = true, .plane1 = true, .offset_shift = 2, .code_max = 7};
     case WeightType::kQ4_K:
-      return {.scales = K::kSuper32Min, .plane4 = true, .code_max = 15};
+      return {.scales = K::kSuper32Min, .plane4 = true, .code_max = 15, .twins = true};
     case WeightType::kQ5_K:
       return {.scales = K::kSuper32Min, .plane4 = true, .plane1 = true, .code_max = 31};
     case WeightType::kQ6_K:

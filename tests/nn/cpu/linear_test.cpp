@@ -37,9 +37,32 @@ void expect_same_bits(const std::vector<float>& a, const std::vector<float>& b,
         << what << " at " << i << ": " << a[i] << " " << b[i];
 }
 
+// Activations rounded with one scale for a block.
+std::vector<double> rounded_blocks(const std::vector<float>& x) {
+  std::vector<double> out(x.size());
+  for (size_t b = 0; b < x.size(); b += 256) {
+    float peak = 0;
+    for (size_t i = b; i < b + 256; ++i) peak = std::max(peak, std::fabs(x[i]));
+    if (peak == 0) continue;
+    float scale = peak / 120.0f;
+    const auto code = [&](size_t i) { return std::nearbyintf(x[i] * (1 / scale)); };
+    float most = 0;
+    for (size_t g = b; g < b + 256; g += 32) {
+      float magnitudes = 0;
+      for (size_t i = g; i < g + 32; ++i) magnitudes += std::fabs(code(i));
+      most = std::max(most, magnitudes);
+    }
+    if (most > kTwinMost) scale *= twin_stretch(static_cast<int>(most));
+    for (size_t i = b; i < b + 256; ++i) out[i] = code(i) * static_cast<double>(scale);
+  }
+  return out;
+}
+
 // What the int8 scheme computes, in double precision: activations rounded per group of 32, for
-// K-quants with scales that are powers of two.
-std::vector<double> rounded_activations(const std::vector<float>& x, bool powers_of_two) {
+// K-quants with scales that are powers of two or per block.
+std::vector<double> rounded_activations(const std::vector<float>& x, ActForm form) {
+  if (form == ActForm::kTwins) return rounded_blocks(x);
+  const bool powers_of_two = form == ActForm::kPowers;
   std::vector<double> out(x.size());
   for (size_t g = 0; g < x.size(); g += 32) {
     float peak = 0;
@@ -72,35 +95,46 @@ std::vector<float> groups_of_all_kinds(int64_t groups) {
     for (int i = 0; i < 32; ++i) group[i] *= most / 64;
     group[g % 32] = g % 4 == 1 ? most : -most;
   }
+  // A block whose magnitudes add up to more than twins may have.
+  for (int64_t i = 0; groups > 8 && i < 256; ++i) {
+    float& value = x[static_cast<size_t>(groups * 32 - 1 - i)];
+    value = i % 3 == 0 ? -1 + value / 256 : 1 - value / 256;
+  }
   return x;
 }
 
 TEST(Linear, EveryPathQuantisesActivationsAlike) {
-  for (const bool blocks : {false, true}) {
+  for (const ActForm form : {ActForm::kGroups, ActForm::kPowers, ActForm::kTwins}) {
     for (const int64_t groups : {1, 2, 4, 7, 8, 9, 18, 48, 4000}) {
-      if (blocks && groups % 8 != 0) continue;
+      if (form != ActForm::kGroups && groups % 8 != 0) continue;
       const std::vector<float> x = groups_of_all_kinds(groups);
       for (const int64_t stride : {1, 3}) {
         const auto run = [&](Isa isa) {
           const LinearKernels& path = kernels(isa).linear;
           std::vector<ActGroup> out(static_cast<size_t>(groups * stride));
           std::memset(static_cast<void*>(out.data()), 0x55, out.size() * sizeof(ActGroup));
+          std::vector<ActTwin> twins(static_cast<size_t>((groups + 1) / 2 * stride));
+          std::memset(static_cast<void*>(twins.data()), 0x55, twins.size() * sizeof(ActTwin));
           std::vector<ActSums> sums(static_cast<size_t>((groups + 7) / 8 * stride));
-          (blocks ? path.quantize_blocks : path.quantize)(x.data(), groups, out.data(), sums.data(),
-                                                          stride);
-          return std::pair(out, sums);
+          path.quantizer(form)(x.data(), groups,
+                               {out.data(), twins.data(), sums.data(), static_cast<int>(stride)});
+          return std::tuple(out, twins, sums);
         };
-        const auto [want, want_sums] = run(Isa::kPortable);
+        const auto [want, want_twins, want_sums] = run(Isa::kPortable);
         for (const Isa isa : available_isas()) {
-          const auto [got, got_sums] = run(isa);
+          const auto [got, got_twins, got_sums] = run(isa);
+          ASSERT_EQ(
+              std::memcmp(got_twins.data(), want_twins.data(), got_twins.size() * sizeof(ActTwin)),
+              0)
+              << isa_name(isa) << " twins of " << groups << " groups";
           for (size_t b = 0; b < got_sums.size(); ++b) {
             ASSERT_TRUE(std::ranges::equal(got_sums[b].pairs, want_sums[b].pairs)) << b;
             ASSERT_EQ(got_sums[b].scale, want_sums[b].scale) << b;
           }
           for (size_t g = 0; g < got.size(); ++g) {
             ASSERT_EQ(std::memcmp(&got[g], &want[g], sizeof(ActGroup)), 0)
-                << isa_name(isa) << " group " << g << " of " << groups << " blocks " << blocks
-                << " scale " << got[g].scale << " " << want[g].scale;
+                << isa_name(isa) << " group " << g << " of " << groups << " form "
+                << static_cast<int>(form) << " scale " << got[g].scale << " " << want[g].scale;
           }
         }
       }
@@ -150,9 +184,9 @@ TEST_P(EachFormat, MatchesDoublePrecision) {
   const auto values = weights.values();
   const auto x = random_floats(static_cast<size_t>(m * k), 3);
   const auto bias = random_floats(static_cast<size_t>(n), 4);
-  const auto rounded = rounded_activations(x, GetParam().is_super());
+  const auto rounded = rounded_activations(x, tile_format(type).activations());
   // Minimums of 6 bits meet sums of activations that are rounded to 13 bits.
-  const bool rounds_sums = type == WeightType::kQ4_K || type == WeightType::kQ5_K;
+  const bool rounds_sums = type == WeightType::kQ5_K;
   ThreadPool pool(2);
   const PackedLinear packed = pack_one(weights.part(), k, Isa::kPortable, pool);
   for (Activations activations : {Activations::kInt8, Activations::kF32}) {
