@@ -294,6 +294,7 @@ void bench_tiles(const TileCase& c, const Options& options) {
   std::vector<uint8_t> weights(planes + scales);
   std::vector<ActGroup> x(static_cast<size_t>(kGroups * kRowsMax));
   std::vector<ActTwin> twins(static_cast<size_t>(kGroups / 2 * kRowsMax));
+  std::vector<ActHalves> halves(static_cast<size_t>(kGroups / 2 * kRowsMax));
   std::vector<ActSums> sums(static_cast<size_t>(kGroups / kSuperGroups * kRowsMax));
   const std::vector<float> xf(static_cast<size_t>(kGroups * kGroup * kRowsMax));
   const TileView view{weights.data(), weights.data() + planes, kAffineLayout};
@@ -311,7 +312,8 @@ void bench_tiles(const TileCase& c, const Options& options) {
     if (const TileKernel tile = path.tile[type][rows]; tile != nullptr) {
       print("int8", best_seconds(options, [&] {
               for (int i = 0; i < 100; ++i) {
-                tile(view, kGroups, {x.data(), twins.data(), sums.data(), rows}, out, kTileRows);
+                tile(view, kGroups, {x.data(), twins.data(), halves.data(), sums.data(), rows}, out,
+                     kTileRows);
               }
             }));
     }

@@ -6,74 +6,13 @@
 #include <cstdint>
 #include <utility>
 
+#include "nn/cpu/activations.h"
 #include "nn/cpu/attention.h"
+#include "nn/cpu/codebook.h"
 #include "nn/cpu/linear.h"
 #include "nn/cpu/tile_format.h"
 
 namespace pippin::nn::cpu {
-
-/// The sums of halves lie as Q6_K wants them, whose codes are offset by 32.
-constexpr int kHalfShift = 5;
-
-/// Largest activation code, and that of K-quants' blocks: what paired_products.h adds to it stays a
-/// byte.
-constexpr int kCodeMost = 127;
-constexpr int kBlockCodeMost = 120;
-
-/// The largest sum of magnitudes of a twin group's codes: times 15, the largest 4-bit code, its dot
-/// products fit 16 bits.
-constexpr int kTwinMost = 32767 / 15;
-/// What the scale of a block is multiplied by where a group has more, so that with 32 codes rounded
-/// up by a half twice it has not.
-constexpr float twin_stretch(int most) { return static_cast<float>(most) / (kTwinMost - 40); }
-
-/// Of paired products: columns of each half group that have partners in the other half, and what is
-/// added to the codes of the first and taken off those of the second.
-constexpr int kPairedColumns = 12;
-constexpr int kUnsignedOffset = 120;
-constexpr int kSignedOffset = 8;
-
-/// 32 activations of one row: codes, and what their sums begin with and are scaled by. Small, since
-/// every tile of the weights reads all of them once more, most from the second-level cache.
-struct alignas(16) ActGroup {
-  int8_t q[kGroup];
-  union {
-    float scale;   // x ~ scale * q
-    float origin;  // of K-quants' blocks, whose scale is a power of two: 1.5 * 2^23 * scale
-  };
-  float sum;            // scale * sum(q); not of blocks
-  int32_t negative[2];  // -sum(q) and 0; of blocks: that of each half << kHalfShift
-};
-static_assert(sizeof(ActGroup) == 48);
-
-/// What minimums meet, of one row's block of 256 (K-quants): the sums of its groups as numbers of
-/// 16 bits, two by two, and the scale of them all; of twins, that of their codes, too. Apart from
-/// the groups: side by side they are read for all rows at once.
-struct alignas(32) ActSums {
-  int32_t pairs[kSuperGroups / 2];  // of groups 2 p and 2 p + 1
-  float scale;
-};
-
-/// Two groups of one row whose block of 256 has one scale (ActSums), for weights whose groups lie
-/// by twos (TileFormat): four codes of the first, four of the second, in turns.
-struct ActTwin {
-  int8_t q[2 * kGroup];
-  int32_t paired_start[2];  // where paired_products.h begins
-};
-static_assert(sizeof(ActTwin) == 72);
-
-/// The activations of a run of rows, in the form that a tile's kernels take.
-struct ActRows {
-  ActGroup* groups = nullptr;  // [K / 32, rows]; null of twins
-  ActTwin* twins = nullptr;    // [K / 64, rows]; null but of twins
-  ActSums* sums = nullptr;     // [K / 256, rows]; null but of blocks
-  int rows = 0;
-};
-
-/// A group whose largest magnitude is below this is taken as zero: the reciprocal would overflow.
-constexpr float kPeakLeast = 1e-35f;
-/// The largest scale that is a power of two, so that 1.5 * 2^23 of it is finite.
-constexpr float kPowerMost = 0x1p100f;
 
 constexpr int kRowsMax = 128;  // most activation rows that a tile kernel takes
 
@@ -92,8 +31,8 @@ struct LinearKernels {
       {};  // [type][rows]; null where that many rows have no kernel
   TileKernelF32 tile_f32[kWeightTypes][kRowsMax + 1] = {};
   TileRow row[kWeightTypes] = {};
-  /// Quantises one row of `groups` groups. Group g goes to out.groups[g * out.rows], of twins two
-  /// to out.twins[g / 2 * out.rows], and block b of theirs to out.sums[b * out.rows].
+  /// Quantises one row of `groups` groups. Group g goes to out.groups[g * out.rows], two at a time
+  /// to out.twins[g / 2 * out.rows] or out.halves, and block b of theirs to out.sums[b * out.rows].
   using Quantize = void (*)(const float* x, int64_t groups, const ActRows& out);
   Quantize quantize[kActForms] = {};
   Quantize quantizer(ActForm form) const { return quantize[static_cast<int>(form)]; }

@@ -42,6 +42,7 @@ struct LinearScratch::Impl {
   struct Quantised {
     std::vector<ActGroup> groups;
     std::vector<ActTwin> twins;
+    std::vector<ActHalves> halves;
     std::vector<ActSums> sums;
   };
   Quantised quantised[kActForms];
@@ -64,8 +65,8 @@ ActRows rows_from(const ActRows& all, const RowBlock& block, int64_t k, int64_t 
                ? nullptr
                : first + block.first * (k / columns) + group * kGroup / columns * block.rows + row;
   };
-  return {from(all.groups, kGroup), from(all.twins, 2 * kGroup), from(all.sums, kBlock),
-          block.rows};
+  return {from(all.groups, kGroup), from(all.twins, 2 * kGroup), from(all.halves, 2 * kGroup),
+          from(all.sums, kBlock), block.rows};
 }
 
 // One block of activation rows times tiles of one run.
@@ -234,11 +235,20 @@ T* room_for(std::vector<T>& scratch, int64_t count) {
 // Room for m rows of k columns.
 ActRows room_for(LinearScratch::Impl::Quantised& scratch, ActForm form, int64_t m, int64_t k) {
   ActRows rows{.rows = static_cast<int>(m)};
-  if (form != ActForm::kGroups) rows.sums = room_for(scratch.sums, m * (k / kBlock));
-  if (form == ActForm::kTwins) {
-    rows.twins = room_for(scratch.twins, m * (k / (2 * kGroup)));
-  } else {
-    rows.groups = room_for(scratch.groups, m * (k / kGroup));
+  switch (form) {
+    case ActForm::kPowers:
+      rows.sums = room_for(scratch.sums, m * (k / kBlock));
+      [[fallthrough]];
+    case ActForm::kGroups:
+      rows.groups = room_for(scratch.groups, m * (k / kGroup));
+      break;
+    case ActForm::kTwins:
+      rows.sums = room_for(scratch.sums, m * (k / kBlock));
+      rows.twins = room_for(scratch.twins, m * (k / (2 * kGroup)));
+      break;
+    case ActForm::kHalves:
+      rows.halves = room_for(scratch.halves, m * (k / (2 * kGroup)));
+      break;
   }
   return rows;
 }

@@ -11,79 +11,211 @@
 // and activations of K-quants within +-120. Integers: the sums are those of every other path.
 // Source: S. Winograd, "A New Algorithm for Inner Product", 1968.
 
+/// Codes of two groups, those in w[p] and w[p + kApart] readied for each other, and less the
+/// products a b where sums begin.
+template <int kApart, int kUnsigned, int kSigned, int kPairs>
+inline void ready_pairs(W* w, I& start) {
+  I products = i_set1(0);
+#pragma GCC unroll 4
+  for (int p = 0; p < kPairs; ++p) {
+    w[p] = w_add_s8(w[p], kUnsigned);
+    w[p + kApart] = w_add_s8(w[p + kApart], -kSigned);
+    products = i_add_fours(products, w[p], w[p + kApart]);
+  }
+  start = i_sub(i_set1(0), products);
+}
+
+/// Adds the products of `n` sub-vectors of both halves of twins' lanes from one on, kPairs of them
+/// with those kApart further on.
+template <int kApart, int kPairs, int kRows>
+inline void add_paired(const W* w, const auto* x, int from, I* first, I* second) {
+#pragma GCC unroll 4
+  for (int p = from; p < from + kPairs; ++p) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kRows; ++i) {
+      const W low = w_eights(x[i].q + 8 * p);
+      const W high = w_eights(x[i].q + 8 * (p + kApart));
+      first[i] = i_add_fours(first[i], w_add(w[p], high), w_add(w[p + kApart], low));
+      second[i] = i_add_fours(second[i], w_add(w[p + 8], high), w_add(w[p + 8 + kApart], low));
+    }
+  }
+#pragma GCC unroll 4
+  for (int s = from + kPairs; s < from + kApart; ++s) {
+    add_eights<kRows>(w[s], w[s + 8], x, s, first, second);
+    add_eights<kRows>(w[s + kApart], w[s + 8 + kApart], x, s + kApart, first, second);
+  }
+}
+
 /// What a twin kernel does with two groups, in place of PlainTwins.
 struct PairedTwins {
-  static constexpr int kPairs = kPairedColumns / 4;  // of sub-vectors
-
   template <WeightType kType, bool kUnpack>
   struct Codes {
+    static constexpr bool kHalves = tile_format(kType).activations() == ActForm::kHalves;
     Codes(const uint8_t* planes, const WTable& table) {
       unpack_codes<kType>(planes, table, w);
       unpack_codes<kType>(planes + tile_format(kType).group_plane_bytes(), table, w + 8);
 #pragma GCC unroll 2
-      for (int h = 0; h < 2; ++h) {
-        W* half = w + 8 * h;
-        I products = i_set1(0);  // a b
-#pragma GCC unroll 4
-        for (int p = 0; p < kPairs; ++p) {
-          half[p] = w_add_s8(half[p], kUnsignedOffset);
-          half[p + 4] = w_add_s8(half[p + 4], -kSignedOffset);
-          products = i_add_fours(products, half[p], half[p + 4]);
+      for (int i = 0; i < 2; ++i) {
+        if constexpr (kHalves) {
+          ready_pairs<2, kUnsignedOfHalf, kSignedOfHalf, kPairedOfHalf / 4>(w + 8 * i, start[0][i]);
+          ready_pairs<2, kUnsignedOfHalf, kSignedOfHalf, kPairedOfHalf / 4>(w + 8 * i + 4,
+                                                                            start[1][i]);
+        } else {
+          ready_pairs<4, kUnsignedOffset, kSignedOffset, kPairedColumns / 4>(w + 8 * i,
+                                                                             start[0][i]);
         }
-        start[h] = i_sub(i_set1(0), products);
       }
     }
     W w[16];
-    I start[2];
+    I start[kHalves ? 2 : 1][2];
   };
 
   template <WeightType kType, int kRows, bool kUnpack>
-  [[gnu::always_inline]] static void add(const Codes<kType, kUnpack>& codes, W scales,
-                                         const ActTwin* x, I* dots) {
+  [[gnu::always_inline]] static void add(const Codes<kType, kUnpack>& codes, const W* scales,
+                                         const auto* x, auto* dots) {
+    const auto keep = [&]<int n> [[gnu::always_inline]] (int r, const auto* sums) {
+#pragma GCC unroll 4
+      for (int i = 0; i < n; ++i) dots[r + i] = sums[i];
+    };
+    products<kType, kRows>(codes, scales, x, dots, 1, keep);
+  }
+
+  /// Adds the products of two groups to so_far[step * row] and hands the sums on:
+  /// then<n>(first row, of n rows).
+  template <WeightType kType, int kRows>
+  [[gnu::always_inline]] static void products(const auto& codes, const W* scales, const ActTwin* x,
+                                              const I* so_far, int64_t step, const auto& then) {
     constexpr int kMax = tile_format(kType).code_max;
     static_assert(kMax + kUnsignedOffset + kBlockCodeMost <= 255);
     static_assert(kUnsignedOffset >= kBlockCodeMost && kSignedOffset + kBlockCodeMost <= 128);
     static_assert(kMax - kSignedOffset + kBlockCodeMost <= 127);
-    const W* w = codes.w;
-    static_assert(kRows % kTurnRows == 0);
+    constexpr int kTurn = kRows % kTurnRows == 0 ? kTurnRows : 1;
 #pragma GCC unroll 1
-    for (int r = 0; r < kRows; r += kTurnRows) {
-      I first[kTurnRows], second[kTurnRows];
+    for (int r = 0; r < kRows; r += kTurn) {
+      I first[kTurn], second[kTurn];
 #pragma GCC unroll 4
-      for (int i = 0; i < kTurnRows; ++i) {
-        const W start = w_eights(x[r + i].paired_start);
-        first[i] = i_add(codes.start[0], start);
-        second[i] = i_add(codes.start[1], start);
+      for (int i = 0; i < kTurn; ++i) {
+        const I start = i_set2(x[r + i].paired_start);
+        first[i] = i_add(codes.start[0][0], start);
+        second[i] = i_add(codes.start[0][1], start);
       }
+      add_paired<4, kPairedColumns / 4, kTurn>(codes.w, x + r, 0, first, second);
 #pragma GCC unroll 4
-      for (int p = 0; p < kPairs; ++p) {
+      for (int i = 0; i < kTurn; ++i)
+        first[i] = i_add_products(so_far[step * (r + i)], w_pack(first[i], second[i]), scales[0]);
+      then.template operator()<kTurn>(r, first);
+    }
+  }
+
+  template <WeightType kType, int kRows>
+  [[gnu::always_inline]] static void products(const auto& codes, const W* scales,
+                                              const ActHalves* x, const F* so_far, int64_t step,
+                                              const auto& then) {
+    constexpr int kMax = tile_format(kType).code_max;
+    static_assert(kMax + kUnsignedOfHalf + kHalfCodeMost <= 255);
+    static_assert(kUnsignedOfHalf >= kHalfCodeMost && kSignedOfHalf + kHalfCodeMost <= 128);
+    static_assert(kMax - kSignedOfHalf + kHalfCodeMost <= 127);
+    constexpr int kTurn = kRows % kTurnRows == 0 ? kTurnRows : 1;
+#pragma GCC unroll 1
+    for (int r = 0; r < kRows; r += kTurn) {
+      I dot[kTurn];
+      F sums[kTurn];
 #pragma GCC unroll 4
-        for (int i = 0; i < kTurnRows; ++i) {
-          const W low = w_eights(x[r + i].q + 8 * p);
-          const W high = w_eights(x[r + i].q + 8 * (p + 4));
-          first[i] = i_add_fours(first[i], w_add(w[p], high), w_add(w[p + 4], low));
-          second[i] = i_add_fours(second[i], w_add(w[p + 8], high), w_add(w[p + 12], low));
+      for (int i = 0; i < kTurn; ++i) dot[i] = i_set1(0);
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; ++h) {
+        I first[kTurn], second[kTurn];
+#pragma GCC unroll 4
+        for (int i = 0; i < kTurn; ++i) {
+          const I start = i_set2(x[r + i].start[h]);
+          first[i] = i_add(codes.start[h][0], start);
+          second[i] = i_add(codes.start[h][1], start);
         }
+        add_paired<2, kPairedOfHalf / 4, kTurn>(codes.w, x + r, 4 * h, first, second);
+#pragma GCC unroll 4
+        for (int i = 0; i < kTurn; ++i)
+          dot[i] = i_add_products(dot[i], w_pack(first[i], second[i]), scales[h]);
       }
 #pragma GCC unroll 4
-      for (int s = kPairs; s < 4; ++s) {
-        add_eights<kTurnRows>(w[s], w[s + 8], x + r, s, first, second);
-        add_eights<kTurnRows>(w[s + 4], w[s + 12], x + r, s + 4, first, second);
-      }
-#pragma GCC unroll 4
-      for (int i = 0; i < kTurnRows; ++i)
-        dots[r + i] = i_add_products(dots[r + i], w_pack(first[i], second[i]), scales);
+      for (int i = 0; i < kTurn; ++i)
+        sums[i] = f_fma(f_from_int(dot[i]), f_set1(x[r + i].scale), so_far[step * (r + i)]);
+      then.template operator()<kTurn>(r, sums);
     }
   }
 };
 
-/// The kernels of the path with paired products where they gain: Q4_K with 8 rows and more.
-constexpr LinearKernels paired_linear_kernels(LinearKernels k) {
-  constexpr auto kType = WeightType::kQ4_K;
+/// twin_kernel() of many rows with paired products. A block's end is part of its last two groups,
+/// so that what it multiplies lies among additions; its first begin with zeros.
+template <WeightType kType>
+void paired_kernel(const TileView& tile, int64_t groups, const ActRows& activations, float* out,
+                   int64_t stride) {
+  using S = TwinScales<tile_format(kType).scales>;
+  using Dots = typename S::Dots;
+  const int rows = activations.rows;
+  const auto* x = S::activations(activations);
+  const ActSums* sums = activations.sums;
+  const WTable table = w_table(kCodebook<kType>);
+  const uint8_t* planes = tile.planes;
+  const uint8_t* scale_bytes = tile.scales;
+  WeightStream<kType> stream(tile);
+  alignas(64) F acc[kRowsMax];
+  alignas(64) Dots dots[kRowsMax];  // of a block
+  alignas(64) const F no_acc = f_zero();
+  alignas(64) const Dots no_dots = S::none();
+  const F* so_far = &no_acc;
+  int64_t step = 0;
+  for (; groups > 0; groups -= kSuperGroups) {
+    const S scales(scale_bytes);
+    const auto two_groups = [&] [[gnu::always_inline]] (int p, const auto& then) {
+      stream.next_group();
+      stream.next_group();
+      const PairedTwins::Codes<kType, true> codes(planes, table);
+      W pairs[2];
+      scales.pairs(p, pairs);
+      const Dots* begun = p == 0 ? &no_dots : dots;
+      const int64_t begun_step = p == 0 ? 0 : 1;
+#pragma GCC unroll 1
+      for (int first = 0; first < rows; first += kPassRows) {
+        const auto pass = [&]<int n> [[gnu::always_inline]] (int r, const Dots* total) {
+          then.template operator()<n>(first + r, total);
+        };
+        PairedTwins::products<kType, kPassRows>(codes, pairs, x + first, begun + begun_step * first,
+                                                begun_step, pass);
+      }
+      planes += 2 * tile_format(kType).group_plane_bytes();
+      x += rows;
+    };
+#pragma GCC unroll 1
+    for (int p = 0; p < kSuperGroups / 2 - 1; ++p) {
+      two_groups(p, [&]<int n> [[gnu::always_inline]] (int r, const Dots* total) {
+#pragma GCC unroll 4
+        for (int i = 0; i < n; ++i) dots[r + i] = total[i];
+      });
+    }
+    const auto end = scales.end();
+    two_groups(kSuperGroups / 2 - 1, [&]<int n> [[gnu::always_inline]] (int r, const Dots* total) {
+      end.template rows<n>(r, total, sums, so_far, step, acc);
+    });
+    so_far = acc;
+    step = 1;
+    if (sums != nullptr) sums += rows;
+    scale_bytes += tile_format(kType).block_scale_bytes();
+  }
+  for (int r = 0; r < rows; ++r) f_store(out + stride * r, acc[r]);
+}
+
+template <WeightType kType, int... kRows>
+constexpr void fill_paired(LinearKernels& k, std::integer_sequence<int, kRows...>) {
   TileKernel* by_rows = k.tile[static_cast<int>(kType)];
-  by_rows[8] = twin_kernel<kType, 8, PairedTwins>;
-  by_rows[12] = twin_kernel<kType, 12, PairedTwins>;
-  by_rows[16] = twin_kernel<kType, 16, PairedTwins>;
-  fill_many(by_rows, TileKernel{twin_kernel<kType, kManyRows, PairedTwins>});
+  ((by_rows[kRows] = twin_kernel<kType, kRows, PairedTwins>), ...);
+  fill_many(by_rows, TileKernel{paired_kernel<kType>});
+}
+
+/// The kernels of the path with paired products: Q4_K with 8 rows and more, where they gain; Q6_K,
+/// whose activations say where paired ones begin, with any.
+constexpr LinearKernels paired_linear_kernels(LinearKernels k) {
+  fill_paired<WeightType::kQ4_K>(k, std::integer_sequence<int, 8, 12, 16>());
+  fill_paired<WeightType::kQ6_K>(k, std::integer_sequence<int, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16>());
+  k.quantize[static_cast<int>(ActForm::kHalves)] = quantize_halves<true>;
   return k;
 }

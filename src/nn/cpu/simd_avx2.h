@@ -162,6 +162,13 @@ inline W w_pairs(const uint8_t* low, const uint8_t* high) {
   };
   return {pair(low, high), pair(low + 8, high + 8)};
 }
+inline W w_signed_pairs(const uint8_t* low, const uint8_t* high) {
+  const auto pair = [](const uint8_t* l, const uint8_t* h) {
+    return _mm256_blend_epi16(_mm256_cvtepi8_epi32(load8(l)),
+                              _mm256_slli_epi32(_mm256_cvtepi8_epi32(load8(h)), 16), 0xaa);
+  };
+  return {pair(low, high), pair(low + 8, high + 8)};
+}
 inline W w_pairs_s8(const uint8_t* p) {
   return {_mm256_cvtepi8_epi16(load16(p)), _mm256_cvtepi8_epi16(load16(p + 16))};
 }
@@ -183,6 +190,12 @@ inline F f_odd(F x, F y) {
   return {_mm256_shuffle_ps(x.a, y.a, 0xdd), _mm256_shuffle_ps(x.b, y.b, 0xdd)};
 }
 
+inline I i_set2(const int32_t* two) {
+  int64_t both;
+  __builtin_memcpy(&both, two, 8);
+  return {_mm256_set1_epi64x(both), _mm256_set1_epi64x(both)};
+}
+
 /// The activations that meet sub-vector s: four, the same in every lane, or those of twins in
 /// turns.
 inline __m256i activations(const ActGroup& x, int s) {
@@ -190,7 +203,7 @@ inline __m256i activations(const ActGroup& x, int s) {
   __builtin_memcpy(&four, x.q + 4 * s, 4);
   return _mm256_set1_epi32(four);
 }
-inline __m256i activations(const ActTwin& x, int s) {
+inline __m256i activations(const auto& x, int s) {
   int64_t eight;
   __builtin_memcpy(&eight, x.q + 8 * s, 8);
   return _mm256_set1_epi64x(eight);

@@ -115,6 +115,13 @@ inline W w_pairs(const uint8_t* low, const uint8_t* high) {
   };
   return _mm512_or_si512(wide(low), _mm512_slli_epi32(wide(high), 16));
 }
+inline W w_signed_pairs(const uint8_t* low, const uint8_t* high) {
+  const auto wide = [](const uint8_t* p) {
+    return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  };
+  return _mm512_or_si512(_mm512_and_si512(wide(low), _mm512_set1_epi32(0xffff)),
+                         _mm512_slli_epi32(wide(high), 16));
+}
 inline W w_pairs_s8(const uint8_t* p) {
   return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
@@ -142,6 +149,7 @@ inline W w_eights(const void* p) {
   __builtin_memcpy(&eight, p, 8);
   return _mm512_set1_epi64(eight);
 }
+inline I i_set2(const int32_t* two) { return w_eights(two); }
 inline W w_fours(const int8_t* q) {
   int32_t four;
   __builtin_memcpy(&four, q, 4);
@@ -193,9 +201,8 @@ inline void add_dots(const W* w, const ActGroup* x, int first, I* sums) {
 }
 
 /// Adds the products of sub-vector s of both halves of twins' codes.
-template <int kRows>
-inline void add_eights(W first_codes, W second_codes, const ActTwin* x, int s, I* first,
-                       I* second) {
+template <int kRows, typename X>
+inline void add_eights(W first_codes, W second_codes, const X* x, int s, I* first, I* second) {
 #pragma GCC unroll 4
   for (int r = 0; r < kRows; ++r) {
     const W q = w_eights(x[r].q + 8 * s);
@@ -203,10 +210,10 @@ inline void add_eights(W first_codes, W second_codes, const ActTwin* x, int s, I
     second[r] = i_add_fours(second[r], second_codes, q);
   }
 }
-template <int kRows, int kMax>
-inline void add_twin_dots(const W* w, const ActTwin* x, I* first, I* second) {
+template <int n, int kRows, int kMax, typename X>
+inline void add_twin_dots(const W* w, const X* x, int from, I* first, I* second) {
 #pragma GCC unroll 8
-  for (int s = 0; s < 8; ++s) add_eights<kRows>(w[s], w[s + 8], x, s, first, second);
+  for (int s = from; s < from + n; ++s) add_eights<kRows>(w[s], w[s + 8], x, s, first, second);
 }
 
 #define PIPPIN_PAIRS_OF
@@ -280,22 +287,26 @@ inline void add_dots(const W* w, const ActGroup* x, int first, I* sums) {
     }
   }
 }
-template <int kRows, int kMax>
-inline void add_twin_dots(const W* w, const ActTwin* x, I* first, I* second) {
-  static_assert(8 * kMax * 254 <= 32767);  // all sums of pairs fit 16 bits
+template <int n, int kRows, int kMax, typename X>
+inline void add_twin_dots(const W* w, const X* x, int from, I* first, I* second) {
+  static_assert(kMax <= kUnsignedMax);
+  constexpr int kFit = 32767 / (kMax * 254);
+  constexpr int kRun = kFit < n ? kFit : n;
   const __m512i ones = _mm512_set1_epi16(1);
 #pragma GCC unroll 4
   for (int r = 0; r < kRows; ++r) {
-    __m512i run[2];
+    __m512i run[2] = {};
 #pragma GCC unroll 8
-    for (int s = 0; s < 8; ++s) {
-      const __m512i q = w_eights(x[r].q + 8 * s);
-      const __m512i pairs[2] = {pair_sums(w[s], q), pair_sums(w[s + 8], q)};
-      run[0] = s == 0 ? pairs[0] : _mm512_add_epi16(run[0], pairs[0]);
-      run[1] = s == 0 ? pairs[1] : _mm512_add_epi16(run[1], pairs[1]);
+    for (int s = 0; s < n; ++s) {
+      const __m512i q = w_eights(x[r].q + 8 * (from + s));
+      const __m512i pairs[2] = {pair_sums(w[from + s], q), pair_sums(w[from + s + 8], q)};
+      run[0] = s % kRun == 0 ? pairs[0] : _mm512_add_epi16(run[0], pairs[0]);
+      run[1] = s % kRun == 0 ? pairs[1] : _mm512_add_epi16(run[1], pairs[1]);
+      if (s % kRun == kRun - 1 || s == n - 1) {
+        first[r] = _mm512_add_epi32(first[r], _mm512_madd_epi16(run[0], ones));
+        second[r] = _mm512_add_epi32(second[r], _mm512_madd_epi16(run[1], ones));
+      }
     }
-    first[r] = _mm512_add_epi32(first[r], _mm512_madd_epi16(run[0], ones));
-    second[r] = _mm512_add_epi32(second[r], _mm512_madd_epi16(run[1], ones));
   }
 }
 constexpr int kTurnRows = 1;

@@ -212,6 +212,22 @@ inline W w_pairs(const uint8_t* low, const uint8_t* high) {
       vreinterpretq_u8_u16(i % 2 ? vzip2q_u16(l[i / 2], h[i / 2]) : vzip1q_u16(l[i / 2], h[i / 2]));
   return r;
 }
+inline W w_signed_pairs(const uint8_t* low, const uint8_t* high) {
+  W r;
+  const auto wide = [](const uint8_t* p) { return vmovl_s8(vreinterpret_s8_u8(vld1_u8(p))); };
+  const int16x8_t l[2] = {wide(low), wide(low + 8)};
+  const int16x8_t h[2] = {wide(high), wide(high + 8)};
+  PIPPIN_FOUR(i)
+  r.v[i] =
+      vreinterpretq_u8_s16(i % 2 ? vzip2q_s16(l[i / 2], h[i / 2]) : vzip1q_s16(l[i / 2], h[i / 2]));
+  return r;
+}
+inline I i_set2(const int32_t* two) {
+  const int32x2_t both = vld1_s32(two);
+  I r;
+  PIPPIN_FOUR(i) r.v[i] = vcombine_s32(both, both);
+  return r;
+}
 inline W w_pairs_s8(const uint8_t* p) {
   W r;
   PIPPIN_FOUR(i) {

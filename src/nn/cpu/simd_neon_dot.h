@@ -25,14 +25,14 @@ struct DotRows : DotSums<kRows, kHalves, kBegun> {
       total.v[i] = vdotq_laneq_s32(total.v[i], vreinterpretq_s8_u8(w.v[i]), q, s % 4);
     }
   }
-  template <int s>
-  void add(W w, const ActTwin* x) {
+  template <int s, typename Twins>
+  void add(W w, const Twins* x) {
     static_assert(kMax <= 127);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const int8x8_t eight = vld1_s8(x[r].q + 8 * s);
       const int8x16_t q = vcombine_s8(eight, eight);
-      I& total = this->sum[0][r];
+      I& total = this->sum[kHalves ? s / 4 : 0][r];
       PIPPIN_FOUR(i) total.v[i] = vdotq_s32(total.v[i], vreinterpretq_s8_u8(w.v[i]), q);
     }
   }

@@ -123,6 +123,12 @@ inline I i_set1(int32_t x) {
   PIPPIN_EACH(i, 16) r.v[i] = x;
   return r;
 }
+/// Two numbers, in turns.
+inline I i_set2(const int32_t* two) {
+  I r;
+  PIPPIN_EACH(i, 16) r.v[i] = two[i % 2];
+  return r;
+}
 /// x << kShift, or >> -kShift, in every lane.
 template <int kShift>
 inline I i_set1_shifted(int32_t x) {
@@ -207,6 +213,13 @@ inline W w_pairs(const uint8_t* low, const uint8_t* high) {
   PIPPIN_EACH(i, 16) r.v[4 * i + 2] = high[i];
   return r;
 }
+/// The same of signed numbers.
+inline W w_signed_pairs(const uint8_t* low, const uint8_t* high) {
+  W r = w_pairs(low, high);
+  PIPPIN_EACH(i, 16) r.v[4 * i + 1] = low[i] & 0x80 ? 0xff : 0;
+  PIPPIN_EACH(i, 16) r.v[4 * i + 3] = high[i] & 0x80 ? 0xff : 0;
+  return r;
+}
 /// 32 signed bytes as 16 pairs of 16 bits.
 inline W w_pairs_s8(const uint8_t* p) {
   W r;
@@ -275,17 +288,17 @@ inline void add_dots(const W* w, const ActGroup* x, int first, I* sums) {
   PIPPIN_EACH(i, 16)
   PIPPIN_EACH(b, 4) sums[r].v[i] += w[s].v[4 * i + b] * x[r].q[4 * (first + s) + b];
 }
-/// Adds the products of both halves of twins' codes, 8 sub-vectors each, with kRows rows'
-/// activations.
-template <int kRows, int kMax>
-inline void add_twin_dots(const W* w, const ActTwin* x, I* first, I* second) {
+/// Adds the products of n sub-vectors, from one on, of both halves of twins' lanes, which lie 8
+/// apart, with kRows rows' activations.
+template <int n, int kRows, int kMax, typename X>
+inline void add_twin_dots(const W* w, const X* x, int from, I* first, I* second) {
   PIPPIN_EACH(r, kRows)
-  PIPPIN_EACH(s, 8)
+  PIPPIN_EACH(s, n)
   PIPPIN_EACH(i, 16)
   PIPPIN_EACH(b, 4) {
-    const int32_t q = x[r].q[8 * s + i % 2 * 4 + b];
-    first[r].v[i] += w[s].v[4 * i + b] * q;
-    second[r].v[i] += w[s + 8].v[4 * i + b] * q;
+    const int32_t q = x[r].q[8 * (from + s) + i % 2 * 4 + b];
+    first[r].v[i] += w[from + s].v[4 * i + b] * q;
+    second[r].v[i] += w[from + s + 8].v[4 * i + b] * q;
   }
 }
 

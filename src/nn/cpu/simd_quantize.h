@@ -24,13 +24,13 @@ inline GroupScale group_scale(float peak) {
   return {scale, 1.0f / scale};
 }
 
-/// Where paired products of a group begin: with what they add for its codes alone, negated.
+/// Where the paired products of columns with those kApart further on begin: with what they add for
+/// codes of activations alone, negated.
+template <int kColumns, int kApart, int kUnsigned, int kSigned>
 inline int32_t paired_start(const int8_t* q) {
   int32_t sum = 0;
-  for (int i = 0; i < kPairedColumns; ++i) {
-    sum += (q[i] - kSignedOffset) * (q[kGroup / 2 + i] + kUnsignedOffset) +
-           kSignedOffset * kUnsignedOffset;
-  }
+  for (int i = 0; i < kColumns; ++i)
+    sum += (q[i] - kSigned) * (q[kApart + i] + kUnsigned) + kSigned * kUnsigned;
   return -sum;
 }
 
@@ -99,6 +99,14 @@ inline void round_group(const float* x, F inverse, int8_t* q) {
   i_store_s8(q + 16, i_round(f_mul(f_load(x + 16), inverse)));
 }
 
+/// Four codes of one group, four of the other, in turns.
+inline void take_turns(const int8_t* first, const int8_t* second, int8_t* out) {
+  for (int i = 0; i < kGroup; i += 4, out += 8) {
+    __builtin_memcpy(out, first + i, 4);
+    __builtin_memcpy(out + 4, second + i, 4);
+  }
+}
+
 /// Quantises a block of 256 with one scale, so that no code is beyond kBlockCodeMost, nor the sum
 /// of a group's magnitudes beyond kTwinMost.
 inline void quantize_block(const float* x, ActTwin* out, ActSums& sums, int64_t stride) {
@@ -127,14 +135,56 @@ inline void quantize_block(const float* x, ActTwin* out, ActSums& sums, int64_t 
     scale *= twin_stretch(most);
     round();
   }
+  constexpr auto start = paired_start<kPairedColumns, 16, kUnsignedOffset, kSignedOffset>;
   for (int p = 0; p < kSuperGroups / 2; ++p, out += stride) {
-    for (int i = 0; i < kGroup; i += 4) {
-      __builtin_memcpy(out->q + 2 * i, q[2 * p] + i, 4);
-      __builtin_memcpy(out->q + 2 * i + 4, q[2 * p + 1] + i, 4);
-    }
-    out->paired_start[0] = paired_start(q[2 * p]);
-    out->paired_start[1] = paired_start(q[2 * p + 1]);
+    take_turns(q[2 * p], q[2 * p + 1], out->q);
+    out->paired_start[0] = start(q[2 * p]);
+    out->paired_start[1] = start(q[2 * p + 1]);
     sums.pairs[p] = (sum[2 * p] & 0xffff) | sum[2 * p + 1] * 65536;
   }
   sums.scale = scale;
+}
+
+/// Quantises two groups with one scale, so that no code is beyond kHalfCodeMost, nor the sum of a
+/// half's magnitudes beyond kHalfMost.
+template <bool kPaired>
+inline void quantize_two(const float* x, ActHalves& out) {
+  F peaks = f_zero();
+  for (int i = 0; i < 2 * kGroup; i += 16) peaks = f_max(peaks, f_abs(f_load(x + i)));
+  const float peak = f_reduce_max(peaks);
+  float scale = peak > kPeakLeast ? peak / static_cast<float>(kHalfCodeMost) : 0.0f;
+  int8_t q[2][kGroup];
+  int32_t sum[2][2];
+  const auto round = [&] {  // returns the largest sum of magnitudes
+    const F inverse = f_set1(scale > 0 ? 1.0f / scale : 0.0f);
+    int32_t most = 0;
+    for (int g = 0; g < 2; ++g) {
+      round_group(x + kGroup * g, inverse, q[g]);
+      for (int h = 0; h < 2; ++h) {
+        sum[h][g] = 0;
+        int32_t magnitudes = 0;
+        for (int i = 16 * h; i < 16 * h + 16; ++i) {
+          sum[h][g] += q[g][i];
+          magnitudes += q[g][i] < 0 ? -q[g][i] : q[g][i];
+        }
+        most = magnitudes > most ? magnitudes : most;
+      }
+    }
+    return most;
+  };
+  if (const int32_t most = round(); most > kHalfMost) {
+    scale *= half_stretch(most);
+    round();
+  }
+  take_turns(q[0], q[1], out.q);
+  for (int h = 0; h < 2; ++h) {
+    for (int g = 0; g < 2; ++g) {
+      out.start[h][g] = -32 * sum[h][g];
+      if constexpr (kPaired) {
+        out.start[h][g] +=
+            paired_start<kPairedOfHalf, 8, kUnsignedOfHalf, kSignedOfHalf>(q[g] + 16 * h);
+      }
+    }
+  }
+  out.scale = scale;
 }

@@ -194,13 +194,14 @@ inline void quantize_groups(const float* x, int count, ActGroup* out, ActSums* s
   }
 }
 
-/// The largest magnitude of a block.
-inline float block_peak(const float* x) {
+/// The largest magnitude of kCount values.
+template <int kCount>
+inline float largest(const float* x) {
   const __m256 sign = _mm256_set1_ps(-0.0f);
   __m256 peaks[4];
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) peaks[i] = _mm256_setzero_ps();
-  for (int from = 0; from < kGroup * kSuperGroups; from += kGroup) {
+  for (int from = 0; from < kCount; from += kGroup) {
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i)
       peaks[i] = _mm256_max_ps(peaks[i], _mm256_andnot_ps(sign, _mm256_loadu_ps(x + from + 8 * i)));
@@ -210,6 +211,15 @@ inline float block_peak(const float* x) {
   const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
   const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
+/// Four codes of one group, four of the other, in turns.
+inline void take_turns(__m256i first, __m256i second, int8_t* out) {
+  const __m256i low = _mm256_unpacklo_epi32(first, second);
+  const __m256i high = _mm256_unpackhi_epi32(first, second);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_permute2x128_si256(low, high, 0x20));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + kGroup),
+                      _mm256_permute2x128_si256(low, high, 0x31));
 }
 
 /// Rounds a block to codes. Returns the largest sum of a group's magnitudes.
@@ -230,7 +240,7 @@ inline int round_block(const float* x, float scale, __m256i* codes) {
 
 /// quantize_block() of simd_quantize.h.
 inline void quantize_block(const float* x, ActTwin* out, ActSums& sums, int64_t stride) {
-  const float peak = block_peak(x);
+  const float peak = largest<kGroup * kSuperGroups>(x);
   float scale = peak > kPeakLeast ? peak / static_cast<float>(kBlockCodeMost) : 0.0f;
   __m256i codes[kSuperGroups];
   if (const int most = round_block(x, scale, codes); most > kTwinMost) [[unlikely]] {
@@ -252,12 +262,64 @@ inline void quantize_block(const float* x, ActTwin* out, ActSums& sums, int64_t 
                      _mm256_sub_epi32(_mm256_set1_epi32(-kBias), sums_of_eight(paired)));
 #pragma GCC unroll 4
   for (int p = 0; p < kSuperGroups / 2; ++p, out += stride) {
-    const __m256i low = _mm256_unpacklo_epi32(codes[2 * p], codes[2 * p + 1]);
-    const __m256i high = _mm256_unpackhi_epi32(codes[2 * p], codes[2 * p + 1]);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out->q),
-                        _mm256_permute2x128_si256(low, high, 0x20));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out->q + kGroup),
-                        _mm256_permute2x128_si256(low, high, 0x31));
+    take_turns(codes[2 * p], codes[2 * p + 1], out->q);
     __builtin_memcpy(out->paired_start, starts + 2 * p, sizeof out->paired_start);
   }
+}
+
+/// Rounds two groups to codes. Returns the largest sum of a half's magnitudes.
+inline int round_two(const float* x, float scale, __m256i* codes) {
+  const __m256 inverse = _mm256_set1_ps(scale > 0 ? 1.0f / scale : 0.0f);
+  __m256i most = _mm256_setzero_si256();
+#pragma GCC unroll 2
+  for (int g = 0; g < 2; ++g) {
+    codes[g] = group_codes(x + kGroup * g, inverse);
+    const __m256i sums = _mm256_sad_epu8(_mm256_abs_epi8(codes[g]), _mm256_setzero_si256());
+    // The sum of a half, in the low half of its 128 bits.
+    most = _mm256_max_epi32(most, _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4e)));
+  }
+  most = _mm256_max_epi32(most, _mm256_permute2x128_si256(most, most, 1));
+  return _mm256_cvtsi256_si32(most);
+}
+
+/// What the paired products of a group's halves add for codes alone: four sums of each, of which
+/// those beyond kPairedOfHalf are zero.
+inline __m256i paired_sums_of_halves(__m256i codes) {
+  const auto eights = [&](int which) {  // the first or the second columns of both halves, widened
+    const __m256i both = _mm256_permute4x64_epi64(codes, which == 0 ? 0x08 : 0x0d);
+    return _mm256_cvtepi8_epi16(_mm256_castsi256_si128(both));
+  };
+  const __m256i sums =
+      _mm256_madd_epi16(_mm256_sub_epi16(eights(0), _mm256_set1_epi16(kSignedOfHalf)),
+                        _mm256_add_epi16(eights(1), _mm256_set1_epi16(kUnsignedOfHalf)));
+  constexpr int kSums = (1 << kPairedOfHalf / 2) - 1;
+  return _mm256_blend_epi32(_mm256_setzero_si256(), sums, kSums | kSums << 4);
+}
+
+/// quantize_two() of simd_quantize.h.
+template <bool kPaired>
+inline void quantize_two(const float* x, ActHalves& out) {
+  const float peak = largest<2 * kGroup>(x);
+  float scale = peak > kPeakLeast ? peak / static_cast<float>(kHalfCodeMost) : 0.0f;
+  __m256i codes[2];
+  if (const int most = round_two(x, scale, codes); most > kHalfMost) [[unlikely]] {
+    scale *= half_stretch(most);
+    round_two(x, scale, codes);
+  }
+  take_turns(codes[0], codes[1], out.q);
+  out.scale = scale;
+  // -32 times each sum, and the paired products: eight sums of each group, four of each half.
+  __m256i sums[2];
+#pragma GCC unroll 2
+  for (int g = 0; g < 2; ++g) {
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(32), codes[g]);
+    sums[g] = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+    if constexpr (kPaired) sums[g] = _mm256_add_epi32(sums[g], paired_sums_of_halves(codes[g]));
+  }
+  __m256i all = _mm256_hadd_epi32(sums[0], sums[1]);  // two of each group, of each half
+  all = _mm256_hadd_epi32(all, all);
+  constexpr int kBias = kPaired ? kPairedOfHalf * kSignedOfHalf * kUnsignedOfHalf : 0;
+  all = _mm256_sub_epi32(_mm256_set1_epi32(-kBias), all);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out.start),
+                   _mm256_castsi256_si128(_mm256_permute4x64_epi64(all, 0x08)));
 }

@@ -8,8 +8,8 @@
 //   4-bit plane (256): vector t holds sub-vector t in its low and t + 4 in its high nibbles
 //   2-bit plane (128): vector t holds sub-vectors t, t + 2, t + 4, t + 6 from its low bits up
 //   1-bit plane (64):  bit s of the vector is sub-vector s
-// Of Q4_K groups lie by twos, as twins: neighbouring lanes hold the same row of one and of the
-// other, so that their sums are two numbers of 16 bits that meet two scales in one product. The
+// Of Q4_K and Q6_K groups lie by twos, as twins: neighbouring lanes hold the same row of one and of
+// the other, so that their sums are two numbers of 16 bits that meet two scales in one product. The
 // planes of two groups are those of rows 0, 1, 4, 5, 8 .., each of both groups, and then those of
 // rows 2, 3, 6, 7, 10 ..: packing sums to 16 bits, which vector instructions do by four lanes of
 // one and four of the other, brings the rows in order. The tile is all its scales, which lie as the
@@ -57,8 +57,9 @@ enum class ActForm : uint8_t {
   kGroups,  // each group has a scale
   kPowers,  // K-quants, in blocks: a group's scale is a power of two
   kTwins,   // formats whose groups are twins: a block has a scale
+  kHalves,  // those of them whose half groups have scales: two groups have a scale
 };
-constexpr int kActForms = 3;
+constexpr int kActForms = 4;
 
 struct TileFormat {
   ScaleKind scales = ScaleKind::kNone;
@@ -74,7 +75,8 @@ struct TileFormat {
   /// Whether it is a K-quant, in blocks of 256.
   constexpr bool is_super() const { return scales >= ScaleKind::kSuper32; }
   constexpr ActForm activations() const {
-    return twins ? ActForm::kTwins : is_super() ? ActForm::kPowers : ActForm::kGroups;
+    if (twins) return scales == ScaleKind::kSuper16 ? ActForm::kHalves : ActForm::kTwins;
+    return is_super() ? ActForm::kPowers : ActForm::kGroups;
   }
   constexpr int groups_per_block() const {
     if (scales == ScaleKind::kAffine) return affine.groups;
@@ -141,8 +143,12 @@ constexpr TileFormat tile_format(WeightType type) {
     case WeightType::kQ5_K:
       return {.scales = K::kSuper32Min, .plane4 = true, .plane1 = true, .code_max = 31};
     case WeightType::kQ6_K:
-      return {
-          .scales = K::kSuper16, .plane4 = true, .plane2 = true, .offset_shift = 5, .code_max = 63};
+      return {.scales = K::kSuper16,
+              .plane4 = true,
+              .plane2 = true,
+              .offset_shift = 5,
+              .code_max = 63,
+              .twins = true};
     case WeightType::kIQ4_NL:
       return {
           .scales = K::kHalf, .plane4 = true, .offset_shift = 7, .code_max = 255, .table = true};
@@ -173,18 +179,6 @@ constexpr TileFormat tile_format(WeightType type, AffineLayout affine) {
   TileFormat format = tile_format(type);
   format.affine = affine;
   return format;
-}
-
-/// Unsigned codes of the table formats: the signed value + 2^offset_shift.
-/// Source: GGML's kvalues_iq4nl; OCP Microscaling Formats 1.0 for FP4 (values doubled, so that they
-/// are integers).
-struct Codebook {
-  uint8_t codes[16];
-};
-constexpr Codebook codebook(WeightType type) {
-  if (type == WeightType::kMXFP4)
-    return {{16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4}};
-  return {{1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241}};
 }
 
 /// One tile, or a run of its groups.

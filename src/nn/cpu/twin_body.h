@@ -2,12 +2,15 @@
 // tile_body.h, inside an unnamed namespace, by one .cpp file per instruction set; hence no includes
 // here.
 //
-// Activations have one scale for a block of 256, so that its dot products are integers. Of one
-// output,
+// Where groups have scales, activations have one for a block of 256, so that its dot products are
+// integers. Of one output,
 //   acc = fma(activation scale, d * dots - dmin * minimums, acc),
 // where dots is the sum over groups of integer dot * scale, and minimums that of activation sum *
-// minimum: both exact, in any order, so each path adds as it likes. The quantiser sees to it that
-// the dot product of a group fits 16 bits; two of them, packed, meet their scales in one product.
+// minimum: both exact, in any order, so each path adds as it likes. Where half groups have scales,
+// activations have one for each two groups, and
+//   acc = fma(d, the sum over these of activation scale * dots, acc).
+// The quantiser sees to it that the dot product of a group, or of a half, fits 16 bits; two of
+// them, packed, meet their scales in one product.
 
 #if defined(PIPPIN_DOT_BY_CODES)
 /// The codes of two groups: where they lie, or in memory, unpacked once for many rows.
@@ -18,29 +21,57 @@ struct TwinCodes {
   GroupCodes<kType, kUnpack> first, second;
 };
 
+/// Feeds sums with the eight sub-vectors of codes.
+template <typename Dots, typename Codes, typename X>
+[[gnu::always_inline]] inline void add_all(Dots& sums, const Codes& codes, const X* x) {
+  const auto add = [&]<int s>() { sums.template add<s>(codes.template codes<s>(), x); };
+  add.template operator()<0>();
+  add.template operator()<1>();
+  add.template operator()<2>();
+  add.template operator()<3>();
+  add.template operator()<4>();
+  add.template operator()<5>();
+  add.template operator()<6>();
+  add.template operator()<7>();
+}
+
 /// Adds the products of two groups with kRows activation rows.
 template <WeightType kType, int kRows, bool kUnpack>
-[[gnu::always_inline]] inline void twin_products(const TwinCodes<kType, kUnpack>& codes, W scales,
-                                                 const ActTwin* x, I* dots) {
-  using Dots = DotRows<kRows, false, tile_format(kType).code_max, false>;
-  const auto add_all = [&](Dots& sums, const GroupCodes<kType, kUnpack>& half) {
-    const auto add = [&]<int s>() { sums.template add<s>(half.template codes<s>(), x); };
-    add.template operator()<0>();
-    add.template operator()<1>();
-    add.template operator()<2>();
-    add.template operator()<3>();
-    add.template operator()<4>();
-    add.template operator()<5>();
-    add.template operator()<6>();
-    add.template operator()<7>();
-  };
-  Dots first, second;
-  add_all(first, codes.first);
+[[gnu::always_inline]] inline void twin_products(const TwinCodes<kType, kUnpack>& codes,
+                                                 const W* scales, const ActTwin* x, I* dots) {
+  DotRows<kRows, false, tile_format(kType).code_max, false> first, second;
+  add_all(first, codes.first, x);
   asm volatile("" ::: "memory");  // or all activations would be kept for the others, in memory
-  add_all(second, codes.second);
+  add_all(second, codes.second, x);
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
-    dots[r] = i_add_products(dots[r], w_pack(first.total(0, r), second.total(0, r)), scales);
+    dots[r] = i_add_products(dots[r], w_pack(first.total(0, r), second.total(0, r)), scales[0]);
+}
+
+/// The same where their halves have scales.
+template <WeightType kType, int kRows, bool kUnpack>
+[[gnu::always_inline]] inline void twin_products(const TwinCodes<kType, kUnpack>& codes,
+                                                 const W* scales, const ActHalves* x, F* dots) {
+  DotRows<kRows, true, tile_format(kType).code_max, true> first, second;
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) {
+      first.begin(h, r, i_set2(x[r].start[h]));
+      second.begin(h, r, i_set2(x[r].start[h]));
+    }
+  }
+  add_all(first, codes.first, x);
+  asm volatile("" ::: "memory");
+  add_all(second, codes.second, x);
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    I dot = i_set1(0);
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h)
+      dot = i_add_products(dot, w_pack(first.total(h, r), second.total(h, r)), scales[h]);
+    dots[r] = f_fma(f_from_int(dot), f_set1(x[r].scale), dots[r]);
+  }
 }
 #else
 /// The codes of two groups, in registers.
@@ -55,18 +86,44 @@ struct TwinCodes {
 
 /// Adds the products of two groups with kRows activation rows.
 template <WeightType kType, int kRows, bool kUnpack>
-[[gnu::always_inline]] inline void twin_products(const TwinCodes<kType, kUnpack>& codes, W scales,
-                                                 const ActTwin* x, I* dots) {
+[[gnu::always_inline]] inline void twin_products(const TwinCodes<kType, kUnpack>& codes,
+                                                 const W* scales, const ActTwin* x, I* dots) {
   constexpr int kTurn = kRows % kTurnRows == 0 ? kTurnRows : 1;
 #pragma GCC unroll 1
   for (int r = 0; r < kRows; r += kTurn) {
     I first[kTurn], second[kTurn];
 #pragma GCC unroll 4
     for (int i = 0; i < kTurn; ++i) first[i] = second[i] = i_set1(0);
-    add_twin_dots<kTurn, tile_format(kType).code_max>(codes.w, x + r, first, second);
+    add_twin_dots<8, kTurn, tile_format(kType).code_max>(codes.w, x + r, 0, first, second);
 #pragma GCC unroll 4
     for (int i = 0; i < kTurn; ++i)
-      dots[r + i] = i_add_products(dots[r + i], w_pack(first[i], second[i]), scales);
+      dots[r + i] = i_add_products(dots[r + i], w_pack(first[i], second[i]), scales[0]);
+  }
+}
+
+/// The same where their halves have scales.
+template <WeightType kType, int kRows, bool kUnpack>
+[[gnu::always_inline]] inline void twin_products(const TwinCodes<kType, kUnpack>& codes,
+                                                 const W* scales, const ActHalves* x, F* dots) {
+  constexpr int kTurn = kRows % kTurnRows == 0 ? kTurnRows : 1;
+#pragma GCC unroll 1
+  for (int r = 0; r < kRows; r += kTurn) {
+    I dot[kTurn];
+#pragma GCC unroll 4
+    for (int i = 0; i < kTurn; ++i) dot[i] = i_set1(0);
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) {
+      I first[kTurn], second[kTurn];
+#pragma GCC unroll 4
+      for (int i = 0; i < kTurn; ++i) first[i] = second[i] = i_set2(x[r + i].start[h]);
+      add_twin_dots<4, kTurn, tile_format(kType).code_max>(codes.w, x + r, 4 * h, first, second);
+#pragma GCC unroll 4
+      for (int i = 0; i < kTurn; ++i)
+        dot[i] = i_add_products(dot[i], w_pack(first[i], second[i]), scales[h]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < kTurn; ++i)
+      dots[r + i] = f_fma(f_from_int(dot[i]), f_set1(x[r + i].scale), dots[r + i]);
   }
 }
 #endif
@@ -77,8 +134,8 @@ struct PlainTwins {
   using Codes = TwinCodes<kType, kUnpack>;
 
   template <WeightType kType, int kRows, bool kUnpack>
-  [[gnu::always_inline]] static void add(const Codes<kType, kUnpack>& codes, W scales,
-                                         const ActTwin* x, I* dots) {
+  [[gnu::always_inline]] static void add(const Codes<kType, kUnpack>& codes, const W* scales,
+                                         const auto* x, auto* dots) {
     twin_products<kType, kRows, kUnpack>(codes, scales, x, dots);
   }
 };
@@ -87,77 +144,144 @@ struct PlainTwins {
 inline I i_add_pairs_of(I acc, W pairs, const int32_t& two) { return i_add_pairs(acc, pairs, two); }
 #endif
 
-/// Ends a block for kRows activation rows: adds what its dots and minimums are worth to acc. The
-/// dots are zero afterwards.
-template <int kRows>
-[[gnu::always_inline]] inline void end_block(const W* minimums, F d, F dmin, const ActSums* x,
-                                             I* dots, F* acc) {
-  constexpr int kTogether = kRows % 4 == 0 ? 4 : 1;  // rows that take turns: the products of one
-                                                     // wait for each other
+/// What the dots of a block of twins meet: a scale for each group, and minimums.
+template <ScaleKind kKind>
+struct TwinScales : Scales<kKind> {
+  using Dots = I;
+  using Scales<kKind>::Scales;
+  static Dots none() { return i_set1(0); }
+  static const ActTwin* activations(const ActRows& rows) { return rows.twins; }
+
+  /// Those of groups 2 p and 2 p + 1.
+  void pairs(int p, W* scales) const { scales[0] = this->scale_pairs(p); }
+
+  /// Adds what the dots and minimums of rows are worth to acc, kPass rows at a time. The dots are
+  /// zero afterwards.
+  template <int kPass>
+  [[gnu::always_inline]] void end(const ActSums* x, int rows, Dots* dots, F* acc) const {
+    const End ending = end();
+#pragma GCC unroll 1
+    for (int first = 0; first < rows; first += kPass)
+      ending.template rows<kPass>(first, dots + first, x, acc, 1, acc, dots);
+  }
+
+  struct End {
+    W minimums[4];
+    F d, m;
+    /// Writes what the dots of n rows from `first` on and their minimums are worth, added to
+    /// so_far[step * row], to acc[row], and zeros to `zeros` unless it is null.
+    template <int n>
+    [[gnu::always_inline]] void rows(int first, const Dots* dots, const ActSums* x, const F* so_far,
+                                     int64_t step, F* acc, Dots* zeros = nullptr) const {
+      // Rows that take turns: the products of one wait for each other.
+      constexpr int kTogether = n % 4 == 0 ? 4 : n % 2 == 0 ? 2 : 1;
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; r += kTogether) {
-    I sum[kTogether];
+      for (int r = 0; r < n; r += kTogether) {
+        I sum[kTogether];
 #pragma GCC unroll 4
-    for (int i = 0; i < kTogether; ++i) sum[i] = i_set1(0);
+        for (int i = 0; i < kTogether; ++i) sum[i] = i_set1(0);
 #pragma GCC unroll 4
-    for (int p = 0; p < 4; ++p) {
+        for (int p = 0; p < 4; ++p) {
 #pragma GCC unroll 4
-      for (int i = 0; i < kTogether; ++i)
-        sum[i] = i_add_pairs_of(sum[i], minimums[p], x[r + i].pairs[p]);
+          for (int i = 0; i < kTogether; ++i)
+            sum[i] = i_add_pairs_of(sum[i], minimums[p], x[first + r + i].pairs[p]);
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < kTogether; ++i) {
+          const F value = f_fnma(f_from_int(sum[i]), m, f_mul(f_from_int(dots[r + i]), d));
+          const int row = first + r + i;
+          acc[row] = f_fma(value, f_set1(x[row].scale), so_far[step * row]);
+          if (zeros != nullptr) zeros[row] = none();
+        }
+      }
     }
-#pragma GCC unroll 4
-    for (int i = 0; i < kTogether; ++i) {
-      const F value = f_fnma(f_from_int(sum[i]), dmin, f_mul(f_from_int(dots[r + i]), d));
-      acc[r + i] = f_fma(value, f_set1(x[r + i].scale), acc[r + i]);
-      dots[r + i] = i_set1(0);
+  };
+  End end() const {
+    return {{this->minimum_pairs(0), this->minimum_pairs(1), this->minimum_pairs(2),
+             this->minimum_pairs(3)},
+            this->d,
+            this->m};
+  }
+};
+
+/// The same of half groups with scales and without minimums. Their dots meet the activations' scale
+/// two groups at a time.
+template <>
+struct TwinScales<ScaleKind::kSuper16> : Scales<ScaleKind::kSuper16> {
+  using Dots = F;
+  using Scales<ScaleKind::kSuper16>::Scales;
+  static Dots none() { return f_zero(); }
+  static const ActHalves* activations(const ActRows& rows) { return rows.halves; }
+
+  void pairs(int p, W* scales) const {
+    const uint8_t* first = bytes + 32 + 64 * p;
+    scales[0] = w_signed_pairs(first, first + 32);
+    scales[1] = w_signed_pairs(first + 16, first + 48);
+  }
+
+  template <int kPass>
+  [[gnu::always_inline]] void end(const ActSums*, int rows, Dots* dots, F* acc) const {
+    for (int r = 0; r < rows; ++r) {
+      acc[r] = f_fma(dots[r], d, acc[r]);
+      dots[r] = none();
     }
   }
-}
+
+  struct End {
+    F d;
+    template <int n>
+    [[gnu::always_inline]] void rows(int first, const Dots* dots, const ActSums*, const F* so_far,
+                                     int64_t step, F* acc) const {
+#pragma GCC unroll 16
+      for (int r = 0; r < n; ++r) acc[first + r] = f_fma(dots[r], d, so_far[step * (first + r)]);
+    }
+  };
+  End end() const { return {d}; }
+};
 
 /// tile_kernel() of formats whose groups are twins.
 template <WeightType kType, int kRows, typename Products = PlainTwins>
 void twin_kernel(const TileView& tile, int64_t groups, const ActRows& activations, float* out,
                  int64_t stride) {
   constexpr TileFormat kFormat = tile_format(kType);
-  static_assert(kFormat.twins && kFormat.scales == ScaleKind::kSuper32Min);
-  static_assert(kFormat.code_max * kTwinMost <= 32767);
+  using S = TwinScales<kFormat.scales>;
+  static_assert(kFormat.twins);
+  static_assert(kFormat.scales == ScaleKind::kSuper32Min
+                    ? kFormat.code_max * kTwinMost <= 32767
+                    : 1 << kFormat.offset_shift == 32 && kFormat.code_max < 64);
   constexpr bool kMany = kRows == kManyRows;
   constexpr int kPass = kMany ? kPassRows : kRows;
   const int rows = kMany ? activations.rows : kRows;
-  const ActTwin* x = activations.twins;
+  const auto* x = S::activations(activations);
   const ActSums* sums = activations.sums;
   const WTable table = w_table(kCodebook<kType>);
   const uint8_t* planes = tile.planes;
   const uint8_t* scale_bytes = tile.scales;
   WeightStream<kType> stream(tile);
   alignas(64) F acc[kMany ? kRowsMax : kRows];
-  alignas(64) I dots[kMany ? kRowsMax : kRows];
+  alignas(64) typename S::Dots dots[kMany ? kRowsMax : kRows];  // of a block
 #pragma GCC unroll 16
   for (int r = 0; r < rows; ++r) {
     acc[r] = f_zero();
-    dots[r] = i_set1(0);
+    dots[r] = S::none();
   }
   for (; groups > 0; groups -= kSuperGroups) {
-    const Scales<kFormat.scales> scales(scale_bytes);
+    const S scales(scale_bytes);
 #pragma GCC unroll 1
     for (int p = 0; p < kSuperGroups / 2; ++p) {
       stream.next_group();
       stream.next_group();
       const typename Products::template Codes<kType, kMany> codes(planes, table);
-      const W pairs = scales.scale_pairs(p);
+      W pairs[2];
+      scales.pairs(p, pairs);
 #pragma GCC unroll 1
       for (int first = 0; first < rows; first += kPass)
         Products::template add<kType, kPass, kMany>(codes, pairs, x + first, dots + first);
       planes += 2 * kFormat.group_plane_bytes();
       x += rows;
     }
-    W minimums[4];
-#pragma GCC unroll 4
-    for (int p = 0; p < 4; ++p) minimums[p] = scales.minimum_pairs(p);
-#pragma GCC unroll 1
-    for (int first = 0; first < rows; first += kPass)
-      end_block<kPass>(minimums, scales.d, scales.m, sums + first, dots + first, acc + first);
-    sums += rows;
+    scales.template end<kPass>(sums, rows, dots, acc);
+    if (sums != nullptr) sums += rows;
     scale_bytes += kFormat.block_scale_bytes();
   }
 #pragma GCC unroll 16
