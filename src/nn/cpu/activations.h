@@ -67,13 +67,14 @@ struct ActTwin {
 };
 static_assert(sizeof(ActTwin) == 72);
 
-/// The same for weights whose half groups have scales. The two groups have one scale; no sum is
-/// wanted of them.
+/// Two groups for weights whose half groups have scales and lie as twins: of each group four codes
+/// of the first half, four of the second, in turns. Each group has a scale; no sum is wanted of
+/// them.
 struct alignas(8) ActHalves {
   int8_t q[2 * kGroup];
-  int32_t start[2][2];  // of each half of the two: what takes the offset of 32 away; where products
+  int32_t start[2][2];  // of each group's halves: what takes the offset of 32 away; where products
                         // are paired, and where these begin
-  float scale;
+  float scale[2];
 };
 static_assert(sizeof(ActHalves) == 88);
 

@@ -20,7 +20,7 @@ class GroupFloats {
   W w_[8];
 };
 
-/// Those of one of two twins.
+/// Those of one of two groups that are twins, or whose halves are.
 template <WeightType kType>
 class TwinFloats {
  public:
@@ -30,8 +30,10 @@ class TwinFloats {
         second_(second) {}
   template <int k>
   F code(int s) const {
-    const F a = a_.template code<k>(s), b = b_.template code<k>(s);
-    return second_ ? f_odd(a, b) : f_even(a, b);
+    constexpr bool kHalves = tile_format(kType).activations() == ActForm::kHalves;
+    const int at = kHalves ? 4 * second_ + s % 4 : s;
+    const F a = a_.template code<k>(at), b = b_.template code<k>(at);
+    return (kHalves ? s >= 4 : second_) ? f_odd(a, b) : f_even(a, b);
   }
 
  private:

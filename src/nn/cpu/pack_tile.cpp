@@ -193,6 +193,17 @@ struct Place {
 };
 Place twin_place(int row, int which) { return {row / 4 * 4 + row % 2 * 2 + which, row % 4 / 2}; }
 
+// Of each two groups, brings the first halves together, and the second halves: they are what lies
+// by twos where halves have scales.
+void halves_to_twins(RowBlock* rows) {
+  constexpr int kHalf = kGroup / 2;
+  for (int r = 0; r < kTileRows; ++r) {
+    uint8_t* codes = rows[r].codes;
+    for (int p = 0; p < kSuperGroups / 2; ++p, codes += 2 * kGroup)
+      std::swap_ranges(codes + kHalf, codes + 2 * kHalf, codes + 2 * kHalf);
+  }
+}
+
 // Packs four consecutive codes of sub-vector s per lane. Each plane takes its bits of all eight
 // sub-vectors of the lane's 32 codes.
 template <WeightType kType>
@@ -312,6 +323,7 @@ void pack_blocks(const TileSource& source, int64_t columns, uint8_t* planes, uin
         __builtin_prefetch(in + kBytesAhead + line);
       read_block<kType>(in, blocks[r]);
     }
+    if constexpr (kFormat.activations() == ActForm::kHalves) halves_to_twins(blocks);
     for (int g = 0; g < kBlock.columns / kGroup; ++g) {
       for (int r = 0; r < kTileRows; ++r) {
         const Place at = kFormat.twins ? twin_place(r, g % 2) : Place{r, 0};

@@ -1,5 +1,6 @@
-// Products of 4-bit codes in which additions take the place of three multiplications in eight, for
-// processors that add beside their multipliers: on AMD's Zen 4 dot products use two of four pipes.
+// Products of codes of 4 and of 6 bits in which additions take the place of three multiplications in
+// eight and of one in four, for processors that add beside their multipliers: on AMD's Zen 4 dot
+// products use two of four pipes.
 // (On Intel's, 512-bit additions and dot products share two, and this would be slower.)
 // Included after twin_body.h, inside an unnamed namespace; hence no includes here.
 //
@@ -8,7 +9,8 @@
 // of which a b is the same for all rows and p q for all outputs. Three quarters of a group's codes
 // are met that way, the others directly, which is where the pipes are in balance. A dot product
 // takes unsigned times signed bytes: a + 120 + q and b - 8 + p are such, since codes are of 4 bits
-// and activations of K-quants within +-120. Integers: the sums are those of every other path.
+// and activations of blocks within +-120. Codes of 6 bits leave room for +-96; half of them are met
+// that way. Integers: the sums are those of every other path.
 // Source: S. Winograd, "A New Algorithm for Inner Product", 1968.
 
 /// Codes of two groups, those in w[p] and w[p + kApart] readied for each other, and less the
@@ -25,24 +27,49 @@ inline void ready_pairs(W* w, I& start) {
   start = i_sub(i_set1(0), products);
 }
 
-/// Adds the products of `n` sub-vectors of both halves of twins' lanes from one on, kPairs of them
-/// with those kApart further on.
-template <int kApart, int kPairs, int kRows>
-inline void add_paired(const W* w, const auto* x, int from, I* first, I* second) {
+/// Adds the products of twins that are groups, with kRows activation rows.
+template <int kRows>
+inline void add_paired(const W* w, const ActTwin* x, I* first, I* second) {
+  constexpr int kPairs = kPairedColumns / 4;
 #pragma GCC unroll 4
-  for (int p = from; p < from + kPairs; ++p) {
+  for (int p = 0; p < kPairs; ++p) {
 #pragma GCC unroll 4
     for (int i = 0; i < kRows; ++i) {
-      const W low = w_eights(x[i].q + 8 * p);
-      const W high = w_eights(x[i].q + 8 * (p + kApart));
-      first[i] = i_add_fours(first[i], w_add(w[p], high), w_add(w[p + kApart], low));
-      second[i] = i_add_fours(second[i], w_add(w[p + 8], high), w_add(w[p + 8 + kApart], low));
+      const W low = w_eights(x[i].q + 8 * p), high = w_eights(x[i].q + 8 * (p + 4));
+      first[i] = i_add_fours(first[i], w_add(w[p], high), w_add(w[p + 4], low));
+      second[i] = i_add_fours(second[i], w_add(w[p + 8], high), w_add(w[p + 12], low));
     }
   }
 #pragma GCC unroll 4
-  for (int s = from + kPairs; s < from + kApart; ++s) {
+  for (int s = kPairs; s < 4; ++s) {
     add_eights<kRows>(w[s], w[s + 8], x, s, first, second);
-    add_eights<kRows>(w[s + kApart], w[s + 8 + kApart], x, s + kApart, first, second);
+    add_eights<kRows>(w[s + 4], w[s + 12], x, s + 4, first, second);
+  }
+}
+
+/// The same of two groups whose halves are twins, and one row: first[g], second[g] of group g. The
+/// sums of both take turns, since the products of one wait for each other.
+inline void add_paired_halves(const W* w, const ActHalves& x, I* first, I* second) {
+  constexpr int kPairs = kPairedOfHalf / 4;
+#pragma GCC unroll 4
+  for (int i = 2 * kPairs; i < 4; ++i) {  // sub-vectors without partners: s and s + 2
+#pragma GCC unroll 2
+    for (int g = 0; g < 2; ++g) {
+      const int s = 4 * g + i / 2 + i % 2 * 2;
+      const W q = w_eights(x.q + 8 * s);
+      first[g] = i_add_fours(first[g], w[s], q);
+      second[g] = i_add_fours(second[g], w[s + 8], q);
+    }
+  }
+#pragma GCC unroll 2
+  for (int p = 0; p < kPairs; ++p) {
+#pragma GCC unroll 2
+    for (int g = 0; g < 2; ++g) {
+      const int s = 4 * g + p;
+      const W low = w_eights(x.q + 8 * s), high = w_eights(x.q + 8 * (s + 2));
+      first[g] = i_add_fours(first[g], w_add(w[s], high), w_add(w[s + 2], low));
+      second[g] = i_add_fours(second[g], w_add(w[s + 8], high), w_add(w[s + 10], low));
+    }
   }
 }
 
@@ -99,7 +126,7 @@ struct PairedTwins {
         first[i] = i_add(codes.start[0][0], start);
         second[i] = i_add(codes.start[0][1], start);
       }
-      add_paired<4, kPairedColumns / 4, kTurn>(codes.w, x + r, 0, first, second);
+      add_paired<kTurn>(codes.w, x + r, first, second);
 #pragma GCC unroll 4
       for (int i = 0; i < kTurn; ++i)
         first[i] = i_add_products(so_far[step * (r + i)], w_pack(first[i], second[i]), scales[0]);
@@ -115,31 +142,23 @@ struct PairedTwins {
     static_assert(kMax + kUnsignedOfHalf + kHalfCodeMost <= 255);
     static_assert(kUnsignedOfHalf >= kHalfCodeMost && kSignedOfHalf + kHalfCodeMost <= 128);
     static_assert(kMax - kSignedOfHalf + kHalfCodeMost <= 127);
-    constexpr int kTurn = kRows % kTurnRows == 0 ? kTurnRows : 1;
 #pragma GCC unroll 1
-    for (int r = 0; r < kRows; r += kTurn) {
-      I dot[kTurn];
-      F sums[kTurn];
-#pragma GCC unroll 4
-      for (int i = 0; i < kTurn; ++i) dot[i] = i_set1(0);
+    for (int r = 0; r < kRows; ++r) {
+      I first[2], second[2];  // of each group
 #pragma GCC unroll 2
-      for (int h = 0; h < 2; ++h) {
-        I first[kTurn], second[kTurn];
-#pragma GCC unroll 4
-        for (int i = 0; i < kTurn; ++i) {
-          const I start = i_set2(x[r + i].start[h]);
-          first[i] = i_add(codes.start[h][0], start);
-          second[i] = i_add(codes.start[h][1], start);
-        }
-        add_paired<2, kPairedOfHalf / 4, kTurn>(codes.w, x + r, 4 * h, first, second);
-#pragma GCC unroll 4
-        for (int i = 0; i < kTurn; ++i)
-          dot[i] = i_add_products(dot[i], w_pack(first[i], second[i]), scales[h]);
+      for (int g = 0; g < 2; ++g) {
+        const I start = i_set2(x[r].start[g]);
+        first[g] = i_add(codes.start[g][0], start);
+        second[g] = i_add(codes.start[g][1], start);
       }
-#pragma GCC unroll 4
-      for (int i = 0; i < kTurn; ++i)
-        sums[i] = f_fma(f_from_int(dot[i]), f_set1(x[r + i].scale), so_far[step * (r + i)]);
-      then.template operator()<kTurn>(r, sums);
+      add_paired_halves(codes.w, x[r], first, second);
+      F sum = so_far[step * r];
+#pragma GCC unroll 2
+      for (int g = 0; g < 2; ++g) {
+        const I dot = i_add_products(i_set1(0), w_pack(first[g], second[g]), scales[g]);
+        sum = f_fma(f_from_int(dot), f_set1(x[r].scale[g]), sum);
+      }
+      then.template operator()<1>(r, &sum);
     }
   }
 };

@@ -99,9 +99,10 @@ inline void round_group(const float* x, F inverse, int8_t* q) {
   i_store_s8(q + 16, i_round(f_mul(f_load(x + 16), inverse)));
 }
 
-/// Four codes of one group, four of the other, in turns.
+/// Four codes of one, four of the other, in turns, kCount of each.
+template <int kCount>
 inline void take_turns(const int8_t* first, const int8_t* second, int8_t* out) {
-  for (int i = 0; i < kGroup; i += 4, out += 8) {
+  for (int i = 0; i < kCount; i += 4, out += 8) {
     __builtin_memcpy(out, first + i, 4);
     __builtin_memcpy(out + 4, second + i, 4);
   }
@@ -137,7 +138,7 @@ inline void quantize_block(const float* x, ActTwin* out, ActSums& sums, int64_t 
   }
   constexpr auto start = paired_start<kPairedColumns, 16, kUnsignedOffset, kSignedOffset>;
   for (int p = 0; p < kSuperGroups / 2; ++p, out += stride) {
-    take_turns(q[2 * p], q[2 * p + 1], out->q);
+    take_turns<kGroup>(q[2 * p], q[2 * p + 1], out->q);
     out->paired_start[0] = start(q[2 * p]);
     out->paired_start[1] = start(q[2 * p + 1]);
     sums.pairs[p] = (sum[2 * p] & 0xffff) | sum[2 * p + 1] * 65536;
@@ -145,30 +146,22 @@ inline void quantize_block(const float* x, ActTwin* out, ActSums& sums, int64_t 
   sums.scale = scale;
 }
 
-/// Quantises two groups with one scale, so that no code is beyond kHalfCodeMost, nor the sum of a
-/// half's magnitudes beyond kHalfMost.
-template <bool kPaired>
-inline void quantize_two(const float* x, ActHalves& out) {
-  F peaks = f_zero();
-  for (int i = 0; i < 2 * kGroup; i += 16) peaks = f_max(peaks, f_abs(f_load(x + i)));
-  const float peak = f_reduce_max(peaks);
+/// Quantises a group, so that no code is beyond kHalfCodeMost, nor the sum of a half's magnitudes
+/// beyond kHalfMost. Returns its scale.
+inline float quantize_halves_of(const float* x, int8_t* q, int32_t* sum) {
+  const float peak = f_reduce_max(f_max(f_abs(f_load(x)), f_abs(f_load(x + 16))));
   float scale = peak > kPeakLeast ? peak / static_cast<float>(kHalfCodeMost) : 0.0f;
-  int8_t q[2][kGroup];
-  int32_t sum[2][2];
-  const auto round = [&] {  // returns the largest sum of magnitudes
-    const F inverse = f_set1(scale > 0 ? 1.0f / scale : 0.0f);
+  const auto round = [&] {  // returns the larger sum of magnitudes
+    round_group(x, f_set1(scale > 0 ? 1.0f / scale : 0.0f), q);
     int32_t most = 0;
-    for (int g = 0; g < 2; ++g) {
-      round_group(x + kGroup * g, inverse, q[g]);
-      for (int h = 0; h < 2; ++h) {
-        sum[h][g] = 0;
-        int32_t magnitudes = 0;
-        for (int i = 16 * h; i < 16 * h + 16; ++i) {
-          sum[h][g] += q[g][i];
-          magnitudes += q[g][i] < 0 ? -q[g][i] : q[g][i];
-        }
-        most = magnitudes > most ? magnitudes : most;
+    for (int h = 0; h < 2; ++h) {
+      sum[h] = 0;
+      int32_t magnitudes = 0;
+      for (int i = 16 * h; i < 16 * h + 16; ++i) {
+        sum[h] += q[i];
+        magnitudes += q[i] < 0 ? -q[i] : q[i];
       }
+      most = magnitudes > most ? magnitudes : most;
     }
     return most;
   };
@@ -176,15 +169,23 @@ inline void quantize_two(const float* x, ActHalves& out) {
     scale *= half_stretch(most);
     round();
   }
-  take_turns(q[0], q[1], out.q);
-  for (int h = 0; h < 2; ++h) {
-    for (int g = 0; g < 2; ++g) {
-      out.start[h][g] = -32 * sum[h][g];
+  return scale;
+}
+
+/// Quantises two groups whose halves are twins.
+template <bool kPaired>
+inline void quantize_two(const float* x, ActHalves& out) {
+  for (int g = 0; g < 2; ++g) {
+    int8_t q[kGroup];
+    int32_t sum[2];
+    out.scale[g] = quantize_halves_of(x + kGroup * g, q, sum);
+    take_turns<kGroup / 2>(q, q + kGroup / 2, out.q + kGroup * g);
+    for (int h = 0; h < 2; ++h) {
+      out.start[g][h] = -32 * sum[h];
       if constexpr (kPaired) {
-        out.start[h][g] +=
-            paired_start<kPairedOfHalf, 8, kUnsignedOfHalf, kSignedOfHalf>(q[g] + 16 * h);
+        out.start[g][h] +=
+            paired_start<kPairedOfHalf, 8, kUnsignedOfHalf, kSignedOfHalf>(q + 16 * h);
       }
     }
   }
-  out.scale = scale;
 }

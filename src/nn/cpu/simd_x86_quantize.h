@@ -213,7 +213,7 @@ inline float largest(const float* x) {
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
-/// Four codes of one group, four of the other, in turns.
+/// Four codes of one, four of the other, in turns.
 inline void take_turns(__m256i first, __m256i second, int8_t* out) {
   const __m256i low = _mm256_unpacklo_epi32(first, second);
   const __m256i high = _mm256_unpackhi_epi32(first, second);
@@ -267,19 +267,13 @@ inline void quantize_block(const float* x, ActTwin* out, ActSums& sums, int64_t 
   }
 }
 
-/// Rounds two groups to codes. Returns the largest sum of a half's magnitudes.
-inline int round_two(const float* x, float scale, __m256i* codes) {
-  const __m256 inverse = _mm256_set1_ps(scale > 0 ? 1.0f / scale : 0.0f);
-  __m256i most = _mm256_setzero_si256();
-#pragma GCC unroll 2
-  for (int g = 0; g < 2; ++g) {
-    codes[g] = group_codes(x + kGroup * g, inverse);
-    const __m256i sums = _mm256_sad_epu8(_mm256_abs_epi8(codes[g]), _mm256_setzero_si256());
-    // The sum of a half, in the low half of its 128 bits.
-    most = _mm256_max_epi32(most, _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4e)));
-  }
-  most = _mm256_max_epi32(most, _mm256_permute2x128_si256(most, most, 1));
-  return _mm256_cvtsi256_si32(most);
+/// Rounds a group to codes. Returns the larger sum of its halves' magnitudes.
+inline int round_halves(const float* x, float scale, __m256i& codes) {
+  codes = group_codes(x, _mm256_set1_ps(scale > 0 ? 1.0f / scale : 0.0f));
+  __m256i sums = _mm256_sad_epu8(_mm256_abs_epi8(codes), _mm256_setzero_si256());
+  sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4e));  // low: that of a half
+  const __m128i second = _mm256_extracti128_si256(sums, 1);
+  return _mm_cvtsi128_si32(_mm_max_epi32(_mm256_castsi256_si128(sums), second));
 }
 
 /// What the paired products of a group's halves add for codes alone: four sums of each, of which
@@ -299,27 +293,29 @@ inline __m256i paired_sums_of_halves(__m256i codes) {
 /// quantize_two() of simd_quantize.h.
 template <bool kPaired>
 inline void quantize_two(const float* x, ActHalves& out) {
-  const float peak = largest<2 * kGroup>(x);
-  float scale = peak > kPeakLeast ? peak / static_cast<float>(kHalfCodeMost) : 0.0f;
-  __m256i codes[2];
-  if (const int most = round_two(x, scale, codes); most > kHalfMost) [[unlikely]] {
-    scale *= half_stretch(most);
-    round_two(x, scale, codes);
-  }
-  take_turns(codes[0], codes[1], out.q);
-  out.scale = scale;
-  // -32 times each sum, and the paired products: eight sums of each group, four of each half.
-  __m256i sums[2];
+  __m256i codes[2], sums[2];
 #pragma GCC unroll 2
   for (int g = 0; g < 2; ++g) {
+    const float peak = largest<kGroup>(x + kGroup * g);
+    float scale = peak > kPeakLeast ? peak / static_cast<float>(kHalfCodeMost) : 0.0f;
+    if (const int most = round_halves(x + kGroup * g, scale, codes[g]); most > kHalfMost)
+        [[unlikely]] {
+      scale *= half_stretch(most);
+      round_halves(x + kGroup * g, scale, codes[g]);
+    }
+    out.scale[g] = scale;
+    // 32 times each sum, and the paired products: eight sums, four of each half.
     const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(32), codes[g]);
     sums[g] = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
     if constexpr (kPaired) sums[g] = _mm256_add_epi32(sums[g], paired_sums_of_halves(codes[g]));
   }
+  take_turns(_mm256_permute2x128_si256(codes[0], codes[1], 0x20),
+             _mm256_permute2x128_si256(codes[0], codes[1], 0x31), out.q);
   __m256i all = _mm256_hadd_epi32(sums[0], sums[1]);  // two of each group, of each half
   all = _mm256_hadd_epi32(all, all);
   constexpr int kBias = kPaired ? kPairedOfHalf * kSignedOfHalf * kUnsignedOfHalf : 0;
   all = _mm256_sub_epi32(_mm256_set1_epi32(-kBias), all);
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(out.start),
-                   _mm256_castsi256_si128(_mm256_permute4x64_epi64(all, 0x08)));
+  _mm_storeu_si128(
+      reinterpret_cast<__m128i*>(out.start),
+      _mm_unpacklo_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1)));
 }

@@ -8,8 +8,9 @@
 //   4-bit plane (256): vector t holds sub-vector t in its low and t + 4 in its high nibbles
 //   2-bit plane (128): vector t holds sub-vectors t, t + 2, t + 4, t + 6 from its low bits up
 //   1-bit plane (64):  bit s of the vector is sub-vector s
-// Of Q4_K and Q6_K groups lie by twos, as twins: neighbouring lanes hold the same row of one and of
-// the other, so that their sums are two numbers of 16 bits that meet two scales in one product. The
+// Of Q4_K groups lie by twos, as twins: neighbouring lanes hold the same row of one and of the
+// other, so that their sums are two numbers of 16 bits that meet two scales in one product. Of Q6_K
+// the halves of a group are twins, sub-vectors 0 to 3 those of the first of two groups. The
 // planes of two groups are those of rows 0, 1, 4, 5, 8 .., each of both groups, and then those of
 // rows 2, 3, 6, 7, 10 ..: packing sums to 16 bits, which vector instructions do by four lanes of
 // one and four of the other, brings the rows in order. The tile is all its scales, which lie as the
@@ -57,7 +58,7 @@ enum class ActForm : uint8_t {
   kGroups,  // each group has a scale
   kPowers,  // K-quants, in blocks: a group's scale is a power of two
   kTwins,   // formats whose groups are twins: a block has a scale
-  kHalves,  // those of them whose half groups have scales: two groups have a scale
+  kHalves,  // formats whose half groups are twins: each group has a scale
 };
 constexpr int kActForms = 4;
 

@@ -7,8 +7,8 @@
 //   acc = fma(activation scale, d * dots - dmin * minimums, acc),
 // where dots is the sum over groups of integer dot * scale, and minimums that of activation sum *
 // minimum: both exact, in any order, so each path adds as it likes. Where half groups have scales,
-// activations have one for each two groups, and
-//   acc = fma(d, the sum over these of activation scale * dots, acc).
+// they are the twins, activations have a scale for each group, and
+//   acc = fma(d, the sum over groups, in order, of activation scale * dots, acc).
 // The quantiser sees to it that the dot product of a group, or of a half, fits 16 bits; two of
 // them, packed, meet their scales in one product.
 
@@ -48,7 +48,7 @@ template <WeightType kType, int kRows, bool kUnpack>
     dots[r] = i_add_products(dots[r], w_pack(first.total(0, r), second.total(0, r)), scales[0]);
 }
 
-/// The same where their halves have scales.
+/// The same where half groups have scales: sub-vectors 0 to 3 are of the first group.
 template <WeightType kType, int kRows, bool kUnpack>
 [[gnu::always_inline]] inline void twin_products(const TwinCodes<kType, kUnpack>& codes,
                                                  const W* scales, const ActHalves* x, F* dots) {
@@ -56,9 +56,9 @@ template <WeightType kType, int kRows, bool kUnpack>
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
-    for (int h = 0; h < 2; ++h) {
-      first.begin(h, r, i_set2(x[r].start[h]));
-      second.begin(h, r, i_set2(x[r].start[h]));
+    for (int g = 0; g < 2; ++g) {
+      first.begin(g, r, i_set2(x[r].start[g]));
+      second.begin(g, r, i_set2(x[r].start[g]));
     }
   }
   add_all(first, codes.first, x);
@@ -66,11 +66,12 @@ template <WeightType kType, int kRows, bool kUnpack>
   add_all(second, codes.second, x);
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
-    I dot = i_set1(0);
 #pragma GCC unroll 2
-    for (int h = 0; h < 2; ++h)
-      dot = i_add_products(dot, w_pack(first.total(h, r), second.total(h, r)), scales[h]);
-    dots[r] = f_fma(f_from_int(dot), f_set1(x[r].scale), dots[r]);
+    for (int g = 0; g < 2; ++g) {
+      const I dot =
+          i_add_products(i_set1(0), w_pack(first.total(g, r), second.total(g, r)), scales[g]);
+      dots[r] = f_fma(f_from_int(dot), f_set1(x[r].scale[g]), dots[r]);
+    }
   }
 }
 #else
@@ -101,29 +102,30 @@ template <WeightType kType, int kRows, bool kUnpack>
   }
 }
 
-/// The same where their halves have scales.
+/// The same where half groups have scales: sub-vectors 0 to 3 are of the first group.
 template <WeightType kType, int kRows, bool kUnpack>
 [[gnu::always_inline]] inline void twin_products(const TwinCodes<kType, kUnpack>& codes,
                                                  const W* scales, const ActHalves* x, F* dots) {
   constexpr int kTurn = kRows % kTurnRows == 0 ? kTurnRows : 1;
 #pragma GCC unroll 1
   for (int r = 0; r < kRows; r += kTurn) {
-    I dot[kTurn];
+    F sums[kTurn];
 #pragma GCC unroll 4
-    for (int i = 0; i < kTurn; ++i) dot[i] = i_set1(0);
+    for (int i = 0; i < kTurn; ++i) sums[i] = dots[r + i];
 #pragma GCC unroll 2
-    for (int h = 0; h < 2; ++h) {
+    for (int g = 0; g < 2; ++g) {
       I first[kTurn], second[kTurn];
 #pragma GCC unroll 4
-      for (int i = 0; i < kTurn; ++i) first[i] = second[i] = i_set2(x[r + i].start[h]);
-      add_twin_dots<4, kTurn, tile_format(kType).code_max>(codes.w, x + r, 4 * h, first, second);
+      for (int i = 0; i < kTurn; ++i) first[i] = second[i] = i_set2(x[r + i].start[g]);
+      add_twin_dots<4, kTurn, tile_format(kType).code_max>(codes.w, x + r, 4 * g, first, second);
 #pragma GCC unroll 4
-      for (int i = 0; i < kTurn; ++i)
-        dot[i] = i_add_products(dot[i], w_pack(first[i], second[i]), scales[h]);
+      for (int i = 0; i < kTurn; ++i) {
+        const I dot = i_add_products(i_set1(0), w_pack(first[i], second[i]), scales[g]);
+        sums[i] = f_fma(f_from_int(dot), f_set1(x[r + i].scale[g]), sums[i]);
+      }
     }
 #pragma GCC unroll 4
-    for (int i = 0; i < kTurn; ++i)
-      dots[r + i] = f_fma(f_from_int(dot[i]), f_set1(x[r + i].scale), dots[r + i]);
+    for (int i = 0; i < kTurn; ++i) dots[r + i] = sums[i];
   }
 }
 #endif
@@ -204,8 +206,8 @@ struct TwinScales : Scales<kKind> {
   }
 };
 
-/// The same of half groups with scales and without minimums. Their dots meet the activations' scale
-/// two groups at a time.
+/// The same of half groups with scales and without minimums: pairs are those of a group's halves,
+/// for two groups. Their dots meet the activations' scales a group at a time.
 template <>
 struct TwinScales<ScaleKind::kSuper16> : Scales<ScaleKind::kSuper16> {
   using Dots = F;
@@ -215,8 +217,8 @@ struct TwinScales<ScaleKind::kSuper16> : Scales<ScaleKind::kSuper16> {
 
   void pairs(int p, W* scales) const {
     const uint8_t* first = bytes + 32 + 64 * p;
-    scales[0] = w_signed_pairs(first, first + 32);
-    scales[1] = w_signed_pairs(first + 16, first + 48);
+    scales[0] = w_signed_pairs(first, first + 16);
+    scales[1] = w_signed_pairs(first + 32, first + 48);
   }
 
   template <int kPass>

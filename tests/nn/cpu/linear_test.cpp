@@ -58,23 +58,23 @@ std::vector<double> rounded_blocks(const std::vector<float>& x) {
   return out;
 }
 
-// The same with one scale for two groups.
+// The same with a scale for each group.
 std::vector<double> rounded_halves(const std::vector<float>& x) {
   std::vector<double> out(x.size());
-  for (size_t b = 0; b < x.size(); b += 64) {
+  for (size_t b = 0; b < x.size(); b += 32) {
     float peak = 0;
-    for (size_t i = b; i < b + 64; ++i) peak = std::max(peak, std::fabs(x[i]));
+    for (size_t i = b; i < b + 32; ++i) peak = std::max(peak, std::fabs(x[i]));
     if (peak == 0) continue;
     float scale = peak / 96.0f;
     const auto code = [&](size_t i) { return std::nearbyintf(x[i] * (1 / scale)); };
     float most = 0;
-    for (size_t h = b; h < b + 64; h += 16) {
+    for (size_t h = b; h < b + 32; h += 16) {
       float magnitudes = 0;
       for (size_t i = h; i < h + 16; ++i) magnitudes += std::fabs(code(i));
       most = std::max(most, magnitudes);
     }
     if (most > kHalfMost) scale *= half_stretch(static_cast<int>(most));
-    for (size_t i = b; i < b + 64; ++i) out[i] = code(i) * static_cast<double>(scale);
+    for (size_t i = b; i < b + 32; ++i) out[i] = code(i) * static_cast<double>(scale);
   }
   return out;
 }
