@@ -7,9 +7,6 @@
 
 namespace pippin::nn::cpu {
 
-/// The sums of halves lie as Q6_K wants them, whose codes are offset by 32.
-constexpr int kHalfShift = 5;
-
 /// Largest activation code, and that of K-quants' blocks: what paired_products.h adds to it stays a
 /// byte.
 constexpr int kCodeMost = 127;
@@ -47,7 +44,7 @@ struct alignas(16) ActGroup {
     float origin;  // of K-quants' blocks, whose scale is a power of two: 1.5 * 2^23 * scale
   };
   float sum;            // scale * sum(q); not of blocks
-  int32_t negative[2];  // -sum(q) and 0; of blocks: that of each half << kHalfShift
+  int32_t negative[2];  // -sum(q) and 0; of blocks: that of each half
 };
 static_assert(sizeof(ActGroup) == 48);
 

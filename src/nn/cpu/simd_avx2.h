@@ -152,7 +152,6 @@ template <int kShift>
 inline I i_set1_shifted(int32_t x) {
   __m256i shifted = _mm256_set1_epi32(x);
   if constexpr (kShift > 0) shifted = _mm256_slli_epi32(shifted, kShift);
-  if constexpr (kShift < 0) shifted = _mm256_srai_epi32(shifted, -kShift);
   return {shifted, shifted};
 }
 inline W w_pairs(const uint8_t* low, const uint8_t* high) {

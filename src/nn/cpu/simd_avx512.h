@@ -59,7 +59,6 @@ inline I i_set1(int32_t x) { return _mm512_set1_epi32(x); }
 template <int kShift>
 inline I i_set1_shifted(int32_t x) {
   if constexpr (kShift > 0) return _mm512_slli_epi32(_mm512_set1_epi32(x), kShift);
-  if constexpr (kShift < 0) return _mm512_srai_epi32(_mm512_set1_epi32(x), -kShift);
   return _mm512_set1_epi32(x);
 }
 inline I i_add(I a, I b) { return _mm512_add_epi32(a, b); }

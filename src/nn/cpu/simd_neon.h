@@ -201,7 +201,7 @@ inline I w_lane_byte(W a) {
 
 template <int kShift>
 inline I i_set1_shifted(int32_t x) {
-  return i_set1(kShift >= 0 ? x * (1 << (kShift & 31)) : x >> (-kShift & 31));
+  return i_set1(x * (1 << kShift));
 }
 inline W w_pairs(const uint8_t* low, const uint8_t* high) {
   W r;

@@ -129,10 +129,10 @@ inline I i_set2(const int32_t* two) {
   PIPPIN_EACH(i, 16) r.v[i] = two[i % 2];
   return r;
 }
-/// x << kShift, or >> -kShift, in every lane.
+/// x << kShift in every lane.
 template <int kShift>
 inline I i_set1_shifted(int32_t x) {
-  return i_set1(kShift >= 0 ? x * (1 << (kShift & 31)) : x >> (-kShift & 31));
+  return i_set1(x * (1 << kShift));
 }
 inline I i_add(I a, I b) {
   PIPPIN_EACH(i, 16) a.v[i] += b.v[i];

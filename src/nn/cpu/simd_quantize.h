@@ -57,8 +57,8 @@ inline QuantizedGroup quantize_group(const float* x, ActGroup& out) {
   if constexpr (kPowerOfTwo) {
     out.origin = 12582912.0f * scale.scale;
     out.sum = 0;
-    out.negative[0] = -sum_low * (1 << kHalfShift);
-    out.negative[1] = -sum_high * (1 << kHalfShift);
+    out.negative[0] = -sum_low;
+    out.negative[1] = -sum_high;
   } else {
     out.scale = scale.scale;
     out.sum = sum;

@@ -172,8 +172,8 @@ template <bool kPowerOfTwo>
     const __m256 fields[4] = {
         origin,
         _mm256_setzero_ps(),
-        as_floats(_mm256_slli_epi32(negative(sums.low), kHalfShift)),
-        as_floats(_mm256_slli_epi32(negative(sums.high), kHalfShift)),
+        as_floats(negative(sums.low)),
+        as_floats(negative(sums.high)),
     };
     store_fields(fields, groups, out, stride);
     store_sums(s.scale, scaled_sum, *block);

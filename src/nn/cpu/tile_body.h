@@ -74,14 +74,17 @@ inline void store_codes(const uint8_t* planes, const WTable& table, uint8_t* cod
 /// Where the integer sum of a group begins, or, of n = 4 sub-vectors, of one of its halves.
 template <int n, int kMax, int kOffset, bool kBlocks>
 inline I first_sum(const ActGroup& x, int half) {
-  if constexpr (kOffset < 0) {
-    if constexpr (kMax <= kUnsignedMax) return i_set1(0);
-    return i_set1_shifted<7>(-x.negative[0]);  // gives back what full 8-bit codes lose
-  }
-  if constexpr (kMax > kUnsignedMax) return i_set1(0);
-  if constexpr (n == 4) return i_set1_shifted<kOffset - kHalfShift>(x.negative[half]);
-  if constexpr (kBlocks) return i_set1_shifted<kOffset - kHalfShift>(x.negative[0] + x.negative[1]);
-  return i_set1_shifted<kOffset>(x.negative[0]);
+  constexpr bool kFull = kMax > kUnsignedMax;  // full 8-bit codes, which lose 128 on the way
+  if constexpr ((kOffset >= 0) == kFull)
+    return i_set1(0);
+  else if constexpr (kFull)
+    return i_set1_shifted<7>(-x.negative[0]);  // gives back what they lose
+  else if constexpr (n == 4)
+    return i_set1_shifted<kOffset>(x.negative[half]);
+  else if constexpr (kBlocks)
+    return i_set1_shifted<kOffset>(x.negative[0] + x.negative[1]);
+  else
+    return i_set1_shifted<kOffset>(x.negative[0]);
 }
 
 /// The scale of a group of a block: exact, since 2 / 3 as a float times 1.5 rounds to 1.
@@ -224,7 +227,7 @@ struct GroupScales {
     acc = f_fma(low, scale[0], acc);
     if constexpr (S::kHalves) acc = f_fma(high, scale[1], acc);
     if constexpr (S::kMin && S::kHalves) {
-      const float unit = power_scale(x) / (1 << kHalfShift);
+      const float unit = power_scale(x);
       acc = f_fma(minimum[0], f_set1(unit * static_cast<float>(x.negative[0])), acc);
       acc = f_fma(minimum[1], f_set1(unit * static_cast<float>(x.negative[1])), acc);
     }
@@ -256,6 +259,20 @@ class GroupCodes {
   alignas(64) uint8_t unpacked_[kUnpack ? kGroupCodes : 1];
 };
 
+/// Feeds sums with the eight sub-vectors of codes.
+template <typename Dots, typename Codes, typename X>
+[[gnu::always_inline]] inline void add_all(Dots& sums, const Codes& codes, const X* x) {
+  const auto add = [&]<int s>() { sums.template add<s>(codes.template codes<s>(), x); };
+  add.template operator()<0>();
+  add.template operator()<1>();
+  add.template operator()<2>();
+  add.template operator()<3>();
+  add.template operator()<4>();
+  add.template operator()<5>();
+  add.template operator()<6>();
+  add.template operator()<7>();
+}
+
 /// One group of all activation rows, sub-vector by sub-vector: few registers hold codes, most hold
 /// the rows' sums.
 template <WeightType kType, int kRows, bool kUnpack, typename S>
@@ -276,15 +293,7 @@ template <WeightType kType, int kRows, bool kUnpack, typename S>
         dots.begin(h, r, first_sum<8 / kHalves, kMax, kOffset, S::kBlocks>(x[r], h));
     }
   }
-  const auto add = [&]<int s>() { dots.template add<s>(codes.template codes<s>(), x); };
-  add.template operator()<0>();
-  add.template operator()<1>();
-  add.template operator()<2>();
-  add.template operator()<3>();
-  add.template operator()<4>();
-  add.template operator()<5>();
-  add.template operator()<6>();
-  add.template operator()<7>();
+  add_all(dots, codes, x);
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     if constexpr (S::kBlocks) {
@@ -344,18 +353,6 @@ template <WeightType kType, int kRows, bool kUnpack, typename S>
 }
 #endif
 
-/// What a tile kernel does with a group; a path may have something else for some formats.
-struct PlainProducts {
-  template <WeightType kType, bool kUnpack>
-  using Codes = GroupCodes<kType, kUnpack>;
-
-  template <WeightType kType, int kRows, bool kUnpack, typename S>
-  [[gnu::always_inline]] static void add(const Codes<kType, kUnpack>& codes,
-                                         const GroupScales<S>& scales, const ActGroup* x, F* acc) {
-    group_products<kType, kRows>(codes, scales, x, acc);
-  }
-};
-
 /// How far ahead of the products the weights are called into the second-level cache. The hardware's
 /// own streams end at each page, which costs a memory latency every few groups. Far enough, the
 /// last tiles of a matrix call in the next one's first, which lie behind them in the arena.
@@ -396,7 +393,7 @@ constexpr int kManyRows = 0;
 
 /// The products of a tile with kRows activation rows. Of many rows, whose sums no registers hold,
 /// kPassRows at a time go over a group, whose codes are unpacked into memory once for all of them.
-template <WeightType kType, int kRows, typename Products = PlainProducts>
+template <WeightType kType, int kRows>
 void tile_kernel(const TileView& tile, int64_t groups, const ActRows& activations, float* out,
                  int64_t stride) {
   constexpr TileFormat kFormat = tile_format(kType);
@@ -425,10 +422,10 @@ void tile_kernel(const TileView& tile, int64_t groups, const ActRows& activation
     for (int g = 0; g < per_block; ++g) {
       stream.next_group();
       const GroupScales<S> group_scales(scales, g);
-      const typename Products::template Codes<kType, kUnpack> codes(planes, table);
+      const GroupCodes<kType, kUnpack> codes(planes, table);
 #pragma GCC unroll 1
       for (int first = 0; first < rows; first += kPass)
-        Products::template add<kType, kPass, kUnpack>(codes, group_scales, x + first, acc + first);
+        group_products<kType, kPass>(codes, group_scales, x + first, acc + first);
       planes += kFormat.group_plane_bytes();
       x += rows;
     }

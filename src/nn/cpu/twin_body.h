@@ -21,20 +21,6 @@ struct TwinCodes {
   GroupCodes<kType, kUnpack> first, second;
 };
 
-/// Feeds sums with the eight sub-vectors of codes.
-template <typename Dots, typename Codes, typename X>
-[[gnu::always_inline]] inline void add_all(Dots& sums, const Codes& codes, const X* x) {
-  const auto add = [&]<int s>() { sums.template add<s>(codes.template codes<s>(), x); };
-  add.template operator()<0>();
-  add.template operator()<1>();
-  add.template operator()<2>();
-  add.template operator()<3>();
-  add.template operator()<4>();
-  add.template operator()<5>();
-  add.template operator()<6>();
-  add.template operator()<7>();
-}
-
 /// Adds the products of two groups with kRows activation rows.
 template <WeightType kType, int kRows, bool kUnpack>
 [[gnu::always_inline]] inline void twin_products(const TwinCodes<kType, kUnpack>& codes,

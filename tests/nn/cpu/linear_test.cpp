@@ -37,44 +37,34 @@ void expect_same_bits(const std::vector<float>& a, const std::vector<float>& b,
         << what << " at " << i << ": " << a[i] << " " << b[i];
 }
 
-// Activations rounded with one scale for a block.
-std::vector<double> rounded_blocks(const std::vector<float>& x) {
-  std::vector<double> out(x.size());
-  for (size_t b = 0; b < x.size(); b += 256) {
-    float peak = 0;
-    for (size_t i = b; i < b + 256; ++i) peak = std::max(peak, std::fabs(x[i]));
-    if (peak == 0) continue;
-    float scale = peak / 120.0f;
-    const auto code = [&](size_t i) { return std::nearbyintf(x[i] * (1 / scale)); };
-    float most = 0;
-    for (size_t g = b; g < b + 256; g += 32) {
-      float magnitudes = 0;
-      for (size_t i = g; i < g + 32; ++i) magnitudes += std::fabs(code(i));
-      most = std::max(most, magnitudes);
-    }
-    if (most > kTwinMost) scale *= twin_stretch(static_cast<int>(most));
-    for (size_t i = b; i < b + 256; ++i) out[i] = code(i) * static_cast<double>(scale);
-  }
-  return out;
-}
+// What twins ask of activations: columns that share a scale, their largest code, columns whose
+// magnitudes add up to `most` at most, and what the scale is stretched by where they do not.
+struct TwinRounding {
+  size_t columns;
+  float largest;
+  size_t part;
+  int most;
+  float (*stretch)(int);
+};
 
-// The same with a scale for each group.
-std::vector<double> rounded_halves(const std::vector<float>& x) {
+// Activations rounded for twins.
+std::vector<double> rounded_for_twins(const std::vector<float>& x, const TwinRounding& rounding) {
   std::vector<double> out(x.size());
-  for (size_t b = 0; b < x.size(); b += 32) {
+  for (size_t b = 0; b < x.size(); b += rounding.columns) {
+    const size_t end = b + rounding.columns;
     float peak = 0;
-    for (size_t i = b; i < b + 32; ++i) peak = std::max(peak, std::fabs(x[i]));
+    for (size_t i = b; i < end; ++i) peak = std::max(peak, std::fabs(x[i]));
     if (peak == 0) continue;
-    float scale = peak / 96.0f;
+    float scale = peak / rounding.largest;
     const auto code = [&](size_t i) { return std::nearbyintf(x[i] * (1 / scale)); };
     float most = 0;
-    for (size_t h = b; h < b + 32; h += 16) {
+    for (size_t p = b; p < end; p += rounding.part) {
       float magnitudes = 0;
-      for (size_t i = h; i < h + 16; ++i) magnitudes += std::fabs(code(i));
+      for (size_t i = p; i < p + rounding.part; ++i) magnitudes += std::fabs(code(i));
       most = std::max(most, magnitudes);
     }
-    if (most > kHalfMost) scale *= half_stretch(static_cast<int>(most));
-    for (size_t i = b; i < b + 32; ++i) out[i] = code(i) * static_cast<double>(scale);
+    if (most > static_cast<float>(rounding.most)) scale *= rounding.stretch(static_cast<int>(most));
+    for (size_t i = b; i < end; ++i) out[i] = code(i) * static_cast<double>(scale);
   }
   return out;
 }
@@ -82,8 +72,8 @@ std::vector<double> rounded_halves(const std::vector<float>& x) {
 // What the int8 scheme computes, in double precision: activations rounded per group of 32, for
 // K-quants with scales that are powers of two, or those of twins.
 std::vector<double> rounded_activations(const std::vector<float>& x, ActForm form) {
-  if (form == ActForm::kTwins) return rounded_blocks(x);
-  if (form == ActForm::kHalves) return rounded_halves(x);
+  if (form == ActForm::kTwins) return rounded_for_twins(x, {256, 120, 32, kTwinMost, twin_stretch});
+  if (form == ActForm::kHalves) return rounded_for_twins(x, {32, 96, 16, kHalfMost, half_stretch});
   const bool powers_of_two = form == ActForm::kPowers;
   std::vector<double> out(x.size());
   for (size_t g = 0; g < x.size(); g += 32) {
