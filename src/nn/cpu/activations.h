@@ -69,11 +69,12 @@ static_assert(sizeof(ActTwin) == 72);
 /// them.
 struct alignas(8) ActHalves {
   int8_t q[2 * kGroup];
-  int32_t start[2][2];  // of each group's halves: what takes the offset of 32 away; where products
-                        // are paired, and where these begin
+  // Of each group's halves:
+  int32_t start[2][2];         // what takes the offset of 32 away
+  int32_t paired_start[2][2];  // the same where paired_products.h begins
   float scale[2];
 };
-static_assert(sizeof(ActHalves) == 88);
+static_assert(sizeof(ActHalves) == 104);
 
 /// The activations of a run of rows, in the form that a tile's kernels take.
 struct ActRows {

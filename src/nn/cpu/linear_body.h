@@ -167,11 +167,9 @@ inline void quantize_twins(const float* x, int64_t groups, const ActRows& out) {
   }
 }
 
-/// With starts of paired products or without.
-template <bool kPaired>
-void quantize_halves(const float* x, int64_t groups, const ActRows& out) {
+inline void quantize_halves(const float* x, int64_t groups, const ActRows& out) {
   for (int64_t g = 0; g < groups; g += 2)
-    quantize_two<kPaired>(x + kGroup * g, out.halves[g / 2 * out.rows]);
+    quantize_two(x + kGroup * g, out.halves[g / 2 * out.rows]);
 }
 
 // ---- the table ----
@@ -226,6 +224,6 @@ constexpr LinearKernels linear_kernels() {
   k.quantize[static_cast<int>(ActForm::kGroups)] = quantize_row<false>;
   k.quantize[static_cast<int>(ActForm::kPowers)] = quantize_row<true>;
   k.quantize[static_cast<int>(ActForm::kTwins)] = quantize_twins;
-  k.quantize[static_cast<int>(ActForm::kHalves)] = quantize_halves<false>;
+  k.quantize[static_cast<int>(ActForm::kHalves)] = quantize_halves;
   return k;
 }

@@ -1,5 +1,5 @@
-// Products of codes of 4 and of 6 bits in which additions take the place of three multiplications in
-// eight and of one in four, for processors that add beside their multipliers: on AMD's Zen 4 dot
+// Products of codes of 4 and of 6 bits in which additions take the place of three multiplications
+// in eight and of one in four, for processors that add beside their multipliers: on AMD's Zen 4 dot
 // products use two of four pipes.
 // (On Intel's, 512-bit additions and dot products share two, and this would be slower.)
 // Included after twin_body.h, inside an unnamed namespace; hence no includes here.
@@ -147,7 +147,7 @@ struct PairedTwins {
       I first[2], second[2];  // of each group
 #pragma GCC unroll 2
       for (int g = 0; g < 2; ++g) {
-        const I start = i_set2(x[r].start[g]);
+        const I start = i_set2(x[r].paired_start[g]);
         first[g] = i_add(codes.start[g][0], start);
         second[g] = i_add(codes.start[g][1], start);
       }
@@ -230,11 +230,9 @@ constexpr void fill_paired(LinearKernels& k, std::integer_sequence<int, kRows...
   fill_many(by_rows, TileKernel{paired_kernel<kType>});
 }
 
-/// The kernels of the path with paired products: Q4_K with 8 rows and more, where they gain; Q6_K,
-/// whose activations say where paired ones begin, with any.
+/// The kernels of the path: those with paired products for as many rows as gain by them.
 constexpr LinearKernels paired_linear_kernels(LinearKernels k) {
   fill_paired<WeightType::kQ4_K>(k, std::integer_sequence<int, 8, 12, 16>());
-  fill_paired<WeightType::kQ6_K>(k, std::integer_sequence<int, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16>());
-  k.quantize[static_cast<int>(ActForm::kHalves)] = quantize_halves<true>;
+  fill_paired<WeightType::kQ6_K>(k, std::integer_sequence<int, 12, 16>());
   return k;
 }

@@ -173,7 +173,6 @@ inline float quantize_halves_of(const float* x, int8_t* q, int32_t* sum) {
 }
 
 /// Quantises two groups whose halves are twins.
-template <bool kPaired>
 inline void quantize_two(const float* x, ActHalves& out) {
   for (int g = 0; g < 2; ++g) {
     int8_t q[kGroup];
@@ -182,10 +181,9 @@ inline void quantize_two(const float* x, ActHalves& out) {
     take_turns<kGroup / 2>(q, q + kGroup / 2, out.q + kGroup * g);
     for (int h = 0; h < 2; ++h) {
       out.start[g][h] = -32 * sum[h];
-      if constexpr (kPaired) {
-        out.start[g][h] +=
-            paired_start<kPairedOfHalf, 8, kUnsignedOfHalf, kSignedOfHalf>(q + 16 * h);
-      }
+      out.paired_start[g][h] =
+          out.start[g][h] +
+          paired_start<kPairedOfHalf, 8, kUnsignedOfHalf, kSignedOfHalf>(q + 16 * h);
     }
   }
 }

@@ -291,9 +291,8 @@ inline __m256i paired_sums_of_halves(__m256i codes) {
 }
 
 /// quantize_two() of simd_quantize.h.
-template <bool kPaired>
 inline void quantize_two(const float* x, ActHalves& out) {
-  __m256i codes[2], sums[2];
+  __m256i codes[2], sums[2], paired[2];
 #pragma GCC unroll 2
   for (int g = 0; g < 2; ++g) {
     const float peak = largest<kGroup>(x + kGroup * g);
@@ -304,18 +303,19 @@ inline void quantize_two(const float* x, ActHalves& out) {
       round_halves(x + kGroup * g, scale, codes[g]);
     }
     out.scale[g] = scale;
-    // 32 times each sum, and the paired products: eight sums, four of each half.
+    // 32 times each sum, and with paired products: eight sums, four of each half.
     const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(32), codes[g]);
     sums[g] = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-    if constexpr (kPaired) sums[g] = _mm256_add_epi32(sums[g], paired_sums_of_halves(codes[g]));
+    paired[g] = _mm256_add_epi32(sums[g], paired_sums_of_halves(codes[g]));
   }
   take_turns(_mm256_permute2x128_si256(codes[0], codes[1], 0x20),
              _mm256_permute2x128_si256(codes[0], codes[1], 0x31), out.q);
-  __m256i all = _mm256_hadd_epi32(sums[0], sums[1]);  // two of each group, of each half
-  all = _mm256_hadd_epi32(all, all);
-  constexpr int kBias = kPaired ? kPairedOfHalf * kSignedOfHalf * kUnsignedOfHalf : 0;
-  all = _mm256_sub_epi32(_mm256_set1_epi32(-kBias), all);
-  _mm_storeu_si128(
-      reinterpret_cast<__m128i*>(out.start),
-      _mm_unpacklo_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1)));
+  // Each 128 bits of a half: of both groups the sum, then of both the paired one.
+  __m256i all = _mm256_hadd_epi32(_mm256_hadd_epi32(sums[0], sums[1]),
+                                  _mm256_hadd_epi32(paired[0], paired[1]));
+  constexpr int kBias = kPairedOfHalf * kSignedOfHalf * kUnsignedOfHalf;
+  all = _mm256_sub_epi32(_mm256_setr_epi32(0, 0, -kBias, -kBias, 0, 0, -kBias, -kBias), all);
+  const __m128i first = _mm256_castsi256_si128(all), second = _mm256_extracti128_si256(all, 1);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out.start), _mm_unpacklo_epi32(first, second));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out.paired_start), _mm_unpackhi_epi32(first, second));
 }
