@@ -1,6 +1,6 @@
 // Products of codes of 4 and of 6 bits in which additions take the place of three multiplications
-// in eight and of one in four, for processors that add beside their multipliers: on AMD's Zen 4 dot
-// products use two of four pipes.
+// in eight and of one in four, for processors that add beside their multipliers: on AMD's Zen 4 and
+// Zen 5 dot products use two of four pipes.
 // (On Intel's, 512-bit additions and dot products share two, and this would be slower.)
 // Included after twin_body.h, inside an unnamed namespace; hence no includes here.
 //
