@@ -50,21 +50,21 @@ def wait_until(condition, limit_s, what):
 class Program:
     """One running server. Use as a context manager: leaving it stops the server and checks that it ends well."""
 
-    def __init__(self, *flags, model=None, port=None, path=None, before_start=None):
+    def __init__(self, *flags, model=None, port=None, path=None, before_start=None, environment=None):
         self.port = port or free_port()
         self.log = tempfile.NamedTemporaryFile("w+", prefix="pippin-", suffix=".log")
         # model="": none is named.
         command = [str(path or program_path()), "serve", str(model_path() if model is None else model)]
         command += ["--host", "127.0.0.1", "--port", str(self.port), *map(str, flags)]
         # Tests leave nothing in the user's folders.
-        environment = {"PIPPIN_RESPONSES": ":memory:", "PIPPIN_KEYS": "off", "PIPPIN_BATCHES": ":memory:",
-                       "PIPPIN_SIGNING_KEY": "off"} | os.environ
+        variables = {"PIPPIN_RESPONSES": ":memory:", "PIPPIN_KEYS": "off", "PIPPIN_BATCHES": ":memory:",
+                     "PIPPIN_SIGNING_KEY": "off"} | os.environ | (environment or {})
         self.process = subprocess.Popen(
             command,
             stdout=self.log,
             stderr=self.log,
             stdin=subprocess.DEVNULL,
-            env=environment,
+            env=variables,
             preexec_fn=before_start,
         )
 

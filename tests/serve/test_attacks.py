@@ -1,0 +1,126 @@
+"""Every way that was found to end or lame the server from outside, tried beside another client's running stream.
+
+After each attack the process lives, its memory is back, /health was answered in time throughout, and the other
+client's stream never paused for long. The attacks themselves are in attacks/.
+"""
+
+import http.client
+import json
+import threading
+import time
+
+import pytest
+
+from attacks import all_attacks
+from program import Program, wait_until
+
+MEMORY_BACK_BYTES = 50 << 20
+MEMORY_BACK_S = 30
+ATTACKS = all_attacks()
+
+
+class HealthWatch(threading.Thread):
+    """Asks /health again and again on fresh connections; keeps the slowest answer."""
+
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self.server, self.slowest_s, self.ended, self.failure = server, 0.0, threading.Event(), None
+
+    def run(self):
+        while not self.ended.wait(0.02):
+            began = time.monotonic()
+            try:
+                status = self.server.get("/health")[0]
+            except OSError as error:
+                status = repr(error)
+            if status != 200:
+                self.failure = f"/health: {status}"
+            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+
+
+class StreamWatch(threading.Thread):
+    """Another client that streams answer after answer; keeps the longest pause within one."""
+
+    def __init__(self, server, headers):
+        super().__init__(daemon=True)
+        self.server, self.headers, self.longest_s, self.failure = server, headers, 0.0, None
+        self.ended, self.streams = threading.Event(), threading.Event()
+
+    def run(self):
+        try:
+            while not self.ended.is_set():
+                self.one_answer()
+        except (OSError, AssertionError, http.client.HTTPException) as error:
+            self.failure = f"the other client: {error!r}"
+        self.streams.set()
+
+    def one_answer(self):
+        body = {"model": "default", "stream": True, "ignore_eos": True, "max_tokens": 400, "prompt": "Once upon a time"}
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
+        try:
+            connection.request("POST", "/v1/completions", json.dumps(body), self.headers)
+            answer = connection.getresponse()
+            assert answer.status == 200, answer.read()
+            last = None
+            while line := answer.readline():
+                now = time.monotonic()
+                if last is not None:
+                    self.longest_s = max(self.longest_s, now - last)
+                last = now
+                if b"data: [DONE]" in line or self.ended.is_set():
+                    break
+                self.streams.set()
+        finally:
+            connection.close()
+
+
+def resident_bytes(server):
+    for line in open(f"/proc/{server.process.pid}/status"):
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) << 10
+    return 0
+
+
+@pytest.fixture(scope="module")
+def servers(model_file):
+    """Returns a function that gives a warm server for an attack; one lives at a time."""
+    running = {}
+
+    def of(attack):
+        key = (attack.flags, attack.environment)
+        if key not in running:
+            for old in running.values():
+                old.__exit__(None)
+            running.clear()
+            new = Program("--context", 2048, *attack.flags, model=model_file, environment=dict(attack.environment))
+            new.__enter__()
+            running[key] = new
+        return running[key]
+
+    yield of
+    for old in running.values():
+        old.__exit__(None)
+
+
+@pytest.mark.skipif(not ATTACKS, reason="no attacks")
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_attack(servers, attack):
+    server = servers(attack)
+    health, stream = HealthWatch(server), StreamWatch(server, {"content-type": "application/json"})
+    health.start()
+    stream.start()
+    try:
+        assert stream.streams.wait(30) and not stream.failure, stream.failure
+        before = resident_bytes(server)
+        attack.run(server)
+        assert server.process.poll() is None, f"the process ended\n{server.log_text()[-2000:]}"
+        wait_until(lambda: resident_bytes(server) < before + MEMORY_BACK_BYTES, MEMORY_BACK_S, "memory is back")
+    finally:
+        health.ended.set()
+        stream.ended.set()
+        health.join(60)
+        stream.join(60)
+    assert not health.failure and not stream.failure, (health.failure, stream.failure)
+    assert health.slowest_s <= attack.health_s, f"/health took {health.slowest_s:.2f} s"
+    assert stream.longest_s <= attack.pause_s, f"another client's stream paused for {stream.longest_s:.2f} s"
+    wait_until(server.is_idle, 20, "no blocks are left behind")
