@@ -27,9 +27,19 @@ Gatekeeper::~Gatekeeper() {
 }
 
 Result<void> Gatekeeper::refresh_locked() {
-  ASSIGN_OR_RETURN(const bool changed, store_.changed());
-  if (!changed) return {};
-  ASSIGN_OR_RETURN(keys_, store_.list(now_()));
+  ASSIGN_OR_RETURN(const int64_t version, store_.version());
+  if (version == version_) return {};
+  ASSIGN_OR_RETURN(std::vector<Key> keys, store_.list(now_()));
+  // Keys are revoked and never removed: a file without them is not the one that was read before.
+  if (keys.empty() && !keys_.empty())
+    return fail(Code::kUnavailable, "The file of keys has lost its keys.", "keys");
+  adopt_locked(std::move(keys));
+  version_ = version;  // only now: what failed above is tried again with the next request
+  return {};
+}
+
+void Gatekeeper::adopt_locked(std::vector<Key> keys) {
+  keys_ = std::move(keys);
   for (const Key& key : keys_) {
     if (key.revoked_unix_s != 0) {
       accounts_.erase(key.id);
@@ -42,7 +52,6 @@ Result<void> Gatekeeper::refresh_locked() {
       account->update(key);
     }
   }
-  return {};
 }
 
 Result<bool> Gatekeeper::asks_for_keys() {

@@ -1,5 +1,6 @@
 // Gatekeeper: decides by its key whether a request is let in, and keeps account of what each key
 // uses. With a file of keys, every request needs a valid one; revoking the last one shuts the door.
+// While the file cannot be read, nobody is let in: whether a key is still valid is not known then.
 // Owner: the app. Thread: any; its own lock, and a thread that saves what was used.
 #pragma once
 
@@ -42,11 +43,13 @@ class Gatekeeper {
 
  private:
   Result<void> refresh_locked();
+  void adopt_locked(std::vector<Key> keys);
   void save_often();
 
   const KeyAccount::Now now_;
   std::mutex mutex_;  // of all below but the accounts' own
   KeyStore store_;
+  int64_t version_ = -1;  // of the file, as keys_ tells it; -1: keys_ was never read
   std::vector<Key> keys_;                                        // all, the revoked ones among them
   std::map<std::string, std::shared_ptr<KeyAccount>> accounts_;  // by id; of the valid ones
   std::condition_variable ends_;

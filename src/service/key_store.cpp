@@ -14,6 +14,10 @@
 namespace pippin::service {
 namespace {
 
+constexpr int kSchemaVersion = 2;
+
+// `changes` has one row, which counts what happens to keys. PRAGMA data_version would count for one
+// connection only, and begin anew with the next.
 constexpr const char* kSchema = R"(
 CREATE TABLE keys(
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -25,12 +29,34 @@ CREATE TABLE keys(
   tokens_per_day INTEGER NOT NULL,
   concurrent INTEGER NOT NULL,
   created INTEGER NOT NULL,
-  revoked INTEGER NOT NULL DEFAULT 0);
+  revoked INTEGER NOT NULL DEFAULT 0,
+  role INTEGER NOT NULL DEFAULT 0,
+  models TEXT NOT NULL DEFAULT '',
+  priority_max INTEGER NOT NULL DEFAULT 0,
+  storage_bytes INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE usage(
   id TEXT NOT NULL,
   day INTEGER NOT NULL,
   tokens INTEGER NOT NULL,
   PRIMARY KEY(id, day)) WITHOUT ROWID;
+CREATE TABLE changes(count INTEGER NOT NULL);
+INSERT INTO changes VALUES(0);
+CREATE TRIGGER key_made AFTER INSERT ON keys BEGIN UPDATE changes SET count = count + 1; END;
+CREATE TRIGGER key_changed AFTER UPDATE ON keys BEGIN UPDATE changes SET count = count + 1; END;
+CREATE TRIGGER key_gone AFTER DELETE ON keys BEGIN UPDATE changes SET count = count + 1; END;
+)";
+
+// Of version 1. Keys that were made then may use models and manage none.
+constexpr const char* kUpgrade = R"(
+ALTER TABLE keys ADD COLUMN role INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE keys ADD COLUMN models TEXT NOT NULL DEFAULT '';
+ALTER TABLE keys ADD COLUMN priority_max INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE keys ADD COLUMN storage_bytes INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE changes(count INTEGER NOT NULL);
+INSERT INTO changes VALUES(0);
+CREATE TRIGGER key_made AFTER INSERT ON keys BEGIN UPDATE changes SET count = count + 1; END;
+CREATE TRIGGER key_changed AFTER UPDATE ON keys BEGIN UPDATE changes SET count = count + 1; END;
+CREATE TRIGGER key_gone AFTER DELETE ON keys BEGIN UPDATE changes SET count = count + 1; END;
 )";
 
 constexpr const char* kInsert = R"(
@@ -88,14 +114,18 @@ KeyHash hash_of_secret(std::string_view secret) {
   return hash;
 }
 
-KeyStore::KeyStore(std::string path) : database_({std::move(path), "keys", kSchema, 1, 500}) {}
+KeyStore::KeyStore(std::string path)
+    : database_({std::move(path), "keys", kSchema, kSchemaVersion, 500, kUpgrade}) {}
 
 // A server must not make a file only by looking: with a file, keys are asked for.
 Result<bool> KeyStore::open_if_there() {
-  std::error_code ignored;
-  if (!database_.is_open() && database_.path() != ":memory:" &&
-      !std::filesystem::exists(database_.path(), ignored))
-    return false;
+  if (!database_.is_open() && database_.path() != ":memory:") {
+    std::error_code ec;
+    const std::filesystem::file_status status = std::filesystem::status(database_.path(), ec);
+    if (status.type() == std::filesystem::file_type::not_found) return false;
+    // Whether there are keys is not known: that is not the same as none.
+    if (ec) return fail(Code::kUnavailable, "The file of keys cannot be looked at now.", "keys");
+  }
   RETURN_IF_ERROR(database_.ensure_open());
   return true;
 }
@@ -150,15 +180,12 @@ Result<std::vector<Key>> KeyStore::list(int64_t now_unix_s) {
   return keys;
 }
 
-Result<bool> KeyStore::changed() {
+Result<int64_t> KeyStore::version() {
   ASSIGN_OR_RETURN(const bool there, open_if_there());
-  int64_t version = 0;
-  if (there) {
-    Statement query(database_.handle(), "PRAGMA data_version");
-    if (const int code = query.step(); code != SQLITE_ROW) return database_.failure(code);
-    version = query.number(0);
-  }
-  return std::exchange(seen_version_, version) != version;
+  if (!there) return 0;
+  Statement query(database_.handle(), "SELECT count FROM changes");
+  if (const int code = query.step(); code != SQLITE_ROW) return database_.failure(code);
+  return 1 + query.number(0);
 }
 
 Result<int64_t> KeyStore::add_tokens(const std::string& id, int64_t day, int64_t tokens) {

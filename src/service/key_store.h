@@ -59,8 +59,9 @@ class KeyStore {
   /// Returns all keys that there ever were, the oldest first. None, if there is no file.
   Result<std::vector<Key>> list(int64_t now_unix_s);
 
-  /// Returns whether somebody else has changed the file since the last call; true the first time.
-  Result<bool> changed();
+  /// Returns a number that grows with every change of a key, whoever makes it; 0 without a file. It
+  /// is kept in the file, so that it means the same after the file was closed and opened again.
+  Result<int64_t> version();
   /// Adds to what a key has used on a day. Returns the sum.
   Result<int64_t> add_tokens(const std::string& id, int64_t day, int64_t tokens);
 
@@ -68,7 +69,6 @@ class KeyStore {
   Result<bool> open_if_there();
 
   Database database_;
-  int64_t seen_version_ = -1;
 };
 
 }  // namespace pippin::service

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 #include <thread>
+#include <utility>
 
 #include "service/gatekeeper.h"
 #include "service/key_account.h"
@@ -210,6 +211,90 @@ TEST_F(Keys, DecideWhoIsLetIn) {
   ASSERT_TRUE(store.revoke("two", kNoon).ok());
   EXPECT_EQ(keeper.admit({}).error().code, Code::kUnauthenticated)
       << "without keys the door is shut";
+}
+
+// What another program does to the file.
+void run_sql(const std::string& path, const char* sql) {
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &database), SQLITE_OK);
+  EXPECT_EQ(sqlite3_exec(database, sql, nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(database);
+}
+
+constexpr const char* kSpoil = "ALTER TABLE usage RENAME TO spoiled";
+constexpr const char* kMend = "ALTER TABLE spoiled RENAME TO usage";
+
+TEST_F(Keys, ARevokedKeyStaysOutWhileKeysCannotBeListed) {
+  KeyStore store(path_);
+  const std::string secret = store.create("one", {}, kNoon)->secret;
+  Gatekeeper keeper(path_, now);
+  ASSERT_TRUE(keeper.admit({secret}).ok());
+  ASSERT_TRUE(store.revoke("one", kNoon).ok());
+  run_sql(path_, kSpoil);
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(keeper.admit({secret}).error().code, Code::kUnavailable) << "request " << i;
+  run_sql(path_, kMend);
+  EXPECT_EQ(keeper.admit({secret}).error().code, Code::kUnauthenticated);
+}
+
+TEST_F(Keys, AFirstKeyThatCannotBeListedOpensNoDoor) {
+  Gatekeeper keeper(path_, now);
+  ASSERT_EQ(keeper.admit({}).value(), nullptr) << "nobody has made a key";
+  const std::string secret = KeyStore(path_).create("one", {}, kNoon)->secret;
+  run_sql(path_, kSpoil);
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(keeper.admit({}).error().code, Code::kUnavailable) << "request " << i;
+  run_sql(path_, kMend);
+  EXPECT_EQ(keeper.admit({}).error().code, Code::kUnauthenticated);
+  EXPECT_TRUE(keeper.admit({secret}).ok());
+}
+
+TEST_F(Keys, AFileThatHasLostItsKeysOpensNoDoor) {
+  KeyStore(path_).create("one", {}, kNoon).value();
+  Gatekeeper keeper(path_, now);
+  ASSERT_EQ(keeper.admit({}).error().code, Code::kUnauthenticated);
+  run_sql(path_, "DELETE FROM keys");
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(keeper.admit({}).error().code, Code::kUnavailable) << "request " << i;
+}
+
+TEST_F(Keys, AFileThatCannotBeLookedAtIsNotTakenForNone) {
+  std::filesystem::create_directories(folder_);
+  const std::string unknowable = (folder_ / std::string(300, 'x')).string();
+  EXPECT_EQ(KeyStore(unknowable).list(kNoon).error().code, Code::kUnavailable);
+  EXPECT_EQ(Gatekeeper(unknowable, now).admit({}).error().code, Code::kUnavailable);
+}
+
+// A connection's own count begins anew with each, so that a change while there is none would be
+// missed.
+TEST_F(Keys, AChangeIsSeenByWhoOpensTheFileAgain) {
+  KeyStore(path_).create("one", {}, kNoon).value();
+  int64_t last = KeyStore(path_).version().value();
+  const auto is_newer = [&] {
+    const int64_t version = KeyStore(path_).version().value();
+    return version > std::exchange(last, version);
+  };
+  EXPECT_FALSE(is_newer());
+  KeyStore(path_).create("two", {}, kNoon).value();
+  EXPECT_TRUE(is_newer());
+  KeyStore(path_).revoke("one", kNoon).value();
+  EXPECT_TRUE(is_newer());
+  run_sql(path_, "UPDATE keys SET concurrent = 7");
+  EXPECT_TRUE(is_newer());
+}
+
+// As the version before this one has made it.
+TEST_F(Keys, AnOlderFileGoesOn) {
+  const std::string secret = KeyStore(path_).create("one", {}, kNoon)->secret;
+  run_sql(path_,
+          "DROP TRIGGER key_made; DROP TRIGGER key_changed; DROP TRIGGER key_gone;"
+          "DROP TABLE changes; ALTER TABLE keys DROP COLUMN role;"
+          "ALTER TABLE keys DROP COLUMN models; ALTER TABLE keys DROP COLUMN priority_max;"
+          "ALTER TABLE keys DROP COLUMN storage_bytes; PRAGMA user_version = 1");
+  Gatekeeper keeper(path_, now);
+  EXPECT_TRUE(keeper.admit({secret}).ok());
+  ASSERT_TRUE(KeyStore(path_).revoke("one", kNoon).ok());
+  EXPECT_EQ(keeper.admit({secret}).error().code, Code::kUnauthenticated);
 }
 
 TEST_F(Keys, AFileThatCannotBeReadLetsNobodyIn) {
