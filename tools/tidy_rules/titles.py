@@ -1,0 +1,28 @@
+"""The titles of commits: those behind the commit that brought this file are checked."""
+
+import re
+import subprocess
+
+TITLE_COLUMNS_MAX = 59
+THIS_FILE = "tools/tidy_rules/titles.py"
+
+
+def git(root, *arguments):
+    run = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
+    return run.stdout.splitlines() if run.returncode == 0 else []
+
+
+def new_commits(root):
+    """Returns (hash, title) of each commit behind the one that added this file; none without that history."""
+    added = git(root, "log", "--diff-filter=A", "--format=%H", "--", THIS_FILE)
+    if not added or (git(root, "rev-parse", "--is-shallow-repository") or ["true"]) == ["true"]:
+        return []
+    return [line.split(" ", 1) for line in git(root, "log", "--no-merges", "--format=%h %s", f"{added[-1]}..HEAD")]
+
+
+def check_titles(tree):
+    for commit, title in new_commits(tree.root):
+        if len(title) > TITLE_COLUMNS_MAX:
+            tree.breach("commit " + commit, 1, "title", f"{len(title)} columns, at most {TITLE_COLUMNS_MAX}: {title}")
+        if not re.match(r"[^\s:]+(, [^\s:]+)*: \S", title):
+            tree.breach("commit " + commit, 1, "title", f"begins with its folder (`engine: ...`): {title}")
