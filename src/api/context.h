@@ -8,6 +8,7 @@
 #include "api/model_shelf.h"
 #include "base/worker_pool.h"
 #include "service/batch_store.h"
+#include "service/gatekeeper.h"
 #include "service/json.h"
 #include "service/live_requests.h"
 #include "service/model_pool.h"
@@ -30,6 +31,7 @@ struct Context {
   std::string signing_key = {};   // of what goes to clients and comes back; empty: a random one
   std::string data_folder = {};   // where made models and uploaded files lie; empty: nowhere
   ModelShelf* shelf = nullptr;    // models on disk; null: none are fetched or removed
+  service::Gatekeeper* keeper = nullptr;  // knows the keys; null: none are asked for
   std::shared_ptr<service::LiveRequests> live = std::make_shared<service::LiveRequests>();
 };
 

@@ -187,6 +187,7 @@ Result<int> serve(const Settings& settings, const std::vector<std::string>& name
   HubShelf shelf(places);
   api::Context context{models, readiness, workers};
   context.shelf = &shelf;
+  context.keeper = keeper.get();
   context.responses = responses.get();
   context.batches = batches.get();
   context.strict_model_ids = settings.strict_model_ids;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "service/database.h"
+#include "service/json.h"
 #include "service/process.h"
 
 namespace pippin::service {
@@ -192,16 +193,23 @@ struct BatchStore::Kept {
     return end_open(id, -2, BatchOutcome::kCanceled, kCanceled, now_ms);
   }
 
-  Result<void> take(int64_t now_ms, std::optional<BatchWork>& work) {
+  Result<void> take(int64_t now_ms, const std::vector<std::string>& resting,
+                    std::optional<BatchWork>& work) {
     RETURN_IF_ERROR(tidy_up(now_ms));
     {
+      std::string left_out;
+      JsonWriter json(left_out);
+      json.begin_array();
+      for (const std::string& key : resting) json.string(key);
+      json.end_array();
       Statement next = statement(
-          "SELECT r.batch, r.place, r.params FROM requests r JOIN batches b ON b.id = r.batch"
-          " WHERE r.state = -2 ORDER BY b.seq, r.place LIMIT 1");
-      const int code = next.step();
+          "SELECT r.batch, b.key, r.place, r.params FROM requests r JOIN batches b ON b.id = r.batch"
+          " WHERE r.state = -2 AND b.key NOT IN (SELECT value FROM json_each(?1))"
+          " ORDER BY b.seq, r.place LIMIT 1");
+      const int code = next.bind(1, left_out).step();
       if (code == SQLITE_DONE) return {};
       if (code != SQLITE_ROW) return database.failure(code);
-      work = BatchWork{next.text(0), next.number(1), next.text(2)};
+      work = BatchWork{next.text(0), next.text(1), next.number(2), next.text(3)};
     }
     Statement own =
         statement("UPDATE requests SET state = -1, owner = ?3 WHERE batch = ?1 AND place = ?2");
@@ -276,11 +284,23 @@ Result<std::vector<BatchResult>> BatchStore::results(const std::string& id) {
   return results;
 }
 
-Result<std::optional<BatchWork>> BatchStore::take(int64_t now_ms) {
+Result<std::optional<BatchWork>> BatchStore::take(int64_t now_ms,
+                                                  const std::vector<std::string>& resting) {
   const std::lock_guard lock(kept_->mutex);
   std::optional<BatchWork> work;
-  RETURN_IF_ERROR(kept_->database.transact([&] { return kept_->take(now_ms, work); }));
+  RETURN_IF_ERROR(kept_->database.transact([&] { return kept_->take(now_ms, resting, work); }));
   return work;
+}
+
+Result<std::vector<std::string>> BatchStore::owners() {
+  const std::lock_guard lock(kept_->mutex);
+  RETURN_IF_ERROR(kept_->database.ensure_open());
+  Statement query = kept_->statement("SELECT DISTINCT key FROM batches WHERE ended = 0");
+  std::vector<std::string> keys;
+  int code = SQLITE_DONE;
+  while ((code = query.step()) == SQLITE_ROW) keys.push_back(query.text(0));
+  if (code != SQLITE_DONE) return kept_->database.failure(code);
+  return keys;
 }
 
 Result<void> BatchStore::put_back(const BatchWork& work) {

@@ -41,6 +41,7 @@ struct BatchRequest {
 /// One request of a batch, to be answered.
 struct BatchWork {
   std::string batch;
+  std::string key_id;  // the batch's
   int64_t place = 0;
   std::string params_json;
 };
@@ -74,8 +75,12 @@ class BatchStore {
   Result<std::vector<BatchResult>> results(const std::string& id);
 
   /// Takes the next request for this process; of requests that a dead process has left, too. Those
-  /// whose time is over end here. Nothing: there is none.
-  Result<std::optional<BatchWork>> take(int64_t now_ms);
+  /// whose time is over end here. Batches of `resting` keys are left for later. Nothing: there is
+  /// none.
+  Result<std::optional<BatchWork>> take(int64_t now_ms,
+                                        const std::vector<std::string>& resting = {});
+  /// Returns the keys whose batches have not ended.
+  Result<std::vector<std::string>> owners();
   /// Gives a request back, to be taken again.
   Result<void> put_back(const BatchWork& work);
   /// Notes a result. The last one ends its batch.

@@ -2,7 +2,9 @@
 
 #include <openssl/crypto.h>
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <utility>
 
 namespace pippin::service {
@@ -41,10 +43,7 @@ Result<void> Gatekeeper::refresh_locked() {
 void Gatekeeper::adopt_locked(std::vector<Key> keys) {
   keys_ = std::move(keys);
   for (const Key& key : keys_) {
-    if (key.revoked_unix_s != 0) {
-      accounts_.erase(key.id);
-      continue;
-    }
+    if (key.revoked_unix_s != 0) continue;  // what its visits still use is saved as ever
     std::shared_ptr<KeyAccount>& account = accounts_[key.id];
     if (account == nullptr) {
       account = std::make_shared<KeyAccount>(key, now_);
@@ -83,17 +82,32 @@ Result<std::shared_ptr<Caller>> Gatekeeper::admit(const std::vector<std::string_
                   : "This API key is not valid here.");
 }
 
+Result<std::shared_ptr<Caller>> Gatekeeper::resume(const std::string& key_id) {
+  const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(refresh_locked());
+  if (!is_valid_locked(key_id)) return fail(Code::kUnauthenticated, "The key is not valid any more.");
+  return accounts_.at(key_id)->resume();
+}
+
+bool Gatekeeper::is_valid_locked(const std::string& key_id) const {
+  return std::ranges::any_of(
+      keys_, [&](const Key& key) { return key.id == key_id && key.revoked_unix_s == 0; });
+}
+
 void Gatekeeper::save() {
   const std::lock_guard lock(mutex_);
-  for (const auto& [id, account] : accounts_) {
+  for (auto it = accounts_.begin(); it != accounts_.end();) {
+    const auto& [id, account] = *it;
+    // No visit is left, and no other can begin while the lock is held: nothing more will be used.
+    const bool over = account.use_count() == 1 && !is_valid_locked(id);
     const KeyAccount::Unsaved unsaved = account->take_unsaved();
-    if (unsaved.tokens == 0) continue;
-    const Result<int64_t> sum = store_.add_tokens(id, unsaved.day, unsaved.tokens);
-    if (sum.ok()) {
-      account->saved(unsaved.day, *sum);
-    } else {
-      account->not_saved(unsaved);
+    bool saved = true;
+    if (unsaved.tokens > 0) {
+      const Result<int64_t> sum = store_.add_tokens(id, unsaved.day, unsaved.tokens);
+      saved = sum.ok();
+      saved ? account->saved(unsaved.day, *sum) : account->not_saved(unsaved);
     }
+    it = over && saved ? accounts_.erase(it) : std::next(it);
   }
 }
 

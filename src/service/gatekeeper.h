@@ -38,12 +38,18 @@ class Gatekeeper {
   /// differs.
   Result<std::shared_ptr<Caller>> admit(const std::vector<std::string_view>& secrets);
 
+  /// Begins a visit for work that a key's holder has left to be done: it counts what it uses, and is
+  /// no request by the minute. Errors: kUnauthenticated, if the key is not valid any more;
+  /// kUnavailable.
+  Result<std::shared_ptr<Caller>> resume(const std::string& key_id);
+
   /// Writes what was used to the file now.
   void save();
 
  private:
   Result<void> refresh_locked();
   void adopt_locked(std::vector<Key> keys);
+  bool is_valid_locked(const std::string& key_id) const;
   void save_often();
 
   const KeyAccount::Now now_;
@@ -51,7 +57,7 @@ class Gatekeeper {
   KeyStore store_;
   int64_t version_ = -1;  // of the file, as keys_ tells it; -1: keys_ was never read
   std::vector<Key> keys_;                                        // all, the revoked ones among them
-  std::map<std::string, std::shared_ptr<KeyAccount>> accounts_;  // by id; of the valid ones
+  std::map<std::string, std::shared_ptr<KeyAccount>> accounts_;  // by id; revoked ones while they are used
   std::condition_variable ends_;
   bool ending_ = false;
   std::thread saver_;

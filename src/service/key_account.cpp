@@ -48,8 +48,9 @@ int MinuteWindow::seconds_until(int64_t second, int64_t most) {
 /// One request of a key; ends with the last handle.
 class KeyAccount::Visit final : public Caller {
  public:
-  explicit Visit(std::shared_ptr<KeyAccount> account)
-      : account_(std::move(account)), id_(account_->key_.id) {}
+  /// `counts`: as one of the requests that run.
+  Visit(std::shared_ptr<KeyAccount> account, bool counts)
+      : account_(std::move(account)), id_(account_->key_.id), left_(!counts) {}
   ~Visit() override { leave(); }
 
   void leave() override {
@@ -122,7 +123,7 @@ class KeyAccount::Visit final : public Caller {
   const std::shared_ptr<KeyAccount> account_;
   const std::string id_;
   Taken taken_;
-  bool left_ = false;
+  bool left_;
 };
 
 Result<std::shared_ptr<Caller>> KeyAccount::enter() {
@@ -142,7 +143,11 @@ Result<std::shared_ptr<Caller>> KeyAccount::enter() {
     requests_.add(now, 1);
     ++running_;
   }
-  return std::shared_ptr<Caller>(std::make_shared<Visit>(shared_from_this()));
+  return std::shared_ptr<Caller>(std::make_shared<Visit>(shared_from_this(), true));
+}
+
+std::shared_ptr<Caller> KeyAccount::resume() {
+  return std::make_shared<Visit>(shared_from_this(), false);
 }
 
 void KeyAccount::update(const Key& key) {

@@ -39,6 +39,8 @@ class KeyAccount : public std::enable_shared_from_this<KeyAccount> {
 
   /// Begins a visit. Errors: kRateLimited, saying when to try again.
   Result<std::shared_ptr<Caller>> enter();
+  /// Begins a visit that is no request, to go on with what one has left to be done.
+  std::shared_ptr<Caller> resume();
   /// Takes over limits that have changed.
   void update(const Key& key);
 

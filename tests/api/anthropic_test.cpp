@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "api/anthropic/errors.h"
 #include "api/anthropic/read_message.h"
 #include "api/anthropic/seal.h"
 #include "service/json.h"
@@ -15,6 +16,16 @@ namespace {
 using service::Conversation;
 using service::Message;
 using service::Role;
+
+TEST(Errors, AKeyThatHasUsedWhatItMayIsToldWhenToTryAgain) {
+  Error error = fail(Code::kRateLimited, "This key has used its tokens.");
+  error.retry_after_s = 42;
+  const Response response = error_response(error, "req-1");
+  EXPECT_EQ(response.status, 429);
+  EXPECT_NE(response.body.find(R"("type":"rate_limit_error")"), std::string::npos);
+  const std::vector<std::pair<std::string, std::string>> headers = {{"retry-after", "42"}};
+  EXPECT_EQ(response.headers, headers);
+}
 
 class ReadMessage : public ::testing::Test {
  protected:

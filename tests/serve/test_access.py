@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import ssl
 import subprocess
 import threading
@@ -234,6 +235,47 @@ def test_a_kept_response_is_its_keys_alone(keyed):
         assert ask(one, "POST", "/v1/responses", body)[0] == 200
     assert ask(one, "GET", f"/v1/responses/{kept}")[1]["id"] == kept
     assert ask(one, "DELETE", f"/v1/responses/{kept}")[1]["deleted"] is True
+
+
+def message(content="Hi.", **fields):
+    return {"model": "default", "max_tokens": 4, "messages": [{"role": "user", "content": content}]} | fields
+
+
+def ask_batches(server, key, method="GET", path="", requests=None):
+    body = None
+    if requests is not None:
+        body = json.dumps({"requests": [{"custom_id": f"n{i}", "params": params} for i, params in enumerate(requests)]})
+    status, _, answer = server.request(method, "/v1/messages/batches" + path, body and body.encode(), bearer(key))
+    assert status == 200, answer
+    return json.loads(answer)
+
+
+def batch_rows(file, batch):
+    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as database:
+        return [state for state, in database.execute("SELECT state FROM requests WHERE batch = ?", (batch,))]
+
+
+def test_an_exhausted_quota_is_no_error_of_the_request(tmp_path, server):
+    keys, batches = tmp_path / "keys.db", tmp_path / "batches.db"
+    spent = make_key(keys, "spent", "--tokens-per-day", 2)
+    free, left = make_key(keys, "free"), make_key(keys, "left", "--tokens-per-day", 100_000)
+    flags = ("--context", 1024, "--keys", keys, "--batches", batches)
+    with Program(*flags) as running:
+        status, headers, body = running.request("POST", "/v1/messages", json.dumps(message()).encode(), bearer(spent))
+        assert (status, json.loads(body)["error"]["type"]) == (429, "rate_limit_error")
+        assert 1 <= int(headers["retry-after"]) <= 86400
+        waiting = ask_batches(running, spent, "POST", requests=[message(), message()])["id"]
+        others = ask_batches(running, free, "POST", requests=[message()])["id"]
+        done = wait_until(lambda: ask_batches(running, free, path=f"/{others}")["ended_at"], 60, "others are answered")
+        assert done and ask_batches(running, spent, path=f"/{waiting}")["request_counts"]["errored"] == 0
+        assert batch_rows(batches, waiting) == [-2, -2], "they wait"
+        key_command(keys, "revoke", "spent")
+        wait_until(lambda: ask_batches(running, free) and batch_rows(batches, waiting) == [2, 2], 20, "they are over")
+        later = ask_batches(running, left, "POST", requests=[message("Tell a tale.", max_tokens=200)] * 6)["id"]
+    used = listed(keys)["left"]["tokens_today"]
+    with Program(*flags) as running:
+        wait_until(lambda: ask_batches(running, left, path=f"/{later}")["ended_at"], 60, "the rest is answered")
+    assert listed(keys)["left"]["tokens_today"] > used, "what a restart has left counts for its key"
 
 
 def test_the_audit_log_tells_who_and_what_but_no_text(keyed):

@@ -213,6 +213,40 @@ TEST_F(Keys, DecideWhoIsLetIn) {
       << "without keys the door is shut";
 }
 
+TEST_F(Keys, WhatARevokedKeyHasUsedIsSaved) {
+  KeyStore store(path_);
+  const NewKey one = store.create("one", {}, kNoon).value();
+  const NewKey two = store.create("two", {}, kNoon).value();
+  Gatekeeper keeper(path_, now);
+  std::shared_ptr<Caller> visit = keeper.admit({one.secret}).value();
+  ASSERT_TRUE(visit->take_prompt(30).ok());
+  ASSERT_TRUE(store.revoke("one", kNoon).ok());
+  ASSERT_TRUE(keeper.admit({two.secret}).ok()) << "the keeper has heard of it";
+  EXPECT_TRUE(visit->take_token()) << "an answer that has begun goes on";
+  keeper.save();
+  EXPECT_EQ(store.list(kNoon)->front().tokens_today, 31);
+  EXPECT_TRUE(visit->take_token());
+  visit.reset();
+  keeper.save();
+  EXPECT_EQ(store.list(kNoon)->front().tokens_today, 32);
+}
+
+TEST_F(Keys, WorkIsResumedForAValidKey) {
+  KeyStore store(path_);
+  const KeyLimits limits{.requests_per_minute = 1, .tokens_per_day = 50, .concurrent = 1};
+  const NewKey one = store.create("one", limits, kNoon).value();
+  Gatekeeper keeper(path_, now);
+  const auto asking = keeper.admit({one.secret}).value();
+  const auto resumed = keeper.resume(one.key.id);
+  ASSERT_TRUE(resumed.ok()) << "it is no request";
+  EXPECT_EQ((*resumed)->key_id(), one.key.id);
+  EXPECT_TRUE((*resumed)->take_prompt(40).ok());
+  EXPECT_EQ(asking->take_prompt(11).error().code, Code::kRateLimited) << "but what it uses counts";
+  EXPECT_EQ(keeper.resume("another").error().code, Code::kUnauthenticated);
+  ASSERT_TRUE(store.revoke("one", kNoon).ok());
+  EXPECT_EQ(keeper.resume(one.key.id).error().code, Code::kUnauthenticated);
+}
+
 // What another program does to the file.
 void run_sql(const std::string& path, const char* sql) {
   sqlite3* database = nullptr;

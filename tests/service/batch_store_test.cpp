@@ -31,6 +31,19 @@ int64_t outcome(const Batch& batch, BatchOutcome of) {
   return batch.outcomes[static_cast<size_t>(of)];
 }
 
+TEST(BatchStore, LeavesRestingKeysForLater) {
+  BatchStore store(memory());
+  ASSERT_TRUE(store.create("b1", "ann", requests(1), kNow, kLater).ok());
+  ASSERT_TRUE(store.create("b2", "bob", requests(1), kNow, kLater).ok());
+  EXPECT_EQ(store.owners().value(), (std::vector<std::string>{"ann", "bob"}));
+  EXPECT_FALSE(store.take(kNow, {"ann", "bob"})->has_value());
+  const BatchWork first = **store.take(kNow, {"ann"});
+  EXPECT_EQ(first.batch + first.key_id, "b2bob");
+  EXPECT_EQ((*store.take(kNow))->key_id, "ann");
+  ASSERT_TRUE(store.finish(first, BatchOutcome::kSucceeded, "{}", kNow).ok());
+  EXPECT_EQ(store.owners().value(), std::vector<std::string>{"ann"}) << "whose batch has not ended";
+}
+
 TEST(BatchStore, AnswersInOrderAndEndsWithTheLast) {
   BatchStore store(memory());
   const auto made = store.create("b1", "", requests(2), kNow, kLater);

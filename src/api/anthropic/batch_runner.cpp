@@ -1,5 +1,6 @@
 #include "api/anthropic/batch_runner.h"
 
+#include <charconv>
 #include <chrono>
 #include <optional>
 #include <vector>
@@ -13,8 +14,25 @@ namespace {
 
 constexpr size_t kAtOnce = 4;  // so many fill a step's leftover, and leave room for others
 
+constexpr int kTooManyRequests = 429;  // of this key
+
 // What is not the request's own fault: it is taken up again later.
-bool is_passing(int status) { return status == 503 || status == 529 || status == 429; }
+bool is_passing(int status) {
+  return status == 503 || status == 529 || status == kTooManyRequests;
+}
+
+constexpr const char* kCanceledJson = R"({"type":"canceled"})";
+
+// When an answer says that the request may be tried again.
+int64_t retry_after_ms(const Response& response) {
+  for (const auto& [name, value] : response.headers) {
+    int64_t seconds = 0;
+    const char* const end = value.data() + value.size();
+    if (name == "retry-after" && std::from_chars(value.data(), end, seconds).ec == std::errc())
+      return 1000 * seconds;
+  }
+  return 1000;
+}
 
 Request request_of(const service::BatchWork& work, std::shared_ptr<Caller> caller) {
   Request request;
@@ -95,6 +113,7 @@ void BatchRunner::kick() {
 
 void BatchRunner::work() {
   for (;;) {
+    if (context_.readiness.state().ready) end_revoked();
     while (context_.readiness.state().ready && take_one()) {
     }
     const std::lock_guard lock(mutex_);
@@ -103,39 +122,77 @@ void BatchRunner::work() {
   }
 }
 
+// On whose behalf a batch is worked on. Null: nobody's.
+Result<std::shared_ptr<Caller>> BatchRunner::holder_of(const std::string& key_id) {
+  if (key_id.empty() || context_.keeper == nullptr) return std::shared_ptr<Caller>();
+  return context_.keeper->resume(key_id);
+}
+
+void BatchRunner::end_revoked() {
+  service::BatchStore& store = *context_.batches;
+  const Result<std::vector<std::string>> owners = store.owners();
+  if (!owners.ok()) return log::warn("[batches] {}", owners.error().message);
+  for (const std::string& key : *owners) {
+    const Result<std::shared_ptr<Caller>> holder = holder_of(key);
+    if (holder.ok() || holder.error().code != Code::kUnauthenticated) continue;
+    const Result<std::vector<service::Batch>> batches = store.list(key);
+    for (size_t i = 0; batches.ok() && i < batches->size(); ++i) {
+      const service::Batch& batch = (*batches)[i];
+      if (batch.ended_ms > 0 || batch.cancelled_ms > 0) continue;
+      log::info("[batches] {} is cancelled: its key is not valid any more", batch.id);
+      const Result<service::Batch> cancelled = store.cancel(batch.id, now_ms());
+      if (!cancelled.ok()) log::warn("[batches] {}", cancelled.error().message);
+      cancel(batch.id);
+    }
+  }
+}
+
+std::vector<std::string> BatchRunner::resting_locked() {
+  const int64_t now = now_ms();
+  std::erase_if(resting_, [&](const auto& entry) { return entry.second <= now; });
+  std::vector<std::string> keys;
+  for (const auto& [key, until] : resting_) keys.push_back(key);
+  return keys;
+}
+
 // Returns whether there may be more to do now.
 bool BatchRunner::take_one() {
+  std::vector<std::string> resting;
   {
     const std::lock_guard lock(mutex_);
     if (paused_ || running_.size() >= kAtOnce) return false;
+    resting = resting_locked();
   }
-  Result<std::optional<service::BatchWork>> work = context_.batches->take(now_ms());
+  Result<std::optional<service::BatchWork>> work = context_.batches->take(now_ms(), resting);
   if (!work.ok()) {
     log::warn("[batches] {}", work.error().message);
     return false;
   }
   if (!*work) return false;
-  std::shared_ptr<Caller> caller;
+  Result<std::shared_ptr<Caller>> holder = holder_of((*work)->key_id);
+  if (!holder.ok()) return turn_away(**work, holder.error());
   {
     const std::lock_guard lock(mutex_);
     running_[{(*work)->batch, (*work)->place}] = nullptr;
-    if (const auto owner = callers_.find((*work)->batch); owner != callers_.end())
-      caller = owner->second;
   }
   answer_message(
       context_, seal_,
-      std::make_shared<BatchExchange>(shared_from_this(), std::move(**work), std::move(caller)),
+      std::make_shared<BatchExchange>(shared_from_this(), std::move(**work), *std::move(holder)),
       Origin::kBatch);
   return true;
 }
 
-void BatchRunner::own(const std::string& batch, std::shared_ptr<Caller> caller) {
-  const std::lock_guard lock(mutex_);
-  if (caller == nullptr) {
-    callers_.erase(batch);
-  } else {
-    callers_[batch] = std::move(caller);
-  }
+// Ends what nobody may ask for any more; puts back what cannot be decided now. Returns whether there
+// may be more to do.
+bool BatchRunner::turn_away(const service::BatchWork& work, const Error& error) {
+  service::BatchStore& store = *context_.batches;
+  const bool revoked = error.code == Code::kUnauthenticated;
+  const Result<void> noted =
+      revoked ? store.finish(work, service::BatchOutcome::kCanceled, kCanceledJson, now_ms())
+              : store.put_back(work);
+  if (!noted.ok()) log::warn("[batches] {}", noted.error().message);
+  if (!revoked) log::warn("[batches] {}", error.message);
+  return revoked && noted.ok();
 }
 
 void BatchRunner::set_canceller(const Key& key, std::function<void()> canceller) {
@@ -168,8 +225,7 @@ void BatchRunner::ended(const service::BatchWork& work, const Response& response
       response.status == 499 || (batch.ok() && batch->cancelled_ms > 0 && response.status != 200);
   Result<void> noted;
   if (cancelled) {
-    noted =
-        store.finish(work, service::BatchOutcome::kCanceled, R"({"type":"canceled"})", now_ms());
+    noted = store.finish(work, service::BatchOutcome::kCanceled, kCanceledJson, now_ms());
   } else if (passing) {
     noted = store.put_back(work);
   } else {
@@ -178,15 +234,15 @@ void BatchRunner::ended(const service::BatchWork& work, const Response& response
     noted = store.finish(work, outcome, result_json(response), now_ms());
   }
   if (!noted.ok()) log::warn("[batches] a result is lost: {}", noted.error().message);
-  const Result<service::Batch> now = store.get(work.batch);
-  const bool over = !now.ok() || now->ended_ms > 0;
+  const bool spent = response.status == kTooManyRequests;
+  const bool full = passing && !spent;
   {
     const std::lock_guard lock(mutex_);
     running_.erase({work.batch, work.place});
-    if (over) callers_.erase(work.batch);
-    if (passing) paused_ = true;  // until the next sign of interest
+    if (spent) resting_[work.key_id] = now_ms() + retry_after_ms(response);
+    if (full) paused_ = true;  // until the next sign of interest
   }
-  if (!passing) kick();
+  if (!full) kick();
 }
 
 }  // namespace pippin::api::anthropic

@@ -1,5 +1,7 @@
 // BatchRunner: answers the requests of batches, a few at a time, behind all others. What a stopped
-// program has left is taken up again. Owner: the routes. Thread: any.
+// program has left is taken up again. A request counts as its batch's key's, also after a restart;
+// one that the key has no tokens left for waits, and a key that is revoked ends its batches. Owner:
+// the routes. Thread: any.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +11,7 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "api/anthropic/seal.h"
 #include "api/context.h"
@@ -28,9 +31,6 @@ class BatchRunner : public std::enable_shared_from_this<BatchRunner> {
   /// Begins to work, if there is work and it does not do so already. Called at each sign of
   /// interest; does not block.
   void kick();
-  /// Notes on whose behalf a batch is worked on; it counts as the caller's while this program runs.
-  /// Null: nobody's.
-  void own(const std::string& batch, std::shared_ptr<Caller> caller);
   /// Ends the answers to a batch's requests that are under way.
   void cancel(const std::string& batch);
 
@@ -40,6 +40,10 @@ class BatchRunner : public std::enable_shared_from_this<BatchRunner> {
 
   void work();
   bool take_one();
+  void end_revoked();
+  bool turn_away(const service::BatchWork& work, const Error& error);
+  Result<std::shared_ptr<Caller>> holder_of(const std::string& key_id);
+  std::vector<std::string> resting_locked();
   void set_canceller(const Key& key, std::function<void()> canceller);
   void ended(const service::BatchWork& work, const Response& response);
 
@@ -47,7 +51,7 @@ class BatchRunner : public std::enable_shared_from_this<BatchRunner> {
   const std::shared_ptr<const Seal> seal_;
   std::mutex mutex_;
   std::map<Key, std::function<void()>> running_;  // with what ends each; null: not known yet
-  std::map<std::string, std::shared_ptr<Caller>> callers_;  // by batch
+  std::map<std::string, int64_t> resting_;  // keys that have used what they may, until when (ms)
   bool working_ = false;
   bool again_ = false;   // there may be more work than was seen
   bool paused_ = false;  // the server had no room

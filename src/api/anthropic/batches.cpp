@@ -152,7 +152,7 @@ void send_results(service::BatchStore& store, Exchange& exchange) {
 Handler create_batch(const Context& context, std::shared_ptr<BatchRunner> runner) {
   return with_store(
       context, std::move(runner),
-      [&context](service::BatchStore& store, BatchRunner& running, Exchange& exchange) {
+      [&context](service::BatchStore& store, BatchRunner&, Exchange& exchange) {
         const Result<boost::json::object> body = read_body(context, exchange.request());
         if (!body.ok()) return refuse(exchange, body.error());
         FieldReader reader(*body);
@@ -160,10 +160,7 @@ Handler create_batch(const Context& context, std::shared_ptr<BatchRunner> runner
         if (!reader.ok()) return refuse(exchange, error_of(*reader.error()));
         const int64_t now = now_ms();
         const std::string id = new_id("msgbatch_");
-        running.own(id, exchange.request().caller);  // before anybody can begin to work on it
-        const Result<Batch> batch = store.create(id, key_of(exchange), requests, now, now + kDayMs);
-        if (!batch.ok()) running.own(id, nullptr);
-        respond(exchange, batch);
+        respond(exchange, store.create(id, key_of(exchange), requests, now, now + kDayMs));
       });
 }
 

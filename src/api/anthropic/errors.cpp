@@ -1,5 +1,7 @@
 #include "api/anthropic/errors.h"
 
+#include <algorithm>
+
 #include "service/json.h"
 
 namespace pippin::api::anthropic {
@@ -21,6 +23,7 @@ constexpr Mapping kMappings[] = {
     {Code::kUnsupported, 400, "invalid_request_error"},
     {Code::kTooLarge, 413, "request_too_large"},
     {Code::kOverloaded, 529, "overloaded_error"},
+    {Code::kRateLimited, 429, "rate_limit_error"},
     {Code::kOutOfMemory, 529, "overloaded_error"},
     {Code::kTimeout, 504, "timeout_error"},
     {Code::kCancelled, 499, "api_error"},
@@ -36,7 +39,6 @@ const Mapping& mapping_of(Code code) {
 }
 
 std::string_view type_of(int status) {
-  if (status == 429) return "rate_limit_error";
   if (status == 529) return "overloaded_error";
   for (const Mapping& mapping : kMappings) {
     if (mapping.status == status) return mapping.type;
@@ -75,8 +77,8 @@ Response error_response(const Error& error, std::string_view request_id) {
   Response response;
   response.status = mapping_of(error.code).status;
   response.body = error_json(error, request_id);
-  if (response.status == 529 || response.status == 503)
-    response.headers.emplace_back("retry-after", "1");
+  if (response.status == 529 || response.status == 503 || response.status == 429)
+    response.headers.emplace_back("retry-after", std::to_string(std::max(1, error.retry_after_s)));
   return response;
 }
 
