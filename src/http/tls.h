@@ -46,8 +46,9 @@ class TlsStream {
   Moved read(void* bytes, size_t size);
   /// Requires: size > 0. What was not taken may be given again from another place.
   Moved write(const void* bytes, size_t size);
-  /// Bytes that have come and lie here, so that the socket does not tell of them.
-  bool pending() const { return SSL_has_pending(ssl_.get()) == 1; }
+  /// Whether decrypted bytes lie here, of which the socket does not tell. A record that has come in part is not
+  /// readable: only the socket tells of its rest.
+  bool pending() const { return SSL_pending(ssl_.get()) > 0; }
   bool greeted() const { return SSL_is_init_finished(ssl_.get()) == 1; }
   /// Tells the peer that nothing follows, so that it knows an end from a cut. Never waits.
   void end();

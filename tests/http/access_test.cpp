@@ -183,6 +183,10 @@ class TlsClient {
 
   bool connected() const { return connected_; }
   int version() const { return SSL_version(ssl_.get()); }
+  /// Sends bytes that need not be a record.
+  void send_raw(std::string_view bytes) const {
+    EXPECT_EQ(::send(fd_, bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
+  }
   void send(const std::string& bytes) {
     size_t sent = 0;
     while (sent < bytes.size()) {
@@ -276,6 +280,36 @@ TEST(Tls, AHandshakeThatTakesTooLongEnds) {
   Client silent = running.client();
   EXPECT_FALSE(silent.fill());
   EXPECT_TRUE(silent.closed_cleanly());
+}
+
+/// Processor time of this whole process so far.
+std::chrono::nanoseconds cpu_time() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+TEST(Tls, HalfARecordIsWaitedForWithoutWork) {
+  const Certificate certificate;
+  RunningServer running(certificate.options());
+  TlsClient greeted(running.port());
+  ASSERT_TRUE(greeted.connected());
+  greeted.send("GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_NE(greeted.until("GET /echo").find("200 OK"), std::string::npos);
+  std::vector<Client> strangers;
+  const std::string_view start("\x16\x03\x01\x02\x00\x01", 6);
+  for (const size_t size : {3u, 6u}) {
+    strangers.push_back(running.client());
+    strangers.back().send(start.substr(0, size));
+  }
+  greeted.send_raw(std::string_view("\x17\x03\x03", 3));  // after the handshake, too
+  std::this_thread::sleep_for(Milliseconds(50));           // until all is read
+  const auto before = cpu_time();
+  std::this_thread::sleep_for(Milliseconds(400));
+  EXPECT_LT(cpu_time() - before, Milliseconds(40));
+  const auto begin = Steady::now();
+  running.server().stop(Milliseconds(5000));
+  EXPECT_LT(Steady::now() - begin, Milliseconds(1000)) << "nor does a drain wait for it";
 }
 
 TEST(Tls, SaysWhatIsWrongWithItsFiles) {
