@@ -187,6 +187,7 @@ void Connection::dispatch() {
   parser_.reset();
   input_.shrink_to_fit();
   phase_ = Phase::kAnswering;
+  idles(std::nullopt);
   set_deadline(SteadyTime::max());
   auto wake = [weak = weak_from_this(), executor = socket_.get_executor()] {
     asio::post(executor, [weak] {

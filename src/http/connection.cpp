@@ -23,7 +23,11 @@ constexpr size_t kBodyBytesPerSecondMin = 16 << 10;
 constexpr auto kStoodStill = std::chrono::seconds(1);
 // For what the client has sent meanwhile to be read.
 constexpr auto kGrace = std::chrono::seconds(2);
-constexpr int kLingerTimeoutsMax = 10;
+constexpr int kLingerTimeoutsMax = 4;
+// A chunk's line without extensions: "\r\n", a size of up to eight digits, "\r\n".
+constexpr size_t kChunkLineBytes = 12;
+// A client that takes longer than this to send a body makes room for others where room is short.
+constexpr auto kPromptBody = std::chrono::seconds(5);
 
 SteadyTime now() { return std::chrono::steady_clock::now(); }
 
@@ -69,7 +73,7 @@ void Connection::close() {
   if (phase_ == Phase::kClosed) return;
   const auto self = shared_from_this();
   phase_ = Phase::kClosed;
-  await_request(false);
+  idles(std::nullopt);
   timer_.cancel();
   if (answer_) log_access(499, answer_.get());  // what nginx writes for a client that left
   ErrorCode ignored;
@@ -91,6 +95,8 @@ void Connection::begin_request() {
   parser_.emplace();
   parser_->header_limit(static_cast<std::uint32_t>(options().header_bytes_max));
   parser_->body_limit(options().body_bytes_max);
+  parser_->on_chunk_header(chunk_counter_);
+  chunk_counter_.chunks = framing_bytes_ = 0;
   lease_ = BodyLease(lane_.shared.bodies);
   request_ = {};
   method_.clear();
@@ -103,16 +109,20 @@ void Connection::begin_request() {
   head_only_ = http10_ = streaming_ = event_stream_ = complete_ = had_grace_ = false;
   between_events_ = true;
   phase_ = Phase::kIdle;
-  await_request(true);
+  idles(Lane::kWaits);
   set_deadline(now() + options().idle_timeout);
   parse();
 }
 
-// Keeps the lane's list of connections that could make room for others.
-void Connection::await_request(bool waits) {
-  if (waiting_) lane_.waiting.erase(*std::exchange(waiting_, std::nullopt));
-  if (waits) waiting_ = lane_.waiting.insert(lane_.waiting.end(), this);
+// Keeps the lane's lists of connections that could make room for others.
+void Connection::idles(std::optional<Lane::Idleness> kind) {
+  if (idle_) lane_.idle[idle_->kind].erase(std::exchange(idle_, std::nullopt)->position);
+  if (!kind) return;
+  auto& list = lane_.idle[*kind];
+  idle_ = IdlePlace{*kind, list.insert(list.end(), this)};
 }
+
+bool Connection::sends_for_long() const { return phase_ == Phase::kBody && now() - body_began_ > kPromptBody; }
 
 // A request may lie in the socket at the very moment that a waiting connection is to end: then it is read and answered.
 bool Connection::bytes_wait() const {
@@ -205,7 +215,6 @@ bool Connection::parse_header() {
   }
   if (!feed()) return false;
   if (!parser_->is_header_done()) return true;
-  await_request(false);
   if (!adopt_head()) return false;
   if (auto failure = check_head()) {
     close_after_ = close_after_ || !parser_->is_done();  // the body stays unread
@@ -214,6 +223,7 @@ bool Connection::parse_header() {
   }
   if (answer_preflight()) return false;
   phase_ = Phase::kBody;
+  idles(Lane::kSends);
   body_began_ = now();
   parser_->eager(true);
   set_deadline(body_began_ + options().body_timeout);
@@ -245,7 +255,16 @@ bool Connection::parse_body() {
 // Gives the parser what has arrived. Returns false if it needs more (a read is begun) or has failed (answered).
 bool Connection::feed() {
   ErrorCode ec;
-  input_.consume(parser_->put(input_.data(), ec));
+  const size_t before = parser_->get().body().size();
+  const size_t taken = parser_->put(input_.data(), ec);
+  input_.consume(taken);
+  if (phase_ == Phase::kBody) {
+    framing_bytes_ += taken - (parser_->get().body().size() - before);
+    if (over_framing()) {
+      refuse_framing();
+      return false;
+    }
+  }
   if (!ec) return true;
   if (ec == beast_http::error::need_more) {
     // In a body, what was taken has made progress; parse_body() counts it before it reads on.
@@ -257,9 +276,25 @@ bool Connection::feed() {
   return false;
 }
 
+// Chunk lines and trailers are read like the head, and held to its limit: all of a body's together, with the line that
+// has not ended yet. A plain line for each chunk is free.
+bool Connection::over_framing() const {
+  const size_t begun = parser_->is_done() ? 0 : input_.size();
+  return framing_bytes_ + begun > options().header_bytes_max + kChunkLineBytes * (chunk_counter_.chunks + 1);
+}
+
+void Connection::refuse_framing() {
+  close_after_ = true;
+  send_failure({413,
+                {Code::kTooLarge,
+                 fmt::format("[http] expected chunk extensions and trailers of at most {} bytes",
+                             options().header_bytes_max),
+                 {}},
+                {}});
+}
+
 void Connection::on_parse_error(ErrorCode ec) {
   close_after_ = true;
-  await_request(false);
   if (ec == beast_http::error::body_limit) {
     if (path_.empty()) {  // the header announced it: nothing is checked yet
       if (!adopt_head()) return;
@@ -301,6 +336,7 @@ void Connection::watch() {
 void Connection::linger() {
   if (phase_ != Phase::kLingering) {
     phase_ = Phase::kLingering;
+    idles(Lane::kLingers);
     if (tls_) tls_->end();
     ErrorCode ignored;
     socket_.shutdown(tcp::socket::shutdown_send, ignored);
@@ -343,7 +379,6 @@ void Connection::on_deadline() {
   if (phase_ == Phase::kHeader || phase_ == Phase::kBody) {
     close_after_ = true;
     const bool header = phase_ == Phase::kHeader;
-    await_request(false);
     if (request_id_.empty()) request_id_ = make_request_id();
     return send_failure(
         {408,
@@ -372,14 +407,23 @@ void Lane::admit(tcp::socket socket) {
   connection->position_ = connections.insert(connections.end(), connection);
   const size_t most = shared.options.connections_max;
   if (open <= most) return connection->serve();
-  if (!waiting.empty()) {
-    const auto silent =
-        std::find_if(waiting.begin(), waiting.end(), [](const Connection* c) { return !c->bytes_wait(); });
-    (silent == waiting.end() ? waiting.front() : *silent)->close();
+  if (Connection* other = who_yields()) {
+    other->close();
     return connection->serve();
   }
   // Refusals are bounded too: past this the socket just closes.
   open <= most + most / 4 + 8 ? connection->refuse() : connection->close();
+}
+
+Connection* Lane::who_yields() const {
+  if (!idle[kLingers].empty()) return idle[kLingers].front();
+  const auto& waiting = idle[kWaits];
+  const auto silent =
+      std::find_if(waiting.begin(), waiting.end(), [](const Connection* c) { return !c->bytes_wait(); });
+  if (silent != waiting.end()) return *silent;
+  if (!waiting.empty()) return waiting.front();
+  const auto& sending = idle[kSends];
+  return !sending.empty() && sending.front()->sends_for_long() ? sending.front() : nullptr;
 }
 
 void Lane::drain() {

@@ -58,8 +58,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool parse_body();
   bool feed();
   void on_parse_error(ErrorCode ec);
-  void await_request(bool waits);
+  void idles(std::optional<Lane::Idleness> kind);
   bool bytes_wait() const;
+  bool sends_for_long() const;
+  bool over_framing() const;
+  void refuse_framing();
   void watch();
   void linger();
 
@@ -105,7 +108,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool read_awaits_room_ = false;  // TLS: to go on reading it has to write
   Lane& lane_;
   std::list<std::shared_ptr<Connection>>::iterator position_;  // in lane_.connections
-  std::optional<std::list<Connection*>::iterator> waiting_;    // in lane_.waiting
+  struct IdlePlace {
+    Lane::Idleness kind;
+    std::list<Connection*>::iterator position;
+  };
+  std::optional<IdlePlace> idle_;  // in lane_.idle; none while an answer is made
 
   Phase phase_ = Phase::kIdle;
   bool reading_ = false;
@@ -118,6 +125,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   BodyLease lease_;
   SteadyTime request_began_;
   SteadyTime body_began_;
+  /// Counts a body's chunks as the parser meets them.
+  struct ChunkCounter {
+    size_t chunks = 0;
+    void operator()(std::uint64_t, boost::beast::string_view, ErrorCode&) { ++chunks; }
+  };
+  ChunkCounter chunk_counter_;
+  size_t framing_bytes_ = 0;  // what was read of a body beside its content: chunk lines and trailers
   size_t lingered_bytes_ = 0;
   SteadyTime linger_end_;
   bool had_grace_ = false;  // a deadline of this request was put off, for what may lie unread

@@ -5,8 +5,10 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <array>
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -39,9 +41,12 @@ struct Shared {
 struct Lane {
   explicit Lane(Shared& shared_by_all) : shared(shared_by_all) {}
 
-  /// Takes over a new connection. At the limit, the one that has waited longest for a request makes room; if all
-  /// are at work, the new one gets 503. So open sockets that ask for nothing cannot keep others out.
+  /// Takes over a new connection. At the limit another one makes room; if all are at work, the new one gets 503. So
+  /// sockets that ask for nothing cannot keep others out.
   void admit(tcp::socket socket);
+  /// The one that makes room: who has had its last answer, else who waits for a request, else who sends a body for
+  /// long; the longest of its kind. Null: all are at work.
+  Connection* who_yields() const;
   /// Closes idle connections; the others end after their answer.
   void drain();
   void close_all();
@@ -50,7 +55,9 @@ struct Lane {
   asio::io_context context{1};
   asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
   std::list<std::shared_ptr<Connection>> connections;
-  std::list<Connection*> waiting;  // for a whole request, longest first
+  /// What a connection does that has no answer being made, in the order in which they make room for others.
+  enum Idleness : uint8_t { kLingers, kWaits, kSends, kIdlenesses };
+  std::array<std::list<Connection*>, kIdlenesses> idle;  // longest first
   std::thread thread;
 };
 

@@ -84,6 +84,7 @@ void Connection::send_failure(const Failure& failure) {
 
 void Connection::send_whole(const api::Response& response) {
   phase_ = Phase::kAnswering;
+  idles(std::nullopt);
   status_ = response.status;
   Framing how = framing();
   how.content_length = response.body.size();

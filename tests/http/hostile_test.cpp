@@ -94,6 +94,30 @@ TEST(Hostile, HugeBodyThatIsSentAnywayStillSeesThe413) {
   }
 }
 
+TEST(Hostile, ChunkLinesAndTrailersAreHeldToTheHeadsLimit) {
+  RunningServer running;
+  const std::string chunked = request("Transfer-Encoding: chunked\r\n", "POST /size HTTP/1.1");
+  const auto status_of = [&](const std::string& start, const std::string& more, const std::string& end) {
+    Client client = running.client();
+    client.send(chunked + start);
+    for (int i = 0; i < 100 && client.send(more); ++i) {
+    }
+    client.send(end);
+    return client.reply().status;
+  };
+  const std::string text(1000, 'x');
+  EXPECT_EQ(status_of("1;a=", text, "\r\na\r\n0\r\n\r\n"), 413) << "one endless line";
+  EXPECT_EQ(status_of("", "1;a=" + text + "\r\na\r\n", "0\r\n\r\n"), 413) << "many long ones";
+  EXPECT_EQ(status_of("0\r\n", "t: " + text + "\r\n", "\r\n"), 413) << "trailers";
+  EXPECT_EQ(status_of("0\r\n", "t: " + text, "\r\n\r\n"), 413) << "one endless trailer";
+  EXPECT_EQ(status_of("", "1\r\na\r\n", "0\r\n\r\n"), 200) << "small chunks are no crime";
+  EXPECT_EQ(status_of("", "00001;a=b\r\na\r\n", "0\r\nt: x\r\n\r\n"), 200) << "nor are a few bytes more";
+  Client both = running.client();
+  both.send(chunked + "1\r\na\r\n0\r\nt: x\r\n\r\nGET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n" );
+  EXPECT_EQ(both.reply().body, "1");
+  EXPECT_EQ(both.reply().status, 200) << "the next request is not part of the body";
+}
+
 TEST(Hostile, AllBodiesTogetherAreBounded) {
   Options options = test_options();
   options.bodies_bytes_max = 100'000;
@@ -179,6 +203,35 @@ TEST(Hostile, OpenSocketsThatAskNothingKeepNobodyOut) {
   }
   for (int i = 0; i < 30; ++i) EXPECT_EQ(running.client().get("/echo").status, 200);
   EXPECT_LE(running.server().connections(), 20u);
+}
+
+TEST(Hostile, RefusedClientsThatGoOnSendingKeepNobodyOut) {
+  Options options = test_options();
+  options.connections_max = 20;
+  RunningServer running(options);
+  std::vector<Client> rude;
+  for (int i = 0; i < 20; ++i) {
+    rude.push_back(running.client());
+    rude.back().send("no request\r\n\r\n");
+    EXPECT_EQ(rude.back().reply().status, 400);
+    EXPECT_TRUE(rude.back().send("x"));
+  }
+  for (int i = 0; i < 10; ++i) {
+    Client polite = running.client();
+    EXPECT_EQ(polite.get("/echo").status, 200) << i;
+  }
+}
+
+TEST(Hostile, RefusedClientsAreHeardForAShortTimeOnly) {
+  Options options = test_options();
+  options.linger_timeout = Milliseconds(50);
+  RunningServer running(options);
+  Client rude = running.client();
+  rude.send("no request\r\n\r\n");
+  EXPECT_EQ(rude.reply().status, 400);
+  const auto begin = Steady::now();
+  while (rude.send("x") && Steady::now() - begin < Milliseconds(5000)) std::this_thread::sleep_for(Milliseconds(5));
+  EXPECT_LT(Steady::now() - begin, Milliseconds(400));
 }
 
 TEST(Hostile, ConnectionsBeyondTheLimitGet503WhileAllWork) {

@@ -1,0 +1,83 @@
+"""What clients do to the server's connections and queues."""
+
+import socket
+import time
+
+from attacks import Attack
+
+MIB = 1 << 20
+
+
+def connect(server):
+    return socket.create_connection(("127.0.0.1", server.port), timeout=30)
+
+
+def resident_bytes(server):
+    for line in open(f"/proc/{server.process.pid}/status"):
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) << 10
+    return 0
+
+
+def send_until_refused(client, bytes_, times):
+    """Sends until the server has had enough, and returns the first line of its answer."""
+    try:
+        for _ in range(times):
+            client.sendall(bytes_)
+    except OSError:
+        pass
+    try:
+        return client.recv(4096).split(b"\r\n")[0]
+    except ConnectionResetError:
+        return b""
+
+
+def endless_framing(start, more):
+    """Returns an attack that sends 300 MiB of a chunked body's framing."""
+
+    def attack(server):
+        before = resident_bytes(server)
+        with connect(server) as client:
+            client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+            client.sendall(start)
+            most = before
+            try:
+                for _ in range(300):
+                    client.sendall(more * (MIB // len(more)))
+                    most = max(most, resident_bytes(server))
+            except OSError:
+                pass
+            assert most < before + 50 * MIB, f"{(most - before) // MIB} MiB more while it was sent"
+            assert send_until_refused(client, b"\r\n", 1) in (b"HTTP/1.1 413 Content Too Large", b"")
+
+    return attack
+
+
+def refused_who_stay(server):
+    """More clients than the server lets in send one bad line, and then a byte now and again."""
+    rude = []
+    for _ in range(1060):
+        client = connect(server)
+        client.sendall(b"no request\r\n\r\n")
+        rude.append(client)
+    try:
+        end = time.monotonic() + 6
+        while time.monotonic() < end:
+            for client in rude:
+                try:
+                    client.send(b"x")
+                except OSError:
+                    pass
+            assert server.get("/v1/models")[0] == 200
+            time.sleep(0.5)
+    finally:
+        for client in rude:
+            client.close()
+
+
+ATTACKS = [
+    Attack("endless chunk extension", endless_framing(b"1;a=", b"x" * 1024)),
+    Attack("many chunk extensions", endless_framing(b"", b"1;a=" + b"x" * 1000 + b"\r\na\r\n")),
+    Attack("endless trailers", endless_framing(b"0\r\n", b"t: " + b"x" * 1019 + b"\r\n")),
+    Attack("refused clients who stay", refused_who_stay),
+]
