@@ -1,7 +1,7 @@
 """Home-made words for which the field has a term: each file may say them as often as the exceptions allow, no more.
 
 Words that are ordinary English, too (unit, piece, peak, open, join, follow, forced), cannot be told apart by a pattern
-and are left to the reader. Paths in includes do not count, nor do uses of a type: its definition does.
+and are left to the reader. Paths do not count, nor do uses of a type: its definition does.
 """
 
 import pathlib
@@ -16,7 +16,7 @@ PROSE = [
     (r"\bstock (?:path|paths|operations?|ops)\b", "reference"),
     (r"\bmatvecs?\b", "GEMV"),
     (r"""(?<![/\w"'`])infills?\b(?!["'`])""", "fill-in-the-middle (FIM)"),
-    (r"\bwires?\b", "API"),
+    (r"(?<![/\w])wires?\b(?!/)", "API"),
     (r"\b[Tt]he house\b", "codebase"),
     (r"\brooms\b|\b[Tt]he room\b|\| room \|", "module"),
     (r"\bin company\b|\bkeep company\b", "concurrent requests"),
