@@ -13,7 +13,8 @@
 #include <optional>
 #include <vector>
 
-#include "engine/core/block_name.h"
+#include "engine/core/attention_group.h"
+#include "engine/core/block_hash.h"
 #include "engine/core/scheduler.h"
 #include "engine/engine.h"
 #include "engine/exec/runner.h"
@@ -105,12 +106,12 @@ bool bench_real_step(const char* path) {
   }
   EngineOptions options;
   options.context_tokens_max = kPrompt + kGenerate + 1;
-  options.blocks = kRows * (options.context_tokens_max / options.block_positions + 2);
+  options.kv = KvPlan::full(kRows * (options.context_tokens_max / 16 + 2));
   options.rows_max = kRows;
   std::vector<double> step_us, host_us;
   auto engine = Engine::start(options, [&]() -> Result<std::unique_ptr<Runner>> {
     RunnerOptions runner;
-    runner.blocks = options.blocks;
+    runner.kv = options.kv;
     ASSIGN_OR_RETURN(std::unique_ptr<Runner> inner, make_runner(*file, runner));
     return std::unique_ptr<Runner>(
         std::make_unique<MeteredRunner>(std::move(inner), kRows, step_us, host_us));
@@ -143,15 +144,17 @@ bool bench_real_step(const char* path) {
 void bench_step(int rows, bool prefix_cache, int window) {
   EngineOptions options;
   options.context_tokens_max = 4096;
-  options.blocks = rows * (kContext + 512) / options.block_positions + rows;
+  options.kv = KvPlan::full(rows * (kContext + 512) / 16 + rows);
   options.rows_max = rows;
   options.step_tokens_max = 64 * rows;  // so that all rows decode together for long
   options.step_target = {};
   options.prefix_cache = prefix_cache;
-  const WindowShape shape{window, options.block_positions};
-  options.window = window;
+  KvGroupSpec sliding{KvKind::kSliding};
+  sliding.window = window;
+  const Sight sight{KvKind::kSliding, window, 16};
   if (window > 0)
-    options.window_blocks = rows * shape.blocks_over(1) + shape.blocks_min(options.step_tokens_max);
+    options.kv.add(sliding,
+                   rows * sight.blocks_over(1) + sight.blocks_min(options.step_tokens_max));
   std::atomic<bool> go = false;
   std::vector<double> host_us;
   auto engine = Engine::start(options, [&]() -> Result<std::unique_ptr<Runner>> {
@@ -187,22 +190,22 @@ double best_us(int runs, Call&& call) {
   return best;
 }
 
-void bench_names() {
-  BlockNamer namer;
+void bench_hashes() {
+  BlockHasher hasher;
   const std::vector<Token> tokens(16, 12345);
-  BlockName name = namer.root("model");
+  BlockHash hash = hasher.root("model");
   constexpr int kBlocks = 10000;
   const double us = best_us(5, [&] {
-    for (int i = 0; i < kBlocks; ++i) name = namer.child(name, tokens);
+    for (int i = 0; i < kBlocks; ++i) hash = hasher.child(hash, tokens);
   });
-  fmt::print("{{\"bench\":\"block_name\",\"tokens\":16,\"us\":{:.3f}}}\n", us / kBlocks);
+  fmt::print("{{\"bench\":\"block_hash\",\"tokens\":16,\"us\":{:.3f}}}\n", us / kBlocks);
 }
 
 /// Submits a prompt of which all is cached, to its first plan.
 void bench_admission(int prompt_tokens) {
   SchedulerOptions options;
   options.context_tokens_max = 2 * prompt_tokens;
-  options.blocks = prompt_tokens / 4;
+  options.kv = KvPlan::full(prompt_tokens / 4);
   Scheduler scheduler(options);
   Submission submission;
   for (int i = 0; i < prompt_tokens; ++i) submission.tokens.push_back(i);
@@ -239,7 +242,7 @@ int main(int argc, char** argv) {
     bench_step(rows, false, 0);
     bench_step(rows, true, 512);
   }
-  bench_names();
+  bench_hashes();
   for (const int tokens : {1000, 8000, 32000}) bench_admission(tokens);
   return argc < 2 || bench_real_step(argv[1]) ? 0 : 1;
 }

@@ -93,9 +93,10 @@ constexpr Gauge kGauges[] = {
      [](const Source& s) { return s.metrics.serial.load(std::memory_order_relaxed) ? 1.0 : 0.0; }},
     {"vllm:kv_cache_usage_perc", "Share of the KV blocks that sequences hold, from 0 to 1.",
      [](const Source& s) {
-       const engine::BlockCounts& windows = s.status.window_blocks;
-       return std::max(double(s.status.blocks_leased) / s.status.blocks_total,
-                       double(windows.leased) / std::max(1, windows.total));
+       double fullest = 0;
+       for (const engine::KvGroupStatus& group : s.status.kv)
+         fullest = std::max(fullest, double(group.blocks.leased) / std::max(1, group.blocks.total));
+       return fullest;
      }},
 };
 
@@ -184,20 +185,16 @@ void write_counts(Exposition& out, const char* name, const Source& source,
 void write_blocks(Exposition& out, const Sources& sources) {
   constexpr const char* kName = "pippin:kv_blocks";
   out.family(kName, "gauge", "KV blocks by what they are: free, cached for reuse, or leased.");
-  for (const Source& source : sources) {
-    const EngineStatus& status = source.status;
-    write_counts(
-        out, kName, source,
-        {status.blocks_total, status.blocks_free, status.blocks_cached, status.blocks_leased});
-  }
-  const auto has_windows = [](const Source& source) {
-    return source.status.window_blocks.total > 0;
+  for (const Source& source : sources) write_counts(out, kName, source, source.status.blocks());
+  const auto windows_of = [](const Source& source) {
+    return source.status.blocks(KvKind::kSliding);
   };
+  const auto has_windows = [&](const Source& source) { return windows_of(source).total > 0; };
   if (std::ranges::none_of(sources, has_windows)) return;
   constexpr const char* kWindows = "pippin:kv_window_blocks";
   out.family(kWindows, "gauge", "KV blocks of layers with a sliding window, likewise.");
   for (const Source& source : sources)
-    if (has_windows(source)) write_counts(out, kWindows, source, source.status.window_blocks);
+    if (has_windows(source)) write_counts(out, kWindows, source, windows_of(source));
 }
 
 void write_pool(Exposition& out, const service::ModelPool& pool) {
@@ -229,7 +226,7 @@ void write_about(Exposition& out, const Sources& sources) {
     out.sample(
         kConfig,
         fmt::format("{},block_size=\"{}\",num_gpu_blocks=\"{}\",enable_prefix_caching=\"{}\"",
-                    source.labels, options.block_positions, options.blocks,
+                    source.labels, options.kv.block_positions, options.kv.blocks(),
                     options.prefix_cache ? "True" : "False"),
         uint64_t{1});
   }

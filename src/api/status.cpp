@@ -42,6 +42,10 @@ const char* word_of(PrefixMiss miss) {
       return "evicted";
     case PrefixMiss::kOtherSalt:
       return "other_salt";
+    case PrefixMiss::kPooled:
+      return "pooled";
+    case PrefixMiss::kNoState:
+      return "no_state";
   }
   return "none";
 }
@@ -54,18 +58,31 @@ const char* word_of(const SequenceStatus& sequence) {
 
 // --- Models ---
 
+JsonWriter& write_counts(JsonWriter& json, const engine::BlockCounts& blocks) {
+  return json.field("total", blocks.total)
+      .field("free", blocks.free)
+      .field("cached", blocks.cached)
+      .field("leased", blocks.leased);
+}
+
 void write_engine(JsonWriter& json, const engine::EngineStatus& status) {
   json.field("running", status.running).field("waiting", status.waiting);
   json.field("paused", status.paused);
-  json.field("blocks_total", status.blocks_total).field("blocks_free", status.blocks_free);
-  json.field("blocks_cached", status.blocks_cached).field("blocks_leased", status.blocks_leased);
+  const engine::BlockCounts blocks = status.blocks();
+  json.field("blocks_total", blocks.total).field("blocks_free", blocks.free);
+  json.field("blocks_cached", blocks.cached).field("blocks_leased", blocks.leased);
   json.key("window_blocks");
-  if (const engine::BlockCounts& windows = status.window_blocks; windows.total > 0) {
-    json.begin_object().field("total", windows.total).field("free", windows.free);
-    json.field("cached", windows.cached).field("leased", windows.leased).end_object();
+  if (const engine::BlockCounts windows = status.blocks(KvKind::kSliding); windows.total > 0) {
+    write_counts(json.begin_object(), windows).end_object();
   } else {
     json.null();
   }
+  json.key("kv_groups").begin_array();
+  for (const engine::KvGroupStatus& group : status.kv) {
+    json.begin_object().field("kind", kv_kind_name(group.kind));
+    write_counts(json, group.blocks).end_object();
+  }
+  json.end_array();
   json.field("steps", status.steps).field("preemptions", status.preemptions);
   json.field("prompt_tokens", status.prompt_tokens)
       .field("generated_tokens", status.generated_tokens);
@@ -76,10 +93,11 @@ void write_engine(JsonWriter& json, const engine::EngineStatus& status) {
 void write_memory(JsonWriter& json, const service::MemoryPlan& plan) {
   json.key("memory").begin_object().field("budget_bytes", plan.budget_bytes);
   json.field("weights_bytes", plan.weights_bytes).field("scratch_bytes", plan.scratch_bytes);
-  json.field("kv_type", plan.kv_type).field("kv_bytes", plan.kv_bytes);
+  json.field("kv_type", plan.kv.type).field("kv_bytes", plan.kv_bytes);
   json.field("kv_tokens", plan.positions());
-  json.field("block_bytes", plan.kv_bytes_per_block).field("block_tokens", plan.block_positions);
-  json.field("window_block_bytes", plan.kv_bytes_per_window_block);
+  json.field("block_bytes", plan.block_bytes(KvKind::kFull))
+      .field("block_tokens", plan.kv.block_positions);
+  json.field("window_block_bytes", plan.block_bytes(KvKind::kSliding));
   json.end_object();
 }
 

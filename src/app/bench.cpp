@@ -215,12 +215,15 @@ Result<void> run_bench(const BenchOptions& options) {
   engine::EngineOptions limits;
   limits.context_tokens_max = longest;
   limits.rows_max = std::max(64, rows_max);
-  limits.blocks =
-      rows_max * (row_tokens / limits.block_positions + 2) + longest / limits.block_positions + 2;
+  const int block = limits.kv.block_positions;
+  const int blocks = rows_max * (row_tokens / block + 2) + longest / block + 2;
+  KvGroupSpec all;  // windows share the blocks of the others
+  for (const KvGroupSpec& group : info.kv) all.bytes += group.bytes, all.layers += group.layers;
+  limits.kv.add(all, blocks);
   limits.prefix_cache = false;
   limits.step_target = {};
   engine::RunnerOptions runner = options.runner;
-  runner.blocks = limits.blocks;
+  runner.kv = limits.kv;
   ASSIGN_OR_RETURN(auto engine,
                    Engine::start(limits, [&] { return engine::make_runner(checkpoint, runner); }));
   return Bench(options, info, std::move(engine)).run();

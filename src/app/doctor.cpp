@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "app/doctor_prompts.h"
+#include "engine/core/attention_group.h"
 #include "service/json.h"
 #include "service/load.h"
 #include "service/load_tokenizer.h"
@@ -93,10 +94,12 @@ Result<DivergenceReport> check_divergence(const DivergenceRequest& request,
   engine::DivergenceOptions options;
   engine::SchedulerOptions& limits = options.scheduler;
   limits.context_tokens_max = info.context_tokens_max;
-  limits.blocks = engine::divergence_blocks(prompts, limits.block_positions);
-  if (info.window > 0) {  // as served, but with room for all prompts
-    limits.window = info.window;
-    limits.window_blocks = limits.blocks + limits.window_shape().blocks_min(kStepTokens);
+  // As served, but with room for all prompts.
+  const int positions = limits.kv.block_positions;
+  const int blocks = engine::divergence_blocks(prompts, positions);
+  for (const KvGroupSpec& group : info.kv) {
+    const engine::Sight sight{group.kind, group.window, positions};
+    limits.kv.add(group, blocks + sight.blocks_min(kStepTokens));
   }
   limits.rows_max = static_cast<int>(prompts.size());
   limits.step_tokens_max = kStepTokens;
@@ -108,8 +111,7 @@ Result<DivergenceReport> check_divergence(const DivergenceRequest& request,
     RETURN_IF_ERROR(engine::Scheduler::check(limits, prompt));
 
   engine::RunnerOptions runner_options = request.runner;
-  runner_options.blocks = limits.blocks;
-  runner_options.window_blocks = limits.window_blocks;
+  runner_options.kv = limits.kv;
   ASSIGN_OR_RETURN(const std::unique_ptr<engine::Runner> runner,
                    engine::make_runner(checkpoint, runner_options));
   DivergenceReport report;

@@ -61,24 +61,6 @@ class StreamHandle final : public EventStream {
   std::atomic<bool> cancelled_ = false;
 };
 
-SchedulerOptions scheduler_options(const EngineOptions& options) {
-  SchedulerOptions out;
-  out.context_tokens_max = options.context_tokens_max;
-  out.blocks = options.blocks;
-  out.block_positions = options.block_positions;
-  out.window_blocks = options.window_blocks;
-  out.window = options.window;
-  out.kv_type = options.kv_type;
-  out.rows_max = options.rows_max;
-  out.queue_max = options.queue_max;
-  out.step_tokens_max = options.step_tokens_max;
-  out.step_target = options.step_target;
-  out.slow_reader_max = options.slow_reader_max;
-  out.prefix_cache = options.prefix_cache;
-  out.serial = options.serial;
-  return out;
-}
-
 /// Runs `work`. Returns: the error that it threw, if it did.
 template <typename Work>
 std::optional<Error> thrown_by(Work&& work) {
@@ -96,9 +78,8 @@ class LoopEngine final : public Engine {
 
   explicit LoopEngine(const EngineOptions& options)
       : options_(options),
-        scheduler_options_(scheduler_options(options)),
         mailbox_(std::make_shared<Mailbox>(options.queue_max)),
-        scheduler_(scheduler_options_) {
+        scheduler_(options_) {
     metrics_.serial = options.serial;
   }
 
@@ -113,7 +94,7 @@ class LoopEngine final : public Engine {
     if (!recording_) {
       return fail(Code::kPermissionDenied, "[engine] cannot write the recording " + path, path);
     }
-    recorder_.emplace(recording_, scheduler_options_);
+    recorder_.emplace(recording_, options_);
     scheduler_.set_recorder(&*recorder_);
     return {};
   }
@@ -126,7 +107,7 @@ class LoopEngine final : public Engine {
         std::thread([this, started = std::move(started), make = std::move(make_runner)]() mutable {
           Result<std::unique_ptr<Runner>> runner = make();
           Result<void> ready = runner.ok() ? Result<void>() : runner.error();
-          if (ready.ok() && options_.warm_up) ready = warm_up(**runner, scheduler_options_);
+          if (ready.ok() && options_.warm_up) ready = warm_up(**runner, options_);
           if (!ready.ok()) {
             runner = ready.error();  // the model goes before the caller hears of it
             started.set_value(ready.error());
@@ -139,7 +120,7 @@ class LoopEngine final : public Engine {
   }
 
   Result<std::shared_ptr<EventStream>> submit(Submission submission) override {
-    RETURN_IF_ERROR(Scheduler::check(scheduler_options_, submission));
+    RETURN_IF_ERROR(Scheduler::check(options_, submission));
     const SequenceId id{next_id_.fetch_add(1, std::memory_order_relaxed)};
     auto events = std::make_shared<EventQueue>(options_.event_queue_max);
     const Result<void> posted = mailbox_->submit({id, std::move(submission), events, clock_.now()});
@@ -208,7 +189,6 @@ class LoopEngine final : public Engine {
   void deliver(std::vector<SequenceEvent> events);
 
   const EngineOptions options_;
-  const SchedulerOptions scheduler_options_;
   const SystemClock clock_;
   const std::shared_ptr<Mailbox> mailbox_;
   std::atomic<uint64_t> next_id_ = 1;
@@ -230,23 +210,7 @@ class LoopEngine final : public Engine {
 
 EngineStatus LoopEngine::status() const {
   const std::lock_guard lock(mutex_);
-  const SchedulerStatus from = scheduler_.status();
-  EngineStatus status;
-  status.running = from.running;
-  status.waiting = from.waiting;
-  status.paused = from.paused;
-  status.blocks_total = from.blocks_total;
-  status.blocks_free = from.blocks_free;
-  status.blocks_cached = from.blocks_cached;
-  status.blocks_leased = from.blocks_leased;
-  status.window_blocks = from.window_blocks;
-  status.steps = from.steps;
-  status.prompt_tokens = from.prompt_tokens;
-  status.generated_tokens = from.generated_tokens;
-  status.preemptions = from.preemptions;
-  status.prefix_queries = from.prefix_queries;
-  status.prefix_hits = from.prefix_hits;
-  return status;
+  return scheduler_.status();
 }
 
 std::vector<SequenceStatus> LoopEngine::sequences() const {
@@ -333,7 +297,7 @@ bool LoopEngine::step(Runner& runner) {
     std::optional<StepPlan> next;
     {
       const std::lock_guard lock(mutex_);
-      next = scheduler_.follow(plan, clock_.now());
+      next = scheduler_.next_async(plan, clock_.now());
     }
     if (next) {
       under_way_.push_back({*std::move(next), clock_.now(), {}});
@@ -421,17 +385,9 @@ void LoopEngine::deliver(std::vector<SequenceEvent> events) {
 
 Result<std::unique_ptr<Engine>> Engine::start(
     EngineOptions options, std::function<Result<std::unique_ptr<Runner>>()> make_runner) {
-  for (const int limit :
-       {options.context_tokens_max, options.blocks, options.block_positions, options.rows_max,
-        options.queue_max, options.step_tokens_max, options.event_queue_max}) {
-    if (limit <= 0) {
-      return fail(Code::kInvalidArgument, "[engine] expected every limit to be at least 1");
-    }
-  }
-  if (!scheduler_options(options).windows_suffice()) {
-    return fail(Code::kInvalidArgument,
-                "[engine] expected blocks of windowed layers for a window and a step at least");
-  }
+  RETURN_IF_ERROR(options.check());
+  if (options.event_queue_max <= 0)
+    return fail(Code::kInvalidArgument, "[engine] expected every limit to be at least 1");
   auto engine = std::make_unique<LoopEngine>(options);
   if (!options.record_path.empty()) RETURN_IF_ERROR(engine->record(options.record_path));
   RETURN_IF_ERROR(engine->launch(std::move(make_runner)));

@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "engine/core/divergence.h"
 #include "engine/core/runner.h"
+#include "engine/core/scheduler_options.h"
 #include "engine/core/sequence.h"
 #include "engine/core/types.h"
 #include "engine/metrics.h"
@@ -37,38 +38,18 @@ class EventStream {
 
 /// Limits, frozen at start. Memory terms are computed by the caller from the machine and the model
 /// (service/memory_plan).
-struct EngineOptions {
-  int context_tokens_max = 0;  // prompt and answer together
-  int blocks = 0;              // KV blocks in the pool
-  int block_positions = 16;    // S
-  int window_blocks = 0;       // of layers that see `window` positions; 0 = they share `blocks`
-  int window = 0;
-  std::string kv_type = "f16";  // what blocks hold; for a recording
-  int rows_max = 64;            // sequences in one step
-  int queue_max = 512;          // sequences waiting; more is kOverloaded
-  int step_tokens_max = 512;    // token budget of a step
-  int event_queue_max = 4096;   // events a slow reader may leave lying
-  bool prefix_cache = true;
+struct EngineOptions : SchedulerOptions {
+  EngineOptions() { step_target = std::chrono::milliseconds(200); }
+
+  int event_queue_max = 4096;  // events a slow reader may leave lying
   bool warm_up =
       false;  // answer a few made-up prompts before the start is told; see core/warm_up.h
-  /// Every step runs one row; see SchedulerOptions::serial.
-  bool serial = false;
-  /// The token budget adapts so that a step takes about as long. 0 = always step_tokens_max.
-  Duration step_target = std::chrono::milliseconds(200);
-  /// A reader whose queue is full for longer is cancelled.
-  Duration slow_reader_max = std::chrono::seconds(30);
   /// The file to record the run to (core/recorder.h). Empty = not.
   std::string record_path;
 };
 
 /// Counters and gauges, a consistent copy.
-struct EngineStatus {
-  int running = 0, waiting = 0, paused = 0;
-  int blocks_total = 0, blocks_free = 0, blocks_cached = 0, blocks_leased = 0;
-  BlockCounts window_blocks;  // zeros without a window pool
-  uint64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, preemptions = 0;
-  uint64_t prefix_queries = 0, prefix_hits = 0;  // tokens
-};
+using EngineStatus = SchedulerStatus;
 
 class Engine {
  public:

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/kv_plan.h"
 #include "base/result.h"
 #include "nn/kv/kv_cache.h"
 #include "nn/ops/context.h"
@@ -23,23 +24,19 @@ struct ModelSpec {
   int vocab = 0;
   int context_tokens_max = 0;  // what the model was made for
   std::vector<nn::KvGeometry> layers;
-  /// Units: bytes of KV for one block of 16 positions, in layers that see all positions and in
-  /// those with a window.
-  int64_t kv_block_bytes(nn::cpu::KvType type) const { return block_bytes_of(false, type); }
-  int64_t kv_window_block_bytes(nn::cpu::KvType type) const { return block_bytes_of(true, type); }
-  /// The widest window of a layer; 0 if none has one.
-  int window() const {
-    int widest = 0;
-    for (const nn::KvGeometry& g : layers) widest = std::max(widest, g.window);
-    return widest;
-  }
-
- private:
-  int64_t block_bytes_of(bool windowed, nn::cpu::KvType type) const {
-    int64_t bytes = 0;
-    for (const nn::KvGeometry& g : layers)
-      if ((g.window > 0) == windowed) bytes += g.block_bytes(type);
-    return bytes;
+  /// Returns the KV groups: layers that see all positions, then those with a window, if there are
+  /// any; the widest window is the group's.
+  std::vector<KvGroupSpec> kv_groups(nn::cpu::KvType type) const {
+    KvGroupSpec full{KvKind::kFull}, sliding{KvKind::kSliding};
+    for (const nn::KvGeometry& g : layers) {
+      KvGroupSpec& group = g.window > 0 ? sliding : full;
+      ++group.layers;
+      group.bytes += g.block_bytes(type);
+      sliding.window = std::max(sliding.window, g.window);
+    }
+    std::vector<KvGroupSpec> groups = {full};
+    if (sliding.layers > 0) groups.push_back(sliding);
+    return groups;
   }
 };
 

@@ -203,7 +203,8 @@ struct BatchStore::Kept {
       for (const std::string& key : resting) json.string(key);
       json.end_array();
       Statement next = statement(
-          "SELECT r.batch, b.key, r.place, r.params FROM requests r JOIN batches b ON b.id = r.batch"
+          "SELECT r.batch, b.key, r.place, r.params FROM requests r JOIN batches b ON b.id = "
+          "r.batch"
           " WHERE r.state = -2 AND b.key NOT IN (SELECT value FROM json_each(?1))"
           " ORDER BY b.seq, r.place LIMIT 1");
       const int code = next.bind(1, left_out).step();

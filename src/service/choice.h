@@ -45,6 +45,8 @@ class Choice {
  private:
   void take(const engine::TokenEvent& event, std::vector<Delta>& out);
   void take(const engine::PromptLogprobsEvent& event, std::vector<Delta>& out) const;
+  /// No choice asks for an embedding.
+  static void take(const engine::EmbeddingEvent& /*event*/, std::vector<Delta>& /*out*/) {}
   void take(const engine::FinishEvent& event, std::vector<Delta>& out);
   TokenLogprob named(engine::TokenLogprob logprob) const;
   ScoredToken scored(engine::TokenLogprob chosen,

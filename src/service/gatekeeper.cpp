@@ -85,7 +85,8 @@ Result<std::shared_ptr<Caller>> Gatekeeper::admit(const std::vector<std::string_
 Result<std::shared_ptr<Caller>> Gatekeeper::resume(const std::string& key_id) {
   const std::lock_guard lock(mutex_);
   RETURN_IF_ERROR(refresh_locked());
-  if (!is_valid_locked(key_id)) return fail(Code::kUnauthenticated, "The key is not valid any more.");
+  if (!is_valid_locked(key_id))
+    return fail(Code::kUnauthenticated, "The key is not valid any more.");
   return accounts_.at(key_id)->resume();
 }
 

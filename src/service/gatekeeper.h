@@ -38,8 +38,8 @@ class Gatekeeper {
   /// differs.
   Result<std::shared_ptr<Caller>> admit(const std::vector<std::string_view>& secrets);
 
-  /// Begins a visit for work that a key's holder has left to be done: it counts what it uses, and is
-  /// no request by the minute. Errors: kUnauthenticated, if the key is not valid any more;
+  /// Begins a visit for work that a key's holder has left to be done: it counts what it uses, and
+  /// is no request by the minute. Errors: kUnauthenticated, if the key is not valid any more;
   /// kUnavailable.
   Result<std::shared_ptr<Caller>> resume(const std::string& key_id);
 
@@ -55,9 +55,10 @@ class Gatekeeper {
   const KeyAccount::Now now_;
   std::mutex mutex_;  // of all below but the accounts' own
   KeyStore store_;
-  int64_t version_ = -1;  // of the file, as keys_ tells it; -1: keys_ was never read
-  std::vector<Key> keys_;                                        // all, the revoked ones among them
-  std::map<std::string, std::shared_ptr<KeyAccount>> accounts_;  // by id; revoked ones while they are used
+  int64_t version_ = -1;   // of the file, as keys_ tells it; -1: keys_ was never read
+  std::vector<Key> keys_;  // all, the revoked ones among them
+  std::map<std::string, std::shared_ptr<KeyAccount>>
+      accounts_;  // by id; revoked ones while they are used
   std::condition_variable ends_;
   bool ending_ = false;
   std::thread saver_;

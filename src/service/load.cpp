@@ -35,10 +35,8 @@ Result<engine::SamplingParams> default_sampling(const store::Checkpoint& checkpo
 MemoryNeeds needs_of(const engine::ModelInfo& info) {
   MemoryNeeds needs;
   needs.weights_bytes = static_cast<uint64_t>(info.weight_bytes);
-  needs.kv_bytes_per_block = static_cast<uint64_t>(info.kv_block_bytes);
-  needs.kv_bytes_per_window_block = static_cast<uint64_t>(info.kv_window_block_bytes);
+  needs.kv = info.kv;
   needs.kv_type = info.kv_type;
-  needs.window = info.window;
   needs.context_tokens_max = info.context_tokens_max;
   needs.vocab = info.vocab;
   needs.embedding = info.embedding;
@@ -51,7 +49,7 @@ std::string fingerprint_of(const store::Checkpoint& checkpoint, const engine::Mo
                            const MemoryPlan& plan, const Model& model) {
   const std::string text =
       fmt::format("{} {} {} {} {} {}", PIPPIN_VERSION, info.architecture, checkpoint.file_bytes(),
-                  checkpoint.tensors().size(), plan.context_tokens_max, plan.kv_type);
+                  checkpoint.tensors().size(), plan.context_tokens_max, plan.kv.type);
   uint64_t hash = 14695981039346656037ull;
   const auto mix = [&](std::string_view bytes) {
     for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ull;
@@ -138,8 +136,7 @@ std::string model_id_of(const std::string& path) {
 RunnerFactory device_runner(engine::RunnerOptions runner) {
   return [runner = std::move(runner)](const store::Checkpoint& checkpoint, const MemoryPlan& plan) {
     engine::RunnerOptions options = runner;
-    options.blocks = plan.blocks;
-    options.window_blocks = plan.window_blocks;
+    options.kv = plan.kv;
     return engine::make_runner(checkpoint, options);
   };
 }
@@ -174,11 +171,7 @@ Result<void> fill_sheet(const store::Checkpoint& checkpoint, const engine::Model
 engine::EngineOptions engine_options(const LoadOptions& options, const MemoryPlan& plan) {
   engine::EngineOptions engine;
   engine.context_tokens_max = plan.context_tokens_max;
-  engine.blocks = plan.blocks;
-  engine.window_blocks = plan.window_blocks;
-  engine.window = plan.window;
-  engine.kv_type = plan.kv_type;
-  engine.block_positions = plan.block_positions;
+  engine.kv = plan.kv;
   engine.rows_max = options.memory.rows_max;
   engine.step_tokens_max = options.memory.step_tokens_max;
   engine.queue_max = options.queue_max;

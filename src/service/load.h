@@ -72,7 +72,7 @@ Machine machine_of(engine::DeviceKind device);
 Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
                                           const RunnerFactory& make_runner);
 
-/// The factory of the real device. `runner.blocks` is set from the plan.
+/// The factory of the real device. `runner.kv` is set from the plan.
 RunnerFactory device_runner(engine::RunnerOptions runner);
 
 /// Returns "SmolLM2-135M-Instruct-Q4_1" for "/models/SmolLM2-135M-Instruct-Q4_1.gguf", and a

@@ -7,7 +7,7 @@
 #include <limits>
 #include <string_view>
 
-#include "engine/core/window_blocks.h"
+#include "engine/core/attention_group.h"
 
 #ifdef __APPLE__
 #include <sys/sysctl.h>
@@ -56,18 +56,30 @@ uint64_t default_budget(const Machine& machine) {
   return available == 0 ? total : std::min(total, available);
 }
 
-// The KV pools of a model, by the number of their blocks.
+uint64_t bytes_of(const MemoryNeeds& needs, KvKind kind) {
+  for (const KvGroupSpec& group : needs.kv)
+    if (group.kind == kind) return static_cast<uint64_t>(group.bytes);
+  return 0;
+}
+
+int window_of(const MemoryNeeds& needs) {
+  for (const KvGroupSpec& group : needs.kv)
+    if (group.kind == KvKind::kSliding) return group.window;
+  return 0;
+}
+
+// The KV groups of a model, by the number of blocks in the first.
 class KvSizes {
  public:
   KvSizes(const MemoryNeeds& needs, const MemoryWishes& wishes)
       : needs_(needs),
         step_tokens_max_(wishes.step_tokens_max),
-        shape_{needs.window, needs.block_positions} {}
+        shape_{KvKind::kSliding, window_of(needs), needs.block_positions} {}
 
-  // Blocks of windowed layers beside `blocks` of the others; 0 = as many, in the same pool.
+  // Blocks of windowed layers beside `blocks` of the others; 0 = as many, in the same group.
   int64_t window_blocks(int64_t blocks) const {
-    if (needs_.window <= 0 || needs_.kv_bytes_per_window_block == 0) return 0;
-    const int64_t share = std::max(kPositionsPerWindow, kWindowsPerWindow * needs_.window);
+    if (shape_.window <= 0 || bytes_of(needs_, KvKind::kSliding) == 0) return 0;
+    const int64_t share = std::max(kPositionsPerWindow, kWindowsPerWindow * shape_.window);
     const int64_t windows = (blocks * needs_.block_positions + share - 1) / share;
     const int64_t wanted = shape_.blocks_min(step_tokens_max_) +
                            std::max<int64_t>(windows - 1, 0) * shape_.blocks_over(1);
@@ -89,7 +101,8 @@ class KvSizes {
 
  private:
   bool fit(int64_t blocks, uint64_t budget) const {
-    const uint64_t each = needs_.kv_bytes_per_block, window_each = needs_.kv_bytes_per_window_block;
+    const uint64_t each = bytes_of(needs_, KvKind::kFull);
+    const uint64_t window_each = bytes_of(needs_, KvKind::kSliding);
     if (each > 0 && uint64_t(blocks) > budget / each) return false;
     const int64_t few = window_blocks(blocks);
     const uint64_t windows = uint64_t(few > 0 ? few : blocks);
@@ -98,30 +111,30 @@ class KvSizes {
 
   const MemoryNeeds& needs_;
   const int step_tokens_max_;
-  const engine::WindowShape shape_;
+  const engine::Sight shape_;
 };
 
-// Says how many blocks there are of each pool, and what they take.
+// Says how many blocks there are of each group, and what they take.
 void set_blocks(MemoryPlan& plan, const MemoryNeeds& needs, const KvSizes& sizes, int64_t blocks) {
-  plan.blocks = static_cast<int>(blocks);
-  plan.window_blocks = static_cast<int>(sizes.window_blocks(blocks));
-  if (plan.window_blocks > 0) {
-    plan.window = needs.window;
-    plan.kv_bytes_per_window_block = needs.kv_bytes_per_window_block;
-  } else {
-    plan.kv_bytes_per_block += needs.kv_bytes_per_window_block;
+  const int64_t few = sizes.window_blocks(blocks);
+  KvGroupSpec full{KvKind::kFull};
+  for (const KvGroupSpec& group : needs.kv) {
+    if (group.kind == KvKind::kSliding && few > 0) {
+      plan.kv.add(group, static_cast<int>(few));
+    } else {
+      full.layers += group.layers;
+      full.bytes += group.bytes;
+    }
   }
-  plan.kv_bytes = uint64_t(plan.blocks) * plan.kv_bytes_per_block +
-                  uint64_t(plan.window_blocks) * plan.kv_bytes_per_window_block;
+  plan.kv.groups.insert(plan.kv.groups.begin(), KvGroupPlan{full, static_cast<int>(blocks)});
+  plan.kv_bytes = plan.kv.bytes();
 }
 
 Error too_small(const MemoryPlan& plan, const MemoryNeeds& needs, const MemoryWishes& wishes,
                 std::string_view what) {
   std::string kv;
-  if (needs.kv_bytes_per_window_block > 0) {
-    kv += fmt::format(", in layers with a window {} more at most",
-                      bytes_text(needs.kv_bytes_per_window_block));
-  }
+  if (const uint64_t windows = bytes_of(needs, KvKind::kSliding); windows > 0)
+    kv += fmt::format(", in layers with a window {} more at most", bytes_text(windows));
   if (wishes.kv_bytes > 0) kv += fmt::format(", --kv-memory is {}", bytes_text(wishes.kv_bytes));
   return fail(
       Code::kOutOfMemory,
@@ -129,8 +142,8 @@ Error too_small(const MemoryPlan& plan, const MemoryNeeds& needs, const MemoryWi
           "[memory] {} does not fit: the budget is {}, the weights take {}, a step's scratch {}, "
           "and each {} positions of context {}{}",
           what, bytes_text(plan.budget_bytes), bytes_text(plan.weights_bytes),
-          bytes_text(plan.scratch_bytes), plan.block_positions, bytes_text(plan.kv_bytes_per_block),
-          kv));
+          bytes_text(plan.scratch_bytes), plan.kv.block_positions,
+          bytes_text(bytes_of(needs, KvKind::kFull)), kv));
 }
 
 }  // namespace
@@ -142,17 +155,20 @@ uint64_t memory_budget(uint64_t wished, const Machine& machine) {
 Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wishes,
                                const Machine& machine) {
   CHECK(needs.block_positions > 0 && wishes.rows_max > 0 && wishes.step_tokens_max > 0);
-  const bool has_kv = needs.kv_bytes_per_block > 0 || needs.kv_bytes_per_window_block > 0;
-  if (!has_kv || needs.context_tokens_max <= 0 || needs.window < 0) {
+  const bool has_kv = std::any_of(needs.kv.begin(), needs.kv.end(),
+                                  [](const KvGroupSpec& group) { return group.bytes > 0; });
+  const bool sound = std::all_of(needs.kv.begin(), needs.kv.end(), [](const KvGroupSpec& group) {
+    return group.bytes >= 0 && group.window >= 0;
+  });
+  if (!has_kv || !sound || needs.context_tokens_max <= 0) {
     return fail(Code::kInvalidFile, "[memory] the model has no KV size or no context length");
   }
   MemoryPlan plan;
   plan.budget_bytes = memory_budget(wishes.memory_bytes_max, machine);
   plan.weights_bytes = needs.weights_bytes;
   plan.scratch_bytes = scratch_of(needs, wishes, machine);
-  plan.kv_type = needs.kv_type;
-  plan.kv_bytes_per_block = needs.kv_bytes_per_block;
-  plan.block_positions = needs.block_positions;
+  plan.kv.type = needs.kv_type;
+  plan.kv.block_positions = needs.block_positions;
   plan.context_tokens_model = needs.context_tokens_max;
 
   if (plan.weights_bytes > plan.budget_bytes ||
@@ -165,7 +181,7 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wis
                      fmt::format("a KV cache of {}", bytes_text(wishes.kv_bytes)));
   }
   if (wishes.kv_bytes > 0) kv_budget = wishes.kv_bytes;
-  const int64_t block = plan.block_positions;
+  const int64_t block = plan.kv.block_positions;
   const KvSizes sizes(needs, wishes);
   const int64_t fits = sizes.most(kv_budget) * block;  // positions
 
@@ -203,13 +219,14 @@ std::string MemoryPlan::to_text() const {
   };
   std::string text;
   text += line("weights", weights_bytes, "packed from the file");
-  std::string kv = fmt::format("{} tokens as {} in {} blocks of {}, each {}", positions(), kv_type,
-                               blocks, block_positions, bytes_text(kv_bytes_per_block));
-  if (window_blocks > 0) {
-    kv += fmt::format("; {} for windows of {}, each {}", window_blocks, window,
-                      bytes_text(kv_bytes_per_window_block));
+  std::string groups =
+      fmt::format("{} tokens as {} in {} blocks of {}, each {}", positions(), kv.type, kv.blocks(),
+                  kv.block_positions, bytes_text(block_bytes(KvKind::kFull)));
+  if (const KvGroupPlan* windows = kv.group(KvKind::kSliding)) {
+    groups += fmt::format("; {} for windows of {}, each {}", windows->blocks, windows->window,
+                          bytes_text(block_bytes(KvKind::kSliding)));
   }
-  text += line("kv", kv_bytes, kv);
+  text += line("kv", kv_bytes, groups);
   text += line("scratch", scratch_bytes, "activations, logits, grammars, the program");
   text += line(
       "budget", budget_bytes,

@@ -5,7 +5,9 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
+#include "base/kv_plan.h"
 #include "base/result.h"
 
 namespace pippin::service {
@@ -23,10 +25,8 @@ Machine this_machine();
 /// What a model's file asks for.
 struct MemoryNeeds {
   uint64_t weights_bytes = 0;
-  uint64_t kv_bytes_per_block = 0;         // all layers that see every position, keys and values
-  uint64_t kv_bytes_per_window_block = 0;  // all layers that see only `window` positions
-  std::string kv_type = "f16";             // what blocks hold
-  int window = 0;
+  std::vector<KvGroupSpec> kv;  // the group that keeps every position is the first
+  std::string kv_type = "f16";  // what blocks hold
   int block_positions = 16;
   int context_tokens_max = 0;  // what the model was trained for
   int embedding = 0, feed_forward = 0, vocab = 0;
@@ -47,20 +47,19 @@ struct MemoryPlan {
   uint64_t weights_bytes = 0;  // the packed copy; the file's mapping is the kernel's cache
   uint64_t scratch_bytes = 0;  // activations and logits of one step
   uint64_t kv_bytes = 0;       // of all blocks
-  std::string kv_type;         // what they hold: "f16", "int8", "bf16"
-  uint64_t kv_bytes_per_block = 0;
-  int blocks = 0;
-  // Windowed layers keep fewer. 0 = there are none, or fewer would not suffice: then they have
-  // `blocks` like the others, and kv_bytes_per_block holds theirs too.
-  int window_blocks = 0;
-  uint64_t kv_bytes_per_window_block = 0;
-  int window = 0;
-  int block_positions = 0;
+  /// Windowed layers have a group of their own where fewer blocks suffice for them; else they lie
+  /// in the group that keeps every position.
+  KvPlan kv;
   int context_tokens_max = 0;
   int context_tokens_model = 0;  // what the file allows
 
   uint64_t bytes_total() const { return weights_bytes + scratch_bytes + kv_bytes; }
-  int64_t positions() const { return int64_t{blocks} * block_positions; }
+  int64_t positions() const { return int64_t{kv.blocks()} * kv.block_positions; }
+  /// Returns the bytes of a block of one kind of group; 0 without one.
+  uint64_t block_bytes(KvKind kind) const {
+    const KvGroupPlan* group = kv.group(kind);
+    return group == nullptr ? 0 : static_cast<uint64_t>(group->bytes);
+  }
   /// Returns the plan for a person: a few lines, each "name  size  what it is".
   std::string to_text() const;
 };

@@ -50,7 +50,7 @@ Told watch_until(const std::string& action, const std::string& row) {
   model->context_tokens_max = 4096;
   engine::EngineOptions options;
   options.context_tokens_max = 4096;
-  options.blocks = 2048;
+  options.kv = KvPlan::full(2048);
   model->engine = engine::Engine::start(options, []() -> Result<std::unique_ptr<engine::Runner>> {
                     return std::unique_ptr<engine::Runner>(std::make_unique<BiasedRunner>(
                         [](const engine::StepPlan& plan, const engine::PlanRow&) {

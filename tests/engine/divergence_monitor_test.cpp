@@ -21,7 +21,7 @@ constexpr auto kLimit = std::chrono::seconds(20);
 std::unique_ptr<Engine> start(BiasedRunner::Condition condition) {
   EngineOptions options;
   options.context_tokens_max = 512;
-  options.blocks = 256;
+  options.kv = KvPlan::full(256);
   return Engine::start(options,
                        [condition]() -> Result<std::unique_ptr<Runner>> {
                          return std::unique_ptr<Runner>(std::make_unique<BiasedRunner>(condition));
@@ -112,7 +112,7 @@ TEST(DivergenceMonitor, EndsWhileARoundIsUnderWay) {
     const DivergenceMonitor monitor(*engine, {std::chrono::milliseconds(1), false}, prompts());
     ASSERT_TRUE(becomes([&] { return engine->status().running > 0; }));
   }
-  EXPECT_TRUE(becomes([&] { return engine->status().blocks_leased == 0; }));
+  EXPECT_TRUE(becomes([&] { return engine->status().blocks().leased == 0; }));
 }
 
 }  // namespace

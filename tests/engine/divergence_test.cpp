@@ -23,8 +23,7 @@ std::vector<Submission> prompts() {
 DivergenceOptions options() {
   DivergenceOptions options;
   options.scheduler = small_options();
-  options.scheduler.block_positions = kPositions;
-  options.scheduler.blocks = divergence_blocks(prompts(), kPositions);
+  options.scheduler.kv = KvPlan::full(divergence_blocks(prompts(), kPositions), kPositions);
   options.scheduler.rows_max = 16;
   options.scheduler.step_tokens_max = 512;
   return options;
@@ -68,8 +67,9 @@ TEST(Agreement, CountsPlacesAndNamesTheFirstDifference) {
 TEST(Divergence, AnHonestRunnerAgreesWithItself) {
   for (const int window : {0, 20}) {
     DivergenceOptions with = options();
-    with.scheduler.window = window;
-    with.scheduler.window_blocks = window > 0 ? with.scheduler.blocks : 0;
+    KvGroupSpec sliding{KvKind::kSliding};
+    sliding.window = window;
+    if (window > 0) with.scheduler.kv.add(sliding, with.scheduler.kv.blocks());
     FakeRunner runner(with.scheduler);
     const auto agreements = check(runner, with);
     ASSERT_EQ(agreements.size(), 8u);
@@ -135,7 +135,7 @@ TEST(Divergence, SerialStepsKeepARunnerFromBeingWrong) {
 }
 
 TEST(Divergence, AFailingRowIsAnError) {
-  FakeRunner runner(options().scheduler.blocks, kPositions);
+  FakeRunner runner(options().scheduler);
   runner.fails = [](const PlanRow& row) { return row.generated == 3; };
   EXPECT_EQ(check_divergence(runner, options(), prompts()).error().code, Code::kInternal);
 }

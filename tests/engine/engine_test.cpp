@@ -65,7 +65,7 @@ struct Device {
 class GatedRunner final : public Runner {
  public:
   GatedRunner(const EngineOptions& options, std::shared_ptr<Device> device)
-      : device_(std::move(device)), fake_(options.blocks, options.block_positions) {
+      : device_(std::move(device)), fake_(options) {
     fake_.fails = [device = device_](const PlanRow&) { return device->fails.load(); };
   }
 
@@ -153,7 +153,7 @@ class EngineTest : public ::testing::Test {
  protected:
   EngineTest() {
     options_.context_tokens_max = 1024;
-    options_.blocks = 128;
+    options_.kv = KvPlan::full(128);
     options_.rows_max = 16;
     options_.step_tokens_max = 64;
   }
@@ -209,7 +209,7 @@ TEST_F(EngineTest, ReturnsTheRunnersError) {
   });
   ASSERT_FALSE(engine.ok());
   EXPECT_EQ(engine.error().code, Code::kInvalidFile);
-  options_.blocks = 0;
+  options_.kv = KvPlan::full(0);
   EXPECT_EQ(Engine::start(options_, nullptr).error().code, Code::kInvalidArgument);
 }
 
@@ -270,7 +270,7 @@ TEST_F(EngineTest, CancellationTakesEffectWithinOneStep) {
   ASSERT_TRUE(reader.read());
   EXPECT_EQ(reader.finish->reason, FinishReason::kStop);
   EXPECT_EQ(reader.tokens.size(), 4u);
-  EXPECT_EQ(engine_->status().blocks_leased, 0);
+  EXPECT_EQ(engine_->status().blocks().leased, 0);
   EXPECT_EQ(engine_->status().steps, 4u);
   EXPECT_TRUE(eventually([&] { return device_->states == 0; }));
 }
@@ -286,7 +286,7 @@ TEST_F(EngineTest, DroppingTheLastHandleCancels) {
   device_->gate.open();
   EXPECT_TRUE(eventually([&] { return engine_->sequences().empty(); }));
   EXPECT_EQ(engine_->status().generated_tokens, 4u);
-  EXPECT_EQ(engine_->status().blocks_leased, 0);
+  EXPECT_EQ(engine_->status().blocks().leased, 0);
 }
 
 TEST_F(EngineTest, NotifiesAtOnceWhenEventsWait) {
@@ -444,7 +444,7 @@ TEST_F(EngineTest, ARecordedRunReplays) {
 }
 
 TEST_F(EngineTest, ManyThreadsComeAndGo) {
-  options_.blocks = 24;
+  options_.kv = KvPlan::full(24);
   options_.context_tokens_max = 256;
   options_.event_queue_max = 6;
   options_.rows_max = 6;
@@ -483,7 +483,7 @@ TEST_F(EngineTest, ManyThreadsComeAndGo) {
   for (std::thread& client : clients) client.join();
   EXPECT_GT(whole, 0);
   EXPECT_TRUE(eventually([&] { return engine_->sequences().empty(); }));
-  EXPECT_EQ(engine_->status().blocks_leased, 0);
+  EXPECT_EQ(engine_->status().blocks().leased, 0);
 }
 
 }  // namespace

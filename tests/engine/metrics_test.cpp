@@ -38,7 +38,7 @@ struct Fault {
 class ThrowingRunner final : public Runner {
  public:
   ThrowingRunner(const EngineOptions& options, std::shared_ptr<Fault> fault)
-      : fault_(std::move(fault)), fake_(options.blocks, options.block_positions) {}
+      : fault_(std::move(fault)), fake_(options) {}
 
   void admit(SequenceId id, const Submission& submission) override {
     throw_at(Place::kAdmit);
@@ -69,7 +69,7 @@ class Measured : public ::testing::Test {
  protected:
   Measured() {
     options_.context_tokens_max = 512;
-    options_.blocks = 64;
+    options_.kv = KvPlan::full(64);
     options_.rows_max = 4;
     options_.queue_max = 8;
     options_.step_tokens_max = 64;
@@ -142,7 +142,7 @@ TEST_F(Measured, AStepThatThrowsIsTheEndOfItsRequestsOnly) {
       const Submission good = prompt_of(40, 5);
       const FinishEvent answered = run(good);
       EXPECT_EQ(answered.reason, FinishReason::kLength) << answered.error.message;
-      EXPECT_EQ(engine_->status().blocks_leased, 0);
+      EXPECT_EQ(engine_->status().blocks().leased, 0);
     }
   }
   EXPECT_EQ(finished(FinishReason::kError), 4u);
@@ -207,7 +207,7 @@ TEST_F(Measured, WhatADrainCutsOffIsToldWhy) {
 
 SchedulerOptions cause_options() {
   SchedulerOptions options = small_options();
-  options.blocks = 16;
+  options.kv = KvPlan::full(16);
   return options;
 }
 

@@ -11,7 +11,7 @@ namespace {
 SchedulerOptions large_options() {
   SchedulerOptions options;
   options.context_tokens_max = 16384;
-  options.blocks = 4096;
+  options.kv = KvPlan::full(4096);
   options.rows_max = 32;
   options.step_tokens_max = 256;
   return options;
@@ -152,7 +152,7 @@ TEST(Priority, AHigherOnePreemptsALowerOne) {
 TEST(Preemption, TheYoungestMakesRoomAndLosesNothing) {
   for (const bool prefix_cache : {true, false}) {
     SchedulerOptions options = small_options();
-    options.blocks = 10;
+    options.kv = KvPlan::full(10);
     options.prefix_cache = prefix_cache;
     Harness harness(options);
     std::vector<Submission> submissions;
@@ -172,7 +172,7 @@ TEST(Preemption, TheYoungestMakesRoomAndLosesNothing) {
 
 TEST(Preemption, TheOldestIsNeverTheVictim) {
   SchedulerOptions options = small_options();
-  options.blocks = 8;
+  options.kv = KvPlan::full(8);
   Harness harness(options);
   const SequenceId oldest = harness.submit(own_prompt(30, 80, 0));
   for (int i = 1; i < 6; ++i) harness.submit(own_prompt(30, 40, i));
@@ -187,7 +187,7 @@ TEST(Preemption, TheOldestIsNeverTheVictim) {
 
 TEST(Preemption, PausedReadersGiveWayWhenNothingElseRuns) {
   SchedulerOptions options = small_options();
-  options.blocks = 6;
+  options.kv = KvPlan::full(6);
   Harness harness(options);
   const Submission first = own_prompt(60, 20, 0);
   const SequenceId slow = harness.submit(first);

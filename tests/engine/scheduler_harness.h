@@ -15,8 +15,7 @@ namespace pippin::engine::testing {
 inline SchedulerOptions small_options() {
   SchedulerOptions options;
   options.context_tokens_max = 512;
-  options.blocks = 64;
-  options.block_positions = 16;
+  options.kv = KvPlan::full(64);
   options.rows_max = 8;
   options.queue_max = 64;
   options.step_tokens_max = 64;
@@ -35,6 +34,7 @@ struct Got {
   std::vector<Token> tokens;
   std::optional<FinishEvent> finish;
   std::optional<PromptLogprobsEvent> prompt_logprobs;
+  std::vector<float> embedding;
 };
 
 class Harness {
@@ -52,7 +52,7 @@ class Harness {
   StepPlan step() {
     StepPlan plan = scheduler.next(clock.now());
     StepOutput output;
-    if (!plan.rows.empty() || !plan.released.empty()) {
+    if (plan.runs()) {
       for (const SequenceId id : plan.admitted) runner.admit(id, scheduler.submission(id));
       output = runner.run(plan);
     }
@@ -97,6 +97,8 @@ class Harness {
     } else if (auto* logprobs = std::get_if<PromptLogprobsEvent>(&event.event)) {
       EXPECT_TRUE(reader.tokens.empty() && !reader.prompt_logprobs);
       reader.prompt_logprobs = std::move(*logprobs);
+    } else if (auto* embedding = std::get_if<EmbeddingEvent>(&event.event)) {
+      reader.embedding = std::move(embedding->values);
     } else {
       reader.finish = std::get<FinishEvent>(std::move(event.event));
     }

@@ -9,7 +9,7 @@ namespace {
 SchedulerOptions large_options() {
   SchedulerOptions options;
   options.context_tokens_max = 8192;
-  options.blocks = 1024;
+  options.kv = KvPlan::full(1024);
   options.rows_max = 32;
   options.step_tokens_max = 512;
   return options;
@@ -64,7 +64,7 @@ TEST(Sharing, SamplesOfOnePromptShareItsBlocks) {
   }
   for (int i = 0; i < 3; ++i) harness.step();
   EXPECT_EQ(harness.scheduler.status().running, 4);
-  EXPECT_LE(harness.scheduler.status().blocks_leased, 20 + 4 * 2);
+  EXPECT_LE(harness.scheduler.status().blocks().leased, 20 + 4 * 2);
   harness.run_until_idle();
   for (size_t i = 0; i < ids.size(); ++i) {
     EXPECT_EQ(harness.got[ids[i]].tokens, fake_answer(submissions[i], 10));
@@ -109,7 +109,7 @@ TEST(Sharing, CanBeSwitchedOff) {
   const SequenceId id = harness.submit(prompt_of(100, 4));
   harness.run_until_idle();
   EXPECT_EQ(harness.got[id].finish->cached_tokens, 0);
-  EXPECT_EQ(harness.scheduler.status().blocks_cached, 0);
+  EXPECT_EQ(harness.scheduler.status().blocks().cached, 0);
   EXPECT_EQ(harness.scheduler.status().prefix_queries, 0u);
 }
 
@@ -128,7 +128,7 @@ TEST(Sharing, TheStatusCountsQueriesAndHits) {
 
 TEST(Sharing, ACopyDoesNotTakeTheLastBlockOfATightPool) {
   SchedulerOptions options = large_options();
-  options.blocks = 4;
+  options.kv = KvPlan::full(4);
   Harness harness(options);
   harness.submit(prompt_of(62, 1));
   harness.run_until_idle();

@@ -23,7 +23,7 @@ TEST(Scheduler, AnswersOneRequest) {
   EXPECT_EQ(got.finish->completion_tokens, 20);
   EXPECT_EQ(got.finish->cached_tokens, 0);
   EXPECT_EQ(got.tokens, fake_answer(submission, 20));
-  EXPECT_EQ(harness.scheduler.status().blocks_leased, 0);
+  EXPECT_EQ(harness.scheduler.status().blocks().leased, 0);
   EXPECT_EQ(harness.runner.states(), 0u);
 }
 
@@ -82,7 +82,7 @@ TEST(Scheduler, AnAnswerEndsWhereTheContextEnds) {
 
 TEST(Scheduler, AnAnswerEndsWhereTheMemoryEnds) {
   SchedulerOptions options = small_options();
-  options.blocks = 4;
+  options.kv = KvPlan::full(4);
   Harness harness(options);
   const SequenceId id = harness.submit(prompt_of(50, 1000));
   harness.run_until_idle();
@@ -144,7 +144,7 @@ TEST(Scheduler, ADeadlineEndsAWaitingAndARunningSequence) {
   for (int i = 0; i < 2; ++i) harness.step();
   EXPECT_EQ(harness.got[running_id].finish->reason, FinishReason::kTimeout);
   EXPECT_EQ(harness.got[running_id].finish->completion_tokens, 5);
-  EXPECT_EQ(harness.scheduler.status().blocks_leased, 0);
+  EXPECT_EQ(harness.scheduler.status().blocks().leased, 0);
   EXPECT_FALSE(harness.scheduler.next_timer().has_value());
 }
 
@@ -152,9 +152,9 @@ TEST(Scheduler, CancellationFreesBlocksAtOnce) {
   Harness harness(small_options());
   const SequenceId id = harness.submit(prompt_of(100, 400));
   for (int i = 0; i < 4; ++i) harness.step();
-  EXPECT_GT(harness.scheduler.status().blocks_leased, 0);
+  EXPECT_GT(harness.scheduler.status().blocks().leased, 0);
   harness.scheduler.cancel(id, FinishReason::kStop);
-  EXPECT_EQ(harness.scheduler.status().blocks_leased, 0);
+  EXPECT_EQ(harness.scheduler.status().blocks().leased, 0);
   harness.scheduler.cancel(id, FinishReason::kCancelled);  // too late to matter
   harness.step();
   EXPECT_EQ(harness.got[id].finish->reason, FinishReason::kStop);

@@ -2,6 +2,7 @@
 // no row looks at a block that it does not hold.
 #include <gtest/gtest.h>
 
+#include "engine/core/attention_group.h"
 #include "engine/engine.h"
 #include "engine/scheduler_harness.h"
 
@@ -13,16 +14,17 @@ constexpr int kWindow = 40;
 SchedulerOptions windowed(int window_blocks) {
   SchedulerOptions options;
   options.context_tokens_max = 4096;
-  options.blocks = 1024;
+  options.kv = KvPlan::full(1024);
+  KvGroupSpec sliding{KvKind::kSliding};
+  sliding.window = kWindow;
+  options.kv.add(sliding, window_blocks);
   options.rows_max = 32;
   options.step_tokens_max = 64;
-  options.window = kWindow;
-  options.window_blocks = window_blocks;
   return options;
 }
 
 // A window and a step, and not a block more.
-SchedulerOptions tight() { return windowed(WindowShape{kWindow, 16}.blocks_min(64)); }
+SchedulerOptions tight() { return windowed(Sight{KvKind::kSliding, kWindow, 16}.blocks_min(64)); }
 
 /// Other prompts, one after the other, until each window block has been used again.
 void wash(Harness& harness) {
@@ -32,10 +34,10 @@ void wash(Harness& harness) {
   }
 }
 
-TEST(WindowShape, CountsBlocksWhereverAWindowBegins) {
+TEST(Sight, CountsBlocksWhereverAWindowBegins) {
   for (const int positions : {1, 4, 16}) {
     for (const int window : {1, 2, 15, 16, 17, 40}) {
-      const WindowShape shape{window, positions};
+      const Sight shape{KvKind::kSliding, window, positions};
       for (const int tokens : {1, 2, 16, 50}) {
         int most = 0;
         for (int start = 0; start < 200; ++start) {
@@ -56,15 +58,15 @@ TEST(Windows, AnAnswerHoldsNoMoreThanItsWindow) {
   int most = 0;
   while (!harness.got[id].finish) {
     const StepPlan plan = harness.step();
-    most = std::max(most, harness.scheduler.status().window_blocks.leased);
+    most = std::max(most, harness.scheduler.status().blocks(KvKind::kSliding).leased);
     if (plan.rows.empty() || plan.rows[0].start < 100) continue;
-    EXPECT_EQ(plan.rows[0].window_blocks.size(), plan.rows[0].blocks.size());
-    EXPECT_EQ(plan.rows[0].window_blocks[0], -1);
+    EXPECT_EQ(plan.rows[0].kv[1].size(), plan.rows[0].kv[0].size());
+    EXPECT_EQ(plan.rows[0].kv[1][0], -1);
   }
   EXPECT_EQ(harness.got[id].tokens, fake_answer(submission, 300));
-  EXPECT_EQ(most, (WindowShape{kWindow, 16}.blocks_over(1)));
-  EXPECT_EQ(harness.scheduler.status().window_blocks.leased, 0);
-  EXPECT_GT(harness.scheduler.status().window_blocks.cached, most);
+  EXPECT_EQ(most, (Sight{KvKind::kSliding, kWindow, 16}.blocks_over(1)));
+  EXPECT_EQ(harness.scheduler.status().blocks(KvKind::kSliding).leased, 0);
+  EXPECT_GT(harness.scheduler.status().blocks(KvKind::kSliding).cached, most);
 }
 
 TEST(Windows, APromptLeasesItsBlocksChunkByChunk) {
@@ -73,9 +75,9 @@ TEST(Windows, APromptLeasesItsBlocksChunkByChunk) {
   const SequenceId id = harness.submit(submission);
   const StepPlan first = harness.step();
   EXPECT_EQ(first.rows.at(0).tokens.size(), 64u);
-  EXPECT_EQ(first.rows.at(0).window_blocks.size(), 4u);
+  EXPECT_EQ(first.rows.at(0).kv[1].size(), 4u);
   EXPECT_EQ(harness.scheduler.sequences().at(0).blocks, 125);
-  EXPECT_LE(harness.scheduler.status().window_blocks.leased, 4);
+  EXPECT_LE(harness.scheduler.status().blocks(KvKind::kSliding).leased, 4);
   harness.run_until_idle();
   EXPECT_EQ(harness.got[id].tokens, fake_answer(submission, 3));
   EXPECT_EQ(harness.scheduler.status().steps, 2000u / 64 + 1 + 2);  // each chunk was whole
@@ -105,12 +107,13 @@ TEST(Windows, APartlyFilledBlockIsCopiedInBothPools) {
   other.tokens.insert(other.tokens.end(), {1, 2, 3});
   const SequenceId id = harness.submit(other);
   const StepPlan plan = harness.step();
-  ASSERT_EQ(plan.copies.size(), 1u);
-  ASSERT_EQ(plan.window_copies.size(), 1u);
-  EXPECT_EQ(plan.copies[0].positions, 10);
-  EXPECT_EQ(plan.window_copies[0].positions, 10);
+  ASSERT_EQ(plan.copies.size(), 2u);
+  for (const int group : {0, 1}) {
+    EXPECT_EQ(plan.copies[static_cast<size_t>(group)].group, group);
+    EXPECT_EQ(plan.copies[static_cast<size_t>(group)].positions, 10);
+  }
   EXPECT_EQ(plan.rows.at(0).start, 90);
-  EXPECT_EQ(plan.rows.at(0).window_blocks.at(0), -1);
+  EXPECT_EQ(plan.rows.at(0).kv[1].at(0), -1);
   harness.run_until_idle();
   EXPECT_EQ(harness.got[id].tokens, fake_answer(other, 4));
 }
@@ -223,9 +226,8 @@ TEST(Windows, SerialStepsAreNeverCutShort) {
 TEST(Windows, APoolWithoutRoomForAStepIsRefused) {
   EngineOptions options;
   options.context_tokens_max = 512;
-  options.blocks = 64;
-  options.window = kWindow;
-  options.window_blocks = WindowShape{kWindow, 16}.blocks_min(options.step_tokens_max) - 1;
+  options.kv =
+      windowed(Sight{KvKind::kSliding, kWindow, 16}.blocks_min(options.step_tokens_max) - 1).kv;
   const auto engine = Engine::start(options, []() -> Result<std::unique_ptr<Runner>> {
     return fail(Code::kInternal, "a runner is made");
   });
@@ -254,7 +256,7 @@ TEST(Windows, AStepThatFollowsHasItsBlocks) {
   std::vector<Token> tokens = harness.got[id].tokens;
   while (tokens.size() < 50) {
     const StepPlan plan = harness.scheduler.next(harness.clock.now());
-    const std::optional<StepPlan> next = harness.scheduler.follow(plan, harness.clock.now());
+    const std::optional<StepPlan> next = harness.scheduler.next_async(plan, harness.clock.now());
     ASSERT_TRUE(next);
     StepOutput output = harness.runner.run(plan), after = harness.runner.run(*next);
     for (auto* done : {&output, &after}) {

@@ -117,11 +117,11 @@ class OutOfMemory : public testing::Test {
   OutOfMemory() : file_(store::Checkpoint::open(kFile).value()) {
     EngineOptions options;
     options.context_tokens_max = 64;
-    options.blocks = 16;
+    options.kv = KvPlan::full(16);
     options.prefix_cache = false;
     RunnerOptions runner;
     runner.threads = 1;
-    runner.blocks = options.blocks;
+    runner.kv = options.kv;
     engine_ =
         Engine::start(options, [&]() -> Result<std::unique_ptr<Runner>> {
           ASSIGN_OR_RETURN(std::unique_ptr<Runner> made, make_runner(file_, runner));
@@ -185,7 +185,7 @@ TEST_F(OutOfMemory, AnywhereInAStepIsAnErrorOfItsRequests) {
         EXPECT_EQ(answer.finish.error.code, Code::kOutOfMemory) << answer.finish.error.message;
       }
       EXPECT_EQ(ask().tokens, right.tokens) << "after allocation " << after << " of step " << step;
-      EXPECT_EQ(engine_->status().blocks_leased, 0);
+      EXPECT_EQ(engine_->status().blocks().leased, 0);
     }
     EXPECT_GT(after, 5) << "the step allocates, or this test tests nothing";
   }

@@ -14,7 +14,7 @@
 #include <optional>
 #include <random>
 
-#include "engine/core/window_blocks.h"
+#include "engine/core/attention_group.h"
 #include "engine/engine.h"
 #include "engine/exec/runner.h"
 #include "store/checkpoint.h"
@@ -55,12 +55,24 @@ class SameBits : public testing::TestWithParam<Case> {
   std::optional<store::Checkpoint> file;
   ModelInfo info;
 
+  int window() const { return info.kv.back().window; }  // 0 without windowed layers
+
+  /// Returns a plan with so many blocks, and apart from them for windows, unless that is 0.
+  KvPlan plan(int blocks, int window_blocks) const {
+    KvPlan plan;
+    plan.add(info.kv.front(), blocks);
+    if (window() > 0 && window_blocks > 0) plan.add(info.kv.back(), window_blocks);
+    return plan;
+  }
+
+  int window_blocks_min(int step_tokens_max) const {
+    return Sight{KvKind::kSliding, window(), 16}.blocks_min(step_tokens_max);
+  }
+
   EngineOptions options() const {
     EngineOptions o;
     o.context_tokens_max = std::min(info.context_tokens_max, 1024);
-    o.blocks = 800;
-    o.window = info.window;
-    o.window_blocks = info.window > 0 ? 300 : 0;
+    o.kv = plan(800, 300);
     o.step_target = {};
     return o;
   }
@@ -69,8 +81,7 @@ class SameBits : public testing::TestWithParam<Case> {
     RunnerOptions runner;
     runner.kv_type = GetParam().kv_type;
     runner.threads = 2;
-    runner.blocks = o.blocks;
-    runner.window_blocks = o.window_blocks;
+    runner.kv = o.kv;
     return Engine::start(o, [this, runner] { return make_runner(*file, runner); }).value();
   }
 
@@ -194,7 +205,7 @@ TEST_P(SameBits, PreemptedAndNot) {
   for (uint32_t i = 0; i < 6; ++i) requests.push_back(submission(20 + i, 40, 60));
   const std::vector<Answer> roomy = together(*start(options()), requests);
   EngineOptions tight = options();
-  tight.blocks = 22;  // three whole answers at once
+  tight.kv.groups.front().blocks = 22;  // three whole answers at once
   tight.prefix_cache = false;
   const auto engine = start(tight);
   expect_same(together(*engine, requests), roomy);
@@ -219,27 +230,27 @@ TEST_P(SameBits, SecondTurnAndCold) {
 // Layers with a window give the same whether they keep everything or only what they see, with
 // prompts and answers longer than the window.
 TEST_P(SameBits, WindowedAndWhole) {
-  if (info.window == 0) GTEST_SKIP() << "no layer has a window";
+  if (window() == 0) GTEST_SKIP() << "no layer has a window";
   EngineOptions o = options();
   const int context = o.context_tokens_max;
   const std::vector<Submission> requests{
-      submission(7, std::min(700, context - 40), 20),                     // begins behind it
-      submission(8, std::clamp(info.window - 10, 1, context - 100), 40),  // crosses it
-      submission(9, 20, std::min(info.window + 40, context - 40)),        // its answer fills it
-      submission(10, std::min(info.window + 1, context - 100), 30)};
-  o.window_blocks = 0;
+      submission(7, std::min(700, context - 40), 20),                  // begins behind it
+      submission(8, std::clamp(window() - 10, 1, context - 100), 40),  // crosses it
+      submission(9, 20, std::min(window() + 40, context - 40)),        // its answer fills it
+      submission(10, std::min(window() + 1, context - 100), 30)};
+  o.kv = plan(800, 0);
   const std::vector<Answer> whole = together(*start(o), requests);
   o.step_tokens_max = 48;
   // Two of them at once.
-  o.window_blocks = 2 * WindowShape{info.window, o.block_positions}.blocks_min(o.step_tokens_max);
+  o.kv = plan(800, 2 * window_blocks_min(o.step_tokens_max));
   const auto engine = start(o);
   expect_same(together(*engine, requests), whole);
-  EXPECT_EQ(engine->status().window_blocks.leased, 0);
-  EXPECT_EQ(engine->status().window_blocks.total, o.window_blocks);
+  EXPECT_EQ(engine->status().blocks(KvKind::kSliding).leased, 0);
+  EXPECT_EQ(engine->status().blocks(KvKind::kSliding).total, o.kv.blocks(KvKind::kSliding));
 }
 
 TEST_P(SameBits, PreemptedForWindowsAndNot) {
-  if (info.window == 0) GTEST_SKIP() << "no layer has a window";
+  if (window() == 0) GTEST_SKIP() << "no layer has a window";
   std::vector<Submission> requests;
   // Short prompts: many are admitted, and grow into each other's way.
   for (uint32_t i = 0; i < 10; ++i) requests.push_back(submission(40 + i, 10, 60));
@@ -247,7 +258,7 @@ TEST_P(SameBits, PreemptedForWindowsAndNot) {
   for (const bool prefix_cache : {false, true}) {
     EngineOptions tight = options();
     tight.step_tokens_max = 16;
-    tight.window_blocks = WindowShape{info.window, tight.block_positions}.blocks_min(16);
+    tight.kv = plan(800, window_blocks_min(16));
     tight.prefix_cache = prefix_cache;
     const auto engine = start(tight);
     expect_same(together(*engine, requests), roomy);
@@ -292,9 +303,8 @@ TEST(KvTypes, Int8TakesAboutHalf) {
   const ModelInfo codes = inspect_model(file, DeviceKind::kCpu, KvType::kInt8).value();
   // Of 32 dims: codes and a scale in place of 16-bit numbers. Tiny heads are filled up to 32.
   const double least = 34.0 / 64, most = std::max(least, 34.0 / 32);
-  for (const auto& [code, half] :
-       {std::pair{codes.kv_block_bytes, halves.kv_block_bytes},
-        std::pair{codes.kv_window_block_bytes, halves.kv_window_block_bytes}}) {
+  for (size_t g = 0; g < codes.kv.size(); ++g) {
+    const int64_t code = codes.kv[g].bytes, half = halves.kv[g].bytes;
     EXPECT_GE(static_cast<double>(code), least * static_cast<double>(half));
     EXPECT_LE(static_cast<double>(code), most * static_cast<double>(half));
   }
@@ -311,7 +321,7 @@ TEST(KvTypes, WhatHasNoInt8YetSaysSo) {
     EXPECT_NE(result.error().message.find(what), std::string::npos) << result.error().message;
   };
   RunnerOptions options;
-  options.blocks = 4;
+  options.kv = KvPlan::full(4);
   options.kv_type = KvType::kInt8;
   options.ops = OpsPath::kReference;
   expect_refused(make_runner(file, options), "the reference ops");

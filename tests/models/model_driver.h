@@ -21,10 +21,12 @@ class ModelDriver {
     ASSIGN_OR_RETURN(std::unique_ptr<models::Model> model, models::load_model(checkpoint, ctx, {}));
     const int blocks = (positions_max + 15) / 16;
     if (ctx.backend == nn::Backend::kStock) {
-      nn::KvCache kv = nn::KvCache::for_stock(model->spec().layers, blocks, ctx.dtype);
+      nn::KvCache kv =
+          nn::KvCache::for_stock(model->spec().layers, KvPlan::full(blocks), ctx.dtype);
       return ModelDriver(std::move(model), std::move(kv), blocks);
     }
-    ASSIGN_OR_RETURN(nn::KvCache kv, nn::KvCache::for_cpu(model->spec().layers, blocks, kv_type));
+    ASSIGN_OR_RETURN(nn::KvCache kv,
+                     nn::KvCache::for_cpu(model->spec().layers, KvPlan::full(blocks), kv_type));
     return ModelDriver(std::move(model), std::move(kv), blocks);
   }
 
@@ -32,14 +34,15 @@ class ModelDriver {
   /// row after row.
   std::vector<float> run(const std::vector<int32_t>& tokens, int start, int from) {
     nn::StepBatch batch;
+    nn::StepKv& kv = batch.kv.emplace_back();
     batch.tokens = tokens;
     for (size_t i = 0; i < tokens.size(); ++i) {
       const int position = start + static_cast<int>(i);
       batch.positions.push_back(position);
-      batch.whole.slots.push_back(table_[static_cast<size_t>(position / 16)] * 16 + position % 16);
+      kv.slots.push_back(table_[static_cast<size_t>(position / 16)] * 16 + position % 16);
       if (static_cast<int>(i) >= from) batch.logit_tokens.push_back(static_cast<int>(i));
     }
-    batch.whole.rows.push_back({0, static_cast<int>(tokens.size()), start, table_.data()});
+    kv.rows.push_back({0, static_cast<int>(tokens.size()), start, table_.data()});
     const mlx::core::array hidden = model_->forward(batch, kv_);
     const mlx::core::array logits = nn::host_ready(model_->logits(hidden));
     return std::vector<float>(logits.data<float>(), logits.data<float>() + logits.size());

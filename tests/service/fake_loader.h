@@ -71,7 +71,7 @@ class FakeLoader final : public ModelLoader {
     MemorySizing sizing;
     const auto own = weights.find(spec.load.id);
     sizing.needs.weights_bytes = own == weights.end() ? kWeights : own->second;
-    sizing.needs.kv_bytes_per_block = kMiB;
+    sizing.needs.kv = {{KvKind::kFull, 1, static_cast<int64_t>(kMiB)}};
     sizing.needs.context_tokens_max = 256;
     sizing.wishes.kv_bytes = 16 * kMiB;
     return sizing;

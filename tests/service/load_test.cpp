@@ -94,7 +94,7 @@ TEST(Load, AModelHasWhatTheFileSays) {
   EXPECT_FLOAT_EQ(tiny.default_sampling.temperature, 0.5f);
   EXPECT_EQ(tiny.default_sampling.top_k, 40);
   EXPECT_FLOAT_EQ(tiny.default_sampling.top_p, 1.0f);
-  EXPECT_EQ(tiny.engine->status().blocks_total, tiny.plan.blocks);
+  EXPECT_EQ(tiny.engine->status().blocks().total, tiny.plan.kv.blocks());
   EXPECT_TRUE(tiny.fingerprint.starts_with("fp_"));
 }
 
@@ -149,7 +149,7 @@ TEST(Load, LimitsReachTheEngine) {
   EXPECT_EQ(engine.rows_max, 3);
   EXPECT_EQ(engine.step_tokens_max, 77);
   EXPECT_EQ(engine.queue_max, 5);
-  EXPECT_EQ(engine.blocks, (*model)->plan.blocks);
+  EXPECT_EQ(engine.kv, (*model)->plan.kv);
   EXPECT_FALSE(engine.prefix_cache);
   EXPECT_EQ(engine.step_target, std::chrono::milliseconds(50));
   EXPECT_EQ(engine.slow_reader_max, std::chrono::seconds(7));

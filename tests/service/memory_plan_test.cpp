@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <utility>
 
 namespace pippin::service {
@@ -10,11 +11,18 @@ namespace {
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kGiB = uint64_t{1} << 30;
 
+KvGroupSpec group(KvKind kind, int64_t bytes, int window = 0) {
+  KvGroupSpec group{kind};
+  group.bytes = bytes;
+  group.window = window;
+  return group;
+}
+
 // SmolLM2 135M: 30 layers, 3 kv heads of 64, f16.
 MemoryNeeds small_model() {
   MemoryNeeds needs;
   needs.weights_bytes = 90 * kMiB;
-  needs.kv_bytes_per_block = 16 * 30 * 3 * 64 * 2 * 2;
+  needs.kv = {group(KvKind::kFull, 16 * 30 * 3 * 64 * 2 * 2)};
   needs.context_tokens_max = 8192;
   needs.embedding = 576;
   needs.feed_forward = 1536;
@@ -26,9 +34,8 @@ MemoryNeeds small_model() {
 MemoryNeeds windowed_model() {
   MemoryNeeds needs;
   needs.weights_bytes = 250 * kMiB;
-  needs.kv_bytes_per_block = 3 * 16 * 256 * 2 * 2;
-  needs.kv_bytes_per_window_block = 15 * 16 * 256 * 2 * 2;
-  needs.window = 512;
+  needs.kv = {group(KvKind::kFull, 3 * 16 * 256 * 2 * 2),
+              group(KvKind::kSliding, 15 * 16 * 256 * 2 * 2, 512)};
   needs.context_tokens_max = 32768;
   needs.embedding = 640;
   needs.feed_forward = 2048;
@@ -38,15 +45,14 @@ MemoryNeeds windowed_model() {
 
 // The same, with all layers seeing everything.
 MemoryNeeds without_windows(MemoryNeeds needs) {
-  needs.kv_bytes_per_block += std::exchange(needs.kv_bytes_per_window_block, 0);
-  needs.window = 0;
+  needs.kv[0].bytes += needs.kv[1].bytes;
+  needs.kv.pop_back();
   return needs;
 }
 
 void expect_consistent(const MemoryPlan& plan) {
   EXPECT_LE(plan.weights_bytes + plan.scratch_bytes + plan.kv_bytes, plan.budget_bytes);
-  EXPECT_EQ(plan.kv_bytes, uint64_t(plan.blocks) * plan.kv_bytes_per_block +
-                               uint64_t(plan.window_blocks) * plan.kv_bytes_per_window_block);
+  EXPECT_EQ(plan.kv_bytes, plan.kv.bytes());
   EXPECT_GE(plan.positions(), plan.context_tokens_max)
       << "one request of the whole context must fit";
   EXPECT_LE(plan.context_tokens_max, plan.context_tokens_model);
@@ -93,8 +99,9 @@ TEST(MemoryPlan, LittleMemoryShortensTheContext) {
   EXPECT_LT(plan->context_tokens_max, 8192);
   EXPECT_GE(plan->context_tokens_max, 256);
   // Not one more block would fit.
-  EXPECT_GT(plan->weights_bytes + plan->scratch_bytes + plan->kv_bytes + plan->kv_bytes_per_block,
-            plan->budget_bytes);
+  EXPECT_GT(
+      plan->weights_bytes + plan->scratch_bytes + plan->kv_bytes + plan->block_bytes(KvKind::kFull),
+      plan->budget_bytes);
 }
 
 TEST(MemoryPlan, AnAskedContextIsKeptOrRefused) {
@@ -120,13 +127,13 @@ TEST(MemoryPlan, AnAskedKvCacheIsKeptOrRefused) {
   ASSERT_TRUE(plan.ok()) << plan.error().message;
   expect_consistent(*plan);
   EXPECT_LE(plan->kv_bytes, wishes.kv_bytes);
-  EXPECT_GT(plan->kv_bytes + plan->kv_bytes_per_block, wishes.kv_bytes);
+  EXPECT_GT(plan->kv_bytes + plan->block_bytes(KvKind::kFull), wishes.kv_bytes);
   EXPECT_LT(plan->context_tokens_max, 8192) << "the pool holds no whole context";
 
   wishes.kv_bytes = 4 * kGiB;  // more than would be taken without being asked
   const auto large = plan_memory(small_model(), wishes, {16 * kGiB, 14 * kGiB});
   ASSERT_TRUE(large.ok());
-  EXPECT_GT(large->kv_bytes, 4 * kGiB - large->kv_bytes_per_block);
+  EXPECT_GT(large->kv_bytes, 4 * kGiB - large->block_bytes(KvKind::kFull));
   EXPECT_EQ(large->context_tokens_max, 8192);
 
   for (const auto& [kv_bytes, context] :
@@ -148,12 +155,12 @@ TEST(MemoryPlan, LayersWithAWindowTakeLess) {
              whole = plan_memory(without_windows(needs), {}, {16 * kGiB, 14 * kGiB});
   ASSERT_TRUE(plan.ok() && whole.ok());
   expect_consistent(*plan);
-  EXPECT_EQ(whole->window_blocks, 0);
-  EXPECT_EQ(plan->blocks, whole->blocks);
+  EXPECT_EQ(whole->kv.blocks(KvKind::kSliding), 0);
+  EXPECT_EQ(plan->kv.blocks(), whole->kv.blocks());
   EXPECT_EQ(plan->context_tokens_max, 32768);
-  EXPECT_EQ(plan->window, 512);
+  EXPECT_EQ(plan->kv.group(KvKind::kSliding)->window, 512);
   // 32 conversations of 2048 positions hold a window each; and there is a step of 512.
-  EXPECT_EQ(plan->window_blocks, 32 * 33 + 32);
+  EXPECT_EQ(plan->kv.blocks(KvKind::kSliding), 32 * 33 + 32);
   EXPECT_LT(plan->kv_bytes, whole->kv_bytes * 2 / 5);
 }
 
@@ -167,8 +174,9 @@ TEST(MemoryPlan, ABudgetHoldsMoreContextWithWindows) {
   expect_consistent(*plan);
   EXPECT_GT(plan->context_tokens_max, 2 * whole->context_tokens_max);
   // Not one more block and the windows that come with it would fit.
-  EXPECT_GT(plan->kv_bytes + plan->kv_bytes_per_block + 33 * plan->kv_bytes_per_window_block,
-            wishes.kv_bytes);
+  EXPECT_GT(
+      plan->kv_bytes + plan->block_bytes(KvKind::kFull) + 33 * plan->block_bytes(KvKind::kSliding),
+      wishes.kv_bytes);
 }
 
 TEST(MemoryPlan, APoolForWindowsMustBeWorthIt) {
@@ -179,24 +187,24 @@ TEST(MemoryPlan, APoolForWindowsMustBeWorthIt) {
   const auto small = plan_memory(needs, wishes, {16 * kGiB, 14 * kGiB});
   ASSERT_TRUE(small.ok()) << small.error().message;
   expect_consistent(*small);
-  EXPECT_EQ(small->window_blocks, 0);
-  EXPECT_EQ(small->kv_bytes_per_block, 18u * 16 * 256 * 2 * 2);
+  EXPECT_EQ(small->kv.blocks(KvKind::kSliding), 0);
+  EXPECT_EQ(small->block_bytes(KvKind::kFull), 18u * 16 * 256 * 2 * 2);
 
   // Every layer with a window, as in Mistral 7B.
   needs = windowed_model();
-  needs.kv_bytes_per_window_block += std::exchange(needs.kv_bytes_per_block, 0);
-  needs.window = 4096;
+  needs.kv[1].bytes += std::exchange(needs.kv[0].bytes, 0);
+  needs.kv[1].window = 4096;
   const auto all = plan_memory(needs, {}, {16 * kGiB, 14 * kGiB});
   ASSERT_TRUE(all.ok());
   expect_consistent(*all);
-  EXPECT_GT(all->window_blocks, 4 * 256);
-  EXPECT_LT(all->window_blocks, all->blocks / 3);
+  EXPECT_GT(all->kv.blocks(KvKind::kSliding), 4 * 256);
+  EXPECT_LT(all->kv.blocks(KvKind::kSliding), all->kv.blocks() / 3);
 
-  needs.window = 1 << 24;  // wider than any context
+  needs.kv[1].window = 1 << 24;  // wider than any context
   const auto wide = plan_memory(needs, {}, {16 * kGiB, 14 * kGiB});
   ASSERT_TRUE(wide.ok());
   expect_consistent(*wide);
-  EXPECT_EQ(wide->window_blocks, 0);
+  EXPECT_EQ(wide->kv.blocks(KvKind::kSliding), 0);
 }
 
 TEST(MemoryPlan, WeightsThatDoNotFitAreRefused) {
@@ -212,15 +220,14 @@ TEST(MemoryPlan, AbsurdNeedsOverflowNothing) {
   needs.weights_bytes = ~uint64_t{0};
   EXPECT_FALSE(plan_memory(needs, {}, {16 * kGiB, 14 * kGiB}).ok());
   needs = small_model();
-  needs.kv_bytes_per_block = ~uint64_t{0};
+  needs.kv[0].bytes = std::numeric_limits<int64_t>::max();
   EXPECT_FALSE(plan_memory(needs, {}, {16 * kGiB, 14 * kGiB}).ok());
   needs = small_model();
-  needs.kv_bytes_per_block = 1;
+  needs.kv[0].bytes = 1;
   needs.context_tokens_max = 2'000'000'000;
   const auto plan = plan_memory(needs, {}, {16 * kGiB, 14 * kGiB});
   if (plan.ok()) expect_consistent(*plan);
-  needs.kv_bytes_per_window_block = ~uint64_t{0};
-  needs.window = 1;
+  needs.kv.push_back(group(KvKind::kSliding, std::numeric_limits<int64_t>::max(), 1));
   EXPECT_FALSE(plan_memory(needs, {}, {16 * kGiB, 14 * kGiB}).ok());
   needs.embedding = needs.feed_forward = needs.vocab = 1 << 24;
   EXPECT_FALSE(plan_memory(needs, {}, {16 * kGiB, 14 * kGiB}).ok());

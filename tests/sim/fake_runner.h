@@ -1,8 +1,8 @@
-// FakeRunner: a device without arithmetic, with a layer that sees everything and, if asked for, one
-// with a window. Its "keys and values" are the tokens themselves, kept
-// block by block; its "attention" reads them back through the block tables and reports every entry
-// that is not the sequence's own. The next token is a hash of what was read, so a block mix-up also
-// shows in the answer. fake_answer() is the same model run alone.
+// FakeRunner: a device without arithmetic, with one layer for each KV group. Its "keys and values"
+// are the tokens themselves, kept block by block; its "attention" reads them back through the block
+// tables and reports every entry that is not the sequence's own; its "state" is the sum of what was
+// read so far. The next token is a hash of all that, so a mix-up also shows in the answer.
+// fake_answer() is the same model run alone.
 #pragma once
 
 #include <fmt/format.h>
@@ -50,6 +50,38 @@ inline uint32_t fake_salt(const Submission& submission) {
   return static_cast<uint32_t>(mix(std::hash<std::string>()(submission.cache_salt)));
 }
 
+/// What position `position` of a sequence holds; `salt` is its submission's.
+inline FakeEntry fake_entry(const Submission& submission, Token token, int position,
+                            uint32_t salt) {
+  for (const MediaSpan& media : submission.media) {
+    if (position < media.begin || position >= media.begin + media.count) continue;
+    const auto offset = static_cast<uint64_t>(position - media.begin);
+    salt ^= static_cast<uint32_t>(mix(std::hash<std::string>()(media.hash) + offset));
+  }
+  return {token, position, salt};
+}
+
+/// What a sequence reads beside its own tokens.
+inline uint64_t fake_start(const Submission& submission) {
+  return submission.encoded ? mix(std::hash<std::string>()(submission.encoded->hash)) : 0;
+}
+
+inline std::vector<float> fake_embedding(uint64_t hash) {
+  return {static_cast<float>(hash >> 40), static_cast<float>(hash & 0xFFFFFF)};
+}
+
+/// The hash of everything that a prompt's last token reads.
+inline uint64_t fake_prompt_hash(const Submission& submission) {
+  uint64_t hash = fake_start(submission);
+  const uint32_t salt = fake_salt(submission);
+  int position = 0;
+  for (const Token token : submission.tokens) {
+    hash += fake_entry(submission, token, position, salt).hash();
+    ++position;
+  }
+  return hash;
+}
+
 inline Token fake_choice(uint64_t context_hash, const Submission& submission, int generated) {
   const uint64_t draw =
       mix(context_hash ^ mix(submission.sampling.seed + static_cast<uint64_t>(generated)));
@@ -80,10 +112,9 @@ inline std::pair<std::vector<Token>, bool> fake_forced(const Submission& submiss
 /// The answer of the fake model alone: up to `tokens_max` tokens, the stop token included.
 inline std::vector<Token> fake_answer(const Submission& submission, int tokens_max) {
   std::vector<Token> answer;
-  uint64_t hash = 0;
-  int position = 0;
+  uint64_t hash = fake_prompt_hash(submission);
+  int position = static_cast<int>(submission.tokens.size());
   const uint32_t salt = fake_salt(submission);
-  for (const Token token : submission.tokens) hash += FakeEntry{token, position++, salt}.hash();
   while (static_cast<int>(answer.size()) < tokens_max) {
     const int generated = static_cast<int>(answer.size());
     auto [tokens, complete] = fake_forced(submission, generated);
@@ -105,20 +136,18 @@ inline std::vector<Token> fake_answer(const Submission& submission, int tokens_m
 
 class FakeRunner final : public Runner {
  public:
-  FakeRunner(int blocks, int block_positions, int window = 0, int window_blocks = 0)
-      : block_positions_(block_positions),
-        window_(window_blocks > 0 ? window : 0),
-        all_(blocks, block_positions),
-        windowed_(window_blocks, block_positions) {}
-  explicit FakeRunner(const SchedulerOptions& options)
-      : FakeRunner(options.blocks, options.block_positions, options.window, options.window_blocks) {
+  explicit FakeRunner(const KvPlan& plan) : positions_(plan.block_positions) {
+    for (const KvGroupPlan& group : plan.groups) groups_.emplace_back(group, positions_);
   }
+  explicit FakeRunner(const SchedulerOptions& options) : FakeRunner(options.kv) {}
+  FakeRunner(int blocks, int block_positions) : FakeRunner(KvPlan::full(blocks, block_positions)) {}
 
   /// Decides which rows fail; none without it.
   std::function<bool(const PlanRow&)> fails;
   /// What went wrong, at most a few; empty when every row read what its sequence wrote.
   const std::vector<std::string>& faults() const { return faults_; }
   uint64_t computed_tokens() const { return computed_tokens_; }
+  uint64_t encoded() const { return encoded_; }
   size_t states() const { return states_.size(); }
 
   void admit(SequenceId id, const Submission& submission) override {
@@ -127,10 +156,9 @@ class FakeRunner final : public Runner {
   }
 
   StepOutput run(const StepPlan& plan) override {
-    copy(all_, plan.copies);
-    copy(windowed_, plan.window_copies);
-    check_writers(plan, all_, &PlanRow::blocks);
-    check_writers(plan, windowed_, &PlanRow::window_blocks);
+    copy(plan.copies);
+    for (const EncodeItem& item : plan.encodes) encode(item);
+    for (size_t g = 0; g < groups_.size(); ++g) check_writers(plan, g);
     StepOutput output;
     output.step = plan.step;
     output.rows.reserve(plan.rows.size());
@@ -149,24 +177,39 @@ class FakeRunner final : public Runner {
     std::vector<Token> sampled;
   };
 
-  /// The blocks of one kind of layer.
-  struct Store {
-    Store(int blocks, int positions)
-        : block_positions(positions),
-          entries(static_cast<size_t>(blocks) * static_cast<size_t>(positions)),
-          writer(static_cast<size_t>(blocks), SequenceId{0}) {}
+  /// A recurrent state: the sum of the entries before `position`.
+  struct Fold {
+    int position = -1;
+    uint64_t hash = 0;
+    bool operator==(const Fold&) const = default;
+  };
 
-    FakeEntry& at(BlockId block, int offset) {
-      return entries.at(static_cast<size_t>(block) * static_cast<size_t>(block_positions) +
-                        static_cast<size_t>(offset));
+  /// The blocks of one group.
+  struct Group {
+    Group(const KvGroupPlan& plan, int positions)
+        : spec(plan),
+          writer(static_cast<size_t>(plan.blocks), SequenceId{0}),
+          entries(keeps_positions()
+                      ? static_cast<size_t>(plan.blocks) * static_cast<size_t>(positions)
+                      : 0),
+          folds(plan.kind == KvKind::kState ? static_cast<size_t>(plan.blocks) : 0),
+          inputs(plan.kind == KvKind::kCross ? static_cast<size_t>(plan.blocks) : 0) {}
+
+    bool keeps_positions() const {
+      return spec.kind != KvKind::kState && spec.kind != KvKind::kCross;
     }
-    FakeEntry& at(const std::vector<BlockId>& table, int position) {
-      return at(table[static_cast<size_t>(position / block_positions)], position % block_positions);
+    /// The first position that the query at `position` sees.
+    int first_seen(int position) const {
+      if (spec.kind == KvKind::kSliding) return std::max(0, position - spec.window + 1);
+      if (spec.kind == KvKind::kChunked) return position / spec.window * spec.window;
+      return 0;
     }
 
-    int block_positions;
-    std::vector<FakeEntry> entries;  // [P, S]
+    KvGroupPlan spec;
     std::vector<SequenceId> writer;  // of each block in the current step; 0 = none
+    std::vector<FakeEntry> entries;  // [P, S]
+    std::vector<Fold> folds;
+    std::vector<std::string> inputs;
   };
 
   void expect(bool holds, SequenceId id, std::string_view what) {
@@ -174,23 +217,48 @@ class FakeRunner final : public Runner {
       faults_.push_back(fmt::format("sequence {} {}", id.value, what));
   }
 
-  void copy(Store& store, const std::vector<BlockCopy>& copies) {
+  FakeEntry& entry(Group& group, BlockId block, int position) {
+    return group.entries.at(static_cast<size_t>(block) * static_cast<size_t>(positions_) +
+                            static_cast<size_t>(position % positions_));
+  }
+
+  void copy(const std::vector<BlockCopy>& copies) {
     for (const BlockCopy& copy : copies) {
       for (const BlockCopy& other : copies) {
-        expect(copy.to != other.from, SequenceId{0}, "copies to where another copy reads");
+        expect(copy.group != other.group || copy.to != other.from, SequenceId{0},
+               "copies to where another copy reads");
       }
-      for (int i = 0; i < copy.positions; ++i) store.at(copy.to, i) = store.at(copy.from, i);
+      Group& group = groups_.at(static_cast<size_t>(copy.group));
+      const auto from = static_cast<size_t>(copy.from), to = static_cast<size_t>(copy.to);
+      if (copy.positions == 0) {
+        group.folds.at(to) = group.folds.at(from);
+        continue;
+      }
+      for (int i = 0; i < copy.positions; ++i)
+        entry(group, copy.to, i) = entry(group, copy.from, i);
     }
   }
 
+  void encode(const EncodeItem& item) {
+    const auto found = states_.find(item.sequence);
+    expect(found != states_.end(), item.sequence, "is encoded before it was admitted");
+    if (found == states_.end()) return;
+    groups_.at(static_cast<size_t>(item.group)).inputs.at(static_cast<size_t>(item.block)) =
+        found->second.submission->encoded->hash;
+    ++encoded_;
+  }
+
   /// No block that a row writes is in another row's table.
-  void check_writers(const StepPlan& plan, Store& store, std::vector<BlockId> PlanRow::*table) {
+  void check_writers(const StepPlan& plan, size_t g) {
+    Group& group = groups_[g];
+    if (group.spec.kind == KvKind::kCross) return;
     const auto writer_of = [&](BlockId block) -> SequenceId& {
-      return store.writer.at(static_cast<size_t>(block));
+      return group.writer.at(static_cast<size_t>(block));
     };
     for (const PlanRow& row : plan.rows) {
-      const auto& blocks = row.*table;
-      for (size_t i = static_cast<size_t>(row.start / block_positions_); i < blocks.size(); ++i) {
+      const BlockTable& blocks = row.kv.at(g);
+      const int first = group.keeps_positions() ? row.start / positions_ : 0;
+      for (size_t i = static_cast<size_t>(first); i < blocks.size(); ++i) {
         expect(blocks[i] >= 0, row.sequence, "writes a block that it does not hold");
         if (blocks[i] < 0) continue;
         SequenceId& writer = writer_of(blocks[i]);
@@ -199,7 +267,7 @@ class FakeRunner final : public Runner {
       }
     }
     for (const PlanRow& row : plan.rows) {
-      for (const BlockId block : row.*table) {
+      for (const BlockId block : row.kv.at(g)) {
         if (block < 0) continue;
         const SequenceId writer = writer_of(block);
         expect(writer.value == 0 || writer == row.sequence, row.sequence,
@@ -207,15 +275,15 @@ class FakeRunner final : public Runner {
       }
     }
     for (const PlanRow& row : plan.rows) {
-      for (const BlockId block : row.*table)
+      for (const BlockId block : row.kv.at(g))
         if (block >= 0) writer_of(block) = SequenceId{0};
     }
   }
 
   // Puts in the token that a row of the step before gave; none if that row failed.
   PlanRow with_tokens(PlanRow row) const {
-    if (row.follows < 0) return row;
-    const RowOutput& before = last_rows_.at(static_cast<size_t>(row.follows));
+    if (row.previous_row < 0) return row;
+    const RowOutput& before = last_rows_.at(static_cast<size_t>(row.previous_row));
     if (before.sampled)
       row.tokens = {before.token};
     else
@@ -223,72 +291,134 @@ class FakeRunner final : public Runner {
     return row;
   }
 
+  /// Checks what a plan says of a row. Returns: whether it can be run.
+  bool check_row(const PlanRow& row, const State& state) {
+    const Submission& submission = *state.submission;
+    const int length =
+        static_cast<int>(submission.tokens.size()) + static_cast<int>(state.sampled.size());
+    const int end = row.start + static_cast<int>(row.tokens.size());
+    const int known = end - row.drafts;
+    expect(known > row.start && known <= length, row.sequence, "computes tokens it does not have");
+    expect(row.generated == static_cast<int>(state.sampled.size()), row.sequence, "miscounts");
+    expect((row.sample || row.pool) == (known == length), row.sequence,
+           "samples at the wrong place");
+    expect(row.pool == (known == length && submission.pooling != Pooling::kNone), row.sequence,
+           "pools at the wrong place");
+    expect(row.drafts == 0 || row.sample, row.sequence, "guesses before its end");
+    for (const MediaSpan& media : submission.media) {
+      const bool cut = media.both_ways && media.begin < known && known < media.begin + media.count;
+      expect(!cut, row.sequence, "is cut where tokens see each other");
+    }
+    expect(!groups_.empty() || (row.start == 0 && known == length), row.sequence,
+           "is cut where nothing is kept");
+    expect(row.kv.size() == groups_.size(), row.sequence, "lacks a table");
+    if (row.kv.size() != groups_.size()) return false;
+    const int blocks = (end + positions_ - 1) / positions_;
+    for (size_t g = 0; g < groups_.size(); ++g) {
+      const int wanted = groups_[g].keeps_positions() ? blocks : 1;
+      expect(static_cast<int>(row.kv[g].size()) == wanted, row.sequence,
+             "has a table of wrong size");
+    }
+    return faults_.empty();
+  }
+
   RowOutput run_row(const PlanRow& row) {
     RowOutput output;
-    if (row.follows >= 0 && row.tokens.empty()) return output;  // the scheduler drops it
+    if (row.previous_row >= 0 && row.tokens.empty()) return output;  // the scheduler drops it
     const auto found = states_.find(row.sequence);
     if (found == states_.end()) {
       expect(false, row.sequence, "has a row before it was admitted");
       return output;
     }
     State& state = found->second;
-    const Submission& submission = *state.submission;
-    const int prompt = static_cast<int>(submission.tokens.size());
-    const int length = prompt + static_cast<int>(state.sampled.size());
-    const int end = row.start + static_cast<int>(row.tokens.size());
-    const auto own = [&](int position) {
-      const Token token = position < prompt ? submission.tokens[static_cast<size_t>(position)]
-                                            : state.sampled[static_cast<size_t>(position - prompt)];
-      return FakeEntry{token, position, state.salt};
-    };
-    const int blocks = (end + block_positions_ - 1) / block_positions_;
-    expect(!row.tokens.empty() && end <= length, row.sequence, "computes tokens it does not have");
-    expect(static_cast<int>(row.blocks.size()) == blocks, row.sequence,
-           "has a table of wrong size");
-    expect(row.generated == static_cast<int>(state.sampled.size()), row.sequence, "miscounts");
-    expect(row.sample == (end == length), row.sequence, "samples at the wrong place");
-    expect(static_cast<int>(row.window_blocks.size()) == (window_ > 0 ? blocks : 0), row.sequence,
-           "has a window table of wrong size");
-    if (end > length || !faults_.empty()) return output;
+    if (!check_row(row, state)) return output;
     if (fails && fails(row)) {
       output.error = fail(Code::kInternal, "[fake_runner] a row that fails");
+      for (size_t g = 0; g < groups_.size(); ++g)  // what it did to its state nobody knows
+        if (groups_[g].spec.kind == KvKind::kState)
+          groups_[g].folds.at(static_cast<size_t>(row.kv[g][0])) = Fold{};
       return output;
     }
     computed_tokens_ += row.tokens.size();
-    for (int position = row.start; position < end; ++position) {
-      const Token token = row.tokens[static_cast<size_t>(position - row.start)];
-      const FakeEntry written{token, position, state.salt};
-      all_.at(row.blocks, position) = written;
-      if (window_ > 0) windowed_.at(row.window_blocks, position) = written;
+    const Submission& submission = *state.submission;
+    const int prompt = static_cast<int>(submission.tokens.size());
+    const int end = row.start + static_cast<int>(row.tokens.size());
+    const int known = end - row.drafts;
+    const auto own = [&](int position) {
+      const Token token =
+          position >= row.start ? row.tokens[static_cast<size_t>(position - row.start)]
+          : position < prompt   ? submission.tokens[static_cast<size_t>(position)]
+                                : state.sampled[static_cast<size_t>(position - prompt)];
+      return fake_entry(submission, token, position, state.salt);
+    };
+    uint64_t hash = fake_start(submission);
+    for (int position = 0; position < known; ++position) {
+      const Token token = position < prompt ? submission.tokens[static_cast<size_t>(position)]
+                                            : state.sampled[static_cast<size_t>(position - prompt)];
+      expect(own(position).token == token, row.sequence, "computes tokens that are not its own");
+      hash += own(position).hash();
     }
-    uint64_t hash = 0;
-    for (int position = 0; position < end; ++position) {
-      const FakeEntry& read = all_.at(row.blocks, position);
-      expect(read == own(position), row.sequence, "reads what is not its own");
-      hash += read.hash();
-    }
-    if (window_ > 0) read_window(row, end, own);
+    for (size_t g = 0; g < groups_.size(); ++g) go_through(groups_[g], row, row.kv[g], own, end);
     add_prompt_logprobs(row, submission, output);
-    if (row.sample) {
-      output.sampled = true;
-      output.token = fake_choice(hash, submission, row.generated);
-      state.sampled.push_back(output.token);
-      std::tie(output.forced, output.complete) = fake_forced(submission, row.generated);
-      state.sampled.insert(state.sampled.end(), output.forced.begin(), output.forced.end());
-    }
+    if (row.pool) output.embedding = fake_embedding(hash);
+    if (row.sample) sample(row, state, hash, own, output);
     return output;
   }
 
-  /// Reads all that the row's tokens see through a window.
+  /// Writes what a row computes and reads all that it sees.
   template <typename Own>
-  void read_window(const PlanRow& row, int end, const Own& own) {
-    for (int position = std::max(0, row.start - window_ + 1); position < end; ++position) {
-      const BlockId block = row.window_blocks[static_cast<size_t>(position / block_positions_)];
-      expect(block >= 0, row.sequence, "sees a block that it gave back");
-      if (block < 0) return;
-      expect(windowed_.at(block, position % block_positions_) == own(position), row.sequence,
-             "sees what is not its own");
+  void go_through(Group& group, const PlanRow& row, const BlockTable& table, const Own& own,
+                  int end) {
+    if (group.spec.kind == KvKind::kCross) {
+      const auto& encoded = states_.at(row.sequence).submission->encoded;
+      expect(encoded && group.inputs.at(static_cast<size_t>(table[0])) == encoded->hash,
+             row.sequence, "reads another input");
+    } else if (group.spec.kind == KvKind::kState) {
+      Fold fold;
+      fold.position = 0;
+      for (int position = 0; position < row.start; ++position)
+        fold = {position + 1, fold.hash + own(position).hash()};
+      Fold& state = group.folds.at(static_cast<size_t>(table[0]));
+      if (row.start > 0)
+        expect(
+            state == fold, row.sequence,
+            state.position == row.start ? "has another's state" : "has the state of another place");
+      for (int position = row.start; position < end; ++position)
+        fold = {position + 1, fold.hash + own(position).hash()};
+      state = fold;
+    } else {
+      const auto at = [&](int position) {
+        return table[static_cast<size_t>(position / positions_)];
+      };
+      for (int position = row.start; position < end; ++position)
+        entry(group, at(position), position) = own(position);
+      for (int position = group.first_seen(row.start); position < end; ++position) {
+        expect(at(position) >= 0, row.sequence, "sees a block that it gave back");
+        if (at(position) < 0) return;
+        expect(entry(group, at(position), position) == own(position), row.sequence,
+               "reads what is not its own");
+      }
     }
+  }
+
+  /// Chooses the next token, and those behind the drafts that are like it.
+  template <typename Own>
+  void sample(const PlanRow& row, State& state, uint64_t hash, const Own& own, RowOutput& output) {
+    const Submission& submission = *state.submission;
+    output.sampled = true;
+    output.token = fake_choice(hash, submission, row.generated);
+    state.sampled.push_back(output.token);
+    const int known = row.start + static_cast<int>(row.tokens.size()) - row.drafts;
+    for (int i = 0; i < row.drafts; ++i) {
+      const FakeEntry draft = own(known + i);
+      if (draft.token != state.sampled.back()) break;
+      hash += draft.hash();
+      const Token token = fake_choice(hash, submission, row.generated + i + 1);
+      output.verified.push_back({token, 0, {}});
+      state.sampled.push_back(token);
+    }
+    std::tie(output.forced, output.complete) = fake_forced(submission, row.generated);
+    state.sampled.insert(state.sampled.end(), output.forced.begin(), output.forced.end());
   }
 
   static void add_prompt_logprobs(const PlanRow& row, const Submission& submission,
@@ -302,12 +432,11 @@ class FakeRunner final : public Runner {
     }
   }
 
-  int block_positions_;
-  int window_;
-  Store all_, windowed_;
+  int positions_;
+  std::vector<Group> groups_;
   std::unordered_map<SequenceId, State> states_;
   std::vector<std::string> faults_;
-  uint64_t computed_tokens_ = 0;
+  uint64_t computed_tokens_ = 0, encoded_ = 0;
   std::vector<RowOutput> last_rows_;
 };
 

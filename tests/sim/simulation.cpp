@@ -3,28 +3,44 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
+
+#include "engine/core/attention_group.h"
+#include "engine/core/state_group.h"
 
 namespace pippin::engine {
-
-struct SchedulerTamper {
-  static std::optional<BlockLease> lease(Scheduler& scheduler) { return scheduler.pool_.acquire(); }
-  static std::optional<BlockLease> window_lease(Scheduler& scheduler) {
-    WindowTable table;
-    if (!scheduler.windows_ || !scheduler.windows_->cover(table, 1)) return std::nullopt;
-    return std::move(table.blocks.front());
-  }
-};
 
 namespace testing {
 namespace {
 
 constexpr int kHistoriesMax = 8;
 constexpr Duration kTick = std::chrono::milliseconds(10);
-constexpr int kStepsBeforePlant = 50;
 
 bool is_prefix(const std::vector<Token>& prefix, const std::vector<Token>& whole) {
   return prefix.size() <= whole.size() && std::equal(prefix.begin(), prefix.end(), whole.begin());
 }
+
+/// Guesses what a sequence's answer will be, sometimes wrongly.
+class FakeDrafter final : public Drafter {
+ public:
+  FakeDrafter(int prompt, uint64_t seed) : prompt_(prompt), random_(seed) {}
+
+  std::vector<Token> propose(std::span<const Token> tokens, int at_most) override {
+    std::vector<Token> drafts;
+    const size_t given = tokens.size() - static_cast<size_t>(prompt_);
+    for (size_t i = given; i < answer.size() && static_cast<int>(drafts.size()) < at_most; ++i) {
+      const bool right = std::uniform_int_distribution(0, 3)(random_) != 0;
+      drafts.push_back(right ? answer[i] : answer[i] + 1);
+    }
+    return drafts;
+  }
+
+  std::vector<Token> answer;
+
+ private:
+  int prompt_;
+  std::mt19937_64 random_;
+};
 
 bool has_last_event(const std::deque<Event>& queue) {
   return !queue.empty() && std::holds_alternative<FinishEvent>(queue.back());
@@ -41,6 +57,8 @@ Simulation::Simulation(uint64_t seed, int requests, Plant plant)
       row_failures_(chance(0.3) ? 0.002 : 0),
       works_ahead_(chance(0.5) ? 0.8 : 0),
       alone_(chance(0.2) ? 0.3 : 0),
+      drafts_(chance(0.4) ? 0.5 : 0),
+      media_(chance(0.3) ? 0.4 : 0),
       constrained_(chance(0.4) ? 0.3 : 0),
       serialises_(chance(0.05) ? 0.01 : 0),
       serial_(options_.serial),
@@ -63,10 +81,8 @@ SchedulerOptions Simulation::random_options(std::mt19937_64& random) {
     return std::uniform_int_distribution(low, high)(random);
   };
   SchedulerOptions options;
-  options.block_positions = 1 << draw(0, 4);
+  options.kv.block_positions = 1 << draw(0, 4);
   options.context_tokens_max = draw(24, 400);
-  const int context_blocks = options.context_tokens_max / options.block_positions + 1;
-  options.blocks = draw(std::max(2, context_blocks / 2), 4 * context_blocks);
   options.rows_max = draw(1, 12);
   options.queue_max = draw(4, 32);
   options.step_tokens_max = draw(1, 4) == 1 ? draw(1, 8) : draw(8, 128);
@@ -74,12 +90,40 @@ SchedulerOptions Simulation::random_options(std::mt19937_64& random) {
   options.slow_reader_max = kTick * draw(20, 60);
   options.prefix_cache = draw(0, 7) != 0;
   options.serial = draw(0, 15) == 0;
-  if (draw(0, 1) == 0) {
-    options.window = draw(0, 3) == 0 ? draw(40, 200) : draw(1, 40);
-    options.window_blocks = options.window_shape().blocks_min(options.step_tokens_max) +
-                            (draw(0, 2) == 0 ? 0 : draw(0, 2 * context_blocks));
-  }
+  options.drafts_max = draw(1, 8);
+  add_groups(options, random);
   return options;
+}
+
+/// Draws the groups of a model: attention alone, beside windows, chunks, states, an encoder, in any
+/// company; states alone; nothing at all.
+void Simulation::add_groups(SchedulerOptions& options, std::mt19937_64& random) {
+  const auto draw = [&random](int low, int high) {
+    return std::uniform_int_distribution(low, high)(random);
+  };
+  if (draw(0, 19) == 0) {  // what keeps nothing computes its prompts at once
+    options.step_tokens_max = draw(32, 128);
+    return;
+  }
+  KvPlan& kv = options.kv;
+  const int context_blocks = options.context_tokens_max / kv.block_positions + 1;
+  const bool state = draw(0, 2) == 0;
+  if (!state || draw(0, 3) != 0)
+    kv.add({KvKind::kFull}, draw(std::max(2, context_blocks / 2), 4 * context_blocks));
+  for (const KvKind kind : {KvKind::kSliding, KvKind::kChunked}) {
+    if (kv.groups.empty() || draw(0, 2) != 0) continue;
+    KvGroupSpec spec{kind};
+    spec.window = draw(0, 3) == 0 ? draw(40, 200) : draw(1, 40);
+    const Sight sight{kind, spec.window, kv.block_positions};
+    kv.add(spec, sight.blocks_min(options.step_tokens_max) +
+                     (draw(0, 2) == 0 ? 0 : draw(0, 2 * context_blocks)));
+  }
+  if (state) {
+    KvGroupSpec spec{KvKind::kState};
+    spec.checkpoint_positions = kv.block_positions * draw(0, 4);
+    kv.add(spec, StateGroup::kBlocksMin + draw(0, 20));
+  }
+  if (!kv.groups.empty() && draw(0, 4) == 0) kv.add({KvKind::kCross}, draw(1, 4));
 }
 
 std::vector<Token> Simulation::random_prompt() {
@@ -110,8 +154,48 @@ Submission Simulation::random_submission() {
   if (chance(0.08)) submission.deadline = clock_.now() + kTick * between(0, 80);
   if (chance(0.1)) submission.cache_salt = "another tenant";
   submission.alone = chance(alone_);
-  if (chance(constrained_)) submission.constraint = std::make_shared<FakeConstraint>();
+  if (options_.kv.groups.empty() || chance(0.05)) {
+    submission.pooling = Pooling::kMean;
+    submission.stop.max_tokens = 0;
+    submission.sampling.prompt_logprobs = -1;
+  } else if (chance(constrained_)) {
+    submission.constraint = std::make_shared<FakeConstraint>();
+  }
+  if (options_.kv.group(KvKind::kCross) != nullptr)
+    submission.encoded = EncodedInput{fmt::format("clip {}", between(0, 5))};
+  if (chance(media_)) add_media(submission);
   return submission;
+}
+
+/// Puts one or two pictures into a prompt, out of a few, so that prompts share them.
+void Simulation::add_media(Submission& submission) {
+  int place = 0;
+  for (int n = between(1, 2); n > 0; --n) {
+    const int begin = place + between(0, 20), count = between(1, 24);
+    if (begin + count > static_cast<int>(submission.tokens.size())) return;
+    const int picture = between(0, 2);
+    submission.media.push_back(
+        {begin, count, fmt::format("picture {} of {}", picture, count), picture == 0});
+    std::fill_n(submission.tokens.begin() + begin, count, 4);
+    place = begin + count;
+    ++tally_.media;
+  }
+}
+
+/// Returns the tokens of the shortest row that goes on from `computed`.
+int Simulation::least_tokens(const Submission& submission, int computed) const {
+  if (options_.kv.groups.empty()) return static_cast<int>(submission.tokens.size()) - computed;
+  for (const MediaSpan& media : submission.media) {
+    const int end = media.begin + media.count;
+    if (media.both_ways && media.begin < computed + 1 && computed + 1 < end) return end - computed;
+  }
+  return 1;
+}
+
+bool Simulation::is_exclusive(const Client& client, int computed) const {
+  const int rows = std::min(options_.rows_max, options_.step_tokens_max);
+  return serial_ || client.submission.alone ||
+         least_tokens(client.submission, computed) > std::max(1, options_.step_tokens_max - rows);
 }
 
 void Simulation::broken(std::string what) {
@@ -130,12 +214,16 @@ std::string Simulation::run() {
     }
   }
   const SchedulerStatus status = scheduler_.status();
-  if (status.blocks_leased != 0) broken(fmt::format("{} blocks are leaked", status.blocks_leased));
-  if (status.window_blocks.leased != 0)
-    broken(fmt::format("{} window blocks are leaked", status.window_blocks.leased));
+  for (const KvGroupStatus& group : status.kv) {
+    if (group.blocks.leased != 0)
+      broken(fmt::format("{} {} blocks are leaked", group.blocks.leased, kv_kind_name(group.kind)));
+  }
   if (runner_.states() != 0)
     broken(fmt::format("{} states are left with the runner", runner_.states()));
   tally_.preemptions = status.preemptions;
+  tally_.drafted = status.drafted;
+  tally_.accepted = status.accepted;
+  tally_.encoded = runner_.encoded();
   return broken_;
 }
 
@@ -154,10 +242,19 @@ bool Simulation::arrive_one() {
   client->submission = random_submission();
   const Submission& submission = client->submission;
   const int prompt = static_cast<int>(submission.tokens.size());
-  const int positions_max =
-      std::min(options_.context_tokens_max, options_.blocks * options_.block_positions);
-  const bool can_fit = prompt > 0 && prompt < positions_max && submission.stop.max_tokens > 0;
+  const int positions_max = static_cast<int>(options_.positions_max());
+  const bool pools = submission.pooling != Pooling::kNone;
+  bool can_fit = prompt > 0 && (pools ? prompt <= positions_max : prompt < positions_max);
+  can_fit &= pools || submission.stop.max_tokens > 0;
+  can_fit &= !options_.kv.groups.empty() || prompt <= options_.step_tokens_max;
+  for (const MediaSpan& media : submission.media)
+    can_fit &= !media.both_ways || media.count <= options_.step_tokens_max;
   const bool full = scheduler_.status().queued >= options_.queue_max;
+  std::shared_ptr<FakeDrafter> drafter;
+  if (chance(drafts_)) {
+    drafter = std::make_shared<FakeDrafter>(prompt, random_());
+    client->submission.drafter = drafter;
+  }
   const Result<void> submitted = scheduler_.submit(client->id, submission);
   if (submitted.ok() != (can_fit && !full)) {
     broken(fmt::format("a prompt of {} tokens is {}", prompt,
@@ -169,6 +266,7 @@ bool Simulation::arrive_one() {
   }
   client->tokens_max = std::min(submission.stop.max_tokens, positions_max - prompt);
   client->expected = fake_answer(submission, client->tokens_max);
+  if (drafter != nullptr) drafter->answer = client->expected;
   client->reads = chance(0.15) ? 0.1 : chance(0.02) ? 0 : 1;
   if (chance(0.1)) client->cancels_at_step = static_cast<int>(tally_.steps) + between(0, 40);
   if (chance(0.5)) client->cancels_with = FinishReason::kStop;
@@ -204,7 +302,7 @@ void Simulation::step() {
     run(under_way_.back());
   }
   if (chance(works_ahead_)) {
-    if (auto next = scheduler_.follow(under_way_.front().plan, clock_.now())) {
+    if (auto next = scheduler_.next_async(under_way_.front().plan, clock_.now())) {
       planned_at_ = clock_.now();
       ++tally_.followed;
       if (next->rows.size() != under_way_.front().plan.rows.size())
@@ -222,53 +320,9 @@ void Simulation::step() {
   if (under_way_.empty()) starve();
 }
 
-/// Puts a fault into a plan, as soon as one has what it takes.
-void Simulation::plant(StepPlan& plan) {
-  if (static_cast<int>(tally_.steps) < kStepsBeforePlant) return;
-  if (plant_ == Plant::kLeakedBlock && !planted_) {
-    leak_ = SchedulerTamper::lease(scheduler_);
-    planted_ = leak_.has_value();
-  } else if (plant_ == Plant::kWrongBlock && !planted_ && plan.rows.size() > 1) {
-    if (plan.rows[1].start == 0) return;
-    plan.rows[1].blocks[0] = plan.rows[0].blocks.back();
-    planted_ = true;
-  } else if (plant_ == Plant::kLeakedWindowBlock && !planted_) {
-    leak_ = SchedulerTamper::window_lease(scheduler_);
-    planted_ = leak_.has_value();
-  } else if (plant_ == Plant::kEarlyReturn && !planted_) {
-    for (PlanRow& row : plan.rows) {
-      const int before = row.start / options_.block_positions - 1;
-      if (planted_ || options_.window <= options_.block_positions || before < 0) continue;
-      if (row.window_blocks.empty()) continue;
-      row.window_blocks[static_cast<size_t>(before)] = -1;
-      planted_ = true;
-    }
-  }
-}
-
-/// Makes a sequence wait for ever, as if its reader's resume() had been lost.
-void Simulation::starve() {
-  if (planted_ || plant_ != Plant::kStarvedRow) return;
-  for (const auto& [id, preemptions] : active_before_) {
-    const Client& client = *clients_.at(id);
-    if (client.was_full || client.cancels_at_step >= 0 || client.submission.deadline) continue;
-    scheduler_.pause(id, clock_.now() + std::chrono::hours(1));
-    planted_ = true;
-    return;
-  }
-}
-
-/// Says whether the fault is that this event is lost.
-bool Simulation::swallows(const Event& event) {
-  if (planted_ || static_cast<int>(tally_.steps) < kStepsBeforePlant) return false;
-  planted_ = (plant_ == Plant::kLostEvent && std::holds_alternative<TokenEvent>(event)) ||
-             (plant_ == Plant::kLostEnd && std::holds_alternative<FinishEvent>(event));
-  return planted_;
-}
-
 void Simulation::run(Step& step) {
   const StepPlan& plan = step.plan;
-  if (plan.rows.empty() && plan.released.empty()) return;
+  if (!plan.runs()) return;
   for (const SequenceId id : plan.admitted) runner_.admit(id, scheduler_.submission(id));
   step.output = runner_.run(plan);
   if (!runner_.faults().empty()) broken(runner_.faults().front());
@@ -276,7 +330,7 @@ void Simulation::run(Step& step) {
 
 void Simulation::check_plan(const StepPlan& plan) {
   tally_.copies += plan.copies.size();
-  tally_.window_copies += plan.window_copies.size();
+  for (const BlockCopy& copy : plan.copies) tally_.state_copies += copy.positions == 0;
   tally_.tokens += static_cast<uint64_t>(plan.tokens());
   if (plan.tokens() > options_.step_tokens_max) broken("the plan is over the token budget");
   if (static_cast<int>(plan.rows.size()) > options_.rows_max) broken("the plan has too many rows");
@@ -284,15 +338,21 @@ void Simulation::check_plan(const StepPlan& plan) {
   for (const PlanRow& row : plan.rows) {
     if (!rows.emplace(row.sequence, &row).second) broken("a sequence has two rows");
     tally_.plans_hash =
-        mix(tally_.plans_hash ^ mix(row.sequence.value << 32 | static_cast<uint32_t>(row.start)) ^
-            mix(static_cast<uint64_t>(row.blocks.back())));
-    if (std::ranges::find(row.window_blocks, -1) != row.window_blocks.end()) ++tally_.cut_tables;
+        mix(tally_.plans_hash ^ mix(row.sequence.value << 32 | static_cast<uint32_t>(row.start)));
+    for (const BlockTable& table : row.kv) {
+      tally_.plans_hash = mix(tally_.plans_hash ^ static_cast<uint64_t>(table.back()));
+      if (std::ranges::find(table, -1) != table.end()) ++tally_.cut_tables;
+    }
   }
-  const auto is_alone = [&](SequenceId id) { return serial_ || clients_.at(id)->submission.alone; };
+  const auto is_alone = [&](SequenceId id, int computed) {
+    return is_exclusive(*clients_.at(id), computed);
+  };
   for (const PlanRow& row : plan.rows) {
-    if (is_alone(row.sequence) && plan.rows.size() > 1) broken("a row that must be alone is not");
+    if (is_alone(row.sequence, row.start) && plan.rows.size() > 1)
+      broken("a row that must be alone is not");
   }
-  const bool step_is_alone = plan.rows.size() == 1 && is_alone(plan.rows[0].sequence);
+  const bool step_is_alone =
+      plan.rows.size() == 1 && is_alone(plan.rows[0].sequence, plan.rows[0].start);
   // Whoever only decodes moves in every step, and so does the one whose turn is first; where steps
   // are not shared, everybody moves in turn.
   const std::vector<SequenceStatus> statuses = scheduler_.sequences();
@@ -308,7 +368,7 @@ void Simulation::check_plan(const StepPlan& plan) {
     }
     int& without_row = steps_without_row_[status.id];
     without_row = runs ? 0 : without_row + 1;
-    if (is_alone(status.id)) {
+    if (is_alone(status.id, status.computed_tokens)) {
       if (without_row > 2 * options_.rows_max) {
         broken(fmt::format("sequence {} waits for its turn for ever", status.id.value));
       }
@@ -369,7 +429,9 @@ void Simulation::deliver(SequenceEvent& event) {
   }
   // A token and the prompt's log probabilities may come in one step, and the token and the end of
   // the step that has been enqueued behind it; with a constraint the tokens that it forces.
-  const int forced = client.submission.constraint != nullptr ? kFakeForcedMax : 0;
+  const int forced = client.submission.constraint != nullptr ? kFakeForcedMax
+                     : client.submission.drafter != nullptr  ? options_.drafts_max
+                                                             : 0;
   if (static_cast<int>(client.queue.size()) > events_max_ + 3 + forced)
     broken("a queue outgrows its limit");
 }
@@ -383,6 +445,12 @@ void Simulation::read_all(Client& client) {
       client.read.push_back(token->token);
     } else if (const auto* logprobs = std::get_if<PromptLogprobsEvent>(&event)) {
       check_prompt_logprobs(client, *logprobs);
+    } else if (const auto* embedding = std::get_if<EmbeddingEvent>(&event)) {
+      if (client.embedded) broken("two embeddings of one sequence");
+      client.embedded = true;
+      ++tally_.embeddings;
+      if (embedding->values != fake_embedding(fake_prompt_hash(client.submission)))
+        broken(fmt::format("sequence {} has another's embedding", client.id.value));
     } else {
       check_end(client, std::get<FinishEvent>(event));
       client.ended = true;
@@ -428,6 +496,10 @@ void Simulation::check_end(Client& client, const FinishEvent& finish) {
   switch (finish.reason) {
     case FinishReason::kStop:
       if (client.cancelled && ends_early) break;  // as for a stop string
+      if (client.submission.pooling != Pooling::kNone) {
+        must(client.embedded && tokens.empty(), "ends without an embedding");
+        break;
+      }
       must(finish.completion_tokens == length &&
                (static_cast<int>(tokens.size()) == length - 1 ||
                 (client.submission.constraint != nullptr && tokens.size() == expected.size())),

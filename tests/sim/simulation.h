@@ -21,13 +21,16 @@ namespace pippin::engine::testing {
 /// A fault put in on purpose, to see that the checks find it.
 enum class Plant : uint8_t {
   kNone,
-  kLeakedBlock,        // a lease that no sequence holds
-  kWrongBlock,         // a row reads another sequence's block
-  kLostEvent,          // a token does not reach its reader
-  kLostEnd,            // an end does not
-  kStarvedRow,         // a sequence gets no row any more
-  kLeakedWindowBlock,  // a lease of the window pool that no sequence holds
-  kEarlyReturn,        // a block is given back that a row still sees
+  kLeakedBlock,      // a lease that no sequence holds
+  kWrongBlock,       // a row reads another sequence's block
+  kLostEvent,        // a token does not reach its reader
+  kLostEnd,          // an end does not
+  kStarvedRow,       // a sequence gets no row any more
+  kEarlyReturn,      // a block is given back that a row still sees
+  kLeakedState,      // a state that no sequence holds
+  kWrongCheckpoint,  // a state is kept, or taken up, of another place
+  kLongMatch,        // a sequence goes on from where one group has nothing
+  kWrongInput,       // a row reads another's encoded input
 };
 
 class Simulation {
@@ -46,7 +49,8 @@ class Simulation {
   /// What happened, to see that the world is not a quiet one.
   struct Tally {
     uint64_t steps = 0, tokens = 0, preemptions = 0, cached_tokens = 0, copies = 0, refused = 0,
-             pauses = 0, followed = 0, window_copies = 0, cut_tables = 0;
+             pauses = 0, followed = 0, state_copies = 0, cut_tables = 0, drafted = 0, accepted = 0,
+             encoded = 0, embeddings = 0, media = 0;
     std::map<FinishReason, uint64_t> ends;
     uint64_t plans_hash = 0;
   };
@@ -60,6 +64,7 @@ class Simulation {
     SequenceId id;
     Submission submission;
     std::vector<Token> expected;  // the answer when run alone
+    bool embedded = false;        // its embedding came
     int tokens_max = 0;
     double reads = 1;  // the chance that it reads in a step
     int cancels_at_step = -1;
@@ -76,7 +81,12 @@ class Simulation {
   static SchedulerOptions random_options(std::mt19937_64& random);
   int between(int low, int high) { return std::uniform_int_distribution(low, high)(random_); }
   bool chance(double p) { return std::uniform_real_distribution()(random_) < p; }
+  static void add_groups(SchedulerOptions& options, std::mt19937_64& random);
   Submission random_submission();
+  void add_media(Submission& submission);
+  int least_tokens(const Submission& submission, int computed) const;
+  bool is_exclusive(const Client& client, int computed) const;
+  bool plant_copy(StepPlan& plan, bool state);
   std::vector<Token> random_prompt();
 
   void broken(std::string what);
@@ -107,6 +117,8 @@ class Simulation {
   double row_failures_;
   double works_ahead_;  // the chance that a step is followed before it is committed
   double alone_;        // the chance that a request shares no step
+  double drafts_;       // the chance that an answer is guessed ahead
+  double media_;        // the chance that a prompt holds media
   double constrained_;  // the chance that a grammar holds an answer
   double serialises_;   // the chance that from now on none is shared
   bool serial_;

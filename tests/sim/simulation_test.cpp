@@ -32,15 +32,22 @@ TEST(Simulation, NothingIsLostUnderRandomLoad) {
     total.refused += tally.refused;
     total.pauses += tally.pauses;
     total.followed += tally.followed;
-    total.window_copies += tally.window_copies;
+    total.state_copies += tally.state_copies;
+    total.drafted += tally.drafted;
+    total.accepted += tally.accepted;
+    total.encoded += tally.encoded;
+    total.embeddings += tally.embeddings;
+    total.media += tally.media;
     total.cut_tables += tally.cut_tables;
     for (const auto& [reason, count] : tally.ends) total.ends[reason] += count;
   }
   std::cout << "steps " << total.steps << ", tokens " << total.tokens << ", preemptions "
             << total.preemptions << ", cached tokens " << total.cached_tokens << ", copies "
             << total.copies << ", refused " << total.refused << ", pauses " << total.pauses
-            << ", followed " << total.followed << ", window copies " << total.window_copies
-            << ", cut tables " << total.cut_tables << ", ends";
+            << ", followed " << total.followed << ", state copies " << total.state_copies
+            << ", cut tables " << total.cut_tables << ", drafted " << total.drafted << ", accepted "
+            << total.accepted << ", encoded " << total.encoded << ", embeddings "
+            << total.embeddings << ", media " << total.media << ", ends";
   for (const auto& [reason, count] : total.ends)
     std::cout << ' ' << static_cast<int>(reason) << ':' << count;
   std::cout << '\n';
@@ -51,7 +58,12 @@ TEST(Simulation, NothingIsLostUnderRandomLoad) {
   EXPECT_GT(total.refused, 0u);
   EXPECT_GT(total.pauses, 0u);
   EXPECT_GT(total.followed, 0u);
-  EXPECT_GT(total.window_copies, 0u);
+  EXPECT_GT(total.state_copies, 0u);
+  EXPECT_GT(total.accepted, 0u);
+  EXPECT_GT(total.drafted, total.accepted);
+  EXPECT_GT(total.encoded, 0u);
+  EXPECT_GT(total.embeddings, 0u);
+  EXPECT_GT(total.media, 0u);
   EXPECT_GT(total.cut_tables, 0u);
   EXPECT_EQ(total.ends.size(), 6u);
 }
@@ -64,12 +76,15 @@ TEST(Simulation, PlantedFaultsAreFound) {
       {Plant::kLostEvent, "an event is lost or doubled"},
       {Plant::kLostEnd, "sequences live"},
       {Plant::kStarvedRow, "somebody could run and nobody does"},
-      {Plant::kLeakedWindowBlock, "has 1 leases, sequences hold 0"},
       {Plant::kEarlyReturn, "sees a block that it gave back"},
+      {Plant::kLeakedState, "has 1 leases, sequences hold 0"},
+      {Plant::kWrongCheckpoint, "state"},
+      {Plant::kLongMatch, "reads what is not its own"},
+      {Plant::kWrongInput, "reads another input"},
   };
   for (const auto& [plant, finding] : plants) {
     int planted = 0, named = 0;
-    for (uint64_t seed = 1; seed <= 20; ++seed) {
+    for (uint64_t seed = 1; seed <= 40; ++seed) {
       Simulation simulation(seed, kRequests, plant);
       const std::string found = simulation.run();
       // Some worlds never have two rows in a step, and half of them have no windows.
@@ -104,7 +119,7 @@ std::string record(uint64_t seed) {
 }
 
 TEST(Simulation, ARecordedRunReplays) {
-  for (uint64_t seed = 1; seed <= 5; ++seed) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
     std::istringstream recording(record(seed));
     const Result<int> plans = replay(recording);
     ASSERT_TRUE(plans.ok()) << "seed " << seed << ": " << plans.error().message;
@@ -114,8 +129,9 @@ TEST(Simulation, ARecordedRunReplays) {
 
 TEST(Simulation, AReplayThatDiffersSaysWhere) {
   const std::string recording = record(1);
+  const size_t begin = recording.find("\"step_tokens\":") + 14;
   std::istringstream other_options(
-      std::string(recording).replace(recording.find("\"step_tokens\":") + 14, 1, "1"));
+      std::string(recording).replace(begin, recording.find(',', begin) - begin, "3"));
   const Result<int> differs = replay(other_options);
   ASSERT_FALSE(differs.ok());
   EXPECT_NE(differs.error().message.find("the plan is now"), std::string::npos)

@@ -6,8 +6,8 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
-#include <thread>
 #include <new>
+#include <thread>
 #include <unordered_map>
 
 #include "api/routes.h"
@@ -32,7 +32,8 @@ constexpr char kTemplate[] =
     "<|im_end|>\n{% endfor %}"
     "{% if refuse %}{{ raise_exception('refused by the template') }}{% endif %}"
     "{% if verbosity %}<|im_start|>{{ verbosity }}<|im_end|>\n{% endif %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% if think %}<think>\n{% endif %}{% endif "
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% if think %}<think>\n{% endif %}{% "
+    "endif "
     "%}";
 
 // GPT-2's alphabet: a printable character for every byte.
@@ -207,9 +208,10 @@ std::unique_ptr<service::Model> make_model(const HarnessOptions& options,
   model->stop_tokens = {kEnd, kEndOfText};
   engine::EngineOptions engine;
   engine.context_tokens_max = options.context_tokens_max;
-  engine.blocks = options.blocks;
-  engine.window = options.window;
-  engine.window_blocks = options.window_blocks;
+  engine.kv = KvPlan::full(options.blocks);
+  KvGroupSpec sliding{KvKind::kSliding};
+  sliding.window = options.window;
+  if (options.window_blocks > 0) engine.kv.add(sliding, options.window_blocks);
   engine.rows_max = options.rows_max;
   engine.queue_max = options.queue_max;
   engine.event_queue_max = options.event_queue_max;
@@ -368,9 +370,8 @@ std::shared_ptr<FakeExchange> Harness::send(
   std::string query = path.substr(std::min(mark + 1, path.size()));
   path.resize(mark);
   const Router::Match match = router_.find(method, path);
-  Request request{std::move(method),  std::move(path), std::move(query),
-                  std::move(headers), std::move(body), "test",
-                  match.captures};
+  Request request{std::move(method), std::move(path), std::move(query), std::move(headers),
+                  std::move(body),   "test",          match.captures};
   auto exchange = std::make_shared<FakeExchange>(std::move(request));
   if (match.handler == nullptr) {
     exchange->respond({match.allow.empty() ? 404 : 405, "text/plain", "no such route", {}});
@@ -403,7 +404,7 @@ bool Harness::wait_until_idle() {
   const auto until = std::chrono::steady_clock::now() + kLongTime;
   while (std::chrono::steady_clock::now() < until) {
     const engine::EngineStatus status = engine_status();
-    if (status.running == 0 && status.waiting == 0 && status.blocks_leased == 0) return true;
+    if (status.running == 0 && status.waiting == 0 && status.blocks().leased == 0) return true;
     std::this_thread::sleep_for(1ms);
   }
   return false;

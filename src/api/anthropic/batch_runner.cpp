@@ -17,9 +17,7 @@ constexpr size_t kAtOnce = 4;  // so many fill a step's leftover, and leave room
 constexpr int kTooManyRequests = 429;  // of this key
 
 // What is not the request's own fault: it is taken up again later.
-bool is_passing(int status) {
-  return status == 503 || status == 529 || status == kTooManyRequests;
-}
+bool is_passing(int status) { return status == 503 || status == 529 || status == kTooManyRequests; }
 
 constexpr const char* kCanceledJson = R"({"type":"canceled"})";
 
@@ -182,8 +180,8 @@ bool BatchRunner::take_one() {
   return true;
 }
 
-// Ends what nobody may ask for any more; puts back what cannot be decided now. Returns whether there
-// may be more to do.
+// Ends what nobody may ask for any more; puts back what cannot be decided now. Returns whether
+// there may be more to do.
 bool BatchRunner::turn_away(const service::BatchWork& work, const Error& error) {
   service::BatchStore& store = *context_.batches;
   const bool revoked = error.code == Code::kUnauthenticated;

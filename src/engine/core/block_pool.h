@@ -23,7 +23,7 @@ class BlockLease {
  public:
   BlockLease() = default;
   BlockLease(BlockLease&& other) noexcept
-      : pool_(std::exchange(other.pool_, nullptr)), id_(other.id_) {}
+      : pool_(std::exchange(other.pool_, nullptr)), id_(std::exchange(other.id_, -1)) {}
   BlockLease& operator=(BlockLease&& other) noexcept {
     std::swap(pool_, other.pool_);
     std::swap(id_, other.id_);
@@ -33,7 +33,9 @@ class BlockLease {
   BlockLease& operator=(const BlockLease&) = delete;
   ~BlockLease();
 
+  /// Returns -1 where nothing is held.
   BlockId id() const { return id_; }
+  const BlockPool* pool() const { return pool_; }
 
  private:
   friend class BlockPool;

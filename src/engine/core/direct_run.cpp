@@ -46,7 +46,7 @@ void DirectRun::step(const Places& places, std::vector<DirectAnswer>& answers, s
   for (const SequenceId id : plan.admitted) runner_.admit(id, scheduler_.submission(id));
   if (plan.runs()) runner_.enqueue(plan);
   std::optional<StepPlan> next;
-  if (runner_.can_run_ahead(plan)) next = scheduler_.follow(plan, {});
+  if (runner_.can_run_ahead(plan)) next = scheduler_.next_async(plan, {});
   if (next) runner_.enqueue(*next);
   commit(plan);
   if (next) commit(*next);

@@ -22,7 +22,7 @@ struct DirectAnswer {
 class DirectRun {
  public:
   /// Borrows the runner. `ids` counts the sequences that it has seen, over all runs.
-  /// Requires: the runner has at least `options.blocks`.
+  /// Requires: the runner has at least the blocks of `options.kv`.
   DirectRun(Runner& runner, const SchedulerOptions& options, uint64_t& ids)
       : runner_(runner), ids_(ids), scheduler_(options) {}
 

@@ -131,7 +131,10 @@ class Check {
       shorter.push_back(prompts_[i]);
       places.push_back(i);
     }
-    options.blocks = std::min(options.blocks, 2 * (longest / options.block_positions + 1));
+    for (KvGroupPlan& group : options.kv.groups) {
+      if (group.kind != KvKind::kFull) continue;
+      group.blocks = std::min(group.blocks, 2 * (longest / options.kv.block_positions + 1));
+    }
     DirectRun run(runner_, options, ids_);
     ASSIGN_OR_RETURN(const Answers answers, run.run(shorter, 0));
     compare("preempted", answers, places,

@@ -11,8 +11,9 @@ namespace {
 
 int common_prefix(std::span<const Token> a, std::span<const Token> b) {
   const size_t n = std::min(a.size(), b.size());
-  const auto end = std::mismatch(a.begin(), a.begin() + static_cast<ptrdiff_t>(n), b.begin());
-  return static_cast<int>(end.first - a.begin());
+  size_t same = 0;
+  while (same < n && a[same] == b[same] && a[same] >= 0) ++same;
+  return static_cast<int>(same);
 }
 
 }  // namespace
@@ -23,18 +24,9 @@ PrefixCache::PrefixCache(BlockPool& pool, int block_positions)
   const size_t blocks = static_cast<size_t>(pool.total());
   entries_.resize(blocks);
   tokens_.resize(blocks * static_cast<size_t>(block_positions));
-  named_.reserve(blocks);
+  full_.reserve(blocks);
   newest_child_.reserve(blocks);
   pool_.set_on_reuse([this](BlockId id) { evict(id); });
-}
-
-BlockName PrefixCache::root(std::string_view salt) {
-  const BlockName root = namer_.root(salt);
-  if (std::find(roots_.begin(), roots_.end(), root) == roots_.end()) {
-    roots_.push_front(root);
-    if (roots_.size() > kRootsMax) roots_.pop_back();
-  }
-  return root;
 }
 
 std::span<const Token> PrefixCache::recorded_tokens(BlockId id) const {
@@ -42,61 +34,7 @@ std::span<const Token> PrefixCache::recorded_tokens(BlockId id) const {
           static_cast<size_t>(at(id).filled)};
 }
 
-int PrefixCache::count_full_blocks(std::span<const BlockName> names,
-                                   std::span<const Token> tokens) const {
-  const int blocks_max = (static_cast<int>(tokens.size()) - 1) / block_positions_;
-  int blocks = 0;
-  while (blocks < blocks_max && contains(names[static_cast<size_t>(blocks) + 1])) ++blocks;
-  return blocks;
-}
-
-PrefixMatch PrefixCache::match(std::span<const BlockName> names, std::span<const Token> tokens) {
-  CHECK(!tokens.empty() && names.size() == tokens.size() / block_positions_ + 1);
-  PrefixMatch match;
-  const int full = count_full_blocks(names, tokens);
-  match.blocks.reserve(static_cast<size_t>(full) + 1);
-  for (int i = 1; i <= full; ++i) {
-    match.blocks.push_back(lease(names[static_cast<size_t>(i)]));
-  }
-  match.tokens = full * block_positions_;
-  const auto rest = tokens.subspan(static_cast<size_t>(match.tokens));
-  const auto [closest, agreed] = closest_child(names[static_cast<size_t>(full)], rest);
-  match.first_difference = match.tokens + agreed;
-  match.miss = miss_after(names, tokens, full, closest, agreed);
-  match.partial = lease_partial(closest, std::min(agreed, static_cast<int>(rest.size()) - 1));
-  if (match.partial) match.tokens += match.partial->positions;
-  return match;
-}
-
-std::optional<PrefixMatch::Partial> PrefixCache::lease_partial(BlockId block, int positions) {
-  if (positions < kCopyPositionsMin) return std::nullopt;
-  return PrefixMatch::Partial{pool_.lease(block), positions};
-}
-
-/// Tells why the cache ends after `full` blocks and `agreed` tokens of their closest child.
-PrefixMiss PrefixCache::miss_after(std::span<const BlockName> names, std::span<const Token> tokens,
-                                   int full, BlockId closest, int agreed) {
-  const size_t next = static_cast<size_t>(full) + 1;
-  const int known = full * block_positions_ + agreed;
-  if (known >= static_cast<int>(tokens.size())) return PrefixMiss::kNone;
-  if (next < names.size() && evicted_.contains(names[next])) return PrefixMiss::kEvicted;
-  if (closest != kNone) {
-    return agreed == at(closest).filled ? PrefixMiss::kContinues : PrefixMiss::kDiffers;
-  }
-  if (newest_child_.contains(names[next - 1])) return PrefixMiss::kDiffers;
-  if (full > 0) return PrefixMiss::kContinues;
-  return known_to_another_root(names.front(), tokens) ? PrefixMiss::kOtherSalt : PrefixMiss::kNew;
-}
-
-bool PrefixCache::known_to_another_root(const BlockName& own, std::span<const Token> tokens) {
-  if (tokens.size() < static_cast<size_t>(block_positions_)) return false;
-  const auto first = tokens.first(static_cast<size_t>(block_positions_));
-  return std::any_of(roots_.begin(), roots_.end(), [&](const BlockName& root) {
-    return root != own && contains(child(root, first));
-  });
-}
-
-std::pair<BlockId, int> PrefixCache::closest_child(const BlockName& parent,
+std::pair<BlockId, int> PrefixCache::closest_child(const BlockHash& parent,
                                                    std::span<const Token> tokens) const {
   BlockId closest = kNone;
   int agreed = 0;
@@ -114,11 +52,30 @@ std::pair<BlockId, int> PrefixCache::closest_child(const BlockName& parent,
   return {closest, agreed};
 }
 
-void PrefixCache::record(BlockId block, const BlockName& parent, std::span<const Token> tokens,
-                         const BlockName* name) {
+std::pair<BlockId, int> PrefixCache::longest_whole_child(const BlockHash& parent,
+                                                         std::span<const Token> tokens) const {
+  BlockId longest = kNone;
+  int whole = 0;
+  const auto newest = newest_child_.find(parent);
+  if (newest == newest_child_.end()) return {longest, whole};
+  int looked_at = 0;
+  for (BlockId id = newest->second; id != kNone && looked_at < kSiblingsMax; id = at(id).older) {
+    const int filled = at(id).filled;
+    if (filled > whole && filled <= static_cast<int>(tokens.size()) &&
+        common_prefix(recorded_tokens(id), tokens) == filled) {
+      longest = id;
+      whole = filled;
+    }
+    ++looked_at;
+  }
+  return {longest, whole};
+}
+
+void PrefixCache::record(BlockId block, const BlockHash& parent, std::span<const Token> tokens,
+                         const BlockHash* hash) {
   Entry& entry = at(block);
   const bool fresh = entry.filled == 0;
-  CHECK(!entry.named, "a full block is never written again");
+  CHECK(!entry.full, "a full block is never written again");
   CHECK(fresh || entry.parent == parent, "a block has one place in one chain");
   const int filled = entry.filled + static_cast<int>(tokens.size());
   CHECK(filled <= block_positions_);
@@ -130,16 +87,20 @@ void PrefixCache::record(BlockId block, const BlockName& parent, std::span<const
     link(block);
   }
   if (filled == block_positions_) {
-    CHECK(name != nullptr);
-    if (!named_.try_emplace(*name, block).second) {
+    CHECK(hash != nullptr);
+    if (!full_.try_emplace(*hash, block).second) {
       forget(block);  // two sequences computed the same block at once; the first copy serves all
-      pool_.set_findable(block, false);
       return;
     }
-    entry.name = *name;
-    entry.named = true;
+    entry.hash = *hash;
+    entry.full = true;
   }
   pool_.set_findable(block, true);
+}
+
+void PrefixCache::forget(BlockId block) {
+  unlink(block);
+  pool_.set_findable(block, false);
 }
 
 void PrefixCache::link(BlockId id) {
@@ -153,22 +114,22 @@ void PrefixCache::link(BlockId id) {
   }
 }
 
-/// Forgets a block that is reused, but for its name.
+/// Forgets a block that is reused, but for its hash.
 void PrefixCache::evict(BlockId id) {
-  if (at(id).named && evicted_.insert(at(id).name).second) {
-    evicted_order_.push_back(at(id).name);
+  if (at(id).full && evicted_.insert(at(id).hash).second) {
+    evicted_order_.push_back(at(id).hash);
     if (evicted_order_.size() > entries_.size()) {
       evicted_.erase(evicted_order_.front());
       evicted_order_.pop_front();
     }
   }
-  forget(id);
+  unlink(id);
 }
 
-void PrefixCache::forget(BlockId id) {
+void PrefixCache::unlink(BlockId id) {
   Entry& entry = at(id);
   if (entry.filled == 0) return;
-  if (entry.named) named_.erase(entry.name);
+  if (entry.full) full_.erase(entry.hash);
   if (entry.older != kNone) at(entry.older).newer = entry.newer;
   if (entry.newer != kNone) {
     at(entry.newer).older = entry.older;
@@ -184,21 +145,21 @@ Result<void> PrefixCache::check_integrity() const {
   const auto broken = [](std::string what) {
     return fail(Code::kInternal, "[prefix_cache] " + what);
   };
-  size_t named = 0;
+  size_t full = 0;
   size_t linked = 0;
   for (BlockId id = 0; id < pool_.total(); ++id) {
     const Entry& entry = at(id);
-    if (entry.named) {
-      ++named;
-      const auto found = named_.find(entry.name);
-      if (found == named_.end() || found->second != id) {
-        return broken(fmt::format("block {} is not found by its name", id));
+    if (entry.full) {
+      ++full;
+      const auto found = full_.find(entry.hash);
+      if (found == full_.end() || found->second != id) {
+        return broken(fmt::format("block {} is not found by its hash", id));
       }
     }
     if (entry.filled > 0) ++linked;
   }
-  if (named != named_.size()) {
-    return broken(fmt::format("{} blocks have names, {} are findable", named, named_.size()));
+  if (full != full_.size()) {
+    return broken(fmt::format("{} blocks are full, {} are findable", full, full_.size()));
   }
   size_t walked = 0;
   for (const auto& [parent, newest] : newest_child_) {

@@ -15,6 +15,8 @@ enum class PrefixMiss : uint8_t {
   kDiffers,         // what is known goes on with another token
   kEvicted,         // was known, but its block has been reused
   kOtherSalt,       // known, but to another tenant
+  kPooled,          // its embedding may need all of its hidden states
+  kNoState,         // known, but no recurrent state was kept where it ends
 };
 
 }  // namespace pippin::engine

@@ -7,8 +7,11 @@
 #include <charconv>
 #include <deque>
 #include <istream>
+#include <memory>
 #include <ostream>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace pippin::engine {
@@ -24,8 +27,8 @@ TimePoint time_of(int64_t ns) { return TimePoint(std::chrono::nanoseconds(ns)); 
 /// the context.
 uint32_t hash_of_tables(const PlanRow& row) {
   uint32_t hash = 2166136261u;
-  for (const auto* blocks : {&row.blocks, &row.window_blocks})
-    for (const BlockId block : *blocks) hash = (hash ^ static_cast<uint32_t>(block)) * 16777619u;
+  for (const BlockTable& table : row.kv)
+    for (const BlockId block : table) hash = (hash ^ static_cast<uint32_t>(block)) * 16777619u;
   return hash;
 }
 
@@ -35,13 +38,24 @@ std::string ids_of(const std::vector<SequenceId>& sequences) {
   return fmt::format("[{}]", fmt::join(ids, ","));
 }
 
+/// Stands for a text of which only equality matters.
+uint32_t id_of(const std::string& text) {
+  return static_cast<uint32_t>(std::hash<std::string>()(text));
+}
+
 std::string options_line(const SchedulerOptions& o) {
+  std::string groups;
+  for (const KvGroupPlan& group : o.kv.groups) {
+    groups +=
+        fmt::format("{}[{},{},{},{}]", groups.empty() ? "" : ",", static_cast<int>(group.kind),
+                    group.blocks, group.window, group.checkpoint_positions);
+  }
   return fmt::format(
-      R"({{"options":1,"context":{},"blocks":{},"block_positions":{},"kv_type":"{}","window":{},)"
-      R"("window_blocks":{},"rows":{},"queue":{},"step_tokens":{},)"
+      R"({{"options":1,"context":{},"block_positions":{},"kv_type":"{}","groups":[{}],)"
+      R"("rows":{},"queue":{},"step_tokens":{},"drafts_max":{},)"
       R"("step_target_ns":{},"slow_reader_ns":{},"prefix_cache":{},"serial":{}}})",
-      o.context_tokens_max, o.blocks, o.block_positions, o.kv_type, o.window, o.window_blocks,
-      o.rows_max, o.queue_max, o.step_tokens_max, std::chrono::nanoseconds(o.step_target).count(),
+      o.context_tokens_max, o.kv.block_positions, o.kv.type, groups, o.rows_max, o.queue_max,
+      o.step_tokens_max, o.drafts_max, std::chrono::nanoseconds(o.step_target).count(),
       std::chrono::nanoseconds(o.slow_reader_max).count(), int{o.prefix_cache}, int{o.serial});
 }
 
@@ -52,18 +66,22 @@ std::string plan_line(const StepPlan& plan, TimePoint now) {
   fmt::format_to(out, R"({{"plan":{},"now_ns":{},"admitted":{},"released":{},"copies":[)",
                  plan.step, ns_of(now), ids_of(plan.admitted), ids_of(plan.released));
   const char* comma = "";
-  for (const auto* copies : {&plan.copies, &plan.window_copies}) {
-    for (const BlockCopy& copy : *copies) {
-      fmt::format_to(out, "{}[{},{},{}]", std::exchange(comma, ","), copy.from, copy.to,
-                     copy.positions);
-    }
+  for (const BlockCopy& copy : plan.copies) {
+    fmt::format_to(out, "{}[{},{},{},{}]", std::exchange(comma, ","), copy.group, copy.from,
+                   copy.to, copy.positions);
+  }
+  fmt::format_to(out, R"(],"encodes":[)");
+  comma = "";
+  for (const EncodeItem& item : plan.encodes) {
+    fmt::format_to(out, "{}[{},{},{}]", std::exchange(comma, ","), item.sequence.value, item.group,
+                   item.block);
   }
   fmt::format_to(out, R"(],"rows":[)");
   comma = "";
   for (const PlanRow& row : plan.rows) {
-    fmt::format_to(out, "{}[{},{},{},{},{},{},{},{}]", std::exchange(comma, ","),
-                   row.sequence.value, row.start, row.tokens.size(), int{row.sample}, row.generated,
-                   int{row.first}, row.blocks.size(), hash_of_tables(row));
+    fmt::format_to(out, "{}[{},{},{},{},{},{},{},{},{}]", std::exchange(comma, ","),
+                   row.sequence.value, row.start, row.tokens.size(), row.drafts, int{row.sample},
+                   int{row.pool}, row.generated, int{row.first}, hash_of_tables(row));
   }
   fmt::format_to(out, "]}}");
   return fmt::to_string(line);
@@ -123,19 +141,41 @@ class Line {
 SchedulerOptions read_options(const Line& line) {
   SchedulerOptions options;
   options.context_tokens_max = line.number("context");
-  options.blocks = line.number("blocks");
-  options.block_positions = line.number("block_positions");
-  options.window = line.number("window");
-  options.window_blocks = line.number("window_blocks");
+  options.kv.block_positions = line.number("block_positions");
+  const std::vector<int64_t> groups = line.integers("groups");
+  for (size_t i = 0; i + 4 <= groups.size(); i += 4) {
+    KvGroupSpec spec;
+    spec.kind = static_cast<KvKind>(groups[i]);
+    spec.window = static_cast<int>(groups[i + 2]);
+    spec.checkpoint_positions = static_cast<int>(groups[i + 3]);
+    options.kv.add(spec, static_cast<int>(groups[i + 1]));
+  }
   options.rows_max = line.number("rows");
   options.queue_max = line.number("queue");
   options.step_tokens_max = line.number("step_tokens");
+  options.drafts_max = line.number("drafts_max");
   options.step_target = std::chrono::nanoseconds(line.integer("step_target_ns"));
   options.slow_reader_max = std::chrono::nanoseconds(line.integer("slow_reader_ns"));
   options.prefix_cache = line.integer("prefix_cache") != 0;
   options.serial = line.integer("serial") != 0;
   return options;
 }
+
+/// Guesses again what was guessed in the recorded run.
+class RecordedDrafter final : public Drafter {
+ public:
+  std::vector<Token> propose(std::span<const Token>, int) override { return std::move(next); }
+  std::vector<Token> next;
+};
+
+/// Stands for a constraint, of which the scheduler asks only whether there is one.
+class RecordedConstraint final : public Constraint {
+ public:
+  Result<void> accept(std::span<const Token>) override { return {}; }
+  std::vector<Token> forced() override { return {}; }
+  Result<void> fill_mask(std::vector<uint32_t>&) override { return {}; }
+  bool complete() override { return false; }
+};
 
 Submission read_submission(const Line& line) {
   Submission submission;
@@ -149,24 +189,41 @@ Submission read_submission(const Line& line) {
   submission.alone = line.integer("alone") != 0;
   if (line.has("deadline_ns")) submission.deadline = time_of(line.integer("deadline_ns"));
   submission.cache_salt = std::to_string(line.integer("salt"));
+  submission.pooling = static_cast<Pooling>(line.number("pooling"));
+  if (line.has("encoded"))
+    submission.encoded = EncodedInput{std::to_string(line.integer("encoded"))};
+  const std::vector<int64_t> media = line.integers("media");
+  for (size_t i = 0; i + 4 <= media.size(); i += 4) {
+    submission.media.push_back({static_cast<int>(media[i]), static_cast<int>(media[i + 1]),
+                                std::to_string(media[i + 2]), media[i + 3] != 0});
+  }
   return submission;
 }
 
-/// A row of an output: sampled, token, error, complete, the number of forced tokens, and these.
-constexpr size_t kRowValues = 5;
+/// A row of an output: sampled, token, error, complete, then two lists, each behind its length:
+/// what is forced and what was verified.
+constexpr size_t kRowValues = 4;
+
+std::vector<Token> take_tokens(const std::vector<int64_t>& values, size_t& at) {
+  std::vector<Token> tokens;
+  int64_t count = at < values.size() ? values[at++] : 0;
+  for (; count > 0 && at < values.size(); --count)
+    tokens.push_back(static_cast<Token>(values[at++]));
+  return tokens;
+}
 
 StepOutput read_output(const Line& line) {
   StepOutput output;
   const std::vector<int64_t> values = line.integers("rows");
-  for (size_t i = 0; i + kRowValues <= values.size(); i += kRowValues) {
+  for (size_t i = 0; i + kRowValues <= values.size();) {
     RowOutput& row = output.rows.emplace_back();
     row.sampled = values[i] != 0;
     row.token = static_cast<Token>(values[i + 1]);
     if (values[i + 2] != 0) row.error = fail(Code::kInternal, "[recorder] a row that failed");
     row.complete = values[i + 3] != 0;
-    for (int64_t forced = values[i + 4]; forced > 0 && i + kRowValues < values.size();
-         --forced, ++i)
-      row.forced.push_back(static_cast<Token>(values[i + kRowValues]));
+    i += kRowValues;
+    row.forced = take_tokens(values, i);
+    for (const Token token : take_tokens(values, i)) row.verified.push_back({token, 0, {}});
   }
   return output;
 }
@@ -178,7 +235,7 @@ class Player {
 
   Result<void> play(std::string_view text) {
     const Line line(text);
-    if (line.has("submit")) return scheduler_.submit(line.id("submit"), read_submission(line));
+    if (line.has("submit")) return submit(line);
     if (line.has("cancel")) {
       scheduler_.cancel(line.id("cancel"), static_cast<FinishReason>(line.number("reason")));
     } else if (line.has("pause")) {
@@ -187,6 +244,11 @@ class Player {
       scheduler_.resume(line.id("resume"));
     } else if (line.has("serialise")) {
       scheduler_.serialise();
+    } else if (line.has("drafted")) {
+      const auto drafter = drafters_.find(line.id("drafted"));
+      if (drafter == drafters_.end())
+        return fail(Code::kInvalidFile, "nothing drafts for this one");
+      drafter->second->next = line.tokens("tokens");
     } else if (line.has("plan")) {
       return plan(text, time_of(line.integer("now_ns")));
     } else if (line.has("output")) {
@@ -200,12 +262,23 @@ class Player {
   int plans() const { return plans_; }
 
  private:
+  Result<void> submit(const Line& line) {
+    Submission submission = read_submission(line);
+    if (line.has("drafter")) {
+      auto drafter = std::make_shared<RecordedDrafter>();
+      drafters_[line.id("submit")] = drafter;
+      submission.drafter = std::move(drafter);
+    }
+    if (line.has("constraint")) submission.constraint = std::make_shared<RecordedConstraint>();
+    return scheduler_.submit(line.id("submit"), std::move(submission));
+  }
+
   Result<void> plan(std::string_view recorded, TimePoint now) {
-    // A plan before the output of the last one is of a step that followed it.
+    // A plan before the output of the last one is of a step planned ahead.
     if (under_way_.size() > 1) return fail(Code::kInvalidFile, "expected an output, got a plan");
     std::optional<StepPlan> plan =
-        under_way_.empty() ? scheduler_.next(now) : scheduler_.follow(under_way_.front(), now);
-    if (!plan) return fail(Code::kInvalidFile, "there is now no plan that follows");
+        under_way_.empty() ? scheduler_.next(now) : scheduler_.next_async(under_way_.front(), now);
+    if (!plan) return fail(Code::kInvalidFile, "there is now no plan ahead");
     ++plans_;
     const std::string again = plan_line(*plan, now);
     under_way_.push_back(*std::move(plan));
@@ -225,6 +298,7 @@ class Player {
 
   Scheduler scheduler_;
   std::deque<StepPlan> under_way_;
+  std::unordered_map<SequenceId, std::shared_ptr<RecordedDrafter>> drafters_;
   int plans_ = 0;
 };
 
@@ -241,8 +315,19 @@ void Recorder::submitted(SequenceId id, const Submission& submission) {
       R"("prompt_logprobs":{},"salt":{})",
       id.value, stop.max_tokens, stop.min_tokens, int{stop.ignore_eos},
       fmt::join(stop.stop_tokens, ","), static_cast<int>(submission.priority),
-      submission.sampling.prompt_logprobs,
-      static_cast<uint32_t>(std::hash<std::string>()(submission.cache_salt)));
+      submission.sampling.prompt_logprobs, id_of(submission.cache_salt));
+  if (submission.constraint != nullptr) out_ << R"(,"constraint":1)";
+  if (submission.drafter != nullptr) out_ << R"(,"drafter":1)";
+  if (submission.encoded) out_ << fmt::format(R"(,"encoded":{})", id_of(submission.encoded->hash));
+  if (submission.pooling != Pooling::kNone)
+    out_ << fmt::format(R"(,"pooling":{})", static_cast<int>(submission.pooling));
+  if (!submission.media.empty()) {
+    std::string media;
+    for (const MediaSpan& span : submission.media)
+      media += fmt::format("{}[{},{},{},{}]", media.empty() ? "" : ",", span.begin, span.count,
+                           id_of(span.hash), int{span.both_ways});
+    out_ << fmt::format(R"(,"media":[{}])", media);
+  }
   if (submission.alone) out_ << R"(,"alone":1)";
   if (submission.deadline) out_ << fmt::format(R"(,"deadline_ns":{})", ns_of(*submission.deadline));
   out_ << fmt::format(R"(,"tokens":[{}]}})", fmt::join(submission.tokens, ",")) << '\n';
@@ -262,6 +347,11 @@ void Recorder::resumed(SequenceId id) {
 
 void Recorder::serialised() { out_ << "{\"serialise\":1}\n"; }
 
+void Recorder::drafted(SequenceId id, const std::vector<Token>& tokens) {
+  out_ << fmt::format(R"({{"drafted":{},"tokens":[{}]}})", id.value, fmt::join(tokens, ","))
+       << '\n';
+}
+
 void Recorder::planned(const StepPlan& plan, TimePoint now) {
   out_ << plan_line(plan, now) << '\n';
 }
@@ -270,9 +360,13 @@ void Recorder::ran(const StepOutput& output, TimePoint now) {
   out_ << fmt::format(R"({{"output":{},"now_ns":{},"rows":[)", output.step, ns_of(now));
   const char* comma = "";
   for (const RowOutput& row : output.rows) {
-    out_ << fmt::format("{}[{},{},{},{},{}{}{}]", std::exchange(comma, ","), int{row.sampled},
-                        row.token, int{row.error.has_value()}, int{row.complete}, row.forced.size(),
-                        row.forced.empty() ? "" : ",", fmt::join(row.forced, ","));
+    std::vector<Token> verified;
+    for (const SampledToken& token : row.verified) verified.push_back(token.token);
+    out_ << fmt::format("{}[{},{},{},{},{}{}{},{}{}{}]", std::exchange(comma, ","),
+                        int{row.sampled}, row.token, int{row.error.has_value()}, int{row.complete},
+                        row.forced.size(), row.forced.empty() ? "" : ",",
+                        fmt::join(row.forced, ","), verified.size(), verified.empty() ? "" : ",",
+                        fmt::join(verified, ","));
   }
   out_ << "]}\n";
 }
@@ -281,12 +375,8 @@ Result<int> replay(std::istream& recording) {
   std::string text;
   std::getline(recording, text);
   const SchedulerOptions options = read_options(Line(text));
-  for (const int limit : {options.context_tokens_max, options.blocks, options.block_positions,
-                          options.rows_max, options.queue_max, options.step_tokens_max}) {
-    if (limit <= 0) return fail(Code::kInvalidFile, "[replay] line 1: expected the options");
-  }
-  if (!options.windows_suffice())
-    return fail(Code::kInvalidFile, "[replay] line 1: expected more blocks for windows");
+  if (const Result<void> sound = options.check(); !sound.ok())
+    return fail(Code::kInvalidFile, "[replay] line 1: " + sound.error().message);
   Player player(options);
   for (int number = 2; std::getline(recording, text); ++number) {
     if (const Result<void> played = player.play(text); !played.ok()) {

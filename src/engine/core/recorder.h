@@ -6,10 +6,12 @@
 
 #include <iosfwd>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "engine/core/scheduler.h"
+#include "engine/core/step_plan.h"
 #include "engine/core/types.h"
 
 namespace pippin::engine {
@@ -25,6 +27,7 @@ class Recorder {
   void paused(SequenceId id, TimePoint now);
   void resumed(SequenceId id);
   void serialised();
+  void drafted(SequenceId id, const std::vector<Token>& tokens);
   void planned(const StepPlan& plan, TimePoint now);
   void ran(const StepOutput& output, TimePoint now);
 

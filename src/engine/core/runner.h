@@ -5,6 +5,7 @@
 #include <deque>
 #include <utility>
 
+#include "engine/core/step_plan.h"
 #include "engine/core/types.h"
 
 namespace pippin::engine {

@@ -1,11 +1,9 @@
-// The life of a sequence between steps, and commit(). The planning of steps is in
-// scheduler_plan.cpp.
+// The life of a sequence between steps, and what is told of it.
 #include "engine/core/scheduler.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
 
 #include "base/check.h"
 #include "engine/core/recorder.h"
@@ -14,35 +12,76 @@ namespace pippin::engine {
 namespace {
 
 SchedulerOptions checked(SchedulerOptions options) {
-  CHECK(options.context_tokens_max > 0 && options.blocks > 0 && options.block_positions > 0);
-  CHECK(options.rows_max > 0 && options.queue_max > 0 && options.step_tokens_max > 0);
-  CHECK(options.windows_suffice(), "the pool holds a window and a step");
+  CHECK(options.check().ok());
   options.rows_max = std::min(options.rows_max, options.step_tokens_max);
   return options;
 }
 
-/// Positions that one sequence can ever hold: the context, or all blocks if those are fewer.
-int64_t positions_max(const SchedulerOptions& options) {
-  return std::min<int64_t>(options.context_tokens_max,
-                           int64_t{options.blocks} * options.block_positions);
+Error wrong(std::string message, std::string param) {
+  return fail(Code::kInvalidArgument, "[engine] " + std::move(message), std::move(param));
 }
 
-bool is_stop_token(const StopRules& stop, Token token) {
-  return std::find(stop.stop_tokens.begin(), stop.stop_tokens.end(), token) !=
-         stop.stop_tokens.end();
+Result<void> check_media(const SchedulerOptions& options, const Submission& submission) {
+  int end = 0;
+  for (const MediaSpan& media : submission.media) {
+    if (media.begin < end || media.count <= 0 || media.hash.empty() ||
+        media.count > static_cast<int>(submission.tokens.size()) - media.begin)
+      return wrong("expected spans of media in order, within the prompt and with a hash", "media");
+    end = media.begin + media.count;
+    if (media.both_ways && media.count > options.step_tokens_max) {
+      return wrong(fmt::format("a step holds {} tokens; media whose tokens see each other has {}",
+                               options.step_tokens_max, media.count),
+                   "media");
+    }
+  }
+  const size_t positions = submission.positions.size();
+  if (submission.position_components < 1 ||
+      (positions != 0 &&
+       positions != submission.tokens.size() * static_cast<size_t>(submission.position_components)))
+    return wrong("expected positions for each token of the prompt", "positions");
+  if (submission.encoded.has_value() != (options.kv.group(KvKind::kCross) != nullptr))
+    return wrong(submission.encoded ? "this model has no encoder" : "expected an encoder's input",
+                 "input");
+  return {};
+}
+
+/// Checks what is to come out: tokens, or an embedding.
+Result<void> check_output(const SchedulerOptions& options, const Submission& submission) {
+  if (submission.pooling == Pooling::kNone) {
+    if (submission.stop.max_tokens <= 0) {
+      return wrong(
+          fmt::format("expected max_tokens of at least 1, got {}", submission.stop.max_tokens),
+          "max_tokens");
+    }
+    if (options.kv.groups.empty()) return wrong("this model gives embeddings alone", "prompt");
+    return {};
+  }
+  if (submission.stop.max_tokens != 0 || submission.constraint != nullptr)
+    return wrong("an embedding comes without tokens: expected max_tokens of 0", "max_tokens");
+  if (options.kv.groups.empty() &&
+      static_cast<int>(submission.tokens.size()) > options.step_tokens_max) {
+    return fail(Code::kContextLength,
+                fmt::format("[engine] this model computes a text at once, {} tokens at most; this "
+                            "one has {}",
+                            options.step_tokens_max, submission.tokens.size()),
+                "prompt");
+  }
+  return {};
+}
+
+/// Says whether a prompt leaves no room for what is to come of it.
+bool fills(const Submission& submission, int64_t room) {
+  const auto prompt = static_cast<int64_t>(submission.tokens.size());
+  return submission.pooling == Pooling::kNone ? prompt >= room : prompt > room;
 }
 
 }  // namespace
 
 Scheduler::Scheduler(const SchedulerOptions& options)
     : options_(checked(options)),
-      pool_(options_.blocks),
-      cache_(pool_, options_.block_positions),
+      kv_(options_),
       budget_(options_.step_tokens_max, options_.step_target),
-      serial_(options_.serial) {
-  if (options_.window_blocks > 0)
-    windows_.emplace(options_.window_shape(), options_.window_blocks, options_.step_tokens_max);
-}
+      serial_(options_.serial) {}
 
 Scheduler::~Scheduler() = default;
 
@@ -51,25 +90,21 @@ Result<void> Scheduler::check(const SchedulerOptions& options, const Submission&
     return fail(Code::kInvalidArgument,
                 "[engine] expected a prompt of at least one token, got none", "prompt");
   }
-  if (submission.stop.max_tokens <= 0) {
-    return fail(Code::kInvalidArgument,
-                fmt::format("[engine] expected max_tokens of at least 1, got {}",
-                            submission.stop.max_tokens),
-                "max_tokens");
-  }
-  const int64_t prompt = static_cast<int64_t>(submission.tokens.size());
-  if (prompt >= options.context_tokens_max) {
+  RETURN_IF_ERROR(check_output(options, submission));
+  RETURN_IF_ERROR(check_media(options, submission));
+  const size_t prompt = submission.tokens.size();
+  if (fills(submission, options.context_tokens_max)) {
     return fail(Code::kContextLength,
                 fmt::format("[engine] the context holds {} tokens, prompt and answer together; "
                             "the prompt alone has {}",
                             options.context_tokens_max, prompt),
                 "prompt");
   }
-  if (prompt >= positions_max(options)) {
+  if (fills(submission, options.positions_max())) {
     return fail(Code::kContextLength,
                 fmt::format("[engine] the memory for keys and values holds {} tokens, prompt and "
                             "answer together; the prompt alone has {}",
-                            positions_max(options), prompt),
+                            options.positions_max(), prompt),
                 "prompt");
   }
   return {};
@@ -87,13 +122,18 @@ Result<void> Scheduler::submit(SequenceId id, Submission submission) {
   sequence->id = id;
   sequence->arrival = arrivals_++;
   sequence->tokens = submission.tokens;
-  const int64_t room = positions_max(options_) - static_cast<int64_t>(submission.tokens.size());
+  const int64_t room = options_.positions_max() - static_cast<int64_t>(submission.tokens.size());
   sequence->max_tokens = static_cast<int>(std::min<int64_t>(submission.stop.max_tokens, room));
   sequence->submission = std::move(submission);
   if (sequence->submission.deadline) {
     timers_.emplace(*sequence->submission.deadline, id, FinishReason::kTimeout);
   }
-  if (options_.prefix_cache) extend_names(*sequence);
+  if (!sequence->submission.media.empty()) {
+    sequence->marked = sequence->tokens;
+    for (const MediaSpan& media : sequence->submission.media)
+      std::fill_n(sequence->marked.begin() + media.begin, media.count, -1);
+  }
+  if (options_.prefix_cache) kv_.extend_hashes(*sequence);
   waiting_.insert(sequence.get());
   ++counters_.queued;
   const bool inserted = sequences_.try_emplace(id, std::move(sequence)).second;
@@ -168,14 +208,8 @@ void Scheduler::leave_lists(Sequence& sequence) {
   }
 }
 
-/// Gives back the deepest block first, so that a chain is reused from its end and its beginning
-/// stays findable for longer.
-void Scheduler::release_blocks(Sequence& sequence) {
-  while (!sequence.blocks.empty()) sequence.blocks.pop_back();
-  sequence.window.clear();
-}
-
 void Scheduler::finish(Sequence& sequence, FinishReason reason, Error error) {
+  const bool failed = reason == FinishReason::kError;
   FinishEvent event;
   event.reason = reason;
   event.prompt_tokens = sequence.prompt_tokens();
@@ -190,13 +224,10 @@ void Scheduler::finish(Sequence& sequence, FinishReason reason, Error error) {
   end_pause(sequence);
   leave_lists(sequence);
   if (steps_under_way_ > 0 && sequence.planned > 0) {
-    std::ranges::move(sequence.blocks, std::back_inserter(ended_blocks_.blocks));
-    sequence.blocks.clear();
-    auto held = sequence.window.blocks.begin() + sequence.window.first;
-    std::move(held, sequence.window.blocks.end(), std::back_inserter(ended_blocks_.window_blocks));
-    sequence.window.clear();
+    kv_.release(sequence, failed ? Leaving::kFailed : Leaving::kBusy, &ended_blocks_);
+  } else {
+    kv_.release(sequence, failed ? Leaving::kFailed : Leaving::kSound);
   }
-  release_blocks(sequence);
   if (!sequence.admitted_before) --counters_.queued;
   const auto owner = sequences_.find(sequence.id);
   if (sequence.known_to_runner) {
@@ -204,124 +235,6 @@ void Scheduler::finish(Sequence& sequence, FinishReason reason, Error error) {
     ended_.push_back(std::move(owner->second));
   }
   sequences_.erase(owner);
-}
-
-std::vector<SequenceEvent> Scheduler::commit(const StepPlan& plan, StepOutput output,
-                                             TimePoint now) {
-  CHECK(steps_under_way_ > 0, "commit() follows next()");
-  CHECK(output.rows.size() == plan.rows.size(), "one output for each row");
-  if (recorder_ != nullptr) recorder_->ran(output, now);
-  // A step that follows was enqueued before this commit: it still writes to the blocks of sequences
-  // that end in it.
-  const bool followed = --steps_under_way_ > 0;
-  copy_sources_.clear();
-  if (!followed) ended_blocks_.clear();
-  ended_.erase(ended_.begin(), ended_.begin() + static_cast<ptrdiff_t>(plan.released.size()));
-  for (size_t i = 0; i < plan.rows.size(); ++i) {
-    Sequence* sequence = find(plan.rows[i].sequence);
-    if (sequence == nullptr) continue;  // cancelled while the step ran
-    commit_row(*sequence, plan.rows[i], std::move(output.rows[i]));
-  }
-  // How long a step takes is known only where none runs before or behind it.
-  const bool follows = !plan.rows.empty() && plan.rows.front().follows >= 0;
-  if (!plan.rows.empty() && !followed && !follows)
-    budget_.observe(plan.tokens(), now - planned_at_);
-  return std::exchange(events_, {});
-}
-
-void Scheduler::commit_row(Sequence& sequence, const PlanRow& row, RowOutput output) {
-  CHECK(sequence.planned == static_cast<int>(row.tokens.size()) && sequence.computed == row.start);
-  sequence.planned = std::exchange(sequence.ahead, 0);
-  if (output.error) {
-    finish(sequence, FinishReason::kError, *std::move(output.error));
-    return;
-  }
-  sequence.computed += static_cast<int>(row.tokens.size());
-  record(sequence);
-  if (windows_) windows_->release_unseen(sequence.window, sequence.computed);
-  if (sequence.wants_prompt_logprobs()) collect_prompt_logprobs(sequence, row, output);
-  sequence.forced = std::max(0, sequence.forced - static_cast<int>(row.tokens.size()));
-  if (!row.sample) return;
-  if (!output.sampled) {
-    finish(sequence, FinishReason::kError,
-           fail(Code::kInternal, "[engine] expected a sampled token, got none"));
-    return;
-  }
-  if (!accept_token(sequence, output)) return;
-  for (const Token token : output.forced) {
-    RowOutput forced;
-    forced.token = token;
-    if (!accept_token(sequence, forced)) return;
-  }
-  sequence.forced = static_cast<int>(output.forced.size());
-  if (output.complete) finish(sequence, FinishReason::kStop);
-}
-
-void Scheduler::collect_prompt_logprobs(Sequence& sequence, const PlanRow& row, RowOutput& output) {
-  auto& entries = sequence.prompt_logprobs;
-  if (row.start == 0) entries.emplace_back();  // nothing comes before the first token
-  std::move(output.prompt_logprobs.begin(), output.prompt_logprobs.end(),
-            std::back_inserter(entries));
-  if (!row.sample) return;
-  sequence.prompt_logprobs_sent = true;
-  events_.push_back({sequence.id, PromptLogprobsEvent{std::move(entries)}});
-}
-
-/// Returns: false if it was the sequence's last.
-bool Scheduler::accept_token(Sequence& sequence, RowOutput& output) {
-  const StopRules& stop = sequence.submission.stop;
-  const int index = sequence.generated();
-  sequence.tokens.push_back(output.token);
-  ++counters_.generated_tokens;
-  // The sampler bans stop tokens before min_tokens. One that comes all the same, because a
-  // constraint leaves no other choice, is an ordinary token here as well.
-  const bool may_stop = !stop.ignore_eos && index >= stop.min_tokens;
-  if (may_stop && is_stop_token(stop, output.token)) {
-    finish(sequence, FinishReason::kStop);
-    return false;
-  }
-  TokenEvent event;
-  event.token = output.token;
-  event.index = index;
-  event.logprob = output.logprob;
-  event.top = std::move(output.top);
-  events_.push_back({sequence.id, std::move(event)});
-  if (sequence.generated() < sequence.max_tokens) return true;
-  // A constraint's end at the very limit is an end all the same.
-  finish(sequence, output.complete ? FinishReason::kStop : FinishReason::kLength);
-  return false;
-}
-
-/// Names the full blocks of the sequence's tokens that have no name yet.
-void Scheduler::extend_names(Sequence& sequence) {
-  if (sequence.names.empty()) {
-    sequence.names.push_back(cache_.root(sequence.submission.cache_salt));
-  }
-  const size_t positions = static_cast<size_t>(options_.block_positions);
-  const std::span<const Token> tokens = sequence.tokens;
-  while (sequence.names.size() <= tokens.size() / positions) {
-    const size_t begin = (sequence.names.size() - 1) * positions;
-    sequence.names.push_back(cache_.child(sequence.names.back(), tokens.subspan(begin, positions)));
-  }
-}
-
-/// Tells the prefix cache of newly computed positions.
-void Scheduler::record(Sequence& sequence) {
-  if (!options_.prefix_cache) return;
-  extend_names(sequence);
-  const int positions = options_.block_positions;
-  const std::span<const Token> tokens = sequence.tokens;
-  while (sequence.recorded < sequence.computed) {
-    const size_t block = static_cast<size_t>(sequence.recorded / positions);
-    const int block_end = static_cast<int>(block + 1) * positions;
-    const int end = std::min(block_end, sequence.computed);
-    const auto written = tokens.subspan(static_cast<size_t>(sequence.recorded),
-                                        static_cast<size_t>(end - sequence.recorded));
-    const BlockName* name = end == block_end ? &sequence.names[block + 1] : nullptr;
-    cache_.record(sequence.blocks[block].id(), sequence.names[block], written, name);
-    if (windows_) windows_->record(sequence.window, block, sequence.names[block], written, name);
-    sequence.recorded = end;
-  }
 }
 
 std::optional<TimePoint> Scheduler::next_timer() const {
@@ -343,11 +256,7 @@ SchedulerStatus Scheduler::status() const {
   status.running = static_cast<int>(active_.size());
   status.waiting = static_cast<int>(waiting_.size());
   status.paused = static_cast<int>(paused_.size());
-  status.blocks_total = pool_.total();
-  status.blocks_free = pool_.free();
-  status.blocks_cached = pool_.cached();
-  status.blocks_leased = pool_.leased();
-  if (windows_) status.window_blocks = windows_->pool().counts();
+  status.kv = kv_.status();
   return status;
 }
 
@@ -372,7 +281,7 @@ std::vector<SequenceStatus> Scheduler::sequences() const {
     status.computed_tokens = sequence->computed;
     status.generated_tokens = sequence->generated();
     status.max_tokens = sequence->max_tokens;
-    status.blocks = static_cast<int>(sequence->blocks.size());
+    status.blocks = sequence->kv.empty() ? 0 : sequence->kv.front().size();
     status.preemptions = sequence->preemptions;
     const auto waits = queue_positions.find(sequence.get());
     if (waits != queue_positions.end()) status.queue_position = waits->second;
@@ -383,52 +292,15 @@ std::vector<SequenceStatus> Scheduler::sequences() const {
 }
 
 Result<void> Scheduler::check_integrity() const {
-  RETURN_IF_ERROR(pool_.check_integrity());
-  RETURN_IF_ERROR(cache_.check_integrity());
-  if (windows_) RETURN_IF_ERROR(windows_->check_integrity());
-  std::vector<int> references(static_cast<size_t>(pool_.total()), 0);
-  std::vector<int> window_references(static_cast<size_t>(options_.window_blocks), 0);
-  for (const auto& [id, sequence] : sequences_) {
-    const bool holds_blocks = sequence->phase != Phase::kWaiting;
-    const bool has_windows = windows_ && holds_blocks;
-    if (holds_blocks != !sequence->blocks.empty() ||
-        (!has_windows && sequence->window.size() > 0)) {
-      return fail(Code::kInternal,
-                  fmt::format("[scheduler] sequence {} in phase {} holds {} blocks", id.value,
-                              static_cast<int>(sequence->phase), sequence->blocks.size()));
-    }
-    for (const BlockLease& lease : sequence->blocks) ++references[static_cast<size_t>(lease.id())];
-    if (!has_windows) continue;
-    RETURN_IF_ERROR(windows_->check_table(sequence->window, sequence->computed));
-    for (int i = sequence->window.first; i < sequence->window.size(); ++i) {
-      const BlockId block = sequence->window.blocks[static_cast<size_t>(i)].id();
-      ++window_references[static_cast<size_t>(block)];
-    }
-  }
-  RETURN_IF_ERROR(check_leases(pool_, &Kept::blocks, std::move(references)));
-  if (windows_) {
-    RETURN_IF_ERROR(
-        check_leases(windows_->pool(), &Kept::window_blocks, std::move(window_references)));
-  }
-  if (sequences_.size() != waiting_.size() + active_.size() + paused_.size()) {
+  std::vector<const Sequence*> holders, others;
+  for (const auto& [id, sequence] : sequences_)
+    (sequence->phase == Phase::kWaiting ? others : holders).push_back(sequence.get());
+  std::vector<const BlockLease*> held;
+  for (const auto* leases : {&copy_sources_, &ended_blocks_})
+    for (const BlockLease& lease : *leases) held.push_back(&lease);
+  RETURN_IF_ERROR(kv_.check_integrity(holders, others, held));
+  if (sequences_.size() != waiting_.size() + active_.size() + paused_.size())
     return fail(Code::kInternal, "[scheduler] a sequence is in no list, or in two");
-  }
-  return {};
-}
-
-/// Compares a pool's leases with what sequences hold of it and what is kept beside them.
-Result<void> Scheduler::check_leases(const BlockPool& pool, std::vector<BlockLease> Kept::*kept,
-                                     std::vector<int> references) const {
-  for (const Kept* more : {&copy_sources_, &ended_blocks_})
-    for (const BlockLease& lease : more->*kept) ++references[static_cast<size_t>(lease.id())];
-  for (BlockId id = 0; id < pool.total(); ++id) {
-    if (references[static_cast<size_t>(id)] != pool.references(id)) {
-      return fail(Code::kInternal,
-                  fmt::format("[scheduler] {}block {} has {} leases, sequences hold {}",
-                              &pool == &pool_ ? "" : "window ", id, pool.references(id),
-                              references[static_cast<size_t>(id)]));
-    }
-  }
   return {};
 }
 

@@ -14,13 +14,12 @@
 
 #include "base/clock.h"
 #include "base/result.h"
-#include "engine/core/block_pool.h"
-#include "engine/core/prefix_cache.h"
+#include "engine/core/kv_groups.h"
 #include "engine/core/scheduler_options.h"
 #include "engine/core/sequence.h"
 #include "engine/core/step_budget.h"
+#include "engine/core/step_plan.h"
 #include "engine/core/types.h"
-#include "engine/core/window_blocks.h"
 
 namespace pippin::engine {
 
@@ -28,7 +27,7 @@ class Recorder;
 
 class Scheduler {
  public:
-  /// Requires: every limit in `options` > 0.
+  /// Requires: options.check().
   explicit Scheduler(const SchedulerOptions& options);
   ~Scheduler();
   Scheduler(const Scheduler&) = delete;
@@ -55,15 +54,15 @@ class Scheduler {
   /// From now on every step holds one row; see SchedulerOptions::serial.
   void serialise();
 
-  /// Plans a step. One without rows means that nothing can run now; it is run only if it releases
-  /// sequences, and committed in any case.
+  /// Plans a step. One without rows means that nothing can run now; it is run only if
+  /// StepPlan::runs(), and committed in any case.
   /// Requires: the plan before has been committed.
   StepPlan next(TimePoint now);
   /// Plans the step after `plan` before `plan` has been run: each of its rows goes on by the token
   /// that it will give. For devices that work ahead. Returns nothing where that cannot be said yet
   /// or should not be done: prompts are being computed, others wait, a deadline or a limit is near,
   /// or blocks are short. Requires: `plan` is the last one planned and not yet committed.
-  std::optional<StepPlan> follow(const StepPlan& plan, TimePoint now);
+  std::optional<StepPlan> next_async(const StepPlan& plan, TimePoint now);
   /// Takes in what the plan's rows gave. Returns all events since the last commit.
   /// Requires: one
   /// RowOutput for each row.
@@ -87,63 +86,58 @@ class Scheduler {
   friend struct SchedulerTamper;  // by which a test plants faults
   using Timer = std::tuple<TimePoint, SequenceId, FinishReason>;
 
-  // The phases of next(), in scheduler_plan.cpp.
+  // scheduler_plan.cpp: the phases of next().
   void expire(TimePoint now);
   void rejoin_readers();
   void preempt_for_priority();
+  void plan_rows(StepPlan& plan);
+  bool is_exclusive(const Sequence& sequence) const;
+  Sequence* next_exclusive() const;
+  bool plan_exclusive(StepPlan& plan);
+  void add_row(StepPlan& plan, Sequence& sequence, int tokens);
+  static void introduce(StepPlan& plan, Sequence& sequence);
+  PlanRow& new_row(StepPlan& plan, Sequence& sequence, int start, int end);
+
+  // scheduler_decode.cpp: rows that go on by a token, or by tokens that are known or guessed.
   void plan_decodes(StepPlan& plan);
-  void admit_waiting(StepPlan& plan);
+  int draft(Sequence& sequence, int at_most);
+  bool grow(Sequence& sequence, int tokens);
+  Sequence* last_in_turn() const;
+  void preempt(Sequence& sequence);
+  bool can_continue(const StepPlan& plan, TimePoint now);
+
+  // scheduler_prefill.cpp: how prompts share what decode rows leave of a step.
   void plan_prefills(StepPlan& plan, int budget);
   int prefill_budget(const StepPlan& plan) const;
-  void note_first_admission(Sequence& sequence, const PrefixMatch& match);
-  void add_row(StepPlan& plan, Sequence& sequence, int tokens);
-  Sequence* next_alone() const;
-  bool plan_alone(StepPlan& plan);
-  void plan_rows(StepPlan& plan);
+  int uncut_end(const Sequence& sequence, int end) const;
+  int least_tokens(const Sequence& sequence) const;
+  int row_end(const Sequence& sequence, int end) const;
+  const Sequence* first_prefill() const;
 
-  bool lease_for(Sequence& sequence, int tokens);
-  void cover_windows(Sequence& sequence, int end);
-  bool grow(Sequence& sequence, int tokens);
+  // scheduler_admission.cpp: who comes in, and with which prefix.
+  void admit_waiting(StepPlan& plan);
   bool try_admit(StepPlan& plan, Sequence& sequence);
   bool waits_for_prefix(const Sequence& sequence) const;
   PrefixMatch look_up(Sequence& sequence);
-  bool is_known(const BlockName& name) const;
-  bool fits(const Sequence& sequence, const PrefixMatch& match) const;
-  bool window_fits(const Sequence& sequence, const PrefixMatch& match) const;
-  void take_copy(StepPlan& plan, Sequence& sequence, PrefixMatch& match);
-  int headroom() const;
-  int blocks_for(int positions) const;
-  Sequence* last_in_turn() const;
-  void preempt(Sequence& sequence);
+  bool reuses_prefix(const Sequence& sequence) const;
+  void note_first_admission(Sequence& sequence, const PrefixMatch& match);
 
-  // Life and commit, in scheduler.cpp.
+  // scheduler_commit.cpp: what a step gave.
+  void commit_row(Sequence& sequence, const PlanRow& row, RowOutput output);
+  int take_drafts(Sequence& sequence, const PlanRow& row, const RowOutput& output);
+  void accept_tokens(Sequence& sequence, RowOutput& output);
+  bool accept_token(Sequence& sequence, SampledToken sampled, bool complete);
+  void collect_prompt_logprobs(Sequence& sequence, const PlanRow& row, RowOutput& output);
+
+  // scheduler.cpp: a sequence's life.
   Sequence* find(SequenceId id);
   void activate(Sequence& sequence);
   void end_pause(Sequence& sequence);
   void leave_lists(Sequence& sequence);
-  void release_blocks(Sequence& sequence);
   void finish(Sequence& sequence, FinishReason reason, Error error = {});
-  void commit_row(Sequence& sequence, const PlanRow& row, RowOutput output);
-  void collect_prompt_logprobs(Sequence& sequence, const PlanRow& row, RowOutput& output);
-  bool accept_token(Sequence& sequence, RowOutput& output);
-  void extend_names(Sequence& sequence);
-  void record(Sequence& sequence);
-
-  /// Leases that outlast their sequences' tables, of both pools.
-  struct Kept {
-    std::vector<BlockLease> blocks, window_blocks;
-    void clear() {
-      blocks.clear();
-      window_blocks.clear();
-    }
-  };
-  Result<void> check_leases(const BlockPool& pool, std::vector<BlockLease> Kept::*kept,
-                            std::vector<int> references) const;
 
   const SchedulerOptions options_;
-  BlockPool pool_;
-  PrefixCache cache_;
-  std::optional<WindowBlocks> windows_;
+  KvGroups kv_;
   StepBudget budget_;
 
   std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
@@ -154,13 +148,13 @@ class Scheduler {
   uint64_t arrivals_ = 0;
   bool serial_;
   uint64_t turns_ = 0;  // of sequences that have steps for themselves
-  bool last_step_was_alone_ = false;
+  bool last_step_was_exclusive_ = false;
 
-  int steps_under_way_ = 0;  // two, while a step that follows another waits behind it
+  int steps_under_way_ = 0;  // two, while a step that was planned ahead waits behind another
   TimePoint planned_at_{};
-  Kept copy_sources_;  // held until the copies are done
-  Kept ended_blocks_;  // of sequences that ended while a later step still writes to them
-  std::vector<SequenceId> released_;  // for the next plan
+  std::vector<BlockLease> copy_sources_;  // held until the copies are done
+  std::vector<BlockLease> ended_blocks_;  // of sequences that ended while a step writes to them
+  std::vector<SequenceId> released_;      // for the next plan
   std::vector<std::unique_ptr<Sequence>>
       ended_;  // in the order of release; the runner may still look at their submissions
   std::vector<SequenceEvent> events_;

@@ -5,14 +5,14 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/clock.h"
-#include "engine/core/block_name.h"
-#include "engine/core/block_pool.h"
+#include "engine/core/block_hash.h"
+#include "engine/core/kv_table.h"
 #include "engine/core/prefix_miss.h"
 #include "engine/core/types.h"
-#include "engine/core/window_table.h"
 
 namespace pippin::engine {
 
@@ -31,17 +31,18 @@ struct Sequence {
   bool known_to_runner = false;
 
   std::vector<Token> tokens;  // prompt, then what was generated
-  int computed = 0;           // positions whose keys and values lie in `blocks`
-  int recorded = 0;           // of those, positions the prefix cache knows of
-  std::vector<BlockLease> blocks;
-  WindowTable window;  // the same for windowed layers; empty if the model has none
-  std::vector<BlockName>
-      names;  // root, then one for each full block of `tokens`; empty without a prefix cache
-  bool first_row = true;   // no row yet since (re)admission
-  uint64_t last_turn = 0;  // when it last had a step for itself, or was (re)admitted
-  int forced = 0;          // tokens at the end, before the last, that a constraint decided
-  int planned = 0;         // tokens in the step that is under way
-  int ahead = 0;           // tokens in the step that waits behind it
+  int computed = 0;           // positions whose keys and values lie in `kv`
+  int recorded = 0;           // of those, positions the prefix caches know of
+  std::vector<KvTable> kv;    // one for each KV group
+  std::vector<BlockHash>
+      hashes;  // root, then one for each full block of `tokens`; empty without a prefix cache
+  std::vector<Token> marked;  // `tokens` with -1 for those of media; empty without media
+  bool first_row = true;      // no row yet since (re)admission
+  uint64_t last_turn = 0;     // when it last had a step for itself, or was (re)admitted
+  int forced = 0;             // tokens at the end, before the last, that a constraint decided
+  int planned = 0;            // tokens in the step that is under way
+  int ahead = 0;              // tokens in the step that waits behind it
+  std::vector<Token> drafts;  // of those planned, at their end
 
   bool admitted_before = false;
   int cached_tokens = 0;                // at the first admission
@@ -57,6 +58,8 @@ struct Sequence {
   int length() const { return static_cast<int>(tokens.size()); }
   int generated() const { return length() - prompt_tokens(); }
   int remaining() const { return length() - computed; }
+  /// The tokens by which blocks are found.
+  std::span<const Token> identity() const { return marked.empty() ? tokens : marked; }
   bool wants_prompt_logprobs() const {
     return submission.sampling.prompt_logprobs >= 0 && !prompt_logprobs_sent;
   }
@@ -87,7 +90,7 @@ struct SequenceStatus {
   int computed_tokens = 0;
   int generated_tokens = 0;
   int max_tokens = 0;
-  int blocks = 0;
+  int blocks = 0;  // of the first KV group
   int preemptions = 0;
   // Set by the engine, which has a clock.
   TimePoint submitted_at{};

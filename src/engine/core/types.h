@@ -1,5 +1,5 @@
-// The engine's words: what is submitted, what a step does, what comes out. Plain structs, printable
-// and recordable; no MLX.
+// What is submitted to the engine and what comes out. Plain structs, printable and recordable; no
+// MLX. What a step does is in step_plan.h.
 #pragma once
 
 #include <cstdint>
@@ -80,6 +80,30 @@ class Constraint {
   virtual bool complete() = 0;
 };
 
+/// Guesses what comes next in a sequence, for the model to verify in one step. Belongs to that
+/// sequence alone. Thread: the device thread. Implemented outside the engine.
+class Drafter {
+ public:
+  virtual ~Drafter() = default;
+  /// Returns at most `at_most` tokens that may follow `tokens`; none where it has no guess.
+  virtual std::vector<Token> propose(std::span<const Token> tokens, int at_most) = 0;
+};
+
+/// Tokens of a prompt whose embeddings come from an encoder (an image, a clip) in place of a table.
+struct MediaSpan {
+  int begin = 0, count = 0;  // in the prompt
+  std::string hash;          // of the content and its preprocessing; names the encoder's rows
+  bool both_ways = false;    // its tokens see each other, whichever comes first: never cut
+};
+
+/// What an encoder sees, for a model that attends to it by cross attention.
+struct EncodedInput {
+  std::string hash;  // of the content and its preprocessing
+};
+
+/// How the hidden states of a prompt become one embedding.
+enum class Pooling : uint8_t { kNone, kLast, kMean, kFirst };
+
 enum class Priority : int8_t { kLow = -1, kNormal = 0, kHigh = 1 };
 
 /// One sequence to generate. `n > 1` of a request is n submissions that share prompt blocks by
@@ -94,6 +118,15 @@ struct Submission {
   /// Shares no step with other sequences; its steps and theirs take turns. For self-checks.
   bool alone = false;
   std::shared_ptr<Constraint> constraint;
+  std::shared_ptr<Drafter> drafter;  // not asked where a constraint holds the answer
+  std::vector<MediaSpan> media;      // by rising position, apart from each other
+  /// Positions of each prompt token, `position_components` at a time (rows and columns of an
+  /// image); empty = its place. Tokens behind the prompt go on from the largest.
+  std::vector<int32_t> positions;
+  int position_components = 1;
+  std::optional<EncodedInput> encoded;
+  /// An embedding is wanted instead of tokens; max_tokens is 0 then.
+  Pooling pooling = Pooling::kNone;
 };
 
 enum class FinishReason : uint8_t { kStop, kLength, kCancelled, kTimeout, kSlowReader, kError };
@@ -129,67 +162,11 @@ struct FinishEvent {
   Error error;  // for kError; for kCancelled where the engine ends by itself
 };
 
-using Event = std::variant<TokenEvent, PromptLogprobsEvent, FinishEvent>;
-
-/// One sequence's part of a step: `tokens` go in at positions [start, start + tokens.size()); their
-/// KV is written to `blocks`.
-struct PlanRow {
-  SequenceId sequence;
-  int start = 0;  // position of tokens[0] = number of positions already in the cache
-  std::vector<Token> tokens;
-  std::vector<BlockId> blocks;         // covers positions [0, start + tokens.size())
-  std::vector<BlockId> window_blocks;  // likewise for windowed layers; -1 where no token of the row
-                                       // sees the block; empty without a window pool
-  bool sample = false;                 // the last token's logits choose the next token
-  int generated = 0;   // tokens before this step: the counter of the row's random numbers
-  bool first = false;  // first row of this sequence since (re)admission
-  int follows =
-      -1;  // >= 0: tokens[0] is not known yet: it is what that row of the step before gives
+/// The embedding that was asked for, once, before the end.
+struct EmbeddingEvent {
+  std::vector<float> values;
 };
 
-/// A copy of a partly filled block, done before the step: the first `positions` of `from` become
-/// those of `to`. The copies of a plan may be done in any order: none reads what another writes.
-struct BlockCopy {
-  BlockId from = 0, to = 0;
-  int positions = 0;
-};
-
-/// What one step does. At most the token budget in all rows together. Without rows it may still
-/// release sequences.
-struct StepPlan {
-  uint64_t step = 0;
-  std::vector<SequenceId> admitted;  // first row ever; the runner is told of them beforehand
-  std::vector<BlockCopy> copies;
-  std::vector<BlockCopy> window_copies;  // between blocks of windowed layers
-  std::vector<PlanRow> rows;
-  std::vector<SequenceId> released;  // sequences whose per-row state the runner may drop
-
-  int tokens() const {
-    int n = 0;
-    for (const PlanRow& row : rows) n += static_cast<int>(row.tokens.size());
-    return n;
-  }
-  /// Returns whether there is anything for the runner to do.
-  bool runs() const { return !rows.empty() || !released.empty(); }
-};
-
-/// The result of one row, in the plan's order.
-struct RowOutput {
-  bool sampled = false;
-  Token token = 0;
-  float logprob = 0;
-  std::vector<TokenLogprob> top;
-  std::vector<Token>
-      forced;             // what a constraint puts behind `token`; they need no row of their own
-  bool complete = false;  // a constraint ends the answer behind these tokens
-  // If asked for: of the token after each of this chunk's tokens, as far as the prompt goes.
-  std::vector<PromptLogprobsEvent::Entry> prompt_logprobs;
-  std::optional<Error> error;  // this row failed; others may be fine
-};
-
-struct StepOutput {
-  uint64_t step = 0;
-  std::vector<RowOutput> rows;
-};
+using Event = std::variant<TokenEvent, PromptLogprobsEvent, EmbeddingEvent, FinishEvent>;
 
 }  // namespace pippin::engine

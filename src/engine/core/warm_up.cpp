@@ -21,7 +21,7 @@ constexpr int kAnswerTokens = 3;
 Result<void> warm_up(Runner& runner, const SchedulerOptions& options) {
   SchedulerOptions cold = options;
   cold.prefix_cache = false;  // the prompts are alike
-  const int room = std::min(cold.context_tokens_max, cold.blocks * cold.block_positions);
+  const int64_t room = cold.positions_max();
   uint64_t ids = 0;
   for (const float temperature : {0.0f, 1.0f}) {
     for (const Group& group : kGroups) {

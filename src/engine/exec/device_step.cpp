@@ -37,13 +37,13 @@ class Parcel {
   std::optional<mx::array> sent_;
 };
 
-// Where one pool keeps a step, in a parcel.
+// Where one group keeps a step, in a parcel.
 struct PlaceSlips {
   Parcel::Slip slots, tables;
   int width = 0;  // of a table
 };
 
-// Adds a pool's slots, padded to `tokens`, and its tables.
+// Adds a group's slots, padded to `tokens`, and its tables.
 PlaceSlips add_places(Parcel& parcel, nn::StepKv& kv, int tokens, int scratch_block) {
   PlaceSlips slips;
   slips.width = kTableMin;
@@ -76,12 +76,11 @@ int bucket(int n) {
   return (n + step - 1) / step * step;
 }
 
-void send_to_device(nn::StepBatch& batch, const nn::KvBlocks& blocks,
-                    nn::cuda::Transfer& transfer) {
+void send_to_device(nn::StepBatch& batch, const KvPlan& plan, nn::cuda::Transfer& transfer) {
   std::vector<int32_t> token_row;
-  const int rows = static_cast<int>(batch.whole.rows.size());
+  const int rows = static_cast<int>(batch.kv.front().rows.size());
   for (int r = 0; r < rows; ++r) {
-    const int count = batch.whole.rows[static_cast<size_t>(r)].tokens;
+    const int count = batch.kv.front().rows[static_cast<size_t>(r)].tokens;
     token_row.insert(token_row.end(), static_cast<size_t>(count), r);
   }
   const int tokens = bucket(static_cast<int>(batch.tokens.size()));
@@ -97,19 +96,16 @@ void send_to_device(nn::StepBatch& batch, const nn::KvBlocks& blocks,
   Parcel parcel;
   const auto ids = parcel.add(batch.tokens), positions = parcel.add(batch.positions),
              of_row = parcel.add(token_row);
-  const PlaceSlips whole = add_places(parcel, batch.whole, tokens, blocks.whole - 1);
-  std::optional<PlaceSlips> window;
-  if (!batch.window.rows.empty())
-    window = add_places(parcel, batch.window, tokens, blocks.window - 1);
+  std::vector<PlaceSlips> slips;
+  for (size_t g = 0; g < batch.kv.size(); ++g)
+    slips.push_back(add_places(parcel, batch.kv[g], tokens, plan.groups[g].blocks - 1));
   parcel.send(transfer);
   batch.token_ids = parcel.take(ids);
   const mx::array at = parcel.take(positions), row = parcel.take(of_row);
-  const auto take = [&](const PlaceSlips& slips) {
-    const mx::array tables = mx::reshape(parcel.take(slips.tables), {rows + 1, slips.width});
-    return nn::cuda::StepArrays{at, parcel.take(slips.slots), row, tables};
-  };
-  batch.whole.device = take(whole);
-  if (window) batch.window.device = take(*window);
+  for (size_t g = 0; g < batch.kv.size(); ++g) {
+    const mx::array tables = mx::reshape(parcel.take(slips[g].tables), {rows + 1, slips[g].width});
+    batch.kv[g].device = nn::cuda::StepArrays{at, parcel.take(slips[g].slots), row, tables};
+  }
 }
 
 bool is_plain_greedy(const Submission& submission) {
@@ -119,7 +115,7 @@ bool is_plain_greedy(const Submission& submission) {
                      !p.logit_bias.empty() || !p.allowed_tokens.empty() ||
                      !p.banned_tokens.empty() || submission.stop.min_tokens > 0;
   return p.temperature == 0.0f && !edits && p.logprobs < 0 && p.prompt_logprobs < 0 &&
-         submission.constraint == nullptr;
+         submission.constraint == nullptr && submission.drafter == nullptr;
 }
 
 }  // namespace pippin::engine

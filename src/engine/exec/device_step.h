@@ -14,8 +14,8 @@ namespace pippin::engine {
 int bucket(int n);
 
 /// Pads the batch's tokens and logit rows to buckets and fills the places' device arrays. Padding
-/// reads and writes the last block of each pool only.
-void send_to_device(nn::StepBatch& batch, const nn::KvBlocks& blocks, nn::cuda::Transfer& transfer);
+/// reads and writes the last block of each group only.
+void send_to_device(nn::StepBatch& batch, const KvPlan& plan, nn::cuda::Transfer& transfer);
 
 /// Returns whether the next token is the largest logit, with nothing that edits the logits or asks
 /// for more than the id.

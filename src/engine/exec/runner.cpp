@@ -33,12 +33,9 @@ constexpr size_t kMasksWaitingMax = 4096;
 
 class ModelRunner final : public Runner {
  public:
-  /// The last block of each pool of `kv` is the runner's own: padding is written there.
+  /// The last block of each group of `kv` is the runner's own: padding is written there.
   ModelRunner(nn::Context ctx, std::unique_ptr<models::Model> model, nn::KvCache kv)
-      : ctx_(std::move(ctx)),
-        model_(std::move(model)),
-        kv_(std::move(kv)),
-        has_windows_(kv_.blocks().window > 0) {}
+      : ctx_(std::move(ctx)), model_(std::move(model)), kv_(std::move(kv)) {}
 
   void admit(SequenceId id, const Submission& submission) override {
     Sequence sequence{&submission, std::make_unique<RowSampler>(submission), nullptr};
@@ -132,10 +129,9 @@ class ModelRunner final : public Runner {
 
   void start(Step& step) {
     const StepPlan& plan = *step.plan;
-    for (const BlockCopy& copy : plan.copies) kv_.copy_block(copy.from, copy.to);
-    for (const BlockCopy& copy : plan.window_copies)
-      kv_.copy_block(copy.from, copy.to, nn::KvPool::kWindow);
+    for (const BlockCopy& copy : plan.copies) kv_.copy_block(copy.from, copy.to, copy.group);
     if (plan.rows.empty()) return;
+    CHECK(plan.encodes.empty(), "no model here has an encoder");
     const nn::StepBatch batch = make_batch(plan, step.spans);
     const mx::array hidden = model_->forward(batch, kv_);
     if (batch.logit_tokens.empty()) {
@@ -175,27 +171,28 @@ class ModelRunner final : public Runner {
 
   nn::StepBatch make_batch(const StepPlan& plan, std::vector<LogitSpan>& spans) {
     nn::StepBatch batch;
+    batch.kv.resize(kv_.plan().groups.size());
     for (const PlanRow& row : plan.rows) {
       const int first = static_cast<int>(batch.tokens.size()),
                 count = static_cast<int>(row.tokens.size());
       batch.tokens.insert(batch.tokens.end(), row.tokens.begin(), row.tokens.end());
       for (int i = 0; i < count; ++i) batch.positions.push_back(row.start + i);
-      add_places(batch.whole, first, row, row.blocks);
-      if (has_windows_) add_places(batch.window, first, row, row.window_blocks);
+      for (size_t g = 0; g < batch.kv.size(); ++g) add_places(batch.kv[g], first, row, row.kv[g]);
       const bool all = wants_prompt_logprobs(row);
-      LogitSpan span{static_cast<int>(batch.logit_tokens.size()), all ? count : row.sample ? 1 : 0};
+      LogitSpan span{static_cast<int>(batch.logit_tokens.size()), all          ? count
+                                                                  : row.sample ? 1 + row.drafts
+                                                                               : 0};
       for (int i = count - span.count; i < count; ++i) batch.logit_tokens.push_back(first + i);
       spans.push_back(span);
     }
-    if (ctx_.backend == nn::Backend::kCuda) send_to_device(batch, kv_.blocks(), *ctx_.transfer);
-    if (!plan.rows.empty() && plan.rows.front().follows >= 0)
+    if (ctx_.backend == nn::Backend::kCuda) send_to_device(batch, kv_.plan(), *ctx_.transfer);
+    if (!plan.rows.empty() && plan.rows.front().previous_row >= 0)
       batch.token_ids = followed_tokens(plan, batch.size());
     return batch;
   }
 
-  // Tells where one pool keeps a row, whose tokens begin at `first` in the batch.
-  static void add_places(nn::StepKv& kv, int first, const PlanRow& row,
-                         const std::vector<BlockId>& table) {
+  // Tells where one group keeps a row, whose tokens begin at `first` in the batch.
+  static void add_places(nn::StepKv& kv, int first, const PlanRow& row, const BlockTable& table) {
     const int count = static_cast<int>(row.tokens.size()), end = row.start + count;
     CHECK(end <= static_cast<int>(table.size()) * kBlock, "a plan's tables cover its rows");
     kv.rows.push_back({first, count, row.start, table.data()});
@@ -213,7 +210,7 @@ class ModelRunner final : public Runner {
     const mx::array& best = before.picks->best;
     std::vector<int32_t> rows;
     for (const PlanRow& row : plan.rows)
-      rows.push_back(before.spans[static_cast<size_t>(row.follows)].first);
+      rows.push_back(before.spans[static_cast<size_t>(row.previous_row)].first);
     for (auto i = static_cast<int32_t>(rows.size()); i < padded; ++i)
       rows.push_back(std::min(i, best.shape(0) - 1));
     return nn::take_rows(ctx_, best, rows);
@@ -236,9 +233,11 @@ class ModelRunner final : public Runner {
       const std::span<float> rows(values + static_cast<size_t>(span.first) * vocab,
                                   static_cast<size_t>(span.count) * vocab);
       RowOutput& result = out.rows[static_cast<size_t>(r)];
-      if (span.count > 1 || wants_prompt_logprobs(row))
+      if (wants_prompt_logprobs(row))
         add_prompt_logprobs(row, *sequence.submission, rows, vocab, result);
-      if (row.sample) sample(row, sequence, rows.last(vocab), result);
+      const auto drafts = static_cast<size_t>(row.drafts);
+      if (row.sample) sample(row, sequence, rows.last((1 + drafts) * vocab).first(vocab), result);
+      if (drafts > 0 && result.sampled) verify(row, sequence, rows.last(drafts * vocab), result);
     };
     const int rows = static_cast<int>(plan.rows.size());
     if (ctx_.pool != nullptr && rows > 1) {
@@ -284,6 +283,25 @@ class ModelRunner final : public Runner {
     result.complete = outlook.complete;
   }
 
+  // Goes on behind the row's own token while the drafts are what the model chooses.
+  static void verify(const PlanRow& row, Sequence& sequence, std::span<float> logits,
+                     RowOutput& result) {
+    const auto drafts = static_cast<size_t>(row.drafts);
+    const size_t vocab = logits.size() / drafts, first = row.tokens.size() - drafts;
+    Token chosen = result.token;
+    for (size_t i = 0; i < drafts && row.tokens[first + i] == chosen; ++i) {
+      RowOutput next = sequence.sampler->sample(logits.subspan(i * vocab, vocab),
+                                                row.generated + static_cast<int>(i) + 1, nullptr);
+      if (!next.sampled) {
+        result.error = std::move(next.error);
+        return;
+      }
+      sequence.sampler->accept(next.token);
+      chosen = next.token;
+      result.verified.push_back({next.token, next.logprob, std::move(next.top)});
+    }
+  }
+
   // Takes what the answer must begin with, if anything, instead of asking the model.
   static bool begin_as_forced(Sequence& sequence, RowOutput& result) {
     const ConstraintAhead::Outlook outlook = sequence.constraint->take_start();
@@ -313,7 +331,6 @@ class ModelRunner final : public Runner {
   nn::Context ctx_;
   std::unique_ptr<models::Model> model_;
   nn::KvCache kv_;
-  bool has_windows_;
   std::optional<WorkerPool> mask_workers_;  // before the sequences, whose work it does
   std::unordered_map<SequenceId, Sequence> sequences_;
   std::deque<Step> under_way_;
@@ -358,10 +375,8 @@ Result<ModelInfo> inspect_model(const store::Checkpoint& checkpoint, DeviceKind 
   info.architecture = spec.architecture;
   info.vocab = spec.vocab;
   info.context_tokens_max = spec.context_tokens_max;
-  info.kv_block_bytes = spec.kv_block_bytes(kv_type);
-  info.kv_window_block_bytes = spec.kv_window_block_bytes(kv_type);
+  info.kv = spec.kv_groups(kv_type);
   info.kv_type = device == DeviceKind::kCpu ? nn::cpu::kv_type_name(kv_type) : "bf16";
-  info.window = spec.window();
   info.embedding = config.embedding_length;
   info.feed_forward = std::ranges::max(config.feed_forward);
   // The CPU's kernels keep the file's formats; a GPU keeps every weight in bf16.
@@ -373,7 +388,7 @@ Result<ModelInfo> inspect_model(const store::Checkpoint& checkpoint, DeviceKind 
 
 Result<std::unique_ptr<Runner>> make_runner(const store::Checkpoint& checkpoint,
                                             const RunnerOptions& options) try {
-  CHECK(options.blocks > 0);
+  CHECK(!options.kv.groups.empty());
   RETURN_IF_ERROR(check_kv_type(options.kv_type, options.device, options.ops));
   nn::Context ctx = nn::stock_context(mx::float32);
   if (options.device == DeviceKind::kCuda) {
@@ -386,15 +401,14 @@ Result<std::unique_ptr<Runner>> make_runner(const store::Checkpoint& checkpoint,
   ASSIGN_OR_RETURN(std::unique_ptr<models::Model> model,
                    models::load_model(checkpoint, ctx, options.progress));
   const models::ModelSpec& spec = model->spec();
-  // One each for padding.
-  const nn::KvBlocks blocks(options.blocks + 1,
-                            options.window_blocks > 0 ? options.window_blocks + 1 : 0);
+  KvPlan plan = options.kv;
+  for (KvGroupPlan& group : plan.groups) ++group.blocks;  // one each for padding
   if (ctx.backend != nn::Backend::kCpu) {
-    nn::KvCache kv = nn::KvCache::for_stock(spec.layers, blocks, ctx.dtype);
+    nn::KvCache kv = nn::KvCache::for_stock(spec.layers, plan, ctx.dtype);
     return std::unique_ptr<Runner>(
         std::make_unique<ModelRunner>(std::move(ctx), std::move(model), std::move(kv)));
   }
-  ASSIGN_OR_RETURN(nn::KvCache kv, nn::KvCache::for_cpu(spec.layers, blocks, options.kv_type));
+  ASSIGN_OR_RETURN(nn::KvCache kv, nn::KvCache::for_cpu(spec.layers, plan, options.kv_type));
   return std::unique_ptr<Runner>(
       std::make_unique<ModelRunner>(std::move(ctx), std::move(model), std::move(kv)));
 } catch (const std::bad_alloc&) {

@@ -8,7 +8,9 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "base/kv_plan.h"
 #include "base/result.h"
 #include "engine/core/runner.h"
 #include "nn/cpu/kv_type.h"
@@ -41,12 +43,9 @@ using KvType = nn::cpu::KvType;
 struct ModelInfo {
   std::string architecture;
   int vocab = 0;
-  int context_tokens_max = 0;  // what the model was made for
-  // One block of 16 positions, in all layers that see everything and in all that see `window`
-  // positions; 0 without such layers.
-  int64_t kv_block_bytes = 0, kv_window_block_bytes = 0;
-  std::string kv_type;  // "f16", "int8", "bf16": what they hold
-  int window = 0;
+  int context_tokens_max = 0;           // what the model was made for
+  std::vector<KvGroupSpec> kv;          // the group that keeps every position is the first
+  std::string kv_type;                  // "f16", "int8", "bf16": what blocks hold
   int embedding = 0, feed_forward = 0;  // widths; the widest layer's
   int64_t weight_bytes = 0;             // of all tensors as the device keeps them
 };
@@ -66,8 +65,7 @@ struct RunnerOptions {
   bool exact_activations = false;  // f32 activations in the CPU kernels instead of int8
   KvType kv_type = KvType::kF16;   // int8: of the CPU's fast path only
   int threads = 0;                 // 0 = all allowed CPUs
-  int blocks = 0;                  // KV blocks
-  int window_blocks = 0;           // those of layers with a window; 0 = all share `blocks`
+  KvPlan kv;                       // the groups of the model's KV, and their blocks
   std::function<void(uint64_t done, uint64_t total)>
       progress;  // bytes of weights read; called on the device thread
 };

@@ -11,21 +11,21 @@ namespace pippin::nn {
 
 namespace mx = mlx::core;
 
-Result<KvCache> KvCache::for_cpu(const std::vector<KvGeometry>& layers, KvBlocks blocks,
+Result<KvCache> KvCache::for_cpu(const std::vector<KvGeometry>& layers, KvPlan plan,
                                  cpu::KvType type) {
-  CHECK(blocks.whole > 0);
+  CHECK(!plan.groups.empty() && plan.groups.front().blocks > 0);
   KvCache cache;
-  cache.blocks_ = blocks;
+  const auto blocks_of = [&](int group) { return plan.groups[static_cast<size_t>(group)].blocks; };
   for (const KvGeometry& g : layers) {
     cache.memory_bytes_ += static_cast<size_t>(g.block_bytes(type)) *
-                           static_cast<size_t>(blocks.of(blocks.pool_of(g)));
+                           static_cast<size_t>(blocks_of(group_of(plan, g)));
   }
   void* memory = mmap(nullptr, cache.memory_bytes_, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
     return fail(Code::kOutOfMemory, "[kv] could not reserve " +
                                         std::to_string(cache.memory_bytes_ >> 20) + " MiB for " +
-                                        std::to_string(blocks.whole) +
+                                        std::to_string(plan.groups.front().blocks) +
                                         " blocks; lower --kv-memory or --context");
   }
   cache.memory_ = memory;
@@ -36,32 +36,33 @@ Result<KvCache> KvCache::for_cpu(const std::vector<KvGeometry>& layers, KvBlocks
   for (const KvGeometry& g : layers) {
     KvLayerStore store;
     store.geometry = g;
-    store.pool = blocks.pool_of(g);
+    store.group = group_of(plan, g);
     store.cpu.kv_heads = g.kv_heads;
     store.cpu.head_dim = g.head_dim;
     store.cpu.type = type;
-    const int64_t bytes = store.cpu.block_bytes() * blocks.of(store.pool);
+    const int64_t bytes = store.cpu.block_bytes() * blocks_of(store.group);
     store.cpu.k = at;
     store.cpu.v = at + bytes;
     at += 2 * bytes;
     cache.layers_.push_back(std::move(store));
   }
+  cache.plan_ = std::move(plan);
   return cache;
 }
 
-KvCache KvCache::for_stock(const std::vector<KvGeometry>& layers, KvBlocks blocks,
-                           mx::Dtype dtype) {
+KvCache KvCache::for_stock(const std::vector<KvGeometry>& layers, KvPlan plan, mx::Dtype dtype) {
   KvCache cache;
-  cache.blocks_ = blocks;
   for (const KvGeometry& g : layers) {
     KvLayerStore store;
     store.geometry = g;
-    store.pool = blocks.pool_of(g);
-    const mx::Shape shape{blocks.of(store.pool) * cpu::KvLayer::kBlock, g.kv_heads, g.head_dim};
+    store.group = group_of(plan, g);
+    const int blocks = plan.groups[static_cast<size_t>(store.group)].blocks;
+    const mx::Shape shape{blocks * cpu::KvLayer::kBlock, g.kv_heads, g.head_dim};
     store.k = mx::zeros(shape, dtype);
     store.v = mx::zeros(shape, dtype);
     cache.layers_.push_back(std::move(store));
   }
+  cache.plan_ = std::move(plan);
   return cache;
 }
 
@@ -69,7 +70,7 @@ KvCache::KvCache(KvCache&& other) noexcept { *this = std::move(other); }
 
 KvCache& KvCache::operator=(KvCache&& other) noexcept {
   std::swap(layers_, other.layers_);
-  std::swap(blocks_, other.blocks_);
+  std::swap(plan_, other.plan_);
   std::swap(memory_, other.memory_);
   std::swap(memory_bytes_, other.memory_bytes_);
   return *this;
@@ -79,9 +80,9 @@ KvCache::~KvCache() {
   if (memory_ != nullptr) munmap(memory_, memory_bytes_);
 }
 
-void KvCache::copy_block(int from, int to, KvPool pool) {
+void KvCache::copy_block(int from, int to, int group) {
   for (KvLayerStore& layer : layers_) {
-    if (layer.pool != pool) continue;
+    if (layer.group != group) continue;
     if (layer.k) {
       constexpr int kBlock = cpu::KvLayer::kBlock;
       const auto move = [&](mx::array& stored) {

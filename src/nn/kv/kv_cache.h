@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/kv_plan.h"
 #include "base/result.h"
 #include "mlx/array.h"
 #include "mlx/dtype.h"
@@ -24,40 +25,34 @@ struct KvGeometry {
   }
 };
 
-/// Two kinds of layers have block tables, and numbers of blocks, of their own.
-enum class KvPool : uint8_t { kWhole, kWindow };
+/// Returns the group of a plan that a layer lies in: windowed layers in that for windows, if there
+/// is one, and else among those that keep every position.
+inline int group_of(const KvPlan& plan, const KvGeometry& layer) {
+  for (size_t g = 0; g < plan.groups.size(); ++g) {
+    const bool windowed = plan.groups[g].kind == KvKind::kSliding;
+    if (windowed == (layer.window > 0 && plan.group(KvKind::kSliding) != nullptr))
+      return static_cast<int>(g);
+  }
+  return 0;
+}
 
 /// One layer's storage. The CPU backend has `cpu`; the stock backend has `k` and `v`, [P * S, K, D]
 /// each.
 struct KvLayerStore {
   KvGeometry geometry;
-  KvPool pool = KvPool::kWhole;  // whose block ids index it
+  int group = 0;  // of the KV plan, whose block ids index it
   cpu::KvLayer cpu;
   std::optional<mlx::core::array> k, v;
-};
-
-/// Blocks of each layer.
-struct KvBlocks {
-  KvBlocks(int blocks) : whole(blocks) {}  // NOLINT: implicit, for models without windows
-  KvBlocks(int blocks, int window_blocks) : whole(blocks), window(window_blocks) {}
-
-  int whole = 0;
-  int window = 0;  // of layers with a window; 0 = they lie in blocks like the others'
-
-  KvPool pool_of(const KvGeometry& layer) const {
-    return window > 0 && layer.window > 0 ? KvPool::kWindow : KvPool::kWhole;
-  }
-  int of(KvPool pool) const { return pool == KvPool::kWindow ? window : whole; }
 };
 
 class KvCache {
  public:
   /// Reserves blocks for the CPU kernels. Pages are touched as they are used.
   /// Errors: kOutOfMemory.
-  static Result<KvCache> for_cpu(const std::vector<KvGeometry>& layers, KvBlocks blocks,
+  static Result<KvCache> for_cpu(const std::vector<KvGeometry>& layers, KvPlan plan,
                                  cpu::KvType type = cpu::KvType::kF16);
   /// The same for stock ops, as arrays of `dtype`.
-  static KvCache for_stock(const std::vector<KvGeometry>& layers, KvBlocks blocks,
+  static KvCache for_stock(const std::vector<KvGeometry>& layers, KvPlan plan,
                            mlx::core::Dtype dtype);
 
   KvCache(KvCache&& other) noexcept;
@@ -65,14 +60,14 @@ class KvCache {
   ~KvCache();
 
   KvLayerStore& layer(int i) { return layers_[static_cast<size_t>(i)]; }
-  const KvBlocks& blocks() const { return blocks_; }
-  /// Copies block `from` over block `to` in every layer of the pool.
-  void copy_block(int from, int to, KvPool pool = KvPool::kWhole);
+  const KvPlan& plan() const { return plan_; }
+  /// Copies block `from` over block `to` in every layer of the group.
+  void copy_block(int from, int to, int group = 0);
 
  private:
   KvCache() = default;
   std::vector<KvLayerStore> layers_;
-  KvBlocks blocks_{0};
+  KvPlan plan_;
   void* memory_ = nullptr;  // one mapping for all layers of the CPU backend
   size_t memory_bytes_ = 0;
 };

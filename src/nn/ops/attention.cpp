@@ -29,7 +29,7 @@ mx::array qkv_rope_kv_write(const Context& ctx, const AttentionSpec& spec, const
         "qkv must be [T, (H + 2 K) D]");
   if (runs_on_cuda(ctx, spec)) {
     const bool normed = !spec.q_norm.empty();
-    return cuda::rope_kv_write(cuda_shape(spec), qkv, *batch.kv(kv.pool).device,
+    return cuda::rope_kv_write(cuda_shape(spec), qkv, *batch.kv_of(kv).device,
                                spec.inv_freq.array(), normed ? &spec.q_norm.array() : nullptr,
                                normed ? &spec.k_norm.array() : nullptr, *kv.k, *kv.v);
   }
@@ -41,7 +41,7 @@ mx::array qkv_rope_kv_write(const Context& ctx, const AttentionSpec& spec, const
   args.tokens = batch.size();
   args.heads = spec.heads;
   args.positions = batch.positions.data();
-  args.slots = batch.kv(kv.pool).slots.data();
+  args.slots = batch.kv_of(kv).slots.data();
   args.q_norm = spec.q_norm.data();
   args.k_norm = spec.k_norm.data();
   args.norm_eps = spec.norm_eps;
@@ -54,7 +54,7 @@ mx::array qkv_rope_kv_write(const Context& ctx, const AttentionSpec& spec, const
 mx::array paged_attention(const Context& ctx, const AttentionSpec& spec, const mx::array& q,
                           const StepBatch& batch, KvLayerStore& kv) {
   if (runs_on_cuda(ctx, spec))
-    return cuda::paged_attention(cuda_shape(spec), q, *batch.kv(kv.pool).device, *kv.k, *kv.v);
+    return cuda::paged_attention(cuda_shape(spec), q, *batch.kv_of(kv).device, *kv.k, *kv.v);
   if (ctx.backend != Backend::kCpu) return paged_attention_ref(ctx, spec, q, batch, kv);
   const mx::array input = host_ready(q);
   mx::array out = allocate(ctx, input.shape(), mx::float32);
@@ -62,7 +62,7 @@ mx::array paged_attention(const Context& ctx, const AttentionSpec& spec, const m
   args.q = input.data<float>();
   args.heads = spec.heads;
   args.scale = spec.scale;
-  args.rows = batch.kv(kv.pool).rows;
+  args.rows = batch.kv_of(kv).rows;
   args.window = spec.window;
   args.soft_cap = spec.soft_cap;
   args.sinks = nullptr;

@@ -80,7 +80,7 @@ mx::array qkv_rope_kv_write_ref(const Context& ctx, const AttentionSpec& spec, c
     q = rotate(q, spec, cos, sin);
     k = rotate(k, spec, cos, sin);
   }
-  const mx::array slots = ints(batch.kv(kv.pool).slots);
+  const mx::array slots = ints(batch.kv_of(kv).slots);
   const mx::Dtype stored = kv.k->dtype();
   kv.k = mx::scatter(*kv.k, {slots},
                      mx::astype(mx::reshape(k, {tokens, 1, spec.kv_heads, dim}), stored), {0});
@@ -92,7 +92,7 @@ mx::array paged_attention_ref(const Context& ctx, const AttentionSpec& spec, con
                               const StepBatch& batch, KvLayerStore& kv) {
   const int dim = spec.head_dim, groups = spec.heads / spec.kv_heads;
   std::vector<mx::array> outputs;
-  const std::vector<cpu::AttentionRow>& rows_of_pool = batch.kv(kv.pool).rows;
+  const std::vector<cpu::AttentionRow>& rows_of_pool = batch.kv_of(kv).rows;
   for (const cpu::AttentionRow& row : rows_of_pool) {
     // Blocks before the window may belong to others by now.
     const int oldest = spec.window > 0 ? std::max(0, row.start - spec.window + 1) : 0;

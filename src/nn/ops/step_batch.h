@@ -13,7 +13,7 @@
 
 namespace pippin::nn {
 
-/// Where a step's keys and values lie in one of the KV pools.
+/// Where a step's keys and values lie in one of the KV groups.
 struct StepKv {
   std::vector<int32_t> slots;              // [T] block * S + offset: where a token's K and V go
   std::vector<cpu::AttentionRow> rows;     // one per sequence; tables are borrowed from the plan
@@ -26,10 +26,11 @@ struct StepBatch {
       token_ids;                      // [T] int32: the tokens, where only the device knows them
   std::vector<int32_t> positions;     // [T] position of each token in its sequence
   std::vector<int32_t> logit_tokens;  // indices into [0, T) whose logits are wanted
-  StepKv whole;                       // of layers that see all positions
-  StepKv window;                      // of those with a window; empty without a pool for them
+  std::vector<StepKv> kv;             // one for each group of the KV plan
 
-  const StepKv& kv(KvPool pool) const { return pool == KvPool::kWindow ? window : whole; }
+  const StepKv& kv_of(const KvLayerStore& layer) const {
+    return kv[static_cast<size_t>(layer.group)];
+  }
   int64_t size() const { return static_cast<int64_t>(tokens.size()); }
 };
 

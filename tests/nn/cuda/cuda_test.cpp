@@ -140,7 +140,8 @@ TEST_P(CudaAttention, FollowsStockOpsOverScatteredBlocks) {
         std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(c.dim)));
   spec.inv_freq = inv_freq;
   if (c.qk_norm) spec.q_norm = random_values(c.dim, 9), spec.k_norm = random_values(c.dim, 10);
-  const KvBlocks blocks = c.window > 0 ? KvBlocks(64, 64) : KvBlocks(64);
+  KvPlan blocks = KvPlan::full(64);
+  if (c.window > 0) blocks.add({KvKind::kSliding}, 64);
   KvCache fast = KvCache::for_stock({{c.kv_heads, c.dim, c.window}}, blocks, mx::bfloat16);
   KvCache slow = KvCache::for_stock({{c.kv_heads, c.dim, c.window}}, blocks, mx::float32);
   // Two rows with tables that run backwards; the first reaches into a second split of the KV.
@@ -149,11 +150,12 @@ TEST_P(CudaAttention, FollowsStockOpsOverScatteredBlocks) {
   for (const auto& [a_start, a_tokens, b_start, b_tokens] :
        std::vector<std::array<int, 4>>{{0, 270, 0, 33}, {270, 20, 33, 1}, {290, 1, 34, 1}}) {
     StepBatch batch;
+    batch.kv.resize(blocks.groups.size());
     const auto add = [&](std::vector<int32_t>& table, int start, int tokens) {
       // Blocks before the window are given back.
       for (int b = 0; c.window > 0 && 16 * (b + 1) <= start - c.window + 1; ++b)
         table[static_cast<size_t>(b)] = -1;
-      StepKv& kv = batch.whole;
+      StepKv& kv = batch.kv.front();
       kv.rows.push_back({static_cast<int>(batch.tokens.size()), tokens, start, table.data()});
       for (int p = start; p < start + tokens; ++p) {
         batch.tokens.push_back(0);
@@ -163,7 +165,7 @@ TEST_P(CudaAttention, FollowsStockOpsOverScatteredBlocks) {
     };
     add(first, a_start, a_tokens);
     add(second, b_start, b_tokens);
-    if (c.window > 0) batch.window = batch.whole;
+    if (c.window > 0) batch.kv.back() = batch.kv.front();
     const int tokens = static_cast<int>(batch.size());
     StepBatch padded = batch;
     engine::send_to_device(padded, blocks, *cuda.transfer);

@@ -114,17 +114,23 @@ TEST_F(Ops, FeedForwardFollowsTheReference) {
   }
 }
 
+KvPlan windowed_plan(int blocks, int window_blocks) {
+  KvPlan plan = KvPlan::full(blocks);
+  plan.add({KvKind::kSliding}, window_blocks);
+  return plan;
+}
+
 // Two sequences of one step, with scattered blocks: one in prefill behind cached positions, one
 // decoding. With a window, blocks that lie before it are given back.
 struct Scene {
-  explicit Scene(int seen) : window(seen) {}
+  explicit Scene(int seen) : window(seen) { batch.kv.resize(seen > 0 ? 2 : 1); }
   const int window;
   StepBatch batch;
   std::vector<int32_t> first_blocks{5, 2, 7, 0}, second_blocks{6, 1, 3};
   void add(std::vector<int32_t>& blocks, int start, int tokens) {
     for (int b = 0; window > 0 && 16 * (b + 1) <= start - window + 1; ++b)
       blocks[static_cast<size_t>(b)] = -1;
-    StepKv& kv = window > 0 ? batch.window : batch.whole;
+    StepKv& kv = batch.kv.back();
     kv.rows.push_back({static_cast<int>(batch.tokens.size()), tokens, start, blocks.data()});
     for (int p = start; p < start + tokens; ++p) {
       batch.tokens.push_back(0);
@@ -163,7 +169,7 @@ TEST_P(OpsAttention, FollowsTheReferenceOverScatteredBlocks) {
     spec.q_norm = random_values(static_cast<size_t>(c.dim), 9),
     spec.k_norm = random_values(static_cast<size_t>(c.dim), 10);
   const KvGeometry geometry{c.kv_heads, c.dim, c.window};
-  const KvBlocks blocks = c.window > 0 ? KvBlocks(1, 8) : KvBlocks(8);
+  const KvPlan blocks = c.window > 0 ? windowed_plan(1, 8) : KvPlan::full(8);
   KvCache fast = KvCache::for_cpu({geometry}, blocks, c.type).value();
   KvCache slow = KvCache::for_stock({geometry}, blocks, mx::float32);
   const int width = (c.heads + 2 * c.kv_heads) * c.dim;
@@ -198,7 +204,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, OpsAttention,
 
 TEST_F(Ops, CopiedBlocksHoldTheSameKeysAndValues) {
   for (const cpu::KvType type : {cpu::KvType::kF16, cpu::KvType::kInt8}) {
-    KvCache cache = KvCache::for_cpu({{2, 32}, {2, 32}}, 4, type).value();
+    KvCache cache = KvCache::for_cpu({{2, 32}, {2, 32}}, KvPlan::full(4), type).value();
     const int64_t n = cache.layer(0).cpu.block_bytes();
     // Two heads of 32 dims, 16 positions; a scale in f16 where the dims are one code each.
     EXPECT_EQ(n, 2 * 16 * (type == cpu::KvType::kInt8 ? 32 + 2 : 2 * 32));
@@ -218,23 +224,23 @@ TEST_F(Ops, CopiedBlocksHoldTheSameKeysAndValues) {
 }
 
 TEST_F(Ops, LayersWithAWindowHaveBlocksOfTheirOwn) {
-  KvCache cache = KvCache::for_cpu({{2, 32}, {2, 32, 24}, {2, 32}}, {6, 3}).value();
+  KvCache cache = KvCache::for_cpu({{2, 32}, {2, 32, 24}, {2, 32}}, windowed_plan(6, 3)).value();
   const int64_t n = cache.layer(0).cpu.block_bytes();
-  EXPECT_EQ(cache.layer(0).pool, KvPool::kWhole);
-  EXPECT_EQ(cache.layer(1).pool, KvPool::kWindow);
+  EXPECT_EQ(cache.layer(0).group, 0);
+  EXPECT_EQ(cache.layer(1).group, 1);
   // Each layer's memory ends where the next one's begins.
   EXPECT_EQ(cache.layer(1).cpu.k - cache.layer(0).cpu.k, 2 * 6 * n);
   EXPECT_EQ(cache.layer(2).cpu.k - cache.layer(1).cpu.k, 2 * 3 * n);
   for (int l = 0; l < 3; ++l) cache.layer(l).cpu.v[0] = static_cast<uint8_t>(l + 1);
-  cache.copy_block(0, 2, KvPool::kWindow);
+  cache.copy_block(0, 2, 1);
   cache.copy_block(0, 1);
   for (int l = 0; l < 3; ++l) {
     const cpu::KvLayer& kv = cache.layer(l).cpu;
     EXPECT_EQ(kv.v[2 * n], l == 1 ? 2 : 0);
     EXPECT_EQ(kv.v[1 * n], l == 1 ? 0 : l + 1);
   }
-  // Without a pool of their own they lie among the others.
-  EXPECT_EQ(KvCache::for_cpu({{2, 32, 24}}, 4).value().layer(0).pool, KvPool::kWhole);
+  // Without a group of their own they lie among the others.
+  EXPECT_EQ(KvCache::for_cpu({{2, 32, 24}}, KvPlan::full(4)).value().layer(0).group, 0);
 }
 
 }  // namespace

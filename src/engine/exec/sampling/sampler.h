@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/core/step_plan.h"
 #include "engine/core/types.h"
 #include "engine/exec/sampling/distribution.h"
 #include "engine/exec/sampling/history.h"

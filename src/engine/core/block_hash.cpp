@@ -1,4 +1,4 @@
-#include "engine/core/block_name.h"
+#include "engine/core/block_hash.h"
 
 #include <openssl/evp.h>
 
@@ -6,7 +6,7 @@
 
 namespace pippin::engine {
 
-struct BlockNamer::State {
+struct BlockHasher::State {
   // Fetching an algorithm and making a context cost more than the hash itself: both are kept.
   EVP_MD* sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
   EVP_MD_CTX* context = EVP_MD_CTX_new();
@@ -20,27 +20,27 @@ struct BlockNamer::State {
   void add(const void* data, size_t bytes) {
     if (bytes != 0) CHECK(EVP_DigestUpdate(context, data, bytes) == 1);
   }
-  BlockName end() {
-    BlockName name;
-    CHECK(EVP_DigestFinal_ex(context, name.bytes.data(), nullptr) == 1);
-    return name;
+  BlockHash end() {
+    BlockHash hash;
+    CHECK(EVP_DigestFinal_ex(context, hash.bytes.data(), nullptr) == 1);
+    return hash;
   }
 };
 
-BlockNamer::BlockNamer() : state_(std::make_unique<State>()) {
+BlockHasher::BlockHasher() : state_(std::make_unique<State>()) {
   CHECK(state_->sha256 != nullptr && state_->context != nullptr, "SHA-256 of OpenSSL");
 }
 
-BlockNamer::~BlockNamer() = default;
+BlockHasher::~BlockHasher() = default;
 
-BlockName BlockNamer::root(std::string_view salt) {
+BlockHash BlockHasher::root(std::string_view salt) {
   state_->begin();
   state_->add(salt.data(), salt.size());
   return state_->end();
 }
 
-BlockName BlockNamer::child(const BlockName& parent, std::span<const Token> tokens,
-                            std::string_view salt) {
+BlockHash BlockHasher::child(const BlockHash& parent, std::span<const Token> tokens,
+                             std::string_view salt) {
   state_->begin();
   state_->add(parent.bytes.data(), parent.bytes.size());
   state_->add(tokens.data(), tokens.size_bytes());
