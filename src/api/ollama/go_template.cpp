@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -15,6 +16,11 @@ using service::Role;
 using text::Span;
 
 constexpr size_t kNestingMax = 16;
+
+// What a template may make of a request: each turn writes the template's own text once and what was
+// said a few times. Real templates say it once; no context holds a text of the ceiling.
+constexpr size_t kTimesSaid = 8;
+constexpr size_t kBytesMax = size_t{32} << 20;
 
 enum class Variable : uint8_t { kSystem, kPrompt, kResponse, kSuffix };
 constexpr std::pair<std::string_view, Variable> kVariables[] = {
@@ -137,20 +143,43 @@ struct Turn {
   }
 };
 
-void put(std::string_view text, text::Specials specials, std::vector<Span>& to) {
-  if (!text.empty()) to.push_back({std::string(text), specials});
-}
+/// The spans of a rendered text, up to a number of bytes.
+class Output {
+ public:
+  explicit Output(size_t bytes_max) : bytes_max_(bytes_max), left_(bytes_max) {}
+
+  void put(std::string_view text, text::Specials specials) {
+    over_ = over_ || text.size() > left_;
+    if (text.empty() || over_) return;
+    left_ -= text.size();
+    spans_.push_back({std::string(text), specials});
+  }
+
+  bool is_over() const { return over_; }
+  Result<std::vector<Span>> take() {
+    if (!over_) return std::move(spans_);
+    return fail(Code::kTooLarge,
+                fmt::format("The template makes more than {} bytes of this request", bytes_max_),
+                "template");
+  }
+
+ private:
+  const size_t bytes_max_;
+  size_t left_;
+  bool over_ = false;
+  std::vector<Span> spans_;
+};
 
 // Runs the template once. `open`: it ends where the response would stand, or behind the text.
-void run(const std::vector<Piece>& pieces, const Turn& turn, bool open, std::vector<Span>& to) {
+void run(const std::vector<Piece>& pieces, const Turn& turn, bool open, Output& to) {
   bool answered = false;
-  for (size_t i = 0; i < pieces.size(); ++i) {
+  for (size_t i = 0; i < pieces.size() && !to.is_over(); ++i) {
     const Piece& piece = pieces[i];
     const bool response = piece.variable == Variable::kResponse;
     if (piece.kind == Piece::Kind::kText) {
-      put(piece.text, text::Specials::kParse, to);
+      to.put(piece.text, text::Specials::kParse);
     } else if (piece.kind == Piece::Kind::kValue) {
-      put(turn.value_of(piece.variable), text::Specials::kText, to);
+      to.put(turn.value_of(piece.variable), text::Specials::kText);
       answered = answered || response;
       if (response && open) return;
     } else if (piece.kind == Piece::Kind::kIf) {
@@ -162,7 +191,7 @@ void run(const std::vector<Piece>& pieces, const Turn& turn, bool open, std::vec
     }
   }
   // Without a place of its own the response follows the text.
-  if (!answered) put(turn.value_of(Variable::kResponse), text::Specials::kText, to);
+  if (!answered) to.put(turn.value_of(Variable::kResponse), text::Specials::kText);
 }
 
 std::string text_of(const Message& message) {
@@ -193,6 +222,15 @@ std::vector<Turn> turns_of(const Conversation& conversation) {
   return turns;
 }
 
+size_t bytes_max(std::string_view text, const std::vector<Turn>& turns) {
+  size_t bytes = text.size() * turns.size();
+  for (const Turn& turn : turns) {
+    const size_t response = turn.response ? turn.response->size() : 0;
+    bytes += kTimesSaid * (turn.system.size() + turn.prompt.size() + response);
+  }
+  return std::min(bytes, kBytesMax);
+}
+
 }  // namespace
 
 Result<void> check_go_template(std::string_view text) {
@@ -200,16 +238,23 @@ Result<void> check_go_template(std::string_view text) {
   return {};
 }
 
-Result<std::vector<service::Token>> go_template_tokens(const service::Model& model,
-                                                       std::string_view text,
-                                                       const Conversation& conversation) {
+Result<std::vector<Span>> render_go_template(std::string_view text,
+                                             const Conversation& conversation) {
   if (!conversation.tools.empty()) {
     return fail(Code::kUnsupported, "The model's template has no words for tools", "tools");
   }
   ASSIGN_OR_RETURN(const std::vector<Piece> pieces, parse(text));
   const std::vector<Turn> turns = turns_of(conversation);
-  std::vector<Span> spans;
-  for (size_t i = 0; i < turns.size(); ++i) run(pieces, turns[i], i + 1 == turns.size(), spans);
+  Output output(bytes_max(text, turns));
+  for (size_t i = 0; i < turns.size() && !output.is_over(); ++i)
+    run(pieces, turns[i], i + 1 == turns.size(), output);
+  return output.take();
+}
+
+Result<std::vector<service::Token>> go_template_tokens(const service::Model& model,
+                                                       std::string_view text,
+                                                       const Conversation& conversation) {
+  ASSIGN_OR_RETURN(const std::vector<Span> spans, render_go_template(text, conversation));
   return model.tokenizer->encode(spans, true);
 }
 

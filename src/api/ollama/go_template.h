@@ -17,8 +17,14 @@ namespace pippin::api::ollama {
 Result<void> check_go_template(std::string_view text);
 
 /// Writes a conversation turn by turn: each runs the template with what was said. The last one ends
-/// where the template puts the response. Special tokens form in the template's own text only.
-/// Errors: as above; kUnsupported for tools, which such a template has no word for.
+/// where the template puts the response. Errors: as above; kUnsupported for tools, which such a
+/// template has no word for; kTooLarge for a text of many times the conversation's size, as of a
+/// template that says the prompt again and again.
+Result<std::vector<text::Span>> render_go_template(std::string_view text,
+                                                   const service::Conversation& conversation);
+
+/// Returns the tokens of the same. Special tokens form in the template's own text only. Errors: as
+/// above.
 Result<std::vector<service::Token>> go_template_tokens(const service::Model& model,
                                                        std::string_view text,
                                                        const service::Conversation& conversation);
