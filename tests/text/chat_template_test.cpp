@@ -114,6 +114,45 @@ TEST(ChatTemplate, StopsHostileTemplates) {
   EXPECT_EQ(render(nest + "{{ (ns.x ~ '') | length }}"), "200000");  // deep, but written by the engine
 }
 
+/// Each makes ever more in few steps; what it may hold is bounded, and the bound is an error.
+TEST(ChatTemplate, BoundsTheMemoryOfTemplates) {
+  const auto sixty_times = [](const std::string& step) {
+    return "{% set ns = namespace(s='xxxxxxxx', l=[1, 2]) %}{% for i in range(60) %}" + step +
+           "{% endfor %}{{ ns.s | length }}";
+  };
+  const std::string hostile[] = {
+      sixty_times("{% set ns.s = ns.s ~ ns.s %}"),
+      sixty_times("{% set ns.s = ns.s + ns.s %}"),
+      sixty_times("{% set ns.s = ns.s * 2 %}"),
+      sixty_times("{% set ns.s = '%s%s' | format(ns.s, ns.s) %}"),
+      sixty_times("{% set ns.s = '{}{}'.format(ns.s, ns.s) %}"),
+      sixty_times("{% set ns.s = [ns.s, ns.s] | join %}"),
+      sixty_times("{% set ns.s = ns.s.replace('x', 'xx') %}"),
+      sixty_times("{% set ns.s = ns.s | replace('x', 'xx') %}"),
+      sixty_times("{% set ns.s = ns.s.join([ns.s, ns.s]) %}"),
+      sixty_times("{% set ns.s = (ns.s | tojson) | tojson ~ ns.s %}"),
+      sixty_times("{% set ns.s %}{{ ns.s }}{{ ns.s }}{% endset %}"),
+      sixty_times("{% set ns.l = (ns.l + ns.l) | list %}"),
+      sixty_times("{% set ns.l = (ns.l * 2) | list %}"),
+      sixty_times("{% set ns.s = [ns.s, ns.s] | string %}"),
+      "{{ 'a' * 1000000000000000000 }}",
+      "{{ ('a' * 500000000) | length }}",
+  };
+  for (const std::string& source : hostile) {
+    const auto compiled = ChatTemplate::compile(source);
+    if (!compiled.ok()) continue;
+    const auto text = (*compiled)->render("{}");
+    ASSERT_FALSE(text.ok()) << source << "\n" << *text;
+    EXPECT_EQ(text.error().code, Code::kUnsupported) << source << "\n" << text.error().message;
+  }
+  EXPECT_NE(render(hostile[0]).find("the chat template: it needs more than 64 MiB of memory"),
+            std::string::npos);
+  // A large request that is written a few times over is none of them.
+  const std::string large = R"({"messages":[{"role":"user","content":")" + std::string(8 << 20, 'x') + "\"}]}";
+  EXPECT_EQ(render("{% for m in messages %}{{ (m.content ~ '!') | trim }}{% endfor %}", large).size(),
+            (8u << 20) + 1);
+}
+
 /// A tokenizer whose control tokens are <|im_start|>, <|im_end|> and </think>.
 std::shared_ptr<const Tokenizer> tokenizer() {
   GgufVocabulary vocabulary;

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use crate::error::{Error, Result};
 
-/// Groups in groups.
+/// Groups in groups, and repetitions of repetitions.
 const DEPTH_MAX: usize = 100;
 
 enum Node {
@@ -279,14 +279,14 @@ impl<'a> Parser<'a> {
                 }
                 _ => break,
             };
-            items.push(self.repeated(item)?);
+            items.push(self.repeated(item, depth)?);
         }
         Ok(if items.len() == 1 { items.remove(0) } else { Node::Sequence(items) })
     }
 
-    fn repeated(&mut self, item: Node) -> Result<Node> {
+    fn repeated(&mut self, item: Node, depth: usize) -> Result<Node> {
         let mut item = item;
-        loop {
+        for _ in depth..=DEPTH_MAX {
             let (min, max) = match self.rest.peek() {
                 Some('*') => (0, None),
                 Some('+') => (1, None),
@@ -305,6 +305,7 @@ impl<'a> Parser<'a> {
             self.next();
             item = Node::Repeat(Box::new(item), min, max);
         }
+        self.fail("repetitions are nested too deeply")
     }
 
     /// What follows `{`.
@@ -432,5 +433,11 @@ mod tests {
         assert_eq!(message("root ::= [a"), "line 1: expected the end of the class");
         assert_eq!(message("root ::= \"a\"\nroot ::= \"b\""), "line 2: the rule \"root\" is defined twice");
         assert!(message(&format!("root ::= {}", "(".repeat(2000))).contains("nested too deeply"));
+        for repeated in ["*", "{1}", "?+"] {
+            let source = format!("root ::= \"a\"{}", repeated.repeat(32_700));
+            assert_eq!(message(&source), "line 1: repetitions are nested too deeply");
+        }
+        let both = format!("root ::= {}\"a\"{}", "(".repeat(90), ")*".repeat(90));
+        assert!(to_lark(&both).is_ok(), "what people write is far from it");
     }
 }

@@ -10,10 +10,8 @@ mod vocabulary;
 use llguidance::api::TopLevelGrammar;
 
 use crate::error::{Error, Result, Status};
-use crate::stack::on_large_stack;
-pub use gbnf::to_lark as gbnf_to_lark;
-pub use quoted::lark_in_json;
-pub use schema::{checked_schema, Strictness};
+use crate::stack::{bounded, bounded_here, Bounds};
+pub use schema::Strictness;
 pub use vocabulary::Vocabulary;
 
 /// A larger grammar is refused before it is read. What it makes is limited by the engine's own fuel, which does not
@@ -21,8 +19,13 @@ pub use vocabulary::Vocabulary;
 const SOURCE_BYTES_MAX: usize = 1 << 20;
 /// Messages quote the grammar.
 const MESSAGE_CHARS_MAX: usize = 500;
-/// Rules and schemas that refer to each other are compiled by recursion.
-const STACK_BYTES: usize = 512 << 20;
+/// Rules and schemas that refer to each other are compiled by recursion. The engine's fuel is spent below a quarter of
+/// this memory.
+const BOUNDS: Bounds = Bounds { stack_bytes: 512 << 20, memory_bytes: 512 << 20 };
+/// What one step of a matcher may add to it.
+const STEP_BYTES: usize = 256 << 20;
+/// How messages call it.
+const WHAT: &str = "the grammar";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Syntax {
@@ -32,6 +35,35 @@ pub enum Syntax {
     Gbnf,
 }
 
+fn check_size(source: &str) -> Result<()> {
+    if source.len() <= SOURCE_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!("expected at most {SOURCE_BYTES_MAX} bytes, got {}", source.len());
+    Err(Error::new(Status::Limit, message))
+}
+
+/// Runs a conversion of a source, which recurses no deeper than what it reads may be nested.
+fn converted(source: &str, body: impl FnOnce() -> Result<String>) -> Result<String> {
+    check_size(source)?;
+    bounded_here(BOUNDS.memory_bytes, WHAT, body)
+}
+
+/// Returns a Lark grammar for the same texts as a GBNF grammar.
+pub fn gbnf_to_lark(source: &str) -> Result<String> {
+    converted(source, || gbnf::to_lark(source))
+}
+
+/// Returns a Lark grammar of the JSON forms of the texts that `source` matches.
+pub fn lark_in_json(source: &str) -> Result<String> {
+    converted(source, || quoted::lark_in_json(source))
+}
+
+/// Returns a JSON Schema as the engine takes it. Messages call it `place`.
+pub fn checked_schema(source: &str, strictness: Strictness, place: &str) -> Result<String> {
+    converted(source, || schema::checked_schema(source, strictness, place))
+}
+
 /// A compiled grammar.
 pub struct Grammar {
     start: llguidance::Matcher,
@@ -39,11 +71,8 @@ pub struct Grammar {
 
 impl Grammar {
     pub fn compile(vocabulary: &Vocabulary, syntax: Syntax, source: &str) -> Result<Grammar> {
-        if source.len() > SOURCE_BYTES_MAX {
-            let message = format!("expected at most {SOURCE_BYTES_MAX} bytes, got {}", source.len());
-            return Err(Error::new(Status::Limit, message));
-        }
-        on_large_stack(STACK_BYTES, || {
+        check_size(source)?;
+        bounded(BOUNDS, WHAT, || {
             let grammar = match syntax {
                 Syntax::JsonSchema => {
                     TopLevelGrammar::from_json_schema(schema::checked(source, Strictness::Strict, "schema")?)
@@ -57,7 +86,7 @@ impl Grammar {
             // The first mask builds the states that every sequence begins with, and shows grammars that match nothing.
             start.compute_mask_or_eos().map_err(failure)?;
             Ok(Grammar { start })
-        })?
+        })
     }
 
     /// Returns a matcher at the start, with caches of its own.
@@ -74,7 +103,8 @@ pub struct Matcher {
 impl Matcher {
     /// Writes the tokens that may come next, a bit for each; words beyond the vocabulary are zero.
     pub fn fill_mask(&mut self, mask: &mut [u32]) -> Result<()> {
-        let allowed = self.inner.compute_mask_or_eos().map_err(failure)?;
+        let inner = &mut self.inner;
+        let allowed = bounded_here(STEP_BYTES, WHAT, || inner.compute_mask_or_eos().map_err(failure))?;
         let words = allowed.as_slice();
         let covered = words.len().min(mask.len());
         mask[..covered].copy_from_slice(&words[..covered]);
@@ -83,7 +113,8 @@ impl Matcher {
     }
 
     pub fn accept(&mut self, tokens: &[u32]) -> Result<()> {
-        self.inner.consume_tokens(tokens).map_err(failure)
+        let inner = &mut self.inner;
+        bounded_here(STEP_BYTES, WHAT, || inner.consume_tokens(tokens).map_err(failure))
     }
 
     /// Returns the tokens that must come next, as far as the grammar leaves no choice.

@@ -15,13 +15,13 @@ use std::fmt;
 use std::io::{self, Write};
 
 use crate::error::{Error, Result, Status};
-use crate::stack::on_large_stack;
+use crate::stack::{bounded, Bounds};
 
 /// A template source is a few kilobytes; a larger one is an attack.
 const SOURCE_BYTES_MAX: usize = 4 << 20;
 /// Instructions of one render: a base for the template, and a share for each byte of the request, because some
-/// templates look at all messages for each message. They bound how often a hostile template acts, not what one act
-/// costs: joining ever longer strings or lists is bounded by memory only.
+/// templates look at all messages for each message. They bound how often a hostile template acts; what the acts make
+/// is bounded by memory.
 const FUEL_BASE: u64 = 1_000_000;
 const FUEL_PER_BYTE: u64 = 64;
 const FUEL_MAX: u64 = 5_000_000;
@@ -31,10 +31,23 @@ const OUTPUT_TIMES_REQUEST: usize = 16;
 /// A template can nest a list in a list for each ten instructions, and to write or drop such a list recurses, at
 /// some 700 bytes a level. Only what is touched is committed.
 const STACK_BYTES: usize = 512 << 20;
+/// Memory of one render: a base, and a share for each byte of the request, since a list of small numbers becomes values
+/// of two dozen bytes each, twice.
+const MEMORY_BASE_BYTES: usize = 64 << 20;
+const MEMORY_TIMES_REQUEST: usize = 64;
+const MEMORY_MAX_BYTES: usize = 1 << 30;
 /// Nested macros, includes and blocks.
 const RECURSION_MAX: usize = 200;
 
 const NAME: &str = "chat_template";
+/// How messages call it.
+const WHAT: &str = "the chat template";
+
+/// What compiling a source of so many bytes, or rendering a context of so many, may use.
+fn bounds(bytes: usize) -> Bounds {
+    let memory_bytes = MEMORY_BASE_BYTES.saturating_add(MEMORY_TIMES_REQUEST.saturating_mul(bytes));
+    Bounds { stack_bytes: STACK_BYTES, memory_bytes: memory_bytes.min(MEMORY_MAX_BYTES) }
+}
 
 pub struct ChatTemplate {
     environment: Environment<'static>,
@@ -59,19 +72,19 @@ impl ChatTemplate {
                 format!("the chat template: expected at most {SOURCE_BYTES_MAX} bytes, got {}", source.len());
             return Err(Error::invalid(message));
         }
-        on_large_stack(STACK_BYTES, || {
+        bounded(bounds(source.len()), WHAT, || {
             let mut environment = environment()?;
             environment.add_template_owned(NAME, prepare(source)).map_err(|error| {
                 let line = error.line().map_or(String::new(), |line| format!("line {line}: "));
                 Error::invalid(format!("the chat template does not compile: {line}{}", detail(&error)))
             })?;
             Ok(ChatTemplate { environment })
-        })?
+        })
     }
 
     /// Renders with a context of JSON text. `unix_time` is what strftime_now() tells; none is now.
     pub fn render(&self, context: &str, unix_time: Option<i64>) -> Result<String> {
-        on_large_stack(STACK_BYTES, || self.render_here(parse(context)?, context.len(), unix_time))?
+        bounded(bounds(context.len()), WHAT, || self.render_here(parse(context)?, context.len(), unix_time))
     }
 
     fn render_here(&self, context: Json, request_bytes: usize, unix_time: Option<i64>) -> Result<String> {

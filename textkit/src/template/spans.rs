@@ -13,9 +13,9 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value as Json;
 
-use super::{parse, ChatTemplate, STACK_BYTES};
+use super::{bounds, parse, ChatTemplate, WHAT};
 use crate::error::Result;
-use crate::stack::on_large_stack;
+use crate::stack::bounded;
 use crate::tokenizer::Tokenizer;
 
 /// The parts of a context that come from the caller.
@@ -38,7 +38,7 @@ impl ChatTemplate {
         tokenizer: &Tokenizer,
         unix_time: Option<i64>,
     ) -> Result<Vec<Piece>> {
-        on_large_stack(STACK_BYTES, || {
+        bounded(bounds(context.len()), WHAT, || {
             let json = parse(context)?;
             let render = |json: Json| self.render_here(json, context.len(), unix_time);
             let texts = texts_to_replace(&json, tokenizer);
@@ -60,7 +60,7 @@ impl ChatTemplate {
             };
             let pieces = attempt(&texts).or_else(|| attempt(&harmless()));
             Ok(pieces.unwrap_or_else(|| vec![Piece { text: plain, literal: false }]))
-        })?
+        })
     }
 }
 
