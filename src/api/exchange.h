@@ -23,6 +23,7 @@ struct Request {
   std::string id;                     // x-request-id: the client's if it is sane, else ours
   std::vector<std::string> captures;  // what the route's {...} matched
   std::shared_ptr<Caller> caller;     // whose key came with it; null where none is asked for
+  Rule rule = {};                     // of the route
 
   /// Returns a header's value, or "" if absent. `name` in lower case.
   std::string_view header(std::string_view name) const {
@@ -68,22 +69,33 @@ class Exchange {
 /// Called on the worker pool. May compute for milliseconds; must not wait for the engine.
 using Handler = std::function<void(std::shared_ptr<Exchange>)>;
 
-/// The table of routes. A pattern's {name} matches one path segment, {name...} the rest.
+/// The table of routes, each with the rule by which requests are let in. A pattern's {name} matches
+/// one path segment, {name...} the rest.
 class Router {
  public:
-  void add(std::string method, std::string pattern, Handler handler);
+  void add(std::string method, std::string pattern, Rule rule, Handler handler);
   struct Match {
     const Handler* handler =
         nullptr;  // null: no such path, or `allow` says which methods there are
     std::vector<std::string> captures;
     std::vector<std::string> allow;
+    Rule rule = {};
   };
   Match find(std::string_view method, std::string_view path) const;
+
+  struct Listed {
+    std::string method, pattern;
+    Rule rule;
+  };
+  /// Returns every route.
+  std::vector<Listed> list() const;
 
  private:
   struct Route {
     std::string method;
+    std::string pattern;
     std::vector<std::string> segments;
+    Rule rule;
     Handler handler;
   };
   std::vector<Route> routes_;

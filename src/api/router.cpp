@@ -55,7 +55,7 @@ bool fits(const std::vector<std::string>& pattern, const std::vector<std::string
 
 }  // namespace
 
-void Router::add(std::string method, std::string pattern, Handler handler) {
+void Router::add(std::string method, std::string pattern, Rule rule, Handler handler) {
   std::vector<std::string> segments = split(pattern);
   for (size_t i = 0; i + 1 < segments.size(); ++i)
     CHECK(!is_rest(segments[i]), "{name...} must be a pattern's last segment");
@@ -64,7 +64,7 @@ void Router::add(std::string method, std::string pattern, Handler handler) {
   const auto at = std::upper_bound(
       routes_.begin(), routes_.end(), segments,
       [](const auto& added, const Route& route) { return more_exact(added, route.segments); });
-  routes_.insert(at, {std::move(method), std::move(segments), std::move(handler)});
+  routes_.insert(at, {std::move(method), std::move(pattern), std::move(segments), rule, std::move(handler)});
 }
 
 Router::Match Router::find(std::string_view method, std::string_view path) const {
@@ -73,11 +73,17 @@ Router::Match Router::find(std::string_view method, std::string_view path) const
   std::vector<std::string> captures;
   for (const Route& route : routes_) {
     if (!fits(route.segments, segments, captures)) continue;
-    if (route.method == method) return Match{&route.handler, std::move(captures), {}};
+    if (route.method == method) return Match{&route.handler, std::move(captures), {}, route.rule};
     if (std::find(match.allow.begin(), match.allow.end(), route.method) == match.allow.end())
       match.allow.push_back(route.method);
   }
   return match;
+}
+
+std::vector<Router::Listed> Router::list() const {
+  std::vector<Listed> all;
+  for (const Route& route : routes_) all.push_back({route.method, route.pattern, route.rule});
+  return all;
 }
 
 }  // namespace pippin::api

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "api/routes.h"
+#include "api/wire/model_access.h"
 #include "api/wire/model_status.h"
 #include "service/process.h"
 
@@ -22,6 +23,13 @@ using service::LiveRequests;
 double seconds(Duration duration) {
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(duration);
   return static_cast<double>(ms.count()) / 1000;
+}
+
+/// Why a prefix ended, as far as a caller may know: whether another key's holder has sent the same
+/// text is told to administrators alone.
+PrefixMiss told_to(const Caller* caller, PrefixMiss miss) {
+  const bool others = authorise(caller, {Action::kAdminister}) == Verdict::kGranted;
+  return miss == PrefixMiss::kOtherSalt && !others ? PrefixMiss::kNew : miss;
 }
 
 const char* word_of(PrefixMiss miss) {
@@ -134,9 +142,9 @@ void write_model(JsonWriter& json, const service::ModelStatus& status,
 }
 
 void write_models(JsonWriter& json, const service::ModelPool& pool,
-                  const std::vector<service::ModelLease>& loaded) {
+                  const std::vector<service::ModelLease>& loaded, const Caller* caller) {
   json.key("models").begin_array();
-  for (const service::ModelStatus& status : pool.states()) {
+  for (const service::ModelStatus& status : usable(caller, pool.states())) {
     const auto found = std::ranges::find_if(
         loaded, [&](const service::ModelLease& model) { return model->id == status.sheet.id; });
     write_model(json, status, found == loaded.end() ? nullptr : &**found);
@@ -148,14 +156,14 @@ void write_models(JsonWriter& json, const service::ModelPool& pool,
 // --- Requests ---
 
 void write_prefix(JsonWriter& json, const SequenceStatus& sequence,
-                  const service::Generation& generation) {
+                  const service::Generation& generation, const Caller* caller) {
   json.key("prefix");
   if (!sequence.admitted_before) {
     json.null();  // looked up when there is room for it
     return;
   }
   json.begin_object().field("cached_tokens", sequence.cached_tokens);
-  json.field("miss", word_of(sequence.miss));
+  json.field("miss", word_of(told_to(caller, sequence.miss)));
   json.field("first_difference", sequence.first_difference);
   const std::string part = generation.prompt_part(sequence.first_difference);
   json.key("part");
@@ -168,7 +176,7 @@ void write_prefix(JsonWriter& json, const SequenceStatus& sequence,
 }
 
 void write_sequence(JsonWriter& json, const SequenceStatus& sequence,
-                    const service::Generation& generation, TimePoint now) {
+                    const service::Generation& generation, TimePoint now, const Caller* caller) {
   json.begin_object().field("id", sequence.id.value).field("state", word_of(sequence));
   json.key("queue_position");
   if (sequence.queue_position > 0) {
@@ -190,7 +198,7 @@ void write_sequence(JsonWriter& json, const SequenceStatus& sequence,
   } else {
     json.null().key("tokens_per_second").null();
   }
-  write_prefix(json, sequence, generation);
+  write_prefix(json, sequence, generation, caller);
   json.end_object();
 }
 
@@ -214,7 +222,7 @@ const char* word_of(const LiveRequests::Entry& request, const std::vector<Sequen
 }
 
 void write_request(JsonWriter& json, const LiveRequests::Entry& request,
-                   const std::vector<SequenceStatus>& all, TimePoint now) {
+                   const std::vector<SequenceStatus>& all, TimePoint now, const Caller* caller) {
   const std::vector<SequenceStatus> own = sequences_of(request, all);
   int generated = 0;
   for (const SequenceStatus& sequence : own) generated += sequence.generated_tokens;
@@ -229,7 +237,7 @@ void write_request(JsonWriter& json, const LiveRequests::Entry& request,
   for (const std::string_view rule : request.generation->prompt_rules()) json.string(rule);
   json.end_array().key("sequences").begin_array();
   for (const SequenceStatus& sequence : own)
-    write_sequence(json, sequence, *request.generation, now);
+    write_sequence(json, sequence, *request.generation, now, caller);
   json.end_array().end_object();
 }
 
@@ -242,7 +250,7 @@ void write_requests(JsonWriter& json, const LiveRequests& live,
     const std::vector<SequenceStatus> all = model->engine->sequences();
     for (const LiveRequests::Entry& request : requests) {
       if (&request.generation->model() == &*model && service::may_see(caller, *request.generation))
-        write_request(json, request, all, now);
+        write_request(json, request, all, now, caller);
     }
   }
   json.end_array();
@@ -252,6 +260,7 @@ void write_requests(JsonWriter& json, const LiveRequests& live,
 
 Handler status(const Context& context) {
   return [&context](std::shared_ptr<Exchange> exchange) {
+    const Caller* caller = exchange->request().caller.get();
     const service::Readiness::State state = context.readiness.state();
     const std::vector<service::ModelLease> models = context.models.lease_all();
     const service::Process process = service::this_process();
@@ -263,13 +272,14 @@ Handler status(const Context& context) {
     json.key("uptime_s").number(std::round(process.uptime_s * 1000) / 1000);
     json.field("pid", int64_t{getpid()}).field("resident_bytes", process.resident_bytes);
     json.key("model");
-    if (models.empty()) {
+    const bool tells = !models.empty() && check_model(context, caller, models.front()->id).ok();
+    if (!tells) {
       json.null();
     } else {
       json.string(models.front()->id);
     }
-    write_models(json, context.models, models);
-    write_requests(json, *context.live, models, exchange->request().caller.get());
+    write_models(json, context.models, models, caller);
+    write_requests(json, *context.live, models, caller);
     json.end_object();
     exchange->respond(std::move(response));
   };

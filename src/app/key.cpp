@@ -3,8 +3,11 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdio>
 #include <ctime>
+#include <string_view>
 
 #include "app/chat.h"
 #include "app/commands.h"
@@ -24,6 +27,19 @@ std::string date_of(int64_t unix_s) {
 
 std::string or_dash(int64_t limit) { return limit == 0 ? "-" : std::to_string(limit); }
 
+// From -1 on.
+constexpr std::array<std::string_view, 3> kPriorities = {"low", "normal", "high"};
+
+/// Requires: the settings were checked.
+Permissions permissions_of(const Settings& settings) {
+  Permissions permissions;
+  permissions.role = role_named(settings.key_role).value_or(KeyRole::kUse);
+  permissions.models = settings.key_models;
+  const auto priority = std::ranges::find(kPriorities, settings.key_priority_max);
+  permissions.priority_max = static_cast<int>(priority - kPriorities.begin()) - 1;
+  return permissions;
+}
+
 void write_key(service::JsonWriter& json, const Key& key) {
   json.field("id", key.id).field("name", key.name).field("created", key.created_unix_s);
   json.key("revoked");
@@ -36,12 +52,18 @@ void write_key(service::JsonWriter& json, const Key& key) {
   json.field("tokens_per_minute", key.limits.tokens_per_minute);
   json.field("tokens_per_day", key.limits.tokens_per_day);
   json.field("concurrent", key.limits.concurrent).field("tokens_today", key.tokens_today);
+  json.field("role", name_of(key.permissions.role));
+  json.field("priority_max", kPriorities[static_cast<size_t>(key.permissions.priority_max + 1)]);
+  json.key("models").begin_array();
+  for (const std::string& model : key.permissions.models) json.string(model);
+  json.end_array();
 }
 
 Result<int> create(service::KeyStore& store, const Settings& settings, const std::string& name) {
   const KeyLimits limits{settings.key_requests_per_minute, settings.key_tokens_per_minute,
                          settings.key_tokens_per_day, settings.key_concurrent};
-  ASSIGN_OR_RETURN(const service::NewKey made, store.create(name, limits, unix_now_s()));
+  ASSIGN_OR_RETURN(const service::NewKey made,
+                   store.create(name, limits, unix_now_s(), permissions_of(settings)));
   if (settings.key_json) {
     std::string text;
     service::JsonWriter json(text);
@@ -74,11 +96,11 @@ Result<int> list(service::KeyStore& store, const Settings& settings) {
     return kExitOk;
   }
   constexpr const char* kRow =
-      "{:<12}  {:<20}  {:<10}  {:<10}  {:>8}  {:>10}  {:>10}  {:>10}  {:>10}\n";
-  fmt::print(kRow, "id", "name", "created", "revoked", "requests", "tokens/min", "tokens/day",
-             "concurrent", "today");
+      "{:<12}  {:<20}  {:<10}  {:<10}  {:<10}  {:>8}  {:>10}  {:>10}  {:>10}  {:>10}\n";
+  fmt::print(kRow, "id", "name", "role", "created", "revoked", "requests", "tokens/min",
+             "tokens/day", "concurrent", "today");
   for (const Key& key : keys) {
-    fmt::print(kRow, key.id, key.name, date_of(key.created_unix_s),
+    fmt::print(kRow, key.id, key.name, name_of(key.permissions.role), date_of(key.created_unix_s),
                key.revoked_unix_s == 0 ? "-" : date_of(key.revoked_unix_s),
                or_dash(key.limits.requests_per_minute), or_dash(key.limits.tokens_per_minute),
                or_dash(key.limits.tokens_per_day), or_dash(key.limits.concurrent),

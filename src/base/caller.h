@@ -4,10 +4,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/access.h"
 #include "base/result.h"
 
 namespace pippin {
@@ -17,6 +20,8 @@ class Caller {
   virtual ~Caller() = default;
   /// The key's public id: for logs, and to keep what belongs to it apart from what is others'.
   virtual const std::string& key_id() const = 0;
+  /// What its key lets it do; does not change during the visit.
+  virtual const Permissions& permissions() const = 0;
   /// Counts a prompt before it is computed. Errors: kRateLimited, saying when to try again; then it
   /// does not count.
   virtual Result<void> take_prompt(int64_t tokens) = 0;
@@ -32,6 +37,12 @@ class Caller {
   virtual Taken taken() const = 0;
   /// What an answer's head tells of the key's limits; empty if it has none.
   virtual std::vector<std::pair<std::string, std::string>> headers() const = 0;
+};
+
+/// How a request that presents keys is met.
+struct Admission {
+  std::shared_ptr<Caller> caller;  // null where no key is needed, or none that came is valid
+  std::optional<Error> refusal;    // it is not let in; a caller is then who it is refused to
 };
 
 }  // namespace pippin

@@ -106,6 +106,8 @@ struct Settings {
   std::string server = "http://127.0.0.1:8000";
 
   int key_requests_per_minute = 0, key_tokens_per_minute = 0, key_tokens_per_day = 0, key_concurrent = 0;
+  std::string key_role = "use", key_priority_max = "normal";
+  std::vector<std::string> key_models;
   bool key_json = false;
 
   bool launch_print = false;

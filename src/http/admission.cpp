@@ -106,12 +106,10 @@ std::optional<Connection::Failure> Connection::check_key() {
   const bool preflight = method_ == "OPTIONS" && !allow_origin_.empty() &&
                          !request_.header("access-control-request-method").empty();
   if (!options().gate || path_ == "/health" || preflight) return std::nullopt;
-  auto admitted = options().gate(presented_keys(request_.headers));
-  if (admitted.ok()) {
-    caller_ = request_.caller = *std::move(admitted);
-    return std::nullopt;
-  }
-  const Error& error = admitted.error();
+  Admission admission = options().gate(presented_keys(request_.headers));
+  caller_ = request_.caller = std::move(admission.caller);  // of a refused one, too: for the log
+  if (!admission.refusal) return std::nullopt;
+  const Error& error = *admission.refusal;
   switch (error.code) {
     case Code::kUnauthenticated:
       return Failure{401, error, {{"WWW-Authenticate", "Bearer"}}};
@@ -139,11 +137,23 @@ std::optional<Connection::Failure> Connection::check_body_headers() {
   return std::nullopt;
 }
 
+// A key of a higher role is needed. Said before the body is read.
+Connection::Failure Connection::forbidden(const Rule& rule) const {
+  return {403,
+          fail(Code::kPermissionDenied,
+               fmt::format("[http] {} {} asks for a key of the role `{}`; this one has `{}`",
+                           method_, path_, name_of(role_for(rule.action)),
+                           name_of(caller_->permissions().role))),
+          {}};
+}
+
 std::optional<Connection::Failure> Connection::route() {
   auto match = lane_.shared.router->find(method_, path_);
   if (match.handler == nullptr && head_only_) match = lane_.shared.router->find("GET", path_);
   if (match.handler != nullptr) {
+    if (authorise(caller_.get(), match.rule) != Verdict::kGranted) return forbidden(match.rule);
     handler_ = match.handler;
+    request_.rule = match.rule;
     request_.captures = std::move(match.captures);
     return std::nullopt;
   }

@@ -73,6 +73,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::optional<Failure> check_key();
   std::optional<Failure> check_body_headers();
   std::optional<Failure> route();
+  Failure forbidden(const Rule& rule) const;
   bool answer_preflight();
   void dispatch();
 

@@ -28,9 +28,9 @@ using ErrorForm = std::function<api::Response(std::string_view path, int status,
 /// Pages on this machine: http and https of localhost, 127.0.0.1 and [::1], any port.
 std::vector<std::string> loopback_origins();
 
-/// Decides by the keys that a request presents whether it is let in. Returns: the visit, or null where no key is
-/// needed. Errors: kUnauthenticated, kPermissionDenied, kRateLimited, kUnavailable. Thread: any; must not wait.
-using Gate = std::function<Result<std::shared_ptr<Caller>>(const std::vector<std::string_view>& secrets)>;
+/// Decides by the keys that a request presents whether it is let in. Refusals: kUnauthenticated, kPermissionDenied,
+/// kRateLimited, kUnavailable. Thread: any; must not wait.
+using Gate = std::function<Admission(const std::vector<std::string_view>& secrets)>;
 
 /// One request that has ended, for an audit log.
 struct AuditEntry {

@@ -59,12 +59,12 @@ Result<bool> Gatekeeper::asks_for_keys() {
   return !keys_.empty();
 }
 
-Result<std::shared_ptr<Caller>> Gatekeeper::admit(const std::vector<std::string_view>& secrets) {
+Admission Gatekeeper::admit(const std::vector<std::string_view>& secrets) {
   std::shared_ptr<KeyAccount> account;
   {
     const std::lock_guard lock(mutex_);
-    RETURN_IF_ERROR(refresh_locked());
-    if (keys_.empty()) return std::shared_ptr<Caller>();
+    if (const Result<void> fresh = refresh_locked(); !fresh.ok()) return {nullptr, fresh.error()};
+    if (keys_.empty()) return {};
     for (const std::string_view secret : secrets) {
       const KeyHash hash = hash_of_secret(secret);
       const Key* found = nullptr;
@@ -75,11 +75,16 @@ Result<std::shared_ptr<Caller>> Gatekeeper::admit(const std::vector<std::string_
       if (found != nullptr && account == nullptr) account = accounts_.at(found->id);
     }
   }
-  if (account != nullptr) return account->enter();
-  return fail(Code::kUnauthenticated,
-              secrets.empty()
-                  ? "This server asks for an API key: send it as `Authorization: Bearer KEY`."
-                  : "This API key is not valid here.");
+  if (account == nullptr) {
+    return {nullptr,
+            fail(Code::kUnauthenticated,
+                 secrets.empty()
+                     ? "This server asks for an API key: send it as `Authorization: Bearer KEY`."
+                     : "This API key is not valid here.")};
+  }
+  Result<std::shared_ptr<Caller>> entered = account->enter();
+  if (!entered.ok()) return {account->resume(), entered.error()};
+  return {*std::move(entered), std::nullopt};
 }
 
 Result<std::shared_ptr<Caller>> Gatekeeper::resume(const std::string& key_id) {

@@ -32,11 +32,11 @@ class Gatekeeper {
   /// Returns whether requests need a key. Errors: kUnavailable, if the file cannot be read.
   Result<bool> asks_for_keys();
 
-  /// Lets a request in that presents these secrets, the first valid of which counts. Returns: the
-  /// visit, or null where no key is needed. Errors: kUnauthenticated, kRateLimited, kUnavailable.
-  /// Cost: one hash for each secret, and a comparison with every key, in the same time whatever
-  /// differs.
-  Result<std::shared_ptr<Caller>> admit(const std::vector<std::string_view>& secrets);
+  /// Lets a request in that presents these secrets, the first valid of which counts; no caller
+  /// where no key is needed. Refusals: kUnauthenticated; kRateLimited, with the caller that it is
+  /// about; kUnavailable. Cost: one hash for each secret, and a comparison with every key, in the
+  /// same time whatever differs.
+  Admission admit(const std::vector<std::string_view>& secrets);
 
   /// Begins a visit for work that a key's holder has left to be done: it counts what it uses, and
   /// is no request by the minute. Errors: kUnauthenticated, if the key is not valid any more;

@@ -126,6 +126,9 @@ Generation::~Generation() {
 Result<std::unique_ptr<Generation>> Generation::start(ModelLease model, Request request,
                                                       std::shared_ptr<Caller> caller) {
   CHECK(!request.prompts.empty() && request.n >= 1, "a request that asks nothing");
+  if (caller != nullptr && static_cast<int>(request.priority) > caller->permissions().priority_max)
+    return fail(Code::kPermissionDenied,
+                "This key may not ask for so high a priority; leave it out.", "priority");
   std::unique_ptr<Generation> generation(
       new Generation(std::move(model), std::move(request), std::move(caller)));
   RETURN_IF_ERROR(generation->read_prompts());

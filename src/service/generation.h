@@ -23,7 +23,7 @@ class Generation {
   /// the caller's, and its cache is the caller's own. What is wrong with the request shows here,
   /// before the first byte of an answer.
   /// Errors: of prompt_tokens(); kContextLength, with both numbers; of Engine::submit; of
-  /// Caller::take_prompt().
+  /// Caller::take_prompt(); kPermissionDenied, a higher priority than the key may ask for.
   /// Requires: request.prompts not empty, n >= 1.
   static Result<std::unique_ptr<Generation>> start(ModelLease model, Request request,
                                                    std::shared_ptr<Caller> caller);

@@ -50,7 +50,10 @@ class KeyAccount::Visit final : public Caller {
  public:
   /// `counts`: as one of the requests that run.
   Visit(std::shared_ptr<KeyAccount> account, bool counts)
-      : account_(std::move(account)), id_(account_->key_.id), left_(!counts) {}
+      : account_(std::move(account)),
+        id_(account_->key_.id),
+        permissions_(account_->key_.permissions),
+        left_(!counts) {}
   ~Visit() override { leave(); }
 
   void leave() override {
@@ -59,6 +62,7 @@ class KeyAccount::Visit final : public Caller {
   }
 
   const std::string& key_id() const override { return id_; }
+  const Permissions& permissions() const override { return permissions_; }
 
   Result<void> take_prompt(int64_t tokens) override {
     KeyAccount& account = *account_;
@@ -122,6 +126,7 @@ class KeyAccount::Visit final : public Caller {
  private:
   const std::shared_ptr<KeyAccount> account_;
   const std::string id_;
+  const Permissions permissions_;
   Taken taken_;
   bool left_;
 };
@@ -154,6 +159,7 @@ void KeyAccount::update(const Key& key) {
   const std::lock_guard lock(mutex_);
   key_.name = key.name;
   key_.limits = key.limits;
+  key_.permissions = key.permissions;
   const int64_t today = day_of(now_());
   if (day_ != today) return;
   // What others have saved meanwhile counts, too.

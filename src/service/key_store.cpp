@@ -1,6 +1,7 @@
 #include "service/key_store.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 
@@ -60,12 +61,13 @@ CREATE TRIGGER key_gone AFTER DELETE ON keys BEGIN UPDATE changes SET count = co
 )";
 
 constexpr const char* kInsert = R"(
-INSERT INTO keys(id, name, hash, requests_per_minute, tokens_per_minute, tokens_per_day, concurrent, created)
-VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8))";
+INSERT INTO keys(id, name, hash, requests_per_minute, tokens_per_minute, tokens_per_day, concurrent, created,
+  role, models, priority_max)
+VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11))";
 
 constexpr const char* kList = R"(
 SELECT k.id, k.name, k.hash, k.requests_per_minute, k.tokens_per_minute, k.tokens_per_day, k.concurrent,
-  k.created, k.revoked, coalesce(u.tokens, 0)
+  k.created, k.revoked, coalesce(u.tokens, 0), k.role, k.models, k.priority_max
 FROM keys k LEFT JOIN usage u ON u.id = k.id AND u.day = ?1 ORDER BY k.seq)";
 
 constexpr const char* kAdd = R"(
@@ -96,6 +98,22 @@ KeyHash hash_of_hex(std::string_view text) {
   for (size_t i = 0; i < hash.size() && 2 * i + 1 < text.size(); ++i)
     hash[i] = static_cast<unsigned char>(digit(text[2 * i]) * 16 + digit(text[2 * i + 1]));
   return hash;
+}
+
+// What is no role is the lowest one.
+Permissions permissions_of(const Statement& row) {
+  Permissions permissions;
+  for (const KeyRole role : {KeyRole::kManage, KeyRole::kAdminister}) {
+    if (row.number(10) == static_cast<int64_t>(role)) permissions.role = role;
+  }
+  const std::string models = row.text(11);
+  for (size_t at = 0; at < models.size();) {
+    const size_t end = std::min(models.find('\n', at), models.size());
+    permissions.models.push_back(models.substr(at, end - at));
+    at = end + 1;
+  }
+  permissions.priority_max = static_cast<int>(std::clamp<int64_t>(row.number(12), -1, 1));
+  return permissions;
 }
 
 bool is_plain_name(std::string_view name) {
@@ -131,7 +149,7 @@ Result<bool> KeyStore::open_if_there() {
 }
 
 Result<NewKey> KeyStore::create(const std::string& name, const KeyLimits& limits,
-                                int64_t now_unix_s) {
+                                int64_t now_unix_s, const Permissions& permissions) {
   if (!is_plain_name(name))
     return fail(Code::kInvalidArgument, "expected a name of 1 to 100 letters", "NAME");
   ASSIGN_OR_RETURN(const std::vector<Key> keys, list(now_unix_s));
@@ -142,12 +160,22 @@ Result<NewKey> KeyStore::create(const std::string& name, const KeyLimits& limits
   RETURN_IF_ERROR(database_.ensure_open());
   NewKey made;
   made.secret = "pk-" + random_hex<kSecretBytes>();
-  made.key = {random_hex<kIdBytes>(), name, hash_of_secret(made.secret), limits, now_unix_s, 0, 0};
+  made.key = {random_hex<kIdBytes>(),
+              name,
+              hash_of_secret(made.secret),
+              limits,
+              permissions,
+              now_unix_s,
+              0,
+              0};
   const std::string hash = hex(made.key.hash.data(), made.key.hash.size());
   Statement insert(database_.handle(), kInsert);
   insert.bind(1, made.key.id).bind(2, name).bind(3, hash).bind(4, limits.requests_per_minute);
   insert.bind(5, limits.tokens_per_minute).bind(6, limits.tokens_per_day);
   insert.bind(7, limits.concurrent).bind(8, now_unix_s);
+  const std::string models = fmt::format("{}", fmt::join(permissions.models, "\n"));
+  insert.bind(9, static_cast<int64_t>(permissions.role)).bind(10, models);
+  insert.bind(11, int64_t{permissions.priority_max});
   RETURN_IF_ERROR(database_.done(insert));
   return made;
 }
@@ -174,7 +202,7 @@ Result<std::vector<Key>> KeyStore::list(int64_t now_unix_s) {
   for (; code == SQLITE_ROW; code = query.step()) {
     KeyLimits limits{query.number(3), query.number(4), query.number(5), query.number(6)};
     keys.push_back({query.text(0), query.text(1), hash_of_hex(query.text(2)), limits,
-                    query.number(7), query.number(8), query.number(9)});
+                    permissions_of(query), query.number(7), query.number(8), query.number(9)});
   }
   if (code != SQLITE_DONE) return database_.failure(code);
   return keys;

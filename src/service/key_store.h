@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/access.h"
 #include "base/result.h"
 #include "service/database.h"
 
@@ -31,6 +32,7 @@ struct Key {
   std::string name;
   KeyHash hash{};
   KeyLimits limits;
+  Permissions permissions;
   int64_t created_unix_s = 0;
   int64_t revoked_unix_s = 0;  // 0: it is valid
   int64_t tokens_today = 0;
@@ -53,7 +55,8 @@ class KeyStore {
 
   /// Makes a key from 256 random bits. Errors: kInvalidArgument, if the name is empty, too long, or
   /// a valid key has it.
-  Result<NewKey> create(const std::string& name, const KeyLimits& limits, int64_t now_unix_s);
+  Result<NewKey> create(const std::string& name, const KeyLimits& limits, int64_t now_unix_s,
+                        const Permissions& permissions = {});
   /// Ends a key, by its id or name. Errors: kNotFound, if no valid key has it.
   Result<Key> revoke(const std::string& id_or_name, int64_t now_unix_s);
   /// Returns all keys that there ever were, the oldest first. None, if there is no file.

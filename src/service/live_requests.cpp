@@ -44,7 +44,19 @@ LiveRequests::Listing LiveRequests::add(std::string id, std::string answer_id,
 
 bool may_see(const Caller* caller, const Generation& generation) {
   const Caller* owner = generation.caller();
-  return caller == nullptr || (owner != nullptr && owner->key_id() == caller->key_id());
+  const std::string_view key = owner == nullptr ? std::string_view() : owner->key_id();
+  constexpr Rule kReaches{Action::kUse, Object::kSupervised};
+  return authorise(caller, kReaches, key) == Verdict::kGranted;
+}
+
+std::vector<engine::SequenceId> LiveRequests::sequences_of(const Caller* caller) const {
+  std::vector<engine::SequenceId> visible;
+  for (const Entry& entry : list()) {
+    if (!may_see(caller, *entry.generation)) continue;
+    const std::vector<engine::SequenceId>& own = entry.generation->sequences();
+    visible.insert(visible.end(), own.begin(), own.end());
+  }
+  return visible;
 }
 
 int LiveRequests::cancel(std::string_view id, const Caller* caller) {

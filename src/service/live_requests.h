@@ -15,7 +15,7 @@
 
 namespace pippin::service {
 
-/// Returns whether a caller may know of a generation: its own; where no keys are asked for, any.
+/// Returns whether a caller may know of a generation, and end it: its own; an administrator any.
 bool may_see(const Caller* caller, const Generation& generation);
 
 class LiveRequests {
@@ -54,6 +54,8 @@ class LiveRequests {
   /// Asks for the end of every request of this caller, or of anybody's if null, that goes by this
   /// id. Returns: how many they are; those cancelled before do not count.
   int cancel(std::string_view id, const Caller* caller);
+  /// Returns the sequences of the requests that a caller may know of.
+  std::vector<engine::SequenceId> sequences_of(const Caller* caller) const;
   /// Returns all requests that still have their generation, the oldest first.
   std::vector<Entry> list() const;
 

@@ -9,7 +9,7 @@ namespace {
 struct Table {
   explicit Table(const std::vector<std::pair<std::string, std::string>>& routes) {
     for (size_t i = 0; i < routes.size(); ++i)
-      router.add(routes[i].first, routes[i].second,
+      router.add(routes[i].first, routes[i].second, {},
                  [this, i](const std::shared_ptr<Exchange>&) { called = static_cast<int>(i); });
   }
   int find(std::string_view method, std::string_view path) {
@@ -66,9 +66,9 @@ TEST(Router, IgnoresEmptySegments) {
 
 TEST(RouterDeath, RefusesTheSameRouteTwice) {
   Router router;
-  router.add("GET", "/a", nullptr);
-  EXPECT_DEATH(router.add("GET", "/a", nullptr), "twice");
-  EXPECT_DEATH(router.add("GET", "/{a...}/b", nullptr), "last segment");
+  router.add("GET", "/a", {}, nullptr);
+  EXPECT_DEATH(router.add("GET", "/a", {}, nullptr), "twice");
+  EXPECT_DEATH(router.add("GET", "/{a...}/b", {}, nullptr), "last segment");
 }
 
 }  // namespace

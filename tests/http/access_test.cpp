@@ -17,6 +17,7 @@ namespace {
 class FakeCaller final : public Caller {
  public:
   const std::string& key_id() const override { return id_; }
+  const Permissions& permissions() const override { return permissions_; }
   Result<void> take_prompt(int64_t) override { return {}; }
   bool take_token() override { return true; }
   void leave() override { ++left; }
@@ -28,6 +29,7 @@ class FakeCaller final : public Caller {
 
  private:
   const std::string id_ = "k1";
+  const Permissions permissions_;
 };
 
 struct Doorman {
@@ -37,15 +39,15 @@ struct Doorman {
 
   Options options() {
     Options options = test_options();
-    options.gate = [this](const std::vector<std::string_view>& keys) -> Result<std::shared_ptr<Caller>> {
+    options.gate = [this](const std::vector<std::string_view>& keys) -> Admission {
       for (const std::string_view key : keys) {
-        if (key == "good") return std::shared_ptr<Caller>(caller);
+        if (key == "good") return {caller, std::nullopt};
         if (key != "busy") continue;
         Error error = fail(Code::kRateLimited, "slow down");
         error.retry_after_s = 17;
-        return error;
+        return {caller, error};
       }
-      return fail(Code::kUnauthenticated, "no key");
+      return {nullptr, fail(Code::kUnauthenticated, "no key")};
     };
     options.audit = [this](const AuditEntry& entry) {
       const std::lock_guard lock(mutex);
@@ -77,6 +79,28 @@ TEST(Gate, TakesAKeyInAnyOfThreeHeaders) {
   const Reply busy = running.client().get("/echo", "x-api-key: busy\r\n");
   EXPECT_EQ(busy.status, 429);
   EXPECT_EQ(busy.headers.at("retry-after"), "17");
+}
+
+TEST(Gate, AsksForTheRoleOfTheRoute) {
+  Doorman doorman;
+  {
+    RunningServer running(doorman.options());
+    const Reply refused = running.client().post("/managed", "text", "x-api-key: good\r\n");
+    EXPECT_EQ(refused.status, 403);
+    EXPECT_NE(refused.body.find("`manage`"), std::string::npos) << refused.body;
+    EXPECT_EQ(running.client().post("/echo", "text", "x-api-key: good\r\n").status, 200);
+  }
+  RunningServer open;
+  EXPECT_EQ(open.client().post("/managed", "text").status, 200) << "nobody asks for keys";
+}
+
+TEST(Gate, WritesDownWhomItRefuses) {
+  Doorman doorman;
+  RunningServer running(doorman.options());
+  EXPECT_EQ(running.client().get("/echo", "x-api-key: busy\r\n").status, 429);
+  ASSERT_TRUE(wait_for([&] { return doorman.caller->left == 1; }));
+  const std::lock_guard lock(doorman.mutex);
+  EXPECT_EQ(doorman.lines, std::vector<std::string>{"k1 /echo 429 4 127.0.0.1 "});
 }
 
 TEST(Gate, StandsBeforeEveryPath) {

@@ -260,7 +260,7 @@ TEST(Hostile, FullWorkerPoolIs503) {
   WorkerPool workers(1, 1);
   api::Router router;
   std::atomic<int> begun{0};
-  router.add("GET", "/slow", [&](const std::shared_ptr<api::Exchange>& e) {
+  router.add("GET", "/slow", {}, [&](const std::shared_ptr<api::Exchange>& e) {
     ++begun;
     const std::lock_guard wait(gate);
     e->respond({200, "text/plain", "slow", {}});

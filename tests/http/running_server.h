@@ -91,17 +91,18 @@ class RunningServer {
       for (const auto& capture : r.captures) body += " {" + capture + "}";
       e->respond({200, "text/plain", body + "\n" + r.body, {}});
     };
-    router.add("GET", "/echo", echo);
-    router.add("POST", "/echo", echo);
-    router.add("GET", "/echo/{rest...}", echo);
-    router.add("POST", "/size", [](const Exchange& e) {
+    router.add("GET", "/echo", {}, echo);
+    router.add("POST", "/echo", {}, echo);
+    router.add("GET", "/echo/{rest...}", {}, echo);
+    router.add("POST", "/size", {}, [](const Exchange& e) {
       e->respond({200, "text/plain", std::to_string(e->request().body.size()), {}});
     });
     const auto park = [this](Exchange e) { parked_.put(std::move(e)); };
-    router.add("GET", "/parked", park);
-    router.add("POST", "/parked", park);
-    router.add("GET", "/dropped", [](const Exchange&) {});
-    router.add("GET", "/cut", [](const Exchange& e) {
+    router.add("GET", "/parked", {}, park);
+    router.add("POST", "/parked", {}, park);
+    router.add("POST", "/managed", {Action::kManage}, echo);
+    router.add("GET", "/dropped", {}, [](const Exchange&) {});
+    router.add("GET", "/cut", {}, [](const Exchange& e) {
       e->start_stream({200, "text/event-stream", "", {}});
       e->write("data: 1\n\n");
     });

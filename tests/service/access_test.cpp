@@ -21,6 +21,14 @@ constexpr int64_t kNoon = 20'000 * 86'400 + 43'200;
 std::atomic<int64_t> clock_s{kNoon};
 int64_t now() { return clock_s; }
 
+// As a result: the visit, or why there is none.
+Result<std::shared_ptr<Caller>> admit(Gatekeeper& keeper,
+                                      const std::vector<std::string_view>& secrets) {
+  Admission admission = keeper.admit(secrets);
+  if (admission.refusal) return *admission.refusal;
+  return std::move(admission.caller);
+}
+
 class Keys : public testing::Test {
  protected:
   Keys() {
@@ -54,6 +62,30 @@ TEST_F(Keys, AreKeptAsHashesForTheirOwnerOnly) {
         std::filesystem::status(path_ + end).permissions() & std::filesystem::perms::others_all,
         std::filesystem::perms::none);
   }
+}
+
+TEST_F(Keys, KeepWhatTheyMayDo) {
+  KeyStore store(path_);
+  store.create("plain", {}, kNoon).value();
+  const Permissions all{KeyRole::kManage, {"org/bird", "polly"}, 1};
+  const NewKey made = store.create("manager", {}, kNoon, all).value();
+  const std::vector<Key> keys = KeyStore(path_).list(kNoon).value();
+  EXPECT_EQ(keys[0].permissions, Permissions{});
+  EXPECT_EQ(keys[1].permissions, all);
+  Gatekeeper keeper(path_, now);
+  EXPECT_EQ(admit(keeper, {made.secret}).value()->permissions(), all);
+}
+
+TEST_F(Keys, ARefusedKeyIsKnownByName) {
+  KeyStore store(path_);
+  const NewKey one = store.create("one", {.concurrent = 1}, kNoon).value();
+  Gatekeeper keeper(path_, now);
+  const auto running = admit(keeper, {one.secret}).value();
+  const Admission refused = keeper.admit({one.secret});
+  ASSERT_TRUE(refused.refusal && refused.caller);
+  EXPECT_EQ(refused.refusal->code, Code::kRateLimited);
+  EXPECT_EQ(refused.caller->key_id(), one.key.id);
+  EXPECT_EQ(keeper.admit({"pk-0"}).caller, nullptr);
 }
 
 TEST_F(Keys, AreRevokedByIdOrName) {
@@ -164,7 +196,7 @@ TEST_F(Keys, QuotaHoldsUnderManyClients) {
     for (int i = 0; i < 64; ++i) {
       clients.emplace_back([&, i] {
         for (bool refused = false; !refused;) {
-          const auto visit = keeper.admit({secret}).value();
+          const auto visit = admit(keeper, {secret}).value();
           const int64_t prompt = 5 + i;
           if (visit->take_prompt(prompt).ok()) {
             used += prompt;
@@ -184,7 +216,7 @@ TEST_F(Keys, QuotaHoldsUnderManyClients) {
   }
   EXPECT_EQ(KeyStore(path_).list(kNoon)->front().tokens_today, used) << "and the file knows";
   Gatekeeper later(path_, now);
-  const auto visit = later.admit({secret}).value();
+  const auto visit = admit(later, {secret}).value();
   const auto refused = visit->take_prompt(80);
   ASSERT_FALSE(refused.ok()) << "a new server goes on counting";
   EXPECT_EQ(refused.error().retry_after_s, 43'200);
@@ -195,21 +227,21 @@ TEST_F(Keys, QuotaHoldsUnderManyClients) {
 TEST_F(Keys, DecideWhoIsLetIn) {
   Gatekeeper keeper(path_, now);
   EXPECT_FALSE(keeper.asks_for_keys().value());
-  EXPECT_EQ(keeper.admit({}).value(), nullptr);
-  EXPECT_EQ(keeper.admit({"anything"}).value(), nullptr);
+  EXPECT_EQ(admit(keeper, {}).value(), nullptr);
+  EXPECT_EQ(admit(keeper, {"anything"}).value(), nullptr);
   KeyStore store(path_);  // as another program
   const NewKey one = store.create("one", {}, kNoon).value();
   const NewKey two = store.create("two", {}, kNoon).value();
   EXPECT_TRUE(keeper.asks_for_keys().value());
-  EXPECT_EQ(keeper.admit({}).error().code, Code::kUnauthenticated);
-  EXPECT_EQ(keeper.admit({"pk-0"}).error().code, Code::kUnauthenticated);
-  EXPECT_EQ(keeper.admit({one.secret.substr(0, 20)}).error().code, Code::kUnauthenticated);
-  EXPECT_EQ(keeper.admit({one.secret}).value()->key_id(), one.key.id);
-  EXPECT_EQ(keeper.admit({"wrong", two.secret}).value()->key_id(), two.key.id);
+  EXPECT_EQ(admit(keeper, {}).error().code, Code::kUnauthenticated);
+  EXPECT_EQ(admit(keeper, {"pk-0"}).error().code, Code::kUnauthenticated);
+  EXPECT_EQ(admit(keeper, {one.secret.substr(0, 20)}).error().code, Code::kUnauthenticated);
+  EXPECT_EQ(admit(keeper, {one.secret}).value()->key_id(), one.key.id);
+  EXPECT_EQ(admit(keeper, {"wrong", two.secret}).value()->key_id(), two.key.id);
   ASSERT_TRUE(store.revoke("one", kNoon).ok());
-  EXPECT_EQ(keeper.admit({one.secret}).error().code, Code::kUnauthenticated);
+  EXPECT_EQ(admit(keeper, {one.secret}).error().code, Code::kUnauthenticated);
   ASSERT_TRUE(store.revoke("two", kNoon).ok());
-  EXPECT_EQ(keeper.admit({}).error().code, Code::kUnauthenticated)
+  EXPECT_EQ(admit(keeper, {}).error().code, Code::kUnauthenticated)
       << "without keys the door is shut";
 }
 
@@ -218,10 +250,10 @@ TEST_F(Keys, WhatARevokedKeyHasUsedIsSaved) {
   const NewKey one = store.create("one", {}, kNoon).value();
   const NewKey two = store.create("two", {}, kNoon).value();
   Gatekeeper keeper(path_, now);
-  std::shared_ptr<Caller> visit = keeper.admit({one.secret}).value();
+  std::shared_ptr<Caller> visit = admit(keeper, {one.secret}).value();
   ASSERT_TRUE(visit->take_prompt(30).ok());
   ASSERT_TRUE(store.revoke("one", kNoon).ok());
-  ASSERT_TRUE(keeper.admit({two.secret}).ok()) << "the keeper has heard of it";
+  ASSERT_TRUE(admit(keeper, {two.secret}).ok()) << "the keeper has heard of it";
   EXPECT_TRUE(visit->take_token()) << "an answer that has begun goes on";
   keeper.save();
   EXPECT_EQ(store.list(kNoon)->front().tokens_today, 31);
@@ -236,7 +268,7 @@ TEST_F(Keys, WorkIsResumedForAValidKey) {
   const KeyLimits limits{.requests_per_minute = 1, .tokens_per_day = 50, .concurrent = 1};
   const NewKey one = store.create("one", limits, kNoon).value();
   Gatekeeper keeper(path_, now);
-  const auto asking = keeper.admit({one.secret}).value();
+  const auto asking = admit(keeper, {one.secret}).value();
   const auto resumed = keeper.resume(one.key.id);
   ASSERT_TRUE(resumed.ok()) << "it is no request";
   EXPECT_EQ((*resumed)->key_id(), one.key.id);
@@ -262,41 +294,42 @@ TEST_F(Keys, ARevokedKeyStaysOutWhileKeysCannotBeListed) {
   KeyStore store(path_);
   const std::string secret = store.create("one", {}, kNoon)->secret;
   Gatekeeper keeper(path_, now);
-  ASSERT_TRUE(keeper.admit({secret}).ok());
+  ASSERT_TRUE(admit(keeper, {secret}).ok());
   ASSERT_TRUE(store.revoke("one", kNoon).ok());
   run_sql(path_, kSpoil);
   for (int i = 0; i < 3; ++i)
-    EXPECT_EQ(keeper.admit({secret}).error().code, Code::kUnavailable) << "request " << i;
+    EXPECT_EQ(admit(keeper, {secret}).error().code, Code::kUnavailable) << "request " << i;
   run_sql(path_, kMend);
-  EXPECT_EQ(keeper.admit({secret}).error().code, Code::kUnauthenticated);
+  EXPECT_EQ(admit(keeper, {secret}).error().code, Code::kUnauthenticated);
 }
 
 TEST_F(Keys, AFirstKeyThatCannotBeListedOpensNoDoor) {
   Gatekeeper keeper(path_, now);
-  ASSERT_EQ(keeper.admit({}).value(), nullptr) << "nobody has made a key";
+  ASSERT_EQ(admit(keeper, {}).value(), nullptr) << "nobody has made a key";
   const std::string secret = KeyStore(path_).create("one", {}, kNoon)->secret;
   run_sql(path_, kSpoil);
   for (int i = 0; i < 3; ++i)
-    EXPECT_EQ(keeper.admit({}).error().code, Code::kUnavailable) << "request " << i;
+    EXPECT_EQ(admit(keeper, {}).error().code, Code::kUnavailable) << "request " << i;
   run_sql(path_, kMend);
-  EXPECT_EQ(keeper.admit({}).error().code, Code::kUnauthenticated);
-  EXPECT_TRUE(keeper.admit({secret}).ok());
+  EXPECT_EQ(admit(keeper, {}).error().code, Code::kUnauthenticated);
+  EXPECT_TRUE(admit(keeper, {secret}).ok());
 }
 
 TEST_F(Keys, AFileThatHasLostItsKeysOpensNoDoor) {
   KeyStore(path_).create("one", {}, kNoon).value();
   Gatekeeper keeper(path_, now);
-  ASSERT_EQ(keeper.admit({}).error().code, Code::kUnauthenticated);
+  ASSERT_EQ(admit(keeper, {}).error().code, Code::kUnauthenticated);
   run_sql(path_, "DELETE FROM keys");
   for (int i = 0; i < 3; ++i)
-    EXPECT_EQ(keeper.admit({}).error().code, Code::kUnavailable) << "request " << i;
+    EXPECT_EQ(admit(keeper, {}).error().code, Code::kUnavailable) << "request " << i;
 }
 
 TEST_F(Keys, AFileThatCannotBeLookedAtIsNotTakenForNone) {
   std::filesystem::create_directories(folder_);
   const std::string unknowable = (folder_ / std::string(300, 'x')).string();
+  Gatekeeper unknown(unknowable, now);
   EXPECT_EQ(KeyStore(unknowable).list(kNoon).error().code, Code::kUnavailable);
-  EXPECT_EQ(Gatekeeper(unknowable, now).admit({}).error().code, Code::kUnavailable);
+  EXPECT_EQ(admit(unknown, {}).error().code, Code::kUnavailable);
 }
 
 // A connection's own count begins anew with each, so that a change while there is none would be
@@ -326,9 +359,10 @@ TEST_F(Keys, AnOlderFileGoesOn) {
           "ALTER TABLE keys DROP COLUMN models; ALTER TABLE keys DROP COLUMN priority_max;"
           "ALTER TABLE keys DROP COLUMN storage_bytes; PRAGMA user_version = 1");
   Gatekeeper keeper(path_, now);
-  EXPECT_TRUE(keeper.admit({secret}).ok());
+  ASSERT_TRUE(admit(keeper, {secret}).ok());
+  EXPECT_EQ(admit(keeper, {secret}).value()->permissions().role, KeyRole::kUse) << "the lowest";
   ASSERT_TRUE(KeyStore(path_).revoke("one", kNoon).ok());
-  EXPECT_EQ(keeper.admit({secret}).error().code, Code::kUnauthenticated);
+  EXPECT_EQ(admit(keeper, {secret}).error().code, Code::kUnauthenticated);
 }
 
 TEST_F(Keys, AFileThatCannotBeReadLetsNobodyIn) {
@@ -336,7 +370,7 @@ TEST_F(Keys, AFileThatCannotBeReadLetsNobodyIn) {
   std::ofstream(path_) << "this is no database, and long enough to be told from one that is empty";
   Gatekeeper keeper(path_, now);
   EXPECT_EQ(keeper.asks_for_keys().error().code, Code::kUnavailable);
-  EXPECT_EQ(keeper.admit({"x"}).error().code, Code::kUnavailable);
+  EXPECT_EQ(admit(keeper, {"x"}).error().code, Code::kUnavailable);
 }
 
 }  // namespace

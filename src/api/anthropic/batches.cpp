@@ -127,7 +127,10 @@ Handler with_store(const Context& context, std::shared_ptr<BatchRunner> runner, 
 Result<Batch> named_batch(service::BatchStore& store, const Exchange& exchange) {
   const std::string& id = exchange.request().captures.front();
   Result<Batch> batch = store.get(id);
-  if (!batch.ok() || batch->key_id == key_of(exchange)) return batch;
+  if (!batch.ok()) return batch;
+  const Request& request = exchange.request();
+  if (authorise(request.caller.get(), request.rule, batch->key_id) == Verdict::kGranted)
+    return batch;
   return fail(Code::kNotFound, "Message batch '" + id + "' not found.", "message_batch_id");
 }
 

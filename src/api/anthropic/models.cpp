@@ -4,6 +4,7 @@
 #include "api/anthropic/anthropic.h"
 #include "api/anthropic/call.h"
 #include "api/anthropic/page.h"
+#include "api/wire/model_access.h"
 #include "api/wire/model_status.h"
 #include "service/json.h"
 
@@ -59,7 +60,7 @@ Handler list_models(const Context& context, Handler other) {
   return [&context, other = std::move(other)](std::shared_ptr<Exchange> exchange) {
     if (!is_anthropic(exchange->request())) return other(std::move(exchange));
     respond_page(
-        *exchange, context.models.list(),
+        *exchange, usable(exchange->request().caller.get(), context.models.list()),
         [](const service::ModelStatus& model) -> const std::string& { return model.sheet.id; },
         write_model);
   };
@@ -71,7 +72,10 @@ Handler get_model(const Context& context, Handler other) {
     if (!is_anthropic(request)) return other(std::move(exchange));
     const std::string_view name =
         request.captures.empty() ? std::string_view() : request.captures.front();
-    const Result<service::ModelStatus> model = context.models.look(pool_name(context, name));
+    const std::string_view known = pool_name(context, name);
+    const Result<void> allowed = check_model(context, request.caller.get(), known);
+    if (!allowed.ok()) return refuse(*exchange, allowed.error());
+    const Result<service::ModelStatus> model = context.models.look(known);
     if (!model.ok()) return refuse(*exchange, model.error());
     Response response;
     service::JsonWriter json(response.body);

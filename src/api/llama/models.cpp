@@ -6,6 +6,7 @@
 #include "api/openai/call.h"
 #include "api/openai/errors.h"
 #include "api/wire/body.h"
+#include "api/wire/model_access.h"
 #include "api/wire/model_status.h"
 
 namespace pippin::api::llama {
@@ -39,6 +40,8 @@ Handler unload_model(const Context& context) {
     const std::string_view name = reader.required_string("model").value_or("");
     if (!reader.ok())
       return exchange->respond(openai::error_response(openai::wire_error(*reader.error())));
+    const Result<void> allowed = check_model(context, exchange->request().caller.get(), name);
+    if (!allowed.ok()) return exchange->respond(openai::error_response(allowed.error()));
     const Result<service::ModelState> state = context.models.unload(name);
     if (!state.ok()) return exchange->respond(openai::error_response(state.error()));
     respond_status(*exchange, context.models.look(name));

@@ -1,11 +1,12 @@
 // GET /props and GET /slots: what the server and its model are, and what is being answered.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "api/llama/llama.h"
 #include "api/llama/samplers.h"
 #include "api/openai/errors.h"
-#include "api/wire/model_wait.h"
+#include "api/wire/model_access.h"
 #include "api/wire/query.h"
 
 namespace pippin::api::llama {
@@ -70,35 +71,47 @@ void write_slot(JsonWriter& json, int id, int context_tokens, const SequenceStat
   json.end_object();
 }
 
+// Looks at a loaded model: a GET, which any page can make a browser send, loads none.
+Result<service::ModelLease> lease_named(const Context& context, const Request& request) {
+  const std::string name = model_named(request);
+  RETURN_IF_ERROR(check_model(context, request.caller.get(), name));
+  std::optional<Result<service::ModelLease>> lease = context.models.try_lease(name);
+  if (lease) return *std::move(lease);
+  return fail(Code::kUnavailable,
+              "The model `" + name + "` is not loaded; POST /models/load loads it.", "model");
+}
+
 }  // namespace
 
 Handler props(const Context& context) {
   return [&context](std::shared_ptr<Exchange> exchange) {
-    const std::string name = model_named(exchange->request());
-    WaitForm form{[](const Error& error) { return openai::error_response(error); }};
-    with_model(context, std::move(exchange), name, std::move(form),
-               [](const std::shared_ptr<Exchange>& ready, const service::ModelLease& model) {
-                 Response response;
-                 JsonWriter json(response.body);
-                 write_props(json, *model);
-                 ready->respond(std::move(response));
-               });
+    const Result<service::ModelLease> model = lease_named(context, exchange->request());
+    if (!model.ok()) return exchange->respond(openai::error_response(model.error()));
+    Response response;
+    JsonWriter json(response.body);
+    write_props(json, **model);
+    exchange->respond(std::move(response));
   };
 }
 
 Handler slots(const Context& context) {
   return [&context](std::shared_ptr<Exchange> exchange) {
-    const Result<service::ModelLease> lease =
-        context.models.lease(model_named(exchange->request()));
+    const Request& request = exchange->request();
+    const Result<service::ModelLease> lease = lease_named(context, request);
     if (!lease.ok()) return exchange->respond(openai::error_response(lease.error()));
     const service::Model& model = **lease;
+    const std::vector<engine::SequenceId> own = context.live->sequences_of(request.caller.get());
     std::vector<SequenceStatus> running = model.engine->sequences();
     std::erase_if(running, [](const SequenceStatus& sequence) {
       return sequence.phase == engine::Phase::kWaiting;
     });
+    const size_t busy = running.size();
+    std::erase_if(running, [&](const SequenceStatus& sequence) {
+      return std::ranges::find(own, sequence.id) == own.end();
+    });
     const auto rows = static_cast<size_t>(model.engine->options().rows_max);
-    const Query query(exchange->request().query);
-    if (query.text("fail_on_no_slot") && running.size() >= rows) {
+    const Query query(request.query);
+    if (query.text("fail_on_no_slot") && busy >= rows) {
       return exchange->respond(
           openai::error_response(fail(Code::kUnavailable, "no slot available")));
     }

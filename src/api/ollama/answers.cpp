@@ -5,6 +5,7 @@
 #include "api/ollama/errors.h"
 #include "api/ollama/ollama.h"
 #include "api/ollama/writer.h"
+#include "api/wire/model_access.h"
 
 namespace pippin::api::ollama {
 namespace {
@@ -27,6 +28,10 @@ void unload(const Library& library, Exchange& exchange, FieldReader& reader, con
   shape.model = wanted.name;
   const bool stream = reader.boolean("stream").value_or(true);
   if (!reader.ok()) return exchange.respond(error_response(*reader.error()));
+  if (!may_manage(exchange.request().caller.get())) {
+    return exchange.respond(error_response(
+        fail(Code::kPermissionDenied, "this key may not unload models", "keep_alive")));
+  }
   service::ModelPool& models = library.context().models;
   const Result<service::ModelStatus> status = models.look(wanted.base);
   // A pinned model stays, whatever a client wants to keep it for.

@@ -6,6 +6,7 @@
 #include "api/ollama/writer.h"
 #include "api/wire/answer.h"
 #include "api/wire/body.h"
+#include "api/wire/model_access.h"
 #include "api/wire/model_wait.h"
 #include "service/generation.h"
 
@@ -36,7 +37,7 @@ std::optional<Wanted> find_model(const Library& library, Exchange& exchange, con
     exchange.respond(error_response(*reader.error()));
     return std::nullopt;
   }
-  Result<Wanted> wanted = library.find(*name);
+  Result<Wanted> wanted = library.find(*name, exchange.request().caller.get());
   if (wanted.ok()) return *std::move(wanted);
   exchange.respond(error_response(wanted.error()));
   return std::nullopt;
@@ -64,7 +65,9 @@ void answer_call(const Context& context, std::shared_ptr<Exchange> exchange,
   if (!reader.ok()) return exchange->respond(error_response(*reader.error()));
   if (call.error) return exchange->respond(error_response(*call.error));
   call.shape.model = served.name;
-  if (call.keep_alive) {
+  // How long a model stays loaded is for who may manage models; clients send it with every request.
+  const bool manages = may_manage(exchange->request().caller.get());
+  if (call.keep_alive && manages) {
     served.model.set_keep_alive(call.keep_alive->wish());
   } else {
     served.model.reset_keep_alive();

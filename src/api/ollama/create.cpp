@@ -97,14 +97,15 @@ Result<void> check_contents(const Modelfile& file, const service::ModelSheet& mo
   return fail(Code::kInvalidArgument, root.error()->message, root.error()->field);
 }
 
-Result<void> make(const Library& library, FieldReader& reader, const std::string& name) {
+Result<void> make(const Library& library, FieldReader& reader, const std::string& name,
+                  const Caller* caller) {
   ASSIGN_OR_RETURN(Modelfile file, read_fields(reader));
   if (!reader.ok())
     return fail(Code::kInvalidArgument, reader.error()->message, reader.error()->field);
   RETURN_IF_ERROR(check_able(reader, file));
   if (file.from.empty())
     return fail(Code::kInvalidArgument, "neither 'from' or 'files' was specified", "from");
-  ASSIGN_OR_RETURN(const Wanted base, library.find(file.from));
+  ASSIGN_OR_RETURN(const Wanted base, library.find(file.from, caller));
   ASSIGN_OR_RETURN(const service::ModelStatus status, library.context().models.look(base.base));
   RETURN_IF_ERROR(check_contents(file, status.sheet));
   MadeModel made;
@@ -116,7 +117,7 @@ Result<void> make(const Library& library, FieldReader& reader, const std::string
   if (!file.license.empty()) made.license = file.license;
   for (const auto& [key, value] : file.parameters) made.parameters[key] = value;
   if (!file.messages.empty()) made.messages = file.messages;
-  return library.keep(std::move(made));
+  return library.keep(std::move(made), caller);
 }
 
 Response statuses(bool stream) {
@@ -140,7 +141,8 @@ Handler create_model(const Home& home) {
     const std::optional<std::string_view> name = read_model_name(reader);
     const bool stream = reader.boolean("stream").value_or(true);
     if (!name || !reader.ok()) return exchange->respond(error_response(*reader.error()));
-    const Result<void> made = make(*home, reader, std::string(*name));
+    const Result<void> made =
+        make(*home, reader, std::string(*name), exchange->request().caller.get());
     exchange->respond(made.ok() ? statuses(stream) : error_response(made.error()));
   };
 }

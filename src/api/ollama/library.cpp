@@ -1,8 +1,10 @@
 #include "api/ollama/library.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "api/ollama/names.h"
+#include "api/wire/model_access.h"
 #include "base/unix_time.h"
 
 namespace pippin::api::ollama {
@@ -16,15 +18,33 @@ std::string below(const std::string& folder, const char* name) {
 
 Library::Library(const Context& context)
     : context_(context),
-      made_(below(context.data_folder, "made")),
+      made_folder_(below(context.data_folder, "made")),
+      made_(made_folder_),
       blobs_folder_(below(context.data_folder, "blobs")) {}
 
-Result<Wanted> Library::find(std::string_view name) const {
-  std::optional<MadeModel> made = made_.find(name);
+MadeModels Library::made_by(const Caller* caller) const {
+  if (may_manage(caller)) return made_;
+  return MadeModels(below(made_folder_, caller->key_id().c_str()));
+}
+
+std::vector<MadeModel> Library::made_for(const Caller* caller) const {
+  std::vector<MadeModel> models = made_by(caller).list();
+  if (may_manage(caller)) return models;
+  for (MadeModel& shared : made_.list()) {
+    if (std::ranges::find(models, shared.name, &MadeModel::name) == models.end())
+      models.push_back(std::move(shared));
+  }
+  return models;
+}
+
+Result<Wanted> Library::find(std::string_view name, const Caller* caller) const {
+  std::optional<MadeModel> made = made_by(caller).find(name);
+  if (!made) made = made_.find(name);
   const std::string base(made ? std::string_view(made->from) : name);
   // Served models have no tag of their own, as a rule; those of Ollama's store have one.
   for (const std::string& known : {base, std::string(short_name(base)), full_name(base)}) {
-    if (context_.models.knows(known)) return Wanted{std::string(name), known, std::move(made)};
+    if (context_.models.knows(known) && check_model(context_, caller, known).ok())
+      return Wanted{std::string(name), known, std::move(made)};
   }
   return fail(
       Code::kNotFound,
@@ -33,14 +53,14 @@ Result<Wanted> Library::find(std::string_view name) const {
       "model");
 }
 
-Result<void> Library::keep(MadeModel model) const {
+Result<void> Library::keep(MadeModel model, const Caller* caller) const {
   const std::string_view bare = short_name(model.name);
   if (context_.models.knows(model.name) || context_.models.knows(bare)) {
     return fail(Code::kInvalidArgument,
                 "model '" + model.name + "' is served from a file; choose another name", "model");
   }
   model.modified_unix_s = unix_now_s();
-  return made_.keep(model);
+  return made_by(caller).keep(model);
 }
 
 }  // namespace pippin::api::ollama

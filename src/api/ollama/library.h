@@ -34,20 +34,25 @@ class Library {
   explicit Library(const Context& context);
 
   const Context& context() const { return context_; }
-  const MadeModels& made() const { return made_; }
+  /// Returns the models that a caller makes and changes: a key's own, or, for who may manage
+  /// models, those that everybody may use.
+  MadeModels made_by(const Caller* caller) const;
+  /// Returns the made models that a caller may use, its own first.
+  std::vector<MadeModel> made_for(const Caller* caller) const;
   /// Where uploaded files lie; empty: nowhere.
   const std::string& blobs_folder() const { return blobs_folder_; }
 
   /// Finds what a name means, with or without the tag ":latest". Errors: kNotFound, in the words
-  /// that Ollama's clients look for.
-  Result<Wanted> find(std::string_view name) const;
+  /// that Ollama's clients look for; also for what is another key's, or not for this one.
+  Result<Wanted> find(std::string_view name, const Caller* caller) const;
   /// Keeps a made model, changed now. Errors: of MadeModels::keep(); kInvalidArgument for the name
   /// of a model that is served.
-  Result<void> keep(MadeModel model) const;
+  Result<void> keep(MadeModel model, const Caller* caller) const;
 
  private:
   const Context& context_;
-  const MadeModels made_;
+  const std::string made_folder_;
+  const MadeModels made_;  // everybody's
   const std::string blobs_folder_;
 };
 

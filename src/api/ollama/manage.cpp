@@ -8,6 +8,7 @@
 #include "api/ollama/names.h"
 #include "api/ollama/ollama.h"
 #include "api/ollama/pull_jobs.h"
+#include "api/wire/model_access.h"
 
 namespace pippin::api::ollama {
 namespace {
@@ -40,7 +41,7 @@ Handler copy_model(const Home& home) {
     const std::string_view source = reader.required_string("source").value_or("");
     const std::string_view destination = reader.required_string("destination").value_or("");
     if (!reader.ok()) return exchange->respond(error_response(*reader.error()));
-    Result<Wanted> wanted = home->find(source);
+    Result<Wanted> wanted = home->find(source, exchange->request().caller.get());
     if (!wanted.ok()) return exchange->respond(error_response(wanted.error()));
     const Result<service::ModelStatus> base = home->context().models.look(wanted->base);
     if (!base.ok()) return exchange->respond(error_response(base.error()));
@@ -48,7 +49,7 @@ Handler copy_model(const Home& home) {
     if (wanted->made) made = *std::move(wanted->made);
     made.name = full_name(destination);
     made.from = base->sheet.id;
-    const Result<void> kept = home->keep(std::move(made));
+    const Result<void> kept = home->keep(std::move(made), exchange->request().caller.get());
     exchange->respond(kept.ok() ? Response{} : error_response(kept.error()));
   };
 }
@@ -58,10 +59,23 @@ Handler delete_model(const Home& home) {
     bool stream = false;
     const std::optional<std::string> name = open_named(*home, *exchange, stream);
     if (!name) return;
-    const Result<bool> removed = home->made().remove(*name);
+    const Caller* caller = exchange->request().caller.get();
+    const Result<bool> removed = home->made_by(caller).remove(*name);
     if (!removed.ok()) return exchange->respond(error_response(removed.error()));
     if (*removed) return exchange->respond({});
-    if (const Result<Wanted> wanted = home->find(*name); wanted.ok()) {
+    if (!may_manage(caller)) {
+      // What it may use but has not made is told from what is not there at all.
+      const Error error =
+          home->find(*name, caller).ok()
+              ? fail(Code::kPermissionDenied,
+                     fmt::format("model '{}' was not made by this key, which may manage no models",
+                                 *name),
+                     "model")
+              : not_found(*name);
+      return exchange->respond(error_response(error));
+    }
+    if (const Result<Wanted> wanted = home->find(*name, exchange->request().caller.get());
+        wanted.ok()) {
       service::ModelPool& models = home->context().models;
       const Result<service::ModelStatus> status = models.look(wanted->base);
       if (status.ok() && !status->found) {
@@ -87,7 +101,8 @@ Handler pull_model(const Home& home) {
     ModelShelf* const shelf = home->context().shelf;
     // What was named at the start is here; clients pull to make sure of that. What lies on disk may
     // have a newer version.
-    if (const Result<Wanted> wanted = home->find(*name); wanted.ok()) {
+    if (const Result<Wanted> wanted = home->find(*name, exchange->request().caller.get());
+        wanted.ok()) {
       const Result<service::ModelStatus> status = home->context().models.look(wanted->base);
       if (shelf == nullptr || wanted->made || !status.ok() || !status->found)
         return respond_line(*exchange, kSuccess, stream);

@@ -10,6 +10,7 @@
 #include "api/ollama/names.h"
 #include "api/ollama/ollama.h"
 #include "api/ollama/writer.h"
+#include "api/wire/model_access.h"
 
 namespace pippin::api::ollama {
 namespace {
@@ -29,8 +30,8 @@ std::string unix_text(int64_t seconds) {
 
 /// All models that are served, with those made of them.
 struct Inventory {
-  explicit Inventory(const Library& library)
-      : served(library.context().models.list()), made(library.made().list()) {
+  Inventory(const Library& library, const Caller* caller)
+      : served(usable(caller, library.context().models.list())), made(library.made_for(caller)) {
     for (const service::ModelStatus& status : served) {
       if (status.found && status.unreadable) continue;
       listed.push_back({full_name(status.sheet.id), status.sheet, nullptr});
@@ -92,7 +93,7 @@ void write_shown(JsonWriter& json, const Listed& listed, bool verbose) {
 
 Handler list_models(const Home& home) {
   return [home](std::shared_ptr<Exchange> exchange) {
-    const Inventory inventory(*home);
+    const Inventory inventory(*home, exchange->request().caller.get());
     Response response;
     JsonWriter json(response.body);
     json.begin_object().key("models").begin_array();
@@ -112,7 +113,8 @@ Handler list_running(const Home& home) {
     Response response;
     JsonWriter json(response.body);
     json.begin_object().key("models").begin_array();
-    for (const service::ModelStatus& status : home->context().models.list()) {
+    const Caller* caller = exchange->request().caller.get();
+    for (const service::ModelStatus& status : usable(caller, home->context().models.list())) {
       if (status.loaded_part < 1) continue;
       json.begin_object();
       write_identity(json, {full_name(status.sheet.id), status.sheet, nullptr},

@@ -1,6 +1,7 @@
 // GET /v1/models and GET /v1/models/{id...}
 #include "api/openai/errors.h"
 #include "api/openai/openai.h"
+#include "api/wire/model_access.h"
 #include "api/wire/model_status.h"
 
 namespace pippin::api::openai {
@@ -49,7 +50,9 @@ Handler list_models(const Context& context) {
     Response response;
     service::JsonWriter json(response.body);
     json.begin_object().field("object", "list").key("data").begin_array();
-    for (const service::ModelStatus& model : context.models.list()) write_model(json, model);
+    const Caller* caller = exchange->request().caller.get();
+    for (const service::ModelStatus& model : usable(caller, context.models.list()))
+      write_model(json, model);
     json.end_array().end_object();
     exchange->respond(std::move(response));
   };
@@ -58,8 +61,10 @@ Handler list_models(const Context& context) {
 Handler get_model(const Context& context) {
   return [&context](std::shared_ptr<Exchange> exchange) {
     const auto& captures = exchange->request().captures;
-    const Result<service::ModelStatus> model =
-        context.models.look(captures.empty() ? "" : captures.front());
+    const std::string name = captures.empty() ? std::string() : captures.front();
+    const Result<void> allowed = check_model(context, exchange->request().caller.get(), name);
+    if (!allowed.ok()) return exchange->respond(error_response(allowed.error()));
+    const Result<service::ModelStatus> model = context.models.look(name);
     if (!model.ok()) return exchange->respond(error_response(model.error()));
     Response response;
     service::JsonWriter json(response.body);

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <utility>
 
+#include "api/wire/model_access.h"
 #include "base/log.h"
 
 namespace pippin::api {
@@ -143,6 +144,8 @@ bool asks_for_stream(const boost::json::object& body) {
 
 void with_model(const Context& context, std::shared_ptr<Exchange> exchange, std::string_view name,
                 WaitForm form, WithModel then) {
+  const Result<void> allowed = check_model(context, exchange->request().caller.get(), name);
+  if (!allowed.ok()) return exchange->respond(form.error(allowed.error()));
   std::optional<Result<service::ModelLease>> model = context.models.try_lease(name);
   if (!model) {
     std::make_shared<ModelWait>(context, std::move(exchange), std::move(form), std::move(then))
