@@ -6,12 +6,14 @@
 #include <string>
 
 #include "api/model_shelf.h"
+#include "base/alarm.h"
 #include "base/worker_pool.h"
 #include "service/batch_store.h"
 #include "service/gatekeeper.h"
 #include "service/json.h"
 #include "service/live_requests.h"
 #include "service/model_pool.h"
+#include "service/ongoing.h"
 #include "service/readiness.h"
 #include "service/response_store.h"
 
@@ -27,12 +29,15 @@ struct Context {
       256 << 10;  // unsent bytes of one stream above which its generation is not read
   service::ResponseStore* responses = nullptr;  // where responses are kept; null: nowhere
   service::BatchStore* batches = nullptr;       // where batches are kept; null: there are none
+  Alarm* alarm = nullptr;  // for what is tried again later; null: it is not
   bool strict_model_ids = false;  // else Anthropic's own names are the default model's
   std::string signing_key = {};   // of what goes to clients and comes back; empty: a random one
   std::string data_folder = {};   // where made models and uploaded files lie; empty: nowhere
   ModelShelf* shelf = nullptr;    // models on disk; null: none are fetched or removed
   service::Gatekeeper* keeper = nullptr;  // knows the keys; null: none are asked for
   std::shared_ptr<service::LiveRequests> live = std::make_shared<service::LiveRequests>();
+  std::shared_ptr<service::Ongoing> background =
+      std::make_shared<service::Ongoing>();  // responses that nobody may be listening to
 };
 
 }  // namespace pippin::api

@@ -41,7 +41,10 @@ Handler list_routes(std::vector<Router::Listed> routes) {
 void add_anthropic_routes(Router& router, const Context& context) {
   const auto seal = std::make_shared<const anthropic::Seal>(context.signing_key);
   std::shared_ptr<anthropic::BatchRunner> runner;
-  if (context.batches != nullptr) runner = std::make_shared<anthropic::BatchRunner>(context, seal);
+  if (context.batches != nullptr) {
+    runner = std::make_shared<anthropic::BatchRunner>(context, seal);
+    runner->start();
+  }
   router.add("POST", "/v1/messages", kUses, anthropic::messages(context, seal));
   router.add("POST", "/v1/messages/count_tokens", kUses, anthropic::count_tokens(context, seal));
   router.add("POST", "/v1/messages/batches", kUsesPrivate,

@@ -1,5 +1,9 @@
 #include "engine/engine.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <deque>
@@ -90,8 +94,14 @@ class LoopEngine final : public Engine {
 
   /// Errors: kPermissionDenied, if the file cannot be written.
   Result<void> record(const std::string& path) {
-    recording_.open(path, std::ios::trunc);
-    if (!recording_) {
+    // For its owner only, whoever made it: it holds prompts and answers.
+    const int made = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    struct stat kind {};
+    const bool is_file = made >= 0 && ::fstat(made, &kind) == 0 && S_ISREG(kind.st_mode);
+    const bool may_write = made >= 0 && (!is_file || ::fchmod(made, 0600) == 0);
+    if (made >= 0) ::close(made);
+    if (may_write) recording_.open(path, std::ios::trunc);
+    if (!may_write || !recording_) {
       return fail(Code::kPermissionDenied, "[engine] cannot write the recording " + path, path);
     }
     recorder_.emplace(recording_, options_);

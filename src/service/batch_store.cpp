@@ -32,14 +32,56 @@ CREATE TABLE requests(
 CREATE INDEX open_requests ON requests(batch, place) WHERE state < 0;
 )";
 
+// A batch's row counts its requests' states and their bytes: the trigger keeps the sums, whoever
+// changes a state. A batch that was put back `tries` times in a row is not taken before `due`.
+constexpr const char* kCounted = R"(
+DROP INDEX open_requests;
+ALTER TABLE batches ADD COLUMN waiting INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batches ADD COLUMN running INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batches ADD COLUMN succeeded INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batches ADD COLUMN errored INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batches ADD COLUMN canceled INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batches ADD COLUMN expired INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batches ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batches ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batches ADD COLUMN due INTEGER NOT NULL DEFAULT 0;
+UPDATE batches SET (waiting, running, succeeded, errored, canceled, expired, bytes) = (
+  SELECT total(state = -2), total(state = -1), total(state = 0), total(state = 1),
+    total(state = 2), total(state = 3), total(length(params) + length(result))
+  FROM requests WHERE batch = batches.id);
+CREATE INDEX open_batches ON batches(seq) WHERE ended = 0;
+CREATE INDEX waiting_requests ON requests(batch, place) WHERE state = -2;
+CREATE INDEX running_requests ON requests(owner) WHERE state = -1;
+CREATE TRIGGER count_requests AFTER UPDATE OF state ON requests BEGIN
+  UPDATE batches SET
+    waiting = waiting + (NEW.state = -2) - (OLD.state = -2),
+    running = running + (NEW.state = -1) - (OLD.state = -1),
+    succeeded = succeeded + (NEW.state = 0) - (OLD.state = 0),
+    errored = errored + (NEW.state = 1) - (OLD.state = 1),
+    canceled = canceled + (NEW.state = 2) - (OLD.state = 2),
+    expired = expired + (NEW.state = 3) - (OLD.state = 3),
+    bytes = bytes + length(NEW.result) - length(OLD.result)
+  WHERE id = NEW.batch;
+END;
+)";
+
 constexpr const char* kBatches =
-    "SELECT id, key, created, expires, cancelled, ended,"
-    " (SELECT count(*) FROM requests r WHERE r.batch = b.id),"
-    " (SELECT count(*) FROM requests r WHERE r.batch = b.id AND r.state < 0),"
-    " (SELECT count(*) FROM requests r WHERE r.batch = b.id AND r.state = 0),"
-    " (SELECT count(*) FROM requests r WHERE r.batch = b.id AND r.state = 1),"
-    " (SELECT count(*) FROM requests r WHERE r.batch = b.id AND r.state = 2),"
-    " (SELECT count(*) FROM requests r WHERE r.batch = b.id AND r.state = 3) FROM batches b ";
+    "SELECT id, key, created, expires, cancelled, ended, waiting, running, succeeded, errored,"
+    " canceled, expired FROM batches ";
+
+// Among batches that are due, the oldest comes first. A time that no put_back can have set is of a
+// clock that was wrong.
+constexpr const char* kNext =
+    "SELECT r.batch, b.key, r.place, r.params FROM batches b CROSS JOIN requests r"
+    " INDEXED BY waiting_requests ON r.batch = b.id AND r.state = -2"
+    " WHERE b.ended = 0 AND b.waiting > 0 AND (b.due <= ?1 OR b.due > ?1 + 60000)"
+    " AND b.key NOT IN (SELECT value FROM json_each(?2))"
+    " ORDER BY b.seq, r.place LIMIT 1";
+
+// From one second to a minute; requests that were under way at the same time count once.
+constexpr const char* kDelay =
+    "UPDATE batches SET due = ?2 + min(60000, 1000 << min(tries, 6)), tries = tries + 1"
+    " WHERE id = ?1 AND (due <= ?2 OR due > ?2 + 60000)";
 
 constexpr const char* kCanceled = R"({"type":"canceled"})";
 constexpr const char* kExpired = R"({"type":"expired"})";
@@ -52,9 +94,12 @@ Batch read_batch(const Statement& row) {
   batch.expires_ms = row.number(3);
   batch.cancelled_ms = row.number(4);
   batch.ended_ms = row.number(5);
-  batch.total = row.number(6);
-  batch.pending = row.number(7);
-  for (int i = 0; i < 4; ++i) batch.outcomes[i] = row.number(8 + i);
+  batch.pending = row.number(6) + row.number(7);
+  batch.total = batch.pending;
+  for (int i = 0; i < 4; ++i) {
+    batch.outcomes[i] = row.number(8 + i);
+    batch.total += batch.outcomes[i];
+  }
   return batch;
 }
 
@@ -71,7 +116,7 @@ struct BatchStore::Kept {
 
   explicit Kept(BatchStoreOptions with)
       : options(std::move(with)),
-        database({options.path, "batches", kSchema, 1, options.busy_ms}) {}
+        database({options.path, "batches", kSchema, {kCounted}, options.busy_ms}) {}
 
   Statement statement(const std::string& sql) { return {database.handle(), sql.c_str()}; }
 
@@ -87,10 +132,15 @@ struct BatchStore::Kept {
                       const std::vector<BatchRequest>& requests, int64_t now_ms,
                       int64_t expires_ms) {
     {
-      Statement batch =
-          statement("INSERT INTO batches(id, key, created, expires) VALUES(?1, ?2, ?3, ?4)");
-      RETURN_IF_ERROR(
-          database.done(batch.bind(1, id).bind(2, key_id).bind(3, now_ms).bind(4, expires_ms)));
+      int64_t bytes = 0;
+      for (const BatchRequest& request : requests)
+        bytes += static_cast<int64_t>(request.params_json.size());
+      Statement batch = statement(
+          "INSERT INTO batches(id, key, created, expires, waiting, bytes)"
+          " VALUES(?1, ?2, ?3, ?4, ?5, ?6)");
+      batch.bind(1, id).bind(2, key_id).bind(3, now_ms).bind(4, expires_ms);
+      batch.bind(5, static_cast<int64_t>(requests.size())).bind(6, bytes);
+      RETURN_IF_ERROR(database.done(batch));
     }
     for (size_t i = 0; i < requests.size(); ++i) {
       Statement request =
@@ -113,8 +163,7 @@ struct BatchStore::Kept {
     for (;;) {
       ASSIGN_OR_RETURN(const int64_t count, number("SELECT count(*) FROM batches"));
       ASSIGN_OR_RETURN(const int64_t bytes,
-                       number("SELECT coalesce(sum(length(params) + length(result)), 0)"
-                              " FROM requests"));
+                       number("SELECT coalesce(sum(bytes), 0) FROM batches"));
       if (count <= options.batches_max && bytes <= static_cast<int64_t>(options.bytes_max))
         return {};
       std::string oldest;
@@ -139,20 +188,20 @@ struct BatchStore::Kept {
     return {};
   }
 
-  /// Ends the open requests of a state, and a batch that has none left.
-  Result<void> end_open(const std::string& id, int64_t state, BatchOutcome outcome,
-                        std::string_view result, int64_t now_ms) {
+  /// Ends the requests that wait, and a batch that has none left.
+  Result<void> end_open(const std::string& id, BatchOutcome outcome, std::string_view result,
+                        int64_t now_ms) {
     Statement end = statement(
-        "UPDATE requests SET state = ?3, owner = '', result = ?4 WHERE batch = ?1 AND state = ?2");
-    end.bind(1, id).bind(2, state).bind(3, static_cast<int64_t>(outcome)).bind(4, result);
+        "UPDATE requests INDEXED BY waiting_requests SET state = ?2, result = ?3"
+        " WHERE batch = ?1 AND state = -2");
+    end.bind(1, id).bind(2, static_cast<int64_t>(outcome)).bind(3, result);
     RETURN_IF_ERROR(database.done(end));
     return end_batch(id, now_ms);
   }
 
   Result<void> end_batch(const std::string& id, int64_t now_ms) {
     Statement end = statement(
-        "UPDATE batches SET ended = ?2 WHERE id = ?1 AND ended = 0 AND NOT EXISTS"
-        " (SELECT 1 FROM requests WHERE batch = ?1 AND state < 0)");
+        "UPDATE batches SET ended = ?2 WHERE id = ?1 AND ended = 0 AND waiting + running = 0");
     return database.done(end.bind(1, id).bind(2, now_ms));
   }
 
@@ -160,14 +209,16 @@ struct BatchStore::Kept {
   Result<void> tidy_up(int64_t now_ms) {
     std::vector<std::string> dead;
     {
-      Statement owners = statement("SELECT DISTINCT owner FROM requests WHERE state = -1");
+      Statement owners = statement("SELECT DISTINCT owner FROM requests INDEXED BY running_requests WHERE state = -1");
       while (owners.step() == SQLITE_ROW) {
         if (!process_lives(owners.text(0))) dead.push_back(owners.text(0));
       }
     }
     for (const std::string& owner : dead) {
       Statement free =
-          statement("UPDATE requests SET state = -2, owner = '' WHERE state = -1 AND owner = ?1");
+          statement(
+              "UPDATE requests INDEXED BY running_requests SET state = -2, owner = ''"
+              " WHERE state = -1 AND owner = ?1");
       RETURN_IF_ERROR(database.done(free.bind(1, owner)));
     }
     std::vector<std::pair<std::string, bool>> over;
@@ -180,7 +231,7 @@ struct BatchStore::Kept {
     }
     for (const auto& [id, cancelled] : over) {
       const BatchOutcome outcome = cancelled ? BatchOutcome::kCanceled : BatchOutcome::kExpired;
-      RETURN_IF_ERROR(end_open(id, -2, outcome, cancelled ? kCanceled : kExpired, now_ms));
+      RETURN_IF_ERROR(end_open(id, outcome, cancelled ? kCanceled : kExpired, now_ms));
     }
     return {};
   }
@@ -190,7 +241,7 @@ struct BatchStore::Kept {
         "UPDATE batches SET cancelled = ?2 WHERE id = ?1 AND cancelled = 0 AND ended = 0");
     RETURN_IF_ERROR(database.done(cancel.bind(1, id).bind(2, now_ms)));
     if (sqlite3_changes(database.handle()) == 0) return {};
-    return end_open(id, -2, BatchOutcome::kCanceled, kCanceled, now_ms);
+    return end_open(id, BatchOutcome::kCanceled, kCanceled, now_ms);
   }
 
   Result<void> take(int64_t now_ms, const std::vector<std::string>& resting,
@@ -202,12 +253,8 @@ struct BatchStore::Kept {
       json.begin_array();
       for (const std::string& key : resting) json.string(key);
       json.end_array();
-      Statement next = statement(
-          "SELECT r.batch, b.key, r.place, r.params FROM requests r JOIN batches b ON b.id = "
-          "r.batch"
-          " WHERE r.state = -2 AND b.key NOT IN (SELECT value FROM json_each(?1))"
-          " ORDER BY b.seq, r.place LIMIT 1");
-      const int code = next.bind(1, left_out).step();
+      Statement next = statement(kNext);
+      const int code = next.bind(1, now_ms).bind(2, left_out).step();
       if (code == SQLITE_DONE) return {};
       if (code != SQLITE_ROW) return database.failure(code);
       work = BatchWork{next.text(0), next.text(1), next.number(2), next.text(3)};
@@ -304,26 +351,44 @@ Result<std::vector<std::string>> BatchStore::owners() {
   return keys;
 }
 
-Result<void> BatchStore::put_back(const BatchWork& work) {
+Result<void> BatchStore::put_back(const BatchWork& work, int64_t now_ms) {
   const std::lock_guard lock(kept_->mutex);
-  return kept_->database.transact([&] {
+  const std::string owner = process_name();
+  return kept_->database.transact([&]() -> Result<void> {
     Statement free = kept_->statement(
-        "UPDATE requests SET state = -2, owner = '' WHERE batch = ?1 AND place = ?2 AND "
-        "state = -1");
-    return kept_->database.done(free.bind(1, work.batch).bind(2, work.place));
+        "UPDATE requests SET state = -2, owner = '' WHERE batch = ?1 AND place = ?2 AND"
+        " state = -1 AND owner = ?3");
+    free.bind(1, work.batch).bind(2, work.place).bind(3, owner);
+    RETURN_IF_ERROR(kept_->database.done(free));
+    Statement delay = kept_->statement(kDelay);
+    return kept_->database.done(delay.bind(1, work.batch).bind(2, now_ms));
   });
+}
+
+Result<bool> BatchStore::has_open() {
+  const std::lock_guard lock(kept_->mutex);
+  RETURN_IF_ERROR(kept_->database.ensure_open());
+  ASSIGN_OR_RETURN(const int64_t open,
+                   kept_->number("SELECT EXISTS(SELECT 1 FROM batches WHERE ended = 0)"));
+  return open != 0;
 }
 
 Result<void> BatchStore::finish(const BatchWork& work, BatchOutcome outcome,
                                 std::string_view result_json, int64_t now_ms) {
   const std::lock_guard lock(kept_->mutex);
+  const std::string owner = process_name();
   return kept_->database.transact([&]() -> Result<void> {
-    Statement end = kept_->statement(
-        "UPDATE requests SET state = ?3, owner = '', result = ?4 WHERE batch = ?1 AND place = ?2"
-        " AND state < 0");
-    end.bind(1, work.batch).bind(2, work.place);
-    end.bind(3, static_cast<int64_t>(outcome)).bind(4, result_json);
-    RETURN_IF_ERROR(kept_->database.done(end));
+    {
+      Statement end = kept_->statement(
+          "UPDATE requests SET state = ?3, owner = '', result = ?4 WHERE batch = ?1 AND place = ?2"
+          " AND state = -1 AND owner = ?5");
+      end.bind(1, work.batch).bind(2, work.place).bind(5, owner);
+      end.bind(3, static_cast<int64_t>(outcome)).bind(4, result_json);
+      RETURN_IF_ERROR(kept_->database.done(end));
+    }
+    Statement again =
+        kept_->statement("UPDATE batches SET tries = 0, due = 0 WHERE id = ?1 AND tries > 0");
+    RETURN_IF_ERROR(kept_->database.done(again.bind(1, work.batch)));
     return kept_->end_batch(work.batch, now_ms);
   });
 }

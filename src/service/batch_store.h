@@ -81,9 +81,12 @@ class BatchStore {
                                         const std::vector<std::string>& resting = {});
   /// Returns the keys whose batches have not ended.
   Result<std::vector<std::string>> owners();
-  /// Gives a request back, to be taken again.
-  Result<void> put_back(const BatchWork& work);
-  /// Notes a result. The last one ends its batch.
+  /// Gives a request back, to be taken again. Others' batches come first: this one waits, each time
+  /// longer, until one of its requests ends.
+  Result<void> put_back(const BatchWork& work, int64_t now_ms);
+  /// Returns whether a batch has not ended.
+  Result<bool> has_open();
+  /// Notes the result of a request that this process has taken. The last one ends its batch.
   Result<void> finish(const BatchWork& work, BatchOutcome outcome, std::string_view result_json,
                       int64_t now_ms);
 

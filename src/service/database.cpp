@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 
@@ -41,7 +42,7 @@ Error Database::failure(int code) {
   log::warn("[{}] {}: {}", options_.what, options_.path, sqlite3_errstr(code));
   const int kind = code & 0xFF;
   if (kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB || kind == SQLITE_IOERR ||
-      kind == SQLITE_CANTOPEN)
+      kind == SQLITE_CANTOPEN || kind == SQLITE_READONLY)
     close();  // the next call begins anew
   return fail(Code::kUnavailable,
               "The store of " + options_.what + " cannot be used now: " + reason_of(code) + ".",
@@ -83,9 +84,14 @@ Result<void> Database::ensure_open() {
 }
 
 Result<void> Database::prepare() {
+  // The file is not trusted: what its schema calls, and cells that lie, are errors.
+  sqlite3_db_config(handle_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   RETURN_IF_ERROR(
-      run("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
-          "PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON"));
+      run("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
+          "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
+          "PRAGMA secure_delete = ON"));
+  RETURN_IF_ERROR(
+      run(options_.durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL"));
   return transact([this] { return make_schema(); });
 }
 
@@ -102,16 +108,18 @@ Result<void> Database::make_schema() {
     if (const int code = query.step(); code != SQLITE_ROW) return failure(code);
     version = query.number(0);
   }
-  if (version == options_.version) return {};
-  const bool older = version + 1 == options_.version && options_.upgrade != nullptr;
-  if (version != 0 && !older) {
+  const auto newest = static_cast<int64_t>(options_.upgrades.size()) + 1;
+  if (version == newest) return {};
+  if (version < 0 || version > newest) {
     return fail(
         Code::kUnavailable,
         "The store of " + options_.what + " was written by a newer version of this program.",
         "store");
   }
-  RETURN_IF_ERROR(run(version == 0 ? options_.schema : options_.upgrade));
-  return run(("PRAGMA user_version = " + std::to_string(options_.version)).c_str());
+  if (version == 0) RETURN_IF_ERROR(run(options_.schema));
+  for (int64_t from = std::max<int64_t>(version, 1); from < newest; ++from)
+    RETURN_IF_ERROR(run(options_.upgrades[static_cast<size_t>(from - 1)]));
+  return run(("PRAGMA user_version = " + std::to_string(newest)).c_str());
 }
 
 }  // namespace pippin::service

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -15,10 +16,10 @@ namespace pippin::service {
 struct DatabaseOptions {
   std::string path;    // made, with its folder, for its owner only; ":memory:" works
   std::string what;    // what it holds, for messages: "responses"
-  const char* schema;  // makes the tables of `version`
-  int64_t version = 1;
-  int busy_ms = 500;              // how long to wait for another program's lock
-  const char* upgrade = nullptr;  // makes the tables of `version` from those of the one before
+  const char* schema;  // makes the tables of version 1
+  std::vector<const char*> upgrades = {};  // [i] makes version i + 2 of version i + 1
+  int busy_ms = 500;                       // how long to wait for another program's lock
+  bool durable = false;  // a change that was noted outlives a power cut
 };
 
 class Statement;

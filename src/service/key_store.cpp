@@ -15,10 +15,6 @@
 namespace pippin::service {
 namespace {
 
-constexpr int kSchemaVersion = 2;
-
-// `changes` has one row, which counts what happens to keys. PRAGMA data_version would count for one
-// connection only, and begin anew with the next.
 constexpr const char* kSchema = R"(
 CREATE TABLE keys(
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -30,25 +26,18 @@ CREATE TABLE keys(
   tokens_per_day INTEGER NOT NULL,
   concurrent INTEGER NOT NULL,
   created INTEGER NOT NULL,
-  revoked INTEGER NOT NULL DEFAULT 0,
-  role INTEGER NOT NULL DEFAULT 0,
-  models TEXT NOT NULL DEFAULT '',
-  priority_max INTEGER NOT NULL DEFAULT 0,
-  storage_bytes INTEGER NOT NULL DEFAULT 0);
+  revoked INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE usage(
   id TEXT NOT NULL,
   day INTEGER NOT NULL,
   tokens INTEGER NOT NULL,
   PRIMARY KEY(id, day)) WITHOUT ROWID;
-CREATE TABLE changes(count INTEGER NOT NULL);
-INSERT INTO changes VALUES(0);
-CREATE TRIGGER key_made AFTER INSERT ON keys BEGIN UPDATE changes SET count = count + 1; END;
-CREATE TRIGGER key_changed AFTER UPDATE ON keys BEGIN UPDATE changes SET count = count + 1; END;
-CREATE TRIGGER key_gone AFTER DELETE ON keys BEGIN UPDATE changes SET count = count + 1; END;
 )";
 
-// Of version 1. Keys that were made then may use models and manage none.
-constexpr const char* kUpgrade = R"(
+// A key may use models and manage none unless it was made for more. `changes` has one row, which
+// counts what happens to keys: PRAGMA data_version would count for one connection only, and begin
+// anew with the next.
+constexpr const char* kRoles = R"(
 ALTER TABLE keys ADD COLUMN role INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE keys ADD COLUMN models TEXT NOT NULL DEFAULT '';
 ALTER TABLE keys ADD COLUMN priority_max INTEGER NOT NULL DEFAULT 0;
@@ -132,8 +121,13 @@ KeyHash hash_of_secret(std::string_view secret) {
   return hash;
 }
 
-KeyStore::KeyStore(std::string path)
-    : database_({std::move(path), "keys", kSchema, kSchemaVersion, 500, kUpgrade}) {}
+// A key that was revoked stays so, whatever happens to the machine.
+DatabaseOptions key_database(std::string path) {
+  return {.path = std::move(path), .what = "keys", .schema = kSchema, .upgrades = {kRoles},
+          .durable = true};
+}
+
+KeyStore::KeyStore(std::string path) : database_(key_database(std::move(path))) {}
 
 // A server must not make a file only by looking: with a file, keys are asked for.
 Result<bool> KeyStore::open_if_there() {

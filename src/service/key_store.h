@@ -47,6 +47,9 @@ struct NewKey {
 int64_t day_of(int64_t unix_s);
 KeyHash hash_of_secret(std::string_view secret);
 
+/// Returns how the file of keys at `path` is opened.
+DatabaseOptions key_database(std::string path);
+
 /// Errors of every call: kUnavailable, as Database's.
 class KeyStore {
  public:

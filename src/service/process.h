@@ -20,8 +20,8 @@ Process this_process();
 /// Gives the system back what was freed here and is kept for later, as after a model has gone.
 void give_back_memory();
 
-/// Returns a name of this process: its number, and a word that tells it from a later process of the
-/// same number.
+/// Returns a name of this process: its number, when it was started, and a word of its own. A later
+/// process of the same number has another.
 std::string process_name();
 /// Returns whether the process of a name still lives.
 bool process_lives(std::string_view name);

@@ -11,8 +11,6 @@
 namespace pippin::service {
 namespace {
 
-constexpr int kSchemaVersion = 2;
-
 // `used` grows with every use. A response's use counts for those it goes on from, too; of equals
 // the youngest goes first, so that a conversation is shortened from its end and never broken.
 constexpr const char* kSchema = R"(
@@ -24,12 +22,11 @@ CREATE TABLE responses(
   input TEXT NOT NULL,
   owner TEXT NOT NULL,
   bytes INTEGER NOT NULL,
-  used INTEGER NOT NULL,
-  key TEXT NOT NULL);
+  used INTEGER NOT NULL);
 CREATE INDEX by_use ON responses(used, seq DESC);
 )";
-// Of version 1: what nobody's key has made stays nobody's.
-constexpr const char* kUpgrade = "ALTER TABLE responses ADD COLUMN key TEXT NOT NULL DEFAULT ''";
+// What nobody's key has made stays nobody's.
+constexpr const char* kOwned = "ALTER TABLE responses ADD COLUMN key TEXT NOT NULL DEFAULT ''";
 
 constexpr const char* kPut = R"(
 INSERT INTO responses(id, previous, body, input, owner, bytes, key, used)
@@ -58,7 +55,7 @@ struct ResponseStore::Kept {
 
   explicit Kept(ResponseStoreOptions with)
       : options(std::move(with)),
-        database({options.path, "responses", kSchema, kSchemaVersion, options.busy_ms, kUpgrade}) {}
+        database({options.path, "responses", kSchema, {kOwned}, options.busy_ms}) {}
 
   Result<void> put(const StoredResponse& response) {
     const auto bytes = static_cast<int64_t>(response.body_json.size() + response.input_json.size());

@@ -427,6 +427,7 @@ TEST_F(EngineTest, TheStatusShowsEverySequence) {
 TEST_F(EngineTest, ARecordedRunReplays) {
   const std::filesystem::path path =
       std::filesystem::temp_directory_path() / fmt::format("pippin-recording-{}.jsonl", getpid());
+  std::ofstream(path).put('x');  // of an earlier run, readable by others
   options_.record_path = path.string();
   start();
   device_->gate.open();
@@ -434,6 +435,8 @@ TEST_F(EngineTest, ARecordedRunReplays) {
   for (int i = 0; i < 6; ++i) readers.push_back(submit(prompt_of(100, 20, 50 * i)));
   for (Reader& reader : readers) ASSERT_TRUE(reader.read());
   engine_.reset();
+  EXPECT_EQ(std::filesystem::status(path).permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
   std::ifstream recording(path);
   const Result<int> plans = replay(recording);
   ASSERT_TRUE(plans.ok()) << plans.error().message;

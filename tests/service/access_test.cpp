@@ -88,6 +88,14 @@ TEST_F(Keys, ARefusedKeyIsKnownByName) {
   EXPECT_EQ(keeper.admit({"pk-0"}).caller, nullptr);
 }
 
+TEST_F(Keys, ARevocationOutlivesAPowerCut) {
+  Database database(key_database(path_));
+  ASSERT_TRUE(database.ensure_open().ok());
+  Statement query(database.handle(), "PRAGMA synchronous");
+  ASSERT_EQ(query.step(), SQLITE_ROW);
+  EXPECT_EQ(query.number(0), 2) << "each commit reaches the disk: FULL";
+}
+
 TEST_F(Keys, AreRevokedByIdOrName) {
   KeyStore store(path_);
   const Key one = store.create("one", {}, kNoon)->key;

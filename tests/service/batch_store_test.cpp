@@ -2,9 +2,12 @@
 #include "service/batch_store.h"
 
 #include <gtest/gtest.h>
+#include <sqlite3.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <ctime>
 #include <filesystem>
-#include <set>
 #include <string>
 
 #include "service/process.h"
@@ -26,6 +29,28 @@ std::vector<BatchRequest> requests(int count) {
     requests.push_back({"id" + std::to_string(i), "{\"n\":" + std::to_string(i) + "}"});
   return requests;
 }
+
+/// A path for a store, whose files go with it.
+class TemporaryFile {
+ public:
+  TemporaryFile() {
+    static int count = 0;
+    path_ = std::filesystem::temp_directory_path() /
+            ("batches-" + std::to_string(getpid()) + "-" + std::to_string(count++) + ".db");
+  }
+  ~TemporaryFile() {
+    for (const char* end : {"", "-wal", "-shm"}) std::filesystem::remove(path_.string() + end);
+  }
+  std::string path() const { return path_.string(); }
+  BatchStoreOptions options() const {
+    BatchStoreOptions options;
+    options.path = path();
+    return options;
+  }
+
+ private:
+  std::filesystem::path path_;
+};
 
 int64_t outcome(const Batch& batch, BatchOutcome of) {
   return batch.outcomes[static_cast<size_t>(of)];
@@ -73,12 +98,100 @@ TEST(BatchStore, AnswersInOrderAndEndsWithTheLast) {
   EXPECT_EQ(store.results("b1").error().code, Code::kNotFound);
 }
 
-TEST(BatchStore, WhatIsPutBackIsTakenAgain) {
+TEST(BatchStore, WhatIsPutBackLetsOthersGoFirst) {
+  BatchStore store(memory());
+  const int64_t late = kNow + 3'600'000;
+  ASSERT_TRUE(store.create("b1", "", requests(1), kNow, late).ok());
+  ASSERT_TRUE(store.create("b2", "", requests(2), kNow, late).ok());
+  const BatchWork work = **store.take(kNow);
+  EXPECT_EQ(work.batch, "b1");
+  ASSERT_TRUE(store.put_back(work, kNow).ok());
+  EXPECT_EQ((*store.take(kNow))->batch, "b2") << "another's batch comes first";
+  const BatchWork again = **store.take(kNow + 1000);
+  EXPECT_EQ(again.batch, "b1") << "a second later it is its turn again, before younger ones";
+  ASSERT_TRUE(store.put_back(again, kNow + 1000).ok());
+  EXPECT_EQ((*store.take(kNow + 2000))->batch, "b2");
+  EXPECT_FALSE(store.take(kNow + 2999)->has_value()) << "each time it waits longer";
+  EXPECT_TRUE(store.take(kNow + 3000)->has_value());
+}
+
+TEST(BatchStore, AWaitIsAMinuteAtMostWhateverTheClockDoes) {
+  BatchStore store(memory());
+  const int64_t late = kNow + 86'400'000;
+  ASSERT_TRUE(store.create("b1", "", requests(1), kNow, late).ok());
+  int64_t now = kNow;
+  for (int i = 0; i < 20; ++i, now += 60'000) {
+    const auto work = store.take(now);
+    ASSERT_TRUE(work.ok() && work->has_value()) << i;
+    ASSERT_TRUE(store.put_back(**work, now).ok());
+  }
+  EXPECT_TRUE(store.take(kNow - 3'600'000)->has_value()) << "the clock was set back";
+}
+
+TEST(BatchStore, OnlyWhoHasARequestEndsIt) {
   BatchStore store(memory());
   ASSERT_TRUE(store.create("b1", "", requests(1), kNow, kLater).ok());
-  const BatchWork work = **store.take(kNow);
-  ASSERT_TRUE(store.put_back(work).ok());
-  EXPECT_EQ((*store.take(kNow))->place, work.place);
+  const BatchWork work{"b1", "", 0, "{}"};
+  ASSERT_TRUE(store.finish(work, BatchOutcome::kSucceeded, "{}", kNow).ok());
+  EXPECT_EQ(store.get("b1")->pending, 1) << "nobody had taken it";
+  ASSERT_TRUE(store.take(kNow)->has_value());
+  for (int i = 0; i < 2; ++i)
+    ASSERT_TRUE(store.finish(work, BatchOutcome::kSucceeded, "{}", kNow).ok());
+  EXPECT_EQ(outcome(*store.get("b1"), BatchOutcome::kSucceeded), 1) << "it counts once";
+  EXPECT_EQ(store.get("b1")->total, 1);
+}
+
+// With a body of 4 KiB for each, as prompts have. Counting over the rows took a minute of processor
+// time for so many.
+TEST(BatchStore, TenThousandRequestsTakeSeconds) {
+  constexpr int kCount = 10'000;
+  const TemporaryFile file;
+  BatchStore store(file.options());
+  std::vector<BatchRequest> many;
+  for (int i = 0; i < kCount; ++i) many.push_back({std::to_string(i), std::string(4096, 'x')});
+  const std::clock_t began = std::clock();
+  ASSERT_TRUE(store.create("b1", "", many, kNow, kLater).ok());
+  for (int i = 0; i < kCount; ++i) {
+    const auto work = store.take(kNow);
+    ASSERT_TRUE(work.ok() && work->has_value());
+    ASSERT_TRUE(store.finish(**work, BatchOutcome::kSucceeded, "{}", kNow).ok());
+    ASSERT_TRUE(store.get("b1").ok());
+  }
+  const double seconds = static_cast<double>(std::clock() - began) / CLOCKS_PER_SEC;
+  EXPECT_EQ(outcome(*store.get("b1"), BatchOutcome::kSucceeded), kCount);
+  EXPECT_GT(store.get("b1")->ended_ms, 0);
+  EXPECT_LT(seconds, 20);
+}
+
+// A file as version 1 wrote it.
+TEST(BatchStore, CountsWhatAnOlderProgramHasLeft) {
+  const TemporaryFile file;
+  sqlite3* old = nullptr;
+  ASSERT_EQ(sqlite3_open(file.path().c_str(), &old), SQLITE_OK);
+  EXPECT_EQ(sqlite3_exec(old, R"(
+CREATE TABLE batches(seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, key TEXT NOT NULL,
+  created INTEGER NOT NULL, expires INTEGER NOT NULL, cancelled INTEGER NOT NULL DEFAULT 0,
+  ended INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE requests(batch TEXT NOT NULL REFERENCES batches(id), place INTEGER NOT NULL,
+  custom_id TEXT NOT NULL, params TEXT NOT NULL, state INTEGER NOT NULL DEFAULT -2,
+  owner TEXT NOT NULL DEFAULT '', result TEXT NOT NULL DEFAULT '', PRIMARY KEY(batch, place)) WITHOUT ROWID;
+CREATE INDEX open_requests ON requests(batch, place) WHERE state < 0;
+INSERT INTO batches(id, key, created, expires) VALUES('b1', '', 1, 1800000000000);
+INSERT INTO requests VALUES('b1', 0, 'a', '{}', 0, '', '{}'), ('b1', 1, 'b', '{}', -2, '', ''),
+  ('b1', 2, 'c', '{}', -1, '999999999:1', '');
+PRAGMA user_version = 1;)",
+                         nullptr, nullptr, nullptr),
+            SQLITE_OK);
+  sqlite3_close(old);
+  BatchStore store(file.options());
+  const auto batch = store.get("b1");
+  ASSERT_TRUE(batch.ok()) << batch.error().message;
+  EXPECT_EQ(batch->total, 3);
+  EXPECT_EQ(batch->pending, 2);
+  EXPECT_EQ(outcome(*batch, BatchOutcome::kSucceeded), 1);
+  for (int i = 0; i < 2; ++i)
+    ASSERT_TRUE(store.finish(**store.take(kNow), BatchOutcome::kErrored, "{}", kNow).ok());
+  EXPECT_EQ(store.get("b1")->ended_ms, kNow);
 }
 
 TEST(BatchStore, CancelEndsWhatWaits) {
@@ -90,7 +203,7 @@ TEST(BatchStore, CancelEndsWhatWaits) {
   EXPECT_EQ(cancelled->cancelled_ms, kNow);
   EXPECT_EQ(cancelled->ended_ms, 0) << "one is being answered";
   EXPECT_FALSE(store.take(kNow)->has_value());
-  ASSERT_TRUE(store.put_back(work).ok());
+  ASSERT_TRUE(store.put_back(work, kNow).ok());
   EXPECT_FALSE(store.take(kNow)->has_value()) << "nor is it taken again";
   const auto ended = store.get("b1");
   EXPECT_EQ(ended->ended_ms, kNow);
@@ -138,19 +251,15 @@ TEST(BatchStore, KeysHaveTheirOwn) {
 }
 
 TEST(BatchStore, AnotherStoreOfTheFileGoesOn) {
-  const std::string path =
-      (std::filesystem::temp_directory_path() / ("batches-" + process_name() + ".db")).string();
-  BatchStoreOptions options;
-  options.path = path;
+  const TemporaryFile file;
   {
-    BatchStore store(options);
+    BatchStore store(file.options());
     ASSERT_TRUE(store.create("b1", "", requests(2), kNow, kLater).ok());
     ASSERT_TRUE((*store.take(kNow)).has_value());
   }
-  BatchStore store(options);
+  BatchStore store(file.options());
   EXPECT_EQ((*store.take(kNow))->place, 1) << "the first is this living process's own";
   EXPECT_EQ(store.get("b1")->pending, 2);
-  for (const char* end : {"", "-wal", "-shm"}) std::filesystem::remove(path + end);
 }
 
 TEST(Processes, AreToldApart) {
@@ -158,7 +267,36 @@ TEST(Processes, AreToldApart) {
   EXPECT_FALSE(process_lives(process_name() + "1")) << "an earlier one of this number";
   EXPECT_FALSE(process_lives("0:1"));
   EXPECT_FALSE(process_lives(""));
-  EXPECT_TRUE(process_lives("1:1"));
+  EXPECT_FALSE(process_lives("1:1")) << "of a program that did not say when it was started";
+}
+
+// What this process sees of another, by the name that the other gives itself.
+TEST(Processes, ANumberThatIsUsedAgainIsNoLife) {
+  int name_pipe[2], end_pipe[2];
+  ASSERT_EQ(pipe(name_pipe), 0);
+  ASSERT_EQ(pipe(end_pipe), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    close(end_pipe[1]);
+    const std::string name = process_name();
+    char unused = 0;
+    if (write(name_pipe[1], name.data(), name.size()) > 0) (void)!read(end_pipe[0], &unused, 1);
+    _exit(0);
+  }
+  char name_bytes[256];
+  const ssize_t size = read(name_pipe[0], name_bytes, sizeof(name_bytes));
+  ASSERT_GT(size, 0);
+  const std::string name(name_bytes, static_cast<size_t>(size));
+  EXPECT_TRUE(process_lives(name));
+  const size_t start = name.find(':') + 1, end = name.rfind(':');
+  ASSERT_GT(end, start) << "a name tells when its process was started";
+  std::string later = name;
+  later[end - 1] = later[end - 1] == '0' ? '1' : '0';
+  EXPECT_FALSE(process_lives(later)) << "its number belongs to another process now";
+  for (const int end_of_pipe : {end_pipe[0], end_pipe[1], name_pipe[0], name_pipe[1]})
+    close(end_of_pipe);
+  waitpid(child, nullptr, 0);
+  EXPECT_FALSE(process_lives(name));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "api/anthropic/answer_message.h"
+#include "api/anthropic/errors.h"
 #include "base/log.h"
 #include "service/json.h"
 
@@ -15,9 +16,13 @@ namespace {
 constexpr size_t kAtOnce = 4;  // so many fill a step's leftover, and leave room for others
 
 constexpr int kTooManyRequests = 429;  // of this key
+constexpr auto kTryAgain = std::chrono::seconds(1);
 
-// What is not the request's own fault: it is taken up again later.
-bool is_passing(int status) { return status == 503 || status == 529 || status == kTooManyRequests; }
+// What is not the request's own fault, and may be otherwise later: it is taken up again.
+bool is_passing(const Response& response) {
+  const int status = response.status;
+  return (status == 503 || status == 529 || status == kTooManyRequests) && may_retry(response);
+}
 
 constexpr const char* kCanceledJson = R"({"type":"canceled"})";
 
@@ -98,7 +103,6 @@ BatchRunner::BatchRunner(const Context& context, std::shared_ptr<const Seal> sea
 void BatchRunner::kick() {
   {
     const std::lock_guard lock(mutex_);
-    paused_ = false;
     again_ = true;
     if (working_) return;
     working_ = true;
@@ -114,9 +118,15 @@ void BatchRunner::work() {
     if (context_.readiness.state().ready) end_revoked();
     while (context_.readiness.state().ready && take_one()) {
     }
-    const std::lock_guard lock(mutex_);
-    working_ = std::exchange(again_, false);
-    if (!working_) return;
+    {
+      const std::lock_guard lock(mutex_);
+      working_ = std::exchange(again_, false);
+      if (working_) continue;
+    }
+    // Batches that were put back become due, others expire, other processes leave theirs.
+    const Result<bool> open = context_.batches->has_open();
+    if (!open.ok() || *open) try_later();
+    return;
   }
 }
 
@@ -153,12 +163,53 @@ std::vector<std::string> BatchRunner::resting_locked() {
   return keys;
 }
 
+void BatchRunner::try_later() {
+  if (context_.alarm == nullptr) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(armed_, true)) return;
+  }
+  context_.alarm->in(kTryAgain, [weak = weak_from_this()] {
+    const std::shared_ptr<BatchRunner> self = weak.lock();
+    if (self == nullptr) return;
+    {
+      const std::lock_guard lock(self->mutex_);
+      self->armed_ = false;
+    }
+    const bool ready = self->context_.readiness.state().ready;
+    if (!ready || !self->context_.workers.post([self] { self->try_again(); })) self->try_later();
+  });
+}
+
+void BatchRunner::try_again() {
+  std::map<Key, Save> unsaved;
+  {
+    const std::lock_guard lock(mutex_);
+    unsaved = std::exchange(unsaved_, {});
+  }
+  for (const auto& [key, again] : unsaved) save(key, again);
+  kick();
+}
+
+// Notes how a request has ended, now or as soon as the store can be written.
+void BatchRunner::save(const Key& key, const Save& save) {
+  if (const Result<void> saved = save(); !saved.ok()) {
+    {
+      const std::lock_guard lock(mutex_);
+      unsaved_[key] = save;
+    }
+    return try_later();
+  }
+  const std::lock_guard lock(mutex_);
+  running_.erase(key);
+}
+
 // Returns whether there may be more to do now.
 bool BatchRunner::take_one() {
   std::vector<std::string> resting;
   {
     const std::lock_guard lock(mutex_);
-    if (paused_ || running_.size() >= kAtOnce) return false;
+    if (running_.size() >= kAtOnce) return false;
     resting = resting_locked();
   }
   Result<std::optional<service::BatchWork>> work = context_.batches->take(now_ms(), resting);
@@ -168,7 +219,10 @@ bool BatchRunner::take_one() {
   }
   if (!*work) return false;
   Result<std::shared_ptr<Caller>> holder = holder_of((*work)->key_id);
-  if (!holder.ok()) return turn_away(**work, holder.error());
+  if (!holder.ok()) {
+    turn_away(**work, holder.error());
+    return true;
+  }
   {
     const std::lock_guard lock(mutex_);
     running_[{(*work)->batch, (*work)->place}] = nullptr;
@@ -180,17 +234,21 @@ bool BatchRunner::take_one() {
   return true;
 }
 
-// Ends what nobody may ask for any more; puts back what cannot be decided now. Returns whether
-// there may be more to do.
-bool BatchRunner::turn_away(const service::BatchWork& work, const Error& error) {
-  service::BatchStore& store = *context_.batches;
-  const bool revoked = error.code == Code::kUnauthenticated;
-  const Result<void> noted =
-      revoked ? store.finish(work, service::BatchOutcome::kCanceled, kCanceledJson, now_ms())
-              : store.put_back(work);
-  if (!noted.ok()) log::warn("[batches] {}", noted.error().message);
-  if (!revoked) log::warn("[batches] {}", error.message);
-  return revoked && noted.ok();
+// Ends what nobody may ask for any more; puts back what cannot be decided now.
+void BatchRunner::turn_away(const service::BatchWork& work, const Error& error) {
+  service::BatchStore* store = context_.batches;
+  const Key key{work.batch, work.place};
+  {
+    const std::lock_guard lock(mutex_);
+    running_[key] = nullptr;
+  }
+  if (error.code == Code::kUnauthenticated) {
+    return save(key, [store, work] {
+      return store->finish(work, service::BatchOutcome::kCanceled, kCanceledJson, now_ms());
+    });
+  }
+  log::warn("[batches] {}", error.message);
+  save(key, [store, work] { return store->put_back(work, now_ms()); });
 }
 
 void BatchRunner::set_canceller(const Key& key, std::function<void()> canceller) {
@@ -216,31 +274,28 @@ void BatchRunner::cancel(const std::string& batch) {
 }
 
 void BatchRunner::ended(const service::BatchWork& work, const Response& response) {
-  service::BatchStore& store = *context_.batches;
-  const Result<service::Batch> batch = store.get(work.batch);
-  const bool passing = is_passing(response.status);
+  service::BatchStore* store = context_.batches;
+  const Result<service::Batch> batch = store->get(work.batch);
   const bool cancelled =
       response.status == 499 || (batch.ok() && batch->cancelled_ms > 0 && response.status != 200);
-  Result<void> noted;
-  if (cancelled) {
-    noted = store.finish(work, service::BatchOutcome::kCanceled, kCanceledJson, now_ms());
-  } else if (passing) {
-    noted = store.put_back(work);
-  } else {
-    const auto outcome = response.status == 200 ? service::BatchOutcome::kSucceeded
-                                                : service::BatchOutcome::kErrored;
-    noted = store.finish(work, outcome, result_json(response), now_ms());
+  const Key key{work.batch, work.place};
+  if (!cancelled && is_passing(response)) {
+    if (response.status == kTooManyRequests) {
+      const std::lock_guard lock(mutex_);
+      resting_[work.key_id] = now_ms() + retry_after_ms(response);
+    }
+    save(key, [store, work] { return store->put_back(work, now_ms()); });
+    return kick();
   }
-  if (!noted.ok()) log::warn("[batches] a result is lost: {}", noted.error().message);
-  const bool spent = response.status == kTooManyRequests;
-  const bool full = passing && !spent;
-  {
-    const std::lock_guard lock(mutex_);
-    running_.erase({work.batch, work.place});
-    if (spent) resting_[work.key_id] = now_ms() + retry_after_ms(response);
-    if (full) paused_ = true;  // until the next sign of interest
-  }
-  if (!full) kick();
+  using service::BatchOutcome;
+  const BatchOutcome outcome = cancelled                 ? BatchOutcome::kCanceled
+                               : response.status == 200 ? BatchOutcome::kSucceeded
+                                                        : BatchOutcome::kErrored;
+  const std::string result = cancelled ? kCanceledJson : result_json(response);
+  save(key, [store, work, outcome, result] {
+    return store->finish(work, outcome, result, now_ms());
+  });
+  kick();
 }
 
 }  // namespace pippin::api::anthropic

@@ -28,8 +28,9 @@ class BatchRunner : public std::enable_shared_from_this<BatchRunner> {
   /// Requires: context.batches is not null, and outlives every answer.
   BatchRunner(const Context& context, std::shared_ptr<const Seal> seal);
 
-  /// Begins to work, if there is work and it does not do so already. Called at each sign of
-  /// interest; does not block.
+  /// Begins with what an earlier run of the program has left, once the server is ready.
+  void start() { try_later(); }
+  /// Begins to work, if there is work and it does not do so already. Does not block.
   void kick();
   /// Ends the answers to a batch's requests that are under way.
   void cancel(const std::string& batch);
@@ -37,13 +38,17 @@ class BatchRunner : public std::enable_shared_from_this<BatchRunner> {
  private:
   friend class BatchExchange;
   using Key = std::pair<std::string, int64_t>;  // batch, place
+  using Save = std::function<Result<void>()>;
 
   void work();
   bool take_one();
   void end_revoked();
-  bool turn_away(const service::BatchWork& work, const Error& error);
+  void turn_away(const service::BatchWork& work, const Error& error);
   Result<std::shared_ptr<Caller>> holder_of(const std::string& key_id);
   std::vector<std::string> resting_locked();
+  void try_later();
+  void try_again();
+  void save(const Key& key, const Save& save);
   void set_canceller(const Key& key, std::function<void()> canceller);
   void ended(const service::BatchWork& work, const Response& response);
 
@@ -52,9 +57,10 @@ class BatchRunner : public std::enable_shared_from_this<BatchRunner> {
   std::mutex mutex_;
   std::map<Key, std::function<void()>> running_;  // with what ends each; null: not known yet
   std::map<std::string, int64_t> resting_;  // keys that have used what they may, until when (ms)
+  std::map<Key, Save> unsaved_;  // ends that the store could not note yet; they hold their places
   bool working_ = false;
-  bool again_ = false;   // there may be more work than was seen
-  bool paused_ = false;  // the server had no room
+  bool again_ = false;  // there may be more work than was seen
+  bool armed_ = false;  // try_again() will be called
 };
 
 }  // namespace pippin::api::anthropic

@@ -77,9 +77,19 @@ Response error_response(const Error& error, std::string_view request_id) {
   Response response;
   response.status = mapping_of(error.code).status;
   response.body = error_json(error, request_id);
-  if (response.status == 529 || response.status == 503 || response.status == 429)
+  // What does not fit now will not fit later: the memory is planned when the server starts.
+  if (error.code == Code::kOutOfMemory && error.param == "model") {
+    response.headers.emplace_back("x-should-retry", "false");
+  } else if (response.status == 529 || response.status == 503 || response.status == 429) {
     response.headers.emplace_back("retry-after", std::to_string(std::max(1, error.retry_after_s)));
+  }
   return response;
+}
+
+bool may_retry(const Response& response) {
+  return std::ranges::none_of(response.headers, [](const auto& header) {
+    return header.first == "x-should-retry" && header.second == "false";
+  });
 }
 
 Response threads_refused(std::string_view request_id) {

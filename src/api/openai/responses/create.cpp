@@ -1,5 +1,6 @@
 // POST /v1/responses and POST /v1/responses/input_tokens
 #include <boost/json/serialize.hpp>
+#include <chrono>
 #include <utility>
 
 #include "api/openai/call.h"
@@ -93,6 +94,19 @@ void start_in_foreground(Creation& creation, std::unique_ptr<service::Generation
                 response_writer(writer_options(creation, std::move(keep))));
 }
 
+// Tries again until the store takes the end of a response, which would be in progress for ever.
+void keep_later(const Context& context, const std::shared_ptr<Run>& run,
+                const service::StoredResponse& stored) {
+  if (context.alarm == nullptr) return;
+  context.alarm->in(std::chrono::seconds(1), [&context, run, stored] {
+    const bool posted = context.workers.post([&context, run, stored] {
+      if (!run->discarded() && !context.responses->put(stored).ok())
+        keep_later(context, run, stored);
+    });
+    if (!posted) keep_later(context, run, stored);
+  });
+}
+
 void start_in_background(Creation& creation, std::unique_ptr<service::Generation> generation) {
   service::StoredResponse stored = stored_form(creation);
   Progress queued;
@@ -105,14 +119,19 @@ void start_in_background(Creation& creation, std::unique_ptr<service::Generation
     return creation.exchange->respond(error_response(put.error()));
   const auto run = std::make_shared<Run>(stored.body_json, stored.key_id);
   const std::string body = stored.body_json;
-  Keep keep = [store, run, stored](const std::string& now, bool ended) mutable {
+  Keep keep = [&context = creation.context, run, stored](const std::string& now,
+                                                         bool ended) mutable {
     run->update(now);
     stored.body_json = now;
     stored.pending = !ended;
-    return run->discarded() ? Result<void>() : store->put(stored);
+    if (run->discarded()) return Result<void>();
+    Result<void> put = context.responses->put(stored);
+    if (!put.ok() && ended) keep_later(context, run, stored);
+    return put;
   };
   creation.runs->add(creation.frame.id, run);
-  Answer::start(creation.context, Run::exchange_of(run), std::move(generation),
+  Answer::start(creation.context, Run::exchange_of(run, creation.context.background->begin()),
+                std::move(generation),
                 response_writer(writer_options(creation, std::move(keep))));
   if (creation.call.stream) return follow(creation.context, creation.exchange, run, 0);
   creation.exchange->respond({200, "application/json", body, {}});

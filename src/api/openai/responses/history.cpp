@@ -58,7 +58,12 @@ Result<boost::json::array> History::up_to(const std::string& response_id) const 
   if (!chain.ok()) {
     Error error = chain.error();
     if (error.code == Code::kNotFound) {
-      error.message = "Previous response with id '" + response_id + "' not found.";
+      const bool itself = !store_->get(response_id, key_id_).ok();
+      error.message = itself ? "Previous response with id '" + response_id + "' not found."
+                             : "Response '" + response_id +
+                                   "' cannot be gone on from: one that it goes on from itself is "
+                                   "not kept any more. Send the conversation as 'input'. (" +
+                                   error.message + ")";
     }
     error.param = "previous_response_id";
     return error;

@@ -110,7 +110,8 @@ void Run::set_canceller(std::function<void()> canceller) {
 // Takes the place of a client: it keeps what is written, and leaves when the run is cancelled.
 class RunExchange final : public Exchange {
  public:
-  explicit RunExchange(std::shared_ptr<Run> run) : run_(std::move(run)) {}
+  RunExchange(std::shared_ptr<Run> run, service::Ongoing::Ticket ticket)
+      : run_(std::move(run)), ticket_(std::move(ticket)) {}
   ~RunExchange() override { end(); }
 
   const Request& request() const override { return request_; }
@@ -136,16 +137,19 @@ class RunExchange final : public Exchange {
       run_->canceller_ = nullptr;
     }
     run_->notify();
+    ticket_ = nullptr;
     const std::lock_guard lock(run_->mutex_);
     run_->subscribers_.clear();
   }
 
   const Request request_;
   const std::shared_ptr<Run> run_;
+  service::Ongoing::Ticket ticket_;
 };
 
-std::shared_ptr<Exchange> Run::exchange_of(std::shared_ptr<Run> run) {
-  return std::make_shared<RunExchange>(std::move(run));
+std::shared_ptr<Exchange> Run::exchange_of(std::shared_ptr<Run> run,
+                                           service::Ongoing::Ticket ticket) {
+  return std::make_shared<RunExchange>(std::move(run), std::move(ticket));
 }
 
 void Runs::add(const std::string& id, std::shared_ptr<Run> run) {

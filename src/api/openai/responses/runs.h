@@ -13,6 +13,7 @@
 #include "api/context.h"
 #include "api/exchange.h"
 #include "service/generation.h"
+#include "service/ongoing.h"
 
 namespace pippin::api::openai::responses {
 
@@ -42,8 +43,9 @@ class Run {
   /// has ended. It must not block.
   void subscribe(std::function<void()> callback);
 
-  /// The exchange through which an Answer writes its events here.
-  static std::shared_ptr<Exchange> exchange_of(std::shared_ptr<Run> run);
+  /// The exchange through which an Answer writes its events here. It holds the ticket until the end.
+  static std::shared_ptr<Exchange> exchange_of(std::shared_ptr<Run> run,
+                                               service::Ongoing::Ticket ticket);
 
  private:
   friend class RunExchange;
