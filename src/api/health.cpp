@@ -13,6 +13,11 @@ Handler health(const Context& context) {
       response.headers.emplace_back("retry-after", "1");
       json.field("reason", state.reason);
     }
+    if (!state.degraded.empty()) {
+      json.key("degraded").begin_object();
+      for (const auto& [what, why] : state.degraded) json.field(what, why);
+      json.end_object();
+    }
     json.end_object();
     exchange->respond(std::move(response));
   };

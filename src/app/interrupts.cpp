@@ -66,6 +66,7 @@ void Interrupts::install() {
   action.sa_handler = handle;  // no SA_RESTART: a read at the prompt ends
   for (const int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 void Interrupts::set(OnInterrupt meaning) {

@@ -17,8 +17,8 @@ enum class OnInterrupt : uint8_t {
 
 class Interrupts {
  public:
-  /// Installs the handlers, and ignores SIGPIPE: writes fail instead. Called once, on the main
-  /// thread.
+  /// Installs the handlers, and ignores SIGPIPE and SIGXFSZ: writes fail instead. Called once, on
+  /// the main thread.
   static void install();
   static void set(OnInterrupt meaning);
 

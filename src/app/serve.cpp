@@ -22,6 +22,7 @@
 #include "app/response_file.h"
 #include "app/served_models.h"
 #include "app/signing_key.h"
+#include "base/alarm.h"
 #include "base/log.h"
 #include "base/thread_pool.h"
 #include "base/worker_pool.h"
@@ -54,6 +55,8 @@ Result<void> check_tls(const Settings& settings) {
 /// Refuses what would let others in unasked.
 Result<void> check_access(const Settings& settings, service::Gatekeeper* keeper) {
   RETURN_IF_ERROR(check_tls(settings));
+  if (settings.audit_required && settings.audit_path.empty())
+    return fail(Code::kInvalidArgument, "--audit-required needs --audit-log", "--audit-required");
   const bool asks_for_keys = keeper != nullptr && keeper->asks_for_keys().value();
   RETURN_IF_ERROR(check_exposure(settings.host, asks_for_keys, settings.allow_unauthenticated));
   if (!is_loopback(settings.host) && settings.tls_cert_path.empty())
@@ -147,16 +150,44 @@ void settle(service::ModelPool& models, const WorkerPool& workers) {
   }
 }
 
+struct Drain {
+  int signal = 0;
+  std::chrono::seconds time{};
+};
+
+/// Lets running answers end, those in the background among them, and ends the others.
+void drain(Listeners& server, service::ModelPool& models, const api::Context& context, Alarm& alarm,
+           Drain by) {
+  fmt::print(stderr,
+             "\nsignal {}: {} open connections, {} background responses; they have {} s to end\n",
+             by.signal, server.connections(), context.background->count(), by.time.count());
+  const auto end = std::chrono::steady_clock::now() + by.time;
+  server.stop(by.time, [&] { end_answers(models); });
+  context.background->wait_until(end);
+  alarm.stop();
+  settle(models, context.workers);
+}
+
+/// Opens the audit log; null, if there is to be none.
+Result<std::unique_ptr<AuditLog>> audit_log(const Settings& settings,
+                                            service::Readiness& readiness) {
+  if (settings.audit_path.empty()) return std::unique_ptr<AuditLog>();
+  return AuditLog::open(settings.audit_path, settings.audit_text, readiness);
+}
+
+void note_requests(AuditLog& log, bool required, http::Options& options) {
+  options.audit = [&log](const http::AuditEntry& entry) { log.write(entry); };
+  if (required) options.may_answer = [&log] { return log.check(); };
+}
+
 }  // namespace
 
 Result<int> serve(const Settings& settings, const std::vector<std::string>& names) {
   ASSIGN_OR_RETURN(const std::unique_ptr<service::Gatekeeper> keeper,
                    gatekeeper(settings, environment_variable));
   RETURN_IF_ERROR(check_access(settings, keeper.get()));
-  std::unique_ptr<AuditLog> audit;
-  if (!settings.audit_path.empty()) {
-    ASSIGN_OR_RETURN(audit, AuditLog::open(settings.audit_path, settings.audit_text));
-  }
+  service::Readiness readiness;
+  ASSIGN_OR_RETURN(const std::unique_ptr<AuditLog> audit, audit_log(settings, readiness));
   ASSIGN_OR_RETURN(const std::vector<NamedModel> named,
                    named_models(settings, names, environment_variable));
   ASSIGN_OR_RETURN(const hub::Places places, hub::find_places(settings, environment_variable));
@@ -172,7 +203,6 @@ Result<int> serve(const Settings& settings, const std::vector<std::string>& name
   FileLoader loader(settings);
   service::ModelPool models(budget, loader, on_disk.get(), clock);
   for (const NamedModel& model : named) RETURN_IF_ERROR(models.add(model.spec));
-  service::Readiness readiness;
   const std::unique_ptr<service::ResponseStore> responses =
       response_store(settings, environment_variable);
   const std::unique_ptr<service::BatchStore> batches = batch_store(settings, environment_variable);
@@ -181,15 +211,16 @@ Result<int> serve(const Settings& settings, const std::vector<std::string>& name
     options.gate = [&keeper](const std::vector<std::string_view>& keys) {
       return keeper->admit(keys);
     };
-  if (audit != nullptr)
-    options.audit = [&audit](const http::AuditEntry& entry) { audit->write(entry); };
+  if (audit != nullptr) note_requests(*audit, settings.audit_required, options);
   WorkerPool workers(std::clamp(allowed_cpus(), 2, 8), 2 * options.connections_max);
   HubShelf shelf(places);
   api::Context context{models, readiness, workers};
+  Alarm alarm;
   context.shelf = &shelf;
   context.keeper = keeper.get();
   context.responses = responses.get();
   context.batches = batches.get();
+  context.alarm = &alarm;
   context.strict_model_ids = settings.strict_model_ids;
   context.signing_key = signing_key(settings, environment_variable);
   context.data_folder = ollama_folder(settings, environment_variable);
@@ -212,10 +243,7 @@ Result<int> serve(const Settings& settings, const std::vector<std::string>& name
 
   const int signal = Interrupts::wait();
   readiness.set_not_ready("draining");
-  fmt::print(stderr, "\nsignal {}: {} open connections; running answers have {} s to end\n", signal,
-             server.connections(), settings.drain_s);
-  server.stop(std::chrono::seconds(settings.drain_s), [&] { end_answers(models); });
-  settle(models, workers);
+  drain(server, models, context, alarm, {signal, std::chrono::seconds(settings.drain_s)});
   models.stop();  // before the workers, to whom it hands what was waiting
   return kExitOk;
 }

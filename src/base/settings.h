@@ -60,6 +60,7 @@ struct Settings {
   std::string tls_cert_path, tls_key_path;
   std::string audit_path;
   bool audit_text = false;
+  bool audit_required = false;
   int rows_max = 64;
   int queue_max = 512;
   int step_tokens_max = 512;

@@ -77,6 +77,10 @@ std::optional<Connection::Failure> Connection::check_head() {
         {}};
   if (auto failure = check_origin()) return failure;
   if (auto failure = check_key()) return failure;
+  if (options().may_answer && path_ != "/health") {
+    if (const Result<void> may = options().may_answer(); !may.ok())
+      return Failure{503, may.error(), {}};
+  }
   if (auto failure = check_body_headers()) return failure;
   if (method_ == "OPTIONS") return std::nullopt;
   return route();

@@ -45,6 +45,9 @@ struct AuditEntry {
 };
 using Audit = std::function<void(const AuditEntry&)>;
 
+/// Decides whether anything but /health is answered now. Errors: kUnavailable. Thread: any; must not wait.
+using MayAnswer = std::function<Result<void>()>;
+
 struct Options {
   std::string host = "127.0.0.1";  // an address or a name; "0.0.0.0" or "::" for all
   uint16_t port = 8000;            // 0: any free one; see bound_port()
@@ -69,6 +72,7 @@ struct Options {
 
   Gate gate;    // empty: everyone is let in
   Audit audit;  // called on an I/O thread; empty: none
+  MayAnswer may_answer;  // empty: always
   std::string tls_cert_path, tls_key_path;  // PEM; empty: without TLS
 };
 
