@@ -87,6 +87,8 @@ def make_body(rng):
 class Connection:
     """One request on a connection of its own."""
 
+    key = ""  # sent with every request; empty: none
+
     def __init__(self, url):
         self.url, self.reader, self.writer, self.sent = url, None, None, 0.0
 
@@ -100,6 +102,8 @@ class Connection:
     async def send(self, method, path, body=b"", request_id=""):
         head = (f"{method} {path} HTTP/1.1\r\nHost: {self.url.netloc}\r\nContent-Type: application/json\r\n"
                 f"Content-Length: {len(body)}\r\nConnection: close\r\n")
+        if self.key:
+            head += f"Authorization: Bearer {self.key}\r\n"
         if request_id:
             head += f"x-request-id: {request_id}\r\n"
         self.sent = time.monotonic()
