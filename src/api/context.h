@@ -22,8 +22,7 @@ namespace pippin::api {
 struct Context {
   service::ModelPool& models;
   service::Readiness& readiness;
-  WorkerPool&
-      workers;  // computes the answers; holds at least as many jobs as there are connections
+  WorkerPool& workers;  // computes the answers
   service::JsonLimits json = {};
   size_t stream_pause_bytes =
       256 << 10;  // unsent bytes of one stream above which its generation is not read

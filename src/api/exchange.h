@@ -24,6 +24,7 @@ struct Request {
   std::vector<std::string> captures;  // what the route's {...} matched
   std::shared_ptr<Caller> caller;     // whose key came with it; null where none is asked for
   Rule rule = {};                     // of the route
+  std::string work_owner;  // whose share of the workers it takes: a key's id, else an address
 
   /// Returns a header's value, or "" if absent. `name` in lower case.
   std::string_view header(std::string_view name) const {

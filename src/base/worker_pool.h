@@ -1,41 +1,86 @@
 // WorkerPool: threads for short CPU work off the I/O and device threads: templates, tokenising, JSON.
-// Owner: the app. Thread: post() from any.
+// Owner: the app. Thread: all but the ends from any.
 #pragma once
 
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
+#include "base/fair_queue.h"
+
 namespace pippin {
 
-/// A fixed number of threads that take jobs from one bounded queue, first come, first served.
+/// A fixed number of threads for new work, and one more that new work never takes: so a turn of an answer that was let
+/// in, and a look at the server's health, wait for no stranger's request. All queues but those two are bounded, and
+/// what they hold is bounded by what was let in.
 /// The destructor refuses new jobs, runs those already queued, and joins.
 class WorkerPool {
  public:
+  using Job = std::function<void()>;
+
+  /// Whose new work it is, and how much.
+  struct Work {
+    std::string owner = {};  // owners take turns, and one alone may hold half of the places; "": the program itself
+    size_t bytes = 0;        // that the job reads; from kLargeBytes on it is for half of the threads alone
+    bool admitted = false;   // it was let in before, so it is never refused
+  };
+  static constexpr size_t kLargeBytes = 256 << 10;
+
+  /// The place of a job that waits.
+  struct Place {
+    std::string owner;
+    uint64_t id = 0;
+    bool large = false;
+  };
+
   /// Requires: threads >= 1, jobs_max >= 1.
   WorkerPool(int threads, size_t jobs_max);
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  /// Queues a job. Returns false, and drops the job, if the queue is full or the pool is ending.
-  /// A job that throws is logged and costs nothing but itself.
-  [[nodiscard]] bool post(std::function<void()> job);
+  /// Queues new work. Returns nothing, and drops the job, if all places or all of its owner's are taken, or the pool is
+  /// ending. A job that throws is logged and costs nothing but itself.
+  [[nodiscard]] std::optional<Place> post(Job job, Work work);
+  [[nodiscard]] bool post(Job job) { return post(std::move(job), Work()).has_value(); }
+
+  /// Drops a job that still waits, and frees its place; else does nothing.
+  void withdraw(const Place& place);
+
+  /// Queues a turn of an answer that was let in, before all new work. Never refused: an answer has one turn queued at a
+  /// time.
+  void post_turn(Job job);
+
+  /// Queues a look at how the server does (/health, /metrics), before all else. Never refused: a connection has one at
+  /// a time.
+  void post_probe(Job job);
 
   /// Returns the number of jobs that wait (running ones not counted).
   size_t queued() const;
 
  private:
-  void work();
+  enum class Takes : uint8_t { kPrompt, kSmall, kAll };
+
+  void work(Takes takes);
+  std::optional<Job> next(Takes takes);
+  void post_prompt(std::deque<Job>& queue, Job job);
+  size_t queued_locked() const { return probes_.size() + turns_.size() + small_.size() + large_.size(); }
 
   const size_t jobs_max_;
   mutable std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<std::function<void()>> jobs_;
+  std::condition_variable wake_;         // of the threads for new work
+  std::condition_variable wake_prompt_;  // of the thread for turns and probes
+  std::deque<Job> probes_, turns_;
+  FairQueue small_, large_;
+  uint64_t next_id_ = 0;
+  size_t resting_ = 0;  // threads for new work that have none
   bool ending_ = false;
   std::vector<std::thread> threads_;
 };

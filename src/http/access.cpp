@@ -120,6 +120,8 @@ std::vector<std::string_view> presented_keys(
   return keys;
 }
 
+bool is_probe(std::string_view path) { return path == "/health" || path == "/metrics"; }
+
 std::string make_request_id() {
   thread_local std::mt19937_64 generator{(static_cast<uint64_t>(std::random_device{}()) << 32) ^
                                          std::random_device{}()};

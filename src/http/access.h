@@ -29,6 +29,9 @@ bool request_id_is_sane(std::string_view id);
 /// Returns the keys that a request presents: as a Bearer token, in x-api-key and in api-key. Names are in lower case.
 std::vector<std::string_view> presented_keys(const std::vector<std::pair<std::string, std::string>>& headers);
 
+/// Returns whether a path only tells how the server does. It is answered beside all work, and hardly logged.
+bool is_probe(std::string_view path);
+
 /// Returns a fresh request id: "req-" and 24 random hex digits.
 std::string make_request_id();
 

@@ -210,12 +210,33 @@ void Connection::dispatch() {
   };
   answer_ = std::make_shared<Answer>(std::move(request_), std::move(lease_),
                                      options().stream_bytes_max, std::move(wake));
-  auto job = [router = lane_.shared.router, handler = handler_,
-              exchange = std::make_shared<AnswerExchange>(answer_)] { (*handler)(exchange); };
-  if (lane_.shared.workers->post(std::move(job))) return watch();
+  if (queue_job()) return watch();
   answer_->detach();
   answer_.reset();
-  send_failure({503, fail(Code::kOverloaded, "[http] too many requests at once, try later"), {}});
+  send_failure({503,
+                fail(Code::kOverloaded,
+                     "[http] too many requests at once, here or of this client; try later"),
+                {}});
+}
+
+// Returns false if the workers have no place for it.
+bool Connection::queue_job() {
+  auto job = [router = lane_.shared.router, handler = handler_,
+              exchange = std::make_shared<AnswerExchange>(answer_)] { (*handler)(exchange); };
+  WorkerPool& workers = *lane_.shared.workers;
+  if (is_probe(path_)) {
+    workers.post_probe(std::move(job));
+    return true;
+  }
+  const api::Request& request = answer_->request();
+  place_ = workers.post(std::move(job), {request.work_owner, request.body.size()});
+  return place_.has_value();
+}
+
+// A client that has left needs no place among those that wait.
+void Connection::leave_queue() {
+  if (const auto place = std::exchange(place_, std::nullopt))
+    lane_.shared.workers->withdraw(*place);
 }
 
 }  // namespace pippin::http

@@ -6,31 +6,42 @@
 
 namespace pippin::http {
 
-bool BodyBudget::take(size_t bytes) {
-  const size_t before = bytes_.fetch_add(bytes, std::memory_order_relaxed);
-  if (before + bytes <= bytes_max_) return true;
-  give_back(bytes);
-  return false;
+bool BodyBudget::take(const std::string& owner, size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  const auto found = bytes_of_.find(owner);
+  const size_t theirs = found == bytes_of_.end() ? 0 : found->second;
+  if (bytes > bytes_max_ - bytes_ || theirs + bytes > bytes_max_ / 4 * 3) return false;
+  bytes_ += bytes;
+  bytes_of_[owner] = theirs + bytes;
+  return true;
+}
+
+void BodyBudget::give_back(const std::string& owner, size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  bytes_ -= bytes;
+  const auto found = bytes_of_.find(owner);
+  if ((found->second -= bytes) == 0) bytes_of_.erase(found);
 }
 
 BodyLease::BodyLease(BodyLease&& other) noexcept
-    : budget_(std::move(other.budget_)), bytes_(std::exchange(other.bytes_, 0)) {}
+    : budget_(std::move(other.budget_)), owner_(std::move(other.owner_)), bytes_(std::exchange(other.bytes_, 0)) {}
 
 BodyLease& BodyLease::operator=(BodyLease&& other) noexcept {
   std::swap(budget_, other.budget_);
+  std::swap(owner_, other.owner_);
   std::swap(bytes_, other.bytes_);
   return *this;
 }
 
 bool BodyLease::grow_to(size_t bytes) {
   if (bytes <= bytes_) return true;
-  if (!budget_->take(bytes - bytes_)) return false;
+  if (!budget_->take(owner_, bytes - bytes_)) return false;
   bytes_ = bytes;
   return true;
 }
 
 void BodyLease::release() {
-  if (bytes_ > 0) budget_->give_back(std::exchange(bytes_, 0));
+  if (bytes_ > 0) budget_->give_back(owner_, std::exchange(bytes_, 0));
 }
 
 Answer::Answer(api::Request request, BodyLease lease, size_t stream_bytes_max,

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -15,24 +16,28 @@
 
 namespace pippin::http {
 
-/// A bound on the bytes of all request bodies in memory. Thread: any.
+/// A bound on the bytes of all request bodies in memory, of which one owner may have three quarters. Thread: any.
 class BodyBudget {
  public:
   explicit BodyBudget(size_t bytes_max) : bytes_max_(bytes_max) {}
 
-  /// Returns false, taking nothing, if `bytes` more would pass the bound.
-  bool take(size_t bytes);
-  void give_back(size_t bytes) { bytes_.fetch_sub(bytes, std::memory_order_relaxed); }
+  /// Returns false, taking nothing, if `bytes` more would pass the bound of all or of the owner.
+  bool take(const std::string& owner, size_t bytes);
+  void give_back(const std::string& owner, size_t bytes);
 
  private:
   const size_t bytes_max_;
-  std::atomic<size_t> bytes_{0};
+  std::mutex mutex_;
+  size_t bytes_ = 0;
+  std::map<std::string, size_t> bytes_of_;  // of owners that have some
 };
 
 /// What one request's body holds of the budget; given back at destruction.
 class BodyLease {
  public:
-  explicit BodyLease(std::shared_ptr<BodyBudget> budget) : budget_(std::move(budget)) {}
+  /// `owner`: a key's id, else an address.
+  BodyLease(std::shared_ptr<BodyBudget> budget, std::string owner)
+      : budget_(std::move(budget)), owner_(std::move(owner)) {}
   ~BodyLease() { release(); }
   BodyLease(BodyLease&& other) noexcept;
   BodyLease& operator=(BodyLease&& other) noexcept;
@@ -43,6 +48,7 @@ class BodyLease {
 
  private:
   std::shared_ptr<BodyBudget> budget_;
+  std::string owner_;
   size_t bytes_ = 0;
 };
 

@@ -36,7 +36,7 @@ SteadyTime now() { return std::chrono::steady_clock::now(); }
 Connection::Connection(tcp::socket socket, Lane& lane)
     : socket_(std::move(socket)),
       lane_(lane),
-      lease_(lane.shared.bodies),
+      lease_(lane.shared.bodies, {}),
       timer_(socket_.get_executor()) {}
 
 void Connection::serve() {
@@ -44,7 +44,7 @@ void Connection::serve() {
   socket_.set_option(tcp::no_delay(true), ignored);
   socket_.non_blocking(true, ignored);
   const auto peer = socket_.remote_endpoint(ignored);
-  if (options().audit && !ignored) peer_ = peer.address().to_string();
+  if (!ignored) peer_ = peer.address().to_string();
   if (lane_.shared.tls != nullptr) tls_.emplace(*lane_.shared.tls, socket_.native_handle());
   begin_request();
   if (tls_) set_deadline(now() + options().header_timeout);
@@ -78,6 +78,7 @@ void Connection::close() {
   if (answer_) log_access(499, answer_.get());  // what nginx writes for a client that left
   ErrorCode ignored;
   socket_.close(ignored);
+  leave_queue();
   if (const auto answer = std::exchange(answer_, nullptr)) {
     answer->client_gone();
     answer->detach();
@@ -97,8 +98,9 @@ void Connection::begin_request() {
   parser_->body_limit(options().body_bytes_max);
   parser_->on_chunk_header(chunk_counter_);
   chunk_counter_.chunks = framing_bytes_ = 0;
-  lease_ = BodyLease(lane_.shared.bodies);
+  lease_.release();
   request_ = {};
+  place_.reset();
   method_.clear();
   path_.clear();
   request_id_.clear();
@@ -185,6 +187,7 @@ void Connection::on_peer_end(ErrorCode ec) {
   if (phase_ != Phase::kAnswering || ec != asio::error::eof) return close();
   peer_closed_ = true;
   close_after_ = true;
+  leave_queue();
   if (answer_ && answer_->client_gone()) close();
 }
 
@@ -222,6 +225,8 @@ bool Connection::parse_header() {
     return false;
   }
   if (answer_preflight()) return false;
+  request_.work_owner = caller_ != nullptr ? "key " + caller_->key_id() : peer_;
+  lease_ = BodyLease(lane_.shared.bodies, request_.work_owner);
   phase_ = Phase::kBody;
   idles(Lane::kSends);
   body_began_ = now();
@@ -244,7 +249,9 @@ bool Connection::parse_body() {
   const size_t received = parser_->get().body().size();
   if (!lease_.grow_to(received)) {
     close_after_ = true;
-    send_failure({503, {Code::kOverloaded, "[http] too many request bodies at once, try later", {}}, {}});
+    send_failure({503,
+                  {Code::kOverloaded, "[http] too many request bodies at once, here or of this client; try later", {}},
+                  {}});
     return false;
   }
   set_deadline(body_began_ + options().body_timeout +

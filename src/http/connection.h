@@ -76,6 +76,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Failure forbidden(const Rule& rule) const;
   bool answer_preflight();
   void dispatch();
+  bool queue_job();
+  void leave_queue();
 
   // Writing (reply.cpp)
   void on_wake();
@@ -103,7 +105,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const Options& options() const { return lane_.shared.options; }
 
   tcp::socket socket_;
-  std::string peer_;  // the client's address, for the audit log
+  std::string peer_;  // the client's address
   std::optional<TlsStream> tls_;
   bool greeted_ = false;           // TLS: the handshake is done
   bool read_awaits_room_ = false;  // TLS: to go on reading it has to write
@@ -146,6 +148,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool head_only_ = false;
   const api::Handler* handler_ = nullptr;
   std::shared_ptr<Caller> caller_;  // until the answer's end
+  std::optional<WorkerPool::Place> place_;  // of the answer's first job, from its queueing on
   std::shared_ptr<Answer> answer_;
 
   std::string output_;          // being written, from sent_ on

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "http/access.h"
 #include "http/connection.h"
 
 namespace pippin::http {
@@ -213,7 +214,7 @@ void Connection::end_visit() {
 
 void Connection::log_access(int status, const Answer* answer) const {
   const auto ms = std::chrono::duration<double, std::milli>(now() - request_began_).count();
-  const auto level = path_ == "/health" || path_ == "/metrics" ? spdlog::level::debug : spdlog::level::info;
+  const auto level = is_probe(path_) ? spdlog::level::debug : spdlog::level::info;
   spdlog::log(level, "{} {} {} {:.1f} ms {} B {}", method_.empty() ? "-" : method_,
               path_.empty() ? "-" : std::string_view(path_).substr(0, 200), status, ms, bytes_sent_,
               request_id_);

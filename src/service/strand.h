@@ -1,5 +1,6 @@
-// Strand: one function that is run on the worker pool whenever it is rung, never twice at the same
-// time. Owner: who has the function; shared with the pool while queued. Thread: any.
+// Strand: the turns of an answer: one function that is run on the worker pool whenever it is rung,
+// never twice at the same time, and never behind new work. Owner: who has the function; shared with
+// the pool while queued. Thread: any.
 #pragma once
 
 #include <atomic>
@@ -14,8 +15,7 @@ namespace pippin::service {
 
 class Strand final : public std::enable_shared_from_this<Strand> {
  public:
-  /// `step` must not own the strand. Requires: the pool outlives the strand and holds as many jobs
-  /// as there are strands.
+  /// `step` must not own the strand. Requires: the pool outlives the strand.
   Strand(WorkerPool& workers, std::function<void()> step)
       : workers_(workers), step_(std::move(step)) {}
 

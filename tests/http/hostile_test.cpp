@@ -120,7 +120,7 @@ TEST(Hostile, ChunkLinesAndTrailersAreHeldToTheHeadsLimit) {
 
 TEST(Hostile, AllBodiesTogetherAreBounded) {
   Options options = test_options();
-  options.bodies_bytes_max = 100'000;
+  options.bodies_bytes_max = 120'000;  // of which one client may have 90,000
   RunningServer running(options);
   Client first = running.client();
   first.send("POST /parked HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n" + std::string(60'000, 'x'));
@@ -280,6 +280,81 @@ TEST(Hostile, FullWorkerPoolIs503) {
   EXPECT_EQ(clients[0].reply().body, "slow");
   EXPECT_EQ(clients[1].reply().body, "slow");
   EXPECT_EQ(third.get("/slow").body, "slow") << "the refused one may ask again on its connection";
+}
+
+// A server of one worker, which is busy until the gate opens.
+class BusyServer {
+ public:
+  explicit BusyServer(size_t jobs_max) : workers_(1, jobs_max), server_(test_options(), routes(), workers_) {
+    EXPECT_TRUE(server_.start().ok());
+    gate_.lock();
+    first_.emplace(server_.bound_port());
+    first_->send(kSlow);
+    EXPECT_TRUE(wait_for([&] { return begun_ == 1; }));
+  }
+  ~BusyServer() { open(); }
+
+  static constexpr std::string_view kSlow = "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  void open() {
+    if (std::exchange(open_, true)) return;
+    gate_.unlock();
+    EXPECT_EQ(first_->reply().body, "slow");
+  }
+  int begun() const { return begun_; }
+  size_t queued() const { return workers_.queued(); }
+  Client client() const { return Client(server_.bound_port()); }
+
+ private:
+  api::Router routes() {
+    api::Router router;
+    router.add("GET", "/slow", [this](const std::shared_ptr<api::Exchange>& e) {
+      ++begun_;
+      const std::lock_guard wait(gate_);
+      e->respond({200, "text/plain", "slow", {}});
+    });
+    for (const char* path : {"/health", "/metrics"})
+      router.add("GET", path, [](const std::shared_ptr<api::Exchange>& e) {
+        e->respond({200, "text/plain", "fine", {}});
+      });
+    return router;
+  }
+
+  std::mutex gate_;
+  std::atomic<int> begun_{0};
+  bool open_ = false;
+  WorkerPool workers_;
+  Server server_;
+  std::optional<Client> first_;
+};
+
+TEST(Hostile, AClientThatLeavesLeavesTheQueue) {
+  BusyServer busy(1);
+  for (int i = 0; i < 3; ++i) {
+    Client leaver = busy.client();
+    leaver.send(BusyServer::kSlow);
+    ASSERT_TRUE(wait_for([&] { return busy.queued() == 1; }));
+    EXPECT_EQ(busy.client().get("/slow").status, 503);
+    i == 0 ? leaver.half_close() : i == 1 ? leaver.close() : leaver.reset();
+    EXPECT_TRUE(wait_for([&] { return busy.queued() == 0; })) << i;
+  }
+  Client stayer = busy.client();
+  stayer.send(BusyServer::kSlow);
+  ASSERT_TRUE(wait_for([&] { return busy.queued() == 1; }));
+  busy.open();
+  EXPECT_EQ(stayer.reply().body, "slow");
+  EXPECT_EQ(busy.begun(), 2) << "nothing is worked on for those that left";
+}
+
+TEST(Hostile, ProbesWaitForNoWork) {
+  BusyServer busy(1);
+  Client waits = busy.client();
+  waits.send(BusyServer::kSlow);
+  ASSERT_TRUE(wait_for([&] { return busy.queued() == 1; }));
+  EXPECT_EQ(busy.client().get("/slow").status, 503);
+  EXPECT_EQ(busy.client().get("/health").body, "fine");
+  EXPECT_EQ(busy.client().get("/metrics").body, "fine");
+  busy.open();
+  EXPECT_EQ(waits.reply().body, "slow");
 }
 
 TEST(Hostile, RandomBytes) {

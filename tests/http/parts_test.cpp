@@ -80,7 +80,8 @@ TEST(Head, NoHeaderInjection) {
 }
 
 std::shared_ptr<Answer> make_answer(size_t stream_bytes_max = 100) {
-  return std::make_shared<Answer>(api::Request{}, BodyLease(std::make_shared<BodyBudget>(1)), stream_bytes_max, [] {});
+  BodyLease lease(std::make_shared<BodyBudget>(1), "a");
+  return std::make_shared<Answer>(api::Request{}, std::move(lease), stream_bytes_max, [] {});
 }
 
 TEST(Answer, WholeAndStream) {
@@ -162,19 +163,29 @@ TEST(Answer, OverflowsAtItsBound) {
 }
 
 TEST(BodyBudget, IsGivenBack) {
-  auto budget = std::make_shared<BodyBudget>(10);
-  BodyLease a(budget);
+  auto budget = std::make_shared<BodyBudget>(12);
+  BodyLease a(budget, "a");
   EXPECT_TRUE(a.grow_to(4));
   EXPECT_TRUE(a.grow_to(8));
   {
-    BodyLease b(budget);
-    EXPECT_FALSE(b.grow_to(3));
-    EXPECT_TRUE(b.grow_to(2));
+    BodyLease b(budget, "b");
+    EXPECT_FALSE(b.grow_to(5));
+    EXPECT_TRUE(b.grow_to(4));
     BodyLease c = std::move(b);
   }
-  a = BodyLease(budget);
-  BodyLease d(budget);
-  EXPECT_TRUE(d.grow_to(10));
+  a = BodyLease(budget, "a");
+  BodyLease d(budget, "d");
+  EXPECT_TRUE(d.grow_to(9));
+}
+
+TEST(BodyBudget, LeavesAQuarterToOthers) {
+  auto budget = std::make_shared<BodyBudget>(12);
+  BodyLease a(budget, "a");
+  BodyLease too(budget, "a");
+  EXPECT_TRUE(a.grow_to(5));
+  EXPECT_FALSE(too.grow_to(5));
+  EXPECT_TRUE(too.grow_to(4));
+  EXPECT_TRUE(BodyLease(budget, "b").grow_to(3));
 }
 
 }  // namespace

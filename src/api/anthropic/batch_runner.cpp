@@ -107,8 +107,8 @@ void BatchRunner::kick() {
     if (working_) return;
     working_ = true;
   }
-  const bool posted = context_.workers.post([self = shared_from_this()] { self->work(); });
-  if (posted) return;
+  // One job for all batches: its place is its own.
+  if (context_.workers.post([self = shared_from_this()] { self->work(); }, {{}, 0, true})) return;
   const std::lock_guard lock(mutex_);
   working_ = false;
 }

@@ -53,7 +53,9 @@ class ModelWait final : public std::enable_shared_from_this<ModelWait> {
       : context_(context),
         exchange_(std::move(exchange)),
         form_(std::move(form)),
-        then_(std::move(then)) {}
+        then_(std::move(then)),
+        work_owner_(exchange_->request().work_owner),
+        work_bytes_(exchange_->request().body.size()) {}
 
   void begin(std::string_view name) {
     exchange_->on_disconnect([weak = weak_from_this()] {
@@ -122,8 +124,9 @@ class ModelWait final : public std::enable_shared_from_this<ModelWait> {
   }
 
   void post(std::function<void()> job) {
-    if (!context_.workers.post(std::move(job)))
-      log::error("[models] no worker is left for a request that waited");
+    // Its place is the one it had before the wait.
+    if (!context_.workers.post(std::move(job), {work_owner_, work_bytes_, true}))
+      log::warn("[models] the server ends before a request that waited goes on");
   }
 
   const Context& context_;
@@ -131,6 +134,8 @@ class ModelWait final : public std::enable_shared_from_this<ModelWait> {
   std::shared_ptr<Exchange> exchange_;  // null once it goes on
   const WaitForm form_;
   const WithModel then_;
+  const std::string work_owner_;
+  const size_t work_bytes_;
   uint64_t ticket_ = 0;
   bool begun_ = false, gone_ = false;
 };
