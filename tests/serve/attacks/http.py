@@ -1,6 +1,8 @@
 """What clients do to the server's connections and queues."""
 
+import json
 import socket
+import struct
 import time
 
 from attacks import Attack
@@ -10,6 +12,12 @@ MIB = 1 << 20
 
 def connect(server):
     return socket.create_connection(("127.0.0.1", server.port), timeout=30)
+
+
+def post(server, path, body):
+    """Returns (status, answer)."""
+    status, _, answer = server.request("POST", path, json.dumps(body).encode(), {"content-type": "application/json"})
+    return status, json.loads(answer)
 
 
 def resident_bytes(server):
@@ -75,9 +83,40 @@ def refused_who_stay(server):
             client.close()
 
 
+def leave_while_queued(server):
+    """Large prompts whose senders reset the connection at once, and one who stays."""
+    body = json.dumps({"model": "default", "prompt": "word " * 400_000, "max_tokens": 1}).encode()
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    for _ in range(60):
+        with connect(server) as client:
+            client.sendall(head + body)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    began = time.monotonic()
+    assert post(server, "/v1/completions", {"model": "default", "prompt": "Hi", "max_tokens": 1})[0] == 200
+    assert time.monotonic() - began < 3, "who stays does not wait for those who left"
+
+
+def many_references(server):
+    """8,000 references to one stored item of 24 KB."""
+    large = {"role": "user", "content": "word " * 4_800}
+    first = {"model": "default", "max_output_tokens": 16, "truncation": "auto",
+             "input": [large, {"role": "user", "content": "Hi"}]}
+    status, answer = post(server, "/v1/responses", first)
+    assert status == 200, answer
+    listed = json.loads(server.get(f"/v1/responses/{answer['id']}/input_items")[2])["data"]
+    item = max(listed, key=lambda one: len(json.dumps(one)))
+    began = time.monotonic()
+    references = [{"type": "item_reference", "id": item["id"]}] * 8_000
+    status, answer = post(server, "/v1/responses", {"model": "default", "input": references})
+    assert status == 400 and "item references" in answer["error"]["message"], (status, answer)
+    assert time.monotonic() - began < 5
+
+
 ATTACKS = [
     Attack("endless chunk extension", endless_framing(b"1;a=", b"x" * 1024)),
     Attack("many chunk extensions", endless_framing(b"", b"1;a=" + b"x" * 1000 + b"\r\na\r\n")),
     Attack("endless trailers", endless_framing(b"0\r\n", b"t: " + b"x" * 1019 + b"\r\n")),
     Attack("refused clients who stay", refused_who_stay),
+    Attack("clients who leave while queued", leave_while_queued),
+    Attack("many references to an item", many_references),
 ]

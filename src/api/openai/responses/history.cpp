@@ -1,5 +1,8 @@
 #include "api/openai/responses/history.h"
 
+#include <fmt/format.h>
+
+#include <boost/json/serialize.hpp>
 #include <utility>
 #include <vector>
 
@@ -13,6 +16,20 @@ Error no_store() {
               "Responses are not kept here: the server runs without a store. Send the whole "
               "conversation as 'input'.",
               "previous_response_id");
+}
+
+Error no_such_item(std::string_view id) {
+  return fail(Code::kNotFound,
+              "Item with id '" + std::string(id) +
+                  "' not found. Items are kept only of responses with 'store' on.",
+              "input");
+}
+
+Error too_much(std::string_view what, size_t bytes_max) {
+  return fail(Code::kInvalidArgument,
+              fmt::format("Invalid 'input': its item references may {} of {} MiB at most.", what,
+                          bytes_max >> 20),
+              "input");
 }
 
 // An id is PREFIX_RESPONSE_NUMBER; the response's own is resp_RESPONSE.
@@ -81,23 +98,40 @@ Result<boost::json::array> History::up_to(const std::string& response_id) const 
   return items;
 }
 
-Result<boost::json::object> History::item(std::string_view id) const {
+Result<service::StoredResponse> History::response_with(std::string_view item_id) const {
   if (store_ == nullptr) return no_store();
-  const Error missing = fail(Code::kNotFound,
-                             "Item with id '" + std::string(id) +
-                                 "' not found. Items are kept only of responses with 'store' on.",
-                             "input");
-  const std::string owner = response_of_item(id);
-  if (owner.empty()) return missing;
-  const Result<service::StoredResponse> response = store_->get(owner, key_id_);
-  if (!response.ok()) return response.error().code == Code::kNotFound ? missing : response.error();
-  ASSIGN_OR_RETURN(const boost::json::array items, items_of(*response, true));
-  for (const boost::json::value& item : items) {
-    const boost::json::value* item_id = item.get_object().if_contains("id");
-    if (item_id != nullptr && item_id->is_string() && item_id->get_string() == id)
-      return item.get_object();
+  const std::string owner = response_of_item(item_id);
+  if (owner.empty()) return no_such_item(item_id);
+  Result<service::StoredResponse> response = store_->get(owner, key_id_);
+  if (!response.ok() && response.error().code == Code::kNotFound) return no_such_item(item_id);
+  return response;
+}
+
+Result<void> ReferencedItems::read_response_of(std::string_view item_id) {
+  ASSIGN_OR_RETURN(const service::StoredResponse response, history_.response_with(item_id));
+  read_bytes_ += response.input_json.size() + response.body_json.size();
+  if (read_bytes_ > kReadBytesMax) return too_much("belong to responses", kReadBytesMax);
+  ASSIGN_OR_RETURN(const boost::json::array items, items_of(response, true));
+  for (const boost::json::value& value : items) {
+    const boost::json::object& item = value.get_object();
+    const boost::json::value* id = item.if_contains("id");
+    if (id == nullptr || !id->is_string()) continue;
+    items_.try_emplace(std::string(id->get_string()),
+                       Item{item, boost::json::serialize(item).size()});
   }
-  return missing;
+  return {};
+}
+
+Result<const boost::json::object*> ReferencedItems::item(std::string_view id) {
+  auto found = items_.find(id);
+  if (found == items_.end()) {
+    RETURN_IF_ERROR(read_response_of(id));
+    found = items_.find(id);
+    if (found == items_.end()) return no_such_item(id);
+  }
+  given_bytes_ += found->second.bytes;
+  if (given_bytes_ > kGivenBytesMax) return too_much("stand for items", kGivenBytesMax);
+  return &found->second.json;
 }
 
 }  // namespace pippin::api::openai::responses

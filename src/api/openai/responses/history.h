@@ -4,6 +4,7 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,12 +31,39 @@ class History {
   /// Returns all items up to and with a response's answer, the oldest first. Errors:
   /// kUnsupported without a store; of ResponseStore::chain().
   Result<boost::json::array> up_to(const std::string& response_id) const;
-  /// Returns one item by its id. Errors: as up_to(); kNotFound.
-  Result<boost::json::object> item(std::string_view id) const;
+  /// Returns the response that an item belongs to, by the item's id. Errors: kUnsupported without a
+  /// store; kNotFound.
+  Result<service::StoredResponse> response_with(std::string_view item_id) const;
 
  private:
   service::ResponseStore* const store_;
   const std::string key_id_;
+};
+
+/// What the references of one request stand for: each response is read once, and what is read and
+/// what is handed out is bounded. Owner: the request's reader. Thread: one.
+class ReferencedItems {
+ public:
+  /// Of the responses read, and of the items handed out, an item counting each time. Several times
+  /// what the longest context holds.
+  static constexpr size_t kReadBytesMax = size_t{32} << 20, kGivenBytesMax = size_t{16} << 20;
+
+  explicit ReferencedItems(const History& history) : history_(history) {}
+
+  /// Returns an item by its id; it stays where it is. Errors: as History::response_with();
+  /// kNotFound; kInvalidArgument past a bound.
+  Result<const boost::json::object*> item(std::string_view id);
+
+ private:
+  struct Item {
+    boost::json::object json;
+    size_t bytes;
+  };
+  Result<void> read_response_of(std::string_view item_id);
+
+  const History& history_;
+  std::map<std::string, Item, std::less<>> items_;  // of all responses that were read
+  size_t read_bytes_ = 0, given_bytes_ = 0;
 };
 
 }  // namespace pippin::api::openai::responses

@@ -137,7 +137,11 @@ void read_handling(FieldReader& body, CreateCall& call) {
 class InputReader {
  public:
   InputReader(FieldReader& body, const History& history, CreateCall& call)
-      : body_(body), history_(history), call_(call), items_(call.tools, call.warnings) {}
+      : body_(body),
+        history_(history),
+        call_(call),
+        items_(call.tools, call.warnings),
+        referenced_(history) {}
 
   std::vector<service::Message> read(const std::string& id_end) {
     items_.instructions(body_.string("instructions").value_or(""));
@@ -203,10 +207,10 @@ class InputReader {
       if (reference.any("id") == nullptr) reference.missing("id");
       return;
     }
-    const Result<boost::json::object> found = history_.item(*id);
+    const Result<const boost::json::object*> found = referenced_.item(*id);
     if (!found.ok()) return fail_with(found.error());
-    items_.read(body_, path, *found);
-    if (body_.ok()) call_.input.push_back(*found);
+    items_.read(body_, path, **found);
+    if (body_.ok()) call_.input.push_back(**found);
   }
 
   void fail_with(const Error& error) {
@@ -217,6 +221,7 @@ class InputReader {
   const History& history_;
   CreateCall& call_;
   ItemsReader items_;
+  ReferencedItems referenced_;
 };
 
 // `text` as it was given; it always has a format.
