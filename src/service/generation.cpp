@@ -18,20 +18,6 @@ uint64_t random_seed() {
   return (uint64_t{device()} << 32) ^ device();
 }
 
-Error too_long(const Model& model, const Request& request, size_t prompt_tokens) {
-  const bool chat = std::holds_alternative<Conversation>(request.prompts.front());
-  const std::string came = std::to_string(prompt_tokens);
-  const std::string most = std::to_string(model.context_tokens_max);
-  // Two wordings, for the clients that look for either to shorten a conversation by themselves.
-  return fail(Code::kContextLength,
-              "prompt is too long: " + came + " tokens > " + most +
-                  " maximum. This model's maximum context length is " + most +
-                  " tokens, prompt and answer together. However, your " +
-                  (chat ? "messages" : "prompt") + " resulted in " + came +
-                  " tokens. Please shorten it.",
-              chat ? "messages" : "prompt");
-}
-
 // How the answers to a conversation are read. `prompt` is its text.
 AnswerTerms answer_terms(const Model& model, const Request& request,
                          const Conversation& conversation, std::string_view prompt) {
@@ -142,15 +128,14 @@ Result<void> Generation::read_prompts() {
   const Model& model = *model_;
   terms_.reserve(request_.prompts.size());
   for (const Prompt& prompt : request_.prompts) {
-    ASSIGN_OR_RETURN(RenderedPrompt rendered, render_prompt(model, prompt));
+    ASSIGN_OR_RETURN(RenderedPrompt rendered,
+                     render_prompt(model, prompt, static_cast<size_t>(model.context_tokens_max)));
     for (const std::string_view rule : rendered.rules) {
       if (std::ranges::find(prompt_rules_, rule) == prompt_rules_.end())
         prompt_rules_.push_back(rule);
     }
     const size_t size = rendered.tokens.size();
     if (size == 0) return fail(Code::kInvalidArgument, "the prompt has no tokens", "prompt");
-    if (size >= static_cast<size_t>(model.context_tokens_max))
-      return too_long(model, request_, size);
     AnswerTerms answer;
     if (const auto* conversation = std::get_if<Conversation>(&prompt))
       answer = answer_terms(model, request_, *conversation, rendered.text);

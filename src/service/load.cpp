@@ -69,6 +69,7 @@ std::string fingerprint_of(const store::Checkpoint& checkpoint, const engine::Mo
 Result<void> add_tokenizer(const store::Checkpoint& checkpoint, int vocab, Model& model) {
   ASSIGN_OR_RETURN(LoadedTokenizer loaded, read_tokenizer(checkpoint, vocab));
   model.tokenizer = std::move(loaded.tokenizer);
+  model.token_bound = TokenBound(*model.tokenizer);
   model.bos_text = std::move(loaded.bos_text);
   model.eos_text = std::move(loaded.eos_text);
   model.stop_tokens = std::move(loaded.ends);

@@ -13,6 +13,7 @@
 #include "service/memory_plan.h"
 #include "service/model_facts.h"
 #include "service/prompt_rules.h"
+#include "service/token_bound.h"
 #include "text/chat_template.h"
 #include "text/grammar.h"
 #include "text/tokenizer.h"
@@ -40,6 +41,7 @@ struct ModelSheet {
 struct Model : ModelSheet {
   std::string fingerprint;  // "fp_...": changes with the file or the settings
   std::shared_ptr<const text::Tokenizer> tokenizer;
+  TokenBound token_bound;
   std::string bos_text, eos_text;  // what templates call bos_token and eos_token
   std::vector<engine::Token> stop_tokens;
   std::shared_ptr<const text::GrammarVocabulary> grammar_vocabulary;  // prepared ahead

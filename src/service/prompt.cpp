@@ -12,6 +12,49 @@ namespace {
 // characters, which no template trims or looks for.
 constexpr std::string_view kEndMark = "\uF8F1\uE07A\uF8F1";
 
+// Smaller texts are tokenised at once: then the error's number is the true one.
+constexpr size_t kLargeBytes = size_t{1} << 20;
+
+Error too_long(const Prompt& prompt, size_t tokens_max, size_t tokens, bool at_least) {
+  const bool chat = std::holds_alternative<Conversation>(prompt);
+  const std::string came = std::to_string(tokens);
+  const std::string most = std::to_string(tokens_max);
+  // Two wordings, for the clients that look for either to shorten a conversation by themselves.
+  return fail(Code::kContextLength,
+              "prompt is too long: " + came + " tokens > " + most +
+                  " maximum. This model's maximum context length is " + most +
+                  " tokens, prompt and answer together. However, your " +
+                  (chat ? "messages" : "prompt") + " resulted in " + (at_least ? "at least " : "") +
+                  came + " tokens. Please shorten it.",
+              chat ? "messages" : "prompt");
+}
+
+// The text that every template shows: what the user says. Of other messages it may leave some out.
+std::string said_by_user(const Conversation& conversation) {
+  std::string text;
+  for (const Message& message : conversation.messages) {
+    if (message.role != Role::kUser) continue;
+    for (const Part& part : message.parts)
+      if (const auto* piece = std::get_if<TextPart>(&part)) text += piece->text;
+  }
+  return text;
+}
+
+std::string joined(const std::vector<text::Span>& spans) {
+  std::string text;
+  for (const text::Span& span : spans) text += span.text;
+  return text;
+}
+
+// Refuses a large text that cannot have fewer than `tokens_max` tokens.
+Result<void> check_bound(const Model& model, const Prompt& prompt, std::string_view text,
+                         std::optional<size_t> tokens_max) {
+  if (!tokens_max || text.size() < kLargeBytes) return {};
+  const size_t least = model.token_bound.at_least(text);
+  if (least >= *tokens_max) return too_long(prompt, *tokens_max, least, true);
+  return {};
+}
+
 Error refusal(Error error) {
   error.message = "The model's chat template refuses this conversation: " + error.message;
   error.param = "messages";
@@ -61,16 +104,21 @@ Result<std::vector<text::Span>> render_continued(const Model& model, Conversatio
   return spans;
 }
 
-Result<RenderedPrompt> render_conversation(const Model& model, Conversation conversation) {
+Result<RenderedPrompt> render_conversation(const Model& model, const Prompt& prompt,
+                                           std::optional<size_t> tokens_max) {
+  Conversation conversation = std::get<Conversation>(prompt);
   if (model.chat_template == nullptr) {
     return fail(Code::kUnsupported,
                 "The model `" + model.id + "` has no chat template; use /v1/completions",
                 "messages");
   }
+  RETURN_IF_ERROR(check_bound(model, prompt, said_by_user(conversation), tokens_max));
   std::vector<std::string_view> rules = model.prompt_rules.apply(conversation);
   ASSIGN_OR_RETURN(const std::vector<text::Span> spans, conversation.continue_final_message
                                                             ? render_continued(model, conversation)
                                                             : render(model, conversation));
+  std::string text = joined(spans);
+  RETURN_IF_ERROR(check_bound(model, prompt, text, tokens_max));
   ASSIGN_OR_RETURN(std::vector<Token> tokens, model.tokenizer->encode(spans, false));
   // Most templates write BOS themselves; where one does not and the model wants it, it is put here,
   // once.
@@ -78,9 +126,7 @@ Result<RenderedPrompt> render_conversation(const Model& model, Conversation conv
   if (model.tokenizer->adds_bos() && bos && (tokens.empty() || tokens.front() != *bos)) {
     tokens.insert(tokens.begin(), *bos);
   }
-  RenderedPrompt rendered{std::move(tokens), {}, std::move(rules)};
-  for (const text::Span& span : spans) rendered.text += span.text;
-  return rendered;
+  return RenderedPrompt{std::move(tokens), std::move(text), std::move(rules)};
 }
 
 Result<std::vector<Token>> checked_tokens(const Model& model, const std::vector<Token>& tokens) {
@@ -95,18 +141,28 @@ Result<std::vector<Token>> checked_tokens(const Model& model, const std::vector<
   return tokens;
 }
 
-}  // namespace
-
-Result<RenderedPrompt> render_prompt(const Model& model, const Prompt& prompt) {
-  if (const auto* conversation = std::get_if<Conversation>(&prompt))
-    return render_conversation(model, *conversation);
+Result<RenderedPrompt> render_any(const Model& model, const Prompt& prompt,
+                                  std::optional<size_t> tokens_max) {
+  if (std::holds_alternative<Conversation>(prompt))
+    return render_conversation(model, prompt, tokens_max);
   RenderedPrompt rendered;
   if (const auto* raw = std::get_if<TextPrompt>(&prompt)) {
+    RETURN_IF_ERROR(check_bound(model, prompt, raw->text, tokens_max));
     ASSIGN_OR_RETURN(rendered.tokens,
                      model.tokenizer->encode(raw->text, true, text::Specials::kParse));
   } else {
     ASSIGN_OR_RETURN(rendered.tokens, checked_tokens(model, std::get<TokenPrompt>(prompt).tokens));
   }
+  return rendered;
+}
+
+}  // namespace
+
+Result<RenderedPrompt> render_prompt(const Model& model, const Prompt& prompt,
+                                     std::optional<size_t> tokens_max) {
+  ASSIGN_OR_RETURN(RenderedPrompt rendered, render_any(model, prompt, tokens_max));
+  const size_t size = rendered.tokens.size();
+  if (tokens_max && size >= *tokens_max) return too_long(prompt, *tokens_max, size, false);
   return rendered;
 }
 

@@ -1,5 +1,6 @@
 """What clients do to the server's connections and queues."""
 
+import concurrent.futures
 import json
 import socket
 import struct
@@ -112,11 +113,25 @@ def many_references(server):
     assert time.monotonic() - began < 5
 
 
+def long_chats(server):
+    """Chats of 27 MiB each, four at a time."""
+    message = {"role": "user", "content": "word " * (27 * MIB // 5)}
+    body = json.dumps({"model": "default", "messages": [message]}).encode()
+
+    def ask(_):
+        return server.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for status, _, answer in pool.map(ask, range(8)):
+            assert status == 400 and b"context_length_exceeded" in answer, (status, answer[:300])
+
+
 ATTACKS = [
     Attack("endless chunk extension", endless_framing(b"1;a=", b"x" * 1024)),
     Attack("many chunk extensions", endless_framing(b"", b"1;a=" + b"x" * 1000 + b"\r\na\r\n")),
     Attack("endless trailers", endless_framing(b"0\r\n", b"t: " + b"x" * 1019 + b"\r\n")),
     Attack("refused clients who stay", refused_who_stay),
     Attack("clients who leave while queued", leave_while_queued),
+    Attack("long chats", long_chats),
     Attack("many references to an item", many_references),
 ]

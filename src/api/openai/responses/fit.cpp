@@ -34,8 +34,10 @@ Result<void> fit(const service::Model& model, service::Request& request) {
   const int context = model.context_tokens_max;
   const int room = std::min(request.max_tokens.value_or(kAnswerTokens), context / 4);
   const auto fits = [&](const Conversation& part) -> Result<bool> {
-    ASSIGN_OR_RETURN(const std::vector<service::Token> tokens, service::prompt_tokens(model, part));
-    return static_cast<int64_t>(tokens.size()) + room <= context;
+    const auto most = static_cast<size_t>(context - room) + 1;
+    const Result<service::RenderedPrompt> rendered = service::render_prompt(model, part, most);
+    if (!rendered.ok() && rendered.error().code != Code::kContextLength) return rendered.error();
+    return rendered.ok();
   };
   ASSIGN_OR_RETURN(const bool fits_whole, fits(whole));
   if (fits_whole) return {};
