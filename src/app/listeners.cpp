@@ -26,10 +26,11 @@ size_t Listeners::connections() const {
   return own_.connections() + (ollama_ ? ollama_->connections() : 0);
 }
 
-void Listeners::stop(std::chrono::milliseconds drain, const std::function<void()>& end_answers) {
+void Listeners::stop(std::chrono::milliseconds drain, const std::function<void()>& end_answers,
+                     std::chrono::milliseconds least) {
   std::thread beside;
-  if (ollama_) beside = std::thread([&] { ollama_->stop(drain, end_answers); });
-  own_.stop(drain, end_answers);
+  if (ollama_) beside = std::thread([&] { ollama_->stop(drain, end_answers, least); });
+  own_.stop(drain, end_answers, least);
   if (beside.joinable()) beside.join();
 }
 

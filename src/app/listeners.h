@@ -26,7 +26,8 @@ class Listeners {
   uint16_t ollama_port() const { return ollama_ ? ollama_->bound_port() : uint16_t{0}; }
   size_t connections() const;
   /// As http::Server::stop(), for all at the same time.
-  void stop(std::chrono::milliseconds drain, const std::function<void()>& end_answers);
+  void stop(std::chrono::milliseconds drain, const std::function<void()>& end_answers,
+            std::chrono::milliseconds least);
 
  private:
   http::Server own_;

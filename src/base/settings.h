@@ -82,6 +82,7 @@ struct Settings {
   int ollama_port = 11434;
   std::string ollama_folder;
   int drain_s = 30;
+  int drain_delay_s = 0;
   int divergence_monitor_s = 0;
   std::string divergence_action = "warn";
   bool deterministic = false;

@@ -75,6 +75,9 @@ std::optional<Connection::Failure> Connection::check_head() {
              "allowed in its settings); other names are refused against DNS rebinding",
              "host"),
         {}};
+  if (lane_.shared.draining && !is_probe(path_))
+    return Failure{
+        503, fail(Code::kUnavailable, "[http] the server is ending and takes no new requests"), {}};
   if (auto failure = check_origin()) return failure;
   if (auto failure = check_key()) return failure;
   if (options().may_answer && path_ != "/health") {
@@ -90,7 +93,7 @@ std::optional<Connection::Failure> Connection::check_head() {
 // any page send a request without reading the answer: enough to keep the model busy.
 std::optional<Connection::Failure> Connection::check_origin() {
   const std::string_view origin = request_.header("origin");
-  if (origin.empty()) return std::nullopt;
+  if (origin.empty()) return check_fetch_site();
   if (origin_allowed(origin, options().cors_origins)) {
     allow_origin_ = origin;
     return std::nullopt;
@@ -102,6 +105,20 @@ std::optional<Connection::Failure> Connection::check_origin() {
            "[http] expected a page of an allowed origin; this one is not in the server's settings",
            "origin"),
       {}};
+}
+
+// A page's images, scripts and links ask without an Origin, so a browser's own word is all there
+// is: another site's page may look whether the server lives, and link to its first page.
+std::optional<Connection::Failure> Connection::check_fetch_site() {
+  const std::string site = ascii_lower(request_.header("sec-fetch-site"));
+  if (site != "cross-site" && site != "same-site") return std::nullopt;
+  if (path_ == "/health" || path_ == "/" || origin_allowed("", options().cors_origins))
+    return std::nullopt;
+  return Failure{403,
+                 fail(Code::kPermissionDenied,
+                      "[http] expected no request of another site's page without an allowed Origin",
+                      "sec-fetch-site"),
+                 {}};
 }
 
 // Everything but /health needs a key where there are keys, unknown paths included. A browser's

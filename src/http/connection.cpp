@@ -87,6 +87,7 @@ void Connection::close() {
   lane_.connections.erase(position_);
   const std::lock_guard lock(lane_.shared.mutex);
   --lane_.shared.connections;
+  if (late_) --lane_.shared.late;
   lane_.shared.connection_ended.notify_all();
 }
 
@@ -404,13 +405,15 @@ void Connection::on_deadline() {
 // --- Lane ---
 
 void Lane::admit(tcp::socket socket) {
-  if (shared.draining) return;
+  if (shared.closing) return;
+  const auto connection = std::make_shared<Connection>(std::move(socket), *this);
+  connection->late_ = shared.draining;
   size_t open;
   {
     const std::lock_guard lock(shared.mutex);
     open = ++shared.connections;
+    if (connection->late_) ++shared.late;
   }
-  const auto connection = std::make_shared<Connection>(std::move(socket), *this);
   connection->position_ = connections.insert(connections.end(), connection);
   const size_t most = shared.options.connections_max;
   if (open <= most) return connection->serve();

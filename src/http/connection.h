@@ -70,6 +70,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool adopt_head();
   std::optional<Failure> check_head();
   std::optional<Failure> check_origin();
+  std::optional<Failure> check_fetch_site();
   std::optional<Failure> check_key();
   std::optional<Failure> check_body_headers();
   std::optional<Failure> route();
@@ -118,6 +119,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::optional<IdlePlace> idle_;  // in lane_.idle; none while an answer is made
 
   Phase phase_ = Phase::kIdle;
+  bool late_ = false;  // came while the server was draining
   bool reading_ = false;
   bool writing_ = false;  // output_, or "100 Continue" before it
   bool close_after_ = false;  // this answer is the connection's last

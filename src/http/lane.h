@@ -32,9 +32,11 @@ struct Shared {
   std::shared_ptr<const api::Router> router;  // jobs on the worker pool may outlive the server
   WorkerPool* workers = nullptr;
   std::shared_ptr<BodyBudget> bodies;
-  std::atomic<bool> draining{false};
+  std::atomic<bool> draining{false};  // only /health and /metrics are answered to who asks now
+  std::atomic<bool> closing{false};   // nobody is
   std::atomic<size_t> connections{0};
   std::mutex mutex;
+  size_t late = 0;  // of the connections, those that came while draining: no drain waits for them
   std::condition_variable connection_ended;
 };
 

@@ -90,7 +90,7 @@ void Server::Impl::accept() {
 }
 
 void Server::Impl::on_accept(boost::system::error_code ec, tcp::socket socket, Lane& lane) {
-  if (shared.draining || ec == asio::error::operation_aborted) return;
+  if (shared.closing || ec == asio::error::operation_aborted) return;
   if (!ec) {
     asio::post(lane.context, [&lane, socket = std::move(socket)]() mutable { lane.admit(std::move(socket)); });
     return accept();
@@ -100,7 +100,7 @@ void Server::Impl::on_accept(boost::system::error_code ec, tcp::socket socket, L
   log::warn("[http] cannot accept a connection: {}", ec.message());
   accept_retry->expires_after(std::chrono::milliseconds(100));
   accept_retry->async_wait([this](boost::system::error_code aborted) {
-    if (!aborted && !shared.draining) accept();
+    if (!aborted && !shared.closing) accept();
   });
 }
 
@@ -135,25 +135,28 @@ uint16_t Server::bound_port() const { return impl_->port; }
 
 size_t Server::connections() const { return impl_->shared.connections; }
 
-void Server::stop(Milliseconds drain, const std::function<void()>& end_answers) {
+void Server::stop(Milliseconds drain, const std::function<void()>& end_answers, Milliseconds least) {
   Impl& impl = *impl_;
   if (!std::exchange(impl.running, false)) return;
   Shared& shared = impl.shared;
+  const auto listens_until = std::chrono::steady_clock::now() + least;
   shared.draining = true;
-  asio::post(impl.lanes[0]->context, [&impl] {
-    boost::system::error_code ignored;
-    impl.acceptor->close(ignored);
-    impl.accept_retry->cancel();
-  });
   for (auto& lane : impl.lanes) asio::post(lane->context, [&lane = *lane] { lane.drain(); });
   const auto ended_within = [&](Milliseconds limit) {
     std::unique_lock lock(shared.mutex);
-    return shared.connection_ended.wait_for(lock, limit, [&] { return shared.connections == 0; });
+    return shared.connection_ended.wait_for(lock, limit, [&] { return shared.connections == shared.late; });
   };
   if (!ended_within(drain) && end_answers) {
     end_answers();
     ended_within(kLastWords);
   }
+  std::this_thread::sleep_until(listens_until);
+  shared.closing = true;
+  asio::post(impl.lanes[0]->context, [&impl] {
+    boost::system::error_code ignored;
+    impl.acceptor->close(ignored);
+    impl.accept_retry->cancel();
+  });
   for (auto& lane : impl.lanes) {
     asio::post(lane->context, [&lane = *lane] {
       lane.close_all();

@@ -20,10 +20,10 @@ struct RenderedPrompt {
 };
 
 /// Renders and encodes a prompt. User text cannot form special tokens; template text and raw
-/// prompts can. Fewer than `tokens_max` tokens are allowed, if it is given; a large text that cannot
-/// have so few is refused before it is rendered, or before it is tokenised. Errors: kUnsupported (no
-/// chat template), kInvalidArgument (the template refuses, an id out of range, nothing to read),
-/// kContextLength (tokens_max).
+/// prompts can. Fewer than `tokens_max` tokens are allowed, if it is given; a large text that
+/// cannot have so few is refused before it is rendered, or before it is tokenised. Errors:
+/// kUnsupported (no chat template), kInvalidArgument (the template refuses, an id out of range,
+/// nothing to read), kContextLength (tokens_max).
 Result<RenderedPrompt> render_prompt(const Model& model, const Prompt& prompt,
                                      std::optional<size_t> tokens_max = std::nullopt);
 Result<std::vector<Token>> prompt_tokens(const Model& model, const Prompt& prompt);

@@ -108,7 +108,7 @@ TEST(Gate, StandsBeforeEveryPath) {
   RunningServer running(doorman.options());
   for (const char* path : {"/", "/echo", "/none", "/healthy", "/health/x", "/%68ealth/../echo"})
     EXPECT_EQ(running.client().get(path).status, 401) << path;
-  EXPECT_EQ(running.client().get("/health").status, 404) << "let in; this server has none";
+  EXPECT_EQ(running.client().get("/health").status, 200) << "let in";
   const auto options = [&](const std::string& headers) {
     Client client = running.client();
     client.send("OPTIONS /echo HTTP/1.1\r\nHost: localhost\r\n" + headers + "\r\n");
@@ -136,6 +136,26 @@ TEST(Gate, AVisitEndsWithItsAnswerAndIsWrittenDown) {
   const std::lock_guard lock(doorman.mutex);
   EXPECT_EQ(doorman.lines, (std::vector<std::string>{"k1 /echo 200 4 127.0.0.1 text", " /echo 401 0 127.0.0.1 ",
                                                      "k1 /parked 499 4 127.0.0.1 "}));
+}
+
+TEST(Server, AnotherSitesPageAsksForNothingWithoutAnAllowedOrigin) {
+  RunningServer running;
+  const auto status = [&](const std::string& path, const std::string& headers) {
+    return running.client().get(path, headers).status;
+  };
+  for (const char* site : {"cross-site", "same-site", "Cross-Site"}) {
+    const std::string header = std::string("Sec-Fetch-Site: ") + site + "\r\n";
+    EXPECT_EQ(status("/echo", header), 403) << site;
+    EXPECT_EQ(status("/health", header), 200) << site;
+    EXPECT_EQ(status("/", header), 404) << site << ": it may be linked to";
+    EXPECT_EQ(status("/echo", header + "Origin: http://localhost:3000\r\n"), 200) << site;
+  }
+  EXPECT_EQ(status("/echo", "Sec-Fetch-Site: same-origin\r\n"), 200);
+  EXPECT_EQ(status("/echo", "Sec-Fetch-Site: none\r\n"), 200) << "the user typed it";
+  Options options = test_options();
+  options.cors_origins = {"*"};
+  RunningServer open(options);
+  EXPECT_EQ(open.client().get("/echo", "Sec-Fetch-Site: cross-site\r\n").status, 200);
 }
 
 /// A certificate for localhost, signed by itself, in a folder of its own.

@@ -101,6 +101,8 @@ class RunningServer {
     router.add("GET", "/parked", {}, park);
     router.add("POST", "/parked", {}, park);
     router.add("POST", "/managed", {Action::kManage}, echo);
+    router.add("GET", "/health", {},
+               [](const Exchange& e) { e->respond({200, "text/plain", "fine", {}}); });
     router.add("GET", "/dropped", {}, [](const Exchange&) {});
     router.add("GET", "/cut", {}, [](const Exchange& e) {
       e->start_stream({200, "text/event-stream", "", {}});

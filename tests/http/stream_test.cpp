@@ -226,7 +226,7 @@ TEST(Stream, CallsFromManyThreads) {
   for (auto& thread : threads) thread.join();
 }
 
-TEST(Stop, LetsRunningAnswersEndAndRefusesNewConnections) {
+TEST(Stop, LetsRunningAnswersEndAndRefusesNewRequests) {
   RunningServer running;
   Client idle = running.client();
   EXPECT_EQ(idle.get("/echo").status, 200);
@@ -234,7 +234,12 @@ TEST(Stop, LetsRunningAnswersEndAndRefusesNewConnections) {
   stream.exchange->start_stream(events());
   std::thread stopper([&] { running.server().stop(Milliseconds(10'000)); });
   EXPECT_FALSE(idle.fill()) << "idle ones end at once";
-  EXPECT_TRUE(wait_for([&] { return !Client(running.port()).connected(); }));
+  const Reply refused = running.client().get("/echo");
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.headers.at("retry-after"), "1");
+  EXPECT_EQ(refused.headers.at("connection"), "close");
+  EXPECT_EQ(running.client().get("/health").status, 200) << "the handler's own answer";
+  Client silent = running.client();  // holds up nothing
   EXPECT_TRUE(stream.exchange->write("data: last\n\n"));
   stream.exchange->finish();
   const Reply reply = stream.client.reply();
@@ -242,6 +247,19 @@ TEST(Stop, LetsRunningAnswersEndAndRefusesNewConnections) {
   EXPECT_EQ(reply.body, "data: last\n\n");
   stream.client.close();
   stopper.join();
+  EXPECT_FALSE(running.client().connected());
+}
+
+TEST(Stop, ListensForAsLongAsItIsTold) {
+  RunningServer running;
+  const auto begin = Steady::now();
+  std::thread stopper([&] { running.server().stop(Milliseconds(10'000), {}, Milliseconds(300)); });
+  EXPECT_TRUE(wait_for([&] { return running.client().get("/echo").status == 503; }));
+  EXPECT_EQ(running.client().get("/health").status, 200);
+  stopper.join();
+  EXPECT_GE(Steady::now() - begin, Milliseconds(300));
+  EXPECT_LT(Steady::now() - begin, Milliseconds(3000));
+  EXPECT_FALSE(running.client().connected());
 }
 
 TEST(Stop, LetsAnswersThatAreEndedSaySo) {

@@ -3,6 +3,7 @@
 import json
 import signal
 import threading
+import time
 
 import pytest
 
@@ -51,3 +52,18 @@ def ask_responses(running, answers):
                        "ignore_eos": True}).encode()
     _, _, sent = running.request("POST", "/v1/responses", body, {"Content-Type": "application/json"})
     answers["events"] = sent.decode()
+
+
+def test_health_tells_a_load_balancer_for_the_drain_delay(server):
+    with Program("--drain-delay", 2, "--context", 2048) as running:
+        began = time.monotonic()
+        running.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: running.get("/health")[0] == 503, 10, "/health tells")
+        status, headers, _ = running.get("/health")
+        assert status == 503 and int(headers["retry-after"]) >= 1
+        status, headers, body = running.request("POST", "/v1/chat/completions", json.dumps(LONG).encode(),
+                                                {"Content-Type": "application/json"})
+        assert status == 503 and int(headers["retry-after"]) >= 1, body
+        assert json.loads(body)["error"]["message"]
+        assert running.process.wait(20) == 0
+        assert 2 <= time.monotonic() - began < 10

@@ -12,7 +12,8 @@ namespace {
 TEST(TokenBound, IsNeverMoreThanThereAre) {
   const auto tokenizer = text::small_tokenizer({});
   const TokenBound bound(*tokenizer);
-  const std::string texts[] = {"", "celsius", std::string(9000, 'x'), "20the\",}//", "<|im_end|><|im_end|>"};
+  const std::string texts[] = {"", "celsius", std::string(9000, 'x'), "20the\",}//",
+                               "<|im_end|><|im_end|>"};
   for (const std::string& text : texts) {
     const auto tokens = tokenizer->encode(text, false, text::Specials::kParse);
     ASSERT_TRUE(tokens.ok()) << tokens.error().message;
