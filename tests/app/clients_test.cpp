@@ -65,6 +65,7 @@ TEST(Clients, NoneGivesUpOnALongPrompt) {
     return setup_client(name, kServer).value().to_text();
   };
   EXPECT_NE(text("claude").find("API_TIMEOUT_MS=3600000"), std::string::npos);
+  EXPECT_NE(text("claude").find("CLAUDE_STREAM_IDLE_TIMEOUT_MS=3600000"), std::string::npos);
   EXPECT_NE(text("codex").find("stream_idle_timeout_ms=3600000"), std::string::npos);
   EXPECT_NE(text("opencode").find("\"timeout\":false"), std::string::npos);
   EXPECT_NE(text("qwen").find("QWEN_STREAM_IDLE_TIMEOUT_MS=3600000"), std::string::npos);
