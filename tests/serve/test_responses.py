@@ -35,6 +35,13 @@ def respond(client, **fields):
 # --- One answer ---
 
 
+def test_a_stream_ends_with_the_marker_but_for_openais_own_clients(server):
+    body = {"model": "default", "input": "Hi", "stream": True, "max_output_tokens": 2}
+    for agent, marked in (("curl/8", True), ("OpenAI/Python 2.8.0", False), ("codex_cli_rs/0.63.0", False)):
+        answer = httpx.post(f"{server.url}/v1/responses", json=body, headers={"user-agent": agent}, timeout=60)
+        assert answer.text.endswith("data: [DONE]\n\n") == marked, agent
+
+
 def test_create(client, model):
     response = respond(client)
     assert (response.object, response.model, response.status) == ("response", model, "incomplete")

@@ -72,6 +72,8 @@ WriterOptions writer_options(const Creation& creation, Keep keep) {
   options.frame = creation.frame;
   options.tools = call.tools;
   options.streams = call.stream || call.background;
+  // What a background response streams is kept as it is; who follows it adds the marker.
+  options.done_marker = !call.background && wants_done_marker(*creation.exchange);
   options.background = call.background;
   options.show_reasoning = call.show_reasoning;
   options.summary = call.summary;

@@ -233,6 +233,14 @@ void write_text_form(JsonWriter& json, const boost::json::value* text) {
   json.value(form);
 }
 
+// Both fields are always there.
+void write_reasoning(JsonWriter& json, const boost::json::value* asked) {
+  boost::json::object form;
+  if (asked != nullptr && asked->is_object()) form = asked->get_object();
+  for (const char* name : {"effort", "summary"}) form[name];  // null, where it is absent
+  json.value(form);
+}
+
 // The fields that a response repeats. Requires: the body is right.
 std::string echo(const FieldReader& body, const CreateCall& call) {
   std::string out;
@@ -252,8 +260,10 @@ std::string echo(const FieldReader& body, const CreateCall& call) {
     same(name, "null");
   json.field("parallel_tool_calls", call.request.tool_choice.parallel);
   for (const char* name : {"previous_response_id", "prompt_cache_key"}) same(name, "null");
-  same("reasoning", R"({"effort":null,"summary":null})");
+  write_reasoning(json.key("reasoning"), body.any("reasoning"));
   same("safety_identifier", "null");
+  json.key("frequency_penalty").number(call.request.sampling.frequency_penalty);
+  json.key("presence_penalty").number(call.request.sampling.presence_penalty);
   json.field("service_tier", call.service_tier.empty() ? "default" : call.service_tier);
   json.key("temperature").number(call.request.sampling.temperature);
   write_text_form(json.key("text"), body.any("text"));

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <utility>
 
+#include "api/openai/responses/writer.h"
 #include "service/strand.h"
 
 namespace pippin::api::openai::responses {
@@ -217,6 +218,7 @@ class Follower final : public std::enable_shared_from_this<Follower> {
       if (!bytes.empty() && !exchange_->write(bytes)) break;
       if (next_ != before) continue;
       if (!ended) return;  // the run's next event rings
+      if (wants_done_marker(*exchange_)) exchange_->write(kDoneMarker);
       break;
     }
     exchange_->finish();

@@ -167,8 +167,12 @@ class ResponseWriter final : public AnswerWriter {
         body = object(progress);
       }
     }
-    if (options_.streams) return send_response(out, event, body);
-    out += body;
+    if (!options_.streams) {
+      out += body;
+      return;
+    }
+    send_response(out, event, body);
+    if (options_.done_marker) out += kDoneMarker;
   }
 
   OutputItem& open(Kind kind, std::string& out) {
@@ -339,6 +343,11 @@ class ResponseWriter final : public AnswerWriter {
 };
 
 }  // namespace
+
+bool wants_done_marker(const Exchange& exchange) {
+  const std::string_view agent = exchange.request().header("user-agent");
+  return agent.find("OpenAI/") == std::string_view::npos && !agent.starts_with("codex");
+}
 
 std::unique_ptr<AnswerWriter> response_writer(WriterOptions options) {
   return std::make_unique<ResponseWriter>(std::move(options));
