@@ -46,7 +46,8 @@ Result<service::LoadOptions> load_options(const Settings& settings, const hub::L
   options.memory.context_tokens = settings.context_tokens;
   options.memory.rows_max = rows_max;
   options.memory.step_tokens_max = settings.step_tokens_max;
-  options.sampling = {settings.temperature, settings.top_p, settings.min_p, settings.top_k};
+  options.sampling = {settings.temperature, settings.top_p, settings.min_p, settings.top_k,
+                      settings.openai_defaults};
   options.queue_max = settings.queue_max;
   options.output_tokens_max = settings.output_tokens_max;
   options.prefix_cache = settings.prefix_cache;

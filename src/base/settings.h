@@ -90,6 +90,7 @@ struct Settings {
   std::string system_prompt;
   std::optional<double> temperature, top_p, min_p;
   std::optional<int64_t> top_k;
+  bool openai_defaults = false;
   std::optional<int64_t> seed;
   int output_tokens_max = 0;
 

@@ -18,9 +18,10 @@ namespace {
 using engine::Token;
 
 // The sampling that the model's makers advise, where it makes sense.
-Result<engine::SamplingParams> default_sampling(const store::Checkpoint& checkpoint) {
+Result<engine::SamplingParams> default_sampling(const store::Checkpoint& checkpoint,
+                                                bool openai_defaults) {
   ASSIGN_OR_RETURN(const store::AdvisedSampling advised, checkpoint.advised_sampling());
-  engine::SamplingParams sampling;
+  engine::SamplingParams sampling = sampling_defaults(openai_defaults);
   const auto take = [](std::optional<double> value, double low, double high, float& to) {
     if (value && *value >= low && *value <= high) to = static_cast<float>(*value);
   };
@@ -28,7 +29,8 @@ Result<engine::SamplingParams> default_sampling(const store::Checkpoint& checkpo
   take(advised.top_p, 0, 1, sampling.top_p);
   take(advised.min_p, 0, 1, sampling.min_p);
   take(advised.repetition_penalty, 0.01, 10, sampling.repetition_penalty);
-  sampling.top_k = static_cast<int>(std::clamp<int64_t>(advised.top_k.value_or(0), 0, 1 << 20));
+  if (advised.top_k)
+    sampling.top_k = static_cast<int>(std::clamp<int64_t>(*advised.top_k, 0, 1 << 20));
   return sampling;
 }
 
@@ -120,6 +122,16 @@ Result<void> choose_dialects(const LoadOptions& options, ModelSheet& model) {
 
 }  // namespace
 
+engine::SamplingParams sampling_defaults(bool openai_defaults) {
+  engine::SamplingParams sampling;
+  if (openai_defaults) return sampling;
+  sampling.temperature = 0.8F;
+  sampling.top_k = 40;
+  sampling.top_p = 0.95F;
+  sampling.min_p = 0.05F;
+  return sampling;
+}
+
 Machine machine_of(engine::DeviceKind device) {
   if (device == engine::DeviceKind::kCpu) return this_machine();
   const engine::DeviceMemory memory = engine::gpu_memory();
@@ -163,7 +175,7 @@ Result<void> fill_sheet(const store::Checkpoint& checkpoint, const engine::Model
   sheet.context_tokens_max = wished > 0 ? wished : info.context_tokens_max;
   sheet.output_tokens_max = options.output_tokens_max;
   sheet.infills = knows_infill(checkpoint);
-  ASSIGN_OR_RETURN(sheet.default_sampling, default_sampling(checkpoint));
+  ASSIGN_OR_RETURN(sheet.default_sampling, default_sampling(checkpoint, options.sampling.openai_defaults));
   overlay(options.sampling, sheet.default_sampling);
   RETURN_IF_ERROR(read_template(checkpoint, sheet));
   return choose_dialects(options, sheet);

@@ -24,11 +24,17 @@ namespace pippin::service {
 using RunnerFactory = std::function<Result<std::unique_ptr<engine::Runner>>(
     const store::Checkpoint& checkpoint, const MemoryPlan& plan)>;
 
-/// What answers are sampled with where a request does not say; nothing: as the file advises.
+/// What answers are sampled with where a request does not say; nothing: as the file advises, and
+/// else as sampling_defaults() has it.
 struct SamplingWishes {
   std::optional<double> temperature, top_p, min_p;
   std::optional<int64_t> top_k;
+  bool openai_defaults = false;  // else: temperature 1 and the whole vocabulary
 };
+
+/// Returns what most local servers sample with where nobody says: small models write gibberish at
+/// temperature 1 over the whole vocabulary. Source: llama-server's defaults.
+engine::SamplingParams sampling_defaults(bool openai_defaults);
 
 struct LoadOptions {
   std::string path;

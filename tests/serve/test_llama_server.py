@@ -111,6 +111,8 @@ def test_props_and_slots(server, model):
     props = json.loads(server.get("/props")[2])
     assert props["model_alias"] == model and props["model_path"].endswith(".gguf")
     assert props["default_generation_settings"]["n_ctx"] == 2048 and "im_start" in props["chat_template"]
+    settings = props["default_generation_settings"]["params"]
+    assert [round(settings[name], 3) for name in ("temperature", "top_k", "top_p", "min_p")] == [0.8, 40, 0.95, 0.05]
     slots = json.loads(server.get("/slots")[2])
     assert len(slots) == props["total_slots"]
     assert all(slot["n_ctx"] == 2048 for slot in slots)

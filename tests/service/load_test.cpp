@@ -93,7 +93,8 @@ TEST(Load, AModelHasWhatTheFileSays) {
   EXPECT_EQ(tiny.context_tokens_max, 512);
   EXPECT_FLOAT_EQ(tiny.default_sampling.temperature, 0.5f);
   EXPECT_EQ(tiny.default_sampling.top_k, 40);
-  EXPECT_FLOAT_EQ(tiny.default_sampling.top_p, 1.0f);
+  EXPECT_FLOAT_EQ(tiny.default_sampling.top_p, 0.95f);
+  EXPECT_FLOAT_EQ(tiny.default_sampling.min_p, 0.05f);
   EXPECT_EQ(tiny.engine->status().blocks().total, tiny.plan.kv.blocks());
   EXPECT_TRUE(tiny.fingerprint.starts_with("fp_"));
 }
@@ -214,6 +215,18 @@ TEST(Load, NamesComeFromFiles) {
   EXPECT_EQ(model_id_of("/models/SmolLM2-135M.Q4_1.gguf"), "SmolLM2-135M.Q4_1");
   EXPECT_EQ(model_id_of("plain"), "plain");
   EXPECT_EQ(model_id_of(".gguf"), "model");
+}
+
+TEST(SamplingDefaults, AreThoseOfLocalServersUnlessOpenAisAreAskedFor) {
+  const engine::SamplingParams local = sampling_defaults(false), openai = sampling_defaults(true);
+  EXPECT_FLOAT_EQ(local.temperature, 0.8f);
+  EXPECT_EQ(local.top_k, 40);
+  EXPECT_FLOAT_EQ(local.top_p, 0.95f);
+  EXPECT_FLOAT_EQ(local.min_p, 0.05f);
+  EXPECT_FLOAT_EQ(openai.temperature, 1.0f);
+  EXPECT_EQ(openai.top_k, 0);
+  EXPECT_FLOAT_EQ(openai.top_p, 1.0f);
+  EXPECT_FLOAT_EQ(openai.min_p, 0.0f);
 }
 
 }  // namespace

@@ -62,17 +62,12 @@ constexpr IgnoredOption kIgnored[] = {
     {"penalize_newline", kNoSampler},
 };
 
-// Where the file says nothing, Ollama's own defaults, which its users know.
+// Where the file says nothing, the penalty that Ollama's users know.
 void apply_defaults(SamplingParams& sampling) {
   const SamplingParams neutral;
-  const auto fill = [&](auto SamplingParams::*member, auto value) {
-    if (sampling.*member == neutral.*member) sampling.*member = value;
-  };
-  fill(&SamplingParams::temperature, 0.8F);
-  fill(&SamplingParams::top_k, 40);
-  fill(&SamplingParams::top_p, 0.9F);
-  fill(&SamplingParams::repetition_penalty, 1.1F);
-  fill(&SamplingParams::penalty_last_n, 64);
+  if (sampling.repetition_penalty != neutral.repetition_penalty) return;
+  sampling.repetition_penalty = 1.1F;
+  sampling.penalty_last_n = 64;
 }
 
 KeepAlive keep_for(double nanoseconds) {
