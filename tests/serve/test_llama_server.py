@@ -113,6 +113,11 @@ def test_props_and_slots(server, model):
     assert props["default_generation_settings"]["n_ctx"] == 2048 and "im_start" in props["chat_template"]
     settings = props["default_generation_settings"]["params"]
     assert [round(settings[name], 3) for name in ("temperature", "top_k", "top_p", "min_p")] == [0.8, 40, 0.95, 0.05]
+    # What /completion takes where a request says nothing.
+    said = post(server, "/completion", prompt="a", n_predict=1)[1]["generation_settings"]
+    defaults = props["default_generation_settings"]["params"]
+    for name in ("temperature", "top_k", "top_p", "min_p", "repeat_last_n", "repeat_penalty"):
+        assert defaults[name] == said[name], name
     slots = json.loads(server.get("/slots")[2])
     assert len(slots) == props["total_slots"]
     assert all(slot["n_ctx"] == 2048 for slot in slots)

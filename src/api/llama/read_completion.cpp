@@ -97,20 +97,6 @@ void read_prompts(FieldReader& reader, const Model& model, std::vector<service::
 
 // --- Sampling ---
 
-// Where neither the file nor the request says anything, llama-server's own defaults.
-void apply_defaults(const FieldReader& reader, SamplingParams& sampling) {
-  const SamplingParams neutral;
-  const auto fill = [&](const char* name, auto SamplingParams::*member, auto value) {
-    if (reader.any(name) == nullptr && sampling.*member == neutral.*member)
-      sampling.*member = value;
-  };
-  fill("temperature", &SamplingParams::temperature, 0.8F);
-  fill("top_k", &SamplingParams::top_k, 40);
-  fill("top_p", &SamplingParams::top_p, 0.95F);
-  fill("min_p", &SamplingParams::min_p, 0.05F);
-  fill("repeat_last_n", &SamplingParams::penalty_last_n, 64);
-}
-
 void read_bias(FieldReader& reader, const boost::json::value& bias, const Model& model,
                SamplingParams& sampling) {
   const boost::json::array* list = bias.if_array();
@@ -200,7 +186,7 @@ void read_options(FieldReader& reader, const boost::json::value& bias, const Mod
                   CompletionCall& call) {
   service::Request& request = call.request;
   read_sampling(reader, model, request);
-  apply_defaults(reader, request.sampling);
+  fill_defaults(request.sampling, [&](const char* field) { return reader.any(field) != nullptr; });
   if (const auto penalty = reader.number("repeat_penalty", 0.01, 100))
     request.sampling.repetition_penalty = static_cast<float>(*penalty);
   if (const auto last = reader.integer("repeat_last_n", -1, kIntMax))
