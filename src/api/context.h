@@ -28,7 +28,7 @@ struct Context {
       256 << 10;  // unsent bytes of one stream above which its generation is not read
   service::ResponseStore* responses = nullptr;  // where responses are kept; null: nowhere
   service::BatchStore* batches = nullptr;       // where batches are kept; null: there are none
-  Alarm* alarm = nullptr;  // for what is tried again later; null: it is not
+  Alarm* alarm = nullptr;                       // for what is tried again later; null: it is not
   bool strict_model_ids = false;  // else Anthropic's own names are the default model's
   std::string signing_key = {};   // of what goes to clients and comes back; empty: a random one
   std::string data_folder = {};   // where made models and uploaded files lie; empty: nowhere

@@ -108,8 +108,8 @@ void AuditLog::flush_locked() {
   }
 }
 
-// Returns whether nothing is left to be written. A file takes a part of a line when its disk becomes
-// full: the next call goes on behind it.
+// Returns whether nothing is left to be written. A file takes a part of a line when its disk
+// becomes full: the next call goes on behind it.
 bool AuditLog::write_locked() {
   size_t done = 0;
   ssize_t taken = 0;

@@ -1,6 +1,6 @@
-// AuditLog: a JSON line for each request that has ended, appended to a file of the operator's. Lines
-// that cannot be written now are kept and written before all later ones.
-// Owner: serve. Thread: any; its own lock.
+// AuditLog: a JSON line for each request that has ended, appended to a file of the operator's.
+// Lines that cannot be written now are kept and written before all later ones. Owner: serve.
+// Thread: any; its own lock.
 #pragma once
 
 #include <cstddef>

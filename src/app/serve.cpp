@@ -163,7 +163,8 @@ void drain(Listeners& server, service::ModelPool& models, const api::Context& co
              "\nsignal {}: {} open connections, {} background responses; they have {} s to end\n",
              by.signal, server.connections(), context.background->count(), by.time.count());
   const auto end = std::chrono::steady_clock::now() + by.time;
-  server.stop(by.time, [&] { end_answers(models); }, by.delay);
+  server.stop(
+      by.time, [&] { end_answers(models); }, by.delay);
   context.background->wait_until(end);
   alarm.stop();
   settle(models, context.workers);
@@ -245,7 +246,8 @@ Result<int> serve(const Settings& settings, const std::vector<std::string>& name
   const int signal = Interrupts::wait();
   readiness.set_not_ready("draining");
   drain(server, models, context, alarm,
-        {signal, std::chrono::seconds(settings.drain_s), std::chrono::seconds(settings.drain_delay_s)});
+        {signal, std::chrono::seconds(settings.drain_s),
+         std::chrono::seconds(settings.drain_delay_s)});
   models.stop();  // before the workers, to whom it hands what was waiting
   return kExitOk;
 }

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/guarded.h"
+
 namespace pippin {
 
 Alarm::Alarm() : thread_([this] { run(); }) {}
@@ -37,7 +39,7 @@ void Alarm::run() {
     }
     auto due = calls_.extract(calls_.begin());
     lock.unlock();
-    due.mapped()();
+    static_cast<void>(guarded("[alarm]", due.mapped()));
     due = {};  // what it held goes outside the lock
     lock.lock();
   }

@@ -22,7 +22,10 @@ constexpr Row kAgent[] = {{"--temperature", "0.2"},
                           {"--slow-reader", "300"}};
 
 constexpr Profile kProfiles[] = {
-    {"text-default", "Conversation, with the sampling that the model's makers advise, else the defaults", {}, {}},
+    {"text-default",
+     "Conversation, with the sampling that the model's makers advise, else the defaults",
+     {},
+     {}},
     {"deterministic", "The same request always gets the same answer", kDeterministic, {}},
     {"tools", "Tool calls by small models: little chance in the choice of words", kTools, {}},
     {"json", "Extraction and structured answers", kJson, {}},

@@ -92,6 +92,11 @@ void WorkerPool::post_turn(Job job) { post_prompt(turns_, std::move(job)); }
 
 void WorkerPool::post_probe(Job job) { post_prompt(probes_, std::move(job)); }
 
+bool WorkerPool::crowded() const {
+  std::lock_guard lock(mutex_);
+  return 2 * (small_.size() + large_.size()) >= jobs_max_;
+}
+
 size_t WorkerPool::queued() const {
   std::lock_guard lock(mutex_);
   return queued_locked();

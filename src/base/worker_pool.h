@@ -62,6 +62,9 @@ class WorkerPool {
   /// a time.
   void post_probe(Job job);
 
+  /// Returns whether half of the places for new work are taken.
+  bool crowded() const;
+
   /// Returns the number of jobs that wait (running ones not counted).
   size_t queued() const;
 

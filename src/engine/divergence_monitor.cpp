@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/guarded.h"
 #include "base/log.h"
 
 namespace pippin::engine {
@@ -63,7 +64,8 @@ DivergenceMonitor::~DivergenceMonitor() {
 }
 
 void DivergenceMonitor::loop() {
-  while (bell_->sleep(options_.every)) round();
+  while (bell_->sleep(options_.every))
+    static_cast<void>(guarded("[divergence]", [this] { round(); }));
 }
 
 void DivergenceMonitor::round() {

@@ -183,12 +183,13 @@ void Connection::on_readable(ErrorCode ec) {
 }
 
 // FIN while an answer is being made counts as leaving: that is how a killed client looks, and the work for it must
-// stop. An answer that is already whole is still sent, for clients that close their half early.
+// stop. An answer that is already whole is still sent, for clients that close their half early, and so is one that
+// is made at once: work that waits is dropped where others need its place.
 void Connection::on_peer_end(ErrorCode ec) {
   if (phase_ != Phase::kAnswering || ec != asio::error::eof) return close();
   peer_closed_ = true;
   close_after_ = true;
-  leave_queue();
+  if (lane_.shared.workers->crowded()) leave_queue();
   if (answer_ && answer_->client_gone()) close();
 }
 

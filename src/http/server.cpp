@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/guarded.h"
 #include "base/log.h"
 #include "http/connection.h"
 #include "http/lane.h"
@@ -127,7 +128,13 @@ Result<void> Server::start() {
   impl_->accept_retry.emplace(impl_->lanes[0]->context);
   impl_->running = true;
   impl_->accept();
-  for (auto& lane : impl_->lanes) lane->thread = std::thread([&lane = *lane] { lane.context.run(); });
+  for (auto& lane : impl_->lanes) {
+    lane->thread = std::thread([&lane = *lane] {
+      // What one connection throws is its own end, not the lane's.
+      while (!guarded("[http]", [&lane] { lane.context.run(); }).ok()) {
+      }
+    });
+  }
   return {};
 }
 

@@ -53,7 +53,10 @@ std::optional<LocalModel> of_folder(const fs::path& folder, const std::string& n
   std::optional<LocalModel> model = model_of_folder(folder);
   if (!model) return std::nullopt;
   // By a file in it, so that "." and "folder/" get their names, too.
-  model->path = (fs::absolute(folder) / "config.json").lexically_normal().parent_path();
+  std::error_code error;
+  const fs::path whole = fs::absolute(folder, error);
+  if (error) return std::nullopt;
+  model->path = (whole / "config.json").lexically_normal().parent_path();
   model->id = model->path.filename().string();
   model->name = named;
   return model;
@@ -202,7 +205,9 @@ Result<LocalModel> resolve_target(const std::string& named, const Places& places
     return resolve_name(name, places);
   }
   if (is_regular(named) && fs::path(named).extension() == ".safetensors") {
-    const fs::path folder = fs::absolute(named).parent_path();
+    std::error_code error;
+    const fs::path folder = fs::absolute(named, error).parent_path();
+    if (error) return no_model_in(named);
     if (auto model = of_folder(folder, named)) return std::move(*model);
     return no_model_in(folder);
   }

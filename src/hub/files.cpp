@@ -91,7 +91,8 @@ std::vector<std::string> names_in(const fs::path& folder) {
 Result<void> make_folders(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error && !fs::is_directory(folder))
+  std::error_code ignored;
+  if (error && !fs::is_directory(folder, ignored))
     return file_error(error.value(), "make the folder", folder);
   return {};
 }

@@ -10,6 +10,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/guarded.h"
+
 namespace pippin::hub {
 namespace {
 
@@ -43,6 +45,7 @@ class RangeFetch {
 
  private:
   void work();
+  void work_guarded();
   std::shared_ptr<Chunk> claim();
   Result<void> fetch(HttpClient& client, Chunk& chunk);
   bool take(const HttpAnswer& answer, std::string_view piece, const ByteRange& asked, Chunk& chunk);
@@ -76,8 +79,8 @@ Result<bool> RangeFetch::run() {
   const uint64_t chunks = (rest + chunk_bytes_ - 1) / chunk_bytes_;
   std::vector<std::thread> threads;
   for (uint64_t i = 1; i < std::min<uint64_t>(chunks, static_cast<uint64_t>(connections_)); ++i)
-    threads.emplace_back([this] { work(); });
-  work();
+    threads.emplace_back([this] { work_guarded(); });
+  work_guarded();
   for (std::thread& thread : threads) thread.join();
   if (error_) return *error_;
   return !no_ranges_;
@@ -94,6 +97,11 @@ std::shared_ptr<Chunk> RangeFetch::claim() {
   open_.emplace(next_, chunk);
   next_ = chunk->range.last + 1;
   return chunk;
+}
+
+/// A thread that failed ends the fetch: nobody else would fill its chunk.
+void RangeFetch::work_guarded() {
+  if (const Result<void> done = guarded("[hub]", [this] { work(); }); !done.ok()) end(done.error());
 }
 
 void RangeFetch::work() {

@@ -162,8 +162,7 @@ struct BatchStore::Kept {
   Result<void> make_room() {
     for (;;) {
       ASSIGN_OR_RETURN(const int64_t count, number("SELECT count(*) FROM batches"));
-      ASSIGN_OR_RETURN(const int64_t bytes,
-                       number("SELECT coalesce(sum(bytes), 0) FROM batches"));
+      ASSIGN_OR_RETURN(const int64_t bytes, number("SELECT coalesce(sum(bytes), 0) FROM batches"));
       if (count <= options.batches_max && bytes <= static_cast<int64_t>(options.bytes_max))
         return {};
       std::string oldest;
@@ -209,16 +208,16 @@ struct BatchStore::Kept {
   Result<void> tidy_up(int64_t now_ms) {
     std::vector<std::string> dead;
     {
-      Statement owners = statement("SELECT DISTINCT owner FROM requests INDEXED BY running_requests WHERE state = -1");
+      Statement owners = statement(
+          "SELECT DISTINCT owner FROM requests INDEXED BY running_requests WHERE state = -1");
       while (owners.step() == SQLITE_ROW) {
         if (!process_lives(owners.text(0))) dead.push_back(owners.text(0));
       }
     }
     for (const std::string& owner : dead) {
-      Statement free =
-          statement(
-              "UPDATE requests INDEXED BY running_requests SET state = -2, owner = ''"
-              " WHERE state = -1 AND owner = ?1");
+      Statement free = statement(
+          "UPDATE requests INDEXED BY running_requests SET state = -2, owner = ''"
+          " WHERE state = -1 AND owner = ?1");
       RETURN_IF_ERROR(database.done(free.bind(1, owner)));
     }
     std::vector<std::pair<std::string, bool>> over;

@@ -19,7 +19,7 @@ struct DatabaseOptions {
   const char* schema;  // makes the tables of version 1
   std::vector<const char*> upgrades = {};  // [i] makes version i + 2 of version i + 1
   int busy_ms = 500;                       // how long to wait for another program's lock
-  bool durable = false;  // a change that was noted outlives a power cut
+  bool durable = false;                    // a change that was noted outlives a power cut
 };
 
 class Statement;

@@ -7,6 +7,8 @@
 #include <iterator>
 #include <utility>
 
+#include "base/guarded.h"
+
 namespace pippin::service {
 namespace {
 
@@ -121,7 +123,7 @@ void Gatekeeper::save_often() {
   std::unique_lock lock(mutex_);
   while (!ends_.wait_for(lock, kSavedEvery, [this] { return ending_; })) {
     lock.unlock();
-    save();
+    static_cast<void>(guarded("[keys]", [this] { save(); }));
     lock.lock();
   }
 }

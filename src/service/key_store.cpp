@@ -123,7 +123,10 @@ KeyHash hash_of_secret(std::string_view secret) {
 
 // A key that was revoked stays so, whatever happens to the machine.
 DatabaseOptions key_database(std::string path) {
-  return {.path = std::move(path), .what = "keys", .schema = kSchema, .upgrades = {kRoles},
+  return {.path = std::move(path),
+          .what = "keys",
+          .schema = kSchema,
+          .upgrades = {kRoles},
           .durable = true};
 }
 

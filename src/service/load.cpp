@@ -175,7 +175,8 @@ Result<void> fill_sheet(const store::Checkpoint& checkpoint, const engine::Model
   sheet.context_tokens_max = wished > 0 ? wished : info.context_tokens_max;
   sheet.output_tokens_max = options.output_tokens_max;
   sheet.infills = knows_infill(checkpoint);
-  ASSIGN_OR_RETURN(sheet.default_sampling, default_sampling(checkpoint, options.sampling.openai_defaults));
+  ASSIGN_OR_RETURN(sheet.default_sampling,
+                   default_sampling(checkpoint, options.sampling.openai_defaults));
   overlay(options.sampling, sheet.default_sampling);
   RETURN_IF_ERROR(read_template(checkpoint, sheet));
   return choose_dialects(options, sheet);

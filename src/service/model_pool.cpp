@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "base/check.h"
+#include "base/guarded.h"
 #include "base/log.h"
 #include "base/unix_time.h"
 #include "service/pool_entry.h"
@@ -348,7 +349,8 @@ void ModelPool::run() {
       if (closed_) return;
       seen = changes_;
     }
-    const TimePoint next = std::min(work(), clock_.now() + kSleepMax);
+    TimePoint next = clock_.now() + kSleepMax;
+    static_cast<void>(guarded("[pool]", [&] { next = std::min(next, work()); }));
     Lock lock(mutex_);
     changed_.wait_until(lock, next, [&] { return closed_ || changes_ != seen; });
   }

@@ -1,5 +1,5 @@
-// Ongoing: counts the answers that go on whether or not a client is connected, so that a server that
-// is told to end lets them end, too. Owner: the routes' context. Thread: any.
+// Ongoing: counts the answers that go on whether or not a client is connected, so that a server
+// that is told to end lets them end, too. Owner: the routes' context. Thread: any.
 #pragma once
 
 #include <chrono>

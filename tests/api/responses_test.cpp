@@ -65,6 +65,10 @@ Stream stream_of(const std::string& body) {
     const size_t end = body.find("\n\n", at);
     EXPECT_NE(end, std::string::npos) << "an event without its end";
     const std::string event = body.substr(at, end - at);
+    if (event == "data: [DONE]") {
+      EXPECT_EQ(end + 2, body.size()) << "the marker is the end";
+      break;
+    }
     const size_t line = event.find('\n');
     EXPECT_TRUE(event.starts_with("event: ")) << event;
     const object data = service::parse_json(event.substr(line + 7))->as_object();

@@ -86,6 +86,7 @@ class BusyPool {
 /// Runs what is queued, and returns the order.
 std::string order_of(BusyPool& busy) {
   busy.release();
+  while (busy.pool.queued() > 0) std::this_thread::yield();
   std::promise<void> done;
   EXPECT_TRUE(busy.pool.post([&] { done.set_value(); }, {"~", 0, true}));
   done.get_future().wait();

@@ -307,13 +307,13 @@ class BusyServer {
  private:
   api::Router routes() {
     api::Router router;
-    router.add("GET", "/slow", [this](const std::shared_ptr<api::Exchange>& e) {
+    router.add("GET", "/slow", {}, [this](const std::shared_ptr<api::Exchange>& e) {
       ++begun_;
       const std::lock_guard wait(gate_);
       e->respond({200, "text/plain", "slow", {}});
     });
     for (const char* path : {"/health", "/metrics"})
-      router.add("GET", path, [](const std::shared_ptr<api::Exchange>& e) {
+      router.add("GET", path, {}, [](const std::shared_ptr<api::Exchange>& e) {
         e->respond({200, "text/plain", "fine", {}});
       });
     return router;

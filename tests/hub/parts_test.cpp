@@ -3,6 +3,7 @@
 
 #include <ctime>
 
+#include "hub/files.h"
 #include "hub/hasher.h"
 #include "hub/hf_hub.h"
 #include "hub/http_client.h"
@@ -21,6 +22,11 @@ TEST(Hasher, IsThatOfTheWorld) {
   git.update("lo\n", 3);
   EXPECT_EQ(git.finish(), "ce013625030ba8dba906f756967f9e9ca394464a");
   EXPECT_EQ(Hasher(HashKind::kNone, 5).finish(), "");
+}
+
+TEST(Files, AFolderThatCannotBeNamedIsAnError) {
+  const std::string folder = testing::TempDir() + "/" + std::string(300, '0') + "/models";
+  EXPECT_FALSE(make_folders(folder).ok()) << "a name of 300 characters";
 }
 
 TEST(Manifest, ComesBackAsItWasWritten) {

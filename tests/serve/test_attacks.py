@@ -81,6 +81,18 @@ def resident_bytes(server):
     return 0
 
 
+def fill_caches(server):
+    """Asks for so many different long prompts that each page of the KV cache and of its notes has been touched."""
+    body = {"model": "default", "ignore_eos": True, "max_tokens": 8, "n": 1}
+    for i in range(24):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        prompt = f"{i} " + "word " * 1800
+        headers = {"content-type": "application/json"}
+        connection.request("POST", "/v1/completions", json.dumps(body | {"prompt": prompt}), headers)
+        assert connection.getresponse().read()
+        connection.close()
+
+
 @pytest.fixture(scope="module")
 def servers(model_file):
     """Returns a function that gives a warm server for an attack; one lives at a time."""
@@ -95,6 +107,7 @@ def servers(model_file):
             new = Program("--context", 2048, *attack.flags, model=model_file, environment=dict(attack.environment))
             new.__enter__()
             running[key] = new
+            fill_caches(new)
         return running[key]
 
     yield of

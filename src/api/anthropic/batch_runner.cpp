@@ -288,13 +288,12 @@ void BatchRunner::ended(const service::BatchWork& work, const Response& response
     return kick();
   }
   using service::BatchOutcome;
-  const BatchOutcome outcome = cancelled                 ? BatchOutcome::kCanceled
+  const BatchOutcome outcome = cancelled                ? BatchOutcome::kCanceled
                                : response.status == 200 ? BatchOutcome::kSucceeded
                                                         : BatchOutcome::kErrored;
   const std::string result = cancelled ? kCanceledJson : result_json(response);
-  save(key, [store, work, outcome, result] {
-    return store->finish(work, outcome, result, now_ms());
-  });
+  save(key,
+       [store, work, outcome, result] { return store->finish(work, outcome, result, now_ms()); });
   kick();
 }
 

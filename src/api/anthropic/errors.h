@@ -20,7 +20,8 @@ std::string error_json(const Error& error, std::string_view request_id);
 /// Returns the whole answer; what may be tried again carries Retry-After.
 Response error_response(const Error& error, std::string_view request_id);
 
-/// Returns whether the same request may be answered later. Anthropic's clients read the same header.
+/// Returns whether the same request may be answered later. Anthropic's clients read the same
+/// header.
 bool may_retry(const Response& response);
 
 /// Refuses a request that goes on from what the server keeps: by these details clients know to send

@@ -6,6 +6,7 @@
 
 #include "api/ollama/errors.h"
 #include "api/ollama/writer.h"
+#include "base/guarded.h"
 #include "service/json.h"
 
 namespace pippin::api::ollama {
@@ -27,10 +28,14 @@ std::string line_of(const ModelShelf::Progress& progress) {
 void run(ModelShelf& shelf, const std::string& name, bool stream, Exchange& exchange,
          const std::atomic<bool>& gone) {
   if (stream) exchange.start_stream({200, kStreamType, {}, {}});
-  const Result<void> pulled = shelf.pull(name, [&](const ModelShelf::Progress& progress) {
-    if (stream && !gone) exchange.write(line_of(progress));
-    return !gone;
+  Result<void> pulled;
+  const Result<void> ran = guarded("[pull]", [&] {
+    pulled = shelf.pull(name, [&](const ModelShelf::Progress& progress) {
+      if (stream && !gone) exchange.write(line_of(progress));
+      return !gone;
+    });
   });
+  if (!ran.ok()) pulled = ran.error();
   if (!stream) {
     if (!pulled.ok()) return exchange.respond(error_response(pulled.error()));
     return exchange.respond({200, "application/json", R"({"status":"success"})", {}});

@@ -133,8 +133,7 @@ void start_in_background(Creation& creation, std::unique_ptr<service::Generation
   };
   creation.runs->add(creation.frame.id, run);
   Answer::start(creation.context, Run::exchange_of(run, creation.context.background->begin()),
-                std::move(generation),
-                response_writer(writer_options(creation, std::move(keep))));
+                std::move(generation), response_writer(writer_options(creation, std::move(keep))));
   if (creation.call.stream) return follow(creation.context, creation.exchange, run, 0);
   creation.exchange->respond({200, "application/json", body, {}});
 }
