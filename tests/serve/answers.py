@@ -54,7 +54,7 @@ def fault(path, answer, streamed):
         if not seen:
             return "an empty stream"
         if path.startswith("/v1/responses"):
-            return _responses_fault(seen)
+            return _responses_fault([event for event in seen if event != "[DONE]"])
         return _messages_fault(seen) if path.startswith("/v1/messages") else _chat_fault(seen)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         return f"unreadable: {type(error).__name__}: {error}"
@@ -64,7 +64,8 @@ def usage(path, answer, streamed):
     """Returns (prompt tokens, cached ones) or None."""
     try:
         if path.startswith("/v1/responses"):
-            got = list(events(answer))[-1]["response"]["usage"] if streamed else json.loads(answer)["usage"]
+            whole = [event for event in events(answer) if event != "[DONE]"] if streamed else []
+            got = whole[-1]["response"]["usage"] if streamed else json.loads(answer)["usage"]
             return got["input_tokens"], got["input_tokens_details"]["cached_tokens"]
         if path.startswith("/v1/messages"):
             got = list(events(answer))[-2]["usage"] if streamed else json.loads(answer)["usage"]

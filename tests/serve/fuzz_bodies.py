@@ -136,7 +136,8 @@ PATHS = [
     ("DELETE", "/v1/requests/{id}", []),
 ]
 # Routes that take nothing that could be wrong.
-NO_BODY = {("GET", "/health"), ("GET", "/metrics"), ("GET", "/v1/status"), ("GET", "/v1/models")}
+NO_BODY = {("GET", "/health"), ("GET", "/metrics"), ("GET", "/v1/status"), ("GET", "/v1/models"),
+           ("GET", "/v1/routes")}
 # Other APIs' routes have other forms of errors, and fuzzers of their own.
 OUR_ROUTES = ("/v1/", "/tokenize", "/detokenize", "/health", "/metrics")
 # To load and unload a model is no matter of bytes; test_models_pool.py does it.

@@ -89,7 +89,7 @@ def test_the_stream_helper_takes_what_a_silent_stream_says(server):
     """A stream's beginning is repeated in it while a long prompt is computed; here it is played back so."""
     asked = {"model": "default", "input": "Say hi.", "temperature": 0, "stop": [" "], "stream": True}
     sent = server.request("POST", "/v1/responses", json.dumps(asked).encode())[2].decode()
-    created, begun, *rest = [json.loads(line[6:]) for line in sent.splitlines() if line.startswith("data: ")]
+    created, begun, *rest = [json.loads(line[6:]) for line in sent.splitlines() if line.startswith("data: {")]
     assert begun["type"] == "response.in_progress"
     events = [event | {"sequence_number": i} for i, event in enumerate([created, begun, begun, begun, *rest])]
     text = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
@@ -185,7 +185,7 @@ def test_a_coding_agents_session(client, server):
         status, headers, answer = server.request("POST", "/v1/responses", body, {"content-type": "application/json"})
         assert status == 200, answer
         assert "x-request-id" in {name.lower() for name in headers}
-        events = [json.loads(e.split("data: ", 1)[1]) for e in answer.decode().split("\n\n") if "data: " in e]
+        events = [json.loads(e.split("data: ", 1)[1]) for e in answer.decode().split("\n\n") if "data: {" in e]
         assert events[0]["type"] == "response.created"
         done = [event["item"] for event in events if event["type"] == "response.output_item.done"]
         last = events[-1]["response"]
