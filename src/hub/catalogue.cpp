@@ -319,8 +319,8 @@ Result<Removed> remove_model(const std::string& named, const Places& places) {
       std::error_code error;
       if (!fs::remove(file, error)) return file_error(error.value(), "remove", file);
     }
-    std::error_code stays;  // a folder goes with its last file
-    if (model.path != model.files.front()) fs::remove(model.path, stays);
+    std::error_code ignored;  // a folder goes with its last file
+    if (model.path != model.files.front()) fs::remove(model.path, ignored);
     removed.freed_bytes = model.bytes;
     return removed;
   }
