@@ -41,6 +41,7 @@ from program import Program, free_port  # noqa: E402
 KNOWN = [f"Tell me about the {word}." for word in ("sea", "moon", "wolf", "north", "rain", "bread", "clock", "garden")]
 BATCH, TMPFS_BYTES, JUMP_S = 12, 48 << 20, 3600
 SLOW_READERS, HALF_OPEN = 200, 1000
+FILES_OF_CLIENTS = 256
 CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
 
 
@@ -230,7 +231,8 @@ class Chaos:
         self.running = self.start()
 
     def jump(self):
-        self.clock.write_bytes(struct.pack("q", self.rng.randint(-JUMP_S, JUMP_S)))
+        with open(self.clock, "r+b", buffering=0) as clock:  # in place: a mapped file that is cut ends its reader
+            clock.write(struct.pack("q", self.rng.randint(-JUMP_S, JUMP_S)))
         time.sleep(self.rng.uniform(0.2, 1))
 
     def make_read_only(self):
@@ -246,7 +248,8 @@ class Chaos:
         head = (f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {self.main_key}\r\n"
                 f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n").encode()
         sockets = []
-        for i in range(SLOW_READERS + HALF_OPEN):
+        room = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FILES_OF_CLIENTS  # the other clients live here, too
+        for i in range(min(SLOW_READERS + HALF_OPEN, room)):
             with contextlib.suppress(OSError):
                 sockets.append(socket.create_connection(("127.0.0.1", self.port), timeout=2))
                 sockets[-1].sendall(head + body if i < SLOW_READERS else head[: 20 + i % 40])
@@ -264,8 +267,9 @@ class Chaos:
             kind = planned.pop()
             kind()
             self.tally.note(kind.__name__)
-            if self.running.process.poll() is not None:
-                self.tally.fail(f"the server ended by itself after {kind.__name__}: {self.running.log_text()[-500:]}")
+            if (status := self.running.process.poll()) is not None:
+                log = self.running.log_text()[-500:]
+                self.tally.fail(f"the server ended by itself with {status} after {kind.__name__}: {log}")
                 self.running = self.start()
             time.sleep(self.rng.uniform(0.5, 3))
 
