@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <sstream>
 
+#include "base/home_folder.h"
+
 namespace pippin::app {
 namespace {
 
@@ -110,12 +112,7 @@ std::string Chat::command(const std::string& line) {
 }
 
 std::filesystem::path history_file(const Environment& environment) {
-  const char* state = environment("XDG_STATE_HOME");
-  if (state != nullptr && *state != '\0')
-    return std::filesystem::path(state) / "pippin" / "history";
-  const char* home = environment("HOME");
-  return std::filesystem::path(home != nullptr ? home : ".") / ".local" / "state" / "pippin" /
-         "history";
+  return folder_of_home(environment, "XDG_STATE_HOME", ".local/state") / "pippin" / "history";
 }
 
 }  // namespace pippin::app

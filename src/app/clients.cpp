@@ -143,10 +143,17 @@ ClientSetup open_webui(const ServerAddress& server) {
   return setup;
 }
 
+// Node adds these certificates to its own; the others take them in place of the system's.
+constexpr const char* kNodeCertificates = "NODE_EXTRA_CA_CERTS";
+constexpr const char* kCertificates = "SSL_CERT_FILE";
+
 constexpr std::string_view kNames[] = {"claude", "codex", "opencode",  "qwen",
                                        "goose",  "aider", "open-webui"};
 constexpr ClientSetup (*kSetups[])(const ServerAddress&) = {claude, codex, opencode,  qwen,
                                                             goose,  aider, open_webui};
+constexpr const char* kTrusts[] = {kNodeCertificates, kCertificates, kNodeCertificates,
+                                   kNodeCertificates, kCertificates, kCertificates,
+                                   kCertificates};
 
 }  // namespace
 
@@ -167,7 +174,9 @@ Result<ClientSetup> setup_client(std::string_view client, const ServerAddress& s
     return fail(Code::kInvalidArgument, fmt::format("launch: expected one of {}, got \"{}\"",
                                                     fmt::join(kNames, ", "), client));
   }
-  return kSetups[found - kNames](server);
+  ClientSetup setup = kSetups[found - kNames](server);
+  if (!server.cacert.empty()) setup.variables.emplace_back(kTrusts[found - kNames], server.cacert);
+  return setup;
 }
 
 }  // namespace pippin::app

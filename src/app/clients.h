@@ -18,6 +18,7 @@ struct ServerAddress {
   std::string model;       // its id
   std::string key;         // what to send as the API key; clients refuse an empty one
   int context_tokens = 0;  // 0 = not known
+  std::string cacert;      // PEM file of certificates that the client must trust; empty: none
 };
 
 /// How a client is started.

@@ -1,5 +1,8 @@
 #include "app/hub_shelf.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "app/pull.h"
@@ -48,6 +51,17 @@ Result<void> HubShelf::remove(std::string_view name) {
 Result<void> HubShelf::pull(std::string_view name,
                             const std::function<bool(const Progress&)>& go_on) {
   ASSIGN_OR_RETURN(const hub::ModelName wanted, hub::parse_model_name(hub_name(name)));
+  // Who may have models fetched may not have the server ask any host it can reach.
+  if (const auto* ollama = std::get_if<hub::OllamaName>(&wanted);
+      ollama != nullptr && ollama->host != hub::kOllamaHost &&
+      !std::ranges::count(registries_, ollama->host)) {
+    return fail(
+        Code::kPermissionDenied,
+        fmt::format("models are not fetched from {}: --registries names the registries that "
+                    "this server may ask",
+                    ollama->host),
+        "model");
+  }
   hub::Cancel cancel;
   hub::PullOptions options;
   options.cancel = &cancel;

@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "api/model_shelf.h"
 #include "hub/places.h"
@@ -16,7 +17,9 @@ std::string hub_name(std::string_view name);
 
 class HubShelf final : public api::ModelShelf {
  public:
-  explicit HubShelf(const hub::Places& places) : places_(places) {}
+  /// `registries`: hosts of Ollama registries that may be pulled from beside the configured one.
+  HubShelf(const hub::Places& places, const std::vector<std::string>& registries)
+      : places_(places), registries_(registries) {}
 
   Result<void> remove(std::string_view name) override;
   Result<void> pull(std::string_view name,
@@ -24,6 +27,7 @@ class HubShelf final : public api::ModelShelf {
 
  private:
   const hub::Places& places_;
+  const std::vector<std::string>& registries_;
 };
 
 }  // namespace pippin::app

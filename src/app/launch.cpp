@@ -10,8 +10,7 @@
 
 #include "app/clients.h"
 #include "app/commands.h"
-#include "app/loading.h"
-#include "hub/server.h"
+#include "app/server_access.h"
 
 namespace pippin::app {
 namespace {
@@ -20,18 +19,17 @@ namespace {
 constexpr const char* kNoKey = "pippin";
 
 Result<ServerAddress> address_of(const Settings& settings) {
-  const char* key = environment_variable("PIPPIN_API_KEY");
-  if (key == nullptr) key = "";
-  ASSIGN_OR_RETURN(const hub::ServerStatus status, hub::ask_server(settings.server, key));
+  ASSIGN_OR_RETURN(const hub::ServerAccess access, server_access(settings));
+  ASSIGN_OR_RETURN(const hub::ServerStatus status, hub::ask_server(access));
   if (!status.ready || status.models.empty()) {
-    return fail(Code::kUnavailable, fmt::format("the server at {} has no model ready: {}",
-                                                settings.server, status.reason));
+    return fail(Code::kUnavailable,
+                fmt::format("the server at {} has no model ready: {}", access.url, status.reason));
   }
   ServerAddress server;
-  server.url = settings.server;
-  while (server.url.ends_with('/')) server.url.pop_back();
+  server.url = access.url;
   server.model = status.models.front().id;
-  server.key = *key == '\0' ? kNoKey : key;
+  server.key = access.key.empty() ? kNoKey : access.key;
+  server.cacert = access.cacert;
   server.context_tokens = static_cast<int>(status.models.front().context_tokens);
   return server;
 }

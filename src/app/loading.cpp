@@ -46,6 +46,7 @@ Result<service::LoadOptions> load_options(const Settings& settings, const hub::L
   options.memory.context_tokens = settings.context_tokens;
   options.memory.rows_max = rows_max;
   options.memory.step_tokens_max = settings.step_tokens_max;
+  options.rope_scale = settings.rope_scale.value_or(1);
   options.sampling = {settings.temperature, settings.top_p, settings.min_p, settings.top_k,
                       settings.openai_defaults};
   options.queue_max = settings.queue_max;

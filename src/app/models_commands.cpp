@@ -19,6 +19,7 @@
 
 #include "app/commands.h"
 #include "app/loading.h"
+#include "app/server_access.h"
 #include "app/terminal.h"
 #include "base/size_text.h"
 #include "hub/aliases.h"
@@ -73,7 +74,26 @@ void print_table(const std::vector<std::vector<std::string>>& rows) {
   }
 }
 
-void write_model(JsonWriter& json, const hub::LocalModel& model) {
+/// Why a model on disk cannot be served, in a few words; empty: it can, as far as its head tells.
+struct Fault {
+  const char* word = "";
+  std::string reason;
+};
+
+Fault fault_of(const hub::LocalModel& model) {
+  const Result<store::Checkpoint> checkpoint = store::Checkpoint::open(model.path.string());
+  if (!checkpoint.ok())
+    return {checkpoint.error().code == Code::kPermissionDenied ? "no permission" : "broken",
+            checkpoint.error().message};
+  const Result<store::ModelConfig> config = checkpoint->config();
+  if (!config.ok())
+    return {config.error().code == Code::kUnsupported ? "not supported" : "broken",
+            config.error().message};
+  const Result<models::ModelSpec> spec = models::make_spec(*config);
+  return spec.ok() ? Fault{} : Fault{"not supported", spec.error().message};
+}
+
+void write_model(JsonWriter& json, const hub::LocalModel& model, const Fault& fault = {}) {
   json.begin_object().field("name", model.name).field("id", model.id);
   json.field("source", word_of(model.source)).field("path", model.path.string());
   json.field("bytes", model.bytes).field("quant", model.quant);
@@ -83,7 +103,9 @@ void write_model(JsonWriter& json, const hub::LocalModel& model) {
   for (const std::string& alias : model.aliases) json.string(alias);
   json.end_array().key("files").begin_array();
   for (const std::filesystem::path& file : model.files) json.string(file.string());
-  json.end_array().end_object();
+  json.end_array();
+  if (!fault.reason.empty()) json.field("error", fault.reason);
+  json.end_object();
 }
 
 Result<hub::Places> places_of(const Settings& settings) {
@@ -105,7 +127,7 @@ Result<int> list(const Settings& settings) {
     std::string text;
     JsonWriter json(text);
     json.begin_array();
-    for (const hub::LocalModel& model : models) write_model(json, model);
+    for (const hub::LocalModel& model : models) write_model(json, model, fault_of(model));
     json.end_array();
     fmt::print("{}\n", text);
     return kExitOk;
@@ -114,10 +136,10 @@ Result<int> list(const Settings& settings) {
     fmt::print("no models yet; `pippin pull hf:ORG/REPO:QUANT` fetches one\n");
     return kExitOk;
   }
-  std::vector<std::vector<std::string>> rows{{"NAME", "SIZE", "MODIFIED", "ALIASES"}};
+  std::vector<std::vector<std::string>> rows{{"NAME", "SIZE", "MODIFIED", "ALIASES", ""}};
   for (const hub::LocalModel& model : models)
     rows.push_back({printable(model.name), bytes_text(model.bytes), date_text(model.modified),
-                    fmt::format("{}", fmt::join(model.aliases, ", "))});
+                    fmt::format("{}", fmt::join(model.aliases, ", ")), fault_of(model).word});
   print_table(rows);
   return kExitOk;
 }
@@ -180,7 +202,7 @@ Result<int> alias(const Settings& settings, const std::string& name,
                   const std::optional<std::string>& target) {
   ASSIGN_OR_RETURN(const hub::Places places, places_of(settings));
   if (target) {
-    RETURN_IF_ERROR(hub::set_alias(places.aliases, name, *target));
+    RETURN_IF_ERROR(hub::add_alias(name, *target, places));
     fmt::print("{} = {}\n", name, *target);
     const Result<hub::LocalModel> model = hub::resolve(name, places);
     if (!model.ok()) fmt::print(stderr, "note: {}\n", model.error().message);
@@ -197,15 +219,6 @@ Result<int> alias(const Settings& settings, const std::string& name,
 // --- The running server ---
 
 namespace {
-
-std::string api_key() {
-  const char* key = environment_variable("PIPPIN_API_KEY");
-  return key != nullptr ? key : "";
-}
-
-Result<hub::ServerStatus> ask(const Settings& settings) {
-  return hub::ask_server(settings.server, api_key());
-}
 
 std::string until_text(const hub::ServerModel& model) {
   if (model.state != "loaded") return "";
@@ -249,13 +262,14 @@ bool is_pippin(pid_t pid) {
 }  // namespace
 
 Result<int> ps(const Settings& settings) {
-  ASSIGN_OR_RETURN(const hub::ServerStatus status, ask(settings));
+  ASSIGN_OR_RETURN(const hub::ServerAccess server, server_access(settings));
+  ASSIGN_OR_RETURN(const hub::ServerStatus status, hub::ask_server(server));
   if (settings.models_json) {
     print_json(status);
     return kExitOk;
   }
   fmt::print("pippin {} at {}, {}, up {:.0f} s, {} resident\n", printable(status.version),
-             settings.server, status.ready ? "ready" : printable(status.reason), status.uptime_s,
+             server.url, status.ready ? "ready" : printable(status.reason), status.uptime_s,
              bytes_text(status.resident_bytes));
   std::vector<std::vector<std::string>> rows{{"MODEL", "STATE", "UNTIL", "ARCHITECTURE", "CONTEXT",
                                               "MEMORY", "WEIGHTS", "KV", "RUNNING", "WAITING"}};
@@ -270,20 +284,21 @@ Result<int> ps(const Settings& settings) {
 }
 
 Result<int> stop(const Settings& settings, const std::string& model) {
+  ASSIGN_OR_RETURN(const hub::ServerAccess server, server_access(settings));
   if (!model.empty()) {
-    RETURN_IF_ERROR(hub::ask_to_unload(settings.server, api_key(), model));
+    RETURN_IF_ERROR(hub::ask_to_unload(server, model));
     fmt::print("{} is unloaded once its requests have ended\n", model);
     return kExitOk;
   }
-  ASSIGN_OR_RETURN(const hub::ServerStatus status, ask(settings));
-  if (!hub::is_this_machine(settings.server))
+  ASSIGN_OR_RETURN(const hub::ServerStatus status, hub::ask_server(server));
+  if (!hub::is_this_machine(server.url))
     return fail(
         Code::kUnsupported,
-        fmt::format("{} is another machine; a server is stopped where it runs", settings.server));
+        fmt::format("{} is another machine; a server is stopped where it runs", server.url));
   const auto pid = static_cast<pid_t>(status.pid);
   if (!is_pippin(pid))
     return fail(Code::kUnsupported,
-                fmt::format("the server at {} does not say which process it is", settings.server));
+                fmt::format("the server at {} does not say which process it is", server.url));
   if (kill(pid, SIGTERM) != 0)
     return fail(errno == EPERM ? Code::kPermissionDenied : Code::kUnavailable,
                 fmt::format("cannot stop process {}: {}", pid, std::strerror(errno)));
@@ -293,7 +308,7 @@ Result<int> stop(const Settings& settings, const std::string& model) {
       return fail(Code::kTimeout, fmt::format("process {} still lets its answers end", pid));
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
-  fmt::print("stopped {} (process {})\n", settings.server, pid);
+  fmt::print("stopped {} (process {})\n", server.url, pid);
   return kExitOk;
 }
 

@@ -215,7 +215,7 @@ Result<int> serve(const Settings& settings, const std::vector<std::string>& name
     };
   if (audit != nullptr) note_requests(*audit, settings.audit_required, options);
   WorkerPool workers(std::clamp(allowed_cpus(), 2, 8), 2 * options.connections_max);
-  HubShelf shelf(places);
+  HubShelf shelf(places, settings.registries);
   api::Context context{models, readiness, workers};
   Alarm alarm;
   context.shelf = &shelf;

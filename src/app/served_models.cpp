@@ -10,6 +10,7 @@
 #include "app/hub_shelf.h"
 #include "app/loading.h"
 #include "base/duration_text.h"
+#include "base/home_folder.h"
 #include "base/log.h"
 #include "base/settings_file.h"
 
@@ -47,8 +48,7 @@ Error in_table(const ModelTable& table, const Error& error) {
 
 // A file has no shell that would expand "~/".
 std::string at_home(const std::string& path, const Environment& environment) {
-  const char* home = environment("HOME");
-  return path.starts_with("~/") && home != nullptr ? home + path.substr(1) : path;
+  return path.starts_with("~/") ? (home_folder(environment) / path.substr(2)).string() : path;
 }
 
 Result<NamedModel> of_table(const Settings& settings, const ModelTable& table,

@@ -44,6 +44,7 @@ struct Settings {
   std::string cpu_activations = "int8";
   std::string kv_type = "f16";
   int context_tokens = 0;
+  std::optional<double> rope_scale;
   uint64_t memory_bytes = 0;
   uint64_t kv_bytes = 0;
   int kv_contexts = 2;
@@ -106,7 +107,9 @@ struct Settings {
   int pull_connections = 4;
   bool pull_any = false;
   bool models_json = false;
-  std::string server = "http://127.0.0.1:8000";
+  std::string server;  // empty: as host and port say
+  std::string cacert_path;
+  std::vector<std::string> registries;
 
   int key_requests_per_minute = 0, key_tokens_per_minute = 0, key_tokens_per_day = 0, key_concurrent = 0;
   std::string key_role = "use", key_priority_max = "normal";

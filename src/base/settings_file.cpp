@@ -1,23 +1,29 @@
 #include "base/settings_file.h"
 
+#include <unistd.h>
+
 #include <fmt/format.h>
 
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <optional>
 #include <sstream>
 #include <string_view>
+#include <system_error>
 #include <utility>
+
+#include "base/home_folder.h"
 
 namespace pippin {
 namespace {
 
 // Settings that a model may have of its own.
 constexpr std::string_view kOfModels[] = {
-    "context",      "kv-memory",        "kv-contexts", "max-rows",    "max-queue",
+    "context",      "rope-scale",       "kv-memory",        "kv-contexts", "max-rows",    "max-queue",
     "step-tokens",  "step-target",      "slow-reader", "tool-parser", "reasoning-parser",
     "prefix-cache", "prompt-rules",     "temperature", "top-p",       "top-k",
     "min-p",        "kv-type",          "max-output-tokens"};
@@ -133,14 +139,20 @@ Result<ModelTable> read_model(const std::string& file, const std::string& name,
 
 Result<SettingsFile> read_settings_file(const std::string& path) {
   const std::string name = std::filesystem::path(path).filename().string();
-  std::error_code ignored;
-  if (!std::filesystem::is_regular_file(path, ignored))
-    return fail(Code::kNotFound, fmt::format("--config: there is no file {}", path), "--config");
+  std::error_code error;
+  const bool is_file = std::filesystem::is_regular_file(path, error);
+  if (is_file && access(path.c_str(), R_OK) != 0)
+    error = {errno, std::generic_category()};
+  if (!is_file || error)
+    return fail(Code::kNotFound,
+                fmt::format("--config: {} cannot be read: {}", path,
+                            error ? error.message() : "it is no file"),
+                "--config");
   const toml::parse_result parsed = toml::parse_file(path);
   if (!parsed) {
-    const toml::parse_error& error = parsed.error();
+    const toml::parse_error& wrong = parsed.error();
     return fail(Code::kInvalidArgument,
-                fmt::format("{}:{}: {}", name, error.source().begin.line, error.description()),
+                fmt::format("{}:{}: {}", name, wrong.source().begin.line, wrong.description()),
                 "--config");
   }
   SettingsFile file;
@@ -168,16 +180,8 @@ Result<SettingsFile> read_settings_file(const std::string& path) {
 std::string settings_file_path(const std::string& named, const Environment& environment) {
   if (named == "off") return {};
   if (!named.empty()) return named;
-  const auto variable = [&](const char* name) {
-    const char* value = environment(name);
-    return std::filesystem::path(value != nullptr ? value : "");
-  };
-  std::filesystem::path folder = variable("XDG_CONFIG_HOME");
-  if (folder.empty()) {
-    if (variable("HOME").empty()) return {};
-    folder = variable("HOME") / ".config";
-  }
-  const std::filesystem::path path = folder / "pippin" / "pippin.toml";
+  const std::filesystem::path path =
+      folder_of_home(environment, "XDG_CONFIG_HOME", ".config") / "pippin" / "pippin.toml";
   std::error_code ignored;
   return std::filesystem::exists(path, ignored) ? path.string() : std::string();
 }

@@ -67,6 +67,17 @@ Result<Aliases> read_aliases(const std::filesystem::path& file) {
   return aliases;
 }
 
+Result<std::string> end_of_alias(const Aliases& aliases, const std::string& name) {
+  std::string at = name;
+  for (size_t step = 0; step <= aliases.size(); ++step) {
+    const auto alias = aliases.find(at);
+    if (alias == aliases.end()) return at;
+    at = alias->second;
+  }
+  return fail(Code::kInvalidArgument,
+              fmt::format("[hub] the alias '{}' leads in a circle, to no model", name), "alias");
+}
+
 Result<void> set_alias(const std::filesystem::path& file, const std::string& name,
                        const std::string& target) {
   if (!is_name(name))
@@ -79,6 +90,7 @@ Result<void> set_alias(const std::filesystem::path& file, const std::string& nam
     return fail(Code::kInvalidArgument, "[hub] an alias needs a model that it means", "alias");
   ASSIGN_OR_RETURN(Aliases aliases, read_aliases(file));
   aliases[name] = target;
+  RETURN_IF_ERROR(end_of_alias(aliases, name));
   return write_aliases(file, aliases);
 }
 

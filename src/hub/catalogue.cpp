@@ -90,6 +90,10 @@ LocalModel of_file(const fs::path& path, const std::string& named) {
 }
 
 Error not_found(const std::string& named, const fs::path& folder) {
+  std::error_code error;
+  if (fs::status(named, error).type() == fs::file_type::none &&
+      error == std::errc::permission_denied)
+    return fail(Code::kPermissionDenied, fmt::format("{}: {}", named, error.message()), named);
   std::string message = fmt::format("no such model: {}\n  It is neither a file nor a name in {}",
                                     named, folder.string());
   const std::vector<LocalModel> models = models_in(folder);
@@ -275,8 +279,10 @@ std::vector<LocalModel> list_models(const Places& places) {
   add_ollama_models(places, models);
   const Result<Aliases> aliases = read_aliases(places.aliases);
   if (aliases.ok()) {
-    for (const auto& [alias, target] : *aliases) {
-      const Result<LocalModel> meant = resolve_target(target, places);
+    for (const auto& [alias, next] : *aliases) {
+      const Result<std::string> target = end_of_alias(*aliases, next);
+      if (!target.ok()) continue;
+      const Result<LocalModel> meant = resolve_target(*target, places);
       if (!meant.ok()) continue;
       for (LocalModel& model : models)
         if (real_path(model.path) == real_path(meant->path)) model.aliases.push_back(alias);
@@ -289,8 +295,7 @@ std::vector<LocalModel> list_models(const Places& places) {
 Result<std::string> unalias(const std::string& named, const Places& places) {
   if (is_model_name(named) || named.find('/') != std::string::npos) return named;
   ASSIGN_OR_RETURN(const Aliases aliases, read_aliases(places.aliases));
-  const auto alias = aliases.find(named);
-  return alias == aliases.end() ? named : alias->second;
+  return end_of_alias(aliases, named);
 }
 
 Result<LocalModel> resolve(const std::string& named, const Places& places) {
@@ -298,6 +303,15 @@ Result<LocalModel> resolve(const std::string& named, const Places& places) {
   ASSIGN_OR_RETURN(LocalModel model, resolve_target(target, places));
   if (target != named) model.aliases.push_back(named);
   return model;
+}
+
+Result<void> add_alias(const std::string& name, const std::string& target, const Places& places) {
+  if (const Result<LocalModel> hidden = resolve_target(name, places); hidden.ok())
+    return fail(Code::kInvalidArgument,
+                fmt::format("[hub] '{}' is a model already, {}, which an alias would hide", name,
+                            hidden->path.string()),
+                "alias");
+  return set_alias(places.aliases, name, target);
 }
 
 Result<Removed> remove_model(const std::string& named, const Places& places) {

@@ -43,8 +43,12 @@ std::vector<LocalModel> list_models(const Places& places);
 /// saying what there is and how to get it.
 Result<LocalModel> resolve(const std::string& named, const Places& places);
 
-/// Returns what an alias means, or `named` itself. Errors: of read_aliases().
+/// Returns what an alias means, or `named` itself. Errors: of read_aliases() and end_of_alias().
 Result<std::string> unalias(const std::string& named, const Places& places);
+
+/// Adds or replaces an alias. Errors: of set_alias(); kInvalidArgument for the name of a model that
+/// is here, which the alias would hide.
+Result<void> add_alias(const std::string& name, const std::string& target, const Places& places);
 
 /// What remove_model() has done.
 struct Removed {

@@ -2,10 +2,12 @@
 
 #include <curl/curl.h>
 #include <fmt/format.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <cstdlib>
 #include <ctime>
 
 #include "base/ascii.h"
@@ -69,8 +71,35 @@ struct Transfer {
   CURL* easy;
   HttpAnswer answer;
   size_t header_bytes = 0;
-  bool ended_by_sink = false, too_large = false;
+  bool ended_by_sink = false, too_large = false, address_refused = false;
 };
+
+/// Whether libcurl may be led to a proxy: then the addresses that it connects to are the proxy's,
+/// whose rule they are.
+bool has_proxy() {
+  constexpr const char* kVariables[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy",
+                                        "ALL_PROXY"};
+  return std::ranges::any_of(kVariables, [](const char* name) {
+    const char* value = std::getenv(name);
+    return value != nullptr && *value != '\0';
+  });
+}
+
+curl_socket_t on_open(void* user, curlsocktype, curl_sockaddr* address) {
+  auto& transfer = *static_cast<Transfer*>(user);
+  AddressRule* const rule = transfer.options.addresses.get();
+  if (rule != nullptr && !has_proxy() &&
+      !rule->allows(host_of(transfer.request.url), address->addr)) {
+    transfer.address_refused = true;
+    return CURL_SOCKET_BAD;
+  }
+#ifdef SOCK_CLOEXEC
+  const int type = address->socktype | SOCK_CLOEXEC;
+#else
+  const int type = address->socktype;
+#endif
+  return socket(address->family, type, address->protocol);
+}
 
 size_t on_header(char* data, size_t size, size_t count, void* user) {
   auto& transfer = *static_cast<Transfer*>(user);
@@ -127,6 +156,9 @@ Error transfer_error(CURLcode code, const char* detail, const Transfer& transfer
   if (code == CURLE_ABORTED_BY_CALLBACK) return fail(Code::kCancelled, "[hub] cancelled");
   if (transfer.too_large)
     return fail(Code::kTooLarge, fmt::format("[hub] {}: the answer is longer than is sane", url));
+  if (transfer.address_refused)
+    return fail(Code::kPermissionDenied,
+                fmt::format("[hub] {} leads to an address that is not public", url));
   switch (code) {
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_URL_MALFORMAT:
@@ -134,10 +166,12 @@ Error transfer_error(CURLcode code, const char* detail, const Transfer& transfer
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
     case CURLE_COULDNT_CONNECT:
+      return fail(Code::kUnavailable, fmt::format("[hub] {} cannot be reached: {}", url, why));
     case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_ISSUER_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
-      return fail(Code::kUnavailable, fmt::format("[hub] {} cannot be reached: {}", url, why));
+      return fail(Code::kPermissionDenied, fmt::format("[hub] {} is not trusted: {}", url, why));
     default:
       return fail(Code::kTimeout, fmt::format("[hub] {}: the connection broke: {}", url, why));
   }
@@ -191,6 +225,12 @@ Result<HttpAnswer> HttpClient::send(const HttpRequest& request) {
   set(CURLOPT_HEADERDATA, &transfer);
   set(CURLOPT_WRITEFUNCTION, on_body);
   set(CURLOPT_WRITEDATA, &transfer);
+  set(CURLOPT_OPENSOCKETFUNCTION, on_open);
+  set(CURLOPT_OPENSOCKETDATA, &transfer);
+  // The library reads no variable itself; the command of the same name and OpenSSL do.
+  const char* const trusted =
+      impl_->options.cacert.empty() ? std::getenv("SSL_CERT_FILE") : impl_->options.cacert.c_str();
+  if (trusted != nullptr && *trusted != '\0') set(CURLOPT_CAINFO, trusted);
   set(CURLOPT_NOPROGRESS, 0L);
   set(CURLOPT_XFERINFOFUNCTION, on_progress);
   set(CURLOPT_XFERINFODATA, &transfer);
@@ -280,10 +320,13 @@ std::optional<std::chrono::seconds> pause_asked(const HttpAnswer& answer) {
   return seconds(count);
 }
 
-bool is_loopback(const std::string& url) {
+std::string host_of(const std::string& url) {
   const Result<UrlHandle> parsed = parse_url(url);
-  if (!parsed.ok()) return false;
-  const std::string host = ascii_lower(part_of(parsed->get(), CURLUPART_HOST));
+  return parsed.ok() ? ascii_lower(part_of(parsed->get(), CURLUPART_HOST)) : std::string();
+}
+
+bool is_loopback(const std::string& url) {
+  const std::string host = host_of(url);
   const bool v4 = host.starts_with("127.") && host.find_first_not_of("0123456789.") == host.npos;
   return host == "localhost" || host == "[::1]" || v4;
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "hub/address_rule.h"
 #include "hub/cancel.h"
 
 namespace pippin::hub {
@@ -52,6 +53,10 @@ struct HttpOptions {
   std::chrono::milliseconds stall = std::chrono::seconds(30);
   const Cancel* cancel = nullptr;      // null: cannot be cancelled
   std::function<bool()> stopped = {};  // a second reason to end
+  /// Asked before each connection, where no proxy makes it; null: any address will do.
+  std::shared_ptr<AddressRule> addresses = {};
+  /// PEM file of who is trusted to vouch for a server; empty: SSL_CERT_FILE, or the system's.
+  std::string cacert = {};
 };
 
 class HttpClient {
@@ -63,8 +68,9 @@ class HttpClient {
 
   /// Sends a request and returns whatever is answered, redirects and failures too. Errors:
   /// kTimeout when the connection was cut or stalled, which is worth another try; kUnavailable when
-  /// none came about; kTooLarge over body_max; kCancelled; kInvalidArgument for a URL that is not
-  /// http or https.
+  /// none came about; kPermissionDenied when TLS failed, as over a certificate that is not trusted,
+  /// or the address may not be connected to; kTooLarge over body_max; kCancelled; kInvalidArgument
+  /// for a URL that is not http or https.
   Result<HttpAnswer> send(const HttpRequest& request);
 
   /// The same, but follows redirects: over http and https only, never from https down to http, and
@@ -85,6 +91,8 @@ Result<std::string> resolve_url(const std::string& base, const std::string& loca
 std::string escape_path(std::string_view text);
 /// Returns how long a server asks to wait: Retry-After in seconds or as a date, or RateLimit's t.
 std::optional<std::chrono::seconds> pause_asked(const HttpAnswer& answer);
+/// Returns a URL's host in lower case, without its port; empty for no URL.
+std::string host_of(const std::string& url);
 /// Returns whether a URL's host is this machine.
 bool is_loopback(const std::string& url);
 

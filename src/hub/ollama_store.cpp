@@ -188,15 +188,6 @@ Result<void> OllamaStore::copy(const OllamaName& from, const OllamaName& to) {
 
 Result<uint64_t> OllamaStore::remove(const OllamaName& name) {
   ASSIGN_OR_RETURN(const Entry entry, find(name));
-  std::set<std::string> going, staying;
-  add_blobs(entry.manifest, going);
-  for (const OllamaName& other : names()) {
-    if (other == name) continue;
-    const Result<Entry> kept = find(other);
-    // Who cannot be read may need any of them.
-    if (!kept.ok() && kept.error().code != Code::kNotFound) staying = going;
-    if (kept.ok()) add_blobs(kept->manifest, staying);
-  }
   std::error_code error;
   const fs::path path = manifest_path(name);
   if (!fs::remove(path, error) && error) return file_error(error.value(), "remove", path);
@@ -204,6 +195,19 @@ Result<uint64_t> OllamaStore::remove(const OllamaName& name) {
   fs::path folder = path.parent_path();
   for (int level = 0; level < 3 && fs::remove(folder, error); ++level)
     folder = folder.parent_path();
+  return remove_unused(entry.manifest);
+}
+
+uint64_t OllamaStore::remove_unused(const OllamaManifest& manifest) {
+  std::set<std::string> going, staying;
+  add_blobs(manifest, going);
+  for (const OllamaName& other : names()) {
+    const Result<Entry> kept = find(other);
+    // Who cannot be read may need any of them.
+    if (!kept.ok() && kept.error().code != Code::kNotFound) staying = going;
+    if (kept.ok()) add_blobs(kept->manifest, staying);
+  }
+  std::error_code error;
   uint64_t freed = 0;
   for (const std::string& hex : going) {
     if (staying.contains(hex)) continue;

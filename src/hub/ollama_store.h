@@ -84,6 +84,8 @@ class OllamaStore {
   /// Removes a manifest and the blobs that no other manifest names. Returns the bytes freed.
   /// Errors: kNotFound; kPermissionDenied.
   Result<uint64_t> remove(const OllamaName& name);
+  /// Removes those blobs of a manifest that no manifest here needs. Returns the bytes freed.
+  uint64_t remove_unused(const OllamaManifest& manifest);
 
  private:
   std::filesystem::path root_;

@@ -47,7 +47,11 @@ Result<void> PartialFile::hash_what_is_there(Session& session) {
 }
 
 Result<void> PartialFile::append(std::string_view bytes) {
-  RETURN_IF_ERROR(write_all(fd_.get(), bytes, destination_->partial()));
+  if (const Result<void> written = write_all(fd_.get(), bytes, destination_->partial());
+      !written.ok())
+    return fail(written.error().code,
+                written.error().message + "; what was fetched is kept, and the next pull goes on",
+                written.error().param);
   hasher_.update(bytes.data(), bytes.size());
   written_ += bytes.size();
   return {};

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/home_folder.h"
 #include "hub/files.h"
 #include "hub/http_client.h"
 #include "hub/name.h"
@@ -27,10 +28,7 @@ class Variables {
       if (const char* value = environment_(name); value != nullptr && *value != '\0') return value;
     return {};
   }
-  fs::path home() const {
-    const std::string home = first({"HOME"});
-    return home.empty() ? "." : home;
-  }
+  fs::path home() const { return home_folder(environment_); }
   /// The folder that `name` names, else `otherwise` below the home folder.
   fs::path folder(std::initializer_list<const char*> names, const fs::path& otherwise) const {
     const std::string named = first(names);

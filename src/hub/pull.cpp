@@ -118,6 +118,7 @@ Result<std::vector<std::string>> choose_files(const HfName& name, const Repo& re
 }
 
 Result<LocalModel> pull_hf(Session& session, const Places& places, const HfName& name) {
+  session.set_home(places.hf_endpoint);
   session.report(PullStage::kLookup, name.repo);
   ASSIGN_OR_RETURN(const Repo repo, ask_repo(session, places, name));
   ASSIGN_OR_RETURN(const std::vector<std::string> files, choose_files(name, repo));
@@ -184,9 +185,11 @@ Item layer_item(const OllamaStore& store, const OllamaName& name, const std::str
 }
 
 Result<LocalModel> pull_ollama(Session& session, const Places& places, const OllamaName& name) {
+  const std::string registry = registry_of(places, name);
+  session.set_home(registry);
   session.report(PullStage::kLookup, name.short_text());
-  const std::string base = fmt::format("{}/v2/{}/{}", registry_of(places, name),
-                                       escape_path(name.space), escape_path(name.model));
+  const std::string base =
+      fmt::format("{}/v2/{}/{}", registry, escape_path(name.space), escape_path(name.model));
   HttpRequest request;
   request.url = fmt::format("{}/manifests/{}", base, escape_path(name.tag));
   request.headers = {"Accept: application/vnd.docker.distribution.manifest.v2+json"};
@@ -215,7 +218,9 @@ Result<LocalModel> pull_ollama(Session& session, const Places& places, const Oll
   RETURN_IF_ERROR(check_space(items, store.root()));
   RETURN_IF_ERROR(download_all(session, items));
   session.report(PullStage::kFinish, name.short_text());
+  const Result<OllamaStore::Entry> before = store.find(name);
   RETURN_IF_ERROR(store.write_manifest(name, answer.body));
+  if (before.ok()) store.remove_unused(before->manifest);
   return resolve_name(name, places);
 }
 

@@ -41,50 +41,77 @@ ServerModel read_model(const json::object& object) {
   return model;
 }
 
-Result<HttpAnswer> send(const std::string& url, HttpRequest request, const std::string& key) {
+/// What a server says of its refusal, in any of the forms of an error; empty: nothing.
+std::string said_in(const HttpAnswer& answer) {
+  const Result<json::object> object = parse_object(answer.body, "[hub] answer");
+  const json::value* error = object.ok() ? object->if_contains("error") : nullptr;
+  if (error == nullptr || !error->is_object()) return {};
+  return std::string(string_in(error->get_object(), "message"));
+}
+
+/// Adds to a failed transfer what its user can do about it.
+Error explained(const ServerAccess& server, const Error& error) {
+  std::string advice;
+  if (error.code == Code::kUnavailable)
+    advice = "\n  `pippin serve` starts a server; --server, or --host and --port, name another";
+  if (error.code == Code::kPermissionDenied)
+    advice = "\n  --cacert names the certificate to trust; a server without TLS is an http:// one";
+  if (error.code == Code::kTimeout && server.url.starts_with("http:"))
+    advice = "\n  Does it want https? Then --tls-cert or --server says so";
+  const std::string what = error.code == Code::kUnavailable
+                               ? fmt::format("no server answers at {}: ", server.url)
+                               : std::string();
+  return fail(error.code, what + error.message + advice, error.param);
+}
+
+Error refused(const ServerAccess& server, const HttpAnswer& answer) {
+  const std::string said = said_in(answer);
+  if (answer.status == 401)
+    return fail(Code::kUnauthenticated,
+                server.key.empty()
+                    ? fmt::format("the server at {} wants a key: set PIPPIN_API_KEY", server.url)
+                    : fmt::format("the server at {} does not accept the key in PIPPIN_API_KEY: {}",
+                                  server.url, said));
+  return fail(Code::kPermissionDenied,
+              fmt::format("the server at {} does not allow this{}: {}", server.url,
+                          server.key.empty() ? "" : " with the key in PIPPIN_API_KEY", said));
+}
+
+Result<HttpAnswer> send(const ServerAccess& server, HttpRequest request) {
   HttpOptions options;
   options.stall = std::chrono::seconds(10);
+  options.cacert = server.cacert;
   HttpClient client(std::move(options));
-  request.bearer = key;
+  request.bearer = server.key;
   Result<HttpAnswer> answer = client.send(request);
-  if (!answer.ok())
-    return answer.error().code == Code::kInvalidArgument
-               ? answer.error()
-               : fail(Code::kUnavailable, fmt::format("no server answers at {}; `pippin serve` "
-                                                      "starts one, and --server names another",
-                                                      url));
-  if (answer->status == 401 || answer->status == 403)
-    return fail(Code::kUnauthenticated,
-                fmt::format("the server at {} wants a key: set PIPPIN_API_KEY", url));
+  if (!answer.ok()) return explained(server, answer.error());
+  if (answer->status == 401 || answer->status == 403) return refused(server, *answer);
   return answer;
 }
 
 }  // namespace
 
-Result<void> ask_to_unload(const std::string& url, const std::string& key,
-                           const std::string& model) {
+Result<void> ask_to_unload(const ServerAccess& server, const std::string& model) {
   HttpRequest request;
-  request.url = url + "/models/unload";
+  request.url = server.url + "/models/unload";
   request.headers = {"Content-Type: application/json"};
   request.post = json::serialize(json::object{{"model", model}});
-  ASSIGN_OR_RETURN(const HttpAnswer answer, send(url, std::move(request), key));
+  ASSIGN_OR_RETURN(const HttpAnswer answer, send(server, std::move(request)));
   if (answer.ok()) return {};
-  const Result<json::object> object = parse_object(answer.body, "[hub] " + url);
-  const json::value* error = object.ok() ? object->if_contains("error") : nullptr;
-  std::string said;
-  if (error != nullptr && error->is_object()) said = string_in(error->get_object(), "message");
-  return fail(answer.status == 404 ? Code::kNotFound : Code::kUnavailable,
-              said.empty() ? fmt::format("the server at {} answers {}", url, answer.status) : said);
+  const std::string said = said_in(answer);
+  return fail(
+      answer.status == 404 ? Code::kNotFound : Code::kUnavailable,
+      said.empty() ? fmt::format("the server at {} answers {}", server.url, answer.status) : said);
 }
 
-Result<ServerStatus> ask_server(const std::string& url, const std::string& key) {
+Result<ServerStatus> ask_server(const ServerAccess& server) {
   HttpRequest request;
-  request.url = url + "/v1/status";
-  Result<HttpAnswer> answer = send(url, std::move(request), key);
+  request.url = server.url + "/v1/status";
+  Result<HttpAnswer> answer = send(server, std::move(request));
   if (!answer.ok()) return answer.error();
-  const Result<json::object> object = parse_object(answer->body, "[hub] " + url);
+  const Result<json::object> object = parse_object(answer->body, "[hub] " + server.url);
   if (!answer->ok() || !object.ok() || !object->contains("ready"))
-    return fail(Code::kInvalidFile, fmt::format("what answers at {} is no pippin", url));
+    return fail(Code::kInvalidFile, fmt::format("what answers at {} is no pippin", server.url));
   ServerStatus status;
   const json::value* ready = object->if_contains("ready");
   status.ready = ready->is_bool() && ready->get_bool();

@@ -30,14 +30,21 @@ struct ServerStatus {
   std::vector<ServerModel> models;
 };
 
-/// Asks GET /v1/status of a server. `key`: a bearer, where it wants one; empty: none. Errors:
-/// kUnavailable when none runs there; kUnauthenticated; kInvalidFile when it is no pippin.
-Result<ServerStatus> ask_server(const std::string& url, const std::string& key);
+/// Where a server is and how it is asked.
+struct ServerAccess {
+  std::string url;     // "http://127.0.0.1:8000", without a slash at its end
+  std::string key;     // a bearer, where it wants one; empty: none
+  std::string cacert;  // PEM file by which an https server is trusted; empty: the system's
+};
+
+/// Asks GET /v1/status of a server. Errors: kUnavailable when none runs there; kTimeout when it
+/// does not go on; kPermissionDenied when its certificate is not trusted, or the key may not ask;
+/// kUnauthenticated; kInvalidFile when it is no pippin.
+Result<ServerStatus> ask_server(const ServerAccess& server);
 
 /// Asks POST /models/unload of a server. Errors: of ask_server(); kNotFound, and what else the
 /// server says.
-Result<void> ask_to_unload(const std::string& url, const std::string& key,
-                           const std::string& model);
+Result<void> ask_to_unload(const ServerAccess& server, const std::string& model);
 
 /// Returns whether a URL means this machine.
 bool is_this_machine(const std::string& url);

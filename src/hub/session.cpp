@@ -98,13 +98,9 @@ Result<HttpAnswer> ask(Session& session, const HttpRequest& request) {
 
 std::string status_text(const HttpAnswer& answer) {
   constexpr size_t kShownMax = 200;
-  std::string_view words = answer.header("x-error-message");
-  if (words.empty()) words = answer.body;
+  const std::string_view words = answer.header("x-error-message");
   std::string text = fmt::format("the server answers {}", answer.status);
-  // Pages of HTML say nothing in a terminal.
-  if (words.empty() || words.find("<html") != std::string_view::npos ||
-      words.find("<!DOCTYPE") != std::string_view::npos)
-    return text;
+  if (words.empty()) return text;
   text += ": ";
   for (const char c : words.substr(0, kShownMax))
     text += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c;

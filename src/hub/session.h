@@ -21,7 +21,17 @@ class Session {
 
   const PullOptions& options() const { return options_; }
   const Cancel& cancel() const { return cancel_; }
-  HttpOptions http() const { return {options_.stall, &cancel_, {}}; }
+  HttpOptions http() const {
+    HttpOptions http;
+    http.stall = options_.stall;
+    http.cancel = &cancel_;
+    http.addresses = addresses_;
+    return http;
+  }
+  /// Says whose server the pull begins at: a host that was named by the user or the operator.
+  void set_home(const std::string& url) {
+    addresses_ = std::make_shared<AddressRule>(host_of(url));
+  }
 
   /// What all items come to, for PullProgress::all_total.
   void set_total(uint64_t bytes);
@@ -35,6 +45,7 @@ class Session {
   const PullOptions& options_;
   const Cancel never_;
   const Cancel& cancel_;
+  std::shared_ptr<AddressRule> addresses_;
   std::mutex mutex_;
   uint64_t all_total_ = 0, before_ = 0;
   std::chrono::steady_clock::time_point told_;
@@ -71,7 +82,9 @@ bool is_transient(const Error& error);
 /// transient answer that stayed.
 Result<HttpAnswer> ask(Session& session, const HttpRequest& request);
 
-/// Returns "the hub says 503 Busy": a status with the server's own words, fit for a message.
+/// Returns "the server answers 503: Busy", with the words of the hub's own header for that. Not
+/// with those of the body: whoever can have a server ask another one must not read what that
+/// answers.
 std::string status_text(const HttpAnswer& answer);
 
 }  // namespace pippin::hub

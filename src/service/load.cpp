@@ -200,15 +200,25 @@ engine::EngineOptions engine_options(const LoadOptions& options, const MemoryPla
 
 }  // namespace
 
+namespace {
+
+Result<store::Checkpoint> open_checkpoint(const LoadOptions& options) {
+  ASSIGN_OR_RETURN(store::Checkpoint checkpoint, store::Checkpoint::open(options.path));
+  checkpoint.scale_rope(options.rope_scale);
+  return checkpoint;
+}
+
+}  // namespace
+
 Result<MemorySizing> size_model(const LoadOptions& options) {
-  ASSIGN_OR_RETURN(const store::Checkpoint checkpoint, store::Checkpoint::open(options.path));
+  ASSIGN_OR_RETURN(const store::Checkpoint checkpoint, open_checkpoint(options));
   ASSIGN_OR_RETURN(const engine::ModelInfo info,
                    engine::inspect_model(checkpoint, options.device, options.kv_type));
   return MemorySizing{needs_of(info), options.memory, machine_of(options.device)};
 }
 
 Result<ModelSheet> describe_model(const LoadOptions& options) {
-  ASSIGN_OR_RETURN(const store::Checkpoint checkpoint, store::Checkpoint::open(options.path));
+  ASSIGN_OR_RETURN(const store::Checkpoint checkpoint, open_checkpoint(options));
   ASSIGN_OR_RETURN(const engine::ModelInfo info,
                    engine::inspect_model(checkpoint, options.device, options.kv_type));
   ModelSheet sheet;
@@ -218,7 +228,7 @@ Result<ModelSheet> describe_model(const LoadOptions& options) {
 
 Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
                                           const RunnerFactory& make_runner) {
-  ASSIGN_OR_RETURN(const store::Checkpoint checkpoint, store::Checkpoint::open(options.path));
+  ASSIGN_OR_RETURN(const store::Checkpoint checkpoint, open_checkpoint(options));
   ASSIGN_OR_RETURN(const engine::ModelInfo info,
                    engine::inspect_model(checkpoint, options.device, options.kv_type));
   auto model = std::make_unique<Model>();
@@ -228,6 +238,11 @@ Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
   ASSIGN_OR_RETURN(model->plan,
                    plan_memory(needs_of(info), options.memory, machine_of(options.device)));
   model->context_tokens_max = model->plan.context_tokens_max;
+  if (options.rope_scale > 1)
+    log::warn(
+        "[load] {}: positions are divided by {}, for a context of {} tokens; answers are "
+        "somewhat worse than without --rope-scale",
+        model->id, options.rope_scale, model->context_tokens_max);
   model->fingerprint = fingerprint_of(checkpoint, info, model->plan, *model);
   if (options.on_plan) options.on_plan(model->plan);
   // start() returns after the runner is made, so the file may be unmapped when this function ends.

@@ -46,6 +46,7 @@ struct LoadOptions {
   engine::KvType kv_type = engine::KvType::kF16;         // that of the runner
   /// Company may not change an answer; on a CPU it never does, and this changes nothing.
   bool deterministic = false;
+  double rope_scale = 1;  // of Checkpoint::scale_rope()
   PromptRules prompt_rules;
   MemoryWishes memory;
   SamplingWishes sampling;

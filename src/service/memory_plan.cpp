@@ -163,6 +163,13 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wis
   if (!has_kv || !sound || needs.context_tokens_max <= 0) {
     return fail(Code::kInvalidFile, "[memory] the model has no KV size or no context length");
   }
+  if (wishes.context_tokens > needs.context_tokens_max) {
+    return fail(Code::kInvalidArgument,
+                fmt::format("--context {}: the model was made for {} tokens; beyond that it writes "
+                            "gibberish. --rope-scale stretches it, at some cost in quality",
+                            wishes.context_tokens, needs.context_tokens_max),
+                "--context");
+  }
   MemoryPlan plan;
   plan.budget_bytes = memory_budget(wishes.memory_bytes_max, machine);
   plan.weights_bytes = needs.weights_bytes;

@@ -107,12 +107,52 @@ Result<void> ModelPool::add(ModelSpec spec) {
 // A model of the source: of names that are taken the others are left.
 PoolEntry* ModelPool::add_found_locked(ModelSpec spec) {
   if (spec.load.id.empty()) spec.load.id = model_id_of(spec.load.path);
-  if (PoolEntry* known = find_locked(spec.load.id)) return known;
+  if (PoolEntry* known = find_locked(spec.load.id)) {
+    if (known->found && known->spec.load.path != spec.load.path) {
+      retire_locked(*known);
+      known->spec.load.path = std::move(spec.load.path);
+    }
+    return known;
+  }
+  for (PoolEntry& entry : entries_) {
+    if (!entry.gone || entry.spec.load.id != spec.load.id) continue;
+    entry.spec = std::move(spec);
+    entry.gone = false;
+    return &entry;
+  }
   std::erase_if(spec.load.aliases,
                 [this](const std::string& name) { return find_locked(name) != nullptr; });
   PoolEntry& entry = entries_.emplace_back(std::move(spec), unix_now_s());
   entry.found = true;
   return &entry;
+}
+
+// What was known of a model's file is true no more.
+void ModelPool::retire_locked(PoolEntry& entry) {
+  entry.sheet.reset();
+  entry.sizing.reset();
+  entry.error.clear();
+  if (entry.state == ModelState::kLoaded) entry.state = ModelState::kUnloading;
+  if (entry.state == ModelState::kFailed) entry.state = ModelState::kUnloaded;
+  entry.stale = entry.state == ModelState::kLoading;
+  changed_locked();
+}
+
+void ModelPool::refresh(std::string_view name) {
+  if (source_ == nullptr) return;
+  Result<ModelSpec> found = source_->find(name);
+  Lock lock(mutex_);
+  PoolEntry* const known = find_locked(name);
+  if (found.ok()) {
+    add_found_locked(std::move(*found));
+  } else if (known != nullptr && known->found) {
+    known->gone = true;
+    retire_locked(*known);
+    PoolCalls calls;
+    calls.add_all(known->waiting, not_found_locked(name));
+    lock.unlock();
+    calls.run();
+  }
 }
 
 void ModelPool::start() {
@@ -151,6 +191,7 @@ PoolEntry* ModelPool::find_locked(std::string_view name) {
   if (entries_.empty()) return nullptr;
   if (name == "default") return &entries_.front();
   for (PoolEntry& entry : entries_) {
+    if (entry.gone) continue;
     const std::vector<std::string>& aliases = entry.spec.load.aliases;
     if (entry.spec.load.id == name || std::ranges::find(aliases, name) != aliases.end())
       return &entry;
@@ -165,6 +206,17 @@ PoolEntry* ModelPool::find(Lock& lock, std::string_view name) {
   Result<ModelSpec> found = source_->find(name);
   lock.lock();
   return found.ok() ? add_found_locked(std::move(*found)) : nullptr;
+}
+
+// Of what was found once and is not loaded the file may be another one by now, or gone.
+PoolEntry* ModelPool::find_to_load(Lock& lock, std::string_view name) {
+  PoolEntry* const entry = find(lock, name);
+  if (entry == nullptr || !entry->found || entry->bytes > 0) return entry;
+  const std::string id = entry->spec.load.id;
+  lock.unlock();
+  refresh(id);
+  lock.lock();
+  return entry->gone ? nullptr : entry;
 }
 
 Error ModelPool::not_found_locked(std::string_view name) const {
@@ -230,7 +282,7 @@ std::vector<ModelLease> ModelPool::lease_all() {
 uint64_t ModelPool::wait(std::string_view name, ModelWaiter waiter) {
   Lock lock(mutex_);
   const uint64_t ticket = next_ticket_++;
-  PoolEntry* const entry = find(lock, name);
+  PoolEntry* const entry = find_to_load(lock, name);
   const auto answer = [&](Result<ModelLease> result) {
     lock.unlock();
     waiter.ready(std::move(result));

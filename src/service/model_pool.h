@@ -21,28 +21,9 @@
 #include "base/result.h"
 #include "service/model.h"
 #include "service/model_loader.h"
+#include "service/model_status.h"
 
 namespace pippin::service {
-
-enum class ModelState : uint8_t { kUnloaded, kLoading, kLoaded, kUnloading, kFailed };
-const char* word_of(ModelState state);
-
-/// A model as it stands now.
-struct ModelStatus {
-  ModelSheet sheet;  // only id, aliases and the file's path, if the file is unreadable
-  ModelState state = ModelState::kUnloaded;
-  bool pinned = false;
-  bool found = false;  // by the source; else it was named when the server was started
-  bool on_gpu = false;
-  KeepAlive keep_alive;
-  std::optional<Duration> expires_in;  // until it is unloaded, if nobody asks it before
-  uint64_t memory_bytes = 0;           // that it takes of the budget
-  int requests = 0, waiting = 0;       // that use it; that wait for it
-  uint64_t loads = 0;                  // so far
-  double loaded_part = 0;              // 0 to 1, while it is loaded
-  bool unreadable = false;             // its file
-  std::string error;                   // why that is so, or the last load failed
-};
 
 class ModelPool;
 struct PoolEntry;  // of model_pool.cpp
@@ -132,6 +113,9 @@ class ModelPool {
   /// Leases all loaded models, in the order they were added, to look at: no request, by which a
   /// model's age counts.
   std::vector<ModelLease> lease_all();
+  /// What lies on disk by that name has changed: asks the source anew. A newer version is served
+  /// from then on, a model that is gone no more; running answers end with the one they began with.
+  void refresh(std::string_view name);
   /// Returns whether a name means a model here; asks the source.
   bool knows(std::string_view name);
   /// Returns all models. Cost: tens of milliseconds for each one that is seen the first time.
@@ -161,7 +145,9 @@ class ModelPool {
 
   PoolEntry* find_locked(std::string_view name);
   PoolEntry* find(Lock& lock, std::string_view name);
+  PoolEntry* find_to_load(Lock& lock, std::string_view name);
   PoolEntry* add_found_locked(ModelSpec spec);
+  void retire_locked(PoolEntry& entry);
   Error not_found_locked(std::string_view name) const;
   ModelLease lease_locked(PoolEntry& entry, bool uses);
   ModelStatus status_of(Lock& lock, PoolEntry& entry);

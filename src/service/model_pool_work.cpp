@@ -192,6 +192,12 @@ void ModelPool::load_into(Lock& lock, PoolEntry& entry, uint64_t room, const Mem
         tick(progress);
       });
   lock.lock();
+  if (std::exchange(entry.stale, false)) {  // it is another version than what is asked for now
+    entry.state = ModelState::kUnloaded;
+    entry.bytes = 0;
+    if (!entry.waiting.empty()) loads_.push_back(&entry);
+    return changed_locked();
+  }
   if (!model.ok()) return fail_load(lock, entry, model.error());
   entry.take(*std::move(model), clock_.now());
   grant(lock, entry);
@@ -210,7 +216,8 @@ void ModelPool::grant(Lock& lock, PoolEntry& entry) {
 }
 
 void ModelPool::fail_load(Lock& lock, PoolEntry& entry, const Error& error) {
-  log::warn("[models] {}: {}", entry.spec.load.id, error.message);
+  // Before the pool is open who waits is the program itself, which tells it.
+  if (open_) log::warn("[models] {}: {}", entry.spec.load.id, error.message);
   // What is wrong with a file is no fault of the request's.
   Error told = error;
   if (error.code != Code::kOutOfMemory) told.code = Code::kInvalidFile;

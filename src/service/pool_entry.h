@@ -53,6 +53,7 @@ struct PoolEntry {
   ModelSpec spec;
   int64_t created_unix_s = 0;
   bool found = false;  // by the source; else it was named
+  bool gone = false;   // found, but not there any more: nobody can ask for it
   ModelState state = ModelState::kUnloaded;
   std::unique_ptr<Model> model;             // while it is loaded, or yet to be unloaded
   std::shared_ptr<const ModelSheet> sheet;  // null: not looked at yet
@@ -63,6 +64,7 @@ struct PoolEntry {
   std::list<std::shared_ptr<PoolWaiting>> waiting;
   std::optional<MemorySizing> sizing;  // while it is to be loaded
   bool overtook = false;               // when it was loaded, another one waited for more room
+  bool stale = false;                  // while it is loaded, its file became another one
   double part = 0;                     // that is loaded
   uint64_t loads = 0;
   std::string error;  // of the last load

@@ -2,7 +2,10 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <optional>
+
+#include "store/config_limits.h"
 
 namespace pippin::store {
 namespace {
@@ -73,8 +76,19 @@ const TensorView* Checkpoint::tensor(std::string_view name) const {
 }
 
 Result<ModelConfig> Checkpoint::config() const {
-  if (const HfFolder* hf = folder()) return hf->config();
-  return read_model_config(*gguf());
+  ASSIGN_OR_RETURN(ModelConfig config,
+                   folder() != nullptr ? folder()->config() : read_model_config(*gguf()));
+  if (rope_scale_ <= 1) return config;
+  RopeConfig& rope = config.rope;
+  if (rope.scaling != RopeScaling::kNone && rope.scaling != RopeScaling::kLinear)
+    return fail(Code::kUnsupported,
+                "[store] " + path() + ": --rope-scale stretches a model without YaRN or LongRoPE",
+                "--rope-scale");
+  rope.factor = rope_scale_ * (rope.scaling == RopeScaling::kLinear ? rope.factor : 1);
+  rope.scaling = RopeScaling::kLinear;
+  config.context_length = static_cast<int>(
+      std::min(config.context_length * rope_scale_, static_cast<double>(kContextMax)));
+  return config;
 }
 
 Result<std::string> Checkpoint::chat_template() const {

@@ -28,12 +28,16 @@ class Checkpoint {
   explicit Checkpoint(GgufFile file) : files_(std::move(file)) {}
   explicit Checkpoint(HfFolder folder) : files_(std::move(folder)) {}
 
+  /// Has config() tell of linear RoPE scaling by that factor beyond what the files say, for a
+  /// context that is longer by it. Requires: factor >= 1.
+  void scale_rope(double factor) { rope_scale_ = factor; }
+
   const std::string& path() const;
   uint64_t file_bytes() const;
   const std::vector<TensorView>& tensors() const;
   /// Returns the tensor of that name, or null.
   const TensorView* tensor(std::string_view name) const;
-  /// Errors: of read_model_config().
+  /// Errors: of read_model_config(); kUnsupported, a kind of RoPE that is not scaled linearly.
   Result<ModelConfig> config() const;
 
   /// Returns the source of the chat template, empty without one. Errors: kInvalidFile.
@@ -49,6 +53,7 @@ class Checkpoint {
 
  private:
   std::variant<GgufFile, HfFolder> files_;
+  double rope_scale_ = 1;
 };
 
 /// Returns whether `path` is a folder or a .safetensors file, which is opened as its folder.

@@ -20,7 +20,7 @@ Error open_error(const std::string& path, int error) {
                     : error == EACCES || error == EPERM ? Code::kPermissionDenied
                                                         : Code::kUnavailable;
   return fail(
-      code, fmt::format("[store] {}: expected a readable file, but {}", path, reason(error)), path);
+      code, fmt::format("[store] {} cannot be read: {}", path, reason(error)), path);
 }
 
 struct Descriptor {

@@ -113,13 +113,15 @@ TEST(Settings, AmountsOfMemory) {
 
 TEST(Settings, TheTableIsSound) {
   std::set<std::pair<uint16_t, std::string_view>> flags;  // with the command
-  std::set<std::string_view> variables;
+  std::set<std::pair<uint16_t, std::string_view>> variables;
+  std::map<std::string_view, std::string_view> flag_of;  // one flag, whatever the command
   for (const Setting& setting : settings_table()) {
     for (uint16_t command = 1; command != 0; command = static_cast<uint16_t>(command << 1)) {
       if (setting.flag.empty() || (setting.commands & command) == 0) continue;
       EXPECT_TRUE(flags.emplace(command, setting.flag).second) << setting.flag;
+      EXPECT_TRUE(variables.emplace(command, setting.variable).second) << setting.variable;
     }
-    EXPECT_TRUE(variables.insert(setting.variable).second) << setting.variable;
+    EXPECT_EQ(flag_of.emplace(setting.variable, setting.flag).first->second, setting.flag);
     EXPECT_TRUE(setting.variable.starts_with("PIPPIN_"));
     EXPECT_NE(setting.commands, 0);
     EXPECT_EQ(setting.value.empty(), setting.is_switch()) << setting.variable;

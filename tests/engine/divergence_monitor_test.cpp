@@ -60,8 +60,8 @@ TEST(DivergenceMonitor, AWarningChangesNothing) {
   const auto engine = start(wrong_in_company);
   const EngineMetrics& metrics = engine->metrics();
   const DivergenceMonitor monitor(*engine, {std::chrono::milliseconds(1), false}, prompts());
-  // A round whose prompts happen to run one after the other finds nothing: on a busy machine the first may end before
-  // the second is submitted.
+  // A round whose prompts happen to run one after the other finds nothing: on a busy machine the
+  // first may end before the second is submitted.
   ASSERT_TRUE(becomes([&] {
     return metrics.divergence_exact < metrics.divergence_answers &&
            metrics.divergence_agreed < metrics.divergence_tokens;

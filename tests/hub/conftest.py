@@ -68,7 +68,7 @@ class Puller:
     def fail(self, name, **options):
         """Pulls, which must fail with a message, and returns it. Nothing half may have a final name."""
         code, out, err = self("pull", name, **options)
-        told = re.search(r"^\w+: (\[hub\]|\[gguf\]|\[config\]|architecture)", err, re.M)
+        told = re.search(r"^\w+: (\[hub\]|\[files\]|\[gguf\]|\[config\]|architecture)", err, re.M)
         assert code == 1 and out == "" and told, (code, out, err)
         return err.splitlines()[-1]
 

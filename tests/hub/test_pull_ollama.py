@@ -41,6 +41,26 @@ def test_a_model_arrives_with_all_its_layers(puller, model):
     assert puller("list")[1].split("\t")[0] == NAME
 
 
+def test_a_new_version_takes_the_place_of_the_old_one(puller, model):
+    before = puller.pull(NAME)
+    other = gguf(data_bytes=1_000_000, seed=b"2")
+    model.add_model("library/tiny", "1b", [("model", other), *TEXTS], CONFIG)
+    after = puller.pull(NAME)
+    assert after != before and after.read_bytes() == other
+    assert not before.exists(), "nothing needs it any more"
+    assert puller("resolve", NAME)[1] == str(after)
+    assert all((puller.ollama / "blobs" / ("sha256-" + sha256(data))).exists() for _, data in TEXTS)
+
+
+def test_what_another_name_needs_stays(puller, model):
+    model.add_model("library/other", "1b", LAYERS, CONFIG)
+    weights = puller.pull(NAME)
+    assert puller.pull("ollama:other:1b") == weights
+    model.add_model("library/tiny", "1b", [("model", gguf(data_bytes=1_000_000, seed=b"2"))], CONFIG)
+    assert puller.pull(NAME) != weights
+    assert weights.exists() and puller("resolve", "ollama:other:1b")[1] == str(weights)
+
+
 def test_cut_connections_and_expired_links(puller, model):
     draw = random.Random(3)
     model.faults.cut_after = lambda _: draw.choice([0, 5_000, 100_000, 1 << 30])

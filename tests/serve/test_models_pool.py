@@ -285,7 +285,7 @@ def test_what_is_wrong_in_the_settings_file_is_told_with_its_line(tmp_path):
         config.write_text(text)
         said = refused("--config", config)
         assert message in said, (text, said)
-    assert "there is no file" in refused("--config", tmp_path / "none.toml")
+    assert "No such file" in refused("--config", tmp_path / "none.toml")
     assert "--pin: no model here" in refused(program.model_path(), "--pin", "nobody")
     assert "two models are called" in refused(program.model_path(), program.model_path())
 

@@ -285,6 +285,28 @@ def test_made_models_outlive_the_program(serving, client, model):
     client.delete("kept")
 
 
+def test_a_model_that_could_not_be_read_again_is_not_made(serving, client, model):
+    with pytest.raises(ollama.ResponseError) as caught:
+        client.create("big", from_=model, system="x" * (5 << 20))
+    assert caught.value.status_code == 413 and "bytes" in str(caught.value)
+    assert "big:latest" not in {entry.model for entry in client.list().models}
+    assert not list(serving.ollama_folder.rglob("*big*"))
+
+
+def test_files_of_any_content_count_as_models(client, model, tmp_path):
+    made = tmp_path / "ollama"
+    with program.Program("--context", 256, "--ollama-folder", made) as other:
+        there = ollama.Client(host=other.url)
+        there.create("one", from_=model, system="Hi.")
+        (file,) = made.rglob("*.json")
+        for i in range(999):
+            file.with_name(f"junk{i}.json").write_text("no model")
+        with pytest.raises(ollama.ResponseError, match="1000 models"):
+            there.create("two", from_=model, system="Hi.")
+        assert there.create("one", from_=model, system="Ho.").status == "success", "it takes the place of the first"
+        assert not [path for path in made.rglob("*") if path.suffix in (".new", ".next")]
+
+
 def test_files_with_digests(client, tmp_path):
     file = tmp_path / "file.bin"
     file.write_bytes(bytes(range(256)) * 64)

@@ -59,6 +59,7 @@ class FakeLoader final : public ModelLoader {
   std::map<std::string, uint64_t> weights;    // where they are not kWeights
   std::map<std::string, std::string> broken;  // the load's error
   std::vector<std::string> loaded;            // in order
+  std::vector<std::string> paths;             // of all loads that were tried
   std::function<void(const Progress&)> during;
 
   Result<ModelSheet> describe(const ModelSpec& spec) override {
@@ -79,6 +80,7 @@ class FakeLoader final : public ModelLoader {
   Result<std::unique_ptr<Model>> load(const ModelSpec& spec, uint64_t bytes_max,
                                       const Progress& progress) override {
     ++device.loads;
+    paths.push_back(spec.load.path);
     if (during) during(progress);
     if (const auto wrong = broken.find(spec.load.id); wrong != broken.end())
       return fail(Code::kInvalidFile, wrong->second);

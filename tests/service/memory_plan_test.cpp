@@ -104,6 +104,18 @@ TEST(MemoryPlan, LittleMemoryShortensTheContext) {
       plan->budget_bytes);
 }
 
+TEST(MemoryPlan, AContextBeyondTheModelsOwnIsRefused) {
+  MemoryWishes wishes;
+  wishes.context_tokens = 8193;
+  const Machine machine{64 * kGiB, 64 * kGiB};
+  const Result<MemoryPlan> plan = plan_memory(small_model(), wishes, machine);
+  ASSERT_FALSE(plan.ok());
+  EXPECT_EQ(plan.error().code, Code::kInvalidArgument);
+  EXPECT_NE(plan.error().message.find("--rope-scale"), std::string::npos) << plan.error().message;
+  wishes.context_tokens = 8192;
+  EXPECT_TRUE(plan_memory(small_model(), wishes, machine).ok());
+}
+
 TEST(MemoryPlan, AnAskedContextIsKeptOrRefused) {
   MemoryWishes wishes;
   wishes.context_tokens = 1000;

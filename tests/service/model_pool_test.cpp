@@ -13,11 +13,12 @@
 #include <thread>
 #include <vector>
 
-#include "service/fake_loader.h"
+#include "service/model_pool_fixture.h"
 
 namespace pippin::service {
 namespace {
 
+using testing_models::Answer;
 using testing_models::FakeLoader;
 using testing_models::kMiB;
 using testing_models::kModel;
@@ -26,75 +27,7 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-/// What one request has got.
-struct Answer {
-  std::optional<ModelLease> lease;
-  std::optional<Error> error;
-  std::vector<double> progress;
-  uint64_t ticket = 0;
-
-  bool done() const { return lease.has_value() || error.has_value(); }
-};
-
-class ModelPoolTest : public testing::Test {
- protected:
-  void make(uint64_t budget, const std::vector<std::string>& names, ModelSource* source = nullptr) {
-    pool_ = std::make_unique<ModelPool>(budget, loader_, source, clock_);
-    for (const std::string& name : names) ASSERT_TRUE(pool_->add(spec(name)).ok());
-    pool_->open();
-  }
-  static ModelSpec spec(const std::string& name, KeepAlive keep_alive = {}) {
-    ModelSpec made;
-    made.load.id = name;
-    made.keep_alive = keep_alive;
-    return made;
-  }
-  /// Asks for a model, as a request does.
-  std::shared_ptr<Answer> ask(const std::string& name, std::optional<TimePoint> deadline = {},
-                              bool may_evict = true) {
-    auto answer = std::make_shared<Answer>();
-    ModelWaiter waiter;
-    waiter.ready = [answer](Result<ModelLease> lease) {
-      EXPECT_FALSE(answer->done()) << "a second answer";
-      if (lease.ok()) {
-        answer->lease.emplace(std::move(*lease));
-      } else {
-        answer->error = lease.error();
-      }
-    };
-    waiter.progress = [weak = std::weak_ptr(answer)](double part) {
-      if (const auto alive = weak.lock()) alive->progress.push_back(part);
-    };
-    waiter.deadline = deadline;
-    waiter.may_evict = may_evict;
-    answer->ticket = pool_->wait(name, std::move(waiter));
-    return answer;
-  }
-  /// Does what there is to do.
-  void settle() {
-    for (int i = 0; i < 10000; ++i) {
-      if (pool_->work() != TimePoint()) return;
-    }
-    FAIL() << "there is always more to do";
-  }
-  std::shared_ptr<Answer> get(const std::string& name) {
-    std::shared_ptr<Answer> answer = ask(name);
-    settle();
-    EXPECT_TRUE(answer->lease.has_value()) << name;
-    return answer;
-  }
-  ModelState state(const std::string& name) { return pool_->look(name)->state; }
-  std::vector<std::string> loaded() {
-    std::vector<std::string> names;
-    for (const ModelLease& lease : pool_->lease_all()) names.push_back(lease->id);
-    return names;
-  }
-
-  using Names = std::vector<std::string>;
-  FakeLoader loader_;
-  ManualClock clock_;
-  std::unique_ptr<ModelPool> pool_;
-};
+class ModelPoolTest : public testing_models::ModelPoolFixture {};
 
 TEST_F(ModelPoolTest, LoadsWhatIsAskedForOnce) {
   make(2 * kModel, {"a", "b"});
@@ -447,55 +380,6 @@ TEST_F(ModelPoolTest, TheEndAnswersAllWhoWait) {
   EXPECT_EQ(Code::kUnavailable, ask("b")->error->code);
   EXPECT_EQ("a", (*stream->lease)->id) << "what runs may go on";
   stream->lease.reset();
-}
-
-/// Models of a disk that others may change.
-class FakeDisk final : public ModelSource {
- public:
-  std::vector<std::string> names;
-  int finds = 0;
-
-  Result<ModelSpec> find(std::string_view name) override {
-    ++finds;
-    for (ModelSpec& spec : list())
-      if (spec.load.id == name || spec.load.aliases.front() == name) return std::move(spec);
-    return fail(Code::kNotFound, "not here");
-  }
-  std::vector<ModelSpec> list() override {
-    std::vector<ModelSpec> specs(names.size());
-    for (size_t i = 0; i < names.size(); ++i) {
-      specs[i].load.id = names[i];
-      specs[i].load.aliases = {"disk:" + names[i]};
-      specs[i].keep_alive = minutes(5);
-    }
-    return specs;
-  }
-};
-
-TEST_F(ModelPoolTest, FindsModelsOfItsSource) {
-  FakeDisk disk;
-  disk.names = {"a", "found"};
-  make(2 * kModel, {"a"}, &disk);
-  EXPECT_TRUE(pool_->knows("disk:found"));
-  EXPECT_FALSE(pool_->knows("lost"));
-  const int finds = disk.finds;
-  EXPECT_TRUE(pool_->knows("found"));
-  EXPECT_EQ(finds, disk.finds) << "it is known by now";
-  const auto ids = [this] {
-    Names names;
-    for (const ModelStatus& status : pool_->list()) names.push_back(status.sheet.id);
-    return names;
-  };
-  EXPECT_EQ((Names{"a", "found"}), ids());
-  EXPECT_EQ(1u, pool_->states().size()) << "what only lies there is none of the server's";
-  get("found");
-  EXPECT_EQ(2u, pool_->states().size());
-  EXPECT_TRUE(pool_->look("found")->found);
-  disk.names = {"new"};
-  EXPECT_EQ((Names{"a", "found", "new"}), ids()) << "it is loaded still";
-  clock_.advance(minutes(5));
-  settle();
-  EXPECT_EQ((Names{"a", "new"}), ids());
 }
 
 // Any order of requests, ends, leavings, unloads and failures: every request is answered once, and

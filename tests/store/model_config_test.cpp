@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <limits>
 
+#include "store/checkpoint.h"
 #include "store/gguf_builder.h"
 
 namespace pippin::store {
@@ -170,6 +171,29 @@ TEST(ModelConfig, VocabularyFromTheTokenListWhereNothingElseSaysIt) {
       small_model({"llama.vocab_size"}).add_strings("tokenizer.ggml.tokens", {"a", "b", "c"}));
   ASSERT_TRUE(config.ok()) << config.error().message;
   EXPECT_EQ(config->vocab_size, 3);
+}
+
+TEST(ModelConfig, AScaleThatIsAskedForMultipliesTheFilesOwn) {
+  const auto scaled = [](const GgufBuilder& builder, double factor) {
+    const auto bytes = builder.bytes();
+    auto file = GgufFile::parse(bytes, "m.gguf");
+    Checkpoint checkpoint(std::move(*file));
+    checkpoint.scale_rope(factor);
+    return checkpoint.config();
+  };
+  const auto plain = scaled(small_model(), 4);
+  EXPECT_EQ(plain->rope.scaling, RopeScaling::kLinear);
+  EXPECT_EQ(plain->rope.factor, 4);
+  EXPECT_EQ(plain->context_length, 512);
+  const auto linear = scaled(small_model().add("llama.rope.scaling.factor", 8.0f), 2);
+  EXPECT_EQ(linear->rope.factor, 16);
+  EXPECT_EQ(linear->context_length, 256);
+  EXPECT_EQ(scaled(small_model(), 1)->rope.scaling, RopeScaling::kNone);
+  const auto yarn = scaled(
+      small_model().add("llama.rope.scaling.type", "yarn").add("llama.rope.scaling.factor", 4.0f),
+      2);
+  ASSERT_FALSE(yarn.ok());
+  EXPECT_EQ(yarn.error().code, Code::kUnsupported);
 }
 
 TEST(ModelConfig, RopeScalingForms) {

@@ -6,8 +6,10 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <mutex>
 
 #include "api/ollama/names.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "service/json.h"
 
@@ -18,6 +20,15 @@ namespace fs = std::filesystem;
 
 constexpr size_t kModelsMax = 1000;
 constexpr uintmax_t kFileBytesMax = 4 << 20;
+
+// Of any content: a file that cannot be read takes its place, too.
+size_t count_files(const std::string& folder) {
+  size_t count = 0;
+  std::error_code ec;
+  for (fs::directory_iterator entry(folder, ec), end; !ec && entry != end; entry.increment(ec))
+    count += entry->path().extension() == ".json" ? 1 : 0;
+  return count;
+}
 
 std::string json_of(const MadeModel& model) {
   std::string out;
@@ -109,22 +120,22 @@ Result<void> MadeModels::keep(const MadeModel& model) const {
   }
   if (folder_.empty())
     return fail(Code::kUnavailable, "this server has no folder to keep models in");
+  const std::string text = json_of(model);
+  if (text.size() > kFileBytesMax)
+    return fail(
+        Code::kTooLarge,
+        fmt::format("the model is {} bytes of system prompt, template, messages and license, "
+                    "of {} at most",
+                    text.size(), kFileBytesMax),
+        "system");
   std::error_code ec;
-  fs::create_directories(folder_, ec);
   const fs::path path = path_of(model.name);
-  if (!fs::exists(path, ec) && list().size() >= kModelsMax)
+  // What is counted must not change before the file is there.
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  if (!fs::exists(path, ec) && count_files(folder_) >= kModelsMax)
     return fail(Code::kTooLarge, fmt::format("there are {} models already", kModelsMax));
-  // A reader sees the old file or the new one, never a half.
-  const fs::path next = path.string() + ".next";
-  {
-    std::ofstream file(next, std::ios::binary | std::ios::trunc);
-    file << json_of(model);
-    if (!file.flush())
-      return fail(Code::kUnavailable, fmt::format("cannot write {}", next.string()));
-  }
-  fs::rename(next, path, ec);
-  if (ec) return fail(Code::kUnavailable, fmt::format("{}: {}", path.string(), ec.message()));
-  return {};
+  return write_file(path, text);
 }
 
 Result<bool> MadeModels::remove(std::string_view name) const {

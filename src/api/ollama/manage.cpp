@@ -74,6 +74,7 @@ Handler delete_model(const Home& home) {
               : not_found(*name);
       return exchange->respond(error_response(error));
     }
+    std::string base;
     if (const Result<Wanted> wanted = home->find(*name, exchange->request().caller.get());
         wanted.ok()) {
       service::ModelPool& models = home->context().models;
@@ -84,11 +85,12 @@ Handler delete_model(const Home& home) {
                  fmt::format("model '{}' is being served from a file: it is not deleted", *name),
                  "model")));
       }
-      const Result<service::ModelState> state = models.unload(wanted->base);
-      if (!state.ok()) return exchange->respond(error_response(state.error()));
+      base = status.ok() ? status->sheet.id : wanted->base;
     }
     ModelShelf* const shelf = home->context().shelf;
     const Result<void> gone = shelf != nullptr ? shelf->remove(*name) : not_found(*name);
+    // Running answers still end: their model is in memory.
+    if (gone.ok() && !base.empty()) home->context().models.refresh(base);
     exchange->respond(gone.ok() ? Response{} : error_response(gone.error()));
   };
 }
@@ -115,7 +117,9 @@ Handler pull_model(const Home& home) {
                            *name),
                "model")));
     }
-    jobs->start(*shelf, *name, stream, std::move(exchange));
+    service::ModelPool& models = home->context().models;
+    jobs->start(*shelf, *name, stream, std::move(exchange),
+                [&models, name = *name] { models.refresh(name); });
   };
 }
 

@@ -26,7 +26,7 @@ std::string line_of(const ModelShelf::Progress& progress) {
 }
 
 void run(ModelShelf& shelf, const std::string& name, bool stream, Exchange& exchange,
-         const std::atomic<bool>& gone) {
+         const std::atomic<bool>& gone, const std::function<void()>& note) {
   if (stream) exchange.start_stream({200, kStreamType, {}, {}});
   Result<void> pulled;
   const Result<void> ran = guarded("[pull]", [&] {
@@ -36,6 +36,7 @@ void run(ModelShelf& shelf, const std::string& name, bool stream, Exchange& exch
     });
   });
   if (!ran.ok()) pulled = ran.error();
+  if (pulled.ok()) note();
   if (!stream) {
     if (!pulled.ok()) return exchange.respond(error_response(pulled.error()));
     return exchange.respond({200, "application/json", R"({"status":"success"})", {}});
@@ -64,7 +65,7 @@ void PullJobs::forget_done() {
 }
 
 void PullJobs::start(ModelShelf& shelf, std::string name, bool stream,
-                     std::shared_ptr<Exchange> exchange) {
+                     std::shared_ptr<Exchange> exchange, std::function<void()> pulled) {
   const std::lock_guard lock(mutex_);
   forget_done();
   if (jobs_.size() == kJobsMax) {
@@ -73,12 +74,12 @@ void PullJobs::start(ModelShelf& shelf, std::string name, bool stream,
   }
   Job& job = jobs_.emplace_back();
   exchange->on_disconnect([gone = job.gone] { *gone = true; });
-  job.thread = std::thread(
-      [&shelf, &job, name = std::move(name), stream, exchange = std::move(exchange)]() mutable {
-        run(shelf, name, stream, *exchange, *job.gone);
-        exchange.reset();
-        job.done = true;
-      });
+  job.thread = std::thread([&shelf, &job, name = std::move(name), stream,
+                            exchange = std::move(exchange), pulled = std::move(pulled)]() mutable {
+    run(shelf, name, stream, *exchange, *job.gone, pulled);
+    exchange.reset();
+    job.done = true;
+  });
 }
 
 }  // namespace pippin::api::ollama

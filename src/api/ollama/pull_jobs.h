@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -23,7 +24,9 @@ class PullJobs {
 
   /// Pulls and answers: with a line for each progress, or once at the end. A client that leaves
   /// ends its pull. Answers with an error if there are too many.
-  void start(ModelShelf& shelf, std::string name, bool stream, std::shared_ptr<Exchange> exchange);
+  /// `pulled` is called once the model is there, before the answer ends.
+  void start(ModelShelf& shelf, std::string name, bool stream, std::shared_ptr<Exchange> exchange,
+             std::function<void()> pulled);
 
  private:
   struct Job {
