@@ -125,6 +125,15 @@ void write_limits(JsonWriter& json, const service::Model& model) {
   json.field("prefix_cache", options.prefix_cache).end_object();
 }
 
+/// The plan as it is now: with the blocks that are in service.
+service::MemoryPlan plan_now(const service::Model& model, const engine::EngineStatus& status) {
+  service::MemoryPlan plan = model.plan;
+  for (size_t i = 0; i < plan.kv.groups.size() && i < status.kv.size(); ++i)
+    plan.kv.groups[i].blocks = status.kv[i].blocks.total;
+  plan.kv_bytes = plan.kv.bytes();
+  return plan;
+}
+
 /// `model`: null if it is not loaded.
 void write_model(JsonWriter& json, const service::ModelStatus& status,
                  const service::Model* model) {
@@ -133,9 +142,11 @@ void write_model(JsonWriter& json, const service::ModelStatus& status,
   json.key("status");
   write_status(json, status);
   if (model != nullptr) {
-    json.field("weights_bytes", model->plan.weights_bytes).field("kv_bytes", model->plan.kv_bytes);
-    write_engine(json, model->engine->status());
-    write_memory(json, model->plan);
+    const engine::EngineStatus engine = model->engine->status();
+    const service::MemoryPlan plan = plan_now(*model, engine);
+    json.field("weights_bytes", plan.weights_bytes).field("kv_bytes", plan.kv_bytes);
+    write_engine(json, engine);
+    write_memory(json, plan);
     write_limits(json, *model);
   }
   json.end_object();

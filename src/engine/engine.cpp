@@ -123,8 +123,10 @@ class LoopEngine final : public Engine {
             started.set_value(ready.error());
             return;
           }
+          runner_ = runner->get();
           started.set_value({});
           loop(**runner);
+          runner_ = nullptr;
         });
     return result.get();
   }
@@ -159,6 +161,17 @@ class LoopEngine final : public Engine {
     mailbox_->post(SerialiseLetter{});
   }
 
+  bool resize_kv(const std::vector<int>& blocks) override {
+    auto done = std::make_shared<std::promise<bool>>();
+    std::future<bool> result = done->get_future();
+    mailbox_->post(ResizeLetter{blocks, std::move(done)});
+    try {
+      return result.get();
+    } catch (const std::future_error&) {  // the engine ends, and the letter was dropped
+      return false;
+    }
+  }
+
   void note_divergence(const Agreement& agreement) override {
     metrics_.divergence_answers += static_cast<uint64_t>(agreement.answers);
     metrics_.divergence_exact += static_cast<uint64_t>(agreement.exact);
@@ -190,6 +203,7 @@ class LoopEngine final : public Engine {
   void begin(Runner& runner, Step& step);
   static StepOutput end(Runner& runner, Step& step);
   void read(std::vector<Letter>& letters);
+  void read(ResizeLetter& letter);
   void read(SubmitLetter& letter);
   void read(CancelLetter& letter) { scheduler_.cancel(letter.id, letter.reason); }
   void read(CancelAllLetter&) { cancel_all(); }
@@ -214,6 +228,7 @@ class LoopEngine final : public Engine {
   bool ending_ = false;         // what is cancelled from now on is so because the engine ends
   int retry_s_ = 0;             // the last estimate
   TimePoint retry_known_{};     // and when it was made
+  Runner* runner_ = nullptr;    // while the loop runs
   std::deque<Step> under_way_;  // at most two; a deque, because the runner keeps references
   std::thread thread_;
 };
@@ -365,6 +380,13 @@ void LoopEngine::read(SubmitLetter& letter) {
   meter_.submitted(letter.id, letter.submitted_at);
   const Result<void> submitted = scheduler_.submit(letter.id, std::move(letter.submission));
   CHECK(submitted.ok(), "the mailbox checks what it takes");
+}
+
+void LoopEngine::read(ResizeLetter& letter) {
+  const bool resized =
+      runner_->can_give_back() && under_way_.empty() && scheduler_.resize(letter.blocks);
+  if (resized) runner_->give_back(letter.blocks);
+  letter.done->set_value(resized);
 }
 
 void LoopEngine::cancel_all() {

@@ -70,6 +70,11 @@ class Engine {
   virtual const EngineOptions& options() const = 0;
   /// From now on every step runs one row, so that company cannot change an answer.
   virtual void serialise() {}
+  /// Gives each KV group that many blocks, at most those of options(): memory of the others goes
+  /// back to the system, with the prefixes that they hold. Waits for the step under way.
+  /// Returns: false, with nothing changed, if blocks that would go are in use, if the device cannot
+  /// give memory back, or if the longest request would not fit any more.
+  virtual bool resize_kv(const std::vector<int>& /*blocks*/) { return false; }
   /// Counts what a check of this engine has found (metrics().divergence_*).
   virtual void note_divergence(const Agreement& /*agreement*/) {}
   /// Refuses new work; returns when all sequences have ended or the time is over (then they are

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -34,8 +35,12 @@ struct ResumeLetter {
   SequenceId id;
 };
 struct SerialiseLetter {};
-using Letter =
-    std::variant<SubmitLetter, CancelLetter, CancelAllLetter, ResumeLetter, SerialiseLetter>;
+struct ResizeLetter {
+  std::vector<int> blocks;
+  std::shared_ptr<std::promise<bool>> done;
+};
+using Letter = std::variant<SubmitLetter, CancelLetter, CancelAllLetter, ResumeLetter,
+                            SerialiseLetter, ResizeLetter>;
 
 class Mailbox {
  public:

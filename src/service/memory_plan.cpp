@@ -202,8 +202,9 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wis
     return too_small(plan, needs, wishes, fmt::format("a context of {} tokens", kContextTokensMin));
   }
   plan.context_tokens_max = static_cast<int>(context);
-  const int64_t wanted =
-      wishes.kv_bytes > 0 ? fits : std::max(context * wishes.contexts, kPositionsWanted);
+  const int64_t wanted = wishes.kv_bytes > 0 ? fits
+                         : wishes.least      ? context
+                                        : std::max(context * wishes.contexts, kPositionsWanted);
   set_blocks(plan, needs, sizes, (std::min(wanted, fits) + block - 1) / block);
   return plan;
 }

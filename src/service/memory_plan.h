@@ -37,7 +37,8 @@ struct MemoryWishes {
   uint64_t memory_bytes_max = 0;
   uint64_t kv_bytes = 0;  // for the blocks alone; within the budget
   int context_tokens = 0;
-  int contexts = 2;  // whole ones in the pool, where the memory allows: running and cached
+  int contexts = 2;    // whole ones in the pool, where the memory allows: running and cached
+  bool least = false;  // no more than one context: as small as a model can be made
   int rows_max = 64;
   int step_tokens_max = 512;
 };

@@ -159,6 +159,10 @@ class ModelPool {
   void expire_locked(TimePoint now);
   bool load_one(Lock& lock);
   bool load_if_it_fits(Lock& lock, PoolEntry& entry, bool first);
+  bool shrink_others(Lock& lock, const PoolEntry& entry, const MemoryPlan& alone);
+  bool shrink_to(Lock& lock, uint64_t bytes_min, uint64_t room_wanted);
+  bool resize(Lock& lock, PoolEntry& entry, const MemoryPlan& plan);
+  bool grow_one(Lock& lock);
   Result<bool> make_room_locked(PoolEntry& entry, const MemoryPlan& alone);
   void load_into(Lock& lock, PoolEntry& entry, uint64_t room, const MemoryPlan& plan);
   void grant(Lock& lock, PoolEntry& entry);

@@ -1,4 +1,4 @@
-// ModelPool: what the loader's thread does: unload, make room, load, tell those who wait.
+// ModelPool: what the loader's thread does: unload, load, tell those who wait.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,20 +15,6 @@ namespace {
 
 constexpr Duration kTellEvery = std::chrono::seconds(1);
 
-Result<MemoryPlan> plan_within(const MemorySizing& sizing, uint64_t bytes_max) {
-  MemoryWishes wishes = sizing.wishes;
-  wishes.memory_bytes_max = std::max<uint64_t>(bytes_max, 1);  // 0 would mean the default
-  return plan_memory(sizing.needs, wishes, sizing.machine);
-}
-
-// The plan in what is left. It fits only with the context that it would have alone: the memory of
-// others shortens what is remembered of earlier requests, but never what a request may hold.
-std::optional<MemoryPlan> fit(const MemorySizing& sizing, uint64_t room, int context_tokens) {
-  Result<MemoryPlan> plan = plan_within(sizing, room);
-  if (!plan.ok() || plan->context_tokens_max < context_tokens) return std::nullopt;
-  return *std::move(plan);
-}
-
 }  // namespace
 
 TimePoint ModelPool::work() {
@@ -36,7 +22,7 @@ TimePoint ModelPool::work() {
   if (closed_) return TimePoint::max();
   tick(lock);
   expire_locked(clock_.now());
-  if (unload_one(lock) || load_one(lock)) return TimePoint();
+  if (unload_one(lock) || load_one(lock) || grow_one(lock)) return TimePoint();
   return next_time_locked();
 }
 
@@ -129,57 +115,15 @@ bool ModelPool::load_if_it_fits(Lock& lock, PoolEntry& entry, bool first) {
     return true;
   }
   if (!first) return false;
+  if (shrink_others(lock, entry, *alone)) return true;
   const Result<bool> made = make_room_locked(entry, *alone);
   if (!made.ok()) fail_load(lock, entry, made.error());
   return !made.ok() || *made;
 }
 
-// Chooses what has to go: first what nobody uses, then what is in use, the least recently used
-// first; the latter takes no more requests from now on, so that its turn ends. Returns false if
-// what goes already will do. `alone`: the model's plan if it had the whole budget. Errors:
-// kOutOfMemory.
-Result<bool> ModelPool::make_room_locked(PoolEntry& entry, const MemoryPlan& alone) {
-  uint64_t room = room_locked(false);
-  const auto fits = [&] { return fit(*entry.sizing, room, alone.context_tokens_max).has_value(); };
-  if (fits()) return false;
-  std::vector<PoolEntry*> others;
-  const bool held_up = is_held_up_locked();
-  for (PoolEntry& other : entries_) {
-    if (other.state != ModelState::kLoaded || other.spec.pinned) continue;
-    if (held_up && other.overtook) {
-      room += other.bytes;  // it may stay until the others have gone
-    } else {
-      others.push_back(&other);
-    }
-  }
-  if (fits()) return false;
-  std::ranges::sort(others, {}, [](const PoolEntry* other) {
-    return std::pair(other->uses > 0, other->used_at);
-  });
-  size_t going = 0;
-  while (going < others.size() && !fits()) room += others[going++]->bytes;
-  if (!fits() || !entry.may_evict()) {
-    return fail(
-        Code::kOutOfMemory,
-        fmt::format("[models] {} does not fit beside {}: it takes {} of the {} for all "
-                    "models, and {} are free{}",
-                    entry.spec.load.id, fits() ? "those that are loaded" : "those that are pinned",
-                    bytes_text(alone.bytes_total()), bytes_text(budget_bytes_),
-                    bytes_text(room_locked(true)), fits() ? "" : " or can become so"),
-        "model");
-  }
-  others.resize(going);
-  for (PoolEntry* other : others) {
-    log::info("[models] {} makes room for {}", other->spec.load.id, entry.spec.load.id);
-    other->state = ModelState::kUnloading;
-  }
-  changed_locked();
-  return true;
-}
-
 void ModelPool::load_into(Lock& lock, PoolEntry& entry, uint64_t room, const MemoryPlan& plan) {
   std::erase(loads_, &entry);
-  entry.sizing.reset();
+  entry.sized = *std::exchange(entry.sizing, std::nullopt);
   entry.state = ModelState::kLoading;
   entry.bytes = plan.bytes_total();
   entry.part = 0;

@@ -1,8 +1,39 @@
 #include "service/pool_entry.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace pippin::service {
+
+Result<MemoryPlan> plan_within(const MemorySizing& sizing, uint64_t bytes_max) {
+  MemoryWishes wishes = sizing.wishes;
+  wishes.memory_bytes_max = std::max<uint64_t>(bytes_max, 1);  // 0 would mean the default
+  return plan_memory(sizing.needs, wishes, sizing.machine);
+}
+
+Result<MemoryPlan> least_plan(const MemorySizing& sizing, int context_tokens) {
+  MemoryWishes wishes = sizing.wishes;
+  wishes.memory_bytes_max = std::numeric_limits<uint64_t>::max();
+  wishes.context_tokens = context_tokens;
+  wishes.least = true;
+  return plan_memory(sizing.needs, wishes, sizing.machine);
+}
+
+std::optional<MemoryPlan> fit(const MemorySizing& sizing, uint64_t room, int context_tokens) {
+  Result<MemoryPlan> plan = plan_within(sizing, room);
+  if (!plan.ok() || plan->context_tokens_max < context_tokens) return std::nullopt;
+  return *std::move(plan);
+}
+
+std::optional<MemoryPlan> PoolEntry::smaller(uint64_t bytes_min) const {
+  const int context = model->plan.context_tokens_max;
+  const Result<MemoryPlan> least = least_plan(sized, context);
+  if (!least.ok()) return std::nullopt;
+  std::optional<MemoryPlan> plan = fit(sized, std::max(bytes_min, least->bytes_total()), context);
+  if (!plan || plan->bytes_total() >= bytes) return std::nullopt;
+  if (plan->kv.groups.size() != model->plan.kv.groups.size()) return std::nullopt;
+  return plan;
+}
 
 void PoolEntry::take(std::unique_ptr<Model> loaded, TimePoint now) {
   model = std::move(loaded);
@@ -10,6 +41,7 @@ void PoolEntry::take(std::unique_ptr<Model> loaded, TimePoint now) {
   sheet = std::make_shared<const ModelSheet>(*model);
   bytes = model->plan.bytes_total();
   state = ModelState::kLoaded;
+  fixed = sized.wishes.kv_bytes > 0;
   used_at = now;
   keep_alive = spec.keep_alive;
   error.clear();

@@ -45,6 +45,14 @@ class PoolCalls {
   std::vector<std::pair<std::shared_ptr<PoolWaiting>, Result<ModelLease>>> calls_;
 };
 
+/// Plans a model's memory within so many bytes.
+Result<MemoryPlan> plan_within(const MemorySizing& sizing, uint64_t bytes_max);
+/// Plans the same with a cache for one whole request and no more, that request of `context_tokens`.
+Result<MemoryPlan> least_plan(const MemorySizing& sizing, int context_tokens);
+/// Plans it in what is left. It fits only with the context that it would have alone: the memory of
+/// others shortens what is remembered of earlier requests, but never what a request may hold.
+std::optional<MemoryPlan> fit(const MemorySizing& sizing, uint64_t room, int context_tokens);
+
 struct PoolEntry {
   PoolEntry() = default;
   PoolEntry(ModelSpec of, int64_t created)
@@ -63,6 +71,8 @@ struct PoolEntry {
   KeepAlive keep_alive;  // in force now
   std::list<std::shared_ptr<PoolWaiting>> waiting;
   std::optional<MemorySizing> sizing;  // while it is to be loaded
+  MemorySizing sized;                  // of what is loaded
+  bool fixed = false;                  // its cache cannot be made smaller or larger
   bool overtook = false;               // when it was loaded, another one waited for more room
   bool stale = false;                  // while it is loaded, its file became another one
   double part = 0;                     // that is loaded
@@ -72,6 +82,9 @@ struct PoolEntry {
   /// Takes a model that was loaded.
   void take(std::unique_ptr<Model> loaded, TimePoint now);
   bool may_evict() const;
+  /// Returns the plan of the loaded model with a smaller cache: as few bytes as `bytes`, if one
+  /// request still has its whole context. Nothing where that makes it no smaller.
+  std::optional<MemoryPlan> smaller(uint64_t bytes_min) const;
   ModelStatus status(TimePoint now, std::string unreadable) const;
 };
 

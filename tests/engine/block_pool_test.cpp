@@ -85,5 +85,32 @@ TEST(BlockPool, ForgettingACachedBlockFreesIt) {
   expect_counts(pool, 1, 0, 0);
 }
 
+TEST(BlockPool, BlocksGoOutOfServiceAndComeBack) {
+  BlockPool pool(6);
+  std::vector<BlockId> reused;
+  pool.set_on_reuse([&](BlockId id) { reused.push_back(id); });
+  BlockLease low = *pool.acquire();
+  EXPECT_EQ(low.id(), 0);
+  std::vector<BlockLease> leases;
+  for (int i = 0; i < 4; ++i) {
+    leases.push_back(*pool.acquire());
+    pool.set_findable(leases.back().id(), true);
+  }
+  leases.clear();
+  expect_counts(pool, 1, 4, 1);
+  pool.resize(3);
+  EXPECT_EQ(pool.total(), 3);
+  EXPECT_EQ(reused, (std::vector<BlockId>{3, 4})) << "what they held is forgotten";
+  expect_counts(pool, 0, 2, 1);
+  pool.resize(5);
+  expect_counts(pool, 2, 2, 1);
+  while (auto lease = pool.acquire()) leases.push_back(*std::move(lease));
+  EXPECT_EQ(leases.size(), 4u);
+  leases.clear();
+  pool.resize(1);
+  pool.resize(6);
+  expect_counts(pool, 5, 0, 1);
+}
+
 }  // namespace
 }  // namespace pippin::engine

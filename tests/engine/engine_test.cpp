@@ -58,6 +58,7 @@ struct Device {
   Gate gate;
   std::atomic<size_t> states = 0;
   std::atomic<bool> fails = false;
+  std::atomic<int> in_service = -1;  // blocks, when some were given back
   std::mutex mutex;
   std::vector<std::string> faults;  // guarded by mutex
 };
@@ -70,6 +71,11 @@ class GatedRunner final : public Runner {
   }
 
   void admit(SequenceId id, const Submission& submission) override { fake_.admit(id, submission); }
+
+  bool can_give_back() const override { return true; }
+  void give_back(std::span<const int> in_service) override {
+    device_->in_service = in_service.front();
+  }
 
   StepOutput run(const StepPlan& plan) override {
     if (!plan.rows.empty()) device_->gate.pass();
@@ -434,6 +440,10 @@ TEST_F(EngineTest, ARecordedRunReplays) {
   std::vector<Reader> readers;
   for (int i = 0; i < 6; ++i) readers.push_back(submit(prompt_of(100, 20, 50 * i)));
   for (Reader& reader : readers) ASSERT_TRUE(reader.read());
+  const int blocks = options_.kv.blocks();
+  ASSERT_TRUE(engine_->resize_kv({blocks - 1}));
+  Reader later = submit(prompt_of(100, 20));
+  ASSERT_TRUE(later.read());
   engine_.reset();
   EXPECT_EQ(std::filesystem::status(path).permissions(),
             std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
@@ -444,6 +454,32 @@ TEST_F(EngineTest, ARecordedRunReplays) {
   std::filesystem::remove(path);
   options_.record_path = "/nowhere/recording";
   EXPECT_EQ(Engine::start(options_, nullptr).error().code, Code::kPermissionDenied);
+}
+
+TEST_F(EngineTest, GivesBlocksBackWhileNobodyUsesThem) {
+  options_.kv = KvPlan::full(40);
+  options_.context_tokens_max = 256;
+  start();
+  {
+    Reader reader = submit(prompt_of(100, 20));
+    ASSERT_TRUE(device_->gate.wait_for_arrivals(1));
+    std::future<bool> in_use =
+        std::async(std::launch::async, [this] { return engine_->resize_kv({20}); });
+    device_->gate.open();
+    EXPECT_FALSE(in_use.get()) << "a sequence lives";
+    EXPECT_EQ(device_->in_service, -1);
+    ASSERT_TRUE(reader.read());
+  }
+  EXPECT_FALSE(engine_->resize_kv({15})) << "the longest request would not fit";
+  EXPECT_FALSE(engine_->resize_kv({41})) << "there never were so many";
+  EXPECT_FALSE(engine_->resize_kv({20, 20})) << "there is no second group";
+  EXPECT_TRUE(engine_->resize_kv({20}));
+  EXPECT_EQ(device_->in_service, 20);
+  EXPECT_EQ(engine_->status().blocks().total, 20);
+  Reader longest = submit(prompt_of(200, 50));
+  ASSERT_TRUE(longest.read());
+  EXPECT_TRUE(engine_->resize_kv({40}));
+  EXPECT_EQ(engine_->status().blocks().total, 40);
 }
 
 TEST_F(EngineTest, ManyThreadsComeAndGo) {

@@ -33,10 +33,22 @@ struct Device {
 
 class FakeEngine final : public engine::Engine {
  public:
-  FakeEngine(Device& device, uint64_t bytes) : device_(device), bytes_(bytes) {
-    device_.take(bytes);
+  FakeEngine(Device& device, const MemoryPlan& plan)
+      : device_(device),
+        fixed_bytes_(plan.bytes_total() - plan.kv_bytes),
+        bytes_(plan.bytes_total()) {
+    device_.take(bytes_);
   }
   ~FakeEngine() override { device_.bytes -= bytes_; }
+
+  bool resize_kv(const std::vector<int>& blocks) override {
+    if (!gives_back) return false;
+    device_.bytes -= bytes_;
+    bytes_ = fixed_bytes_ + kMiB * static_cast<uint64_t>(blocks.front());
+    device_.take(bytes_);
+    return true;
+  }
+  bool gives_back = true;
 
   Result<std::shared_ptr<engine::EventStream>> submit(engine::Submission) override {
     return fail(Code::kUnavailable, "a fake");
@@ -48,7 +60,8 @@ class FakeEngine final : public engine::Engine {
 
  private:
   Device& device_;
-  const uint64_t bytes_;
+  const uint64_t fixed_bytes_;
+  uint64_t bytes_;
   engine::EngineMetrics metrics_;
   engine::EngineOptions options_;
 };
@@ -58,6 +71,8 @@ class FakeLoader final : public ModelLoader {
   Device device;
   std::map<std::string, uint64_t> weights;    // where they are not kWeights
   std::map<std::string, std::string> broken;  // the load's error
+  bool elastic = false;                       // caches take what there is, 16 MiB at least
+  bool gives_back = true;                     // what they took
   std::vector<std::string> loaded;            // in order
   std::vector<std::string> paths;             // of all loads that were tried
   std::function<void(const Progress&)> during;
@@ -74,7 +89,7 @@ class FakeLoader final : public ModelLoader {
     sizing.needs.weights_bytes = own == weights.end() ? kWeights : own->second;
     sizing.needs.kv = {{KvKind::kFull, 1, static_cast<int64_t>(kMiB)}};
     sizing.needs.context_tokens_max = 256;
-    sizing.wishes.kv_bytes = 16 * kMiB;
+    if (!elastic) sizing.wishes.kv_bytes = 16 * kMiB;
     return sizing;
   }
   Result<std::unique_ptr<Model>> load(const ModelSpec& spec, uint64_t bytes_max,
@@ -90,7 +105,9 @@ class FakeLoader final : public ModelLoader {
     model->id = spec.load.id;
     model->aliases = spec.load.aliases;
     ASSIGN_OR_RETURN(model->plan, plan_memory(sizing.needs, sizing.wishes, sizing.machine));
-    model->engine = std::make_unique<FakeEngine>(device, model->plan.bytes_total());
+    auto engine = std::make_unique<FakeEngine>(device, model->plan);
+    engine->gives_back = gives_back;
+    model->engine = std::move(engine);
     loaded.push_back(spec.load.id);
     return model;
   }

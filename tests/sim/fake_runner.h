@@ -149,6 +149,16 @@ class FakeRunner final : public Runner {
   uint64_t computed_tokens() const { return computed_tokens_; }
   uint64_t encoded() const { return encoded_; }
   size_t states() const { return states_.size(); }
+  /// Says whether a copy's target holds something else so far.
+  bool changes(const BlockCopy& copy) {
+    Group& group = groups_.at(static_cast<size_t>(copy.group));
+    if (copy.positions == 0)
+      return group.folds.at(static_cast<size_t>(copy.from)) !=
+             group.folds.at(static_cast<size_t>(copy.to));
+    for (int i = 0; i < copy.positions; ++i)
+      if (entry(group, copy.to, i) != entry(group, copy.from, i)) return true;
+    return false;
+  }
 
   void admit(SequenceId id, const Submission& submission) override {
     expect(states_.try_emplace(id, State{&submission, fake_salt(submission), {}}).second, id,

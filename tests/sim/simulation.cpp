@@ -60,6 +60,7 @@ Simulation::Simulation(uint64_t seed, int requests, Plant plant)
       drafts_(chance(0.4) ? 0.5 : 0),
       media_(chance(0.3) ? 0.4 : 0),
       constrained_(chance(0.4) ? 0.3 : 0),
+      resizes_(chance(0.2) ? 0.2 : 0),
       serialises_(chance(0.05) ? 0.01 : 0),
       serial_(options_.serial),
       events_max_(between(1, 12)),
@@ -295,6 +296,7 @@ void Simulation::step() {
       if (!serial_) steps_without_row_.clear();  // another order holds from here on
       serial_ = true;
     }
+    if (chance(resizes_)) resize();
     planned_at_ = clock_.now();
     under_way_.push_back({scheduler_.next(planned_at_), {}});
     plant(under_way_.back().plan);
@@ -318,6 +320,19 @@ void Simulation::step() {
     deliver(event);
   check_after(under_way_.empty() ? planned_at_ : TimePoint::min());
   if (under_way_.empty()) starve();
+}
+
+void Simulation::resize() {
+  std::vector<int> blocks;
+  for (const KvGroupPlan& group : options_.kv.groups)
+    blocks.push_back(between(std::max(1, group.blocks / 2), group.blocks));
+  const std::vector<KvGroupStatus> before = scheduler_.status().kv;
+  const bool resized = scheduler_.resize(blocks);
+  if (resized) ++tally_.resized;
+  const std::vector<KvGroupStatus> after = scheduler_.status().kv;
+  for (size_t i = 0; i < blocks.size(); ++i)
+    if (after[i].blocks.total != (resized ? blocks[i] : before[i].blocks.total))
+      broken("a KV group has another size than it was given");
 }
 
 void Simulation::run(Step& step) {

@@ -49,8 +49,8 @@ class Simulation {
   /// What happened, to see that the world is not a quiet one.
   struct Tally {
     uint64_t steps = 0, tokens = 0, preemptions = 0, cached_tokens = 0, copies = 0, refused = 0,
-             pauses = 0, followed = 0, state_copies = 0, cut_tables = 0, drafted = 0, accepted = 0,
-             encoded = 0, embeddings = 0, media = 0;
+             pauses = 0, resized = 0, followed = 0, state_copies = 0, cut_tables = 0, drafted = 0,
+             accepted = 0, encoded = 0, embeddings = 0, media = 0;
     std::map<FinishReason, uint64_t> ends;
     uint64_t plans_hash = 0;
   };
@@ -98,6 +98,7 @@ class Simulation {
     StepOutput output;
   };
   void step();
+  void resize();
   void run(Step& step);
   void plant(StepPlan& plan);
   void starve();
@@ -120,6 +121,7 @@ class Simulation {
   double drafts_;       // the chance that an answer is guessed ahead
   double media_;        // the chance that a prompt holds media
   double constrained_;  // the chance that a grammar holds an answer
+  double resizes_;      // the chance that a KV group gets another number of blocks
   double serialises_;   // the chance that from now on none is shared
   bool serial_;
   bool last_was_alone_ = false;  // the step before was one sequence's own

@@ -71,7 +71,7 @@ void Simulation::plant(StepPlan& plan) {
 bool Simulation::plant_copy(StepPlan& plan, bool state) {
   for (size_t i = 0; i < plan.copies.size(); ++i) {
     const BlockCopy& copy = plan.copies[i];
-    if ((copy.positions == 0) != state) continue;
+    if ((copy.positions == 0) != state || !runner_.changes(copy)) continue;
     const auto goes_on = [&](const PlanRow& row) {
       const BlockTable& table = row.kv[static_cast<size_t>(copy.group)];
       return std::find(table.begin(), table.end(), copy.to) != table.end();

@@ -32,6 +32,7 @@ TEST(Simulation, NothingIsLostUnderRandomLoad) {
     total.refused += tally.refused;
     total.pauses += tally.pauses;
     total.followed += tally.followed;
+    total.resized += tally.resized;
     total.state_copies += tally.state_copies;
     total.drafted += tally.drafted;
     total.accepted += tally.accepted;
@@ -58,6 +59,7 @@ TEST(Simulation, NothingIsLostUnderRandomLoad) {
   EXPECT_GT(total.refused, 0u);
   EXPECT_GT(total.pauses, 0u);
   EXPECT_GT(total.followed, 0u);
+  EXPECT_GT(total.resized, 0u);
   EXPECT_GT(total.state_copies, 0u);
   EXPECT_GT(total.accepted, 0u);
   EXPECT_GT(total.drafted, total.accepted);

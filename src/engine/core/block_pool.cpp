@@ -6,7 +6,7 @@
 
 namespace pippin::engine {
 
-BlockPool::BlockPool(int blocks) {
+BlockPool::BlockPool(int blocks) : total_(blocks) {
   CHECK(blocks > 0);
   blocks_.resize(static_cast<size_t>(blocks));
   free_.reserve(static_cast<size_t>(blocks));
@@ -23,6 +23,23 @@ BlockPool::Block& BlockPool::at(BlockId id) {
 const BlockPool::Block& BlockPool::at(BlockId id) const {
   CHECK(id >= 0 && id < total());
   return blocks_[static_cast<size_t>(id)];
+}
+
+void BlockPool::resize(int blocks) {
+  CHECK(blocks > 0 && blocks <= capacity());
+  for (BlockId id = blocks; id < total_; ++id) {
+    CHECK(at(id).references == 0, "a block in use stays in service");
+    if (!at(id).findable) continue;
+    remove_cached(id);
+    if (on_reuse_) on_reuse_(id);
+    at(id).findable = false;
+  }
+  std::erase_if(free_, [blocks](BlockId id) { return id >= blocks; });
+  // Taken last, as their memory has to be touched anew.
+  std::vector<BlockId> back;
+  for (BlockId id = blocks - 1; id >= total_; --id) back.push_back(id);
+  free_.insert(free_.begin(), back.begin(), back.end());
+  total_ = blocks;
 }
 
 std::optional<BlockLease> BlockPool::acquire() {
@@ -106,6 +123,11 @@ Result<void> BlockPool::check_integrity() const {
   }
   int leased = 0;
   int cached = 0;
+  for (BlockId id = total_; id < capacity(); ++id) {
+    const Block& block = blocks_[static_cast<size_t>(id)];
+    if (block.references != 0 || block.findable)
+      return broken(fmt::format("block {} is out of service and used", id));
+  }
   for (const Block& block : blocks_) {
     if (block.references < 0) return broken("a block has a negative count of references");
     if (block.references > 0) ++leased;

@@ -62,6 +62,11 @@ class BlockPool {
   /// Sets who is told that a cached block is about to be reused for something else.
   void set_on_reuse(std::function<void(BlockId)> on_reuse) { on_reuse_ = std::move(on_reuse); }
 
+  /// Takes the blocks from number `blocks` on out of service, or takes some back into it. What they
+  /// held is forgotten.
+  /// Requires: 0 < blocks <= capacity(); none of those that go is leased.
+  void resize(int blocks);
+
   /// Leases a block of no particular content: a free one, else the cached one unused for longest.
   /// Returns: nothing if all blocks are leased.
   std::optional<BlockLease> acquire();
@@ -75,7 +80,9 @@ class BlockPool {
   /// Requires: the block is not free.
   void set_findable(BlockId id, bool findable);
 
-  int total() const { return static_cast<int>(blocks_.size()); }
+  /// Blocks in service.
+  int total() const { return total_; }
+  int capacity() const { return static_cast<int>(blocks_.size()); }
   int free() const { return static_cast<int>(free_.size()); }
   int cached() const { return cached_; }
   int leased() const { return leased_; }
@@ -108,6 +115,7 @@ class BlockPool {
   void remove_cached(BlockId id);
 
   std::vector<Block> blocks_;
+  int total_ = 0;
   std::vector<BlockId> free_;  // taken from the end
   BlockId oldest_ = kNone;
   BlockId newest_ = kNone;

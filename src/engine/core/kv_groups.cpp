@@ -249,6 +249,11 @@ void KvGroups::release(Sequence& sequence, Leaving how, std::vector<BlockLease>*
   sequence.kv.clear();
 }
 
+void KvGroups::resize(std::span<const int> blocks) {
+  CHECK(blocks.size() == groups_.size());
+  for (size_t i = 0; i < groups_.size(); ++i) groups_[i]->pool().resize(blocks[i]);
+}
+
 std::vector<KvGroupStatus> KvGroups::status() const {
   std::vector<KvGroupStatus> status;
   status.reserve(groups_.size());

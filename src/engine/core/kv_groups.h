@@ -76,6 +76,10 @@ class KvGroups {
   /// that is given.
   void release(Sequence& sequence, Leaving how, std::vector<BlockLease>* held = nullptr);
 
+  /// Gives each group that many blocks, at most those it was made with.
+  /// Requires: no block that goes is leased.
+  void resize(std::span<const int> blocks);
+
   std::vector<KvGroupStatus> status() const;
   /// Errors: kInternal, if pools, caches and the sequences disagree. Cost: O(blocks + sequences).
   Result<void> check_integrity(std::span<const Sequence* const> holders,

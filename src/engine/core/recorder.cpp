@@ -244,6 +244,10 @@ class Player {
       scheduler_.resume(line.id("resume"));
     } else if (line.has("serialise")) {
       scheduler_.serialise();
+    } else if (line.has("resize")) {
+      const std::vector<int64_t> blocks = line.integers("resize");
+      if (!scheduler_.resize(std::vector<int>(blocks.begin(), blocks.end())))
+        return fail(Code::kInvalidFile, "the KV groups cannot be resized now");
     } else if (line.has("drafted")) {
       const auto drafter = drafters_.find(line.id("drafted"));
       if (drafter == drafters_.end())
@@ -346,6 +350,10 @@ void Recorder::resumed(SequenceId id) {
 }
 
 void Recorder::serialised() { out_ << "{\"serialise\":1}\n"; }
+
+void Recorder::resized(std::span<const int> blocks) {
+  out_ << fmt::format(R"({{"resize":[{}]}})", fmt::join(blocks, ",")) << '\n';
+}
 
 void Recorder::drafted(SequenceId id, const std::vector<Token>& tokens) {
   out_ << fmt::format(R"({{"drafted":{},"tokens":[{}]}})", id.value, fmt::join(tokens, ","))

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <iosfwd>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,7 @@ class Recorder {
   void paused(SequenceId id, TimePoint now);
   void resumed(SequenceId id);
   void serialised();
+  void resized(std::span<const int> blocks);
   void drafted(SequenceId id, const std::vector<Token>& tokens);
   void planned(const StepPlan& plan, TimePoint now);
   void ran(const StepOutput& output, TimePoint now);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <deque>
+#include <span>
 #include <utility>
 
 #include "engine/core/step_plan.h"
@@ -18,6 +19,13 @@ class Runner {
   /// Runs one step, then drops the state of `plan.released`. Returns one RowOutput per row. Never
   /// throws; a failed step gives every row an error.
   virtual StepOutput run(const StepPlan& plan) = 0;
+
+  /// Says whether give_back() does anything.
+  virtual bool can_give_back() const { return false; }
+  /// Gives the memory of KV blocks back to the system: in each group of those from number
+  /// `in_service` on. They may be used again later.
+  /// Requires: no step is under way.
+  virtual void give_back(std::span<const int> /*in_service*/) {}
 
   /// Says whether a step whose rows follow this plan's may be enqueued before this plan's output is
   /// known.

@@ -174,6 +174,25 @@ void Scheduler::serialise() {
   if (recorder_ != nullptr) recorder_->serialised();
 }
 
+bool Scheduler::resize(std::span<const int> blocks) {
+  if (blocks.size() != options_.kv.groups.size()) return false;
+  SchedulerOptions resized = options_;
+  bool shrinks = false;
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    KvGroupPlan& group = resized.kv.groups[i];
+    if (blocks[i] <= 0 || blocks[i] > group.blocks) return false;
+    shrinks |= blocks[i] < kv_.group(i).pool().total();
+    group.blocks = blocks[i];
+  }
+  if (!resized.check().ok() || resized.positions_max() < options_.positions_max()) return false;
+  const bool idle = active_.empty() && paused_.empty() && copy_sources_.empty() &&
+                    ended_blocks_.empty() && steps_under_way_ == 0;
+  if (shrinks && !idle) return false;
+  kv_.resize(blocks);
+  if (recorder_ != nullptr) recorder_->resized(blocks);
+  return true;
+}
+
 void Scheduler::end_pause(Sequence& sequence) {
   if (!sequence.reader_behind) return;
   sequence.reader_behind = false;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <tuple>
 #include <unordered_map>
 #include <vector>
@@ -53,6 +54,10 @@ class Scheduler {
   void resume(SequenceId id);
   /// From now on every step holds one row; see SchedulerOptions::serial.
   void serialise();
+  /// Takes blocks of each KV group out of service, or back into it; what they held is forgotten.
+  /// Returns: false, with nothing changed, while blocks that would go may be in use, and where the
+  /// numbers are more than the options', or too few for the longest request.
+  bool resize(std::span<const int> blocks);
 
   /// Plans a step. One without rows means that nothing can run now; it is run only if
   /// StepPlan::runs(), and committed in any case.

@@ -54,6 +54,10 @@ class ModelRunner final : public Runner {
     return collect();
   }
 
+  bool can_give_back() const override { return ctx_.backend == nn::Backend::kCpu; }
+
+  void give_back(std::span<const int> in_service) override { kv_.give_back(in_service); }
+
   bool can_run_ahead(const StepPlan& plan) const override {
     return ctx_.backend == nn::Backend::kCuda && !under_way_.empty() &&
            under_way_.back().picks.has_value() &&

@@ -1,6 +1,7 @@
 #include "nn/kv/kv_cache.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <utility>
@@ -78,6 +79,24 @@ KvCache& KvCache::operator=(KvCache&& other) noexcept {
 
 KvCache::~KvCache() {
   if (memory_ != nullptr) munmap(memory_, memory_bytes_);
+}
+
+void KvCache::give_back(std::span<const int> in_service) {
+  CHECK(in_service.size() == plan_.groups.size());
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  for (const KvLayerStore& layer : layers_) {
+    const auto group = static_cast<size_t>(layer.group);
+    const int64_t block = layer.cpu.block_bytes();
+    for (uint8_t* const blocks : {layer.cpu.k, layer.cpu.v}) {
+      const auto at = reinterpret_cast<uintptr_t>(blocks);
+      // Whole pages only: the first and the last may hold a neighbour's blocks, too.
+      const uintptr_t from =
+          (at + static_cast<uintptr_t>(block * in_service[group]) + page - 1) / page * page;
+      const uintptr_t to =
+          (at + static_cast<uintptr_t>(block * plan_.groups[group].blocks)) / page * page;
+      if (from < to) madvise(reinterpret_cast<void*>(from), to - from, MADV_DONTNEED);
+    }
+  }
 }
 
 void KvCache::copy_block(int from, int to, int group) {

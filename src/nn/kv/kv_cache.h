@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/kv_plan.h"
@@ -63,6 +64,9 @@ class KvCache {
   const KvPlan& plan() const { return plan_; }
   /// Copies block `from` over block `to` in every layer of the group.
   void copy_block(int from, int to, int group = 0);
+  /// Gives the pages of the CPU backend's blocks back to the system, in each group from number
+  /// `in_service` on. They read as zeros until they are written again.
+  void give_back(std::span<const int> in_service);
 
  private:
   KvCache() = default;
