@@ -24,4 +24,10 @@ void AnswerParser::finish(Events& events) { scanner_->finish(events); }
 
 bool AnswerParser::thinking() const { return splitter_->inside() && !scanner_->in_call(); }
 
+bool AnswerParser::in_unmarked_head() const { return scanner_->in_unmarked_head(); }
+
+std::optional<ArgumentsAhead> AnswerParser::arguments_ahead() const {
+  return scanner_->arguments_ahead();
+}
+
 }  // namespace pippin::parse

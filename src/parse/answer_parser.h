@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -44,6 +45,11 @@ class AnswerParser {
 
   /// Returns whether what comes next would be thinking, as far as is certain.
   bool thinking() const;
+  /// Returns whether the text ends in what may become an unmarked call, before its arguments.
+  bool in_unmarked_head() const;
+  /// Returns the call whose arguments the next byte begins, spaces aside, if the text ends there
+  /// and its opener is unmarked.
+  std::optional<ArgumentsAhead> arguments_ahead() const;
 
  private:
   std::unique_ptr<ReasoningSplitter> splitter_;

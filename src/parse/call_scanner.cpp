@@ -142,13 +142,11 @@ bool CallScanner::read_head(bool last, Events& events) {
     state_ = State::kText;
     return true;
   }
-  head.name = std::string(trim(head.name));
-  constexpr std::string_view kNamespace = "functions.";
-  if (!find_offered(head.name) && head.name.starts_with(kNamespace)) {
-    head.name.erase(0, kNamespace.size());
-  }
-  const bool offered = find_offered(head.name) || !(unmarked() || head.offered_only);
-  if (!offered || !is_name(head.name)) {
+  head.name = offered_name(head.name);
+  const ToolSpec* const tool = find_offered(head.name);
+  const bool offered = tool || !(unmarked() || head.offered_only);
+  const bool unheld = unmarked() && tool && tool->strict && (head.whole || head.in_string);
+  if (!offered || unheld || !is_name(head.name)) {
     refuse_head(!unmarked(), events);
     return true;
   }
@@ -170,6 +168,8 @@ void CallScanner::begin_call(Head head, Events& events) {
   space_.clear();
   text_.boundary(true, events);
   shape_ = head.shape;
+  name_ = head.name;
+  arguments_seen_ = false;
   events.push_back(ToolCallBegin{calls_, head.name});
   if (head.whole) {
     events.push_back(ToolCallArguments{calls_, *head.whole});
@@ -193,6 +193,7 @@ void CallScanner::begin_call(Head head, Events& events) {
 bool CallScanner::read_arguments(bool last, Events& events) {
   std::string json;
   size_t consumed = 0;
+  arguments_seen_ |= !pending().empty();
   auto status = reader_->read(pending(), last, consumed, json);
   at_ += consumed;
   const bool repaired = status == ArgumentReader::Status::kBroken && reader_->close(json);
@@ -269,6 +270,31 @@ void CallScanner::release(std::string_view text, size_t at, Events& events) {
     text_.push(std::string_view(space_).substr(0, over), begin, events);
     space_.erase(0, over);
   }
+}
+
+// The name without a namespace that models write and requests do not.
+std::string CallScanner::offered_name(std::string_view name) const {
+  constexpr std::string_view kNamespace = "functions.";
+  name = trim(name);
+  if (!find_offered(name) && name.starts_with(kNamespace)) name.remove_prefix(kNamespace.size());
+  return std::string(name);
+}
+
+std::optional<ArgumentsAhead> CallScanner::arguments_ahead() const {
+  if (source_ == nullptr || !unmarked()) return std::nullopt;
+  if (state_ == State::kArguments && !arguments_seen_)
+    return ArgumentsAhead{name_, ArgumentForm::kKeywords};
+  const std::string_view text = pending();
+  if (state_ != State::kHead || text.size() >= kHeadBytesMax || text_.inside()) return std::nullopt;
+  // Where an object would be read as the arguments, they come next.
+  const std::string with_object = std::string(text) + "{";
+  Cursor in(with_object, false);
+  const Head head = source_->head(in, HeadContext{*source_, opener_, true, first_, shape_});
+  const bool begins = in.reading() && in.at() == text.size() && !head.whole && !head.in_string &&
+                      !head.skipped && head.form == ArgumentForm::kJson;
+  const std::string name = offered_name(head.name);
+  if (!begins || !find_offered(name)) return std::nullopt;
+  return ArgumentsAhead{name, head.form};
 }
 
 const ToolSpec* CallScanner::find_offered(std::string_view name) const {

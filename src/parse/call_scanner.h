@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,9 @@ class CallScanner {
   void finish(Events& events);
   /// Returns whether the text is in a call's arguments or behind them.
   bool in_call() const { return state_ == State::kArguments || state_ == State::kTail; }
+  /// As AnswerParser's.
+  bool in_unmarked_head() const { return state_ == State::kHead && unmarked(); }
+  std::optional<ArgumentsAhead> arguments_ahead() const;
 
  private:
   enum class State { kText, kHead, kArguments, kTail };
@@ -49,6 +53,7 @@ class CallScanner {
   void note(std::string_view what, Events& events);
   bool is_cut_closer(std::string_view text) const;
   const ToolSpec* find_offered(std::string_view name) const;
+  std::string offered_name(std::string_view name) const;
   bool unmarked() const { return source_->unmarked.contains(opener_); }
   std::string_view pending() const { return std::string_view(pending_).substr(at_); }
 
@@ -69,6 +74,8 @@ class CallScanner {
   bool first_ = true;                    // call of its section
   Shape shape_;
   std::unique_ptr<ArgumentReader> reader_;
+  std::string name_;             // of the call
+  bool arguments_seen_ = false;  // a byte of them, or of what stands around them
   int calls_ = 0;
 };
 

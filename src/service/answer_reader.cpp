@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/log.h"
-#include "parse/registry.h"
 
 namespace pippin::service {
 namespace {
@@ -31,14 +30,14 @@ AnswerReader::AnswerReader(int choice, const AnswerTerms& terms, const Request& 
                            std::shared_ptr<const text::Tokenizer> tokenizer)
     : choice_(choice),
       terms_(terms),
-      tokenizer_(std::move(tokenizer)),
-      decoder_(tokenizer_, true),
+      text_(std::move(tokenizer), terms.tools,
+            terms.reasoning ? terms.reasoning : terms.shown_reasoning),
       parser_(parser_options(terms)),
       matcher_(request.stop) {}
 
 void AnswerReader::push(Token token, std::optional<ScoredToken> scored, std::vector<Delta>& out) {
   if (ended()) return;
-  const std::string text = decode(token);
+  const std::string text = text_.push(token);
   const size_t begin = decoded_bytes_;
   decoded_bytes_ += text.size();
   if (scored) waiting_.push_back({begin, decoded_bytes_, std::move(*scored)});
@@ -50,7 +49,7 @@ void AnswerReader::push(Token token, std::optional<ScoredToken> scored, std::vec
 
 void AnswerReader::finish(std::vector<Delta>& out) {
   if (ended()) return;
-  const std::string rest = decoder_.flush();
+  const std::string rest = text_.flush();
   decoded_bytes_ += rest.size();
   parse::Events events;
   parser_.push(rest, events);
@@ -64,16 +63,6 @@ void AnswerReader::finish(std::vector<Delta>& out) {
     for (Waiting& waiting : waiting_) delta.tokens.push_back(std::move(waiting.token));
   }
   waiting_.clear();
-}
-
-// Control tokens are no text, but for those that the dialects are made of.
-std::string AnswerReader::decode(Token token) {
-  if (tokenizer_->is_control(token)) {
-    const std::string text = tokenizer_->token_bytes(token, true);
-    const auto* reasoning = terms_.reasoning ? terms_.reasoning : terms_.shown_reasoning;
-    if (!parse::looks_for(terms_.tools, reasoning, text)) return {};
-  }
-  return decoder_.push(token);
 }
 
 void AnswerReader::take(const parse::Events& events, std::vector<Delta>& out) {

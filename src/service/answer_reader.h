@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "parse/answer_parser.h"
+#include "service/answer_text.h"
 #include "service/request.h"
 #include "service/stop_matcher.h"
 #include "text/tokenizer.h"
@@ -58,7 +59,6 @@ class AnswerReader {
     size_t at = 0, bytes = 0;  // where it stands in the answer
   };
 
-  std::string decode(Token token);
   void take(const parse::Events& events, std::vector<Delta>& out);
   void take(const parse::ContentText& content, std::vector<Delta>& out);
   void take(const parse::ReasoningText& thinking, std::vector<Delta>& out);
@@ -73,8 +73,7 @@ class AnswerReader {
 
   const int choice_;
   const AnswerTerms& terms_;
-  const std::shared_ptr<const text::Tokenizer> tokenizer_;
-  text::StreamDecoder decoder_;
+  AnswerText text_;
   parse::AnswerParser parser_;
   StopMatcher matcher_;
   size_t decoded_bytes_ = 0;

@@ -8,6 +8,7 @@
 #include "parse/registry.h"
 #include "service/constraint_calls.h"
 #include "service/constraint_text.h"
+#include "service/held_calls.h"
 #include "service/json.h"
 #include "text/grammar.h"
 
@@ -79,6 +80,18 @@ class Answer {
   bool holds_calls() const {
     return must_call() ||
            std::ranges::any_of(callable_, [](const Tool& tool) { return tool.strict; });
+  }
+  /// Says whether calls that must be held may stand in text that nothing holds.
+  bool has_free_text() const { return holds_calls() && !must_call() && !has_format(spec_); }
+  const std::vector<Tool>& callable() const { return callable_; }
+  parse::AnswerOptions reading() const {
+    parse::AnswerOptions options{spec_.dialect,
+                                 spec_.thinking_is_content ? nullptr : spec_.reasoning};
+    for (const Tool& tool : callable_)
+      options.offered.push_back({tool.name, tool.parameters_json, tool.strict});
+    options.starts_inside = spec_.thinking == Thinking::kInside;
+    options.primed = spec_.primed;
+    return options;
   }
   bool any_lenient() const {
     return std::ranges::any_of(callable_, [](const Tool& tool) { return !tool.strict; });
@@ -368,7 +381,10 @@ Result<std::shared_ptr<const ConstraintPlan>> plan_constraint(const Model& model
   // A schema that is only a wish must not fail the request.
   if (!grammar.ok() && answer.any_lenient()) grammar = compile(true);
   if (!grammar.ok()) return placed(grammar.error(), spec);
-  return std::shared_ptr<const ConstraintPlan>(std::make_shared<GrammarPlan>(*std::move(grammar)));
+  auto plan = std::make_shared<const GrammarPlan>(*std::move(grammar));
+  if (!answer.has_free_text()) return std::shared_ptr<const ConstraintPlan>(std::move(plan));
+  return hold_unmarked_calls(std::move(plan), std::move(vocabulary), answer.callable(),
+                             answer.reading());
 }
 
 }  // namespace pippin::service

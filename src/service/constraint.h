@@ -35,6 +35,7 @@ struct ConstraintSpec {
   const parse::ToolDialect* dialect = nullptr;         // required with tools
   const parse::ReasoningDialect* reasoning = nullptr;  // required unless kNone
   Thinking thinking = Thinking::kNone;
+  bool thinking_is_content = false;  // the answer's reader does not tell it apart
   std::string_view primed;  // parse::primed_text(): what of a call the template has written
 };
 

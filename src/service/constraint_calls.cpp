@@ -355,6 +355,17 @@ std::string calls_begin(const parse::ToolDialect& dialect) {
   return begin.substr(0, begin.find(kIndex));
 }
 
+Result<std::string> unmarked_arguments_grammar(const text::Tokenizer& tokenizer, const Tool& tool,
+                                               ArgumentForm form) {
+  LarkText lark(tokenizer);
+  const Envelope envelope{.form = form};
+  ASSIGN_OR_RETURN(const std::string arguments, Arguments(lark, envelope, tool, false).write());
+  const std::string close = form == ArgumentForm::kKeywords ? lark.literal(")") : "";
+  // Few spaces, so that a model cannot go on with them for ever.
+  return lark.grammar("/[ \\t\\r\\n]{1,4}/? " + lark.rule(arguments) + close +
+                      "/[\\])}`,;\\s]+/? ");
+}
+
 Result<std::string> calls_grammar(LarkText& lark, const CallRules& rules, size_t skipped) {
   const Envelope& envelope = rules.dialect.envelope;
   std::vector<std::string> calls;

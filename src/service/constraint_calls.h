@@ -26,6 +26,12 @@ struct CallRules {
 /// Returns the text that every section of calls begins with, up to the first name.
 std::string calls_begin(const parse::ToolDialect& dialect);
 
+/// Returns a grammar for the arguments of an unmarked call, as a JSON object or as keywords with
+/// the closing parenthesis. Brackets and spaces may follow, as in the last token. Errors: as
+/// calls_grammar.
+Result<std::string> unmarked_arguments_grammar(const text::Tokenizer& tokenizer, const Tool& tool,
+                                               parse::ArgumentForm form);
+
 /// Returns an expression for one section of calls, without the first `skipped` bytes of its
 /// beginning, which stand already. Errors: kInvalidArgument, naming the tool, and the keyword and
 /// its place in its schema; kUnsupported for what a dialect cannot say.

@@ -36,7 +36,7 @@ AnswerTerms answer_terms(const Model& model, const Request& request,
   for (const Tool& tool : conversation.tools) {
     const auto& names = choice.names;
     if (names.empty() || std::ranges::find(names, tool.name) != names.end())
-      terms.offered.push_back({tool.name, tool.parameters_json});
+      terms.offered.push_back({tool.name, tool.parameters_json, tool.strict});
   }
   return terms;
 }
@@ -51,6 +51,7 @@ Result<std::shared_ptr<const ConstraintPlan>> plan_of(const Model& model, const 
   spec.choice = request.tool_choice;
   if (const auto* conversation = std::get_if<Conversation>(&prompt)) {
     spec.reasoning = terms.reasoning ? terms.reasoning : terms.shown_reasoning;
+    spec.thinking_is_content = terms.reasoning == nullptr;
     spec.primed = terms.primed;
     spec.dialect = terms.tools;
     if (terms.tools != nullptr) spec.tools = conversation->tools;

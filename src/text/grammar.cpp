@@ -50,6 +50,21 @@ GrammarVocabulary::~GrammarVocabulary() {
   tk_vocabulary_free(vocabulary_of(handle_));
 }
 
+const std::vector<uint32_t>& GrammarVocabulary::reaching_past_heads() const {
+  std::call_once(reaching_once_, [this] {
+    const auto size = static_cast<size_t>(tokenizer_->vocab_size());
+    reaching_.resize((size + 31) / 32);
+    for (size_t token = 0; token < size; ++token) {
+      const std::string bytes = tokenizer_->token_bytes(static_cast<Token>(token), false);
+      const size_t end = bytes.find_first_of(":(");
+      if (end != std::string::npos &&
+          bytes.find_first_not_of(" \t\r\n", end + 1) != std::string::npos)
+        reaching_[token / 32] |= 1u << (token % 32);
+    }
+  });
+  return reaching_;
+}
+
 void GrammarVocabulary::prepare_ahead() {
   preparing_ = std::thread([this] {
     yield_to_others();

@@ -47,6 +47,29 @@ def test_a_call_whole_and_streamed(client):
     assert streamed.message.tool_calls[0].function.arguments == call.function.arguments
 
 
+def test_a_strict_tool_is_held_in_the_models_own_form(client):
+    parameters = {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+        "required": ["city", "days"],
+        "additionalProperties": False,
+    }
+    tool = {"type": "function", "function": {"name": "get_weather", "strict": True, "parameters": parameters}}
+    questions = (
+        "What is the weather in Paris and in Rome?",
+        "Weather in Oslo, Bergen and Trondheim, please. Call the tool once with a list of cities.",
+        'Call get_weather for Rome with days="many".',
+    )
+    for question in questions:
+        # The model writes fenced JSON, not its dialect's marks.
+        choice = create(client, question, tools=[tool]).choices[0]
+        assert choice.finish_reason == "tool_calls", choice
+        for call in choice.message.tool_calls:
+            arguments = json.loads(call.function.arguments)
+            assert set(arguments) == {"city", "days"}, arguments
+            assert isinstance(arguments["city"], str) and isinstance(arguments["days"], int), arguments
+
+
 def test_the_tool_loop(client):
     messages = [{"role": "user", "content": "What is the weather in Paris?"}]
     message = create(client, messages).choices[0].message

@@ -169,7 +169,8 @@ Read read(const ConstraintSpec& spec, const std::string& text) {
   parse::AnswerOptions options;
   options.tools = spec.dialect;
   options.reasoning = spec.reasoning;
-  for (const Tool& tool : spec.tools) options.offered.push_back({tool.name, tool.parameters_json});
+  for (const Tool& tool : spec.tools)
+    options.offered.push_back({tool.name, tool.parameters_json, tool.strict});
   options.starts_inside = spec.thinking == Thinking::kInside;
   options.primed = spec.primed;
   parse::AnswerParser parser(options);
@@ -290,8 +291,25 @@ class Writer {
 };
 
 std::optional<std::string> answer(const Model& model, const ConstraintPlan& plan,
-                                  const ConstraintSpec& spec, uint32_t seed) {
-  return Writer(model, plan, wanted_texts(spec), seed).write();
+                                  const ConstraintSpec& spec, uint32_t seed,
+                                  const std::vector<std::string>& also_wanted = {}) {
+  std::vector<std::string> wanted = wanted_texts(spec);
+  wanted.insert(wanted.end(), also_wanted.begin(), also_wanted.end());
+  return Writer(model, plan, std::move(wanted), seed).write();
+}
+
+// Calls without marks, up to their arguments, as models write them that forget their dialect.
+const std::vector<std::string>& unmarked_beginnings() {
+  static const std::vector<std::string> texts = {
+      "\n```json\n{\"name\": \"get_weather\", \"arguments\": ",
+      "\n{\"name\":\"get_time\",\"arguments\":",
+      "\n[{\"name\": \"get_time\", \"parameters\": ",
+      "\n{\"name\": \"get_weather\", \"arguments\": \"{\\\"city\\\": 1}\"}\n",
+      "\n{\"arguments\": {\"city\": 1}, \"name\": \"get_weather\"}\n",
+      "\n[get_weather(",
+      "\n```\nget_time(",
+  };
+  return texts;
 }
 
 class EveryDialect : public testing::TestWithParam<const ToolDialect*> {
@@ -349,6 +367,27 @@ TEST_P(EveryDialect, WhatTheTemplateHasWrittenIsContinued) {
 
 TEST_P(EveryDialect, StrictToolsAreHeldInFreeText) {
   check(spec(ToolChoice::Mode::kAuto, true), 0, 100);
+}
+
+TEST_P(EveryDialect, CallsWithoutMarksAreHeldToo) {
+  const ConstraintSpec held = spec(ToolChoice::Mode::kAuto, true);
+  int ended = 0, calls = 0;
+  for (const Model* model : models_for(nullptr)) {
+    const auto plan = plan_constraint(*model, held);
+    ASSERT_TRUE(plan.ok()) << plan.error().message;
+    for (uint32_t seed = 0; seed < 16; ++seed) {
+      const std::optional<std::string> text =
+          answer(*model, **plan, held, seed, unmarked_beginnings());
+      if (!text) continue;
+      ++ended;
+      const Read found = read(held, *text);
+      calls += static_cast<int>(found.calls.size());
+      EXPECT_EQ(wrong_calls(held, found), "") << *text;
+      if (HasFailure()) return;
+    }
+  }
+  EXPECT_GE(ended, 8);
+  EXPECT_GE(calls, 2);
 }
 
 TEST_P(EveryDialect, CallsComeBehindThinking) {
