@@ -48,7 +48,7 @@ class AnswerParser {
   /// Returns whether the text ends in what may become an unmarked call, before its arguments.
   bool in_unmarked_head() const;
   /// Returns the call whose arguments the next byte begins, spaces aside, if the text ends there
-  /// and its opener is unmarked.
+  /// and is without marks.
   std::optional<ArgumentsAhead> arguments_ahead() const;
 
  private:

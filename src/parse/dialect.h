@@ -115,12 +115,12 @@ std::string end_of_thinking(const ReasoningDialect& dialect);
 struct ToolSpec {
   std::string name;
   std::string parameters_json;  // its JSON Schema; may be empty
-  /// A call by an unmarked opener counts only where its arguments follow its name, so that they can
+  /// A call without marks counts only where its arguments follow its name, so that they can
   /// be held to the schema while they are written.
   bool strict = false;
 };
 
-/// The arguments of a call that began with an unmarked opener, before their first byte.
+/// The arguments of a call without marks, before their first byte.
 struct ArgumentsAhead {
   std::string name;  // of the tool
   ArgumentForm form = ArgumentForm::kJson;
