@@ -37,6 +37,7 @@ Permissions permissions_of(const Settings& settings) {
   permissions.models = settings.key_models;
   const auto priority = std::ranges::find(kPriorities, settings.key_priority_max);
   permissions.priority_max = static_cast<int>(priority - kPriorities.begin()) - 1;
+  permissions.storage_bytes = static_cast<int64_t>(settings.key_storage_bytes);
   return permissions;
 }
 
@@ -54,6 +55,7 @@ void write_key(service::JsonWriter& json, const Key& key) {
   json.field("concurrent", key.limits.concurrent).field("tokens_today", key.tokens_today);
   json.field("role", name_of(key.permissions.role));
   json.field("priority_max", kPriorities[static_cast<size_t>(key.permissions.priority_max + 1)]);
+  json.field("storage_bytes", key.permissions.storage_bytes);
   json.key("models").begin_array();
   for (const std::string& model : key.permissions.models) json.string(model);
   json.end_array();

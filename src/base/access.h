@@ -46,6 +46,8 @@ struct Permissions {
   KeyRole role = KeyRole::kUse;
   std::vector<std::string> models = {};  // names of models it may use; empty: all
   int priority_max = 0;                  // -1 low, 0 normal, 1 high
+  /// Bytes of responses that are kept for it, and as many of batches. 0: what its share allows.
+  int64_t storage_bytes = 0;
   bool operator==(const Permissions&) const = default;
 };
 

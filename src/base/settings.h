@@ -114,6 +114,7 @@ struct Settings {
   int key_requests_per_minute = 0, key_tokens_per_minute = 0, key_tokens_per_day = 0, key_concurrent = 0;
   std::string key_role = "use", key_priority_max = "normal";
   std::vector<std::string> key_models;
+  uint64_t key_storage_bytes = 0;
   bool key_json = false;
 
   bool launch_print = false;

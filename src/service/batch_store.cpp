@@ -129,8 +129,8 @@ struct BatchStore::Kept {
   }
 
   Result<void> insert(const std::string& id, const std::string& key_id,
-                      const std::vector<BatchRequest>& requests, int64_t now_ms,
-                      int64_t expires_ms) {
+                      const std::vector<BatchRequest>& requests, int64_t now_ms, int64_t expires_ms,
+                      int64_t key_bytes_max) {
     {
       int64_t bytes = 0;
       for (const BatchRequest& request : requests)
@@ -149,7 +149,7 @@ struct BatchStore::Kept {
       request.bind(3, requests[i].custom_id).bind(4, requests[i].params_json);
       RETURN_IF_ERROR(database.done(request));
     }
-    return make_room();
+    return make_room(key_id, key_bytes_max);
   }
 
   Result<int64_t> number(const char* sql) {
@@ -158,23 +158,67 @@ struct BatchStore::Kept {
     return query.number(0);
   }
 
-  // Lets the oldest of those that have ended go until what is left keeps the limits.
-  Result<void> make_room() {
+  // The sums that the limits are about, of the batches that a condition means; its ?1 is a key.
+  struct Holding {
+    int64_t count = 0, bytes = 0;
+  };
+  Result<Holding> holding(const std::string& condition, const std::string& key_id) {
+    Statement query =
+        statement("SELECT count(*), coalesce(sum(bytes), 0) FROM batches WHERE " + condition);
+    if (const int code = query.bind(1, key_id).step(); code != SQLITE_ROW)
+      return database.failure(code);
+    return Holding{query.number(0), query.number(1)};
+  }
+
+  // Lets the oldest that has ended go, of those that a condition means. Returns false if there is
+  // none.
+  Result<bool> erase_one(const std::string& condition, const std::string& key_id) {
+    std::string oldest;
+    {
+      Statement query = statement("SELECT id FROM batches WHERE ended > 0 AND " + condition +
+                                  " ORDER BY seq LIMIT 1");
+      const int code = query.bind(1, key_id).step();
+      if (code == SQLITE_DONE) return false;
+      if (code != SQLITE_ROW) return database.failure(code);
+      oldest = query.text(0);
+    }
+    RETURN_IF_ERROR(erase(oldest));
+    return true;
+  }
+
+  // Returns the key whose batches that have ended are the most, by number or by bytes.
+  Result<std::string> largest(bool by_count) {
+    Statement query =
+        statement(std::string("SELECT key FROM batches WHERE ended > 0 GROUP BY key ") +
+                  "ORDER BY " + (by_count ? "count(*)" : "sum(bytes)") + " DESC LIMIT 1");
+    const int code = query.step();
+    if (code == SQLITE_DONE) return std::string();
+    if (code != SQLITE_ROW) return database.failure(code);
+    return query.text(0);
+  }
+
+  // Lets batches that have ended go until what is left keeps the limits: first of the key that has
+  // made the new one, if it has a limit of its own; then of whoever holds the most. What has not
+  // ended stays: no key may take more than half of the file with it.
+  Result<void> make_room(const std::string& key_id, int64_t key_bytes_max) {
+    const auto no_room = [](const char* why) { return fail(Code::kTooLarge, why, "requests"); };
+    const auto bytes_max = static_cast<int64_t>(options.bytes_max);
     for (;;) {
-      ASSIGN_OR_RETURN(const int64_t count, number("SELECT count(*) FROM batches"));
-      ASSIGN_OR_RETURN(const int64_t bytes, number("SELECT coalesce(sum(bytes), 0) FROM batches"));
-      if (count <= options.batches_max && bytes <= static_cast<int64_t>(options.bytes_max))
-        return {};
-      std::string oldest;
-      {
-        Statement query = statement("SELECT id FROM batches WHERE ended > 0 ORDER BY seq LIMIT 1");
-        if (query.step() == SQLITE_ROW) oldest = query.text(0);
-      }
-      if (oldest.empty()) {
-        return fail(Code::kTooLarge,
-                    "There is no room for this batch among those that have not ended.", "requests");
-      }
-      RETURN_IF_ERROR(erase(oldest));
+      ASSIGN_OR_RETURN(const Holding own, holding("key = ?1", key_id));
+      if (key_bytes_max <= 0 || own.bytes <= key_bytes_max) break;
+      ASSIGN_OR_RETURN(const bool gone, erase_one("key = ?1", key_id));
+      if (!gone) return no_room("There is no room for this batch in what the key may keep.");
+    }
+    ASSIGN_OR_RETURN(const Holding open, holding("ended = 0 AND key = ?1", key_id));
+    if (!key_id.empty() && (open.count * 2 > options.batches_max || open.bytes * 2 > bytes_max))
+      return no_room("There is no room for this batch among the key's that have not ended.");
+    for (;;) {
+      ASSIGN_OR_RETURN(const Holding all, holding("?1 = ?1", ""));
+      const bool many = all.count > options.batches_max;
+      if (!many && all.bytes <= bytes_max) return {};
+      ASSIGN_OR_RETURN(const std::string key, largest(many));
+      ASSIGN_OR_RETURN(const bool gone, erase_one("key = ?1", key));
+      if (!gone) return no_room("There is no room for this batch among those that have not ended.");
     }
   }
 
@@ -271,10 +315,10 @@ BatchStore::~BatchStore() = default;
 
 Result<Batch> BatchStore::create(const std::string& id, const std::string& key_id,
                                  const std::vector<BatchRequest>& requests, int64_t now_ms,
-                                 int64_t expires_ms) {
+                                 int64_t expires_ms, int64_t key_bytes_max) {
   const std::lock_guard lock(kept_->mutex);
   RETURN_IF_ERROR(kept_->database.transact(
-      [&] { return kept_->insert(id, key_id, requests, now_ms, expires_ms); }));
+      [&] { return kept_->insert(id, key_id, requests, now_ms, expires_ms, key_bytes_max); }));
   return kept_->get(id);
 }
 

@@ -59,10 +59,12 @@ class BatchStore {
   BatchStore(const BatchStore&) = delete;
   BatchStore& operator=(const BatchStore&) = delete;
 
-  /// Keeps a new batch. Errors: kTooLarge, if there is no room for it.
+  /// Keeps a new batch; older ones that have ended may have to go, first those of the key that
+  /// holds the most. `key_bytes_max`: of all that is kept for the key; 0: no limit of its own.
+  /// Errors: kTooLarge, if there is no room for it.
   Result<Batch> create(const std::string& id, const std::string& key_id,
                        const std::vector<BatchRequest>& requests, int64_t now_ms,
-                       int64_t expires_ms);
+                       int64_t expires_ms, int64_t key_bytes_max = 0);
   Result<Batch> get(const std::string& id);
   /// Returns a key's batches, the youngest first.
   Result<std::vector<Batch>> list(const std::string& key_id);

@@ -51,12 +51,13 @@ CREATE TRIGGER key_gone AFTER DELETE ON keys BEGIN UPDATE changes SET count = co
 
 constexpr const char* kInsert = R"(
 INSERT INTO keys(id, name, hash, requests_per_minute, tokens_per_minute, tokens_per_day, concurrent, created,
-  role, models, priority_max)
-VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11))";
+  role, models, priority_max, storage_bytes)
+VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12))";
 
 constexpr const char* kList = R"(
 SELECT k.id, k.name, k.hash, k.requests_per_minute, k.tokens_per_minute, k.tokens_per_day, k.concurrent,
-  k.created, k.revoked, coalesce(u.tokens, 0), k.role, k.models, k.priority_max
+  k.created, k.revoked, coalesce(u.tokens, 0), k.role, k.models, k.priority_max,
+  k.storage_bytes
 FROM keys k LEFT JOIN usage u ON u.id = k.id AND u.day = ?1 ORDER BY k.seq)";
 
 constexpr const char* kAdd = R"(
@@ -102,6 +103,7 @@ Permissions permissions_of(const Statement& row) {
     at = end + 1;
   }
   permissions.priority_max = static_cast<int>(std::clamp<int64_t>(row.number(12), -1, 1));
+  permissions.storage_bytes = std::max<int64_t>(row.number(13), 0);
   return permissions;
 }
 
@@ -172,7 +174,7 @@ Result<NewKey> KeyStore::create(const std::string& name, const KeyLimits& limits
   insert.bind(7, limits.concurrent).bind(8, now_unix_s);
   const std::string models = fmt::format("{}", fmt::join(permissions.models, "\n"));
   insert.bind(9, static_cast<int64_t>(permissions.role)).bind(10, models);
-  insert.bind(11, int64_t{permissions.priority_max});
+  insert.bind(11, int64_t{permissions.priority_max}).bind(12, permissions.storage_bytes);
   RETURN_IF_ERROR(database_.done(insert));
   return made;
 }

@@ -1,6 +1,7 @@
 #include "service/response_store.h"
 
 #include <algorithm>
+#include <map>
 #include <mutex>
 #include <string_view>
 #include <utility>
@@ -71,35 +72,66 @@ struct ResponseStore::Kept {
       Statement touch(database.handle(), kTouch);
       RETURN_IF_ERROR(database.done(touch.bind(1, response.id)));
     }
-    return evict(response.id);
+    return evict(response);
   }
 
-  // Lets the least recently used go until what is left keeps the limits; never `kept` itself.
-  Result<void> evict(const std::string& kept) {
+  /// What is kept for a key.
+  struct Holding {
     int64_t count = 0, bytes = 0;
+  };
+
+  Result<std::map<std::string, Holding>> holdings() {
+    std::map<std::string, Holding> all;
+    Statement sums(database.handle(),
+                   "SELECT key, count(*), sum(bytes) FROM responses GROUP BY key");
+    int code = sums.step();
+    for (; code == SQLITE_ROW; code = sums.step())
+      all[sums.text(0)] = {sums.number(1), sums.number(2)};
+    if (code != SQLITE_DONE) return database.failure(code);
+    return all;
+  }
+
+  // Lets a key's least recently used response go, if it is not `kept`; counts it out of `holding`.
+  // Returns false if there is none.
+  Result<bool> evict_one(const std::string& key, const std::string& kept, Holding& holding) {
+    int64_t seq = 0;
     {
-      Statement sum(database.handle(), "SELECT count(*), coalesce(sum(bytes), 0) FROM responses");
-      if (const int code = sum.step(); code != SQLITE_ROW) return database.failure(code);
-      count = sum.number(0);
-      bytes = sum.number(1);
-    }
-    const auto over = [&] {
-      return count > options.responses_max || bytes > static_cast<int64_t>(options.bytes_max);
-    };
-    std::vector<int64_t> gone;
-    if (over()) {
       Statement oldest(database.handle(),
-                       "SELECT seq, bytes, id FROM responses ORDER BY used, seq DESC");
-      while (over() && oldest.step() == SQLITE_ROW) {
-        if (oldest.text(2) == kept) continue;
-        gone.push_back(oldest.number(0));
-        --count;
-        bytes -= oldest.number(1);
-      }
+                       "SELECT seq, bytes FROM responses WHERE key = ?1 AND id <> ?2"
+                       " ORDER BY used, seq DESC LIMIT 1");
+      const int code = oldest.bind(1, key).bind(2, kept).step();
+      if (code == SQLITE_DONE) return false;
+      if (code != SQLITE_ROW) return database.failure(code);
+      seq = oldest.number(0);
+      holding.bytes -= oldest.number(1);
+      --holding.count;
     }
-    for (const int64_t seq : gone) {
-      Statement remove(database.handle(), "DELETE FROM responses WHERE seq = ?1");
-      RETURN_IF_ERROR(database.done(remove.bind(1, seq)));
+    Statement remove(database.handle(), "DELETE FROM responses WHERE seq = ?1");
+    RETURN_IF_ERROR(database.done(remove.bind(1, seq)));
+    return true;
+  }
+
+  // Lets responses go until what is left keeps the limits; never `kept` itself.
+  Result<void> evict(const StoredResponse& kept) {
+    using Held = std::map<std::string, Holding>;
+    ASSIGN_OR_RETURN(Held held, holdings());
+    Holding& own = held[kept.key_id];
+    for (bool more = true; more && kept.key_bytes_max > 0 && own.bytes > kept.key_bytes_max;) {
+      ASSIGN_OR_RETURN(more, evict_one(kept.key_id, kept.id, own));
+    }
+    while (!held.empty()) {
+      Holding all;
+      for (const auto& [key, holding] : held) {
+        all.count += holding.count;
+        all.bytes += holding.bytes;
+      }
+      const bool many = all.count > options.responses_max;
+      if (!many && all.bytes <= static_cast<int64_t>(options.bytes_max)) break;
+      const auto most = std::ranges::max_element(held, {}, [many](const auto& entry) {
+        return many ? entry.second.count : entry.second.bytes;
+      });
+      ASSIGN_OR_RETURN(const bool gone, evict_one(most->first, kept.id, most->second));
+      if (!gone) held.erase(most);
     }
     return {};
   }

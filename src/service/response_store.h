@@ -21,12 +21,13 @@ struct ResponseStoreOptions {
 
 struct StoredResponse {
   std::string id;
-  std::string key_id;       // whose it is; empty where no keys are asked for
-  std::string previous_id;  // the response it goes on from; empty if none
-  std::string body_json;    // the response object
-  std::string input_json;   // the array of its own input items
-  bool pending = false;     // its answer is still being generated
-  bool lost = false;        // out only: pending, but the process that worked on it is gone
+  std::string key_id;         // whose it is; empty where no keys are asked for
+  std::string previous_id;    // the response it goes on from; empty if none
+  std::string body_json;      // the response object
+  std::string input_json;     // the array of its own input items
+  bool pending = false;       // its answer is still being generated
+  bool lost = false;          // out only: pending, but the process that worked on it is gone
+  int64_t key_bytes_max = 0;  // in only: of all that is kept for the key; 0: no limit of its own
 };
 
 /// Errors of every call: kUnavailable, when the file cannot be used (locked, damaged, disk full, no
@@ -42,7 +43,8 @@ class ResponseStore {
   /// Makes sure that the file can be used. Every other call does so, too.
   Result<void> open();
 
-  /// Keeps a response, or replaces the one of this id; lets old ones go if there are too many.
+  /// Keeps a response, or replaces the one of this id. If there are too many, those of the key that
+  /// holds the most go, the least recently used first: no key pushes out another's share.
   /// Errors: kTooLarge, if it alone is over `bytes_max`.
   Result<void> put(const StoredResponse& response);
   /// Errors: kNotFound.

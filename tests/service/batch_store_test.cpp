@@ -250,6 +250,37 @@ TEST(BatchStore, KeysHaveTheirOwn) {
   EXPECT_TRUE(store.list("")->empty());
 }
 
+TEST(BatchStore, NoKeyPushesOutAnothersShare) {
+  BatchStoreOptions options = memory();
+  options.batches_max = 6;
+  BatchStore store(options);
+  const auto make = [&](const std::string& id, const std::string& key, int64_t bytes_max = 0) {
+    return store.create(id, key, requests(1), kNow, kLater, bytes_max);
+  };
+  const auto end_all = [&] {
+    for (;;) {
+      const auto work = store.take(kNow);
+      ASSERT_TRUE(work.ok());
+      if (!*work) return;
+      ASSERT_TRUE(store.finish(**work, BatchOutcome::kSucceeded, "{}", kNow).ok());
+    }
+  };
+  for (const char* id : {"q1", "q2"}) ASSERT_TRUE(make(id, "quiet").ok());
+  end_all();
+  for (int i = 0; i < 9; ++i) {
+    ASSERT_TRUE(make("b" + std::to_string(i), "busy").ok());
+    end_all();
+  }
+  EXPECT_EQ(store.list("quiet")->size(), 2U);
+  EXPECT_EQ(store.list("busy")->size(), 4U);
+  for (const char* id : {"o1", "o2", "o3"}) ASSERT_TRUE(make(id, "open").ok());
+  EXPECT_EQ(make("o4", "open").error().code, Code::kTooLarge) << "half is for the others";
+  EXPECT_TRUE(make("q3", "quiet").ok());
+  end_all();
+  EXPECT_EQ(make("s1", "small", 1).error().code, Code::kTooLarge) << "a limit of its own";
+  EXPECT_EQ(store.list("quiet")->size(), 2U) << "what was refused has pushed nothing out";
+}
+
 TEST(BatchStore, AnotherStoreOfTheFileGoesOn) {
   const TemporaryFile file;
   {

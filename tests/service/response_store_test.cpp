@@ -111,6 +111,32 @@ TEST_F(ResponseStoreTest, BytesAreLimited) {
   EXPECT_EQ(store.put(response("huge", "", 2000)).error().code, Code::kTooLarge);
 }
 
+TEST_F(ResponseStoreTest, NoKeyPushesOutAnothersShare) {
+  options_.bytes_max = 1300;
+  ResponseStore store(options_);
+  const auto put = [&](const std::string& key, int i, int64_t key_bytes_max = 0) {
+    StoredResponse one = response(key + std::to_string(i), "", 98);  // 100 bytes with its input
+    one.key_id = key;
+    one.key_bytes_max = key_bytes_max;
+    ASSERT_TRUE(store.put(one).ok());
+  };
+  const auto kept = [&](const std::string& key, int most) {
+    std::string numbers;
+    for (int i = 0; i < most; ++i)
+      if (store.get(key + std::to_string(i), key).ok()) numbers += std::to_string(i % 10);
+    return numbers;
+  };
+  for (int i = 0; i < 4; ++i) put("quiet", i);
+  for (int i = 0; i < 40; ++i) put("busy", i);
+  EXPECT_EQ(kept("quiet", 4), "0123");
+  EXPECT_EQ(kept("busy", 40), "123456789") << "its own oldest went";
+  for (int i = 4; i < 9; ++i) put("quiet", i);
+  EXPECT_EQ(kept("quiet", 9).size() + kept("busy", 40).size(), 13U);
+  EXPECT_GE(kept("busy", 40).size(), 4U) << "who holds the most gives";
+  for (int i = 0; i < 9; ++i) put("small", i, 250);
+  EXPECT_EQ(kept("small", 9), "78") << "a limit of its own";
+}
+
 TEST_F(ResponseStoreTest, ADamagedFileIsAClearErrorUntilItIsMovedAway) {
   fs::create_directories(folder_ / "state");
   std::ofstream(options_.path) << std::string(8192, 'x');

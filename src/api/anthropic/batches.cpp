@@ -163,7 +163,10 @@ Handler create_batch(const Context& context, std::shared_ptr<BatchRunner> runner
         if (!reader.ok()) return refuse(exchange, error_of(*reader.error()));
         const int64_t now = now_ms();
         const std::string id = new_id("msgbatch_");
-        respond(exchange, store.create(id, key_of(exchange), requests, now, now + kDayMs));
+        const auto& caller = exchange.request().caller;
+        const int64_t key_bytes_max = caller ? caller->permissions().storage_bytes : 0;
+        respond(exchange,
+                store.create(id, key_of(exchange), requests, now, now + kDayMs, key_bytes_max));
       });
 }
 

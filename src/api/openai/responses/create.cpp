@@ -61,6 +61,8 @@ service::StoredResponse stored_form(const Creation& creation) {
   service::StoredResponse stored;
   stored.id = creation.frame.id;
   stored.key_id = key_of(*creation.exchange);
+  if (const auto& caller = creation.exchange->request().caller)
+    stored.key_bytes_max = caller->permissions().storage_bytes;
   stored.previous_id = creation.call.previous_response_id;
   stored.input_json = boost::json::serialize(creation.call.input);
   return stored;
