@@ -71,7 +71,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const bool expected = got.status == 200 || (got.status >= 400 && got.status < 500) ||
                         got.status == 501 || got.status == 503;
   if (!expected) wrong(path, "a status of no request's fault", got);
-  if (got.content_type == "application/json") {
+  if (got.content_type == "application/json" && !got.body.empty()) {
     boost::system::error_code error;
     boost::json::parse(got.body, error);
     if (error) wrong(path, "no JSON", got);

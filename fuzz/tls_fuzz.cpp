@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -45,6 +46,7 @@ void write_certificate(const std::string& certificate_path, const std::string& k
 
 const TlsContext& context() {
   static const std::shared_ptr<const TlsContext> made = [] {
+    ::signal(SIGPIPE, SIG_IGN);  // as the program does
     const std::string path = "/tmp/pippin-tls-fuzz-" + std::to_string(getpid());
     write_certificate(path + ".crt", path + ".key");
     auto loaded = TlsContext::load(path + ".crt", path + ".key");

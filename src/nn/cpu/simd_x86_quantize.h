@@ -279,13 +279,15 @@ inline int round_halves(const float* x, float scale, __m256i& codes) {
 /// What the paired products of a group's halves add for codes alone: four sums of each, of which
 /// those beyond kPairedOfHalf are zero.
 inline __m256i paired_sums_of_halves(__m256i codes) {
-  const auto eights = [&](int which) {  // the first or the second columns of both halves, widened
-    const __m256i both = _mm256_permute4x64_epi64(codes, which == 0 ? 0x08 : 0x0d);
+  // The first and the second columns of both halves, widened.
+  const auto widened = [](__m256i both) {
     return _mm256_cvtepi8_epi16(_mm256_castsi256_si128(both));
   };
+  const __m256i first = widened(_mm256_permute4x64_epi64(codes, 0x08));
+  const __m256i second = widened(_mm256_permute4x64_epi64(codes, 0x0d));
   const __m256i sums =
-      _mm256_madd_epi16(_mm256_sub_epi16(eights(0), _mm256_set1_epi16(kSignedOfHalf)),
-                        _mm256_add_epi16(eights(1), _mm256_set1_epi16(kUnsignedOfHalf)));
+      _mm256_madd_epi16(_mm256_sub_epi16(first, _mm256_set1_epi16(kSignedOfHalf)),
+                        _mm256_add_epi16(second, _mm256_set1_epi16(kUnsignedOfHalf)));
   constexpr int kSums = (1 << kPairedOfHalf / 2) - 1;
   return _mm256_blend_epi32(_mm256_setzero_si256(), sums, kSums | kSums << 4);
 }
