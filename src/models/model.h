@@ -10,9 +10,9 @@
 
 #include "base/kv_plan.h"
 #include "base/result.h"
-#include "nn/kv/kv_cache.h"
-#include "nn/ops/context.h"
-#include "nn/ops/step_batch.h"
+#include "nn/backend/backend.h"
+#include "nn/backend/kv_cache.h"
+#include "nn/backend/step_batch.h"
 #include "store/checkpoint.h"
 #include "store/model_config.h"
 
@@ -26,7 +26,7 @@ struct ModelSpec {
   std::vector<nn::KvGeometry> layers;
   /// Returns the KV groups: layers that see all positions, then those with a window, if there are
   /// any; the widest window is the group's.
-  std::vector<KvGroupSpec> kv_groups(nn::cpu::KvType type) const {
+  std::vector<KvGroupSpec> kv_groups(nn::KvType type) const {
     KvGroupSpec full{KvKind::kFull}, sliding{KvKind::kSliding};
     for (const nn::KvGeometry& g : layers) {
       KvGroupSpec& group = g.window > 0 ? sliding : full;
@@ -61,7 +61,7 @@ Result<ModelSpec> make_spec(const store::ModelConfig& config);
 
 /// Loads a model. Errors: of the configuration, as make_spec(), and kInvalidFile naming a tensor
 /// that is missing or of a wrong shape.
-Result<std::unique_ptr<Model>> load_model(const store::Checkpoint& checkpoint,
-                                          const nn::Context& ctx, const LoadProgress& progress);
+Result<std::unique_ptr<Model>> load_model(const store::Checkpoint& checkpoint, nn::Backend& backend,
+                                          const LoadProgress& progress);
 
 }  // namespace pippin::models

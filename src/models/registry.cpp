@@ -61,11 +61,11 @@ Result<ModelSpec> make_spec(const store::ModelConfig& config) {
   return Decoder::make_spec(config, options);
 }
 
-Result<std::unique_ptr<Model>> load_model(const store::Checkpoint& checkpoint,
-                                          const nn::Context& ctx, const LoadProgress& progress) {
+Result<std::unique_ptr<Model>> load_model(const store::Checkpoint& checkpoint, nn::Backend& backend,
+                                          const LoadProgress& progress) {
   ASSIGN_OR_RETURN(const store::ModelConfig config, checkpoint.config());
   ASSIGN_OR_RETURN(const DecoderOptions options, options_of(config));
-  return Decoder::load(checkpoint, config, options, ctx, progress);
+  return Decoder::load(checkpoint, config, options, backend, progress);
 }
 
 }  // namespace pippin::models

@@ -1,4 +1,4 @@
-// WeightLoader: checked tensors of a file, in the form the context's backend wants. Lives during a
+// WeightLoader: checked tensors of a file, as the backend prepares them. Lives during a
 // load. Thread: the device thread.
 #pragma once
 
@@ -15,7 +15,7 @@ namespace pippin::models {
 class WeightLoader {
  public:
   /// `norm_offset` is added to the weights of norms.
-  WeightLoader(const store::Checkpoint& checkpoint, const nn::Context& ctx, LoadProgress progress,
+  WeightLoader(const store::Checkpoint& checkpoint, nn::Backend& backend, LoadProgress progress,
                float norm_offset = 0);
 
   /// Reads "<name>.weight" of every name, each [rows, columns], stacked along N in the order given,
@@ -24,9 +24,8 @@ class WeightLoader {
     std::string name;
     int rows;
   };
-  Result<nn::LinearWeight> linear(
-      const std::vector<Part>& parts, int columns,
-      nn::cpu::PackedLinear::Order order = nn::cpu::PackedLinear::Order::kStacked);
+  Result<nn::LinearWeight> linear(const std::vector<Part>& parts, int columns,
+                                  nn::Stacking stacking = nn::Stacking::kPlain);
   /// Reads a norm weight [size].
   Result<nn::NormWeight> norm(const std::string& name, int size, float eps);
   Result<std::vector<float>> norm_values(const std::string& name, int size);
@@ -40,7 +39,7 @@ class WeightLoader {
   void advance(const store::TensorView& tensor);
 
   const store::Checkpoint& checkpoint_;
-  const nn::Context& ctx_;
+  nn::Backend& backend_;
   LoadProgress progress_;
   float norm_offset_;
   uint64_t done_ = 0, total_ = 0;

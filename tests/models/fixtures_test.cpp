@@ -12,7 +12,13 @@
 namespace pippin::test {
 namespace {
 
-using nn::cpu::KvType;
+using nn::BackendKind;
+using nn::BackendOptions;
+using nn::KvType;
+
+const BackendOptions kReference{.kind = BackendKind::kReference};
+const BackendOptions kExact{.threads = 2, .exact_activations = true};
+const BackendOptions kFast{.threads = 2};
 
 const std::string kFolder = std::string(PIPPIN_SOURCE_DIR) + "/tests/models/fixtures/";
 
@@ -76,8 +82,8 @@ class Fixtures : public testing::TestWithParam<std::string> {
  protected:
   Fixture fixture = Fixture::open(GetParam());
 
-  ModelDriver driver(nn::Context ctx, KvType kv_type = KvType::kF16) {
-    return std::move(ModelDriver::open(fixture.file, std::move(ctx), 64, kv_type)).value();
+  ModelDriver driver(const BackendOptions& backend, KvType kv_type = KvType::kF16) {
+    return std::move(ModelDriver::open(fixture.file, backend, 64, kv_type)).value();
   }
 
   // The largest of what transformers computes.
@@ -89,12 +95,12 @@ class Fixtures : public testing::TestWithParam<std::string> {
 };
 
 TEST_P(Fixtures, ReferenceFollowsTransformers) {
-  ModelDriver model = driver(nn::stock_context(mlx::core::float32));
+  ModelDriver model = driver(kReference);
   EXPECT_LT(largest_difference(model.run(fixture.tokens, 0, 0), fixture.logits), 1e-4f);
 }
 
 TEST_P(Fixtures, ReferenceInChunksGivesTheSame) {
-  ModelDriver model = driver(nn::stock_context(mlx::core::float32));
+  ModelDriver model = driver(kReference);
   const std::vector<int32_t> head(fixture.tokens.begin(), fixture.tokens.begin() + 17),
       tail(fixture.tokens.begin() + 17, fixture.tokens.end());
   model.run(head, 0, static_cast<int>(head.size()) - 1);
@@ -104,24 +110,20 @@ TEST_P(Fixtures, ReferenceInChunksGivesTheSame) {
 }
 
 TEST_P(Fixtures, ExactKernelsFollowTransformers) {
-  nn::Context ctx = nn::cpu_context(2).value();
-  ctx.activations = nn::cpu::Activations::kF32;
-  ModelDriver model = driver(ctx);
+  ModelDriver model = driver(kExact);
   // K and V are kept in f16.
   EXPECT_LT(largest_difference(model.run(fixture.tokens, 0, 0), fixture.logits), 5e-3f);
 }
 
 TEST_P(Fixtures, Int8KvStaysClose) {
-  nn::Context ctx = nn::cpu_context(2).value();
-  ctx.activations = nn::cpu::Activations::kF32;
-  ModelDriver model = driver(ctx, KvType::kInt8);
+  ModelDriver model = driver(kExact, KvType::kInt8);
   const float difference = largest_difference(model.run(fixture.tokens, 0, 0), fixture.logits);
   EXPECT_LT(difference, 0.03f * spread());
   EXPECT_GT(difference, 0.0f);
 }
 
 TEST_P(Fixtures, FastKernelsStayClose) {
-  ModelDriver model = driver(nn::cpu_context(2).value());
+  ModelDriver model = driver(kFast);
   // Codes without a sign give the activations' rounding more room.
   const float share = GetParam().starts_with("mlx/") ? 0.08f : 0.05f;
   EXPECT_LT(largest_difference(model.run(fixture.tokens, 0, 0), fixture.logits), share * spread());
@@ -129,8 +131,7 @@ TEST_P(Fixtures, FastKernelsStayClose) {
 
 TEST_P(Fixtures, ChunksAndSingleTokensAreBitEqualOnTheCpu) {
   for (const KvType kv_type : {KvType::kF16, KvType::kInt8}) {
-    ModelDriver whole = driver(nn::cpu_context(2).value(), kv_type),
-                parts = driver(nn::cpu_context(1).value(), kv_type);
+    ModelDriver whole = driver(kFast, kv_type), parts = driver({.threads = 1}, kv_type);
     const std::vector<float> all = whole.run(fixture.tokens, 0, 0);
     std::vector<float> joined;
     size_t at = 0;
@@ -142,7 +143,7 @@ TEST_P(Fixtures, ChunksAndSingleTokensAreBitEqualOnTheCpu) {
       joined.insert(joined.end(), logits.begin(), logits.end());
       at += n;
     }
-    EXPECT_EQ(all, joined) << nn::cpu::kv_type_name(kv_type);
+    EXPECT_EQ(all, joined) << nn::kv_type_name(kv_type);
   }
 }
 

@@ -8,33 +8,29 @@
 
 #include "base/result.h"
 #include "models/model.h"
-#include "nn/ops/context.h"
+#include "nn/backend/backend.h"
 
 namespace pippin::test {
 
 class ModelDriver {
  public:
-  /// `kv_type`: of the CPU's kernels.
-  static Result<ModelDriver> open(const store::Checkpoint& checkpoint, nn::Context ctx,
-                                  int positions_max,
-                                  nn::cpu::KvType kv_type = nn::cpu::KvType::kF16) {
-    ASSIGN_OR_RETURN(std::unique_ptr<models::Model> model, models::load_model(checkpoint, ctx, {}));
+  static Result<ModelDriver> open(const store::Checkpoint& checkpoint,
+                                  const nn::BackendOptions& options, int positions_max,
+                                  nn::KvType kv_type = nn::KvType::kF16) {
+    ASSIGN_OR_RETURN(std::unique_ptr<nn::Backend> backend, nn::make_backend(options));
+    ASSIGN_OR_RETURN(std::unique_ptr<models::Model> model,
+                     models::load_model(checkpoint, *backend, {}));
     const int blocks = (positions_max + 15) / 16;
-    if (ctx.backend == nn::Backend::kStock) {
-      nn::KvCache kv =
-          nn::KvCache::for_stock(model->spec().layers, KvPlan::full(blocks), ctx.dtype);
-      return ModelDriver(std::move(model), std::move(kv), blocks);
-    }
-    ASSIGN_OR_RETURN(nn::KvCache kv,
-                     nn::KvCache::for_cpu(model->spec().layers, KvPlan::full(blocks), kv_type));
-    return ModelDriver(std::move(model), std::move(kv), blocks);
+    ASSIGN_OR_RETURN(std::unique_ptr<nn::KvCache> kv,
+                     backend->make_kv_cache(model->spec().layers, KvPlan::full(blocks), kv_type));
+    return ModelDriver(std::move(backend), std::move(model), std::move(kv), blocks);
   }
 
   /// Feeds tokens at positions [start, ...); returns the logits of tokens [from, end) of this call,
   /// row after row.
   std::vector<float> run(const std::vector<int32_t>& tokens, int start, int from) {
     nn::StepBatch batch;
-    nn::StepKv& kv = batch.kv.emplace_back();
+    nn::AttentionMetadata& kv = batch.kv.emplace_back();
     batch.tokens = tokens;
     for (size_t i = 0; i < tokens.size(); ++i) {
       const int position = start + static_cast<int>(i);
@@ -43,7 +39,7 @@ class ModelDriver {
       if (static_cast<int>(i) >= from) batch.logit_tokens.push_back(static_cast<int>(i));
     }
     kv.rows.push_back({0, static_cast<int>(tokens.size()), start, table_.data()});
-    const mlx::core::array hidden = model_->forward(batch, kv_);
+    const mlx::core::array hidden = model_->forward(batch, *kv_);
     const mlx::core::array logits = nn::host_ready(model_->logits(hidden));
     return std::vector<float>(logits.data<float>(), logits.data<float>() + logits.size());
   }
@@ -51,15 +47,17 @@ class ModelDriver {
   int vocab() const { return model_->spec().vocab; }
 
  private:
-  ModelDriver(std::unique_ptr<models::Model> model, nn::KvCache kv, int blocks)
-      : model_(std::move(model)), kv_(std::move(kv)) {
+  ModelDriver(std::unique_ptr<nn::Backend> backend, std::unique_ptr<models::Model> model,
+              std::unique_ptr<nn::KvCache> kv, int blocks)
+      : backend_(std::move(backend)), model_(std::move(model)), kv_(std::move(kv)) {
     table_.resize(static_cast<size_t>(blocks));
     // Backwards, so that a kernel that ignores the table is found out.
     std::iota(table_.rbegin(), table_.rend(), 0);
   }
 
+  std::unique_ptr<nn::Backend> backend_;
   std::unique_ptr<models::Model> model_;
-  nn::KvCache kv_;
+  std::unique_ptr<nn::KvCache> kv_;
   std::vector<int32_t> table_;
 };
 

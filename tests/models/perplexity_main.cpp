@@ -22,11 +22,10 @@ struct Args {
   int threads = 2, context = 512, chunks = 1 << 30;
 };
 
-Result<nn::Context> make_context(const Args& args) {
-  if (args.ops == "reference") return nn::stock_context(mlx::core::float32);
-  ASSIGN_OR_RETURN(nn::Context ctx, nn::cpu_context(args.threads));
-  if (args.ops == "exact") ctx.activations = nn::cpu::Activations::kF32;
-  return ctx;
+nn::BackendOptions backend_of(const Args& args) {
+  return {.kind = args.ops == "reference" ? nn::BackendKind::kReference : nn::BackendKind::kCpu,
+          .threads = args.threads,
+          .exact_activations = args.ops == "exact"};
 }
 
 Result<void> measure(const Args& args) {
@@ -39,10 +38,9 @@ Result<void> measure(const Args& args) {
   content << std::ifstream(args.text).rdbuf();
   ASSIGN_OR_RETURN(const std::vector<int32_t> tokens,
                    tokenizer->encode(content.str(), true, text::Specials::kText));
-  ASSIGN_OR_RETURN(nn::Context ctx, make_context(args));
-  const auto kv_type = args.kv_type == "int8" ? nn::cpu::KvType::kInt8 : nn::cpu::KvType::kF16;
+  const auto kv_type = args.kv_type == "int8" ? nn::KvType::kInt8 : nn::KvType::kF16;
   ASSIGN_OR_RETURN(ModelDriver driver,
-                   ModelDriver::open(checkpoint, std::move(ctx), args.context, kv_type));
+                   ModelDriver::open(checkpoint, backend_of(args), args.context, kv_type));
   const int first = args.context / 2;
   const int chunks = std::min(args.chunks, static_cast<int>(tokens.size()) / args.context);
   double nll = 0;

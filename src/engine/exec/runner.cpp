@@ -12,13 +12,13 @@
 #include "base/log.h"
 #include "engine/core/thrown.h"
 #include "engine/exec/constraint_ahead.h"
-#include "engine/exec/device_step.h"
 #include "engine/exec/sampling/sampler.h"
 #include "mlx/memory.h"
 #include "mlx/ops.h"
 #include "mlx/stream.h"
 #include "mlx/transforms.h"
 #include "models/model.h"
+#include "nn/backend/backend.h"
 #include "nn/ops/linear.h"
 
 namespace pippin::engine {
@@ -26,16 +26,29 @@ namespace {
 
 namespace mx = mlx::core;
 
-constexpr int kBlock = nn::cpu::KvLayer::kBlock;
+constexpr int kBlock = nn::kBlockPositions;
 // Threads that make masks beside the device, and the masks that may wait: one for each row.
 constexpr int kMaskThreadsMax = 4;
 constexpr size_t kMasksWaitingMax = 4096;
 
+// Whether the next token is the largest logit, with nothing that edits the logits or asks for more
+// than the id.
+bool is_plain_greedy(const Submission& submission) {
+  const SamplingParams& p = submission.sampling;
+  const bool edits = p.repetition_penalty != 1.0f || p.presence_penalty != 0.0f ||
+                     p.frequency_penalty != 0.0f || p.dry_multiplier != 0.0f ||
+                     !p.logit_bias.empty() || !p.allowed_tokens.empty() ||
+                     !p.banned_tokens.empty() || submission.stop.min_tokens > 0;
+  return p.temperature == 0.0f && !edits && p.logprobs < 0 && p.prompt_logprobs < 0 &&
+         submission.constraint == nullptr && submission.drafter == nullptr;
+}
+
 class ModelRunner final : public Runner {
  public:
   /// The last block of each group of `kv` is the runner's own: padding is written there.
-  ModelRunner(nn::Context ctx, std::unique_ptr<models::Model> model, nn::KvCache kv)
-      : ctx_(std::move(ctx)), model_(std::move(model)), kv_(std::move(kv)) {}
+  ModelRunner(std::unique_ptr<nn::Backend> backend, std::unique_ptr<models::Model> model,
+              std::unique_ptr<nn::KvCache> kv)
+      : backend_(std::move(backend)), model_(std::move(model)), kv_(std::move(kv)) {}
 
   void admit(SequenceId id, const Submission& submission) override {
     Sequence sequence{&submission, std::make_unique<RowSampler>(submission), nullptr};
@@ -54,13 +67,12 @@ class ModelRunner final : public Runner {
     return collect();
   }
 
-  bool can_give_back() const override { return ctx_.backend == nn::Backend::kCpu; }
+  bool can_give_back() const override { return kv_->can_give_back(); }
 
-  void give_back(std::span<const int> in_service) override { kv_.give_back(in_service); }
+  void give_back(std::span<const int> in_service) override { kv_->give_back(in_service); }
 
   bool can_run_ahead(const StepPlan& plan) const override {
-    return ctx_.backend == nn::Backend::kCuda && !under_way_.empty() &&
-           under_way_.back().picks.has_value() &&
+    return !under_way_.empty() && under_way_.back().picks != nullptr &&
            std::all_of(plan.rows.begin(), plan.rows.end(),
                        [](const PlanRow& row) { return row.sample; });
   }
@@ -99,17 +111,11 @@ class ModelRunner final : public Runner {
     int first = 0, count = 0;
   };
 
-  // Tokens that the device picks, not read back yet.
-  struct Picks {
-    mx::array best;  // [R] int32
-    nn::cuda::Letter letter;
-  };
-
   // A step between enqueue() and collect().
   struct Step {
     const StepPlan* plan = nullptr;
     std::vector<LogitSpan> spans;
-    std::optional<Picks> picks;  // where the device picks the tokens
+    std::unique_ptr<nn::TokenPicks> picks;  // where the device picks the tokens
     StepOutput out;
   };
 
@@ -133,20 +139,18 @@ class ModelRunner final : public Runner {
 
   void start(Step& step) {
     const StepPlan& plan = *step.plan;
-    for (const BlockCopy& copy : plan.copies) kv_.copy_block(copy.from, copy.to, copy.group);
+    for (const BlockCopy& copy : plan.copies) kv_->copy_block(copy.from, copy.to, copy.group);
     if (plan.rows.empty()) return;
     CHECK(plan.encodes.empty(), "no model here has an encoder");
     const nn::StepBatch batch = make_batch(plan, step.spans);
-    const mx::array hidden = model_->forward(batch, kv_);
+    const mx::array hidden = model_->forward(batch, *kv_);
     if (batch.logit_tokens.empty()) {
       if (!hidden.is_available()) mx::array(hidden).eval();
       return;
     }
     const mx::array logits = model_->logits(hidden);
-    if (ctx_.backend == nn::Backend::kCuda && all_plain_greedy(plan)) {
-      const mx::array best = mx::astype(mx::argmax(logits, -1), mx::int32);
-      step.picks = Picks{best, ctx_.transfer->to_host(best)};
-      mx::async_eval({step.picks->letter.sent()});
+    if (backend_->picks_tokens() && all_plain_greedy(plan)) {
+      step.picks = backend_->pick_largest(logits);
     } else {
       mx::array host = nn::host_ready(logits);
       choose_tokens(plan, step.spans, host, step.out);
@@ -162,7 +166,7 @@ class ModelRunner final : public Runner {
   }
 
   void take_largest(Step& step) {
-    const int32_t* best = step.picks->letter.read();
+    const int32_t* best = step.picks->read();
     for (size_t r = 0; r < step.plan->rows.size(); ++r) {
       const PlanRow& row = step.plan->rows[r];
       if (!row.sample) continue;
@@ -175,7 +179,7 @@ class ModelRunner final : public Runner {
 
   nn::StepBatch make_batch(const StepPlan& plan, std::vector<LogitSpan>& spans) {
     nn::StepBatch batch;
-    batch.kv.resize(kv_.plan().groups.size());
+    batch.kv.resize(kv_->plan().groups.size());
     for (const PlanRow& row : plan.rows) {
       const int first = static_cast<int>(batch.tokens.size()),
                 count = static_cast<int>(row.tokens.size());
@@ -189,14 +193,15 @@ class ModelRunner final : public Runner {
       for (int i = count - span.count; i < count; ++i) batch.logit_tokens.push_back(first + i);
       spans.push_back(span);
     }
-    if (ctx_.backend == nn::Backend::kCuda) send_to_device(batch, kv_.plan(), *ctx_.transfer);
+    backend_->prepare_step(batch, kv_->plan());
     if (!plan.rows.empty() && plan.rows.front().previous_row >= 0)
       batch.token_ids = followed_tokens(plan, batch.size());
     return batch;
   }
 
   // Tells where one group keeps a row, whose tokens begin at `first` in the batch.
-  static void add_places(nn::StepKv& kv, int first, const PlanRow& row, const BlockTable& table) {
+  static void add_places(nn::AttentionMetadata& kv, int first, const PlanRow& row,
+                         const BlockTable& table) {
     const int count = static_cast<int>(row.tokens.size()), end = row.start + count;
     CHECK(end <= static_cast<int>(table.size()) * kBlock, "a plan's tables cover its rows");
     kv.rows.push_back({first, count, row.start, table.data()});
@@ -211,13 +216,13 @@ class ModelRunner final : public Runner {
     CHECK(under_way_.size() == 2 && under_way_.front().picks,
           "a row follows a step that picks on the device");
     const Step& before = under_way_.front();
-    const mx::array& best = before.picks->best;
+    const mx::array& best = before.picks->tokens();
     std::vector<int32_t> rows;
     for (const PlanRow& row : plan.rows)
       rows.push_back(before.spans[static_cast<size_t>(row.previous_row)].first);
     for (auto i = static_cast<int32_t>(rows.size()); i < padded; ++i)
       rows.push_back(std::min(i, best.shape(0) - 1));
-    return nn::take_rows(ctx_, best, rows);
+    return nn::gather(*backend_, best, rows);
   }
 
   bool wants_prompt_logprobs(const PlanRow& row) const {
@@ -244,8 +249,8 @@ class ModelRunner final : public Runner {
       if (drafts > 0 && result.sampled) verify(row, sequence, rows.last(drafts * vocab), result);
     };
     const int rows = static_cast<int>(plan.rows.size());
-    if (ctx_.pool != nullptr && rows > 1) {
-      ctx_.pool->run(rows, [&](int r, int) { choose(r); });
+    if (ThreadPool* const threads = backend_->host_threads(); threads != nullptr && rows > 1) {
+      threads->run(rows, [&](int r, int) { choose(r); });
     } else {
       for (int r = 0; r < rows; ++r) choose(r);
     }
@@ -332,9 +337,9 @@ class ModelRunner final : public Runner {
   };
 
   LastOfThread last_;  // first, so that it goes last
-  nn::Context ctx_;
+  std::unique_ptr<nn::Backend> backend_;
   std::unique_ptr<models::Model> model_;
-  nn::KvCache kv_;
+  std::unique_ptr<nn::KvCache> kv_;
   std::optional<WorkerPool> mask_workers_;  // before the sequences, whose work it does
   std::unordered_map<SequenceId, Sequence> sequences_;
   std::deque<Step> under_way_;
@@ -361,11 +366,11 @@ namespace {
 Result<void> check_kv_type(KvType type, DeviceKind device, OpsPath ops = OpsPath::kFast) {
   if (type == KvType::kF16) return {};
   if (device == DeviceKind::kCpu && ops == OpsPath::kFast) return {};
-  return fail(Code::kUnsupported,
-              fmt::format("[runner] --kv-type {}: {} not have it yet; take f16",
-                          nn::cpu::kv_type_name(type),
-                          device == DeviceKind::kCuda ? "GPUs do" : "the reference ops do"),
-              "--kv-type");
+  return fail(
+      Code::kUnsupported,
+      fmt::format("[runner] --kv-type {}: {} not have it yet; take f16", nn::kv_type_name(type),
+                  device == DeviceKind::kCuda ? "GPUs do" : "the reference ops do"),
+      "--kv-type");
 }
 
 }  // namespace
@@ -380,7 +385,7 @@ Result<ModelInfo> inspect_model(const store::Checkpoint& checkpoint, DeviceKind 
   info.vocab = spec.vocab;
   info.context_tokens_max = spec.context_tokens_max;
   info.kv = spec.kv_groups(kv_type);
-  info.kv_type = device == DeviceKind::kCpu ? nn::cpu::kv_type_name(kv_type) : "bf16";
+  info.kv_type = device == DeviceKind::kCpu ? nn::kv_type_name(kv_type) : "bf16";
   info.embedding = config.embedding_length;
   info.feed_forward = std::ranges::max(config.feed_forward);
   // The CPU's kernels keep the file's formats; a GPU keeps every weight in bf16.
@@ -394,27 +399,22 @@ Result<std::unique_ptr<Runner>> make_runner(const store::Checkpoint& checkpoint,
                                             const RunnerOptions& options) try {
   CHECK(!options.kv.groups.empty());
   RETURN_IF_ERROR(check_kv_type(options.kv_type, options.device, options.ops));
-  nn::Context ctx = nn::stock_context(mx::float32);
-  if (options.device == DeviceKind::kCuda) {
-    ASSIGN_OR_RETURN(ctx, nn::cuda_context());
-    if (options.ops == OpsPath::kReference) ctx.backend = nn::Backend::kStock;
-  } else if (options.ops == OpsPath::kFast) {
-    ASSIGN_OR_RETURN(ctx, nn::cpu_context(options.threads > 0 ? options.threads : allowed_cpus()));
-    if (options.exact_activations) ctx.activations = nn::cpu::Activations::kF32;
-  }
+  const bool on_gpu = options.device == DeviceKind::kCuda;
+  const nn::BackendKind fast = on_gpu ? nn::BackendKind::kCuda : nn::BackendKind::kCpu;
+  const nn::BackendOptions backend_options{
+      .kind = options.ops == OpsPath::kReference ? nn::BackendKind::kReference : fast,
+      .threads = options.threads,
+      .exact_activations = options.exact_activations,
+      .on_gpu = on_gpu};
+  ASSIGN_OR_RETURN(std::unique_ptr<nn::Backend> backend, nn::make_backend(backend_options));
   ASSIGN_OR_RETURN(std::unique_ptr<models::Model> model,
-                   models::load_model(checkpoint, ctx, options.progress));
-  const models::ModelSpec& spec = model->spec();
+                   models::load_model(checkpoint, *backend, options.progress));
   KvPlan plan = options.kv;
   for (KvGroupPlan& group : plan.groups) ++group.blocks;  // one each for padding
-  if (ctx.backend != nn::Backend::kCpu) {
-    nn::KvCache kv = nn::KvCache::for_stock(spec.layers, plan, ctx.dtype);
-    return std::unique_ptr<Runner>(
-        std::make_unique<ModelRunner>(std::move(ctx), std::move(model), std::move(kv)));
-  }
-  ASSIGN_OR_RETURN(nn::KvCache kv, nn::KvCache::for_cpu(spec.layers, plan, options.kv_type));
+  ASSIGN_OR_RETURN(std::unique_ptr<nn::KvCache> kv,
+                   backend->make_kv_cache(model->spec().layers, std::move(plan), options.kv_type));
   return std::unique_ptr<Runner>(
-      std::make_unique<ModelRunner>(std::move(ctx), std::move(model), std::move(kv)));
+      std::make_unique<ModelRunner>(std::move(backend), std::move(model), std::move(kv)));
 } catch (const std::bad_alloc&) {
   return fail(Code::kOutOfMemory, "[runner] not enough memory to load " + checkpoint.path());
 } catch (const std::exception& e) {

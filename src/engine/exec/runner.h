@@ -13,7 +13,7 @@
 #include "base/kv_plan.h"
 #include "base/result.h"
 #include "engine/core/runner.h"
-#include "nn/cpu/kv_type.h"
+#include "nn/types/kv_type.h"
 
 namespace pippin::store {
 class Checkpoint;
@@ -37,7 +37,7 @@ struct DeviceMemory {
 DeviceMemory gpu_memory();
 
 /// How keys and values are kept. A GPU takes bf16 in place of f16.
-using KvType = nn::cpu::KvType;
+using KvType = nn::KvType;
 
 /// What the memory plan and the wires need to know of a model before it is loaded.
 struct ModelInfo {

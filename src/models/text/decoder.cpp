@@ -30,7 +30,7 @@ Result<void> check_supported(const store::ModelConfig& config) {
                                    config.head_dim_k, config.head_dim_v),
                        "attention.value_length");
   }
-  if (config.head_dim_k % 16 != 0 || config.head_dim_k > nn::cpu::kHeadDimMax) {
+  if (config.head_dim_k % 16 != 0 || config.head_dim_k > nn::kHeadDimMax) {
     return unsupported(
         fmt::format("head dimensions must be multiples of 16 up to 1024, this file has {}",
                     config.head_dim_k),
@@ -138,18 +138,18 @@ Result<Decoder::Layer> Decoder::load_layer(WeightLoader& weights, const store::M
   ASSIGN_OR_RETURN(layer.output, weights.linear({{prefix + "attn_output", width}}, q));
   ASSIGN_OR_RETURN(layer.gate_up,
                    weights.linear({{prefix + "ffn_gate", ff}, {prefix + "ffn_up", ff}}, width,
-                                  nn::cpu::PackedLinear::Order::kPaired));
+                                  nn::Stacking::kGateUp));
   ASSIGN_OR_RETURN(layer.down, weights.linear({{prefix + "ffn_down", width}}, ff));
   return layer;
 }
 
 Result<std::unique_ptr<Model>> Decoder::load(const store::Checkpoint& checkpoint,
                                              const store::ModelConfig& config,
-                                             const DecoderOptions& options, const nn::Context& ctx,
+                                             const DecoderOptions& options, nn::Backend& backend,
                                              const LoadProgress& progress) {
   ASSIGN_OR_RETURN(ModelSpec spec, make_spec(config, options));
-  WeightLoader weights(checkpoint, ctx, progress, options.norm_offset);
-  std::unique_ptr<Decoder> model(new Decoder(ctx, options, std::move(spec)));
+  WeightLoader weights(checkpoint, backend, progress, options.norm_offset);
+  std::unique_ptr<Decoder> model(new Decoder(backend, options, std::move(spec)));
   const int width = config.embedding_length;
   ASSIGN_OR_RETURN(model->embedding_, weights.linear({{"token_embd", config.vocab_size}}, width));
   model->head_ = model->embedding_;
@@ -177,50 +177,47 @@ Result<std::unique_ptr<Model>> Decoder::load(const store::Checkpoint& checkpoint
   return std::unique_ptr<Model>(std::move(model));
 }
 
-// A step runs the products in this order; the last one's successor is the next step's first.
+// A step runs the products in this order.
 void Decoder::link_products() {
-  nn::LinearWeight* last = &head_;
-  for (Layer& layer : layers_) {
-    for (nn::LinearWeight* weight : {&layer.qkv, &layer.output, &layer.gate_up, &layer.down}) {
-      last->next = weight->packed;
-      last = weight;
-    }
-  }
-  last->next = head_.packed;
+  std::vector<const nn::LinearWeight*> order;
+  for (const Layer& layer : layers_)
+    order.insert(order.end(), {&layer.qkv, &layer.output, &layer.gate_up, &layer.down});
+  order.push_back(&head_);
+  backend_.set_order(order);
 }
 
 mx::array Decoder::forward(const nn::StepBatch& batch, nn::KvCache& kv) {
-  mx::array x = nn::embed(ctx_, embedding_, batch, embedding_scale_);
-  mx::array normed = nn::rms_norm(ctx_, layers_[0].attention_norm, x);
+  mx::array x = nn::embed(backend_, embedding_, batch, embedding_scale_);
+  mx::array normed = nn::rms_norm(backend_, layers_[0].attention_norm, x);
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     nn::KvLayerStore& store = kv.layer(static_cast<int>(i));
-    const mx::array q = nn::qkv_rope_kv_write(ctx_, layer.attention,
-                                              nn::linear(ctx_, layer.qkv, normed), batch, store);
-    mx::array mixed = nn::paged_attention(ctx_, layer.attention, q, batch, store);
+    const mx::array q = nn::qkv_rope_kv_write(
+        backend_, layer.attention, nn::linear(backend_, layer.qkv, normed), batch, store);
+    mx::array mixed = nn::paged_attention(backend_, layer.attention, q, batch, store);
     if (i + 1 == layers_.size()) {  // nobody asks for the others' last layer but its KV
       if (batch.logit_tokens.empty()) return mixed;
-      mixed = nn::take_rows(ctx_, mixed, batch.logit_tokens);
-      x = nn::take_rows(ctx_, x, batch.logit_tokens);
+      mixed = nn::gather(backend_, mixed, batch.logit_tokens);
+      x = nn::gather(backend_, x, batch.logit_tokens);
     }
-    mx::array attended = nn::linear(ctx_, layer.output, mixed);
-    if (options_.post_norms) attended = nn::rms_norm(ctx_, layer.post_attention_norm, attended);
-    normed = nn::add_rms_norm(ctx_, layer.feed_forward_norm, x, attended);
-    mx::array fed = nn::feed_forward(ctx_, options_.gate, layer.gate_up, layer.down, normed);
-    if (options_.post_norms) fed = nn::rms_norm(ctx_, layer.post_feed_forward_norm, fed);
+    mx::array attended = nn::linear(backend_, layer.output, mixed);
+    if (options_.post_norms) attended = nn::rms_norm(backend_, layer.post_attention_norm, attended);
+    normed = nn::add_rms_norm(backend_, layer.feed_forward_norm, x, attended);
+    mx::array fed = nn::feed_forward(backend_, options_.gate, layer.gate_up, layer.down, normed);
+    if (options_.post_norms) fed = nn::rms_norm(backend_, layer.post_feed_forward_norm, fed);
     if (i + 1 < layers_.size()) {
-      normed = nn::add_rms_norm(ctx_, layers_[i + 1].attention_norm, x, fed);
+      normed = nn::add_rms_norm(backend_, layers_[i + 1].attention_norm, x, fed);
     } else {
-      x = nn::add(ctx_, x, fed);
+      x = nn::add(backend_, x, fed);
     }
   }
   return x;
 }
 
 mx::array Decoder::logits(const mx::array& hidden) {
-  mx::array out = nn::linear(ctx_, head_, nn::rms_norm(ctx_, final_norm_, hidden));
-  if (logit_soft_cap_ > 0) out = nn::soft_cap(ctx_, out, logit_soft_cap_);
-  return ctx_.dtype == mx::float32 ? out : mx::astype(out, mx::float32);
+  mx::array out = nn::linear(backend_, head_, nn::rms_norm(backend_, final_norm_, hidden));
+  if (logit_soft_cap_ > 0) out = nn::soft_cap(backend_, out, logit_soft_cap_);
+  return nn::as_floats(out);
 }
 
 }  // namespace pippin::models

@@ -34,7 +34,7 @@ class Decoder final : public Model {
                                      const DecoderOptions& options);
   static Result<std::unique_ptr<Model>> load(const store::Checkpoint& checkpoint,
                                              const store::ModelConfig& config,
-                                             const DecoderOptions& options, const nn::Context& ctx,
+                                             const DecoderOptions& options, nn::Backend& backend,
                                              const LoadProgress& progress);
 
   const ModelSpec& spec() const override { return spec_; }
@@ -49,15 +49,15 @@ class Decoder final : public Model {
     nn::AttentionSpec attention;
   };
 
-  Decoder(const nn::Context& ctx, const DecoderOptions& options, ModelSpec spec)
-      : ctx_(ctx), options_(options), spec_(std::move(spec)) {}
+  Decoder(nn::Backend& backend, const DecoderOptions& options, ModelSpec spec)
+      : backend_(backend), options_(options), spec_(std::move(spec)) {}
   Result<Layer> load_layer(WeightLoader& weights, const store::ModelConfig& config, int index,
                            const std::vector<float>& rope_factors) const;
   nn::AttentionSpec attention_spec(const store::ModelConfig& config, int index,
                                    const std::vector<float>& rope_factors) const;
   void link_products();
 
-  nn::Context ctx_;
+  nn::Backend& backend_;
   DecoderOptions options_;
   ModelSpec spec_;
   float embedding_scale_ = 1.0f;

@@ -6,11 +6,10 @@
 #include <span>
 
 #include "base/thread_pool.h"
-#include "nn/cpu/kv_type.h"
+#include "nn/types/attention_row.h"
+#include "nn/types/kv_type.h"
 
 namespace pippin::nn::cpu {
-
-constexpr int kHeadDimMax = 1024;  // what the kernels keep on their stacks
 
 /// One layer's KV pool: [P, K heads] pieces of K, and as many of V. In a piece positions lie side
 /// by side for K, dims for V. S is 16 for every path.
@@ -25,26 +24,14 @@ struct KvLayer {
   int kv_heads = 0;
   int head_dim = 0;
   KvType type = KvType::kF16;
-  static constexpr int kBlock = 16;  // S
-  static constexpr int kGroup = 32;  // dims that share a scale
+  static constexpr int kBlock = kBlockPositions;  // S
+  static constexpr int kGroup = kKvGroup;
 
   int groups() const { return (head_dim + kGroup - 1) / kGroup; }
   int64_t code_bytes() const { return int64_t{groups()} * kGroup * kBlock; }
   /// Units: bytes of K, or of V, in one block: of one head, and of all.
-  int64_t head_bytes() const {
-    const int64_t scale_bytes = int64_t{2} * groups() * kBlock;
-    return type == KvType::kInt8 ? code_bytes() + scale_bytes : int64_t{2} * head_dim * kBlock;
-  }
+  int64_t head_bytes() const { return kv_head_bytes(type, head_dim); }
   int64_t block_bytes() const { return kv_heads * head_bytes(); }
-};
-
-/// One sequence's part of a step. Its T tokens lie at rows [row, row + tokens) of the step's
-/// activations, at positions [start, start + tokens).
-struct AttentionRow {
-  int row = 0;
-  int tokens = 0;
-  int start = 0;
-  const int32_t* blocks = nullptr;  // block table, covers start + tokens positions
 };
 
 struct RopeParams {

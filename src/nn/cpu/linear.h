@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "base/thread_pool.h"
+#include "nn/types/gate.h"
 
 namespace pippin::nn::cpu {
 
@@ -98,7 +99,7 @@ class PackedLinear {
  public:
   /// How parts lie: one behind the other (q, k, v), for linear(), or, of two with as many rows,
   /// tile by tile in turn (gate, up), for gated_linear().
-  enum class Order : uint8_t { kStacked, kPaired };
+  enum class Order : uint8_t { kStacked, kInterleaved };
   /// Packs N x K weights whose rows are contiguous blocks of `type`. Several parts with the same K
   /// make one matrix along N. Without an arena, the memory is its own. Errors: kUnsupported, for a
   /// type, a group, or a K that is not a multiple of the type's block or the group; kInvalidFile,
@@ -139,7 +140,6 @@ void linear(const PackedLinear& weight, const float* x, int64_t m, const float* 
             LinearScratch& scratch, ThreadPool& pool, Activations activations = Activations::kInt8,
             const PackedLinear* next = nullptr);
 
-enum class Gate : uint8_t { kSilu, kGeluTanh };
 /// y = gate(x * Wg^T (+ bias)) * (x * Wu^T (+ bias)), of paired weights [Wg; Wu]. Shapes: x [M, K],
 /// y [M, N / 2]; bias [N] or null. The rest as linear() has it.
 void gated_linear(const PackedLinear& weight, const float* x, int64_t m, const float* bias,

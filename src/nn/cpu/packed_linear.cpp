@@ -93,7 +93,7 @@ TileSource tile_source(const PackedLinear::Part& part, const FileRow& file, int6
 Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t columns, Isa isa,
                                         ThreadPool& pool, WeightArena* arena, Order order) {
   CHECK(!parts.empty(), "at least one part");
-  const bool paired = order == Order::kPaired;
+  const bool paired = order == Order::kInterleaved;
   CHECK(!paired || (parts.size() == 2 && parts[0].rows == parts[1].rows), "two parts alike");
   std::vector<TileRun> runs;
   size_t bytes = 0;

@@ -1,26 +1,19 @@
 // rms_norm, alone and behind a residual add. Thread: the device thread.
 #pragma once
 
-#include "nn/ops/context.h"
+#include "nn/backend/backend.h"
 
 namespace pippin::nn {
 
-struct NormWeight {
-  FloatVector values;  // [E]
-  float eps = 1e-6f;
-};
-
 /// x / sqrt(mean(x^2) + eps) * weight, in f32 inside. Shapes: [T, E] -> [T, E]. Tolerance: 1e-5
 /// relative. Source: Zhang, Sennrich, Root Mean Square Layer Normalization, 2019.
-mx::array rms_norm(const Context& ctx, const NormWeight& weight, const mx::array& x);
-mx::array rms_norm_ref(const Context& ctx, const NormWeight& weight, const mx::array& x);
+mx::array rms_norm(Backend& on, const NormWeight& weight, const mx::array& x);
 
 /// The residual stream takes in `delta`, then is normed: x = x + delta; returns rms_norm(x). x is
 /// replaced.
-mx::array add_rms_norm(const Context& ctx, const NormWeight& weight, mx::array& x,
-                       const mx::array& delta);
+mx::array add_rms_norm(Backend& on, const NormWeight& weight, mx::array& x, const mx::array& delta);
 
 /// x + delta. Shapes: [T, E]. For the last residual and where no norm follows.
-mx::array add(const Context& ctx, const mx::array& x, const mx::array& delta);
+mx::array add(Backend& on, const mx::array& x, const mx::array& delta);
 
 }  // namespace pippin::nn

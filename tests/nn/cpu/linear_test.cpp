@@ -298,7 +298,8 @@ TEST(Linear, GatedIsTwoProductsAndAGate) {
       for (Isa isa : available_isas()) {
         const PackedLinear stacked = PackedLinear::pack(parts, k, isa, pool).value();
         const PackedLinear paired =
-            PackedLinear::pack(parts, k, isa, pool, nullptr, PackedLinear::Order::kPaired).value();
+            PackedLinear::pack(parts, k, isa, pool, nullptr, PackedLinear::Order::kInterleaved)
+                .value();
         std::vector<float> row(k), paired_row(k);
         stacked.row(n + 3, row.data());
         paired.row(n + 3, paired_row.data());
@@ -343,7 +344,8 @@ TEST(Linear, AFeedForwardLayerIsItsTwoProducts) {
     const float* down_bias = bias.data() + 2 * layer.width;
     for (Isa isa : available_isas()) {
       const PackedLinear gate_up =
-          PackedLinear::pack(parts, k, isa, pool, nullptr, PackedLinear::Order::kPaired).value();
+          PackedLinear::pack(parts, k, isa, pool, nullptr, PackedLinear::Order::kInterleaved)
+              .value();
       const PackedLinear down = pack_one(downs.part(), layer.width, isa, pool);
       for (const Activations activations : {Activations::kInt8, Activations::kF32}) {
         for (int64_t m : {1, 37, 150}) {

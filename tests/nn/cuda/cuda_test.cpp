@@ -5,9 +5,10 @@
 #include <cmath>
 #include <random>
 
-#include "engine/exec/device_step.h"
 #include "mlx/ops.h"
 #include "mlx/transforms.h"
+#include "nn/cuda/cuda_backend.h"
+#include "nn/cuda/step.h"
 #include "nn/ops/attention.h"
 #include "nn/ops/gated.h"
 #include "nn/ops/linear.h"
@@ -39,9 +40,20 @@ std::vector<float> random_values(int n, uint32_t seed) {
 class Cuda : public testing::Test {
  protected:
   void SetUp() override {
-    auto made = cuda_context();
+    auto made = make_backend({.kind = BackendKind::kCuda});
     if (!made.ok()) GTEST_SKIP() << made.error().message;
     cuda = std::move(made).value();
+    reference = make_backend({.kind = BackendKind::kReference}).value();
+  }
+  // The activation between two products that change nothing.
+  static mx::array gated(Backend& on, Gate gate, const mx::array& x) {
+    const auto identity = [&](int n) {
+      const mx::array eye = mx::astype(mx::eye(n), x.dtype());
+      LinearWeight weight{.rows = n, .columns = n};
+      weight.prepared = std::make_shared<DenseWeight>(eye, eye);
+      return weight;
+    };
+    return feed_forward(on, gate, identity(x.shape(1)), identity(x.shape(1) / 2), x);
   }
 
   // bf16 has 8 bits; sums of many products keep about two more decimal digits less.
@@ -54,8 +66,7 @@ class Cuda : public testing::Test {
       ASSERT_NEAR(a.data<float>()[i], b.data<float>()[i], relative * top) << "element " << i;
   }
 
-  Context cuda;
-  Context stock = stock_context(mx::float32);
+  std::unique_ptr<Backend> cuda, reference;
 };
 
 mx::array narrow(const mx::array& a) { return mx::astype(a, mx::bfloat16); }
@@ -67,8 +78,8 @@ TEST_F(Cuda, AddRmsNorm) {
     const NormWeight weight{random_values(width, 1), 1e-6f};
     const mx::array x = random_array({5, width}, 2), delta = random_array({5, width}, 3);
     mx::array a = narrow(x), b = x;
-    expect_close(add_rms_norm(cuda, weight, a, narrow(delta)),
-                 add_rms_norm(stock, weight, b, delta));
+    expect_close(add_rms_norm(*cuda, weight, a, narrow(delta)),
+                 add_rms_norm(*reference, weight, b, delta));
     expect_close(a, b);
   }
 }
@@ -77,7 +88,7 @@ TEST_F(Cuda, GatedActivations) {
   for (int width : {1000, 4104, 1001}) {
     const mx::array x = random_array({3, 2 * width}, 4);
     for (Gate gate : {Gate::kSilu, Gate::kGeluTanh})
-      expect_close(gated_activation(cuda, gate, narrow(x)), gated_activation(stock, gate, x));
+      expect_close(gated(*cuda, gate, narrow(x)), gated(*reference, gate, x));
   }
 }
 
@@ -87,26 +98,25 @@ TEST_F(Cuda, LinearForFewRowsAndForMany) {
            {1, 4096, 4096}, {2, 101, 72}, {3, 64, 1000}, {4, 301, 2056}, {5, 301, 2056}}) {
     const mx::array x = random_array({rows, width}, 5), w = random_array({outputs, width}, 6);
     LinearWeight narrowed{.rows = outputs, .columns = width}, wide = narrowed;
-    narrowed.dense = narrow(w);
-    narrowed.dense_transposed = mx::transpose(*narrowed.dense);
-    wide.dense = w;
-    wide.dense_transposed = mx::transpose(w);
+    narrowed.prepared = std::make_shared<DenseWeight>(narrow(w), mx::transpose(narrow(w)));
+    wide.prepared = std::make_shared<DenseWeight>(w, mx::transpose(w));
     narrowed.bias = random_values(outputs, 7);
     wide.bias = random_values(outputs, 7);
     SCOPED_TRACE(rows);
-    expect_close(linear(cuda, narrowed, narrow(x)), linear(stock, wide, x));
+    expect_close(linear(*cuda, narrowed, narrow(x)), linear(*reference, wide, x));
   }
 }
 
 TEST_F(Cuda, IntegersTravelBothWays) {
+  cuda::Transfer transfer;
   for (int count : {1, 64, 5000}) {
     std::vector<int32_t> values;
     for (int i = 0; i < count; ++i) values.push_back(3 * i - 7);
-    const mx::array there = cuda.transfer->to_device(values);
+    const mx::array there = transfer.to_device(values);
     // The next ones may not overwrite those under way.
-    const mx::array other = cuda.transfer->to_device(std::vector<int32_t>(values.size(), 1));
-    cuda::Letter sum = cuda.transfer->to_host(mx::add(there, other));
-    cuda::Letter same = cuda.transfer->to_host(there);
+    const mx::array other = transfer.to_device(std::vector<int32_t>(values.size(), 1));
+    cuda::Letter sum = transfer.to_host(mx::add(there, other));
+    cuda::Letter same = transfer.to_host(there);
     mx::async_eval({sum.sent(), same.sent()});
     for (int i = 0; i < count; ++i) {
       ASSERT_EQ(sum.read()[i], 3 * i - 6);
@@ -142,8 +152,9 @@ TEST_P(CudaAttention, FollowsStockOpsOverScatteredBlocks) {
   if (c.qk_norm) spec.q_norm = random_values(c.dim, 9), spec.k_norm = random_values(c.dim, 10);
   KvPlan blocks = KvPlan::full(64);
   if (c.window > 0) blocks.add({KvKind::kSliding}, 64);
-  KvCache fast = KvCache::for_stock({{c.kv_heads, c.dim, c.window}}, blocks, mx::bfloat16);
-  KvCache slow = KvCache::for_stock({{c.kv_heads, c.dim, c.window}}, blocks, mx::float32);
+  const std::vector<KvGeometry> layers = {{c.kv_heads, c.dim, c.window}};
+  const auto fast = cuda->make_kv_cache(layers, blocks, KvType::kF16).value();
+  const auto slow = reference->make_kv_cache(layers, blocks, KvType::kF16).value();
   // Two rows with tables that run backwards; the first reaches into a second split of the KV.
   std::vector<int32_t> first, second;
   for (int i = 0; i < 20; ++i) first.push_back(40 - i), second.push_back(20 - i);
@@ -155,7 +166,7 @@ TEST_P(CudaAttention, FollowsStockOpsOverScatteredBlocks) {
       // Blocks before the window are given back.
       for (int b = 0; c.window > 0 && 16 * (b + 1) <= start - c.window + 1; ++b)
         table[static_cast<size_t>(b)] = -1;
-      StepKv& kv = batch.kv.front();
+      AttentionMetadata& kv = batch.kv.front();
       kv.rows.push_back({static_cast<int>(batch.tokens.size()), tokens, start, table.data()});
       for (int p = start; p < start + tokens; ++p) {
         batch.tokens.push_back(0);
@@ -168,15 +179,15 @@ TEST_P(CudaAttention, FollowsStockOpsOverScatteredBlocks) {
     if (c.window > 0) batch.kv.back() = batch.kv.front();
     const int tokens = static_cast<int>(batch.size());
     StepBatch padded = batch;
-    engine::send_to_device(padded, blocks, *cuda.transfer);
+    cuda->prepare_step(padded, blocks);
     const int width = (c.heads + 2 * c.kv_heads) * c.dim;
     const mx::array qkv = random_array({static_cast<int>(padded.size()), width}, 11);
     const mx::array real = mx::slice(qkv, mx::Shape{0, 0}, mx::Shape{tokens, width});
-    const mx::array q_fast = qkv_rope_kv_write(cuda, spec, narrow(qkv), padded, fast.layer(0));
-    const mx::array q_slow = qkv_rope_kv_write(stock, spec, real, batch, slow.layer(0));
+    const mx::array q_fast = qkv_rope_kv_write(*cuda, spec, narrow(qkv), padded, fast->layer(0));
+    const mx::array q_slow = qkv_rope_kv_write(*reference, spec, real, batch, slow->layer(0));
     expect_close(q_fast, q_slow);
-    expect_close(paged_attention(cuda, spec, q_fast, padded, fast.layer(0)),
-                 paged_attention(stock, spec, q_slow, batch, slow.layer(0)));
+    expect_close(paged_attention(*cuda, spec, q_fast, padded, fast->layer(0)),
+                 paged_attention(*reference, spec, q_slow, batch, slow->layer(0)));
   }
 }
 

@@ -4,8 +4,8 @@
 #include <random>
 
 #include "mlx/ops.h"
+#include "nn/backend/float_vector.h"
 #include "nn/cpu/linear.h"
-#include "nn/ops/context.h"
 
 namespace pippin::nn {
 namespace {

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "mlx/ops.h"
+#include "nn/cpu/backend/cpu_backend.h"
 #include "nn/ops/attention.h"
 #include "nn/ops/gated.h"
 #include "nn/ops/linear.h"
@@ -42,75 +43,78 @@ void expect_close(const mx::array& got, const mx::array& want, float relative) {
   }
 }
 
+std::unique_ptr<Backend> backend(const BackendOptions& options) {
+  return make_backend(options).value();
+}
+
 class Ops : public testing::Test {
  protected:
-  Context cpu = cpu_context(2).value();
-  Context stock = stock_context(mx::float32);
+  const std::unique_ptr<Backend> cpu = backend({.threads = 2});
+  const std::unique_ptr<Backend> exact = backend({.threads = 2, .exact_activations = true});
+  const std::unique_ptr<Backend> reference = backend({.kind = BackendKind::kReference});
 
-  // An f32 weight in both forms, of one part or two paired ones.
-  LinearWeight weight(const std::vector<float>& values, int rows, int parts = 1) {
+  // An f32 weight as a backend prepares it, of one part or of a gate and its up projection.
+  static LinearWeight weight(Backend& on, const std::vector<float>& values, int rows,
+                             std::vector<float> bias = {}, int parts = 1) {
     LinearWeight w;
     w.rows = rows;
     w.columns = static_cast<int>(values.size()) / rows;
-    const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(values.data()),
-                                           values.size() * 4);
-    using Packed = cpu::PackedLinear;
-    std::vector<Packed::Part> all;
+    w.bias = std::move(bias);
+    const auto bytes = std::as_bytes(std::span(values));
     const size_t part_bytes = bytes.size() / static_cast<size_t>(parts);
-    for (int p = 0; p < parts; ++p)
-      all.push_back({cpu::WeightType::kF32,
-                     bytes.subspan(static_cast<size_t>(p) * part_bytes, part_bytes), rows / parts});
-    auto packed = Packed::pack(all, w.columns, cpu.isa, *cpu.pool, nullptr,
-                               parts == 2 ? Packed::Order::kPaired : Packed::Order::kStacked);
-    w.packed = std::make_shared<const cpu::PackedLinear>(std::move(packed).value());
-    w.dense = matrix(values, rows);
-    w.dense_transposed = mx::transpose(*w.dense);
+    std::vector<store::TensorView> views(static_cast<size_t>(parts));
+    std::vector<const store::TensorView*> pointers;
+    for (size_t p = 0; p < views.size(); ++p) {
+      views[p].shape = {rows / parts, w.columns};
+      views[p].bytes = bytes.subspan(p * part_bytes, part_bytes);
+      pointers.push_back(&views[p]);
+    }
+    const Stacking stacking = parts == 2 ? Stacking::kGateUp : Stacking::kPlain;
+    w.prepared = on.prepare(pointers, w.columns, stacking).value();
     return w;
   }
 };
 
 TEST_F(Ops, LinearFollowsTheReference) {
-  LinearWeight w = weight(random_values(70 * 96, 1), 70);
-  w.bias = random_values(70, 2);
+  const auto values = random_values(70 * 96, 1), bias = random_values(70, 2);
   for (int tokens : {1, 3, 16, 40}) {
     const mx::array x = matrix(random_values(static_cast<size_t>(tokens) * 96, 3), tokens);
-    Context exact = cpu;
-    exact.activations = cpu::Activations::kF32;
-    expect_close(linear(exact, w, x), linear(stock, w, x), 1e-5f);
-    expect_close(linear(cpu, w, x), linear(stock, w, x), 0.02f);
+    const mx::array want = linear(*reference, weight(*reference, values, 70, bias), x);
+    expect_close(linear(*exact, weight(*exact, values, 70, bias), x), want, 1e-5f);
+    expect_close(linear(*cpu, weight(*cpu, values, 70, bias), x), want, 0.02f);
   }
 }
 
 TEST_F(Ops, EmbedGivesTheTablesRows) {
-  const LinearWeight table = weight(random_values(50 * 32, 4), 50);
+  const auto values = random_values(50 * 32, 4);
   StepBatch batch;
   batch.tokens = {0, 49, 7, 7};
-  expect_close(embed(cpu, table, batch, 2.0f), embed(stock, table, batch, 2.0f), 0.0f);
+  expect_close(embed(*cpu, weight(*cpu, values, 50), batch, 2.0f),
+               embed(*reference, weight(*reference, values, 50), batch, 2.0f), 0.0f);
 }
 
 TEST_F(Ops, RmsNormWithAndWithoutResidual) {
   const NormWeight w{random_values(576, 5), 1e-5f};
   const auto values = random_values(9 * 576, 6, 3.0f), delta = random_values(9 * 576, 7);
-  expect_close(rms_norm(cpu, w, matrix(values, 9)), rms_norm(stock, w, matrix(values, 9)), 1e-5f);
+  expect_close(rms_norm(*cpu, w, matrix(values, 9)), rms_norm(*reference, w, matrix(values, 9)),
+               1e-5f);
   mx::array x = matrix(values, 9), y = matrix(values, 9);
-  const mx::array a = add_rms_norm(cpu, w, x, matrix(delta, 9)),
-                  b = add_rms_norm(stock, w, y, matrix(delta, 9));
+  const mx::array a = add_rms_norm(*cpu, w, x, matrix(delta, 9)),
+                  b = add_rms_norm(*reference, w, y, matrix(delta, 9));
   expect_close(a, b, 1e-5f);
   expect_close(x, y, 1e-6f);
 }
 
 TEST_F(Ops, FeedForwardFollowsTheReference) {
-  LinearWeight gate_up = weight(random_values(2 * 80 * 96, 8), 2 * 80, 2);
-  gate_up.bias = random_values(2 * 80, 9);
-  const LinearWeight down = weight(random_values(48 * 80, 11), 48, 1);
-  Context exact = cpu;
-  exact.activations = cpu::Activations::kF32;
+  const auto both = random_values(2 * 80 * 96, 8), bias = random_values(2 * 80, 9),
+             last = random_values(48 * 80, 11);
   for (int tokens : {1, 5, 40}) {
     const mx::array x = matrix(random_values(static_cast<size_t>(tokens) * 96, 10), tokens);
-    for (Gate gate : {Gate::kSilu, Gate::kGeluTanh}) {
-      expect_close(feed_forward(exact, gate, gate_up, down, x),
-                   feed_forward(stock, gate, gate_up, down, x), 1e-5f);
-    }
+    const auto fed = [&](Backend& on, Gate gate) {
+      return feed_forward(on, gate, weight(on, both, 2 * 80, bias, 2), weight(on, last, 48), x);
+    };
+    for (Gate gate : {Gate::kSilu, Gate::kGeluTanh})
+      expect_close(fed(*exact, gate), fed(*reference, gate), 1e-5f);
   }
 }
 
@@ -130,7 +134,7 @@ struct Scene {
   void add(std::vector<int32_t>& blocks, int start, int tokens) {
     for (int b = 0; window > 0 && 16 * (b + 1) <= start - window + 1; ++b)
       blocks[static_cast<size_t>(b)] = -1;
-    StepKv& kv = batch.kv.back();
+    AttentionMetadata& kv = batch.kv.back();
     kv.rows.push_back({static_cast<int>(batch.tokens.size()), tokens, start, blocks.data()});
     for (int p = start; p < start + tokens; ++p) {
       batch.tokens.push_back(0);
@@ -145,7 +149,7 @@ struct AttentionCase {
   int heads, kv_heads, dim, window;
   float soft_cap;
   bool interleaved, qk_norm;
-  cpu::KvType type = cpu::KvType::kF16;
+  KvType type = KvType::kF16;
 };
 
 class OpsAttention : public Ops, public testing::WithParamInterface<AttentionCase> {};
@@ -170,8 +174,8 @@ TEST_P(OpsAttention, FollowsTheReferenceOverScatteredBlocks) {
     spec.k_norm = random_values(static_cast<size_t>(c.dim), 10);
   const KvGeometry geometry{c.kv_heads, c.dim, c.window};
   const KvPlan blocks = c.window > 0 ? windowed_plan(1, 8) : KvPlan::full(8);
-  KvCache fast = KvCache::for_cpu({geometry}, blocks, c.type).value();
-  KvCache slow = KvCache::for_stock({geometry}, blocks, mx::float32);
+  const auto fast = cpu->make_kv_cache({geometry}, blocks, c.type).value();
+  const auto slow = reference->make_kv_cache({geometry}, blocks, KvType::kF16).value();
   const int width = (c.heads + 2 * c.kv_heads) * c.dim;
   // First step: both prompts begin; then one goes on by a chunk, the other by one token; then both
   // by one.
@@ -182,41 +186,44 @@ TEST_P(OpsAttention, FollowsTheReferenceOverScatteredBlocks) {
     scene.add(scene.second_blocks, b_start, b_tokens);
     const mx::array qkv = matrix(random_values(static_cast<size_t>(scene.batch.size() * width), 11),
                                  static_cast<int>(scene.batch.size()));
-    const mx::array q_fast = qkv_rope_kv_write(cpu, spec, qkv, scene.batch, fast.layer(0));
-    const mx::array q_slow = qkv_rope_kv_write(stock, spec, qkv, scene.batch, slow.layer(0));
+    const mx::array q_fast = qkv_rope_kv_write(*cpu, spec, qkv, scene.batch, fast->layer(0));
+    const mx::array q_slow = qkv_rope_kv_write(*reference, spec, qkv, scene.batch, slow->layer(0));
     expect_close(q_fast, q_slow, 2e-5f);
-    expect_close(paged_attention(cpu, spec, q_fast, scene.batch, fast.layer(0)),
-                 paged_attention(stock, spec, q_slow, scene.batch, slow.layer(0)),
-                 c.type == cpu::KvType::kInt8 ? 4e-2f : 2e-3f);
+    expect_close(paged_attention(*cpu, spec, q_fast, scene.batch, fast->layer(0)),
+                 paged_attention(*reference, spec, q_slow, scene.batch, slow->layer(0)),
+                 c.type == KvType::kInt8 ? 4e-2f : 2e-3f);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, OpsAttention,
-                         testing::Values(AttentionCase{"smollm2", 9, 3, 64, 0, 0, true, false},
-                                         AttentionCase{"qwen2", 12, 2, 128, 0, 0, false, false},
-                                         AttentionCase{"gemma3", 4, 1, 256, 24, 0, false, true},
-                                         AttentionCase{"softcap", 4, 4, 32, 0, 5.0f, false, false},
-                                         AttentionCase{"smollm2_int8", 9, 3, 64, 0, 0, true, false,
-                                                       cpu::KvType::kInt8},
-                                         AttentionCase{"gemma3_int8", 4, 1, 256, 24, 0, false, true,
-                                                       cpu::KvType::kInt8}),
-                         [](const auto& c) { return c.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, OpsAttention,
+    testing::Values(AttentionCase{"smollm2", 9, 3, 64, 0, 0, true, false},
+                    AttentionCase{"qwen2", 12, 2, 128, 0, 0, false, false},
+                    AttentionCase{"gemma3", 4, 1, 256, 24, 0, false, true},
+                    AttentionCase{"softcap", 4, 4, 32, 0, 5.0f, false, false},
+                    AttentionCase{"smollm2_int8", 9, 3, 64, 0, 0, true, false, KvType::kInt8},
+                    AttentionCase{"gemma3_int8", 4, 1, 256, 24, 0, false, true, KvType::kInt8}),
+    [](const auto& c) { return c.param.name; });
+
+cpu::KvLayer& blocks_of(KvCache& cache, int layer) {
+  return static_cast<CpuKv&>(cache.layer(layer)).blocks;
+}
 
 TEST_F(Ops, CopiedBlocksHoldTheSameKeysAndValues) {
-  for (const cpu::KvType type : {cpu::KvType::kF16, cpu::KvType::kInt8}) {
-    KvCache cache = KvCache::for_cpu({{2, 32}, {2, 32}}, KvPlan::full(4), type).value();
-    const int64_t n = cache.layer(0).cpu.block_bytes();
+  for (const KvType type : {KvType::kF16, KvType::kInt8}) {
+    const auto cache = cpu->make_kv_cache({{2, 32}, {2, 32}}, KvPlan::full(4), type).value();
+    const int64_t n = blocks_of(*cache, 0).block_bytes();
     // Two heads of 32 dims, 16 positions; a scale in f16 where the dims are one code each.
-    EXPECT_EQ(n, 2 * 16 * (type == cpu::KvType::kInt8 ? 32 + 2 : 2 * 32));
+    EXPECT_EQ(n, 2 * 16 * (type == KvType::kInt8 ? 32 + 2 : 2 * 32));
     for (int l = 0; l < 2; ++l) {
       for (int i = 0; i < n; ++i) {
-        cache.layer(l).cpu.k[i] = static_cast<uint8_t>(i * 7 + l);
-        cache.layer(l).cpu.v[i] = static_cast<uint8_t>(i * 5 + l);
+        blocks_of(*cache, l).k[i] = static_cast<uint8_t>(i * 7 + l);
+        blocks_of(*cache, l).v[i] = static_cast<uint8_t>(i * 5 + l);
       }
     }
-    cache.copy_block(0, 3);
+    cache->copy_block(0, 3);
     for (int l = 0; l < 2; ++l) {
-      const auto& kv = cache.layer(l).cpu;
+      const auto& kv = blocks_of(*cache, l);
       EXPECT_EQ(0, std::memcmp(kv.k, kv.k + 3 * n, static_cast<size_t>(n)));
       EXPECT_EQ(0, std::memcmp(kv.v, kv.v + 3 * n, static_cast<size_t>(n)));
     }
@@ -224,23 +231,25 @@ TEST_F(Ops, CopiedBlocksHoldTheSameKeysAndValues) {
 }
 
 TEST_F(Ops, LayersWithAWindowHaveBlocksOfTheirOwn) {
-  KvCache cache = KvCache::for_cpu({{2, 32}, {2, 32, 24}, {2, 32}}, windowed_plan(6, 3)).value();
-  const int64_t n = cache.layer(0).cpu.block_bytes();
-  EXPECT_EQ(cache.layer(0).group, 0);
-  EXPECT_EQ(cache.layer(1).group, 1);
+  const auto cache =
+      cpu->make_kv_cache({{2, 32}, {2, 32, 24}, {2, 32}}, windowed_plan(6, 3), KvType::kF16)
+          .value();
+  const int64_t n = blocks_of(*cache, 0).block_bytes();
+  EXPECT_EQ(cache->layer(0).group, 0);
+  EXPECT_EQ(cache->layer(1).group, 1);
   // Each layer's memory ends where the next one's begins.
-  EXPECT_EQ(cache.layer(1).cpu.k - cache.layer(0).cpu.k, 2 * 6 * n);
-  EXPECT_EQ(cache.layer(2).cpu.k - cache.layer(1).cpu.k, 2 * 3 * n);
-  for (int l = 0; l < 3; ++l) cache.layer(l).cpu.v[0] = static_cast<uint8_t>(l + 1);
-  cache.copy_block(0, 2, 1);
-  cache.copy_block(0, 1);
+  EXPECT_EQ(blocks_of(*cache, 1).k - blocks_of(*cache, 0).k, 2 * 6 * n);
+  EXPECT_EQ(blocks_of(*cache, 2).k - blocks_of(*cache, 1).k, 2 * 3 * n);
+  for (int l = 0; l < 3; ++l) blocks_of(*cache, l).v[0] = static_cast<uint8_t>(l + 1);
+  cache->copy_block(0, 2, 1);
+  cache->copy_block(0, 1);
   for (int l = 0; l < 3; ++l) {
-    const cpu::KvLayer& kv = cache.layer(l).cpu;
+    const cpu::KvLayer& kv = blocks_of(*cache, l);
     EXPECT_EQ(kv.v[2 * n], l == 1 ? 2 : 0);
     EXPECT_EQ(kv.v[1 * n], l == 1 ? 0 : l + 1);
   }
   // Without a group of their own they lie among the others.
-  EXPECT_EQ(KvCache::for_cpu({{2, 32, 24}}, KvPlan::full(4)).value().layer(0).group, 0);
+  EXPECT_EQ(group_of(KvPlan::full(4), {2, 32, 24}), 0);
 }
 
 }  // namespace

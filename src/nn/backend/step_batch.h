@@ -2,22 +2,27 @@
 // rows. Thread: the device thread.
 #pragma once
 
+#include <cstdint>
+#include <memory>
 #include <optional>
-#include <span>
 #include <vector>
 
 #include "mlx/array.h"
-#include "nn/cpu/attention.h"
-#include "nn/cuda/kernels.h"
-#include "nn/kv/kv_cache.h"
+#include "nn/backend/kv_cache.h"
+#include "nn/types/attention_row.h"
 
 namespace pippin::nn {
 
+/// A backend's own form of what a step tells of one KV group.
+struct DeviceTables {
+  virtual ~DeviceTables() = default;
+};
+
 /// Where a step's keys and values lie in one of the KV groups.
-struct StepKv {
-  std::vector<int32_t> slots;              // [T] block * S + offset: where a token's K and V go
-  std::vector<cpu::AttentionRow> rows;     // one per sequence; tables are borrowed from the plan
-  std::optional<cuda::StepArrays> device;  // the same on the device, for the CUDA backend
+struct AttentionMetadata {
+  std::vector<int32_t> slots;      // [T] block * S + offset: where a token's K and V go
+  std::vector<AttentionRow> rows;  // one per sequence; tables are borrowed from the plan
+  std::shared_ptr<const DeviceTables> device;  // by Backend::prepare_step()
 };
 
 struct StepBatch {
@@ -26,9 +31,9 @@ struct StepBatch {
       token_ids;                      // [T] int32: the tokens, where only the device knows them
   std::vector<int32_t> positions;     // [T] position of each token in its sequence
   std::vector<int32_t> logit_tokens;  // indices into [0, T) whose logits are wanted
-  std::vector<StepKv> kv;             // one for each group of the KV plan
+  std::vector<AttentionMetadata> kv;  // one for each group of the KV plan
 
-  const StepKv& kv_of(const KvLayerStore& layer) const {
+  const AttentionMetadata& kv_of(const KvLayerStore& layer) const {
     return kv[static_cast<size_t>(layer.group)];
   }
   int64_t size() const { return static_cast<int64_t>(tokens.size()); }

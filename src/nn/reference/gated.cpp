@@ -1,11 +1,16 @@
 #include <cmath>
 
 #include "mlx/ops.h"
-#include "nn/ops/gated.h"
+#include "nn/reference/reference_backend.h"
 
 namespace pippin::nn {
 
-mx::array gated_activation_ref(const Context& ctx, Gate gate, const mx::array& x) {
+mx::array ReferenceBackend::feed_forward(Gate gate, const LinearWeight& gate_up,
+                                         const LinearWeight& down, const mx::array& x) {
+  return linear(down, gated_activation(gate, linear(gate_up, x)));
+}
+
+mx::array ReferenceBackend::gated_activation(Gate gate, const mx::array& x) {
   const int tokens = x.shape(0), ff = x.shape(1) / 2;
   const mx::array a = mx::astype(mx::slice(x, mx::Shape{0, 0}, mx::Shape{tokens, ff}), mx::float32);
   const mx::array b =
@@ -20,7 +25,7 @@ mx::array gated_activation_ref(const Context& ctx, Gate gate, const mx::array& x
     gated =
         mx::multiply(mx::multiply(mx::array(0.5f), a), mx::add(mx::array(1.0f), mx::tanh(inner)));
   }
-  return mx::astype(mx::multiply(gated, b), ctx.dtype);
+  return mx::astype(mx::multiply(gated, b), dtype_);
 }
 
 }  // namespace pippin::nn

@@ -2,12 +2,10 @@
 #include <limits>
 
 #include "mlx/ops.h"
-#include "nn/ops/attention.h"
+#include "nn/reference/reference_backend.h"
 
 namespace pippin::nn {
 namespace {
-
-constexpr int kBlock = cpu::KvLayer::kBlock;
 
 mx::array ints(const std::vector<int32_t>& values) {
   return mx::array(values.begin(), mx::Shape{static_cast<int>(values.size())}, mx::int32);
@@ -60,8 +58,9 @@ mx::array causal_mask(int start, int tokens, int oldest, int window) {
 
 }  // namespace
 
-mx::array qkv_rope_kv_write_ref(const Context& ctx, const AttentionSpec& spec, const mx::array& qkv,
-                                const StepBatch& batch, KvLayerStore& kv) {
+mx::array ReferenceBackend::qkv_rope_kv_write(const AttentionSpec& spec, const mx::array& qkv,
+                                              const StepBatch& batch, KvLayerStore& store) {
+  auto& kv = static_cast<DenseKv&>(store);
   const int tokens = static_cast<int>(batch.size()), dim = spec.head_dim;
   const int q_end = spec.heads * dim, k_end = q_end + spec.kv_heads * dim,
             v_end = k_end + spec.kv_heads * dim;
@@ -81,30 +80,31 @@ mx::array qkv_rope_kv_write_ref(const Context& ctx, const AttentionSpec& spec, c
     k = rotate(k, spec, cos, sin);
   }
   const mx::array slots = ints(batch.kv_of(kv).slots);
-  const mx::Dtype stored = kv.k->dtype();
-  kv.k = mx::scatter(*kv.k, {slots},
+  const mx::Dtype stored = kv.k.dtype();
+  kv.k = mx::scatter(kv.k, {slots},
                      mx::astype(mx::reshape(k, {tokens, 1, spec.kv_heads, dim}), stored), {0});
-  kv.v = mx::scatter(*kv.v, {slots}, mx::astype(v, stored), {0});
-  return mx::astype(mx::reshape(q, {tokens, q_end}), ctx.dtype);
+  kv.v = mx::scatter(kv.v, {slots}, mx::astype(v, stored), {0});
+  return mx::astype(mx::reshape(q, {tokens, q_end}), dtype_);
 }
 
-mx::array paged_attention_ref(const Context& ctx, const AttentionSpec& spec, const mx::array& q,
-                              const StepBatch& batch, KvLayerStore& kv) {
+mx::array ReferenceBackend::paged_attention(const AttentionSpec& spec, const mx::array& q,
+                                            const StepBatch& batch, KvLayerStore& store) {
+  const auto& kv = static_cast<const DenseKv&>(store);
   const int dim = spec.head_dim, groups = spec.heads / spec.kv_heads;
   std::vector<mx::array> outputs;
-  const std::vector<cpu::AttentionRow>& rows_of_pool = batch.kv_of(kv).rows;
-  for (const cpu::AttentionRow& row : rows_of_pool) {
+  const std::vector<AttentionRow>& rows_of_pool = batch.kv_of(kv).rows;
+  for (const AttentionRow& row : rows_of_pool) {
     // Blocks before the window may belong to others by now.
     const int oldest = spec.window > 0 ? std::max(0, row.start - spec.window + 1) : 0;
     std::vector<int32_t> slots;
     for (int p = oldest; p < row.start + row.tokens; ++p)
-      slots.push_back(row.blocks[p / kBlock] * kBlock + p % kBlock);
+      slots.push_back(row.blocks[p / kBlockPositions] * kBlockPositions + p % kBlockPositions);
     const mx::array index = ints(slots);
     // [K, 1, D, S] and [K, 1, S, D]
     const mx::array k = mx::expand_dims(
-        mx::transpose(mx::astype(mx::take(*kv.k, index, 0), mx::float32), {1, 2, 0}), 1);
+        mx::transpose(mx::astype(mx::take(kv.k, index, 0), mx::float32), {1, 2, 0}), 1);
     const mx::array v = mx::expand_dims(
-        mx::transpose(mx::astype(mx::take(*kv.v, index, 0), mx::float32), {1, 0, 2}), 1);
+        mx::transpose(mx::astype(mx::take(kv.v, index, 0), mx::float32), {1, 0, 2}), 1);
     const mx::array rows =
         mx::slice(q, mx::Shape{row.row, 0}, mx::Shape{row.row + row.tokens, q.shape(1)});
     // [K, G, t, D]
@@ -125,7 +125,7 @@ mx::array paged_attention_ref(const Context& ctx, const AttentionSpec& spec, con
       q.shape(0) -
       (rows_of_pool.empty() ? 0 : rows_of_pool.back().row + rows_of_pool.back().tokens);
   if (padding > 0) outputs.push_back(mx::zeros({padding, spec.heads * dim}));
-  return mx::astype(outputs.size() == 1 ? outputs[0] : mx::concatenate(outputs, 0), ctx.dtype);
+  return mx::astype(outputs.size() == 1 ? outputs[0] : mx::concatenate(outputs, 0), dtype_);
 }
 
 }  // namespace pippin::nn

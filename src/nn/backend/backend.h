@@ -1,0 +1,112 @@
+// Backend: what computes a model's operations on a device. Chosen once, when a model is loaded; it
+// prepares the weights, keeps the keys and values, and computes. Nothing above it asks which one it
+// is. A new one is a folder under nn/ and a row in make_backend().
+// Owner: the runner. Thread: the device thread.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/kv_plan.h"
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "mlx/array.h"
+#include "nn/backend/attention_spec.h"
+#include "nn/backend/kv_cache.h"
+#include "nn/backend/step_batch.h"
+#include "nn/backend/weight.h"
+#include "nn/types/gate.h"
+#include "store/tensor.h"
+
+namespace pippin::nn {
+
+/// Tokens that the device picks, not read back yet.
+class TokenPicks {
+ public:
+  virtual ~TokenPicks() = default;
+  /// Shapes: [R] int32, on the device.
+  const mx::array& tokens() const { return tokens_; }
+  /// Waits for them. They live as long as this does.
+  virtual const int32_t* read() = 0;
+
+ protected:
+  explicit TokenPicks(mx::array tokens) : tokens_(std::move(tokens)) {}
+  mx::array tokens_;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // Weights, keys and values: made once.
+
+  /// Makes one weight of parts that follow each other along N, each [n, columns]. Errors:
+  /// kUnsupported, of a type that it has no form for; kInvalidFile.
+  virtual Result<std::shared_ptr<PreparedWeight>> prepare(
+      std::span<const store::TensorView* const> parts, int columns, Stacking stacking) = 0;
+  /// Tells in what order a step uses weights; the last one is followed by the first.
+  virtual void set_order(std::span<const LinearWeight* const> /*weights*/) {}
+  /// Reserves the blocks of a plan. Errors: kOutOfMemory; kUnsupported, of a type that it has no
+  /// form for.
+  virtual Result<std::unique_ptr<KvCache>> make_kv_cache(const std::vector<KvGeometry>& layers,
+                                                         KvPlan plan, KvType type) = 0;
+
+  // Around a model's step.
+
+  /// Brings a step to the device, where it may be padded: what is padded reads and writes the last
+  /// block of each group of `plan` only.
+  virtual void prepare_step(StepBatch& /*batch*/, const KvPlan& /*plan*/) {}
+  /// Says whether the device can pick tokens, and be given a next step before they are known.
+  virtual bool picks_tokens() const { return false; }
+  /// Starts to pick the largest logit of each row. Shapes: [R, V]. Requires: picks_tokens().
+  virtual std::unique_ptr<TokenPicks> pick_largest(const mx::array& logits);
+  /// Threads of the host that are free between operations; null without any.
+  virtual ThreadPool* host_threads() { return nullptr; }
+
+  // Operations: nn/ops has a header for each kind, with the contract and the shapes.
+
+  virtual mx::array linear(const LinearWeight& weight, const mx::array& x) = 0;
+  virtual mx::array embed(const LinearWeight& table, const StepBatch& batch, float scale) = 0;
+  virtual mx::array gather(const mx::array& x, const std::vector<int32_t>& rows) = 0;
+  virtual mx::array soft_cap(const mx::array& x, float cap) = 0;
+  virtual mx::array rms_norm(const NormWeight& weight, const mx::array& x) = 0;
+  virtual mx::array add_rms_norm(const NormWeight& weight, mx::array& x,
+                                 const mx::array& delta) = 0;
+  virtual mx::array add(const mx::array& x, const mx::array& delta) = 0;
+  virtual mx::array feed_forward(Gate gate, const LinearWeight& gate_up, const LinearWeight& down,
+                                 const mx::array& x) = 0;
+  virtual mx::array qkv_rope_kv_write(const AttentionSpec& spec, const mx::array& qkv,
+                                      const StepBatch& batch, KvLayerStore& kv) = 0;
+  virtual mx::array paged_attention(const AttentionSpec& spec, const mx::array& q,
+                                    const StepBatch& batch, KvLayerStore& kv) = 0;
+};
+
+/// The backends there are. kReference: stock MLX operations in f32, right on every device and the
+/// oracle of the others; in bf16 with `on_gpu`.
+enum class BackendKind : uint8_t { kReference, kCpu, kCuda };
+
+struct BackendOptions {
+  BackendKind kind = BackendKind::kCpu;
+  int threads = 0;                 // of the CPU's; 0 = all that this process may use
+  bool exact_activations = false;  // the CPU's products take f32 activations instead of int8
+  bool on_gpu = false;             // kReference
+};
+
+/// Returns a backend, whose device becomes MLX's default device. Errors: kUnsupported, where this
+/// build or this machine does not have it.
+Result<std::unique_ptr<Backend>> make_backend(const BackendOptions& options);
+
+/// Says whether this build's MLX and the machine have a CUDA device.
+bool has_gpu();
+/// A GPU's own memory. Units: bytes.
+struct GpuMemory {
+  size_t bytes_total = 0;
+  size_t bytes_free = 0;
+};
+/// Returns zeros where there is no GPU or MLX does not say.
+GpuMemory gpu_memory();
+
+}  // namespace pippin::nn

@@ -1,0 +1,68 @@
+// CpuBackend: our CPU kernels, each run at once on evaluated arrays: no graph, no hand-over to
+// another thread. Weights are repacked for the machine's instruction set.
+// Thread: the device thread.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "nn/backend/backend.h"
+#include "nn/cpu/attention.h"
+#include "nn/cpu/backend/buffer_pool.h"
+#include "nn/cpu/linear.h"
+
+namespace pippin::nn {
+
+/// A packed weight, and the product that follows it in a step: threads that wait call it into their
+/// caches.
+struct CpuWeight final : PreparedWeight {
+  explicit CpuWeight(cpu::PackedLinear of)
+      : packed(std::make_shared<const cpu::PackedLinear>(std::move(of))) {}
+  const std::shared_ptr<const cpu::PackedLinear> packed;
+  std::shared_ptr<const cpu::PackedLinear> next;  // null where nothing is known
+};
+
+/// Keys and values of a layer: a part of the cache's memory.
+struct CpuKv final : KvLayerStore {
+  CpuKv(const KvGeometry& of, int in_group) : KvLayerStore(of, in_group) {}
+  cpu::KvLayer blocks;
+};
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(cpu::Isa isa, int threads, cpu::Activations activations);
+
+  Result<std::shared_ptr<PreparedWeight>> prepare(std::span<const store::TensorView* const> parts,
+                                                  int columns, Stacking stacking) override;
+  void set_order(std::span<const LinearWeight* const> weights) override;
+  Result<std::unique_ptr<KvCache>> make_kv_cache(const std::vector<KvGeometry>& layers, KvPlan plan,
+                                                 KvType type) override;
+  ThreadPool* host_threads() override { return &threads_; }
+
+  mx::array linear(const LinearWeight& weight, const mx::array& x) override;
+  mx::array embed(const LinearWeight& table, const StepBatch& batch, float scale) override;
+  mx::array gather(const mx::array& x, const std::vector<int32_t>& rows) override;
+  mx::array soft_cap(const mx::array& x, float cap) override;
+  mx::array rms_norm(const NormWeight& weight, const mx::array& x) override;
+  mx::array add_rms_norm(const NormWeight& weight, mx::array& x, const mx::array& delta) override;
+  mx::array add(const mx::array& x, const mx::array& delta) override;
+  mx::array feed_forward(Gate gate, const LinearWeight& gate_up, const LinearWeight& down,
+                         const mx::array& x) override;
+  mx::array qkv_rope_kv_write(const AttentionSpec& spec, const mx::array& qkv,
+                              const StepBatch& batch, KvLayerStore& kv) override;
+  mx::array paged_attention(const AttentionSpec& spec, const mx::array& q, const StepBatch& batch,
+                            KvLayerStore& kv) override;
+
+ private:
+  mx::array allocate(mx::Shape shape);
+  mx::array norm(const NormWeight& weight, mx::array& x, const mx::array* delta);
+
+  const cpu::Isa isa_;
+  const cpu::Activations activations_;
+  ThreadPool threads_;
+  cpu::LinearScratch scratch_;
+  cpu::WeightArena arena_;
+  const std::shared_ptr<BufferPool> buffers_ = std::make_shared<BufferPool>();
+};
+
+}  // namespace pippin::nn

@@ -1,0 +1,69 @@
+// What holds of each operation on every backend: its shapes are checked, and it is done there.
+#include "base/check.h"
+#include "nn/ops/attention.h"
+#include "nn/ops/gated.h"
+#include "nn/ops/linear.h"
+#include "nn/ops/norm.h"
+
+namespace pippin::nn {
+namespace {
+
+bool is_identity(const std::vector<int32_t>& rows, int count) {
+  if (static_cast<int>(rows.size()) != count) return false;
+  for (int i = 0; i < count; ++i) {
+    if (rows[static_cast<size_t>(i)] != i) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+mx::array linear(Backend& on, const LinearWeight& weight, const mx::array& x) {
+  CHECK(x.ndim() == 2 && x.shape(1) == weight.columns, "linear: x must be [T, K]");
+  return on.linear(weight, x);
+}
+
+mx::array embed(Backend& on, const LinearWeight& table, const StepBatch& batch, float scale) {
+  return on.embed(table, batch, scale);
+}
+
+mx::array gather(Backend& on, const mx::array& x, const std::vector<int32_t>& rows) {
+  return is_identity(rows, x.shape(0)) ? x : on.gather(x, rows);
+}
+
+mx::array soft_cap(Backend& on, const mx::array& x, float cap) { return on.soft_cap(x, cap); }
+
+mx::array rms_norm(Backend& on, const NormWeight& weight, const mx::array& x) {
+  CHECK(x.ndim() == 2 && static_cast<size_t>(x.shape(1)) == weight.values.size(),
+        "rms_norm: x must be [T, E]");
+  return on.rms_norm(weight, x);
+}
+
+mx::array add_rms_norm(Backend& on, const NormWeight& weight, mx::array& x,
+                       const mx::array& delta) {
+  CHECK(x.ndim() == 2 && static_cast<size_t>(x.shape(1)) == weight.values.size(),
+        "add_rms_norm: x must be [T, E]");
+  return on.add_rms_norm(weight, x, delta);
+}
+
+mx::array add(Backend& on, const mx::array& x, const mx::array& delta) { return on.add(x, delta); }
+
+mx::array feed_forward(Backend& on, Gate gate, const LinearWeight& gate_up,
+                       const LinearWeight& down, const mx::array& x) {
+  CHECK(x.ndim() == 2 && x.shape(1) == gate_up.columns, "feed_forward: x must be [T, K]");
+  return on.feed_forward(gate, gate_up, down, x);
+}
+
+mx::array qkv_rope_kv_write(Backend& on, const AttentionSpec& spec, const mx::array& qkv,
+                            const StepBatch& batch, KvLayerStore& kv) {
+  CHECK(qkv.shape(1) == (spec.heads + 2 * spec.kv_heads) * spec.head_dim,
+        "qkv must be [T, (H + 2 K) D]");
+  return on.qkv_rope_kv_write(spec, qkv, batch, kv);
+}
+
+mx::array paged_attention(Backend& on, const AttentionSpec& spec, const mx::array& q,
+                          const StepBatch& batch, KvLayerStore& kv) {
+  return on.paged_attention(spec, q, batch, kv);
+}
+
+}  // namespace pippin::nn

@@ -1,0 +1,30 @@
+#include "mlx/ops.h"
+#include "nn/reference/reference_backend.h"
+
+namespace pippin::nn {
+
+mx::array ReferenceBackend::linear(const LinearWeight& weight, const mx::array& x) {
+  const mx::array y = mx::matmul(x, dense_of(weight).transposed);
+  return weight.bias.empty() ? y : mx::add(y, weight.bias.array(dtype_));
+}
+
+mx::array ReferenceBackend::embed(const LinearWeight& table, const StepBatch& batch, float scale) {
+  const mx::array ids =
+      batch.token_ids
+          ? *batch.token_ids
+          : mx::array(batch.tokens.begin(), mx::Shape{static_cast<int>(batch.size())}, mx::int32);
+  const mx::array rows = mx::take(dense_of(table).dense, ids, 0);
+  return scale == 1.0f ? rows : mx::multiply(rows, mx::array(scale, dtype_));
+}
+
+mx::array ReferenceBackend::gather(const mx::array& x, const std::vector<int32_t>& rows) {
+  return mx::take(x, mx::array(rows.begin(), mx::Shape{static_cast<int>(rows.size())}, mx::int32),
+                  0);
+}
+
+mx::array ReferenceBackend::soft_cap(const mx::array& x, float cap) {
+  return mx::multiply(mx::tanh(mx::divide(x, mx::array(cap, x.dtype()))),
+                      mx::array(cap, x.dtype()));
+}
+
+}  // namespace pippin::nn

@@ -1,0 +1,23 @@
+#include "mlx/ops.h"
+#include "nn/reference/reference_backend.h"
+
+namespace pippin::nn {
+
+mx::array ReferenceBackend::rms_norm(const NormWeight& weight, const mx::array& x) {
+  const mx::array wide = mx::astype(x, mx::float32);
+  const mx::array scale =
+      mx::rsqrt(mx::add(mx::mean(mx::square(wide), -1, true), mx::array(weight.eps)));
+  return mx::astype(mx::multiply(mx::multiply(wide, scale), weight.values.array()), dtype_);
+}
+
+mx::array ReferenceBackend::add_rms_norm(const NormWeight& weight, mx::array& x,
+                                         const mx::array& delta) {
+  x = mx::add(x, delta);
+  return rms_norm(weight, x);
+}
+
+mx::array ReferenceBackend::add(const mx::array& x, const mx::array& delta) {
+  return mx::add(x, delta);
+}
+
+}  // namespace pippin::nn

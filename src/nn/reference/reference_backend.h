@@ -1,0 +1,64 @@
+// ReferenceBackend: stock MLX operations on any device, one graph for a step. In f32 it is the
+// oracle of the other backends; those of GPUs derive from it and replace what is slow.
+// Thread: the device thread.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "mlx/array.h"
+#include "mlx/dtype.h"
+#include "nn/backend/backend.h"
+
+namespace pippin::nn {
+
+/// A dense weight.
+struct DenseWeight final : PreparedWeight {
+  DenseWeight(mx::array of, mx::array transposed_of)
+      : dense(std::move(of)), transposed(std::move(transposed_of)) {}
+  mx::array dense;       // [N, K]
+  mx::array transposed;  // [K, N], a view of the same
+};
+
+/// Keys and values of a layer, [P * S, K, D] each.
+struct DenseKv final : KvLayerStore {
+  DenseKv(const KvGeometry& of, int in_group, mx::array keys, mx::array values)
+      : KvLayerStore(of, in_group), k(std::move(keys)), v(std::move(values)) {}
+  mx::array k, v;
+};
+
+class ReferenceBackend : public Backend {
+ public:
+  /// `dtype`: of activations, weights, keys and values.
+  explicit ReferenceBackend(mx::Dtype dtype) : dtype_(dtype) {}
+
+  Result<std::shared_ptr<PreparedWeight>> prepare(std::span<const store::TensorView* const> parts,
+                                                  int columns, Stacking stacking) override;
+  Result<std::unique_ptr<KvCache>> make_kv_cache(const std::vector<KvGeometry>& layers, KvPlan plan,
+                                                 KvType type) override;
+
+  mx::array linear(const LinearWeight& weight, const mx::array& x) override;
+  mx::array embed(const LinearWeight& table, const StepBatch& batch, float scale) override;
+  mx::array gather(const mx::array& x, const std::vector<int32_t>& rows) override;
+  mx::array soft_cap(const mx::array& x, float cap) override;
+  mx::array rms_norm(const NormWeight& weight, const mx::array& x) override;
+  mx::array add_rms_norm(const NormWeight& weight, mx::array& x, const mx::array& delta) override;
+  mx::array add(const mx::array& x, const mx::array& delta) override;
+  mx::array feed_forward(Gate gate, const LinearWeight& gate_up, const LinearWeight& down,
+                         const mx::array& x) override;
+  mx::array qkv_rope_kv_write(const AttentionSpec& spec, const mx::array& qkv,
+                              const StepBatch& batch, KvLayerStore& kv) override;
+  mx::array paged_attention(const AttentionSpec& spec, const mx::array& q, const StepBatch& batch,
+                            KvLayerStore& kv) override;
+
+ protected:
+  /// gate(x[:, :F]) * x[:, F:]. Shapes: [T, 2 F] -> [T, F].
+  virtual mx::array gated_activation(Gate gate, const mx::array& x);
+  static const DenseWeight& dense_of(const LinearWeight& weight) {
+    return static_cast<const DenseWeight&>(*weight.prepared);
+  }
+
+  const mx::Dtype dtype_;
+};
+
+}  // namespace pippin::nn

@@ -1,0 +1,48 @@
+"""The backends' seam: only a backend's own folder, and the table of backends, know which one it is."""
+
+import re
+
+OWN = ("src/nn/cpu/", "src/nn/cuda/", "src/nn/reference/", "src/nn/metal/", "src/nn/backend/")
+# Who chooses a backend, from what a person asked for.
+CHOOSES = "src/engine/exec/runner.cpp"
+INCLUDE = re.compile(r'^#include "nn/(?:cpu|cuda|metal|reference)/', re.MULTILINE)
+ASKS = re.compile(r"\bBackendKind\b|\bdynamic_cast<\s*(?:const )?\w*(?:Backend|Weight|Kv)\b")
+# In models/: numbers of bits, devices and kernels are the backend's affair.
+NAMED = re.compile(r"\b(?:cpu|cuda|metal)::|\bmx::(?:float|bfloat|int|uint)\d+\b|\bmx::Dtype\b|\bIsa\b|\bKernels\b"
+                   r"|\bastype\(|->dtype\(|\.dtype\(")
+
+# For tools/tidy --self-test: what has to be found, and what must not be.
+PLANTED = {
+    "src/engine/exec/device.cpp": ("bool f() { return kind == nn::BackendKind::kCuda; }\n", "seam"),
+    "src/nn/ops/own.cpp": ('#include "nn/cuda/kernels.h"\n', "seam"),
+    "src/models/text/wide.cpp": ("bool f(const mx::array& a) { return a.dtype() == mx::float32; }\n", "seam"),
+    "src/models/text/kernel.cpp": ("using Order = nn::cpu::PackedLinear::Order;\n", "seam"),
+}
+CLEAN = {
+    "src/nn/cuda/cuda_backend.cpp": '#include "nn/cuda/kernels.h"\nbool f() { return k == BackendKind::kCuda; }\n',
+    "src/models/text/says.cpp": "// On cpu::kernels, as mx::float32.\nint x;\n",
+}
+
+
+def line_of(text, at):
+    return text.count("\n", 0, at) + 1
+
+
+def check_seams(tree, path, text):
+    """Notes each place that knows a backend and should not. `text`: with comments and strings blanked."""
+    if not path.startswith("src/") or path.startswith(OWN):
+        return
+    if path != CHOOSES:
+        for found in ASKS.finditer(text):
+            tree.breach(path, line_of(text, found.start()), "seam", "asks which backend it is; add an operation to it")
+    if path.startswith("src/models/"):
+        for found in NAMED.finditer(text):
+            tree.breach(path, line_of(text, found.start()), "seam", f"{found.group()}: a model names no type or device")
+
+
+def check_includes(tree, path, text):
+    """The same of includes, whose paths are strings."""
+    if not path.startswith("src/") or path.startswith(OWN):
+        return
+    for found in INCLUDE.finditer(text):
+        tree.breach(path, line_of(text, found.start()), "seam", "includes what is a backend's own")
