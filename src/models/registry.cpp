@@ -1,20 +1,13 @@
-// The table of text architectures. A family that differs from the others only in DecoderOptions is
-// one row here.
-#include <array>
-#include <string_view>
+// From a file's configuration to the family and its model.
 
 #include <fmt/format.h>
 
+#include "models/families/family.h"
 #include "models/model.h"
 #include "models/text/decoder.h"
 
 namespace pippin::models {
 namespace {
-
-struct Row {
-  std::string_view architecture;  // GGUF's general.architecture
-  DecoderOptions options;
-};
 
 // Converters to GGUF permute a llama's q and k, so that pairs are interleaved, and add to norms
 // what the model adds.
@@ -24,29 +17,12 @@ DecoderOptions fit(DecoderOptions options, store::WeightLayout layout) {
   return options;
 }
 
-const std::array<Row, 4>& rows() {
-  static const std::array<Row, 4> kRows = {{
-      {"llama", {.rope_interleaved = true}},
-      {"qwen2", {}},
-      {"qwen3", {.qk_norm = true}},
-      {"gemma3",
-       {.qk_norm = true,
-        .post_norms = true,
-        .norm_offset = 1.0f,
-        .scale_embedding = true,
-        .gate = nn::Gate::kGeluTanh,
-        .window_period = 6,
-        .window_rope_base = 10000.0f}},
-  }};
-  return kRows;
-}
-
 Result<DecoderOptions> options_of(const store::ModelConfig& config) {
   std::string known;
-  for (const Row& row : rows()) {
-    if (row.architecture == config.architecture) return fit(row.options, config.layout);
+  for (const Family* family : families()) {
+    if (family->architecture == config.architecture) return fit(family->options, config.layout);
     known += known.empty() ? "" : ", ";
-    known += row.architecture;
+    known += family->architecture;
   }
   return fail(Code::kUnsupported,
               fmt::format("[model] {}: architecture '{}' is not supported yet; this build knows {}",

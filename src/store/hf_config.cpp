@@ -9,6 +9,7 @@
 
 #include "base/json_read.h"
 #include "store/config_limits.h"
+#include "store/hf_family.h"
 #include "store/hf_fields.h"
 #include "store/quoted.h"
 
@@ -17,50 +18,12 @@ namespace {
 
 namespace json = boost::json;
 
-/// A kind of model, and what its configuration class takes for fields that a file leaves out. Zero:
-/// the file must say.
-struct Family {
-  std::string_view model_type;
-  std::string_view architecture;  // GGUF's name
-  std::string_view activation = "silu";
-  bool qkv_bias = false;
-  int vocab = 0, width = 0, feed_forward = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0;
-  int context = 0;
-  double eps = 0, rope_base = 10000;
-  double window_rope_base = 0, query_scalar = 0;  // > 0: the file may have these fields
-  int window = 0, window_period = 0;
-};
-
-constexpr Family kGemma3{.model_type = "gemma3_text",
-                         .architecture = "gemma3",
-                         .activation = "gelu_pytorch_tanh",
-                         .vocab = 262208,
-                         .width = 2304,
-                         .feed_forward = 9216,
-                         .layers = 26,
-                         .heads = 8,
-                         .kv_heads = 4,
-                         .head_dim = 256,
-                         .context = 131072,
-                         .eps = 1e-6,
-                         .rope_base = 1e6,
-                         .window_rope_base = 10000,
-                         .query_scalar = 256,
-                         .window = 4096,
-                         .window_period = 6};
-constexpr Family kFamilies[] = {
-    {.model_type = "llama", .architecture = "llama"},
-    {.model_type = "mistral", .architecture = "llama"},
-    {.model_type = "qwen2", .architecture = "qwen2", .qkv_bias = true},
-    {.model_type = "qwen3", .architecture = "qwen3", .head_dim = 128},
-    kGemma3,
-};
-
 std::optional<int> given(int value) { return value > 0 ? std::optional(value) : std::nullopt; }
 
 class HfConfigReader {
  public:
-  HfConfigReader(const HfFields& fields, const Family& family) : fields_(fields), family_(family) {}
+  HfConfigReader(const HfFields& fields, const HfFamily& family)
+      : fields_(fields), family_(family) {}
 
   Result<HfConfig> run() {
     ModelConfig& model = config_.model;
@@ -72,6 +35,7 @@ class HfConfigReader {
     RETURN_IF_ERROR(read_window());
     RETURN_IF_ERROR(read_scales());
     RETURN_IF_ERROR(read_kinds());
+    config_.names = family_.names;
     return std::move(config_);
   }
 
@@ -86,7 +50,7 @@ class HfConfigReader {
   Result<void> read_kinds();
 
   const HfFields& fields_;
-  const Family& family_;
+  const HfFamily& family_;
   HfConfig config_;
 };
 
@@ -224,7 +188,7 @@ Result<void> HfConfigReader::read_window() {
   const auto layers = static_cast<size_t>(model.layers);
   const bool gemma = family_.window > 0;
   // Qwen's files have a window that is not used unless this says so.
-  const bool optional = family_.model_type.starts_with("qwen");
+  const bool optional = family_.window_by_flag;
   ASSIGN_OR_RETURN(const bool used, fields_.flag("use_sliding_window", !optional));
   if (!used || (!gemma && !fields_.has("sliding_window"))) return {};
   ASSIGN_OR_RETURN(model.sliding_window,
@@ -259,6 +223,16 @@ Result<void> HfConfigReader::read_scales() {
     ASSIGN_OR_RETURN(const double scalar, fields_.number("query_pre_attn_scalar", 1e-6, kScaleMax,
                                                          family_.query_scalar));
     model.attention_scale = static_cast<float>(1 / std::sqrt(scalar));
+  }
+  const std::pair<std::string_view, float*> factors[] = {
+      {family_.attention_scale, &model.attention_scale},
+      {family_.embedding_scale, &model.embedding_scale},
+      {family_.residual_scale, &model.residual_scale},
+      {family_.logit_scale, &model.logit_scale}};
+  for (const auto& [key, factor] : factors) {
+    if (key.empty()) continue;
+    ASSIGN_OR_RETURN(const double value, fields_.number(key, 1e-6, kScaleMax, 1));
+    *factor = static_cast<float>(value);
   }
   return {};
 }
@@ -337,15 +311,19 @@ Result<void> read_quantization(const HfFields& root, HfConfig& config) {
   return {};
 }
 
-const Family* find_family(std::string_view model_type) {
-  const auto* family = std::ranges::find(kFamilies, model_type, &Family::model_type);
-  return family == std::end(kFamilies) ? nullptr : family;
+// `part`: of the text_config in a model of `model_type`, which sees, too.
+const HfFamily* find_family(std::string_view model_type, bool part) {
+  const std::span<const HfFamily* const> all = hf_families();
+  const auto found = std::ranges::find(all, model_type, [part](const HfFamily* family) {
+    return part ? family->part_of : family->model_type;
+  });
+  return found == all.end() ? nullptr : *found;
 }
 
 Error unknown_family(const HfFields& root, std::string_view model_type) {
   std::string known;
-  for (const Family& family : kFamilies)
-    known += (known.empty() ? "" : ", ") + std::string(family.model_type);
+  for (const HfFamily* family : hf_families())
+    known += (known.empty() ? "" : ", ") + std::string(family->model_type);
   return root.unsupported("model_type", fmt::format("{} is not supported yet; this build knows {}",
                                                     quoted(model_type), known));
 }
@@ -356,11 +334,11 @@ Result<HfConfig> read_hf_config(std::string_view text, const std::string& path) 
   ASSIGN_OR_RETURN(const json::object object, parse_object(text, "[config] " + path));
   const HfFields root(object, path);
   ASSIGN_OR_RETURN(const std::string model_type, root.text("model_type"));
-  // A Gemma 3 that sees has its text model as a part.
+  // A model that sees has its text model as a part.
   ASSIGN_OR_RETURN(const std::optional<HfFields> part, root.object("text_config"));
-  const bool is_part = model_type == "gemma3" && part;
+  const bool is_part = part && find_family(model_type, true) != nullptr;
   const HfFields& fields = is_part ? *part : root;
-  const Family* family = is_part ? &kGemma3 : find_family(model_type);
+  const HfFamily* family = find_family(model_type, is_part);
   if (family == nullptr) return unknown_family(root, model_type);
   ASSIGN_OR_RETURN(HfConfig config, HfConfigReader(fields, *family).run());
   config.model.path = path;

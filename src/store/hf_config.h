@@ -6,10 +6,12 @@
 #include <boost/json/object.hpp>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
+#include "store/hf_family.h"
 #include "store/model_config.h"
 #include "store/tensor.h"
 
@@ -26,7 +28,8 @@ struct HfConfig {
   bool is_part = false;  // of a model that also sees: its tensors are "language_model."'s
   /// What the file says of the output layer; nothing: the tensors tell.
   std::optional<bool> tied_output;
-  bool qkv_bias = false;  // q, k and v have biases
+  bool qkv_bias = false;              // q, k and v have biases
+  std::span<const ModuleName> names;  // HfFamily's
   /// Nothing: the weights are floats. The modules that differ, by path; no value: they are floats.
   std::optional<MlxSettings> quantization;
   std::map<std::string, std::optional<MlxSettings>, std::less<>> exceptions;

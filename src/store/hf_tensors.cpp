@@ -14,11 +14,9 @@
 namespace pippin::store {
 namespace {
 
-using Names = std::pair<std::string_view, std::string_view>;
-
-constexpr Names kTop[] = {
+constexpr ModuleName kTop[] = {
     {"model.embed_tokens", "token_embd"}, {"model.norm", "output_norm"}, {"lm_head", "output"}};
-constexpr Names kLayer[] = {
+constexpr ModuleName kLayer[] = {
     {"self_attn.q_proj", "attn_q"},
     {"self_attn.k_proj", "attn_k"},
     {"self_attn.v_proj", "attn_v"},
@@ -29,14 +27,15 @@ constexpr Names kLayer[] = {
     {"mlp.up_proj", "ffn_up"},
     {"mlp.down_proj", "ffn_down"},
     {"input_layernorm", "attn_norm"},
+    {"post_attention_layernorm", "ffn_norm"},
     {"pre_feedforward_layernorm", "ffn_norm"},
     {"post_feedforward_layernorm", "post_ffw_norm"},
 };
 constexpr std::string_view kLayerPrefix = "model.layers.";
 
-std::string_view renamed(std::span<const Names> names, std::string_view name) {
-  const auto place = std::ranges::find(names, name, &Names::first);
-  return place == names.end() ? std::string_view() : place->second;
+std::string_view renamed(std::span<const ModuleName> names, std::string_view name) {
+  const auto place = std::ranges::find(names, name, &ModuleName::theirs);
+  return place == names.end() ? std::string_view() : place->gguf;
 }
 
 /// A module's tensors, by what they are: "weight", "bias", "scales", "biases".
@@ -92,7 +91,7 @@ class TensorsReader {
     const size_t dot = name.rfind('.');
     const std::string module = name.substr(0, dot == std::string::npos ? 0 : dot);
     const std::string_view kind = std::string_view(entry.name).substr(entry.name.rfind('.') + 1);
-    if (gguf_tensor_name(module + ".weight", post_norms()).empty())
+    if (gguf_tensor_name(module + ".weight", config_.names).empty())
       return wrong(entry.name, fmt::format("it is no part of a {} model as this build knows it",
                                            config_.model.architecture));
     if (kind != "weight" && kind != "bias" && kind != "scales" && kind != "biases")
@@ -101,8 +100,6 @@ class TensorsReader {
       return wrong(entry.name, "it is in two files");
     return {};
   }
-
-  bool post_norms() const { return config_.model.architecture == "gemma3"; }
 
   Result<void> read(const std::string& name, const Module& module) {
     const auto find = [&](std::string_view kind) {
@@ -125,7 +122,7 @@ class TensorsReader {
 
   TensorView view_of(const std::string& name, const SafetensorsEntry& entry) const {
     TensorView view;
-    view.name = gguf_tensor_name(name, post_norms());
+    view.name = gguf_tensor_name(name, config_.names);
     view.shape = entry.shape;
     view.bytes = entry.bytes;
     return view;
@@ -218,7 +215,7 @@ class TensorsReader {
 
 }  // namespace
 
-std::string gguf_tensor_name(std::string_view name, bool post_norms) {
+std::string gguf_tensor_name(std::string_view name, std::span<const ModuleName> names) {
   const size_t dot = name.rfind('.');
   if (dot == std::string_view::npos) return {};
   const std::string_view kind = name.substr(dot);
@@ -235,11 +232,8 @@ std::string gguf_tensor_name(std::string_view name, bool post_norms) {
       !std::ranges::all_of(layer, digit) || (layer.size() > 1 && layer[0] == '0'))
     return {};
   const std::string_view part = module.substr(end + 1);
-  // Gemma has a norm on both sides of each part; elsewhere the one after attention is the one
-  // before feed-forward.
-  const std::string_view known = part == "post_attention_layernorm"
-                                     ? (post_norms ? "post_attention_norm" : "ffn_norm")
-                                     : renamed(kLayer, part);
+  std::string_view known = renamed(names, part);
+  if (known.empty()) known = renamed(kLayer, part);
   return known.empty() ? std::string() : fmt::format("blk.{}.{}{}", layer, known, kind);
 }
 

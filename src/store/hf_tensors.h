@@ -2,6 +2,7 @@
 // to a quantised weight put together. Internal to store.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,7 +20,7 @@ Result<std::vector<TensorView>> hf_tensors(const std::vector<SafetensorsFile>& f
                                            HfConfig& config, const std::string& path);
 
 /// Returns GGUF's name of a tensor of transformers, e.g. "blk.3.attn_q.weight"; empty: none.
-/// `post_norms`: the norm behind attention is Gemma's.
-std::string gguf_tensor_name(std::string_view name, bool post_norms);
+/// `names`: the family's own.
+std::string gguf_tensor_name(std::string_view name, std::span<const ModuleName> names);
 
 }  // namespace pippin::store

@@ -147,6 +147,22 @@ TEST_P(Fixtures, ChunksAndSingleTokensAreBitEqualOnTheCpu) {
   }
 }
 
+// A factor that no code would apply.
+TEST(Families, AFactorThatAFamilyDoesNotHaveIsRefused) {
+  const Fixture llama = Fixture::open("llama_tied.gguf");
+  store::ModelConfig config = llama.file.config().value();
+  for (float* factor : {&config.embedding_scale, &config.residual_scale, &config.logit_scale}) {
+    *factor = 1;
+    EXPECT_TRUE(models::make_spec(config).ok()) << "it changes nothing";
+    *factor = 0.5f;
+    const auto spec = models::make_spec(config);
+    ASSERT_FALSE(spec.ok());
+    EXPECT_EQ(spec.error().code, Code::kUnsupported);
+    EXPECT_TRUE(spec.error().param.starts_with("llama.")) << spec.error().param;
+    *factor = 0;
+  }
+}
+
 std::vector<std::string> names() {
   std::vector<std::string> found;
   for (const auto& entry : std::filesystem::directory_iterator(kFolder))

@@ -20,7 +20,7 @@ bool is_global(const store::ModelConfig& config, const DecoderOptions& options, 
 }
 
 // What this decoder cannot do is refused before a weight is read.
-Result<void> check_supported(const store::ModelConfig& config) {
+Result<void> check_supported(const store::ModelConfig& config, const DecoderOptions& options) {
   const auto unsupported = [&](std::string what, std::string key) {
     return fail(Code::kUnsupported, fmt::format("[model] {}: {}", config.path, what),
                 config.architecture + "." + key);
@@ -44,6 +44,14 @@ Result<void> check_supported(const store::ModelConfig& config) {
     return unsupported("mixtures of experts are not supported yet", "expert_count");
   if (config.norm != store::NormKind::kRms)
     return unsupported("layer norm is not supported yet", "attention.layer_norm_epsilon");
+  const std::pair<const char*, float> factors[] = {{"embedding_scale", config.embedding_scale},
+                                                   {"residual_scale", config.residual_scale},
+                                                   {"logit_scale", config.logit_scale}};
+  for (const auto& [key, factor] : factors) {
+    if (!options.scales && factor != 0 && factor != 1)
+      return unsupported(
+          fmt::format("a factor of {} is not supported in this architecture", factor), key);
+  }
   return {};
 }
 
@@ -64,7 +72,7 @@ std::vector<float> inverse_frequencies(int dims, double base, double stretch,
 
 Result<ModelSpec> Decoder::make_spec(const store::ModelConfig& config,
                                      const DecoderOptions& options) {
-  RETURN_IF_ERROR(check_supported(config));
+  RETURN_IF_ERROR(check_supported(config, options));
   ModelSpec spec;
   spec.architecture = config.architecture;
   spec.vocab = config.vocab_size;
@@ -113,10 +121,12 @@ Result<Decoder::Layer> Decoder::load_layer(WeightLoader& weights, const store::M
   layer.attention = attention_spec(config, index, rope_factors);
   const int q = layer.attention.heads * layer.attention.head_dim,
             kv = layer.attention.kv_heads * layer.attention.head_dim;
-  ASSIGN_OR_RETURN(layer.attention_norm,
-                   weights.norm(prefix + "attn_norm.weight", width, config.norm_eps));
-  ASSIGN_OR_RETURN(layer.feed_forward_norm,
-                   weights.norm(prefix + "ffn_norm.weight", width, config.norm_eps));
+  if (options_.pre_norms) {
+    ASSIGN_OR_RETURN(layer.attention_norm,
+                     weights.norm(prefix + "attn_norm.weight", width, config.norm_eps));
+    ASSIGN_OR_RETURN(layer.feed_forward_norm,
+                     weights.norm(prefix + "ffn_norm.weight", width, config.norm_eps));
+  }
   if (options_.post_norms) {
     ASSIGN_OR_RETURN(layer.post_attention_norm,
                      weights.norm(prefix + "post_attention_norm.weight", width, config.norm_eps));
@@ -130,6 +140,11 @@ Result<Decoder::Layer> Decoder::load_layer(WeightLoader& weights, const store::M
                      weights.norm_values(prefix + "attn_k_norm.weight", layer.attention.head_dim));
     layer.attention.q_norm = std::move(q_norm);
     layer.attention.k_norm = std::move(k_norm);
+  }
+  if (options_.wide_qk_norm) {
+    ASSIGN_OR_RETURN(layer.q_norm, weights.norm(prefix + "attn_q_norm.weight", q, config.norm_eps));
+    ASSIGN_OR_RETURN(layer.k_norm,
+                     weights.norm(prefix + "attn_k_norm.weight", kv, config.norm_eps));
   }
   ASSIGN_OR_RETURN(
       layer.qkv,
@@ -172,6 +187,12 @@ Result<std::unique_ptr<Model>> Decoder::load(const store::Checkpoint& checkpoint
   }
   ASSIGN_OR_RETURN(model->final_norm_, weights.norm("output_norm.weight", width, config.norm_eps));
   if (options.scale_embedding) model->embedding_scale_ = std::sqrt(static_cast<float>(width));
+  const auto factor = [](float value) { return value > 0 ? value : 1.0f; };
+  if (options.scales) {
+    model->embedding_scale_ = factor(config.embedding_scale);
+    model->residual_scale_ = factor(config.residual_scale);
+    model->logit_factor_ = 1.0f / factor(config.logit_scale);
+  }
   model->logit_soft_cap_ = config.logit_soft_cap;
   model->link_products();
   return std::unique_ptr<Model>(std::move(model));
@@ -188,34 +209,56 @@ void Decoder::link_products() {
 
 mx::array Decoder::forward(const nn::StepBatch& batch, nn::KvCache& kv) {
   mx::array x = nn::embed(backend_, embedding_, batch, embedding_scale_);
-  mx::array normed = nn::rms_norm(backend_, layers_[0].attention_norm, x);
+  mx::array normed = options_.pre_norms ? nn::rms_norm(backend_, layers_[0].attention_norm, x) : x;
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     nn::KvLayerStore& store = kv.layer(static_cast<int>(i));
-    const mx::array q = nn::qkv_rope_kv_write(
-        backend_, layer.attention, nn::linear(backend_, layer.qkv, normed), batch, store);
+    const mx::array q =
+        nn::qkv_rope_kv_write(backend_, layer.attention, projected(layer, normed), batch, store);
     mx::array mixed = nn::paged_attention(backend_, layer.attention, q, batch, store);
     if (i + 1 == layers_.size()) {  // nobody asks for the others' last layer but its KV
       if (batch.logit_tokens.empty()) return mixed;
       mixed = nn::gather(backend_, mixed, batch.logit_tokens);
       x = nn::gather(backend_, x, batch.logit_tokens);
     }
-    mx::array attended = nn::linear(backend_, layer.output, mixed);
-    if (options_.post_norms) attended = nn::rms_norm(backend_, layer.post_attention_norm, attended);
-    normed = nn::add_rms_norm(backend_, layer.feed_forward_norm, x, attended);
-    mx::array fed = nn::feed_forward(backend_, options_.gate, layer.gate_up, layer.down, normed);
-    if (options_.post_norms) fed = nn::rms_norm(backend_, layer.post_feed_forward_norm, fed);
-    if (i + 1 < layers_.size()) {
-      normed = nn::add_rms_norm(backend_, layers_[i + 1].attention_norm, x, fed);
-    } else {
-      x = nn::add(backend_, x, fed);
-    }
+    const mx::array attended =
+        behind(layer.post_attention_norm, nn::linear(backend_, layer.output, mixed));
+    normed = take_in(options_.pre_norms ? &layer.feed_forward_norm : nullptr, x, attended);
+    const mx::array fed =
+        behind(layer.post_feed_forward_norm,
+               nn::feed_forward(backend_, options_.gate, layer.gate_up, layer.down, normed));
+    const bool last = i + 1 == layers_.size();
+    normed =
+        take_in(last || !options_.pre_norms ? nullptr : &layers_[i + 1].attention_norm, x, fed);
   }
+  return x;
+}
+
+// q, k and v of a layer, side by side.
+mx::array Decoder::projected(const Layer& layer, const mx::array& normed) {
+  mx::array qkv = nn::linear(backend_, layer.qkv, normed);
+  if (!options_.wide_qk_norm) return qkv;
+  const int q = layer.attention.heads * layer.attention.head_dim;
+  qkv = nn::norm_columns(backend_, layer.q_norm, qkv, 0);
+  return nn::norm_columns(backend_, layer.k_norm, qkv, q);
+}
+
+// What a block gives, as the residual stream takes it in.
+mx::array Decoder::behind(const nn::NormWeight& norm, const mx::array& given) {
+  const mx::array out = options_.post_norms ? nn::rms_norm(backend_, norm, given) : given;
+  return residual_scale_ == 1.0f ? out : nn::scale(backend_, out, residual_scale_);
+}
+
+// Adds to the residual stream; returns it, normed where a norm follows.
+mx::array Decoder::take_in(const nn::NormWeight* norm, mx::array& x, const mx::array& delta) {
+  if (norm != nullptr) return nn::add_rms_norm(backend_, *norm, x, delta);
+  x = nn::add(backend_, x, delta);
   return x;
 }
 
 mx::array Decoder::logits(const mx::array& hidden) {
   mx::array out = nn::linear(backend_, head_, nn::rms_norm(backend_, final_norm_, hidden));
+  if (logit_factor_ != 1.0f) out = nn::scale(backend_, out, logit_factor_);
   if (logit_soft_cap_ > 0) out = nn::soft_cap(backend_, out, logit_soft_cap_);
   return nn::as_floats(out);
 }

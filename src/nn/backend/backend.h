@@ -72,9 +72,11 @@ class Backend {
   virtual mx::array embed(const LinearWeight& table, const StepBatch& batch, float scale) = 0;
   virtual mx::array gather(const mx::array& x, const std::vector<int32_t>& rows) = 0;
   virtual mx::array soft_cap(const mx::array& x, float cap) = 0;
+  virtual mx::array scale(const mx::array& x, float factor) = 0;
   virtual mx::array rms_norm(const NormWeight& weight, const mx::array& x) = 0;
   virtual mx::array add_rms_norm(const NormWeight& weight, mx::array& x,
                                  const mx::array& delta) = 0;
+  virtual mx::array norm_columns(const NormWeight& weight, const mx::array& x, int first) = 0;
   virtual mx::array add(const mx::array& x, const mx::array& delta) = 0;
   virtual mx::array feed_forward(Gate gate, const LinearWeight& gate_up, const LinearWeight& down,
                                  const mx::array& x) = 0;

@@ -23,4 +23,7 @@ mx::array gather(Backend& on, const mx::array& x, const std::vector<int32_t>& ro
 /// cap * tanh(x / cap), of logits (Gemma 2). Shapes: any -> the same.
 mx::array soft_cap(Backend& on, const mx::array& x, float cap);
 
+/// x * factor. Shapes: any -> the same.
+mx::array scale(Backend& on, const mx::array& x, float factor);
+
 }  // namespace pippin::nn

@@ -13,6 +13,10 @@ mx::array rms_norm(Backend& on, const NormWeight& weight, const mx::array& x);
 /// replaced.
 mx::array add_rms_norm(Backend& on, const NormWeight& weight, mx::array& x, const mx::array& delta);
 
+/// x with rms_norm() of its columns [first, first + E) alone; x may be changed. Shapes: [T, N] ->
+/// [T, N]; weight [E].
+mx::array norm_columns(Backend& on, const NormWeight& weight, const mx::array& x, int first);
+
 /// x + delta. Shapes: [T, E]. For the last residual and where no norm follows.
 mx::array add(Backend& on, const mx::array& x, const mx::array& delta);
 

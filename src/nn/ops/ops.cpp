@@ -33,6 +33,8 @@ mx::array gather(Backend& on, const mx::array& x, const std::vector<int32_t>& ro
 
 mx::array soft_cap(Backend& on, const mx::array& x, float cap) { return on.soft_cap(x, cap); }
 
+mx::array scale(Backend& on, const mx::array& x, float factor) { return on.scale(x, factor); }
+
 mx::array rms_norm(Backend& on, const NormWeight& weight, const mx::array& x) {
   CHECK(x.ndim() == 2 && static_cast<size_t>(x.shape(1)) == weight.values.size(),
         "rms_norm: x must be [T, E]");
@@ -44,6 +46,12 @@ mx::array add_rms_norm(Backend& on, const NormWeight& weight, mx::array& x,
   CHECK(x.ndim() == 2 && static_cast<size_t>(x.shape(1)) == weight.values.size(),
         "add_rms_norm: x must be [T, E]");
   return on.add_rms_norm(weight, x, delta);
+}
+
+mx::array norm_columns(Backend& on, const NormWeight& weight, const mx::array& x, int first) {
+  CHECK(x.ndim() == 2 && first >= 0 && first + static_cast<int>(weight.values.size()) <= x.shape(1),
+        "norm_columns: the columns must be x's");
+  return on.norm_columns(weight, x, first);
 }
 
 mx::array add(Backend& on, const mx::array& x, const mx::array& delta) { return on.add(x, delta); }

@@ -22,6 +22,10 @@ mx::array ReferenceBackend::gather(const mx::array& x, const std::vector<int32_t
                   0);
 }
 
+mx::array ReferenceBackend::scale(const mx::array& x, float factor) {
+  return mx::multiply(x, mx::array(factor, x.dtype()));
+}
+
 mx::array ReferenceBackend::soft_cap(const mx::array& x, float cap) {
   return mx::multiply(mx::tanh(mx::divide(x, mx::array(cap, x.dtype()))),
                       mx::array(cap, x.dtype()));

@@ -16,6 +16,15 @@ mx::array ReferenceBackend::add_rms_norm(const NormWeight& weight, mx::array& x,
   return rms_norm(weight, x);
 }
 
+mx::array ReferenceBackend::norm_columns(const NormWeight& weight, const mx::array& x, int first) {
+  const int rows = x.shape(0), end = first + static_cast<int>(weight.values.size());
+  const auto columns = [&](int from, int to) {
+    return mx::slice(x, mx::Shape{0, from}, mx::Shape{rows, to});
+  };
+  return mx::concatenate(
+      {columns(0, first), rms_norm(weight, columns(first, end)), columns(end, x.shape(1))}, 1);
+}
+
 mx::array ReferenceBackend::add(const mx::array& x, const mx::array& delta) {
   return mx::add(x, delta);
 }

@@ -41,8 +41,10 @@ class ReferenceBackend : public Backend {
   mx::array embed(const LinearWeight& table, const StepBatch& batch, float scale) override;
   mx::array gather(const mx::array& x, const std::vector<int32_t>& rows) override;
   mx::array soft_cap(const mx::array& x, float cap) override;
+  mx::array scale(const mx::array& x, float factor) override;
   mx::array rms_norm(const NormWeight& weight, const mx::array& x) override;
   mx::array add_rms_norm(const NormWeight& weight, mx::array& x, const mx::array& delta) override;
+  mx::array norm_columns(const NormWeight& weight, const mx::array& x, int first) override;
   mx::array add(const mx::array& x, const mx::array& delta) override;
   mx::array feed_forward(Gate gate, const LinearWeight& gate_up, const LinearWeight& down,
                          const mx::array& x) override;

@@ -105,6 +105,17 @@ TEST_F(Ops, RmsNormWithAndWithoutResidual) {
   expect_close(x, y, 1e-6f);
 }
 
+TEST_F(Ops, NormsOfColumnsAndFactorsFollowTheReference) {
+  const NormWeight w{random_values(96, 5), 1e-5f};
+  const auto values = random_values(9 * 160, 6, 3.0f);
+  for (const int first : {0, 40, 64}) {
+    expect_close(norm_columns(*cpu, w, matrix(values, 9), first),
+                 norm_columns(*reference, w, matrix(values, 9), first), 1e-5f);
+  }
+  expect_close(scale(*cpu, matrix(values, 9), 0.3f), scale(*reference, matrix(values, 9), 0.3f),
+               1e-6f);
+}
+
 TEST_F(Ops, FeedForwardFollowsTheReference) {
   const auto both = random_values(2 * 80 * 96, 8), bias = random_values(2 * 80, 9),
              last = random_values(48 * 80, 11);

@@ -61,6 +61,15 @@ mx::array CpuBackend::gather(const mx::array& x, const std::vector<int32_t>& row
   return y;
 }
 
+mx::array CpuBackend::scale(const mx::array& x, float factor) {
+  const mx::array input = host_ready(x);
+  mx::array y = allocate(input.shape());
+  const float* in = input.data<float>();
+  float* out = y.data<float>();
+  for (size_t i = 0; i < input.size(); ++i) out[i] = in[i] * factor;
+  return y;
+}
+
 mx::array CpuBackend::soft_cap(const mx::array& x, float cap) {
   const mx::array input = host_ready(x);
   mx::array y = allocate(input.shape());
@@ -89,6 +98,21 @@ mx::array CpuBackend::rms_norm(const NormWeight& weight, const mx::array& x) {
 
 mx::array CpuBackend::add_rms_norm(const NormWeight& weight, mx::array& x, const mx::array& delta) {
   return norm(weight, x, &delta);
+}
+
+// In place: what a projection has given is ours alone.
+mx::array CpuBackend::norm_columns(const NormWeight& weight, const mx::array& x, int first) {
+  mx::array y = host_ready(x);
+  const size_t width = static_cast<size_t>(y.shape(1)), count = weight.values.size();
+  const float* factors = weight.values.data();
+  threads_.run(y.shape(0), [&](int r, int) {
+    float* row = y.data<float>() + static_cast<size_t>(r) * width + static_cast<size_t>(first);
+    float squares = 0;
+    for (size_t i = 0; i < count; ++i) squares += row[i] * row[i];
+    const float scale = 1.0f / std::sqrt(squares / static_cast<float>(count) + weight.eps);
+    for (size_t i = 0; i < count; ++i) row[i] *= scale * factors[i];
+  });
+  return y;
 }
 
 mx::array CpuBackend::add(const mx::array& x, const mx::array& delta) {

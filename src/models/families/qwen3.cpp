@@ -1,0 +1,15 @@
+// Qwen 3: a llama with a norm of each head of q and k.
+#include "models/families/family.h"
+
+namespace pippin::models {
+namespace {
+
+constexpr store::HfFamily kHf[] = {
+    {.model_type = "qwen3", .architecture = "qwen3", .head_dim = 128, .window_by_flag = true}};
+
+}  // namespace
+
+extern const Family kQwen3;
+constexpr Family kQwen3 = {"qwen3", {.qk_norm = true}, kHf};
+
+}  // namespace pippin::models

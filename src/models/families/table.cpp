@@ -1,0 +1,36 @@
+// The table of families: a row each.
+#include <vector>
+
+#include "models/families/family.h"
+
+#define PIPPIN_FAMILIES(ROW) \
+  ROW(kLlama)                \
+  ROW(kQwen2)                \
+  ROW(kQwen3)                \
+  ROW(kGemma3)
+
+namespace pippin {
+namespace models {
+
+#define PIPPIN_DECLARE(family) extern const Family family;
+#define PIPPIN_POINT_AT(family) &family,
+PIPPIN_FAMILIES(PIPPIN_DECLARE)
+
+std::span<const Family* const> families() {
+  static constexpr const Family* kFamilies[] = {PIPPIN_FAMILIES(PIPPIN_POINT_AT)};
+  return kFamilies;
+}
+
+}  // namespace models
+
+std::span<const store::HfFamily* const> store::hf_families() {
+  static const std::vector<const HfFamily*> kAll = [] {
+    std::vector<const HfFamily*> all;
+    for (const models::Family* family : models::families())
+      for (const HfFamily& one : family->hf) all.push_back(&one);
+    return all;
+  }();
+  return kAll;
+}
+
+}  // namespace pippin
