@@ -67,6 +67,14 @@ def qwen3() -> transformers.PreTrainedModel:
     return transformers.Qwen3ForCausalLM(config)
 
 
+def granite() -> transformers.PreTrainedModel:
+    config = transformers.GraniteConfig(
+        **WIDE, **COMMON, tie_word_embeddings=True, rope_parameters=rope(10000.0), rms_norm_eps=1e-5,
+        embedding_multiplier=3.0, attention_multiplier=0.3, residual_multiplier=0.4, logits_scaling=2.5,
+    )
+    return transformers.GraniteForCausalLM(config)
+
+
 # Pairs of slow, middling and fast rotation all occur: D = 16, wavelengths of 6 to 20,000 around 128 and 512.
 LLAMA3_ROPE = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
                    original_max_position_embeddings=512)
@@ -81,6 +89,7 @@ FIXTURES = {
     "gemma3": lambda: gemma3(7, 6, 1e6, 10000.0),
     # The same, said by gemma3.attention.sliding_window_pattern and gemma3.rope.freq_base_swa.
     "gemma3_keys": lambda: gemma3(5, 2, 50000.0, 2000.0),
+    "granite": granite,
 }
 
 
@@ -133,9 +142,10 @@ def tensors(model: transformers.PreTrainedModel):
             target = target.replace("ffn_norm", "post_attention_norm")
         if gemma and name.endswith("norm.weight"):
             values = values + np.float32(1.0)
-        if config.model_type == "llama" and name.endswith("q_proj.weight"):
+        permutes = config.model_type in ("llama", "granite")
+        if permutes and name.endswith("q_proj.weight"):
             values = permuted(values, config.num_attention_heads)
-        if config.model_type == "llama" and name.endswith("k_proj.weight"):
+        if permutes and name.endswith("k_proj.weight"):
             values = permuted(values, config.num_key_value_heads)
         yield target, np.ascontiguousarray(values, dtype=np.float32)
     if config.model_type == "llama" and config.rope_parameters["rope_type"] == "llama3":
@@ -156,7 +166,12 @@ def write_metadata(writer: gguf.GGUFWriter, name: str, config: transformers.PreT
     if writer.arch in ("qwen3", "gemma3"):
         writer.add_key_length(config.head_dim)
         writer.add_value_length(config.head_dim)
-    if writer.arch == "llama":
+    if writer.arch == "granite":
+        writer.add_embedding_scale(config.embedding_multiplier)
+        writer.add_attention_scale(config.attention_multiplier)
+        writer.add_residual_scale(config.residual_multiplier)
+        writer.add_logit_scale(config.logits_scaling)
+    if writer.arch in ("llama", "granite"):
         writer.add_vocab_size(config.vocab_size)
         writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
     if writer.arch == "gemma3":

@@ -7,7 +7,8 @@
   ROW(kLlama)                \
   ROW(kQwen2)                \
   ROW(kQwen3)                \
-  ROW(kGemma3)
+  ROW(kGemma3)               \
+  ROW(kGranite)
 
 namespace pippin {
 namespace models {

@@ -1,0 +1,20 @@
+// Granite 3: a llama with factors of embeddings, scores, residuals and logits.
+#include "models/families/family.h"
+
+namespace pippin::models {
+namespace {
+
+constexpr store::HfFamily kHf[] = {{.model_type = "granite",
+                                    .architecture = "granite",
+                                    .eps = 1e-6,
+                                    .attention_scale = "attention_multiplier",
+                                    .embedding_scale = "embedding_multiplier",
+                                    .residual_scale = "residual_multiplier",
+                                    .logit_scale = "logits_scaling"}};
+
+}  // namespace
+
+extern const Family kGranite;
+constexpr Family kGranite = {"granite", {.rope_interleaved = true, .scales = true}, kHf};
+
+}  // namespace pippin::models
