@@ -75,6 +75,13 @@ def granite() -> transformers.PreTrainedModel:
     return transformers.GraniteForCausalLM(config)
 
 
+def olmo2() -> transformers.PreTrainedModel:
+    config = transformers.Olmo2Config(
+        **WIDE, **COMMON, tie_word_embeddings=False, rope_parameters=rope(500000.0), rms_norm_eps=1e-6
+    )
+    return transformers.Olmo2ForCausalLM(config)
+
+
 # Pairs of slow, middling and fast rotation all occur: D = 16, wavelengths of 6 to 20,000 around 128 and 512.
 LLAMA3_ROPE = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
                    original_max_position_embeddings=512)
@@ -90,6 +97,7 @@ FIXTURES = {
     # The same, said by gemma3.attention.sliding_window_pattern and gemma3.rope.freq_base_swa.
     "gemma3_keys": lambda: gemma3(5, 2, 50000.0, 2000.0),
     "granite": granite,
+    "olmo2": olmo2,
 }
 
 
@@ -138,7 +146,7 @@ def tensors(model: transformers.PreTrainedModel):
     for name, weight in model.named_parameters():  # a tied lm_head is listed once
         values = weight.detach().numpy()
         target = tensor_name(name)
-        if gemma and name.endswith("post_attention_layernorm.weight"):
+        if (gemma or config.model_type == "olmo2") and name.endswith("post_attention_layernorm.weight"):
             target = target.replace("ffn_norm", "post_attention_norm")
         if gemma and name.endswith("norm.weight"):
             values = values + np.float32(1.0)

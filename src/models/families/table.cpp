@@ -8,7 +8,8 @@
   ROW(kQwen2)                \
   ROW(kQwen3)                \
   ROW(kGemma3)               \
-  ROW(kGranite)
+  ROW(kGranite)              \
+  ROW(kOlmo2)
 
 namespace pippin {
 namespace models {
