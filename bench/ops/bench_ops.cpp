@@ -293,8 +293,8 @@ void bench_tiles(const TileCase& c, const Options& options) {
       static_cast<size_t>(kGroups / format.groups_per_block() * format.block_scale_bytes());
   std::vector<uint8_t> weights(planes + scales);
   std::vector<ActGroup> x(static_cast<size_t>(kGroups * kRowsMax));
-  std::vector<ActTwin> twins(static_cast<size_t>(kGroups / 2 * kRowsMax));
-  std::vector<ActHalves> halves(static_cast<size_t>(kGroups / 2 * kRowsMax));
+  std::vector<ActGroupPair> twins(static_cast<size_t>(kGroups / 2 * kRowsMax));
+  std::vector<ActSubBlocks16> halves(static_cast<size_t>(kGroups / 2 * kRowsMax));
   std::vector<ActSums> sums(static_cast<size_t>(kGroups / kSuperGroups * kRowsMax));
   const std::vector<float> xf(static_cast<size_t>(kGroups * kGroup * kRowsMax));
   const TileView view{weights.data(), weights.data() + planes, kAffineLayout};

@@ -8,8 +8,8 @@
 #include "api/model_shelf.h"
 #include "base/alarm.h"
 #include "base/worker_pool.h"
+#include "service/authenticator.h"
 #include "service/batch_store.h"
-#include "service/gatekeeper.h"
 #include "service/json.h"
 #include "service/live_requests.h"
 #include "service/model_pool.h"
@@ -33,7 +33,7 @@ struct Context {
   std::string signing_key = {};   // of what goes to clients and comes back; empty: a random one
   std::string data_folder = {};   // where made models and uploaded files lie; empty: nowhere
   ModelShelf* shelf = nullptr;    // models on disk; null: none are fetched or removed
-  service::Gatekeeper* keeper = nullptr;  // knows the keys; null: none are asked for
+  service::Authenticator* keeper = nullptr;  // knows the keys; null: none are asked for
   std::shared_ptr<service::LiveRequests> live = std::make_shared<service::LiveRequests>();
   std::shared_ptr<service::Ongoing> background =
       std::make_shared<service::Ongoing>();  // responses that nobody may be listening to

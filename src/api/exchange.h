@@ -64,7 +64,7 @@ class Exchange {
   /// Sets a callback for "the queue has become empty".
   virtual void on_drained(std::function<void()> callback) = 0;
   /// Sets a callback for "this event stream has just needed its heartbeat". Some never do.
-  virtual void on_silent(std::function<void()> callback) { static_cast<void>(callback); }
+  virtual void on_heartbeat(std::function<void()> callback) { static_cast<void>(callback); }
 };
 
 /// Called on the worker pool. May compute for milliseconds; must not wait for the engine.

@@ -39,7 +39,7 @@ Handler list_routes(std::vector<Router::Listed> routes) {
 }
 
 void add_anthropic_routes(Router& router, const Context& context) {
-  const auto seal = std::make_shared<const anthropic::Seal>(context.signing_key);
+  const auto seal = std::make_shared<const anthropic::Signer>(context.signing_key);
   std::shared_ptr<anthropic::BatchRunner> runner;
   if (context.batches != nullptr) {
     runner = std::make_shared<anthropic::BatchRunner>(context, seal);

@@ -15,7 +15,7 @@ using Seconds = std::chrono::duration<double>;
 
 /// A flag that the device thread raises. Shared, since a call of its callback may outlast the
 /// generation.
-class Bell {
+class Wakeup {
  public:
   void ring() {
     const std::lock_guard lock(mutex_);
@@ -43,7 +43,7 @@ Result<Answer> stream_answer(service::ModelPool& models, service::Request reques
   ASSIGN_OR_RETURN(service::ModelLease lease, models.lease("default"));
   ASSIGN_OR_RETURN(std::unique_ptr<service::Generation> generation,
                    service::Generation::start(std::move(lease), std::move(request), nullptr));
-  const auto bell = std::make_shared<Bell>();
+  const auto bell = std::make_shared<Wakeup>();
   generation->set_notify([bell] { bell->ring(); });
 
   Answer answer;

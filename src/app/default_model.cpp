@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "app/pull.h"
-#include "hub/places.h"
+#include "hub/paths.h"
 
 namespace pippin::app {
 namespace {
@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kDefaultFile = "SmolLM2-135M-Instruct.Q4_1.gguf";
 
-Result<hub::LocalModel> find_default(const Settings& settings, const hub::Places& places) {
+Result<hub::LocalModel> find_default(const Settings& settings, const hub::Paths& places) {
   const fs::path path = settings.default_model.empty() ? places.models / kDefaultFile
                                                        : fs::path(settings.default_model);
   std::error_code ignored;
@@ -32,7 +32,7 @@ Result<hub::LocalModel> find_default(const Settings& settings, const hub::Places
 
 Result<hub::LocalModel> find_model(const std::string& named, const Settings& settings,
                                    const Environment& environment) {
-  ASSIGN_OR_RETURN(const hub::Places places, hub::find_places(settings, environment));
+  ASSIGN_OR_RETURN(const hub::Paths places, hub::find_places(settings, environment));
   if (named.empty()) return find_default(settings, places);
   Result<hub::LocalModel> model = hub::resolve(named, places);
   if (model.ok() || model.error().code != Code::kNotFound || places.offline) return model;

@@ -6,7 +6,7 @@
 #include "base/result.h"
 #include "base/settings.h"
 #include "hub/catalogue.h"
-#include "hub/places.h"
+#include "hub/paths.h"
 
 namespace pippin::app {
 

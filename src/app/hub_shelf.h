@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "api/model_shelf.h"
-#include "hub/places.h"
+#include "hub/paths.h"
 
 namespace pippin::app {
 
@@ -18,7 +18,7 @@ std::string hub_name(std::string_view name);
 class HubShelf final : public api::ModelShelf {
  public:
   /// `registries`: hosts of Ollama registries that may be pulled from beside the configured one.
-  HubShelf(const hub::Places& places, const std::vector<std::string>& registries)
+  HubShelf(const hub::Paths& places, const std::vector<std::string>& registries)
       : places_(places), registries_(registries) {}
 
   Result<void> remove(std::string_view name) override;
@@ -26,7 +26,7 @@ class HubShelf final : public api::ModelShelf {
                     const std::function<bool(const Progress&)>& go_on) override;
 
  private:
-  const hub::Places& places_;
+  const hub::Paths& places_;
   const std::vector<std::string>& registries_;
 };
 

@@ -119,11 +119,11 @@ std::optional<std::string> keys_path(const Settings& settings, const Environment
   return history_file(environment).replace_filename("keys.db").string();
 }
 
-Result<std::unique_ptr<service::Gatekeeper>> gatekeeper(const Settings& settings,
-                                                        const Environment& environment) {
+Result<std::unique_ptr<service::Authenticator>> gatekeeper(const Settings& settings,
+                                                           const Environment& environment) {
   const std::optional<std::string> path = keys_path(settings, environment);
-  if (!path) return std::unique_ptr<service::Gatekeeper>();
-  auto keeper = std::make_unique<service::Gatekeeper>(*path, unix_now_s);
+  if (!path) return std::unique_ptr<service::Authenticator>();
+  auto keeper = std::make_unique<service::Authenticator>(*path, unix_now_s);
   if (const Result<bool> readable = keeper->asks_for_keys(); !readable.ok()) {
     return fail(readable.error().code,
                 fmt::format("{} is there, but cannot be read: {}", *path, readable.error().message),

@@ -7,7 +7,7 @@
 
 #include "base/result.h"
 #include "base/settings.h"
-#include "service/gatekeeper.h"
+#include "service/authenticator.h"
 
 namespace pippin::app {
 
@@ -22,7 +22,7 @@ std::optional<std::string> keys_path(const Settings& settings, const Environment
 
 /// Returns who lets requests in; null if the settings turn keys off. Errors: kUnavailable, if there
 /// is a file that cannot be read: then nobody is let in unseen.
-Result<std::unique_ptr<service::Gatekeeper>> gatekeeper(const Settings& settings,
-                                                        const Environment& environment);
+Result<std::unique_ptr<service::Authenticator>> gatekeeper(const Settings& settings,
+                                                           const Environment& environment);
 
 }  // namespace pippin::app

@@ -28,7 +28,7 @@ class FileLoader final : public service::ModelLoader {
  public:
   explicit FileLoader(const Settings& settings) : settings_(settings) {}
 
-  Result<service::ModelSheet> describe(const service::ModelSpec& spec) override {
+  Result<service::ModelInfo> describe(const service::ModelSpec& spec) override {
     return service::describe_model(spec.load);
   }
   Result<service::MemorySizing> size(const service::ModelSpec& spec) override {

@@ -24,7 +24,7 @@
 #include "base/size_text.h"
 #include "hub/aliases.h"
 #include "hub/catalogue.h"
-#include "hub/places.h"
+#include "hub/paths.h"
 #include "hub/server.h"
 #include "models/model.h"
 #include "service/json.h"
@@ -108,7 +108,7 @@ void write_model(JsonWriter& json, const hub::LocalModel& model, const Fault& fa
   json.end_object();
 }
 
-Result<hub::Places> places_of(const Settings& settings) {
+Result<hub::Paths> places_of(const Settings& settings) {
   return hub::find_places(settings, environment_variable);
 }
 
@@ -121,7 +121,7 @@ Error what_model(const char* command) {
 }  // namespace
 
 Result<int> list(const Settings& settings) {
-  ASSIGN_OR_RETURN(const hub::Places places, places_of(settings));
+  ASSIGN_OR_RETURN(const hub::Paths places, places_of(settings));
   const std::vector<hub::LocalModel> models = hub::list_models(places);
   if (settings.models_json) {
     std::string text;
@@ -146,7 +146,7 @@ Result<int> list(const Settings& settings) {
 
 Result<int> show(const Settings& settings, const std::string& named) {
   if (named.empty()) return what_model("show");
-  ASSIGN_OR_RETURN(const hub::Places places, places_of(settings));
+  ASSIGN_OR_RETURN(const hub::Paths places, places_of(settings));
   ASSIGN_OR_RETURN(const hub::LocalModel model, hub::resolve(named, places));
   if (settings.models_json) {
     std::string text;
@@ -187,7 +187,7 @@ Result<int> show(const Settings& settings, const std::string& named) {
 
 Result<int> remove(const Settings& settings, const std::string& named) {
   if (named.empty()) return what_model("remove");
-  ASSIGN_OR_RETURN(const hub::Places places, places_of(settings));
+  ASSIGN_OR_RETURN(const hub::Paths places, places_of(settings));
   ASSIGN_OR_RETURN(const hub::Removed removed, hub::remove_model(named, places));
   if (removed.was_alias) {
     fmt::print("removed the alias {}; its model stays\n", removed.name);
@@ -200,7 +200,7 @@ Result<int> remove(const Settings& settings, const std::string& named) {
 
 Result<int> alias(const Settings& settings, const std::string& name,
                   const std::optional<std::string>& target) {
-  ASSIGN_OR_RETURN(const hub::Places places, places_of(settings));
+  ASSIGN_OR_RETURN(const hub::Paths places, places_of(settings));
   if (target) {
     RETURN_IF_ERROR(hub::add_alias(name, *target, places));
     fmt::print("{} = {}\n", name, *target);

@@ -76,7 +76,7 @@ Result<void> check_servable(const store::ModelConfig& config) {
 }
 
 Result<hub::LocalModel> pull_model(const Settings& settings, const std::string& named,
-                                   const hub::Places& places) {
+                                   const hub::Paths& places) {
   ASSIGN_OR_RETURN(const std::string target, hub::unalias(named, places));
   ASSIGN_OR_RETURN(const hub::ModelName name, hub::parse_model_name(target));
   PullPrinter printer;
@@ -97,7 +97,7 @@ Result<hub::LocalModel> pull_model(const Settings& settings, const std::string& 
 Result<int> pull(const Settings& settings, const std::string& named) {
   if (named.empty())
     return fail(Code::kInvalidArgument, "pull what? as in: pippin pull hf:ORG/REPO:Q4_K_M", "--");
-  ASSIGN_OR_RETURN(const hub::Places places, hub::find_places(settings, environment_variable));
+  ASSIGN_OR_RETURN(const hub::Paths places, hub::find_places(settings, environment_variable));
   ASSIGN_OR_RETURN(const hub::LocalModel model, pull_model(settings, named, places));
   fmt::print("{}\n{}\n", model.name, model.path.string());
   return kExitOk;

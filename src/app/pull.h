@@ -6,7 +6,7 @@
 #include "base/result.h"
 #include "base/settings.h"
 #include "hub/catalogue.h"
-#include "hub/places.h"
+#include "hub/paths.h"
 #include "store/model_config.h"
 
 namespace pippin::app {
@@ -20,6 +20,6 @@ Result<void> check_servable(const store::ModelConfig& config);
 /// Fetches hf:... or ollama:..., or what an alias of one means. `connections`, `any`: of the
 /// settings. Errors: of hub::pull().
 Result<hub::LocalModel> pull_model(const Settings& settings, const std::string& named,
-                                   const hub::Places& places);
+                                   const hub::Paths& places);
 
 }  // namespace pippin::app

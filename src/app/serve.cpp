@@ -53,7 +53,7 @@ Result<void> check_tls(const Settings& settings) {
 }
 
 /// Refuses what would let others in unasked.
-Result<void> check_access(const Settings& settings, service::Gatekeeper* keeper) {
+Result<void> check_access(const Settings& settings, service::Authenticator* keeper) {
   RETURN_IF_ERROR(check_tls(settings));
   if (settings.audit_required && settings.audit_path.empty())
     return fail(Code::kInvalidArgument, "--audit-required needs --audit-log", "--audit-required");
@@ -185,14 +185,14 @@ void note_requests(AuditLog& log, bool required, http::Options& options) {
 }  // namespace
 
 Result<int> serve(const Settings& settings, const std::vector<std::string>& names) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<service::Gatekeeper> keeper,
+  ASSIGN_OR_RETURN(const std::unique_ptr<service::Authenticator> keeper,
                    gatekeeper(settings, environment_variable));
   RETURN_IF_ERROR(check_access(settings, keeper.get()));
   service::Readiness readiness;
   ASSIGN_OR_RETURN(const std::unique_ptr<AuditLog> audit, audit_log(settings, readiness));
   ASSIGN_OR_RETURN(const std::vector<NamedModel> named,
                    named_models(settings, names, environment_variable));
-  ASSIGN_OR_RETURN(const hub::Places places, hub::find_places(settings, environment_variable));
+  ASSIGN_OR_RETURN(const hub::Paths places, hub::find_places(settings, environment_variable));
   std::unique_ptr<DiskModels> on_disk;
   if (is_on_demand(settings)) {
     ASSIGN_OR_RETURN(on_disk, DiskModels::make(settings, places));

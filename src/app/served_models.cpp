@@ -132,7 +132,7 @@ Result<std::vector<NamedModel>> named_models(const Settings& settings,
 // --- On disk ---
 
 Result<std::unique_ptr<DiskModels>> DiskModels::make(const Settings& settings,
-                                                     const hub::Places& places) {
+                                                     const hub::Paths& places) {
   ASSIGN_OR_RETURN(const KeepAlive keep_alive,
                    keep_alive_of(settings.keep_alive, "--keep-alive", kOnDemandKeepAlive));
   return std::unique_ptr<DiskModels>(new DiskModels(settings, places, keep_alive));

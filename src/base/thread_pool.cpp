@@ -44,7 +44,7 @@ class alignas(64) Expected {
   }
 
   // Calls the next few lines into the cache. Returns false when none are left.
-  bool call_in() {
+  bool prefetch() {
     const char* from = from_.load(std::memory_order_relaxed);
     if (from != seen_) {
       seen_ = from;
@@ -71,7 +71,7 @@ bool spin_until(Done done, Expected& expected) {
   const auto deadline = std::chrono::steady_clock::now() + kSpin;
   do {
     for (int i = 0; i < kPausesPerClockRead; ++i) {
-      if (!expected.call_in()) cpu_relax();
+      if (!expected.prefetch()) cpu_relax();
       if (done()) return true;
     }
   } while (std::chrono::steady_clock::now() < deadline);

@@ -13,7 +13,7 @@
 namespace pippin::engine {
 
 /// Rung when events wait or the monitor ends.
-class DivergenceMonitor::Bell {
+class DivergenceMonitor::Wakeup {
  public:
   void ring() {
     const std::lock_guard lock(mutex_);
@@ -53,7 +53,7 @@ DivergenceMonitor::DivergenceMonitor(Engine& engine, MonitorOptions options,
         for (Submission& prompt : prompts) prompt.priority = Priority::kLow;
         return std::move(prompts);
       }()),
-      bell_(std::make_shared<Bell>()) {
+      bell_(std::make_shared<Wakeup>()) {
   CHECK(prompts_.size() >= 2 && options.every > Duration::zero());
   thread_ = std::thread([this] { loop(); });
 }

@@ -32,7 +32,7 @@ class DivergenceMonitor {
 
  private:
   using Answer = std::vector<Token>;
-  class Bell;
+  class Wakeup;
 
   void loop();
   void round();
@@ -46,7 +46,7 @@ class DivergenceMonitor {
   const std::vector<Submission> prompts_;
   std::vector<Answer> alone_;  // of the first round
   int rounds_ = 0;
-  std::shared_ptr<Bell> bell_;  // shared, since a callback under way may outlast the monitor
+  std::shared_ptr<Wakeup> bell_;  // shared, since a callback under way may outlast the monitor
   std::thread thread_;
 };
 

@@ -22,7 +22,7 @@
 #include "engine/core/warm_up.h"
 #include "engine/event_queue.h"
 #include "engine/mailbox.h"
-#include "engine/meter.h"
+#include "engine/step_stats.h"
 
 namespace pippin::engine {
 namespace {
@@ -48,14 +48,14 @@ class StreamHandle final : public EventStream {
   SequenceId id() const override { return id_; }
 
   void take(std::vector<Event>& out) override {
-    if (events_->take(out)) mailbox_->post(ResumeLetter{id_});
+    if (events_->take(out)) mailbox_->post(ResumeCommand{id_});
   }
 
   void set_notify(std::function<void()> notify) override { events_->set_notify(std::move(notify)); }
 
   void cancel(FinishReason reason) override {
     if (events_->finished() || cancelled_.exchange(true)) return;
-    mailbox_->post(CancelLetter{id_, reason});
+    mailbox_->post(CancelCommand{id_, reason});
   }
 
  private:
@@ -158,16 +158,16 @@ class LoopEngine final : public Engine {
 
   void serialise() override {
     metrics_.serial = true;
-    mailbox_->post(SerialiseLetter{});
+    mailbox_->post(SerialiseCommand{});
   }
 
   bool resize_kv(const std::vector<int>& blocks) override {
     auto done = std::make_shared<std::promise<bool>>();
     std::future<bool> result = done->get_future();
-    mailbox_->post(ResizeLetter{blocks, std::move(done)});
+    mailbox_->post(ResizeCommand{blocks, std::move(done)});
     try {
       return result.get();
-    } catch (const std::future_error&) {  // the engine ends, and the letter was dropped
+    } catch (const std::future_error&) {  // the engine ends, and the command was dropped
       return false;
     }
   }
@@ -182,7 +182,7 @@ class LoopEngine final : public Engine {
   void drain(Duration at_most) override {
     mailbox_->refuse();
     if (mailbox_->wait_until_quiet(at_most)) return;
-    mailbox_->post(CancelAllLetter{});
+    mailbox_->post(CancelAllCommand{});
     if (!mailbox_->wait_until_quiet(kLastStepMax)) log::error("[engine] a step does not end");
   }
 
@@ -202,13 +202,13 @@ class LoopEngine final : public Engine {
   bool step(Runner& runner);
   void begin(Runner& runner, Step& step);
   static StepOutput end(Runner& runner, Step& step);
-  void read(std::vector<Letter>& letters);
-  void read(ResizeLetter& letter);
-  void read(SubmitLetter& letter);
-  void read(CancelLetter& letter) { scheduler_.cancel(letter.id, letter.reason); }
-  void read(CancelAllLetter&) { cancel_all(); }
-  void read(ResumeLetter& letter) { scheduler_.resume(letter.id); }
-  void read(SerialiseLetter&) { scheduler_.serialise(); }
+  void read(std::vector<EngineCommand>& commands);
+  void read(ResizeCommand& command);
+  void read(SubmitCommand& command);
+  void read(CancelCommand& command) { scheduler_.cancel(command.id, command.reason); }
+  void read(CancelAllCommand&) { cancel_all(); }
+  void read(ResumeCommand& command) { scheduler_.resume(command.id); }
+  void read(SerialiseCommand&) { scheduler_.serialise(); }
   void cancel_all();
   void deliver(std::vector<SequenceEvent> events);
 
@@ -220,7 +220,7 @@ class LoopEngine final : public Engine {
   // Guards scheduler_ and meter_; never held while a step runs or a reader is told.
   mutable std::mutex mutex_;
   Scheduler scheduler_;
-  Meter meter_{metrics_};
+  StepStats meter_{metrics_};
   std::ofstream recording_;
   std::optional<Recorder> recorder_;
   std::unordered_map<SequenceId, std::shared_ptr<EventQueue>> streams_;
@@ -284,15 +284,15 @@ int LoopEngine::retry_after_s() {
 }
 
 void LoopEngine::loop(Runner& runner) {
-  std::vector<Letter> letters;
+  std::vector<EngineCommand> commands;
   bool busy = false;
-  // Without rows to run, only a letter or a timer changes anything.
-  while (mailbox_->collect(letters, busy ? Mailbox::Wait::kNo : Mailbox::Wait::kForLetters,
+  // Without rows to run, only a command or a timer changes anything.
+  while (mailbox_->collect(commands, busy ? Mailbox::Wait::kNo : Mailbox::Wait::kForCommands,
                            scheduler_.next_timer())) {
-    read(letters);
+    read(commands);
     busy = step(runner);
   }
-  read(letters);
+  read(commands);
   {
     const std::lock_guard lock(mutex_);
     cancel_all();
@@ -318,7 +318,7 @@ bool LoopEngine::step(Runner& runner) {
   }
   Step& first = under_way_.front();
   const StepPlan& plan = first.plan;
-  if (!first.error && runner.can_run_ahead(plan)) {
+  if (!first.error && runner.can_enqueue_async(plan)) {
     std::optional<StepPlan> next;
     {
       const std::lock_guard lock(mutex_);
@@ -368,25 +368,26 @@ StepOutput LoopEngine::end(Runner& runner, Step& step) {
   return output;
 }
 
-void LoopEngine::read(std::vector<Letter>& letters) {
-  if (letters.empty()) return;
+void LoopEngine::read(std::vector<EngineCommand>& commands) {
+  if (commands.empty()) return;
   const std::lock_guard lock(mutex_);
-  for (Letter& letter : letters) std::visit([this](auto& content) { read(content); }, letter);
-  letters.clear();
+  for (EngineCommand& command : commands)
+    std::visit([this](auto& content) { read(content); }, command);
+  commands.clear();
 }
 
-void LoopEngine::read(SubmitLetter& letter) {
-  streams_.emplace(letter.id, std::move(letter.events));
-  meter_.submitted(letter.id, letter.submitted_at);
-  const Result<void> submitted = scheduler_.submit(letter.id, std::move(letter.submission));
+void LoopEngine::read(SubmitCommand& command) {
+  streams_.emplace(command.id, std::move(command.events));
+  meter_.submitted(command.id, command.submitted_at);
+  const Result<void> submitted = scheduler_.submit(command.id, std::move(command.submission));
   CHECK(submitted.ok(), "the mailbox checks what it takes");
 }
 
-void LoopEngine::read(ResizeLetter& letter) {
+void LoopEngine::read(ResizeCommand& command) {
   const bool resized =
-      runner_->can_give_back() && under_way_.empty() && scheduler_.resize(letter.blocks);
-  if (resized) runner_->give_back(letter.blocks);
-  letter.done->set_value(resized);
+      runner_->can_give_back() && under_way_.empty() && scheduler_.resize(command.blocks);
+  if (resized) runner_->give_back(command.blocks);
+  command.done->set_value(resized);
 }
 
 void LoopEngine::cancel_all() {

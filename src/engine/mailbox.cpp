@@ -7,7 +7,7 @@
 
 namespace pippin::engine {
 
-Result<void> Mailbox::submit(SubmitLetter letter) {
+Result<void> Mailbox::submit(SubmitCommand command) {
   {
     const std::lock_guard lock(mutex_);
     if (refusing_ || stopping_) {
@@ -18,7 +18,7 @@ Result<void> Mailbox::submit(SubmitLetter letter) {
                   fmt::format("[engine] the queue is full: {} requests are waiting",
                               queued_ + submissions_));
     }
-    letters_.push_back(std::move(letter));
+    commands_.push_back(std::move(command));
     ++submissions_;
     ++live_;
   }
@@ -28,8 +28,8 @@ Result<void> Mailbox::submit(SubmitLetter letter) {
 
 void Mailbox::list(std::vector<SequenceStatus>& out) const {
   const std::lock_guard lock(mutex_);
-  for (const Letter& letter : letters_) {
-    const auto* submit = std::get_if<SubmitLetter>(&letter);
+  for (const EngineCommand& command : commands_) {
+    const auto* submit = std::get_if<SubmitCommand>(&command);
     if (submit == nullptr) continue;
     SequenceStatus& status = out.emplace_back();
     status.id = submit->id;
@@ -40,11 +40,11 @@ void Mailbox::list(std::vector<SequenceStatus>& out) const {
   }
 }
 
-void Mailbox::post(Letter letter) {
+void Mailbox::post(EngineCommand command) {
   {
     const std::lock_guard lock(mutex_);
     if (stopping_) return;
-    letters_.push_back(std::move(letter));
+    commands_.push_back(std::move(command));
   }
   wake_.notify_one();
 }
@@ -67,18 +67,19 @@ bool Mailbox::wait_until_quiet(Duration at_most) {
   return quiet_.wait_for(lock, at_most, [this] { return live_ == 0; });
 }
 
-bool Mailbox::collect(std::vector<Letter>& out, Wait wait, std::optional<TimePoint> wake_at) {
+bool Mailbox::collect(std::vector<EngineCommand>& out, Wait wait,
+                      std::optional<TimePoint> wake_at) {
   std::unique_lock lock(mutex_);
-  if (wait == Wait::kForLetters) {
-    const auto called = [this] { return stopping_ || !letters_.empty(); };
+  if (wait == Wait::kForCommands) {
+    const auto called = [this] { return stopping_ || !commands_.empty(); };
     if (wake_at) {
       wake_.wait_until(lock, *wake_at, called);
     } else {
       wake_.wait(lock, called);
     }
   }
-  std::move(letters_.begin(), letters_.end(), std::back_inserter(out));
-  letters_.clear();
+  std::move(commands_.begin(), commands_.end(), std::back_inserter(out));
+  commands_.clear();
   queued_ += std::exchange(submissions_, 0);
   return !stopping_;
 }

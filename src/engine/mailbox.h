@@ -20,38 +20,38 @@
 
 namespace pippin::engine {
 
-struct SubmitLetter {
+struct SubmitCommand {
   SequenceId id;
   Submission submission;
   std::shared_ptr<EventQueue> events;
   TimePoint submitted_at{};
 };
-struct CancelLetter {
+struct CancelCommand {
   SequenceId id;
   FinishReason reason;
 };
-struct CancelAllLetter {};
-struct ResumeLetter {
+struct CancelAllCommand {};
+struct ResumeCommand {
   SequenceId id;
 };
-struct SerialiseLetter {};
-struct ResizeLetter {
+struct SerialiseCommand {};
+struct ResizeCommand {
   std::vector<int> blocks;
   std::shared_ptr<std::promise<bool>> done;
 };
-using Letter = std::variant<SubmitLetter, CancelLetter, CancelAllLetter, ResumeLetter,
-                            SerialiseLetter, ResizeLetter>;
+using EngineCommand = std::variant<SubmitCommand, CancelCommand, CancelAllCommand, ResumeCommand,
+                                   SerialiseCommand, ResizeCommand>;
 
 class Mailbox {
  public:
   explicit Mailbox(int queue_max) : queue_max_(queue_max) {}
 
   /// Errors: kUnavailable after refuse() or stop(), kOverloaded when queue_max submissions wait.
-  Result<void> submit(SubmitLetter letter);
+  Result<void> submit(SubmitCommand command);
   /// Adds the submissions that lie here, in order; the scheduler does not know of them yet.
   void list(std::vector<SequenceStatus>& out) const;
-  /// Adds any other letter; after stop() it is dropped.
-  void post(Letter letter);
+  /// Adds any other command; after stop() it is dropped.
+  void post(EngineCommand command);
 
   /// From now on submissions are refused.
   void refuse();
@@ -61,10 +61,10 @@ class Mailbox {
   /// Returns: false if `at_most` passed first.
   bool wait_until_quiet(Duration at_most);
 
-  enum class Wait { kNo, kForLetters };
-  /// Moves all letters to `out`. With kForLetters it first waits for one, until `wake_at` if given.
-  /// Returns: false after stop().
-  bool collect(std::vector<Letter>& out, Wait wait, std::optional<TimePoint> wake_at);
+  enum class Wait { kNo, kForCommands };
+  /// Moves all commands to `out`. With kForCommands it first waits for one, until `wake_at` if
+  /// given. Returns: false after stop().
+  bool collect(std::vector<EngineCommand>& out, Wait wait, std::optional<TimePoint> wake_at);
   /// Notes how many submissions wait in the scheduler, and how many sequences have ended since the
   /// last call.
   void note(int queued, int ended);
@@ -72,10 +72,10 @@ class Mailbox {
  private:
   const int queue_max_;
   mutable std::mutex mutex_;
-  std::condition_variable wake_;   // letters or stop
+  std::condition_variable wake_;   // commands or stop
   std::condition_variable quiet_;  // live_ has reached 0
-  std::vector<Letter> letters_;
-  int submissions_ = 0;  // among letters_
+  std::vector<EngineCommand> commands_;
+  int submissions_ = 0;  // among commands_
   int queued_ = 0;       // in the scheduler, when it last noted
   int live_ = 0;
   bool refusing_ = false;

@@ -124,7 +124,7 @@ void Answer::on_drained(std::function<void()> callback) {
   }
 }
 
-void Answer::on_silent(std::function<void()> callback) {
+void Answer::on_heartbeat(std::function<void()> callback) {
   std::lock_guard lock(mutex_);
   if (wake_) std::swap(on_silent_, callback);
 }

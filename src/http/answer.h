@@ -75,7 +75,7 @@ class Answer {
   void finish();
   void on_disconnect(std::function<void()> callback);
   void on_drained(std::function<void()> callback);
-  void on_silent(std::function<void()> callback);
+  void on_heartbeat(std::function<void()> callback);
   void abandon();
 
   // The connection's side, on its I/O thread.
@@ -84,7 +84,7 @@ class Answer {
   void taken_by_socket(size_t bytes);
   /// Whether the client is too slow: more bytes wait than one stream may hold.
   bool overflowed() const { return overflowed_.load(std::memory_order_relaxed); }
-  /// A heartbeat was sent. Calls on_silent.
+  /// A heartbeat was sent. Calls on_heartbeat.
   void fell_silent();
   /// The client has left. Calls on_disconnect unless the handler was done. Returns whether a stream was cut.
   bool client_gone();
@@ -131,7 +131,7 @@ class AnswerExchange final : public api::Exchange {
   void finish() override { answer_->finish(); }
   void on_disconnect(std::function<void()> f) override { answer_->on_disconnect(std::move(f)); }
   void on_drained(std::function<void()> f) override { answer_->on_drained(std::move(f)); }
-  void on_silent(std::function<void()> f) override { answer_->on_silent(std::move(f)); }
+  void on_heartbeat(std::function<void()> f) override { answer_->on_heartbeat(std::move(f)); }
 
  private:
   const std::shared_ptr<Answer> answer_;

@@ -33,7 +33,7 @@ SteadyTime now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
-Connection::Connection(tcp::socket socket, Lane& lane)
+Connection::Connection(tcp::socket socket, IoThread& lane)
     : socket_(std::move(socket)),
       lane_(lane),
       lease_(lane.shared.bodies, {}),
@@ -112,13 +112,13 @@ void Connection::begin_request() {
   head_only_ = http10_ = streaming_ = event_stream_ = complete_ = had_grace_ = false;
   between_events_ = true;
   phase_ = Phase::kIdle;
-  idles(Lane::kWaits);
+  idles(IoThread::kWaits);
   set_deadline(now() + options().idle_timeout);
   parse();
 }
 
 // Keeps the lane's lists of connections that could make room for others.
-void Connection::idles(std::optional<Lane::Idleness> kind) {
+void Connection::idles(std::optional<IoThread::Idleness> kind) {
   if (idle_) lane_.idle[idle_->kind].erase(std::exchange(idle_, std::nullopt)->position);
   if (!kind) return;
   auto& list = lane_.idle[*kind];
@@ -230,7 +230,7 @@ bool Connection::parse_header() {
   request_.work_owner = caller_ != nullptr ? "key " + caller_->key_id() : peer_;
   lease_ = BodyLease(lane_.shared.bodies, request_.work_owner);
   phase_ = Phase::kBody;
-  idles(Lane::kSends);
+  idles(IoThread::kSends);
   body_began_ = now();
   parser_->eager(true);
   set_deadline(body_began_ + options().body_timeout);
@@ -345,7 +345,7 @@ void Connection::watch() {
 void Connection::linger() {
   if (phase_ != Phase::kLingering) {
     phase_ = Phase::kLingering;
-    idles(Lane::kLingers);
+    idles(IoThread::kLingers);
     if (tls_) tls_->end();
     ErrorCode ignored;
     socket_.shutdown(tcp::socket::shutdown_send, ignored);
@@ -403,9 +403,9 @@ void Connection::on_deadline() {
   close();  // idle, lingering, or a client that takes nothing
 }
 
-// --- Lane ---
+// --- IoThread ---
 
-void Lane::admit(tcp::socket socket) {
+void IoThread::admit(tcp::socket socket) {
   if (shared.closing) return;
   const auto connection = std::make_shared<Connection>(std::move(socket), *this);
   connection->late_ = shared.draining;
@@ -426,7 +426,7 @@ void Lane::admit(tcp::socket socket) {
   open <= most + most / 4 + 8 ? connection->refuse() : connection->close();
 }
 
-Connection* Lane::who_yields() const {
+Connection* IoThread::who_yields() const {
   if (!idle[kLingers].empty()) return idle[kLingers].front();
   const auto& waiting = idle[kWaits];
   const auto silent =
@@ -437,11 +437,11 @@ Connection* Lane::who_yields() const {
   return !sending.empty() && sending.front()->sends_for_long() ? sending.front() : nullptr;
 }
 
-void Lane::drain() {
+void IoThread::drain() {
   for (const auto& connection : std::list(connections)) connection->drain();
 }
 
-void Lane::close_all() {
+void IoThread::close_all() {
   while (!connections.empty()) connections.front()->close();
 }
 

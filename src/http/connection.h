@@ -1,5 +1,5 @@
 // Connection: one client's socket, request after request. Reads, checks and routes; sends what the Answer holds.
-// Owner: its Lane, and each operation in flight. Thread: the lane's.
+// Owner: its IoThread, and each operation in flight. Thread: the lane's.
 //
 // There is at most one read and one write in flight. While an answer is being made the read goes on: its end is how
 // we learn that the client has left, and bytes that come early belong to the next request.
@@ -18,7 +18,7 @@
 
 #include "http/body.h"
 #include "http/head.h"
-#include "http/lane.h"
+#include "http/io_thread.h"
 
 namespace pippin::http {
 
@@ -26,7 +26,7 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(tcp::socket socket, Lane& lane);
+  Connection(tcp::socket socket, IoThread& lane);
 
   /// Answers requests until one side ends the connection.
   void serve();
@@ -38,7 +38,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void close();
 
  private:
-  friend struct Lane;
+  friend struct IoThread;
   enum class Phase { kIdle, kHeader, kBody, kAnswering, kLingering, kClosed };
   using ErrorCode = boost::system::error_code;
   struct Failure {
@@ -58,7 +58,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool parse_body();
   bool feed();
   void on_parse_error(ErrorCode ec);
-  void idles(std::optional<Lane::Idleness> kind);
+  void idles(std::optional<IoThread::Idleness> kind);
   bool bytes_wait() const;
   bool sends_for_long() const;
   bool over_framing() const;
@@ -110,10 +110,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::optional<TlsStream> tls_;
   bool greeted_ = false;           // TLS: the handshake is done
   bool read_awaits_room_ = false;  // TLS: to go on reading it has to write
-  Lane& lane_;
+  IoThread& lane_;
   std::list<std::shared_ptr<Connection>>::iterator position_;  // in lane_.connections
   struct IdlePlace {
-    Lane::Idleness kind;
+    IoThread::Idleness kind;
     std::list<Connection*>::iterator position;
   };
   std::optional<IdlePlace> idle_;  // in lane_.idle; none while an answer is made

@@ -15,7 +15,7 @@
 #include "base/guarded.h"
 #include "base/log.h"
 #include "http/connection.h"
-#include "http/lane.h"
+#include "http/io_thread.h"
 
 namespace pippin::http {
 namespace {
@@ -39,7 +39,7 @@ void raise_descriptor_limit(size_t connections_max) {
 
 struct Server::Impl {
   Shared shared;
-  std::vector<std::unique_ptr<Lane>> lanes;
+  std::vector<std::unique_ptr<IoThread>> lanes;
   std::optional<tcp::acceptor> acceptor;            // on lane 0
   std::optional<asio::steady_timer> accept_retry;   // on lane 0
   size_t next_lane = 0;
@@ -48,7 +48,7 @@ struct Server::Impl {
 
   Result<void> bind();
   void accept();
-  void on_accept(boost::system::error_code ec, tcp::socket socket, Lane& lane);
+  void on_accept(boost::system::error_code ec, tcp::socket socket, IoThread& lane);
 };
 
 Result<void> Server::Impl::bind() {
@@ -84,13 +84,13 @@ Result<void> Server::Impl::bind() {
 }
 
 void Server::Impl::accept() {
-  Lane& lane = *lanes[next_lane++ % lanes.size()];
+  IoThread& lane = *lanes[next_lane++ % lanes.size()];
   acceptor->async_accept(lane.context, [this, &lane](boost::system::error_code ec, tcp::socket socket) {
     on_accept(ec, std::move(socket), lane);
   });
 }
 
-void Server::Impl::on_accept(boost::system::error_code ec, tcp::socket socket, Lane& lane) {
+void Server::Impl::on_accept(boost::system::error_code ec, tcp::socket socket, IoThread& lane) {
   if (shared.closing || ec == asio::error::operation_aborted) return;
   if (!ec) {
     asio::post(lane.context, [&lane, socket = std::move(socket)]() mutable { lane.admit(std::move(socket)); });
@@ -123,7 +123,7 @@ Result<void> Server::start() {
     ASSIGN_OR_RETURN(impl_->shared.tls, TlsContext::load(options.tls_cert_path, options.tls_key_path));
   }
   raise_descriptor_limit(options.connections_max);
-  for (int i = 0; i < options.io_threads; ++i) impl_->lanes.push_back(std::make_unique<Lane>(impl_->shared));
+  for (int i = 0; i < options.io_threads; ++i) impl_->lanes.push_back(std::make_unique<IoThread>(impl_->shared));
   RETURN_IF_ERROR(impl_->bind());
   impl_->accept_retry.emplace(impl_->lanes[0]->context);
   impl_->running = true;

@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<OllamaStore> stores_of(const Places& places) {
+std::vector<OllamaStore> stores_of(const Paths& places) {
   std::vector<OllamaStore> stores{OllamaStore(places.ollama)};
   for (const fs::path& other : places.ollama_others) stores.emplace_back(other);
   return stores;
@@ -114,7 +114,7 @@ Error no_model_in(const fs::path& folder) {
 
 // --- The cache of huggingface_hub ---
 
-LocalModel of_snapshot(const Places& places, const Snapshot& snapshot, const HfName& name,
+LocalModel of_snapshot(const Paths& places, const Snapshot& snapshot, const HfName& name,
                        const std::vector<GgufGroup>& groups, const GgufGroup& group) {
   const fs::path folder = HfCache(places.hf_cache).snapshot_folder(snapshot.repo, snapshot.commit);
   LocalModel model = of_group(Source::kHuggingFace, folder, group);
@@ -129,7 +129,7 @@ LocalModel of_snapshot(const Places& places, const Snapshot& snapshot, const HfN
 }
 
 /// The snapshot of a repository without GGUF files.
-std::optional<LocalModel> of_snapshot_folder(const Places& places, const Snapshot& snapshot,
+std::optional<LocalModel> of_snapshot_folder(const Paths& places, const Snapshot& snapshot,
                                              const HfName& name) {
   std::optional<LocalModel> model =
       model_of_folder(HfCache(places.hf_cache).snapshot_folder(snapshot.repo, snapshot.commit));
@@ -141,7 +141,7 @@ std::optional<LocalModel> of_snapshot_folder(const Places& places, const Snapsho
   return model;
 }
 
-void add_hf_models(const Places& places, std::vector<LocalModel>& models) {
+void add_hf_models(const Paths& places, std::vector<LocalModel>& models) {
   std::set<fs::path> seen;  // several snapshots may hold the same blob
   for (const Snapshot& snapshot : HfCache(places.hf_cache).snapshots()) {
     HfName name{snapshot.repo, "main", {}};
@@ -186,7 +186,7 @@ Result<LocalModel> of_entry(const OllamaStore& store, const OllamaStore::Entry& 
   return model;
 }
 
-void add_ollama_models(const Places& places, std::vector<LocalModel>& models) {
+void add_ollama_models(const Paths& places, std::vector<LocalModel>& models) {
   std::set<std::string> seen;
   for (const OllamaStore& store : stores_of(places)) {
     for (const OllamaName& name : store.names()) {
@@ -203,7 +203,7 @@ Error not_here(Error error, const std::string& name) {
   return error;
 }
 
-Result<LocalModel> resolve_target(const std::string& named, const Places& places) {
+Result<LocalModel> resolve_target(const std::string& named, const Paths& places) {
   if (is_model_name(named)) {
     ASSIGN_OR_RETURN(const ModelName name, parse_model_name(named));
     return resolve_name(name, places);
@@ -246,7 +246,7 @@ void measure(LocalModel& model) {
   }
 }
 
-Result<LocalModel> resolve_name(const ModelName& name, const Places& places) {
+Result<LocalModel> resolve_name(const ModelName& name, const Paths& places) {
   if (const auto* hf = std::get_if<HfName>(&name)) {
     const Result<Snapshot> snapshot = HfCache(places.hf_cache).find(*hf);
     if (!snapshot.ok()) return not_here(snapshot.error(), hf->text());
@@ -273,7 +273,7 @@ Result<LocalModel> resolve_name(const ModelName& name, const Places& places) {
       ollama.text());
 }
 
-std::vector<LocalModel> list_models(const Places& places) {
+std::vector<LocalModel> list_models(const Paths& places) {
   std::vector<LocalModel> models = models_in(places.models);
   add_hf_models(places, models);
   add_ollama_models(places, models);
@@ -292,20 +292,20 @@ std::vector<LocalModel> list_models(const Places& places) {
   return models;
 }
 
-Result<std::string> unalias(const std::string& named, const Places& places) {
+Result<std::string> unalias(const std::string& named, const Paths& places) {
   if (is_model_name(named) || named.find('/') != std::string::npos) return named;
   ASSIGN_OR_RETURN(const Aliases aliases, read_aliases(places.aliases));
   return end_of_alias(aliases, named);
 }
 
-Result<LocalModel> resolve(const std::string& named, const Places& places) {
+Result<LocalModel> resolve(const std::string& named, const Paths& places) {
   ASSIGN_OR_RETURN(const std::string target, unalias(named, places));
   ASSIGN_OR_RETURN(LocalModel model, resolve_target(target, places));
   if (target != named) model.aliases.push_back(named);
   return model;
 }
 
-Result<void> add_alias(const std::string& name, const std::string& target, const Places& places) {
+Result<void> add_alias(const std::string& name, const std::string& target, const Paths& places) {
   if (const Result<LocalModel> hidden = resolve_target(name, places); hidden.ok())
     return fail(Code::kInvalidArgument,
                 fmt::format("[hub] '{}' is a model already, {}, which an alias would hide", name,
@@ -314,7 +314,7 @@ Result<void> add_alias(const std::string& name, const std::string& target, const
   return set_alias(places.aliases, name, target);
 }
 
-Result<Removed> remove_model(const std::string& named, const Places& places) {
+Result<Removed> remove_model(const std::string& named, const Paths& places) {
   Removed removed{named, false, 0};
   if (named.find('/') == std::string::npos && !is_model_name(named)) {
     ASSIGN_OR_RETURN(removed.was_alias, remove_alias(places.aliases, named));

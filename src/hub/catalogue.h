@@ -11,7 +11,7 @@
 
 #include "base/result.h"
 #include "hub/name.h"
-#include "hub/places.h"
+#include "hub/paths.h"
 
 namespace pippin::hub {
 
@@ -34,21 +34,21 @@ struct LocalModel {
 };
 
 /// Returns all models on this machine, by name. What is broken or half fetched is left out.
-std::vector<LocalModel> list_models(const Places& places);
+std::vector<LocalModel> list_models(const Paths& places);
 
 /// Returns the model that `named` means: an alias, a path to a GGUF file or to a folder of
 /// safetensors, hf:..., ollama:..., or the name of one in the models folder, with or without
 /// ".gguf". This is the one function by
 /// which every command finds a model. Errors: kInvalidArgument for a malformed name; kNotFound,
 /// saying what there is and how to get it.
-Result<LocalModel> resolve(const std::string& named, const Places& places);
+Result<LocalModel> resolve(const std::string& named, const Paths& places);
 
 /// Returns what an alias means, or `named` itself. Errors: of read_aliases() and end_of_alias().
-Result<std::string> unalias(const std::string& named, const Places& places);
+Result<std::string> unalias(const std::string& named, const Paths& places);
 
 /// Adds or replaces an alias. Errors: of set_alias(); kInvalidArgument for the name of a model that
 /// is here, which the alias would hide.
-Result<void> add_alias(const std::string& name, const std::string& target, const Places& places);
+Result<void> add_alias(const std::string& name, const std::string& target, const Paths& places);
 
 /// What remove_model() has done.
 struct Removed {
@@ -60,6 +60,6 @@ struct Removed {
 /// Removes an alias, or a model: its snapshot entries or manifest, and the blobs that nothing else
 /// uses. A plain path is refused: that file is the user's own. Errors: of resolve();
 /// kPermissionDenied; kUnavailable while another process fetches it.
-Result<Removed> remove_model(const std::string& named, const Places& places);
+Result<Removed> remove_model(const std::string& named, const Paths& places);
 
 }  // namespace pippin::hub

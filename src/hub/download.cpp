@@ -47,7 +47,7 @@ Error too_long(const Remote& remote) {
 /// over.
 Result<void> fetch_whole(Session& session, const Remote& remote, Link& link, PartialFile& file) {
   HttpClient client(session.http());
-  Patience patience(session, remote.item);
+  RetryPolicy patience(session, remote.item);
   while (file.written() < remote.bytes) {
     uint64_t at = 0;
     Result<void> outcome;
@@ -85,7 +85,7 @@ Result<void> fetch_and_commit(Session& session, const Remote& remote, PartialFil
 
 }  // namespace
 
-Result<void> after_answer(const Remote& remote, Link& link, Patience& patience,
+Result<void> after_answer(const Remote& remote, Link& link, RetryPolicy& patience,
                           const Result<HttpAnswer>& answer, bool complete) {
   if (!answer.ok()) {
     if (complete) return {};
@@ -135,7 +135,7 @@ Result<void> download(Session& session, const Remote& remote, const Destination&
 Result<std::string> fetch_head(Session& session, const Remote& remote, uint64_t bytes) {
   const uint64_t wanted = std::min(bytes, remote.bytes);
   HttpClient client(session.http());
-  Patience patience(session, remote.item);
+  RetryPolicy patience(session, remote.item);
   Link link(remote.url, remote.bearer);
   std::string head;
   for (bool ranged = true;;) {

@@ -45,7 +45,7 @@ RepoFile read_sibling(const json::object& object) {
   return file;
 }
 
-std::string address_of(const Places& places, const HfName& name, const Repo& repo,
+std::string address_of(const Paths& places, const HfName& name, const Repo& repo,
                        const RepoFile& file) {
   return fmt::format("{}/{}/resolve/{}/{}", places.hf_endpoint, name.repo, repo.commit,
                      escape_path(file.path));
@@ -92,7 +92,7 @@ Result<Repo> parse_repo(std::string_view text) {
   return repo;
 }
 
-Result<Repo> ask_repo(Session& session, const Places& places, const HfName& name) {
+Result<Repo> ask_repo(Session& session, const Paths& places, const HfName& name) {
   HttpRequest request;
   std::string revision = escape_path(name.revision);
   // A branch like "refs/pr/1" is one segment of the address.
@@ -106,7 +106,7 @@ Result<Repo> ask_repo(Session& session, const Places& places, const HfName& name
   return parse_repo(answer.body);
 }
 
-Result<void> ask_file(Session& session, const Places& places, const HfName& name, const Repo& repo,
+Result<void> ask_file(Session& session, const Paths& places, const HfName& name, const Repo& repo,
                       RepoFile& file) {
   if (!file.etag.empty() && file.bytes > 0) return {};
   HttpClient client(session.http());
@@ -133,7 +133,7 @@ Result<void> ask_file(Session& session, const Places& places, const HfName& name
   return {};
 }
 
-Remote remote_of(const Places& places, const HfName& name, const Repo& repo, const RepoFile& file) {
+Remote remote_of(const Paths& places, const HfName& name, const Repo& repo, const RepoFile& file) {
   Remote remote;
   remote.item = file.path;
   remote.url = address_of(places, name, repo, file);
@@ -147,7 +147,7 @@ Remote remote_of(const Places& places, const HfName& name, const Repo& repo, con
   return remote;
 }
 
-Error hf_refusal(const Places& places, const HfName& name, const HttpAnswer& answer) {
+Error hf_refusal(const Paths& places, const HfName& name, const HttpAnswer& answer) {
   const std::string_view code = answer.header("x-error-code");
   const std::string& server = places.hf_endpoint;
   const bool has_token = !places.hf_token.empty();

@@ -8,12 +8,12 @@
 #include "base/result.h"
 #include "hub/catalogue.h"
 #include "hub/name.h"
-#include "hub/places.h"
+#include "hub/paths.h"
 
 namespace pippin::hub {
 
 /// Returns the model on this machine that a parsed name means. Errors: of resolve().
-Result<LocalModel> resolve_name(const ModelName& name, const Places& places);
+Result<LocalModel> resolve_name(const ModelName& name, const Paths& places);
 
 /// Sums up the sizes of a model's files and takes their newest time.
 void measure(LocalModel& model);

@@ -117,7 +117,7 @@ Result<std::vector<std::string>> choose_files(const HfName& name, const Repo& re
       name.repo);
 }
 
-Result<LocalModel> pull_hf(Session& session, const Places& places, const HfName& name) {
+Result<LocalModel> pull_hf(Session& session, const Paths& places, const HfName& name) {
   session.set_home(places.hf_endpoint);
   session.report(PullStage::kLookup, name.repo);
   ASSIGN_OR_RETURN(const Repo repo, ask_repo(session, places, name));
@@ -148,7 +148,7 @@ Result<LocalModel> pull_hf(Session& session, const Places& places, const HfName&
 
 // --- Ollama's registry ---
 
-std::string registry_of(const Places& places, const OllamaName& name) {
+std::string registry_of(const Paths& places, const OllamaName& name) {
   if (name.host == kOllamaHost && !places.ollama_registry.empty()) return places.ollama_registry;
   // A registry on this machine has no certificate.
   const std::string plain = "http://" + name.host;
@@ -184,7 +184,7 @@ Item layer_item(const OllamaStore& store, const OllamaName& name, const std::str
   return item;
 }
 
-Result<LocalModel> pull_ollama(Session& session, const Places& places, const OllamaName& name) {
+Result<LocalModel> pull_ollama(Session& session, const Paths& places, const OllamaName& name) {
   const std::string registry = registry_of(places, name);
   session.set_home(registry);
   session.report(PullStage::kLookup, name.short_text());
@@ -226,7 +226,7 @@ Result<LocalModel> pull_ollama(Session& session, const Places& places, const Oll
 
 }  // namespace
 
-Result<LocalModel> pull(const ModelName& name, const Places& places, const PullOptions& options) {
+Result<LocalModel> pull(const ModelName& name, const Paths& places, const PullOptions& options) {
   Session session(options);
   if (places.offline)
     return fail(Code::kUnavailable, "[hub] HF_HUB_OFFLINE is set: nothing is fetched");

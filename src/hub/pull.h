@@ -13,7 +13,7 @@
 #include "hub/cancel.h"
 #include "hub/catalogue.h"
 #include "hub/name.h"
-#include "hub/places.h"
+#include "hub/paths.h"
 #include "store/model_config.h"
 
 namespace pippin::hub {
@@ -58,6 +58,6 @@ struct PullOptions {
 /// of `check`, and for a repository without a model that is known; kOverloaded (429 for too long);
 /// kUnavailable (network, full disk, with how much is needed and free); kInvalidFile (the bytes are
 /// not what the hub names); kCancelled.
-Result<LocalModel> pull(const ModelName& name, const Places& places, const PullOptions& options);
+Result<LocalModel> pull(const ModelName& name, const Paths& places, const PullOptions& options);
 
 }  // namespace pippin::hub

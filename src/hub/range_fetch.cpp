@@ -115,7 +115,7 @@ void RangeFetch::work() {
 }
 
 Result<void> RangeFetch::fetch(HttpClient& client, Chunk& chunk) {
-  Patience patience(session_, remote_.item);
+  RetryPolicy patience(session_, remote_.item);
   while (!chunk.complete()) {
     HttpRequest request = link_.request();
     const ByteRange asked = chunk.rest();

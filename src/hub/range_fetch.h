@@ -13,7 +13,7 @@ Result<bool> fetch_ranges(Session& session, const Remote& remote, Link& link, Pa
 
 /// What follows from an answer to a request for bytes of `remote`: nothing to do when `complete`,
 /// else another try after a wait, or an error for good.
-Result<void> after_answer(const Remote& remote, Link& link, Patience& patience,
+Result<void> after_answer(const Remote& remote, Link& link, RetryPolicy& patience,
                           const Result<HttpAnswer>& answer, bool complete);
 
 /// Returns whether a 206 answer holds the range that was asked for, or a beginning of it, of a file

@@ -37,12 +37,12 @@ void Session::finish_item(uint64_t bytes) {
   before_ += bytes;
 }
 
-Result<void> Patience::wait(std::chrono::milliseconds pause) {
+Result<void> RetryPolicy::wait(std::chrono::milliseconds pause) {
   if (session_.cancel().wait_for(pause)) return cancelled();
   return {};
 }
 
-Result<void> Patience::at_once(const Error& error) {
+Result<void> RetryPolicy::at_once(const Error& error) {
   if (++failures_ >= session_.options().attempts_max)
     return fail(error.code,
                 failures_ > 1 ? fmt::format("{}; given up after {} tries", error.message, failures_)
@@ -51,12 +51,12 @@ Result<void> Patience::at_once(const Error& error) {
   return wait(std::chrono::milliseconds(0));
 }
 
-Result<void> Patience::after(const Error& error) {
+Result<void> RetryPolicy::after(const Error& error) {
   RETURN_IF_ERROR(at_once(error));
   return wait(std::min(kLongestPause, kFirstPause * (1 << std::min(failures_ - 1, 10))));
 }
 
-Result<void> Patience::after(const HttpAnswer& answer, const Error& error) {
+Result<void> RetryPolicy::after(const HttpAnswer& answer, const Error& error) {
   const std::optional<std::chrono::seconds> asked = pause_asked(answer);
   if (!asked || (answer.status != 429 && answer.status != 503)) return after(error);
   RETURN_IF_ERROR(at_once(error));
@@ -79,7 +79,7 @@ bool is_transient(const Error& error) {
 
 Result<HttpAnswer> ask(Session& session, const HttpRequest& request) {
   HttpClient client(session.http());
-  Patience patience(session, {});
+  RetryPolicy patience(session, {});
   while (true) {
     Result<HttpAnswer> answer = client.follow(request);
     // A host that cannot be reached at all is told at once: the name or the network is wrong.

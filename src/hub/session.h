@@ -51,10 +51,11 @@ class Session {
   std::chrono::steady_clock::time_point told_;
 };
 
-/// Patience of one connection: counts failures in a row and waits between them, longer each time.
-class Patience {
+/// RetryPolicy of one connection: counts failures in a row and waits between them, longer each
+/// time.
+class RetryPolicy {
  public:
-  Patience(Session& session, std::string item) : session_(session), item_(std::move(item)) {}
+  RetryPolicy(Session& session, std::string item) : session_(session), item_(std::move(item)) {}
 
   /// Something has arrived.
   void reset() { failures_ = 0; }

@@ -57,7 +57,7 @@ struct Envelope {
 };
 
 /// What tells that a model speaks a dialect.
-struct Signs {
+struct DetectionPatterns {
   Texts all = {};   // each stands in the chat template
   Texts any = {};   // so does one of these, if there are any
   Texts none = {};  // and none of these
@@ -81,7 +81,7 @@ struct ToolDialect {
   Texts specials = {};           // special tokens that only the code below names
   Texts stops = {};              // texts that end the answer after a call; the caller's to add
   std::string_view primed = {};  // an opener that the template writes before the answer
-  Signs signs = {};
+  DetectionPatterns signs = {};
   Envelope envelope = {};
   /// Reads what follows an opener, or a call, up to the arguments. Requires: a pure function of the
   /// text whose answer, once it is not "more", does not change as text follows.
@@ -105,7 +105,7 @@ struct ReasoningDialect {
   /// Whether thinking may open behind content too, as only special tokens can.
   bool anywhere = false;
   std::string_view end = {};  // what ends thinking early; empty: made of the closing mark
-  Signs signs = {};
+  DetectionPatterns signs = {};
 };
 
 /// Returns the text that ends thinking early.

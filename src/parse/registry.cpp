@@ -34,7 +34,7 @@ bool stands_in(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
-bool taught_by(const Signs& signs, std::string_view chat_template) {
+bool taught_by(const DetectionPatterns& signs, std::string_view chat_template) {
   const auto stands = [&](std::string_view sign) { return stands_in(chat_template, sign); };
   if (signs.all.empty() && signs.any.empty()) return false;
   if (!std::all_of(signs.all.begin(), signs.all.end(), stands)) return false;

@@ -20,7 +20,7 @@ using engine::Token;
 // The sampling that the model's makers advise, where it makes sense.
 Result<engine::SamplingParams> default_sampling(const store::Checkpoint& checkpoint,
                                                 bool openai_defaults) {
-  ASSIGN_OR_RETURN(const store::AdvisedSampling advised, checkpoint.advised_sampling());
+  ASSIGN_OR_RETURN(const store::GenerationConfig advised, checkpoint.advised_sampling());
   engine::SamplingParams sampling = sampling_defaults(openai_defaults);
   const auto take = [](std::optional<double> value, double low, double high, float& to) {
     if (value && *value >= low && *value <= high) to = static_cast<float>(*value);
@@ -83,7 +83,7 @@ Result<void> add_tokenizer(const store::Checkpoint& checkpoint, int vocab, Model
   return {};
 }
 
-Result<void> read_template(const store::Checkpoint& checkpoint, ModelSheet& sheet) {
+Result<void> read_template(const store::Checkpoint& checkpoint, ModelInfo& sheet) {
   ASSIGN_OR_RETURN(const std::string source, checkpoint.chat_template());
   if (source.empty()) return {};
   Result<std::shared_ptr<const text::ChatTemplate>> compiled = text::ChatTemplate::compile(source);
@@ -97,7 +97,7 @@ Result<void> read_template(const store::Checkpoint& checkpoint, ModelSheet& shee
 }
 
 // How the model writes calls and thinking: as told, else as its template and its name tell.
-Result<void> choose_dialects(const LoadOptions& options, ModelSheet& model) {
+Result<void> choose_dialects(const LoadOptions& options, ModelInfo& model) {
   const std::string_view source =
       model.chat_template ? std::string_view(model.chat_template->source()) : std::string_view();
   const std::string name = model_id_of(options.path) + " " + model.id + " " + model.architecture;
@@ -165,7 +165,7 @@ void overlay(const SamplingWishes& wishes, engine::SamplingParams& sampling) {
 }
 
 Result<void> fill_sheet(const store::Checkpoint& checkpoint, const engine::ModelInfo& info,
-                        const LoadOptions& options, ModelSheet& sheet) {
+                        const LoadOptions& options, ModelInfo& sheet) {
   sheet.id = options.id.empty() ? model_id_of(options.path) : options.id;
   sheet.aliases = options.aliases;
   sheet.architecture = info.architecture;
@@ -217,11 +217,11 @@ Result<MemorySizing> size_model(const LoadOptions& options) {
   return MemorySizing{needs_of(info), options.memory, machine_of(options.device)};
 }
 
-Result<ModelSheet> describe_model(const LoadOptions& options) {
+Result<ModelInfo> describe_model(const LoadOptions& options) {
   ASSIGN_OR_RETURN(const store::Checkpoint checkpoint, open_checkpoint(options));
   ASSIGN_OR_RETURN(const engine::ModelInfo info,
                    engine::inspect_model(checkpoint, options.device, options.kv_type));
-  ModelSheet sheet;
+  ModelInfo sheet;
   RETURN_IF_ERROR(fill_sheet(checkpoint, info, options, sheet));
   return sheet;
 }

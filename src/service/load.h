@@ -70,7 +70,7 @@ struct MemorySizing {
 Result<MemorySizing> size_model(const LoadOptions& options);
 
 /// Reads what can be told of a model without its weights. Errors and cost: as size_model().
-Result<ModelSheet> describe_model(const LoadOptions& options);
+Result<ModelInfo> describe_model(const LoadOptions& options);
 
 /// Returns the memory that models on a device share: the machine's, or a GPU's own.
 Machine machine_of(engine::DeviceKind device);

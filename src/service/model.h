@@ -1,4 +1,4 @@
-// ModelSheet: what can be told of a model without loading it. Model: one loaded model, all that a
+// ModelInfo: what can be told of a model without loading it. Model: one loaded model, all that a
 // request needs of it. Owner: the model pool. Thread: any.
 #pragma once
 
@@ -21,7 +21,7 @@
 namespace pippin::service {
 
 /// What lists tell of a model, loaded or not.
-struct ModelSheet {
+struct ModelInfo {
   std::string id;  // as it is served
   std::vector<std::string> aliases;
   std::string architecture;
@@ -38,7 +38,7 @@ struct ModelSheet {
 };
 
 /// Frozen once loaded, but for the engine, which takes submissions from any thread.
-struct Model : ModelSheet {
+struct Model : ModelInfo {
   std::string fingerprint;  // "fp_...": changes with the file or the settings
   std::shared_ptr<const text::Tokenizer> tokenizer;
   TokenBound token_bound;

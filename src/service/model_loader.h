@@ -33,7 +33,7 @@ class ModelLoader {
   using Progress = std::function<void(uint64_t done, uint64_t total)>;
 
   virtual ~ModelLoader() = default;
-  virtual Result<ModelSheet> describe(const ModelSpec& spec) = 0;
+  virtual Result<ModelInfo> describe(const ModelSpec& spec) = 0;
   virtual Result<MemorySizing> size(const ModelSpec& spec) = 0;
   /// Loads within `bytes_max`. `progress` may be called on any thread until this returns.
   virtual Result<std::unique_ptr<Model>> load(const ModelSpec& spec, uint64_t bytes_max,

@@ -333,13 +333,13 @@ ModelStatus ModelPool::status_of(Lock& lock, PoolEntry& entry) {
   if (entry.sheet == nullptr) {
     const ModelSpec spec = entry.spec;
     lock.unlock();
-    Result<ModelSheet> sheet = loader_->describe(spec);
+    Result<ModelInfo> sheet = loader_->describe(spec);
     lock.lock();
     if (!sheet.ok()) {
       unreadable = sheet.error().message;
     } else if (entry.sheet == nullptr) {
       sheet->created_unix_s = entry.created_unix_s;
-      entry.sheet = std::make_shared<const ModelSheet>(*std::move(sheet));
+      entry.sheet = std::make_shared<const ModelInfo>(*std::move(sheet));
     }
   }
   return entry.status(clock_.now(), std::move(unreadable));

@@ -38,7 +38,7 @@ std::optional<MemoryPlan> PoolEntry::smaller(uint64_t bytes_min) const {
 void PoolEntry::take(std::unique_ptr<Model> loaded, TimePoint now) {
   model = std::move(loaded);
   model->created_unix_s = created_unix_s;
-  sheet = std::make_shared<const ModelSheet>(*model);
+  sheet = std::make_shared<const ModelInfo>(*model);
   bytes = model->plan.bytes_total();
   state = ModelState::kLoaded;
   fixed = sized.wishes.kv_bytes > 0;

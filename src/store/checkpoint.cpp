@@ -21,8 +21,8 @@ Result<std::optional<double>> number_at(const GgufFile& file, std::string_view k
   return std::optional(number);
 }
 
-Result<AdvisedSampling> sampling_of(const GgufFile& file) {
-  AdvisedSampling sampling;
+Result<GenerationConfig> sampling_of(const GgufFile& file) {
+  GenerationConfig sampling;
   ASSIGN_OR_RETURN(sampling.temperature, number_at(file, "general.sampling.temp"));
   ASSIGN_OR_RETURN(sampling.top_p, number_at(file, "general.sampling.top_p"));
   ASSIGN_OR_RETURN(sampling.min_p, number_at(file, "general.sampling.min_p"));
@@ -96,7 +96,7 @@ Result<std::string> Checkpoint::chat_template() const {
   return text_at(*gguf(), "tokenizer.chat_template");
 }
 
-Result<AdvisedSampling> Checkpoint::advised_sampling() const {
+Result<GenerationConfig> Checkpoint::advised_sampling() const {
   if (const HfFolder* hf = folder()) return hf->advised_sampling();
   return sampling_of(*gguf());
 }

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "store/advised_sampling.h"
+#include "store/generation_config.h"
 #include "store/gguf.h"
 #include "store/hf_folder.h"
 #include "store/model_config.h"
@@ -43,7 +43,7 @@ class Checkpoint {
   /// Returns the source of the chat template, empty without one. Errors: kInvalidFile.
   Result<std::string> chat_template() const;
   /// Errors: kInvalidFile, for a value that is no number.
-  Result<AdvisedSampling> advised_sampling() const;
+  Result<GenerationConfig> advised_sampling() const;
   /// Returns the license's name, empty where the files do not say.
   std::string license() const;
 

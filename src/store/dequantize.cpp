@@ -224,7 +224,7 @@ int stream_code(const Byte* codes, size_t element, int bits) {
 }
 
 void affine_values(const TensorView& tensor, std::span<float> out) {
-  const MlxForm& form = tensor.mlx;
+  const QuantisationParameters& form = tensor.mlx;
   const auto group = static_cast<size_t>(form.group);
   std::vector<float> scales(out.size() / group), biases(out.size() / group);
   dequantize(form.scale_type, form.scales, scales);

@@ -120,9 +120,9 @@ Result<std::string> HfFolder::chat_template() const {
   return std::string();
 }
 
-Result<AdvisedSampling> HfFolder::advised_sampling() const {
+Result<GenerationConfig> HfFolder::advised_sampling() const {
   ASSIGN_OR_RETURN(const json::object config, read_hf_json(path_, "generation_config.json"));
-  AdvisedSampling sampling;
+  GenerationConfig sampling;
   if (flag_in(config, "do_sample") == false) return sampling;
   sampling.temperature = number_in(config, "temperature");
   sampling.top_p = number_in(config, "top_p");

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "store/advised_sampling.h"
+#include "store/generation_config.h"
 #include "store/model_config.h"
 #include "store/name_index.h"
 #include "store/safetensors.h"
@@ -46,7 +46,7 @@ class HfFolder {
   /// Returns the source of the chat template, empty without one. Where there is another one for
   /// tools, the source holds both. Errors: kInvalidFile.
   Result<std::string> chat_template() const;
-  Result<AdvisedSampling> advised_sampling() const;
+  Result<GenerationConfig> advised_sampling() const;
   /// The license of the folder's README.md, empty where it does not say.
   std::string license() const;
 

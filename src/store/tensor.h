@@ -35,7 +35,7 @@ int block_bytes(TensorType type);
 /// What a tensor that MLX quantised has beside its codes. A row's codes are a little-endian stream
 /// of bits, the first element in the lowest; each `group` of them in a row has a scale. kAffine has
 /// a bias, too: value = scale * code + bias. kMXFP4 has E2M1 codes and E8M0 scales, without biases.
-struct MlxForm {
+struct QuantisationParameters {
   int bits = 0;                               // 2, 3, 4, 5, 6 or 8; 4 of kMXFP4
   int group = 0;                              // 32, 64 or 128; 32 of kMXFP4; divides K
   TensorType scale_type = TensorType::kF16;   // of kAffine: kF32, kF16 or kBF16, of biases too
@@ -49,7 +49,7 @@ struct TensorView {
   TensorType type = TensorType::kF32;
   std::vector<int64_t> shape;        // outermost first (the reverse of GGUF's order)
   std::span<const std::byte> bytes;  // borrowed from the file's mapping
-  MlxForm mlx;                       // of a tensor without blocks
+  QuantisationParameters mlx;                       // of a tensor without blocks
 
   int64_t elements() const {
     int64_t n = 1;

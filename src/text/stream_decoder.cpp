@@ -35,7 +35,7 @@ size_t character_bytes(uint8_t lead) {
 /// The start of a text: `bytes` of it that form a whole character, or the start of one, or nothing that could be
 /// one.
 struct Head {
-  enum { kWhole, kPart, kInvalid } kind;
+  enum { kWholeText, kPart, kInvalid } kind;
   size_t bytes;
 };
 Head head(std::string_view text) {
@@ -47,7 +47,7 @@ Head head(std::string_view text) {
     const auto [low, high] = i == 1 ? second_byte(lead) : SecondByte{0x80, 0xBF};
     if (byte_at(text, i) < low || byte_at(text, i) > high) return {Head::kInvalid, i};
   }
-  return {Head::kWhole, wanted};
+  return {Head::kWholeText, wanted};
 }
 
 /// Moves all whole characters from `pending` to the result, what cannot be one as U+FFFD.
@@ -57,7 +57,7 @@ std::string take_whole(std::string& pending) {
   while (at < pending.size()) {
     const Head next = head(std::string_view(pending).substr(at));
     if (next.kind == Head::kPart) break;
-    text += next.kind == Head::kWhole ? std::string_view(pending).substr(at, next.bytes) : kReplacement;
+    text += next.kind == Head::kWholeText ? std::string_view(pending).substr(at, next.bytes) : kReplacement;
     at += next.bytes;
   }
   pending.erase(0, at);

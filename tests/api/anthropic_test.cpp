@@ -6,7 +6,7 @@
 
 #include "api/anthropic/errors.h"
 #include "api/anthropic/read_message.h"
-#include "api/anthropic/seal.h"
+#include "api/anthropic/signer.h"
 #include "service/json.h"
 #include "wire/harness.h"
 
@@ -49,7 +49,7 @@ class ReadMessage : public ::testing::Test {
   }
 
   testing::Harness harness_;
-  Seal seal_{"a key"};
+  Signer seal_{"a key"};
   MessageCall call_;
 };
 
@@ -109,7 +109,7 @@ TEST_F(ReadMessage, SignedThinkingComesBack) {
   EXPECT_EQ(read(turn(block("Because", shown))).messages[1].reasoning, "") << "it was changed";
   EXPECT_EQ(call_.warnings.size(), 1U);
   EXPECT_EQ(read(turn(block("because", hidden))).messages[1].reasoning, "");
-  EXPECT_EQ(read(turn(block("because", Seal("another").sign("because")))).messages[1].reasoning,
+  EXPECT_EQ(read(turn(block("because", Signer("another").sign("because")))).messages[1].reasoning,
             "");
 }
 
@@ -158,8 +158,8 @@ TEST_F(ReadMessage, ThinkingAndFormat) {
             R"({"type":"object"})");
 }
 
-TEST(Seal, KnowsItsOwn) {
-  const Seal seal("key"), same("key"), other("other"), fresh("");
+TEST(Signer, KnowsItsOwn) {
+  const Signer seal("key"), same("key"), other("other"), fresh("");
   for (const std::string& text : {std::string("why"), std::string(), std::string(100000, 'x')}) {
     EXPECT_EQ(same.open(text, seal.sign(text)), text);
     EXPECT_EQ(same.open("", seal.conceal(text)), text);
@@ -170,8 +170,8 @@ TEST(Seal, KnowsItsOwn) {
   }
 }
 
-TEST(Seal, RefusesWhatIsNoSignature) {
-  const Seal seal("key");
+TEST(Signer, RefusesWhatIsNoSignature) {
+  const Signer seal("key");
   // Each length leaves another count of spare bits in the last character.
   for (const char* hidden : {"why", "why?", "why so"}) {
     const std::string good = seal.conceal(hidden);

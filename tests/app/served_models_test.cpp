@@ -105,7 +105,7 @@ TEST_F(ServedModelsTest, KeepAliveHasAnEndOrNone) {
 }
 
 TEST_F(ServedModelsTest, OnDiskNamesAreLookedUpAndNoPathIsOpened) {
-  const hub::Places places = hub::find_places(settings_, environment()).value();
+  const hub::Paths places = hub::find_places(settings_, environment()).value();
   const auto disk = DiskModels::make(settings_, places).value();
   ASSERT_EQ(2u, disk->list().size());
   EXPECT_EQ(minutes(5), disk->list().front().keep_alive);

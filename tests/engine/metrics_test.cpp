@@ -12,8 +12,8 @@
 #include <thread>
 
 #include "engine/engine.h"
-#include "engine/meter.h"
 #include "engine/scheduler_harness.h"
+#include "engine/step_stats.h"
 
 namespace pippin::engine::testing {
 namespace {
@@ -156,9 +156,9 @@ TEST_F(Measured, WhatAFailedStepComputedIsNotCached) {
   EXPECT_EQ(run(prompt_of(100, 5)).cached_tokens, 0);
 }
 
-TEST(Meter, TellsHowLongTokensTakeAtTheSpeedOfNow) {
+TEST(StepStats, TellsHowLongTokensTakeAtTheSpeedOfNow) {
   EngineMetrics metrics;
-  Meter meter(metrics);
+  StepStats meter(metrics);
   EXPECT_EQ(meter.time_for(100), Duration::zero()) << "nothing is known yet";
   StepPlan plan;
   plan.rows.resize(1);

@@ -1,6 +1,6 @@
-// ConstraintAhead: what a worker finds out beside the device reaches the device thread in order,
-// whenever it asks, and nothing is lost when a sequence or the queue ends.
-#include "engine/exec/constraint_ahead.h"
+// GrammarMaskPrefetch: what a worker finds out beside the device reaches the device thread in
+// order, whenever it asks, and nothing is lost when a sequence or the queue ends.
+#include "engine/exec/grammar_mask_prefetch.h"
 
 #include <gtest/gtest.h>
 
@@ -60,15 +60,15 @@ class Gate {
   bool begun_ = false, open_ = false;
 };
 
-uint32_t mask_of(ConstraintAhead& ahead) {
+uint32_t mask_of(GrammarMaskPrefetch& ahead) {
   const auto mask = ahead.mask();
   return mask.ok() ? (*mask)->at(0) : 1000;
 }
 
-TEST(ConstraintAhead, TheMaskFollowsEachToken) {
+TEST(GrammarMaskPrefetch, TheMaskFollowsEachToken) {
   WorkerPool workers(2, 16);
   const auto constraint = std::make_shared<Counting>();
-  ConstraintAhead ahead(constraint, true, workers);
+  GrammarMaskPrefetch ahead(constraint, true, workers);
   EXPECT_EQ(mask_of(ahead), 0u);
   for (uint32_t count = 1; count < 200; ++count) {
     EXPECT_TRUE(ahead.advance(static_cast<Token>(count % 5)).forced.empty());
@@ -77,33 +77,33 @@ TEST(ConstraintAhead, TheMaskFollowsEachToken) {
   EXPECT_EQ(constraint->taken.size(), 199u);
 }
 
-TEST(ConstraintAhead, ForcedTokensAreTakenAndToldOnce) {
+TEST(GrammarMaskPrefetch, ForcedTokensAreTakenAndToldOnce) {
   WorkerPool workers(1, 16);
   const auto constraint = std::make_shared<Counting>();
-  ConstraintAhead ahead(constraint, true, workers);
-  const ConstraintAhead::Outlook outlook = ahead.advance(7);
+  GrammarMaskPrefetch ahead(constraint, true, workers);
+  const GrammarMaskPrefetch::Outlook outlook = ahead.advance(7);
   EXPECT_EQ(outlook.forced, (std::vector<Token>{8, 9}));
   EXPECT_TRUE(outlook.complete);
   EXPECT_EQ(mask_of(ahead), 3u);
   EXPECT_EQ(constraint->taken, (std::vector<Token>{7, 8, 9}));
 }
 
-TEST(ConstraintAhead, WhatAnAnswerBeginsWithIsTakenAndToldOnce) {
+TEST(GrammarMaskPrefetch, WhatAnAnswerBeginsWithIsTakenAndToldOnce) {
   WorkerPool workers(1, 16);
   const auto constraint = std::make_shared<Counting>();
   constraint->taken = {7};
-  ConstraintAhead ahead(constraint, true, workers);
+  GrammarMaskPrefetch ahead(constraint, true, workers);
   EXPECT_EQ(ahead.take_start().forced, (std::vector<Token>{8, 9}));
   EXPECT_TRUE(ahead.take_start().forced.empty());
   EXPECT_EQ(mask_of(ahead), 3u);
 }
 
 // A step ends with what must follow its tokens: that must not wait for the masks of other rows.
-TEST(ConstraintAhead, WhatMustFollowWaitsForNoWorker) {
+TEST(GrammarMaskPrefetch, WhatMustFollowWaitsForNoWorker) {
   Gate gate;
   WorkerPool workers(1, 16);
   const auto constraint = std::make_shared<Counting>();
-  ConstraintAhead ahead(constraint, true, workers);
+  GrammarMaskPrefetch ahead(constraint, true, workers);
   EXPECT_EQ(mask_of(ahead), 0u);
   gate.hold(workers);
   EXPECT_EQ(ahead.advance(7).forced, (std::vector<Token>{8, 9}));
@@ -111,41 +111,41 @@ TEST(ConstraintAhead, WhatMustFollowWaitsForNoWorker) {
   EXPECT_EQ(mask_of(ahead), 3u);
 }
 
-TEST(ConstraintAhead, ForcedTokensAreLeftToTheModelWhereItIsAskedForEach) {
+TEST(GrammarMaskPrefetch, ForcedTokensAreLeftToTheModelWhereItIsAskedForEach) {
   WorkerPool workers(1, 16);
   const auto constraint = std::make_shared<Counting>();
-  ConstraintAhead ahead(constraint, false, workers);
+  GrammarMaskPrefetch ahead(constraint, false, workers);
   EXPECT_TRUE(ahead.advance(7).forced.empty());
   EXPECT_EQ(mask_of(ahead), 1u);
 }
 
-TEST(ConstraintAhead, AnErrorComesWithTheMask) {
+TEST(GrammarMaskPrefetch, AnErrorComesWithTheMask) {
   WorkerPool workers(1, 16);
-  ConstraintAhead ahead(std::make_shared<Counting>(), true, workers);
+  GrammarMaskPrefetch ahead(std::make_shared<Counting>(), true, workers);
   EXPECT_FALSE(ahead.advance(13).complete);
   const auto mask = ahead.mask();
   ASSERT_FALSE(mask.ok());
   EXPECT_EQ(mask.error().code, Code::kTooLarge);
 }
 
-TEST(ConstraintAhead, AFullQueueOnlyCostsTime) {
+TEST(GrammarMaskPrefetch, AFullQueueOnlyCostsTime) {
   Gate gate;
   WorkerPool workers(1, 1);
   gate.hold(workers);
   ASSERT_TRUE(workers.post([] {}));
-  ConstraintAhead ahead(std::make_shared<Counting>(), true, workers);
+  GrammarMaskPrefetch ahead(std::make_shared<Counting>(), true, workers);
   EXPECT_FALSE(ahead.advance(3).complete);
   EXPECT_EQ(mask_of(ahead), 1u);
   gate.open();
 }
 
-TEST(ConstraintAhead, WorkOutlivesItsSequence) {
+TEST(GrammarMaskPrefetch, WorkOutlivesItsSequence) {
   const auto constraint = std::make_shared<Counting>();
   {
     Gate gate;
     WorkerPool workers(1, 16);
     gate.hold(workers);
-    std::optional<ConstraintAhead> ahead;
+    std::optional<GrammarMaskPrefetch> ahead;
     ahead.emplace(constraint, true, workers);
     ahead.reset();
     EXPECT_EQ(constraint.use_count(), 2);

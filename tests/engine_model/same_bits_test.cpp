@@ -108,12 +108,12 @@ class SameBits : public testing::TestWithParam<Case> {
 
   // Submits all at once and waits for all ends.
   static std::vector<Answer> together(Engine& engine, const std::vector<Submission>& submissions) {
-    struct Bell {
+    struct Wakeup {
       std::mutex mutex;
       std::condition_variable woken;
       bool pending = false;
     };
-    const auto bell = std::make_shared<Bell>();  // a callback under way may outlast this call
+    const auto bell = std::make_shared<Wakeup>();  // a callback under way may outlast this call
     std::vector<std::shared_ptr<EventStream>> streams;
     for (const Submission& s : submissions) {
       streams.push_back(engine.submit(s).value());

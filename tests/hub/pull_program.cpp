@@ -15,7 +15,7 @@
 #include "hub/aliases.h"
 #include "hub/cancel.h"
 #include "hub/catalogue.h"
-#include "hub/places.h"
+#include "hub/paths.h"
 #include "hub/pull.h"
 
 namespace {
@@ -44,7 +44,7 @@ Result<void> check_architecture(const store::ModelConfig& config) {
 
 Result<int> run(const std::string& command, const std::string& named) {
   ASSIGN_OR_RETURN(const Settings settings, settings_from_environment(Command::kPull, variable));
-  ASSIGN_OR_RETURN(const hub::Places places, hub::find_places(settings, variable));
+  ASSIGN_OR_RETURN(const hub::Paths places, hub::find_places(settings, variable));
   if (command == "list") {
     for (const hub::LocalModel& model : hub::list_models(places))
       fmt::print("{}\t{}\t{}\t{}\n", model.name, model.path.string(), model.bytes,

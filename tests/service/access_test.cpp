@@ -9,8 +9,8 @@
 #include <thread>
 #include <utility>
 
-#include "service/gatekeeper.h"
-#include "service/key_account.h"
+#include "service/authenticator.h"
+#include "service/key_quota.h"
 #include "service/key_store.h"
 
 namespace pippin::service {
@@ -22,7 +22,7 @@ std::atomic<int64_t> clock_s{kNoon};
 int64_t now() { return clock_s; }
 
 // As a result: the visit, or why there is none.
-Result<std::shared_ptr<Caller>> admit(Gatekeeper& keeper,
+Result<std::shared_ptr<Caller>> admit(Authenticator& keeper,
                                       const std::vector<std::string_view>& secrets) {
   Admission admission = keeper.admit(secrets);
   if (admission.refusal) return *admission.refusal;
@@ -72,14 +72,14 @@ TEST_F(Keys, KeepWhatTheyMayDo) {
   const std::vector<Key> keys = KeyStore(path_).list(kNoon).value();
   EXPECT_EQ(keys[0].permissions, Permissions{});
   EXPECT_EQ(keys[1].permissions, all);
-  Gatekeeper keeper(path_, now);
+  Authenticator keeper(path_, now);
   EXPECT_EQ(admit(keeper, {made.secret}).value()->permissions(), all);
 }
 
 TEST_F(Keys, ARefusedKeyIsKnownByName) {
   KeyStore store(path_);
   const NewKey one = store.create("one", {.concurrent = 1}, kNoon).value();
-  Gatekeeper keeper(path_, now);
+  Authenticator keeper(path_, now);
   const auto running = admit(keeper, {one.secret}).value();
   const Admission refused = keeper.admit({one.secret});
   ASSERT_TRUE(refused.refusal && refused.caller);
@@ -133,11 +133,11 @@ TEST(MinuteWindow, HoldsSixtySecondsAndNoMore) {
   EXPECT_EQ(window.sum(9999), 1);
 }
 
-std::shared_ptr<KeyAccount> account(const KeyLimits& limits) {
+std::shared_ptr<KeyQuota> account(const KeyLimits& limits) {
   Key key;
   key.id = "k";
   key.limits = limits;
-  return std::make_shared<KeyAccount>(key, now);
+  return std::make_shared<KeyQuota>(key, now);
 }
 
 TEST_F(Keys, LimitRequestsByTheMinute) {
@@ -199,7 +199,7 @@ TEST_F(Keys, QuotaHoldsUnderManyClients) {
   }
   std::atomic<int64_t> used{0};
   {
-    Gatekeeper keeper(path_, now);
+    Authenticator keeper(path_, now);
     std::vector<std::thread> clients;
     for (int i = 0; i < 64; ++i) {
       clients.emplace_back([&, i] {
@@ -223,7 +223,7 @@ TEST_F(Keys, QuotaHoldsUnderManyClients) {
     EXPECT_GT(used, kQuota - 80) << "all but what no prompt fits into";
   }
   EXPECT_EQ(KeyStore(path_).list(kNoon)->front().tokens_today, used) << "and the file knows";
-  Gatekeeper later(path_, now);
+  Authenticator later(path_, now);
   const auto visit = admit(later, {secret}).value();
   const auto refused = visit->take_prompt(80);
   ASSERT_FALSE(refused.ok()) << "a new server goes on counting";
@@ -233,7 +233,7 @@ TEST_F(Keys, QuotaHoldsUnderManyClients) {
 }
 
 TEST_F(Keys, DecideWhoIsLetIn) {
-  Gatekeeper keeper(path_, now);
+  Authenticator keeper(path_, now);
   EXPECT_FALSE(keeper.asks_for_keys().value());
   EXPECT_EQ(admit(keeper, {}).value(), nullptr);
   EXPECT_EQ(admit(keeper, {"anything"}).value(), nullptr);
@@ -257,7 +257,7 @@ TEST_F(Keys, WhatARevokedKeyHasUsedIsSaved) {
   KeyStore store(path_);
   const NewKey one = store.create("one", {}, kNoon).value();
   const NewKey two = store.create("two", {}, kNoon).value();
-  Gatekeeper keeper(path_, now);
+  Authenticator keeper(path_, now);
   std::shared_ptr<Caller> visit = admit(keeper, {one.secret}).value();
   ASSERT_TRUE(visit->take_prompt(30).ok());
   ASSERT_TRUE(store.revoke("one", kNoon).ok());
@@ -275,7 +275,7 @@ TEST_F(Keys, WorkIsResumedForAValidKey) {
   KeyStore store(path_);
   const KeyLimits limits{.requests_per_minute = 1, .tokens_per_day = 50, .concurrent = 1};
   const NewKey one = store.create("one", limits, kNoon).value();
-  Gatekeeper keeper(path_, now);
+  Authenticator keeper(path_, now);
   const auto asking = admit(keeper, {one.secret}).value();
   const auto resumed = keeper.resume(one.key.id);
   ASSERT_TRUE(resumed.ok()) << "it is no request";
@@ -301,7 +301,7 @@ constexpr const char* kMend = "ALTER TABLE spoiled RENAME TO usage";
 TEST_F(Keys, ARevokedKeyStaysOutWhileKeysCannotBeListed) {
   KeyStore store(path_);
   const std::string secret = store.create("one", {}, kNoon)->secret;
-  Gatekeeper keeper(path_, now);
+  Authenticator keeper(path_, now);
   ASSERT_TRUE(admit(keeper, {secret}).ok());
   ASSERT_TRUE(store.revoke("one", kNoon).ok());
   run_sql(path_, kSpoil);
@@ -312,7 +312,7 @@ TEST_F(Keys, ARevokedKeyStaysOutWhileKeysCannotBeListed) {
 }
 
 TEST_F(Keys, AFirstKeyThatCannotBeListedOpensNoDoor) {
-  Gatekeeper keeper(path_, now);
+  Authenticator keeper(path_, now);
   ASSERT_EQ(admit(keeper, {}).value(), nullptr) << "nobody has made a key";
   const std::string secret = KeyStore(path_).create("one", {}, kNoon)->secret;
   run_sql(path_, kSpoil);
@@ -325,7 +325,7 @@ TEST_F(Keys, AFirstKeyThatCannotBeListedOpensNoDoor) {
 
 TEST_F(Keys, AFileThatHasLostItsKeysOpensNoDoor) {
   KeyStore(path_).create("one", {}, kNoon).value();
-  Gatekeeper keeper(path_, now);
+  Authenticator keeper(path_, now);
   ASSERT_EQ(admit(keeper, {}).error().code, Code::kUnauthenticated);
   run_sql(path_, "DELETE FROM keys");
   for (int i = 0; i < 3; ++i)
@@ -335,7 +335,7 @@ TEST_F(Keys, AFileThatHasLostItsKeysOpensNoDoor) {
 TEST_F(Keys, AFileThatCannotBeLookedAtIsNotTakenForNone) {
   std::filesystem::create_directories(folder_);
   const std::string unknowable = (folder_ / std::string(300, 'x')).string();
-  Gatekeeper unknown(unknowable, now);
+  Authenticator unknown(unknowable, now);
   EXPECT_EQ(KeyStore(unknowable).list(kNoon).error().code, Code::kUnavailable);
   EXPECT_EQ(admit(unknown, {}).error().code, Code::kUnavailable);
 }
@@ -366,7 +366,7 @@ TEST_F(Keys, AnOlderFileGoesOn) {
           "DROP TABLE changes; ALTER TABLE keys DROP COLUMN role;"
           "ALTER TABLE keys DROP COLUMN models; ALTER TABLE keys DROP COLUMN priority_max;"
           "ALTER TABLE keys DROP COLUMN storage_bytes; PRAGMA user_version = 1");
-  Gatekeeper keeper(path_, now);
+  Authenticator keeper(path_, now);
   ASSERT_TRUE(admit(keeper, {secret}).ok());
   EXPECT_EQ(admit(keeper, {secret}).value()->permissions().role, KeyRole::kUse) << "the lowest";
   ASSERT_TRUE(KeyStore(path_).revoke("one", kNoon).ok());
@@ -376,7 +376,7 @@ TEST_F(Keys, AnOlderFileGoesOn) {
 TEST_F(Keys, AFileThatCannotBeReadLetsNobodyIn) {
   std::filesystem::create_directories(folder_);
   std::ofstream(path_) << "this is no database, and long enough to be told from one that is empty";
-  Gatekeeper keeper(path_, now);
+  Authenticator keeper(path_, now);
   EXPECT_EQ(keeper.asks_for_keys().error().code, Code::kUnavailable);
   EXPECT_EQ(admit(keeper, {"x"}).error().code, Code::kUnavailable);
 }

@@ -77,8 +77,8 @@ class FakeLoader final : public ModelLoader {
   std::vector<std::string> paths;             // of all loads that were tried
   std::function<void(const Progress&)> during;
 
-  Result<ModelSheet> describe(const ModelSpec& spec) override {
-    ModelSheet sheet;
+  Result<ModelInfo> describe(const ModelSpec& spec) override {
+    ModelInfo sheet;
     sheet.id = spec.load.id;
     sheet.aliases = spec.load.aliases;
     return sheet;

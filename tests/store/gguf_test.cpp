@@ -317,7 +317,7 @@ TEST(GgufErrors, TypesNotReadAreNamed) {
   expect_error(file(~0u), Code::kUnsupported, {"'blk.0.w'", "number 4294967295"});
 }
 
-TEST(GgufErrors, Places) {
+TEST(GgufErrors, Paths) {
   const auto one = [](uint64_t offset) {
     return GgufBuilder().tensor("a", {8}, floats(8)).raw_tensor("b", 0, {8}, offset);
   };

@@ -276,7 +276,7 @@ void FakeExchange::on_drained(std::function<void()> callback) {
   on_drained_ = std::move(callback);
 }
 
-void FakeExchange::on_silent(std::function<void()> callback) {
+void FakeExchange::on_heartbeat(std::function<void()> callback) {
   const std::lock_guard lock(mutex_);
   on_silent_ = std::move(callback);
 }

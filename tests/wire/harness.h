@@ -39,7 +39,7 @@ class FakeExchange final : public Exchange {
   void finish() override;
   void on_disconnect(std::function<void()> callback) override;
   void on_drained(std::function<void()> callback) override;
-  void on_silent(std::function<void()> callback) override;
+  void on_heartbeat(std::function<void()> callback) override;
 
   /// Waits for the answer's end. Returns false after a long time.
   bool wait();

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "api/anthropic/seal.h"
+#include "api/anthropic/signer.h"
 #include "api/context.h"
 #include "api/exchange.h"
 
@@ -16,7 +16,7 @@ enum class Origin : uint8_t {
   kBatch,  // waits behind all others, and is not streamed
 };
 
-void answer_message(const Context& context, const std::shared_ptr<const Seal>& seal,
+void answer_message(const Context& context, const std::shared_ptr<const Signer>& seal,
                     std::shared_ptr<Exchange> exchange, Origin origin);
 
 }  // namespace pippin::api::anthropic

@@ -4,16 +4,16 @@
 #include <memory>
 
 #include "api/anthropic/batch_runner.h"
-#include "api/anthropic/seal.h"
+#include "api/anthropic/signer.h"
 #include "api/context.h"
 #include "api/exchange.h"
 
 namespace pippin::api::anthropic {
 
 /// POST /v1/messages
-Handler messages(const Context& context, std::shared_ptr<const Seal> seal);
+Handler messages(const Context& context, std::shared_ptr<const Signer> seal);
 /// POST /v1/messages/count_tokens
-Handler count_tokens(const Context& context, std::shared_ptr<const Seal> seal);
+Handler count_tokens(const Context& context, std::shared_ptr<const Signer> seal);
 
 /// GET /v1/models and GET /v1/models/{id...}, in this wire's form where the request has an
 /// `anthropic-version` header, else as `other` answers.

@@ -97,7 +97,7 @@ class BatchExchange final : public Exchange {
   bool answered_ = false;
 };
 
-BatchRunner::BatchRunner(const Context& context, std::shared_ptr<const Seal> seal)
+BatchRunner::BatchRunner(const Context& context, std::shared_ptr<const Signer> seal)
     : context_(context), seal_(std::move(seal)) {}
 
 void BatchRunner::kick() {

@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "api/anthropic/seal.h"
+#include "api/anthropic/signer.h"
 #include "api/context.h"
 #include "api/exchange.h"
 #include "service/batch_store.h"
@@ -26,7 +26,7 @@ int64_t now_ms();
 class BatchRunner : public std::enable_shared_from_this<BatchRunner> {
  public:
   /// Requires: context.batches is not null, and outlives every answer.
-  BatchRunner(const Context& context, std::shared_ptr<const Seal> seal);
+  BatchRunner(const Context& context, std::shared_ptr<const Signer> seal);
 
   /// Begins with what an earlier run of the program has left, once the server is ready.
   void start() { try_later(); }
@@ -53,7 +53,7 @@ class BatchRunner : public std::enable_shared_from_this<BatchRunner> {
   void ended(const service::BatchWork& work, const Response& response);
 
   const Context& context_;
-  const std::shared_ptr<const Seal> seal_;
+  const std::shared_ptr<const Signer> seal_;
   std::mutex mutex_;
   std::map<Key, std::function<void()>> running_;  // with what ends each; null: not known yet
   std::map<std::string, int64_t> resting_;  // keys that have used what they may, until when (ms)

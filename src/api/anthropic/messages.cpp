@@ -19,7 +19,7 @@ Error renamed(Error error) {
   return error;
 }
 
-WriterOptions writer_options(const Exchange& exchange, std::shared_ptr<const Seal> seal,
+WriterOptions writer_options(const Exchange& exchange, std::shared_ptr<const Signer> seal,
                              MessageCall& call) {
   WriterOptions options;
   options.request_id = exchange.request().id;
@@ -36,7 +36,7 @@ WriterOptions writer_options(const Exchange& exchange, std::shared_ptr<const Sea
 
 namespace {
 
-void answer(const Context& context, const std::shared_ptr<const Seal>& seal,
+void answer(const Context& context, const std::shared_ptr<const Signer>& seal,
             std::shared_ptr<Exchange> exchange, Origin origin, Call opened) {
   FieldReader reader(opened.body);
   if (reader.any("thread") != nullptr)
@@ -56,7 +56,7 @@ void answer(const Context& context, const std::shared_ptr<const Seal>& seal,
   Answer::start(context, std::move(exchange), std::move(*generation), std::move(writer));
 }
 
-void count(const Seal& seal, Exchange& exchange, const Call& opened) {
+void count(const Signer& seal, Exchange& exchange, const Call& opened) {
   FieldReader reader(opened.body);
   const MessageCall call = read_message(reader, *opened.model, seal, LimitField::kOptional);
   if (!reader.ok()) return refuse(exchange, error_of(*reader.error()));
@@ -77,7 +77,7 @@ void count(const Seal& seal, Exchange& exchange, const Call& opened) {
 
 }  // namespace
 
-void answer_message(const Context& context, const std::shared_ptr<const Seal>& seal,
+void answer_message(const Context& context, const std::shared_ptr<const Signer>& seal,
                     std::shared_ptr<Exchange> exchange, Origin origin) {
   open_call(context, std::move(exchange),
             [&context, seal, origin](std::shared_ptr<Exchange> ready, Call opened) {
@@ -85,13 +85,13 @@ void answer_message(const Context& context, const std::shared_ptr<const Seal>& s
             });
 }
 
-Handler messages(const Context& context, std::shared_ptr<const Seal> seal) {
+Handler messages(const Context& context, std::shared_ptr<const Signer> seal) {
   return [&context, seal = std::move(seal)](std::shared_ptr<Exchange> exchange) {
     answer_message(context, seal, std::move(exchange), Origin::kClient);
   };
 }
 
-Handler count_tokens(const Context& context, std::shared_ptr<const Seal> seal) {
+Handler count_tokens(const Context& context, std::shared_ptr<const Signer> seal) {
   return [&context, seal = std::move(seal)](std::shared_ptr<Exchange> exchange) {
     open_call(context, std::move(exchange),
               [seal](const std::shared_ptr<Exchange>& ready, const Call& opened) {

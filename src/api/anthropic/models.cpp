@@ -15,7 +15,7 @@ void write_support(service::JsonWriter& json, std::string_view name, bool suppor
   json.key(name).begin_object().field("supported", supported).end_object();
 }
 
-void write_capabilities(service::JsonWriter& json, const service::ModelSheet& model) {
+void write_capabilities(service::JsonWriter& json, const service::ModelInfo& model) {
   const bool thinks = model.chat_template != nullptr && model.reasoning_dialect != nullptr;
   json.key("capabilities").begin_object();
   for (const char* absent : {"citations", "code_execution", "image_input", "pdf_input"})
@@ -39,7 +39,7 @@ void write_capabilities(service::JsonWriter& json, const service::ModelSheet& mo
 }
 
 void write_model(service::JsonWriter& json, const service::ModelStatus& status) {
-  const service::ModelSheet& model = status.sheet;
+  const service::ModelInfo& model = status.sheet;
   json.begin_object().field("type", "model").field("id", model.id);
   json.field("display_name", model.id);
   json.field("created_at", time_text(model.created_unix_s));

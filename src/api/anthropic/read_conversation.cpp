@@ -18,7 +18,7 @@ constexpr size_t kMessagesMax = 100'000;
 /// Reads messages one after another. Turns of one speaker that follow each other are one turn.
 class ConversationReader {
  public:
-  ConversationReader(FieldReader& body, const Seal& seal, MessageCall& call,
+  ConversationReader(FieldReader& body, const Signer& seal, MessageCall& call,
                      std::vector<Message>& messages)
       : body_(body), seal_(seal), call_(call), messages_(messages) {}
 
@@ -200,7 +200,7 @@ class ConversationReader {
   }
 
   FieldReader& body_;
-  const Seal& seal_;
+  const Signer& seal_;
   MessageCall& call_;
   std::vector<Message>& messages_;
   std::map<std::string, std::string> called_;  // names by tool_use's id
@@ -208,7 +208,7 @@ class ConversationReader {
 
 }  // namespace
 
-void read_conversation(FieldReader& reader, const Seal& seal, MessageCall& call,
+void read_conversation(FieldReader& reader, const Signer& seal, MessageCall& call,
                        service::Conversation& to) {
   ConversationReader conversation(reader, seal, call, to.messages);
   conversation.read_system();

@@ -97,7 +97,7 @@ void skip_hosted(FieldReader& reader, MessageCall& call) {
 
 }  // namespace
 
-MessageCall read_message(FieldReader& reader, const service::Model& model, const Seal& seal,
+MessageCall read_message(FieldReader& reader, const service::Model& model, const Signer& seal,
                          LimitField limit) {
   MessageCall call;
   service::Conversation conversation;

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "api/anthropic/seal.h"
+#include "api/anthropic/signer.h"
 #include "api/wire/field_reader.h"
 #include "api/wire/warning.h"
 #include "service/model.h"
@@ -25,7 +25,7 @@ struct MessageCall {
 enum class LimitField : uint8_t { kRequired, kOptional };
 
 /// Reads all fields; the first wrong one is reader.error().
-MessageCall read_message(FieldReader& reader, const service::Model& model, const Seal& seal,
+MessageCall read_message(FieldReader& reader, const service::Model& model, const Signer& seal,
                          LimitField limit = LimitField::kRequired);
 
 }  // namespace pippin::api::anthropic

@@ -11,7 +11,7 @@
 namespace pippin::api::anthropic {
 
 /// system and messages. A last message of the assistant is to be continued.
-void read_conversation(FieldReader& reader, const Seal& seal, MessageCall& call,
+void read_conversation(FieldReader& reader, const Signer& seal, MessageCall& call,
                        service::Conversation& to);
 
 /// tools and tool_choice. The conversation gets the tools that its prompt shows.

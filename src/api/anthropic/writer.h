@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "api/anthropic/seal.h"
+#include "api/anthropic/signer.h"
 #include "api/wire/answer.h"
 #include "api/wire/warning.h"
 #include "service/generation.h"
@@ -17,7 +17,7 @@ inline constexpr const char* kPing = "event: ping\ndata: {\"type\":\"ping\"}\n\n
 
 struct WriterOptions {
   std::string request_id;
-  std::shared_ptr<const Seal> seal;
+  std::shared_ptr<const Signer> seal;
   bool streams = false;
   bool batch = false;  // part of a batch, as the usage tells
   bool show_thinking = true;

@@ -82,7 +82,7 @@ Result<void> check_able(const FieldReader& reader, const Modelfile& file) {
 }
 
 // What requests will read is checked now, when the one who wrote it can mend it.
-Result<void> check_contents(const Modelfile& file, const service::ModelSheet& model) {
+Result<void> check_contents(const Modelfile& file, const service::ModelInfo& model) {
   if (!file.template_text.empty()) {
     RETURN_IF_ERROR(check_go_template(file.template_text));
   }
@@ -108,7 +108,7 @@ Result<void> make(const Library& library, FieldReader& reader, const std::string
   ASSIGN_OR_RETURN(const Wanted base, library.find(file.from, caller));
   ASSIGN_OR_RETURN(const service::ModelStatus status, library.context().models.look(base.base));
   RETURN_IF_ERROR(check_contents(file, status.sheet));
-  MadeModel made;
+  DerivedModel made;
   if (base.made) made = *base.made;
   made.name = full_name(name);
   made.from = status.sheet.id;

@@ -11,7 +11,7 @@ namespace pippin::api::ollama {
 namespace {
 
 using service::JsonWriter;
-using service::ModelSheet;
+using service::ModelInfo;
 
 /// A parameter of Modelfiles that the model's file may set.
 struct Default {
@@ -39,7 +39,7 @@ std::string value_text(const boost::json::value& value) {
 
 // Calls `visit` with the name and the text of each parameter; lists have a line for each entry.
 template <typename Visit>
-void each_parameter(const ModelSheet& model, const MadeModel* made, Visit visit) {
+void each_parameter(const ModelInfo& model, const DerivedModel* made, Visit visit) {
   const engine::SamplingParams neutral;
   const auto set_above = [&](std::string_view name) {
     return made != nullptr && made->parameters.contains(name);
@@ -77,7 +77,7 @@ int64_t Listed::modified_unix_s() const {
 }
 
 void write_details(JsonWriter& json, const Listed& listed) {
-  const ModelSheet& model = listed.model;
+  const ModelInfo& model = listed.model;
   json.key("details").begin_object();
   json.field("parent_model", listed.made != nullptr ? listed.made->from : std::string());
   json.field("format", "gguf").field("family", model.architecture);
@@ -87,7 +87,7 @@ void write_details(JsonWriter& json, const Listed& listed) {
 }
 
 void write_identity(JsonWriter& json, const Listed& listed, uint64_t bytes) {
-  const ModelSheet& model = listed.model;
+  const ModelInfo& model = listed.model;
   json.field("name", listed.name).field("model", listed.name);
   json.field("size", bytes);
   json.field("digest", sha256_hex(fmt::format("{} {} {} {}", listed.name, model.facts.path,
@@ -95,7 +95,7 @@ void write_identity(JsonWriter& json, const Listed& listed, uint64_t bytes) {
   write_details(json, listed);
 }
 
-std::vector<std::string_view> capabilities(const ModelSheet& model) {
+std::vector<std::string_view> capabilities(const ModelInfo& model) {
   std::vector<std::string_view> able = {"completion"};
   if (model.chat_template != nullptr && model.tool_dialect != nullptr) able.push_back("tools");
   if (model.chat_template != nullptr && model.reasoning_dialect != nullptr)
@@ -104,7 +104,7 @@ std::vector<std::string_view> capabilities(const ModelSheet& model) {
   return able;
 }
 
-std::string parameters_text(const ModelSheet& model, const MadeModel* made) {
+std::string parameters_text(const ModelInfo& model, const DerivedModel* made) {
   std::string lines;
   each_parameter(model, made, [&](std::string_view name, const std::string& value) {
     if (!lines.empty()) lines += '\n';

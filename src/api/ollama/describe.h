@@ -15,8 +15,8 @@ namespace pippin::api::ollama {
 /// A model that a list names: one that is served, or one made of it.
 struct Listed {
   std::string name;  // with its tag
-  const service::ModelSheet& model;
-  const MadeModel* made = nullptr;
+  const service::ModelInfo& model;
+  const DerivedModel* made = nullptr;
 
   /// Returns when the model, or what is made of it, was last changed.
   int64_t modified_unix_s() const;
@@ -28,10 +28,10 @@ void write_identity(service::JsonWriter& json, const Listed& listed, uint64_t by
 void write_details(service::JsonWriter& json, const Listed& listed);
 
 /// Returns what the model can do: "completion", "tools", "thinking", "insert".
-std::vector<std::string_view> capabilities(const service::ModelSheet& model);
+std::vector<std::string_view> capabilities(const service::ModelInfo& model);
 
 /// Returns the parameters as lines of a Modelfile without the word PARAMETER; empty: none are set.
-std::string parameters_text(const service::ModelSheet& model, const MadeModel* made);
+std::string parameters_text(const service::ModelInfo& model, const DerivedModel* made);
 /// Returns the Modelfile by which the model could be made.
 std::string modelfile_text(const Listed& listed);
 

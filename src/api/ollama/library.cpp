@@ -22,23 +22,23 @@ Library::Library(const Context& context)
       made_(made_folder_),
       blobs_folder_(below(context.data_folder, "blobs")) {}
 
-MadeModels Library::made_by(const Caller* caller) const {
+DerivedModels Library::made_by(const Caller* caller) const {
   if (may_manage(caller)) return made_;
-  return MadeModels(below(made_folder_, caller->key_id().c_str()));
+  return DerivedModels(below(made_folder_, caller->key_id().c_str()));
 }
 
-std::vector<MadeModel> Library::made_for(const Caller* caller) const {
-  std::vector<MadeModel> models = made_by(caller).list();
+std::vector<DerivedModel> Library::made_for(const Caller* caller) const {
+  std::vector<DerivedModel> models = made_by(caller).list();
   if (may_manage(caller)) return models;
-  for (MadeModel& shared : made_.list()) {
-    if (std::ranges::find(models, shared.name, &MadeModel::name) == models.end())
+  for (DerivedModel& shared : made_.list()) {
+    if (std::ranges::find(models, shared.name, &DerivedModel::name) == models.end())
       models.push_back(std::move(shared));
   }
   return models;
 }
 
 Result<Wanted> Library::find(std::string_view name, const Caller* caller) const {
-  std::optional<MadeModel> made = made_by(caller).find(name);
+  std::optional<DerivedModel> made = made_by(caller).find(name);
   if (!made) made = made_.find(name);
   const std::string base(made ? std::string_view(made->from) : name);
   // Served models have no tag of their own, as a rule; those of Ollama's store have one.
@@ -53,7 +53,7 @@ Result<Wanted> Library::find(std::string_view name, const Caller* caller) const 
       "model");
 }
 
-Result<void> Library::keep(MadeModel model, const Caller* caller) const {
+Result<void> Library::keep(DerivedModel model, const Caller* caller) const {
   const std::string_view bare = short_name(model.name);
   if (context_.models.knows(model.name) || context_.models.knows(bare)) {
     return fail(Code::kInvalidArgument,

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "api/context.h"
-#include "api/ollama/made_models.h"
+#include "api/ollama/derived_models.h"
 #include "base/result.h"
 #include "service/model_pool.h"
 
@@ -17,16 +17,16 @@ namespace pippin::api::ollama {
 
 /// What a request's model is called.
 struct Wanted {
-  std::string name;               // as the client wrote it
-  std::string base;               // by the pool
-  std::optional<MadeModel> made;  // set if the name is of one made of `base`
+  std::string name;                  // as the client wrote it
+  std::string base;                  // by the pool
+  std::optional<DerivedModel> made;  // set if the name is of one made of `base`
 };
 
 /// The same, loaded.
 struct Served {
   std::string name;
   service::ModelLease model;
-  std::optional<MadeModel> made;
+  std::optional<DerivedModel> made;
 };
 
 class Library {
@@ -36,23 +36,23 @@ class Library {
   const Context& context() const { return context_; }
   /// Returns the models that a caller makes and changes: a key's own, or, for who may manage
   /// models, those that everybody may use.
-  MadeModels made_by(const Caller* caller) const;
+  DerivedModels made_by(const Caller* caller) const;
   /// Returns the made models that a caller may use, its own first.
-  std::vector<MadeModel> made_for(const Caller* caller) const;
+  std::vector<DerivedModel> made_for(const Caller* caller) const;
   /// Where uploaded files lie; empty: nowhere.
   const std::string& blobs_folder() const { return blobs_folder_; }
 
   /// Finds what a name means, with or without the tag ":latest". Errors: kNotFound, in the words
   /// that Ollama's clients look for; also for what is another key's, or not for this one.
   Result<Wanted> find(std::string_view name, const Caller* caller) const;
-  /// Keeps a made model, changed now. Errors: of MadeModels::keep(); kInvalidArgument for the name
-  /// of a model that is served.
-  Result<void> keep(MadeModel model, const Caller* caller) const;
+  /// Keeps a made model, changed now. Errors: of DerivedModels::keep(); kInvalidArgument for the
+  /// name of a model that is served.
+  Result<void> keep(DerivedModel model, const Caller* caller) const;
 
  private:
   const Context& context_;
   const std::string made_folder_;
-  const MadeModels made_;  // everybody's
+  const DerivedModels made_;  // everybody's
   const std::string blobs_folder_;
 };
 

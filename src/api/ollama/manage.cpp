@@ -45,7 +45,7 @@ Handler copy_model(const Home& home) {
     if (!wanted.ok()) return exchange->respond(error_response(wanted.error()));
     const Result<service::ModelStatus> base = home->context().models.look(wanted->base);
     if (!base.ok()) return exchange->respond(error_response(base.error()));
-    MadeModel made;
+    DerivedModel made;
     if (wanted->made) made = *std::move(wanted->made);
     made.name = full_name(destination);
     made.from = base->sheet.id;

@@ -35,14 +35,14 @@ struct Inventory {
     for (const service::ModelStatus& status : served) {
       if (status.found && status.unreadable) continue;
       listed.push_back({full_name(status.sheet.id), status.sheet, nullptr});
-      for (const MadeModel& model : made) {
+      for (const DerivedModel& model : made) {
         if (model.from == status.sheet.id) listed.push_back({model.name, status.sheet, &model});
       }
     }
   }
 
   std::vector<service::ModelStatus> served;
-  std::vector<MadeModel> made;
+  std::vector<DerivedModel> made;
   std::vector<Listed> listed;
 };
 
@@ -54,7 +54,7 @@ std::string expiry_text(const service::ModelStatus& status) {
 }
 
 // What the file says, but for the context, which is what is served.
-void write_info(JsonWriter& json, const service::ModelSheet& model) {
+void write_info(JsonWriter& json, const service::ModelInfo& model) {
   const std::string context = model.architecture + ".context_length";
   json.key("model_info").begin_object().field("general.architecture", model.architecture);
   json.key_text(context).integer(int64_t{model.context_tokens_max});
@@ -68,8 +68,8 @@ void write_info(JsonWriter& json, const service::ModelSheet& model) {
 }
 
 void write_shown(JsonWriter& json, const Listed& listed, bool verbose) {
-  const service::ModelSheet& model = listed.model;
-  const MadeModel* made = listed.made;
+  const service::ModelInfo& model = listed.model;
+  const DerivedModel* made = listed.made;
   const bool own_license = made != nullptr && !made->license.empty();
   const bool own_template = made != nullptr && !made->template_text.empty();
   json.begin_object().field("license", own_license ? made->license : model.facts.license);
@@ -140,7 +140,7 @@ Handler show_model(const Home& home) {
     if (!wanted) return;
     const Result<service::ModelStatus> status = home->context().models.look(wanted->base);
     if (!status.ok()) return exchange->respond(error_response(status.error()));
-    const MadeModel* made = wanted->made ? &*wanted->made : nullptr;
+    const DerivedModel* made = wanted->made ? &*wanted->made : nullptr;
     Response response;
     JsonWriter json(response.body);
     write_shown(json, {full_name(wanted->name), status->sheet, made}, verbose);

@@ -78,7 +78,7 @@ KeepAlive keep_for(double nanoseconds) {
 
 }  // namespace
 
-void read_options(FieldReader& options, const service::ModelSheet& model,
+void read_options(FieldReader& options, const service::ModelInfo& model,
                   service::Request& request) {
   SamplingParams& sampling = request.sampling;
   sampling = model.default_sampling;

@@ -18,8 +18,7 @@ namespace pippin::api::ollama {
 
 /// Starts from the model's own sampling, or Ollama's defaults where the file says nothing, and
 /// overlays what the options say.
-void read_options(FieldReader& options, const service::ModelSheet& model,
-                  service::Request& request);
+void read_options(FieldReader& options, const service::ModelInfo& model, service::Request& request);
 /// Returns a warning for each option that is there and has no effect.
 std::vector<Warning> options_without_effect(const FieldReader& options);
 

@@ -8,7 +8,7 @@ namespace pippin::api::openai {
 namespace {
 
 // What clients ask before they offer tools, thinking or pictures.
-void write_capabilities(service::JsonWriter& json, const service::ModelSheet& model) {
+void write_capabilities(service::JsonWriter& json, const service::ModelInfo& model) {
   const bool chat = model.chat_template != nullptr;
   json.key("capabilities").begin_object();
   json.field("chat", chat).field("completion", true);
@@ -29,7 +29,7 @@ void write_capabilities(service::JsonWriter& json, const service::ModelSheet& mo
 }
 
 void write_model(service::JsonWriter& json, const service::ModelStatus& status) {
-  const service::ModelSheet& model = status.sheet;
+  const service::ModelInfo& model = status.sheet;
   json.begin_object().field("id", model.id).field("object", "model");
   json.field("created", model.created_unix_s).field("owned_by", "pippin");
   // Beyond OpenAI's form: what local clients look for. max_model_len is vLLM's name for it.

@@ -38,7 +38,7 @@ void Answer::connect() {
     send();
   }
   exchange_->on_drained([strand = strand_] { strand->ring(); });
-  exchange_->on_silent([strand = strand_, silent = silent_] {
+  exchange_->on_heartbeat([strand = strand_, silent = silent_] {
     *silent = true;
     strand->ring();
   });

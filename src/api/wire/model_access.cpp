@@ -6,7 +6,7 @@
 
 namespace pippin::api {
 
-bool may_use(const Caller* caller, const service::ModelSheet& model) {
+bool may_use(const Caller* caller, const service::ModelInfo& model) {
   if (caller == nullptr || caller->permissions().models.empty()) return true;
   return std::ranges::any_of(caller->permissions().models, [&](const std::string& name) {
     return name == model.id || std::ranges::find(model.aliases, name) != model.aliases.end();

@@ -11,7 +11,7 @@
 namespace pippin::api {
 
 /// Returns whether a caller, null where no keys are asked for, may use a model.
-bool may_use(const Caller* caller, const service::ModelSheet& model);
+bool may_use(const Caller* caller, const service::ModelInfo& model);
 
 /// Errors: kNotFound, if the name means no model that the caller may use. A caller that may use all
 /// is not checked: what leases the model says that there is none.

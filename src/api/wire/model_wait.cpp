@@ -35,8 +35,8 @@ class BegunStream final : public Exchange {
   void on_drained(std::function<void()> callback) override {
     exchange_->on_drained(std::move(callback));
   }
-  void on_silent(std::function<void()> callback) override {
-    exchange_->on_silent(std::move(callback));
+  void on_heartbeat(std::function<void()> callback) override {
+    exchange_->on_heartbeat(std::move(callback));
   }
 
  private:

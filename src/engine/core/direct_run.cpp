@@ -10,7 +10,7 @@ namespace pippin::engine {
 Result<std::vector<DirectAnswer>> DirectRun::run(const std::vector<Submission>& submissions,
                                                  int stagger) {
   std::vector<DirectAnswer> answers(submissions.size());
-  Places places;
+  Paths places;
   size_t ended = 0;
   for (int steps = 0; ended < submissions.size(); ++steps) {
     while (places.size() < submissions.size() &&
@@ -28,7 +28,7 @@ Result<std::vector<DirectAnswer>> DirectRun::run(const std::vector<Submission>& 
 }
 
 /// Runs a step, and the one behind it where the device works ahead, as the engine's loop does.
-void DirectRun::step(const Places& places, std::vector<DirectAnswer>& answers, size_t& ended) {
+void DirectRun::step(const Paths& places, std::vector<DirectAnswer>& answers, size_t& ended) {
   const auto commit = [&](const StepPlan& plan) {
     StepOutput output;
     if (plan.runs()) output = runner_.collect();
@@ -46,7 +46,7 @@ void DirectRun::step(const Places& places, std::vector<DirectAnswer>& answers, s
   for (const SequenceId id : plan.admitted) runner_.admit(id, scheduler_.submission(id));
   if (plan.runs()) runner_.enqueue(plan);
   std::optional<StepPlan> next;
-  if (runner_.can_run_ahead(plan)) next = scheduler_.next_async(plan, {});
+  if (runner_.can_enqueue_async(plan)) next = scheduler_.next_async(plan, {});
   if (next) runner_.enqueue(*next);
   commit(plan);
   if (next) commit(*next);

@@ -35,8 +35,8 @@ class DirectRun {
   SchedulerStatus status() const { return scheduler_.status(); }
 
  private:
-  using Places = std::unordered_map<SequenceId, size_t>;
-  void step(const Places& places, std::vector<DirectAnswer>& answers, size_t& ended);
+  using Paths = std::unordered_map<SequenceId, size_t>;
+  void step(const Paths& places, std::vector<DirectAnswer>& answers, size_t& ended);
 
   Runner& runner_;
   uint64_t& ids_;

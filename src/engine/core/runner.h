@@ -29,10 +29,10 @@ class Runner {
 
   /// Says whether a step whose rows follow this plan's may be enqueued before this plan's output is
   /// known.
-  virtual bool can_run_ahead(const StepPlan& /*plan*/) const { return false; }
+  virtual bool can_enqueue_async(const StepPlan& /*plan*/) const { return false; }
   /// run() in two halves, for devices that work by themselves: enqueue() up to two steps, then
   /// collect() their outputs in order. Requires: the plan lives until its output is collected. A
-  /// row that follows another needs can_run_ahead() of the step before.
+  /// row that follows another needs can_enqueue_async() of the step before.
   virtual void enqueue(const StepPlan& plan) { ready_.push_back(run(plan)); }
   virtual StepOutput collect() {
     StepOutput output = std::move(ready_.front());

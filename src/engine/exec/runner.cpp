@@ -11,7 +11,7 @@
 
 #include "base/log.h"
 #include "engine/core/thrown.h"
-#include "engine/exec/constraint_ahead.h"
+#include "engine/exec/grammar_mask_prefetch.h"
 #include "engine/exec/sampling/sampler.h"
 #include "mlx/memory.h"
 #include "mlx/ops.h"
@@ -56,7 +56,7 @@ class ModelRunner final : public Runner {
       if (!mask_workers_)
         mask_workers_.emplace(std::clamp(allowed_cpus(), 1, kMaskThreadsMax), kMasksWaitingMax);
       // Log probabilities are the model's own, so that it is asked for every token.
-      sequence.constraint = std::make_unique<ConstraintAhead>(
+      sequence.constraint = std::make_unique<GrammarMaskPrefetch>(
           submission.constraint, submission.sampling.logprobs < 0, *mask_workers_);
     }
     sequences_.insert_or_assign(id, std::move(sequence));
@@ -71,7 +71,7 @@ class ModelRunner final : public Runner {
 
   void give_back(std::span<const int> in_service) override { kv_->give_back(in_service); }
 
-  bool can_run_ahead(const StepPlan& plan) const override {
+  bool can_enqueue_async(const StepPlan& plan) const override {
     return !under_way_.empty() && under_way_.back().picks != nullptr &&
            std::all_of(plan.rows.begin(), plan.rows.end(),
                        [](const PlanRow& row) { return row.sample; });
@@ -103,7 +103,7 @@ class ModelRunner final : public Runner {
   struct Sequence {
     const Submission* submission = nullptr;
     std::unique_ptr<RowSampler> sampler;
-    std::unique_ptr<ConstraintAhead> constraint;  // null without one
+    std::unique_ptr<GrammarMaskPrefetch> constraint;  // null without one
   };
 
   // Where a plan row's logits lie among the rows that logits() returns.
@@ -286,7 +286,7 @@ class ModelRunner final : public Runner {
     if (!result.sampled) return;
     sequence.sampler->accept(result.token);
     if (sequence.constraint == nullptr) return;
-    ConstraintAhead::Outlook outlook = sequence.constraint->advance(result.token);
+    GrammarMaskPrefetch::Outlook outlook = sequence.constraint->advance(result.token);
     for (const Token token : outlook.forced) sequence.sampler->accept(token);
     result.forced = std::move(outlook.forced);
     result.complete = outlook.complete;
@@ -313,7 +313,7 @@ class ModelRunner final : public Runner {
 
   // Takes what the answer must begin with, if anything, instead of asking the model.
   static bool begin_as_forced(Sequence& sequence, RowOutput& result) {
-    const ConstraintAhead::Outlook outlook = sequence.constraint->take_start();
+    const GrammarMaskPrefetch::Outlook outlook = sequence.constraint->take_start();
     if (outlook.forced.empty()) return false;
     for (const Token token : outlook.forced) sequence.sampler->accept(token);
     result.sampled = true;

@@ -194,12 +194,12 @@ Result<std::unique_ptr<Model>> Decoder::load(const store::Checkpoint& checkpoint
     model->logit_factor_ = 1.0f / factor(config.logit_scale);
   }
   model->logit_soft_cap_ = config.logit_soft_cap;
-  model->link_products();
+  model->set_product_order();
   return std::unique_ptr<Model>(std::move(model));
 }
 
 // A step runs the products in this order.
-void Decoder::link_products() {
+void Decoder::set_product_order() {
   std::vector<const nn::LinearWeight*> order;
   for (const Layer& layer : layers_)
     order.insert(order.end(), {&layer.qkv, &layer.output, &layer.gate_up, &layer.down});

@@ -43,7 +43,7 @@ class Decoder final : public Model {
                            const std::vector<float>& rope_factors) const;
   nn::AttentionSpec attention_spec(const store::ModelConfig& config, int index,
                                    const std::vector<float>& rope_factors) const;
-  void link_products();
+  void set_product_order();
   mlx::core::array projected(const Layer& layer, const mlx::core::array& normed);
   mlx::core::array behind(const nn::NormWeight& norm, const mlx::core::array& given);
   mlx::core::array take_in(const nn::NormWeight* norm, mlx::core::array& x,

@@ -1,4 +1,4 @@
-// Quantised activations, in each of the forms that weights want them (ActForm).
+// Quantised activations, in each of the forms that weights want them (ActQuantisation).
 #pragma once
 
 #include <cstdint>
@@ -58,30 +58,30 @@ struct alignas(32) ActSums {
 
 /// Two groups of one row whose block of 256 has one scale (ActSums), for weights whose groups lie
 /// by twos (TileFormat): four codes of the first, four of the second, in turns.
-struct ActTwin {
+struct ActGroupPair {
   int8_t q[2 * kGroup];
   int32_t paired_start[2];  // where paired_products.h begins
 };
-static_assert(sizeof(ActTwin) == 72);
+static_assert(sizeof(ActGroupPair) == 72);
 
 /// Two groups for weights whose half groups have scales and lie as twins: of each group four codes
 /// of the first half, four of the second, in turns. Each group has a scale; no sum is wanted of
 /// them.
-struct alignas(8) ActHalves {
+struct alignas(8) ActSubBlocks16 {
   int8_t q[2 * kGroup];
   // Of each group's halves:
   int32_t start[2][2];         // what takes the offset of 32 away
   int32_t paired_start[2][2];  // the same where paired_products.h begins
   float scale[2];
 };
-static_assert(sizeof(ActHalves) == 104);
+static_assert(sizeof(ActSubBlocks16) == 104);
 
 /// The activations of a run of rows, in the form that a tile's kernels take.
 struct ActRows {
-  ActGroup* groups = nullptr;   // [K / 32, rows]; of kGroups and kPowers
-  ActTwin* twins = nullptr;     // [K / 64, rows]; of kTwins
-  ActHalves* halves = nullptr;  // [K / 64, rows]; of kHalves
-  ActSums* sums = nullptr;      // [K / 256, rows]; of kPowers and kTwins
+  ActGroup* groups = nullptr;        // [K / 32, rows]; of kGroups and kPowerOfTwoScales
+  ActGroupPair* twins = nullptr;     // [K / 64, rows]; of kTwins
+  ActSubBlocks16* halves = nullptr;  // [K / 64, rows]; of kSubBlocks16
+  ActSums* sums = nullptr;           // [K / 256, rows]; of kPowerOfTwoScales and kTwins
   int rows = 0;
 };
 

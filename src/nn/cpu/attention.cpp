@@ -32,7 +32,7 @@ class Attention {
   Attention(const Kernels& path, const AttentionArgs& args, const KvLayer& kv, ThreadPool& pool)
       : path_(path.attention),
         partition_(path.attention.partition[static_cast<int>(kv.type)]),
-        quantize_(path.linear.quantizer(ActForm::kGroups)),
+        quantize_(path.linear.quantizer(ActQuantisation::kGroups)),
         args_(args),
         kv_(kv),
         pool_(pool) {

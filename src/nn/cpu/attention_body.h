@@ -394,14 +394,14 @@ class KvStream {
   /// Before the scores of `block`.
   void reach(int block) {
     if (tile_.rows > kRowsFew) return;  // a prompt's tiles compute for longer than they read
-    for (; keys_ < end_ && keys_ < block + kBlocksAhead; ++keys_) call_in(key_block(tile_, keys_));
-    for (; values_ <= block; ++values_) call_in(value_block(tile_, values_));
+    for (; keys_ < end_ && keys_ < block + kBlocksAhead; ++keys_) prefetch(key_block(tile_, keys_));
+    for (; values_ <= block; ++values_) prefetch(value_block(tile_, values_));
   }
 
  private:
   static constexpr int kRowsFew = 16;
   static constexpr int kBlocksAhead = 8;
-  void call_in(const uint8_t* piece) const {
+  void prefetch(const uint8_t* piece) const {
     for (int64_t at = 0; at < tile_.piece_bytes; at += 64) __builtin_prefetch(piece + at, 0, 2);
   }
   const AttentionTile& tile_;

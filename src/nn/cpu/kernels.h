@@ -35,7 +35,7 @@ struct LinearKernels {
   /// to out.twins[g / 2 * out.rows] or out.halves, and block b of theirs to out.sums[b * out.rows].
   using Quantize = void (*)(const float* x, int64_t groups, const ActRows& out);
   Quantize quantize[kActForms] = {};
-  Quantize quantizer(ActForm form) const { return quantize[static_cast<int>(form)]; }
+  Quantize quantizer(ActQuantisation form) const { return quantize[static_cast<int>(form)]; }
 };
 
 /// Row-wise kernels; each takes one token's row.

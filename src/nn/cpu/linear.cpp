@@ -41,8 +41,8 @@ int64_t rows_of(std::span<const RowBlock> blocks) {
 struct LinearScratch::Impl {
   struct Quantised {
     std::vector<ActGroup> groups;
-    std::vector<ActTwin> twins;
-    std::vector<ActHalves> halves;
+    std::vector<ActGroupPair> twins;
+    std::vector<ActSubBlocks16> halves;
     std::vector<ActSums> sums;
   };
   Quantised quantised[kActForms];
@@ -233,20 +233,21 @@ T* room_for(std::vector<T>& scratch, int64_t count) {
 }
 
 // Room for m rows of k columns.
-ActRows room_for(LinearScratch::Impl::Quantised& scratch, ActForm form, int64_t m, int64_t k) {
+ActRows room_for(LinearScratch::Impl::Quantised& scratch, ActQuantisation form, int64_t m,
+                 int64_t k) {
   ActRows rows{.rows = static_cast<int>(m)};
   switch (form) {
-    case ActForm::kPowers:
+    case ActQuantisation::kPowerOfTwoScales:
       rows.sums = room_for(scratch.sums, m * (k / kBlock));
       [[fallthrough]];
-    case ActForm::kGroups:
+    case ActQuantisation::kGroups:
       rows.groups = room_for(scratch.groups, m * (k / kGroup));
       break;
-    case ActForm::kTwins:
+    case ActQuantisation::kTwins:
       rows.sums = room_for(scratch.sums, m * (k / kBlock));
       rows.twins = room_for(scratch.twins, m * (k / (2 * kGroup)));
       break;
-    case ActForm::kHalves:
+    case ActQuantisation::kSubBlocks16:
       rows.halves = room_for(scratch.halves, m * (k / (2 * kGroup)));
       break;
   }
@@ -334,8 +335,8 @@ Product prepare(const PackedLinear::Impl& w, const float* x, const float* bias, 
   for (int form = 0; form < kActForms; ++form) {
     if (!forms.quantised[form]) continue;
     product.quantised[form] =
-        room_for(scratch.impl().quantised[form], static_cast<ActForm>(form), m, w.columns);
-    quantize_rows(path.quantizer(static_cast<ActForm>(form)), x, w.columns, blocks,
+        room_for(scratch.impl().quantised[form], static_cast<ActQuantisation>(form), m, w.columns);
+    quantize_rows(path.quantizer(static_cast<ActQuantisation>(form)), x, w.columns, blocks,
                   product.quantised[form], pool);
   }
   if (forms.floats) {
@@ -482,7 +483,7 @@ void feed_forward(const PackedLinear& gate_up, const PackedLinear& down, const f
   const Product gated =
       prepare(gate_up.impl(), x, gate_up_bias, nullptr, blocks, scratch, pool, activations);
   Product product{w, down_bias, y, {}, nullptr, false, blocks};
-  const ActForm form = w.runs.front().format.activations();
+  const ActQuantisation form = w.runs.front().format.activations();
   ActRows& between = product.quantised[static_cast<int>(form)];
   between = room_for(scratch.impl().gated, form, m, w.columns);
   sweep_to_groups(gated, gate, w.kernels->linear.quantizer(form), between, pool);

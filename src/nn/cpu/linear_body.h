@@ -30,10 +30,10 @@ class TwinFloats {
         second_(second) {}
   template <int k>
   F code(int s) const {
-    constexpr bool kHalves = tile_format(kType).activations() == ActForm::kHalves;
-    const int at = kHalves ? 4 * second_ + s % 4 : s;
+    constexpr bool kSubBlocks16 = tile_format(kType).activations() == ActQuantisation::kSubBlocks16;
+    const int at = kSubBlocks16 ? 4 * second_ + s % 4 : s;
     const F a = a_.template code<k>(at), b = b_.template code<k>(at);
-    return (kHalves ? s >= 4 : second_) ? f_odd(a, b) : f_even(a, b);
+    return (kSubBlocks16 ? s >= 4 : second_) ? f_odd(a, b) : f_even(a, b);
   }
 
  private:
@@ -204,8 +204,8 @@ constexpr void fill_type(LinearKernels& k, std::integer_sequence<int, kRows...>)
   (fill_rows<kType, kRows>(k), ...);
   constexpr int kIndex = static_cast<int>(kType);
   constexpr TileFormat kFormat = tile_format(kType);
-  constexpr bool kHalves = Scales<kFormat.scales>::kHalves;
-  constexpr bool kMany = kFormat.twins ? kManyTwins : kHalves ? kManyHalves : kManyWhole;
+  constexpr bool kSubBlocks16 = Scales<kFormat.scales>::kSubBlocks16;
+  constexpr bool kMany = kFormat.twins ? kManyTwins : kSubBlocks16 ? kManyHalves : kManyWhole;
   if constexpr (!kFormat.is_float() && kMany)
     fill_many(k.tile[kIndex], tile_kernel_of<kType, kManyRows>());
   if constexpr (kManyFloats)
@@ -221,9 +221,9 @@ constexpr void fill_types(LinearKernels& k, std::integer_sequence<int, kTypes...
 constexpr LinearKernels linear_kernels() {
   LinearKernels k;
   fill_types(k, std::make_integer_sequence<int, kWeightTypes>());
-  k.quantize[static_cast<int>(ActForm::kGroups)] = quantize_row<false>;
-  k.quantize[static_cast<int>(ActForm::kPowers)] = quantize_row<true>;
-  k.quantize[static_cast<int>(ActForm::kTwins)] = quantize_twins;
-  k.quantize[static_cast<int>(ActForm::kHalves)] = quantize_halves;
+  k.quantize[static_cast<int>(ActQuantisation::kGroups)] = quantize_row<false>;
+  k.quantize[static_cast<int>(ActQuantisation::kPowerOfTwoScales)] = quantize_row<true>;
+  k.quantize[static_cast<int>(ActQuantisation::kTwins)] = quantize_twins;
+  k.quantize[static_cast<int>(ActQuantisation::kSubBlocks16)] = quantize_halves;
   return k;
 }

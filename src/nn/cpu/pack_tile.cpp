@@ -261,10 +261,10 @@ void write_scales(ScaleKind kind, const RowBlock* rows, uint8_t* out) {
     case ScaleKind::kHalfMin:
       half(0, out);
       return half(1, out + 32);
-    case ScaleKind::kSuper32:
+    case ScaleKind::kSuperBlock32:
       half(0, out);
       return bytes(8, out + 32);
-    case ScaleKind::kSuper16:
+    case ScaleKind::kSuperBlock16:
       half(0, out);
       return bytes(16, out + 32);
     case ScaleKind::kSuper16Min:
@@ -323,7 +323,7 @@ void pack_blocks(const TileSource& source, int64_t columns, uint8_t* planes, uin
         __builtin_prefetch(in + kBytesAhead + line);
       read_block<kType>(in, blocks[r]);
     }
-    if constexpr (kFormat.activations() == ActForm::kHalves) halves_to_twins(blocks);
+    if constexpr (kFormat.activations() == ActQuantisation::kSubBlocks16) halves_to_twins(blocks);
     for (int g = 0; g < kBlock.columns / kGroup; ++g) {
       for (int r = 0; r < kTileRows; ++r) {
         const Place at = kFormat.twins ? twin_place(r, g % 2) : Place{r, 0};

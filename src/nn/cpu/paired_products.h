@@ -22,22 +22,22 @@ inline void ready_pairs(W* w, I& start) {
   for (int p = 0; p < kPairs; ++p) {
     w[p] = w_add_s8(w[p], kUnsigned);
     w[p + kApart] = w_add_s8(w[p + kApart], -kSigned);
-    products = i_add_fours(products, w[p], w[p + kApart]);
+    products = i_dpbusd(products, w[p], w[p + kApart]);
   }
   start = i_sub(i_set1(0), products);
 }
 
 /// Adds the products of twins that are groups, with kRows activation rows.
 template <int kRows>
-inline void add_paired(const W* w, const ActTwin* x, I* first, I* second) {
+inline void add_paired(const W* w, const ActGroupPair* x, I* first, I* second) {
   constexpr int kPairs = kPairedColumns / 4;
 #pragma GCC unroll 4
   for (int p = 0; p < kPairs; ++p) {
 #pragma GCC unroll 4
     for (int i = 0; i < kRows; ++i) {
-      const W low = w_eights(x[i].q + 8 * p), high = w_eights(x[i].q + 8 * (p + 4));
-      first[i] = i_add_fours(first[i], w_add(w[p], high), w_add(w[p + 4], low));
-      second[i] = i_add_fours(second[i], w_add(w[p + 8], high), w_add(w[p + 12], low));
+      const W low = w_broadcast64(x[i].q + 8 * p), high = w_broadcast64(x[i].q + 8 * (p + 4));
+      first[i] = i_dpbusd(first[i], w_add(w[p], high), w_add(w[p + 4], low));
+      second[i] = i_dpbusd(second[i], w_add(w[p + 8], high), w_add(w[p + 12], low));
     }
   }
 #pragma GCC unroll 4
@@ -49,16 +49,16 @@ inline void add_paired(const W* w, const ActTwin* x, I* first, I* second) {
 
 /// The same of two groups whose halves are twins, and one row: first[g], second[g] of group g. The
 /// sums of both take turns, since the products of one wait for each other.
-inline void add_paired_halves(const W* w, const ActHalves& x, I* first, I* second) {
+inline void add_paired_halves(const W* w, const ActSubBlocks16& x, I* first, I* second) {
   constexpr int kPairs = kPairedOfHalf / 4;
 #pragma GCC unroll 4
   for (int i = 2 * kPairs; i < 4; ++i) {  // sub-vectors without partners: s and s + 2
 #pragma GCC unroll 2
     for (int g = 0; g < 2; ++g) {
       const int s = 4 * g + i / 2 + i % 2 * 2;
-      const W q = w_eights(x.q + 8 * s);
-      first[g] = i_add_fours(first[g], w[s], q);
-      second[g] = i_add_fours(second[g], w[s + 8], q);
+      const W q = w_broadcast64(x.q + 8 * s);
+      first[g] = i_dpbusd(first[g], w[s], q);
+      second[g] = i_dpbusd(second[g], w[s + 8], q);
     }
   }
 #pragma GCC unroll 2
@@ -66,9 +66,9 @@ inline void add_paired_halves(const W* w, const ActHalves& x, I* first, I* secon
 #pragma GCC unroll 2
     for (int g = 0; g < 2; ++g) {
       const int s = 4 * g + p;
-      const W low = w_eights(x.q + 8 * s), high = w_eights(x.q + 8 * (s + 2));
-      first[g] = i_add_fours(first[g], w_add(w[s], high), w_add(w[s + 2], low));
-      second[g] = i_add_fours(second[g], w_add(w[s + 8], high), w_add(w[s + 10], low));
+      const W low = w_broadcast64(x.q + 8 * s), high = w_broadcast64(x.q + 8 * (s + 2));
+      first[g] = i_dpbusd(first[g], w_add(w[s], high), w_add(w[s + 2], low));
+      second[g] = i_dpbusd(second[g], w_add(w[s + 8], high), w_add(w[s + 10], low));
     }
   }
 }
@@ -77,13 +77,14 @@ inline void add_paired_halves(const W* w, const ActHalves& x, I* first, I* secon
 struct PairedTwins {
   template <WeightType kType, bool kUnpack>
   struct Codes {
-    static constexpr bool kHalves = tile_format(kType).activations() == ActForm::kHalves;
+    static constexpr bool kSubBlocks16 =
+        tile_format(kType).activations() == ActQuantisation::kSubBlocks16;
     Codes(const uint8_t* planes, const WTable& table) {
       unpack_codes<kType>(planes, table, w);
       unpack_codes<kType>(planes + tile_format(kType).group_plane_bytes(), table, w + 8);
 #pragma GCC unroll 2
       for (int i = 0; i < 2; ++i) {
-        if constexpr (kHalves) {
+        if constexpr (kSubBlocks16) {
           ready_pairs<2, kUnsignedOfHalf, kSignedOfHalf, kPairedOfHalf / 4>(w + 8 * i, start[0][i]);
           ready_pairs<2, kUnsignedOfHalf, kSignedOfHalf, kPairedOfHalf / 4>(w + 8 * i + 4,
                                                                             start[1][i]);
@@ -94,7 +95,7 @@ struct PairedTwins {
       }
     }
     W w[16];
-    I start[kHalves ? 2 : 1][2];
+    I start[kSubBlocks16 ? 2 : 1][2];
   };
 
   template <WeightType kType, int kRows, bool kUnpack>
@@ -110,8 +111,9 @@ struct PairedTwins {
   /// Adds the products of two groups to so_far[step * row] and hands the sums on:
   /// then<n>(first row, of n rows).
   template <WeightType kType, int kRows>
-  [[gnu::always_inline]] static void products(const auto& codes, const W* scales, const ActTwin* x,
-                                              const I* so_far, int64_t step, const auto& then) {
+  [[gnu::always_inline]] static void products(const auto& codes, const W* scales,
+                                              const ActGroupPair* x, const I* so_far, int64_t step,
+                                              const auto& then) {
     constexpr int kMax = tile_format(kType).code_max;
     static_assert(kMax + kUnsignedOffset + kBlockCodeMost <= 255);
     static_assert(kUnsignedOffset >= kBlockCodeMost && kSignedOffset + kBlockCodeMost <= 128);
@@ -129,15 +131,15 @@ struct PairedTwins {
       add_paired<kTurn>(codes.w, x + r, first, second);
 #pragma GCC unroll 4
       for (int i = 0; i < kTurn; ++i)
-        first[i] = i_add_products(so_far[step * (r + i)], w_pack(first[i], second[i]), scales[0]);
+        first[i] = i_dpwssd(so_far[step * (r + i)], w_pack(first[i], second[i]), scales[0]);
       then.template operator()<kTurn>(r, first);
     }
   }
 
   template <WeightType kType, int kRows>
   [[gnu::always_inline]] static void products(const auto& codes, const W* scales,
-                                              const ActHalves* x, const F* so_far, int64_t step,
-                                              const auto& then) {
+                                              const ActSubBlocks16* x, const F* so_far,
+                                              int64_t step, const auto& then) {
     constexpr int kMax = tile_format(kType).code_max;
     static_assert(kMax + kUnsignedOfHalf + kHalfCodeMost <= 255);
     static_assert(kUnsignedOfHalf >= kHalfCodeMost && kSignedOfHalf + kHalfCodeMost <= 128);
@@ -155,7 +157,7 @@ struct PairedTwins {
       F sum = so_far[step * r];
 #pragma GCC unroll 2
       for (int g = 0; g < 2; ++g) {
-        const I dot = i_add_products(i_set1(0), w_pack(first[g], second[g]), scales[g]);
+        const I dot = i_dpwssd(i_set1(0), w_pack(first[g], second[g]), scales[g]);
         sum = f_fma(f_from_int(dot), f_set1(x[r].scale[g]), sum);
       }
       then.template operator()<1>(r, &sum);

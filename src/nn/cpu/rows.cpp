@@ -95,8 +95,8 @@ class KvWriter {
     std::copy_n(head, kv_.head_dim, whole.begin());
     std::fill(whole.begin() + kv_.head_dim, whole.begin() + kv_.groups() * kGroup, 0.0f);
     std::array<ActGroup, kGroupsMax> groups;
-    path_.linear.quantizer(ActForm::kGroups)(whole.data(), kv_.groups(),
-                                             {.groups = groups.data(), .rows = 1});
+    path_.linear.quantizer(ActQuantisation::kGroups)(whole.data(), kv_.groups(),
+                                                     {.groups = groups.data(), .rows = 1});
     std::array<float, kGroupsMax> scales;
     for (size_t g = 0; g < static_cast<size_t>(kv_.groups()); ++g) scales[g] = groups[g].scale;
     path_.rows.store_half(scales.data(), kv_.groups(), KvLayer::kBlock,

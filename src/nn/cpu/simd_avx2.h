@@ -178,7 +178,7 @@ inline I i_add_pairs(I acc, W pairs, int32_t two) {
 }
 
 inline W w_pack(I x, I y) { return {_mm256_packs_epi32(x.a, y.a), _mm256_packs_epi32(x.b, y.b)}; }
-inline I i_add_products(I acc, W x, W y) {
+inline I i_dpwssd(I acc, W x, W y) {
   return {_mm256_add_epi32(acc.a, _mm256_madd_epi16(x.a, y.a)),
           _mm256_add_epi32(acc.b, _mm256_madd_epi16(x.b, y.b))};
 }

@@ -20,10 +20,10 @@ constexpr int kUnsignedMax = 255;  // larger codes have lost their offset in add
 ///
 /// Pairs of products are added in 16 bits, and as many sub-vectors are summed there as cannot
 /// overflow. Registers lie in arrays of their own: the compiler keeps pairs of them in memory.
-template <int kRows, bool kHalves, int kMax, bool kBegun>
+template <int kRows, bool kSubBlocks16, int kMax, bool kBegun>
 struct DotRows {
   static constexpr int kFit = 32767 / (kMax * 254);
-  static constexpr int kPart = kHalves ? 4 : 8;  // sub-vectors that share a sum
+  static constexpr int kPart = kSubBlocks16 ? 4 : 8;  // sub-vectors that share a sum
   static constexpr int kRun = kFit < kPart ? kFit : kPart;
 
   void begin(int half, int r, I start) {
@@ -36,7 +36,7 @@ struct DotRows {
   void add(W w, const X* x) {
     constexpr int kInPart = s % kPart;
     constexpr bool kLast = kInPart % kRun == kRun - 1 || kInPart == kPart - 1;
-    constexpr int kHalf = kHalves ? s / 4 : 0;
+    constexpr int kHalf = kSubBlocks16 ? s / 4 : 0;
     const __m256i ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
@@ -60,7 +60,7 @@ struct DotRows {
   }
 
  private:
-  __m256i sum_a[kHalves ? 2 : 1][kRows], sum_b[kHalves ? 2 : 1][kRows];
+  __m256i sum_a[kSubBlocks16 ? 2 : 1][kRows], sum_b[kSubBlocks16 ? 2 : 1][kRows];
   __m256i run_a[kRows], run_b[kRows];  // 16-bit sums
 };
 
@@ -68,8 +68,8 @@ struct DotRows {
 /// activations are widened instead: a lane's four as two pairs, the even ones and the odd ones.
 /// Activations go to the high bytes, which needs no extension of their signs, so the sums are 256
 /// times too large on the way.
-template <int kRows, bool kHalves, bool kBegun>
-struct DotRows<kRows, kHalves, 255, kBegun> {
+template <int kRows, bool kSubBlocks16, bool kBegun>
+struct DotRows<kRows, kSubBlocks16, 255, kBegun> {
   void begin(int half, int r, I start) {
     sum_a[half][r] = start.a;
     sum_b[half][r] = start.b;
@@ -78,8 +78,8 @@ struct DotRows<kRows, kHalves, 255, kBegun> {
 
   template <int s, typename X>
   void add(W w, const X* x) {
-    constexpr int kPart = kHalves ? 4 : 8;  // sub-vectors that share a sum
-    constexpr int kHalf = kHalves ? s / 4 : 0;
+    constexpr int kPart = kSubBlocks16 ? 4 : 8;  // sub-vectors that share a sum
+    constexpr int kHalf = kSubBlocks16 ? s / 4 : 0;
     const __m256i low = _mm256_set1_epi16(255);
     const W even{_mm256_and_si256(w.a, low), _mm256_and_si256(w.b, low)};
     const W odd{_mm256_srli_epi16(w.a, 8), _mm256_srli_epi16(w.b, 8)};
@@ -106,6 +106,6 @@ struct DotRows<kRows, kHalves, 255, kBegun> {
     sum_b = in_register(kFirst ? b : _mm256_add_epi32(sum_b, b));
   }
 
-  __m256i sum_a[kHalves ? 2 : 1][kRows], sum_b[kHalves ? 2 : 1][kRows];
+  __m256i sum_a[kSubBlocks16 ? 2 : 1][kRows], sum_b[kSubBlocks16 ? 2 : 1][kRows];
   __m256i run_a[kRows], run_b[kRows];  // sums in units of 1 / 256
 };

@@ -13,14 +13,14 @@ inline __m256i dot4(__m256i sum, __m256i w, __m256i x) {
 #define PIPPIN_DOT_BY_CODES
 constexpr int kUnsignedMax = 255;  // larger codes have lost their offset in add()
 /// The sums (DotSums), fed one sub-vector of codes at a time.
-template <int kRows, bool kHalves, int kMax, bool kBegun>
-struct DotRows : DotSums<kRows, kHalves, kBegun> {
+template <int kRows, bool kSubBlocks16, int kMax, bool kBegun>
+struct DotRows : DotSums<kRows, kSubBlocks16, kBegun> {
   template <int s, typename X>
   void add(W w, const X* x) {
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const __m256i codes = activations(x[r], s);
-      I& total = this->sum[kHalves ? s / 4 : 0][r];
+      I& total = this->sum[kSubBlocks16 ? s / 4 : 0][r];
       total = {dot4(total.a, w.a, codes), dot4(total.b, w.b, codes)};
     }
   }

@@ -133,7 +133,7 @@ inline I i_add_pairs(I acc, W pairs, int32_t two) {
 }
 
 inline W w_pack(I a, I b) { return _mm512_packs_epi32(a, b); }
-inline I i_add_products(I acc, W a, W b) {
+inline I i_dpwssd(I acc, W a, W b) {
 #if defined(__AVX512VNNI__)
   return _mm512_dpwssd_epi32(acc, a, b);
 #else
@@ -143,12 +143,12 @@ inline I i_add_products(I acc, W a, W b) {
 inline F f_even(F a, F b) { return _mm512_shuffle_ps(a, b, 0x88); }
 inline F f_odd(F a, F b) { return _mm512_shuffle_ps(a, b, 0xdd); }
 
-inline W w_eights(const void* p) {
+inline W w_broadcast64(const void* p) {
   int64_t eight;
   __builtin_memcpy(&eight, p, 8);
   return _mm512_set1_epi64(eight);
 }
-inline I i_set2(const int32_t* two) { return w_eights(two); }
+inline I i_set2(const int32_t* two) { return w_broadcast64(two); }
 inline W w_fours(const int8_t* q) {
   int32_t four;
   __builtin_memcpy(&four, q, 4);
@@ -169,7 +169,7 @@ inline F scaled(I sum, const ActGroup& x) {
 inline I i_sub(I a, I b) { return _mm512_sub_epi32(a, b); }
 inline W w_add(W a, W b) { return _mm512_add_epi8(a, b); }
 inline W w_add_s8(W a, int x) { return _mm512_add_epi8(a, _mm512_set1_epi8(static_cast<char>(x))); }
-inline I i_add_fours(I acc, W codes, W q) { return _mm512_dpbusd_epi32(acc, codes, q); }
+inline I i_dpbusd(I acc, W codes, W q) { return _mm512_dpbusd_epi32(acc, codes, q); }
 
 // Dot products that broadcast their activations themselves. g++ loads them into a register first,
 // and 16 rows take 2 to 7 % longer. Volatile, so that rows take turns as they are written.
@@ -204,9 +204,9 @@ template <int kRows, typename X>
 inline void add_eights(W first_codes, W second_codes, const X* x, int s, I* first, I* second) {
 #pragma GCC unroll 4
   for (int r = 0; r < kRows; ++r) {
-    const W q = w_eights(x[r].q + 8 * s);
-    first[r] = i_add_fours(first[r], first_codes, q);
-    second[r] = i_add_fours(second[r], second_codes, q);
+    const W q = w_broadcast64(x[r].q + 8 * s);
+    first[r] = i_dpbusd(first[r], first_codes, q);
+    second[r] = i_dpbusd(second[r], second_codes, q);
   }
 }
 template <int n, int kRows, int kMax, typename X>
@@ -297,7 +297,7 @@ inline void add_twin_dots(const W* w, const X* x, int from, I* first, I* second)
     __m512i run[2] = {};
 #pragma GCC unroll 8
     for (int s = 0; s < n; ++s) {
-      const __m512i q = w_eights(x[r].q + 8 * (from + s));
+      const __m512i q = w_broadcast64(x[r].q + 8 * (from + s));
       const __m512i pairs[2] = {pair_sums(w[from + s], q), pair_sums(w[from + s + 8], q)};
       run[0] = s % kRun == 0 ? pairs[0] : _mm512_add_epi16(run[0], pairs[0]);
       run[1] = s % kRun == 0 ? pairs[1] : _mm512_add_epi16(run[1], pairs[1]);

@@ -4,19 +4,19 @@
 
 /// 32-bit sums of kRows activation rows against one group, or against its halves. They begin at
 /// what begin() says, or at zero without kBegun.
-template <int kRows, bool kHalves, bool kBegun>
+template <int kRows, bool kSubBlocks16, bool kBegun>
 struct DotSums {
   DotSums() {
     if constexpr (kBegun) return;
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       sum[0][r] = i_set1(0);
-      sum[kHalves ? 1 : 0][r] = i_set1(0);
+      sum[kSubBlocks16 ? 1 : 0][r] = i_set1(0);
     }
   }
   void begin(int half, int r, I start) { sum[half][r] = start; }
   I total(int half, int r) const { return sum[half][r]; }
 
  protected:
-  I sum[kHalves ? 2 : 1][kRows];
+  I sum[kSubBlocks16 ? 2 : 1][kRows];
 };

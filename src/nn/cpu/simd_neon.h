@@ -253,7 +253,7 @@ inline W w_pack(I a, I b) {
   r.v[i] = vreinterpretq_u8_s16(vcombine_s16(vqmovn_s32(a.v[i]), vqmovn_s32(b.v[i])));
   return r;
 }
-inline I i_add_products(I acc, W a, W b) {
+inline I i_dpwssd(I acc, W a, W b) {
   PIPPIN_FOUR(i) {
     const int16x8_t x = vreinterpretq_s16_u8(a.v[i]), y = vreinterpretq_s16_u8(b.v[i]);
     acc.v[i] = vaddq_s32(

@@ -12,15 +12,15 @@ inline W w_ready(W codes) {
 #define PIPPIN_DOT_BY_CODES
 constexpr int kUnsignedMax = 127;  // larger codes have lost their offset in add()
 /// The sums (DotSums), fed one sub-vector of codes at a time.
-template <int kRows, bool kHalves, int kMax, bool kBegun>
-struct DotRows : DotSums<kRows, kHalves, kBegun> {
+template <int kRows, bool kSubBlocks16, int kMax, bool kBegun>
+struct DotRows : DotSums<kRows, kSubBlocks16, kBegun> {
   template <int s>
   void add(W codes, const ActGroup* x) {
     const W w = w_ready<kMax>(codes);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const int8x16_t q = vld1q_s8(x[r].q + 16 * (s / 4));
-      I& total = this->sum[kHalves ? s / 4 : 0][r];
+      I& total = this->sum[kSubBlocks16 ? s / 4 : 0][r];
       PIPPIN_FOUR(i)
       total.v[i] = vdotq_laneq_s32(total.v[i], vreinterpretq_s8_u8(w.v[i]), q, s % 4);
     }
@@ -32,7 +32,7 @@ struct DotRows : DotSums<kRows, kHalves, kBegun> {
     for (int r = 0; r < kRows; ++r) {
       const int8x8_t eight = vld1_s8(x[r].q + 8 * s);
       const int8x16_t q = vcombine_s8(eight, eight);
-      I& total = this->sum[kHalves ? s / 4 : 0][r];
+      I& total = this->sum[kSubBlocks16 ? s / 4 : 0][r];
       PIPPIN_FOUR(i) total.v[i] = vdotq_s32(total.v[i], vreinterpretq_s8_u8(w.v[i]), q);
     }
   }

@@ -254,7 +254,7 @@ inline W w_pack(I a, I b) {
   return r;
 }
 /// acc + the products of such pairs with others.
-inline I i_add_products(I acc, W a, W b) {
+inline I i_dpwssd(I acc, W a, W b) {
   const auto half = [](const W& w, int i) {
     return static_cast<int16_t>(w.v[2 * i] | w.v[2 * i + 1] << 8);
   };

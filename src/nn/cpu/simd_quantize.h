@@ -110,7 +110,7 @@ inline void take_turns(const int8_t* first, const int8_t* second, int8_t* out) {
 
 /// Quantises a block of 256 with one scale, so that no code is beyond kBlockCodeMost, nor the sum
 /// of a group's magnitudes beyond kTwinMost.
-inline void quantize_block(const float* x, ActTwin* out, ActSums& sums, int64_t stride) {
+inline void quantize_block(const float* x, ActGroupPair* out, ActSums& sums, int64_t stride) {
   F peaks = f_zero();
   for (int i = 0; i < kGroup * kSuperGroups; i += 16) peaks = f_max(peaks, f_abs(f_load(x + i)));
   const float peak = f_reduce_max(peaks);
@@ -173,7 +173,7 @@ inline float quantize_halves_of(const float* x, int8_t* q, int32_t* sum) {
 }
 
 /// Quantises two groups whose halves are twins.
-inline void quantize_two(const float* x, ActHalves& out) {
+inline void quantize_two(const float* x, ActSubBlocks16& out) {
   for (int g = 0; g < 2; ++g) {
     int8_t q[kGroup];
     int32_t sum[2];

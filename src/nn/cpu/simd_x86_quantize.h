@@ -239,7 +239,7 @@ inline int round_block(const float* x, float scale, __m256i* codes) {
 }
 
 /// quantize_block() of simd_quantize.h.
-inline void quantize_block(const float* x, ActTwin* out, ActSums& sums, int64_t stride) {
+inline void quantize_block(const float* x, ActGroupPair* out, ActSums& sums, int64_t stride) {
   const float peak = largest<kGroup * kSuperGroups>(x);
   float scale = peak > kPeakLeast ? peak / static_cast<float>(kBlockCodeMost) : 0.0f;
   __m256i codes[kSuperGroups];
@@ -293,7 +293,7 @@ inline __m256i paired_sums_of_halves(__m256i codes) {
 }
 
 /// quantize_two() of simd_quantize.h.
-inline void quantize_two(const float* x, ActHalves& out) {
+inline void quantize_two(const float* x, ActSubBlocks16& out) {
   __m256i codes[2], sums[2], paired[2];
 #pragma GCC unroll 2
   for (int g = 0; g < 2; ++g) {

@@ -112,14 +112,15 @@ inline void subtract_pairs(const W* pairs, F unit, const ActSums* x, F* acc) {
 }
 #endif
 
-/// Reads the scales of a block of groups. A half group has its own scale in the kSuper16 kinds;
-/// elsewhere both halves share it.
+/// Reads the scales of a block of groups. A half group has its own scale in the kSuperBlock16
+/// kinds; elsewhere both halves share it.
 template <ScaleKind kKind>
 struct Scales {
-  static constexpr bool kHalves = kKind == ScaleKind::kSuper16 || kKind == ScaleKind::kSuper16Min;
+  static constexpr bool kSubBlocks16 =
+      kKind == ScaleKind::kSuperBlock16 || kKind == ScaleKind::kSuper16Min;
   static constexpr bool kMin = kKind == ScaleKind::kHalfMin || kKind == ScaleKind::kAffine ||
                                kKind == ScaleKind::kSuper32Min || kKind == ScaleKind::kSuper16Min;
-  static constexpr bool kBlocks = kKind >= ScaleKind::kSuper32;
+  static constexpr bool kBlocks = kKind >= ScaleKind::kSuperBlock32;
   static constexpr bool kNegativeMin = kBlocks;
 
   [[gnu::always_inline]] explicit Scales(const uint8_t* block, const AffineLayout& affine = {})
@@ -166,9 +167,10 @@ struct Scales {
 
   /// Scale of half h of group g of the block.
   F scale(int g, int h) const {
-    if constexpr (kKind == ScaleKind::kSuper32) return f_mul(d, f_from_s8(bytes + 32 + 16 * g));
+    if constexpr (kKind == ScaleKind::kSuperBlock32)
+      return f_mul(d, f_from_s8(bytes + 32 + 16 * g));
     if constexpr (kKind == ScaleKind::kSuper32Min) return f_mul(d, f_from_u8(small + 16 * g));
-    if constexpr (kKind == ScaleKind::kSuper16)
+    if constexpr (kKind == ScaleKind::kSuperBlock16)
       return f_mul(d, f_from_s8(bytes + 32 + 16 * (2 * g + h)));
     if constexpr (kKind == ScaleKind::kSuper16Min)
       return f_mul(d, f_from_u8(small + 16 * (2 * g + h)));
@@ -210,9 +212,9 @@ template <typename S>
 struct GroupScales {
   GroupScales(const S& scales, int g) {
     scale[0] = scales.scale(g, 0);
-    if constexpr (S::kHalves) scale[1] = scales.scale(g, 1);
-    if constexpr (S::kMin && (S::kHalves || !S::kBlocks)) minimum[0] = scales.minimum(g, 0);
-    if constexpr (S::kMin && S::kHalves) minimum[1] = scales.minimum(g, 1);
+    if constexpr (S::kSubBlocks16) scale[1] = scales.scale(g, 1);
+    if constexpr (S::kMin && (S::kSubBlocks16 || !S::kBlocks)) minimum[0] = scales.minimum(g, 0);
+    if constexpr (S::kMin && S::kSubBlocks16) minimum[1] = scales.minimum(g, 1);
   }
 
   /// Adds the integer sum of a group times the scales.
@@ -225,8 +227,8 @@ struct GroupScales {
   /// Adds the scaled sum of a K-quant's group, or those of its halves.
   F add_scaled(F low, F high, const ActGroup& x, F acc) const {
     acc = f_fma(low, scale[0], acc);
-    if constexpr (S::kHalves) acc = f_fma(high, scale[1], acc);
-    if constexpr (S::kMin && S::kHalves) {
+    if constexpr (S::kSubBlocks16) acc = f_fma(high, scale[1], acc);
+    if constexpr (S::kMin && S::kSubBlocks16) {
       const float unit = power_scale(x);
       acc = f_fma(minimum[0], f_set1(unit * static_cast<float>(x.negative[0])), acc);
       acc = f_fma(minimum[1], f_set1(unit * static_cast<float>(x.negative[1])), acc);
@@ -283,14 +285,14 @@ template <WeightType kType, int kRows, bool kUnpack, typename S>
   constexpr int kOffset = kFormat.offset_shift;
   constexpr int kMax = kFormat.code_max;
   constexpr bool kBegun = (kOffset >= 0) == (kMax <= kUnsignedMax);
-  constexpr int kHalves = S::kHalves ? 2 : 1;
-  DotRows<kRows, S::kHalves, kMax, kBegun> dots;
+  constexpr int kSubBlocks16 = S::kSubBlocks16 ? 2 : 1;
+  DotRows<kRows, S::kSubBlocks16, kMax, kBegun> dots;
   if constexpr (kBegun) {
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
-      for (int h = 0; h < kHalves; ++h)
-        dots.begin(h, r, first_sum<8 / kHalves, kMax, kOffset, S::kBlocks>(x[r], h));
+      for (int h = 0; h < kSubBlocks16; ++h)
+        dots.begin(h, r, first_sum<8 / kSubBlocks16, kMax, kOffset, S::kBlocks>(x[r], h));
     }
   }
   add_all(dots, codes, x);
@@ -298,7 +300,7 @@ template <WeightType kType, int kRows, bool kUnpack, typename S>
   for (int r = 0; r < kRows; ++r) {
     if constexpr (S::kBlocks) {
       const F low = scaled(dots.total(0, r), x[r]);
-      const F high = S::kHalves ? scaled(dots.total(1, r), x[r]) : low;
+      const F high = S::kSubBlocks16 ? scaled(dots.total(1, r), x[r]) : low;
       acc[r] = scales.add_scaled(low, high, x[r], acc[r]);
     } else {
       acc[r] = scales.add(dots.total(0, r), x[r], acc[r]);
@@ -325,13 +327,13 @@ template <WeightType kType, int kRows, bool kUnpack, typename S>
   constexpr TileFormat kFormat = tile_format(kType);
   constexpr int kMax = kFormat.code_max;
   constexpr int kTurn = kRows % kTurnRows == 0 ? kTurnRows : 1;
-  constexpr int kHalves = S::kHalves ? 2 : 1;
-  constexpr int kPart = 8 / kHalves;  // sub-vectors that share a sum
+  constexpr int kSubBlocks16 = S::kSubBlocks16 ? 2 : 1;
+  constexpr int kPart = 8 / kSubBlocks16;  // sub-vectors that share a sum
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; r += kTurn) {
-    I sums[kHalves][kTurn];
+    I sums[kSubBlocks16][kTurn];
 #pragma GCC unroll 2
-    for (int h = 0; h < kHalves; ++h) {
+    for (int h = 0; h < kSubBlocks16; ++h) {
 #pragma GCC unroll 4
       for (int i = 0; i < kTurn; ++i) {
         sums[h][i] = first_sum<kPart, kMax, kFormat.offset_shift, S::kBlocks>(x[r + i], h);
@@ -343,8 +345,8 @@ template <WeightType kType, int kRows, bool kUnpack, typename S>
     for (int i = 0; i < kTurn; ++i) {
       const ActGroup& row = x[r + i];
       if constexpr (S::kBlocks) {
-        acc[r + i] = scales.add_scaled(scaled(sums[0][i], row), scaled(sums[kHalves - 1][i], row),
-                                       row, acc[r + i]);
+        acc[r + i] = scales.add_scaled(scaled(sums[0][i], row),
+                                       scaled(sums[kSubBlocks16 - 1][i], row), row, acc[r + i]);
       } else {
         acc[r + i] = scales.add(sums[0][i], row, acc[r + i]);
       }

@@ -15,9 +15,8 @@
 // rows 2, 3, 6, 7, 10 ..: packing sums to 16 bits, which vector instructions do by four lanes of
 // one and four of the other, brings the rows in order. The tile is all its scales, which lie as the
 // format's ScaleKind says, 16 rows side by side, then all its planes from the next multiple of 64
-// bytes on. Scales come first because weights are called into the caches in the order of their
-// addresses, some way ahead of the planes that are read: so they have all arrived when the tile
-// begins.
+// bytes on. Scales come first because weights are prefetched in the order of their addresses, some
+// way ahead of the planes that are read: so they have all arrived when the tile begins.
 #pragma once
 
 #include <cstddef>
@@ -33,15 +32,15 @@ constexpr int kSuperGroups = 8;  // groups in a K-quant's block of 256
 constexpr int kWeightTypes = 22;
 
 enum class ScaleKind : uint8_t {
-  kNone,        // float weights
-  kHalf,        // a group: d f16
-  kHalfMin,     // a group: d f16, m f16; value = d * code + m
-  kExponent,    // a group: exponent byte; value = 2^(e - 128) * code
-  kAffine,      // 1, 2 or 4 groups: scale, bias (AffineLayout); value = scale * code + bias
-  kSuper32,     // a block: d f16, 8 x s8; value = d * s * code
-  kSuper32Min,  // a block: d f16, dmin f16, 8 + 8 x 6 bits; value = d * s * code - dmin * m
-  kSuper16,     // a block: d f16, 16 x s8; value = d * s * code
-  kSuper16Min,  // a block: d f16, dmin f16, 16 x (4 + 4 bits); value = d * s * code - dmin * m
+  kNone,          // float weights
+  kHalf,          // a group: d f16
+  kHalfMin,       // a group: d f16, m f16; value = d * code + m
+  kExponent,      // a group: exponent byte; value = 2^(e - 128) * code
+  kAffine,        // 1, 2 or 4 groups: scale, bias (AffineLayout); value = scale * code + bias
+  kSuperBlock32,  // a block: d f16, 8 x s8; value = d * s * code
+  kSuper32Min,    // a block: d f16, dmin f16, 8 + 8 x 6 bits; value = d * s * code - dmin * m
+  kSuperBlock16,  // a block: d f16, 16 x s8; value = d * s * code
+  kSuper16Min,    // a block: d f16, dmin f16, 16 x (4 + 4 bits); value = d * s * code - dmin * m
 };
 
 /// What tiles of one affine type may differ in. Facts of a run that kernels read at each block:
@@ -54,11 +53,11 @@ struct AffineLayout {
 };
 
 /// How activations are quantised for a format.
-enum class ActForm : uint8_t {
-  kGroups,  // each group has a scale
-  kPowers,  // K-quants, in blocks: a group's scale is a power of two
-  kTwins,   // formats whose groups are twins: a block has a scale
-  kHalves,  // formats whose half groups are twins: each group has a scale
+enum class ActQuantisation : uint8_t {
+  kGroups,            // each group has a scale
+  kPowerOfTwoScales,  // K-quants, in blocks: a group's scale is a power of two
+  kTwins,             // formats whose groups are twins: a block has a scale
+  kSubBlocks16,       // formats whose half groups are twins: each group has a scale
 };
 constexpr int kActForms = 4;
 
@@ -74,10 +73,12 @@ struct TileFormat {
 
   constexpr bool is_float() const { return float_bytes != 0; }
   /// Whether it is a K-quant, in blocks of 256.
-  constexpr bool is_super() const { return scales >= ScaleKind::kSuper32; }
-  constexpr ActForm activations() const {
-    if (twins) return scales == ScaleKind::kSuper16 ? ActForm::kHalves : ActForm::kTwins;
-    return is_super() ? ActForm::kPowers : ActForm::kGroups;
+  constexpr bool is_super() const { return scales >= ScaleKind::kSuperBlock32; }
+  constexpr ActQuantisation activations() const {
+    if (twins)
+      return scales == ScaleKind::kSuperBlock16 ? ActQuantisation::kSubBlocks16
+                                                : ActQuantisation::kTwins;
+    return is_super() ? ActQuantisation::kPowerOfTwoScales : ActQuantisation::kGroups;
   }
   constexpr int groups_per_block() const {
     if (scales == ScaleKind::kAffine) return affine.groups;
@@ -101,11 +102,11 @@ struct TileFormat {
         return 16;
       case ScaleKind::kAffine:
         return 2 * kTileRows * affine.float_bytes();
-      case ScaleKind::kSuper32:
+      case ScaleKind::kSuperBlock32:
         return 32 + 8 * kTileRows;
       case ScaleKind::kSuper32Min:
         return 64 + 16 * kTileRows * 6 / 8;
-      case ScaleKind::kSuper16:
+      case ScaleKind::kSuperBlock16:
         return 32 + 16 * kTileRows;
       case ScaleKind::kSuper16Min:
         return 64 + 16 * kTileRows;
@@ -137,14 +138,17 @@ constexpr TileFormat tile_format(WeightType type) {
     case WeightType::kQ2_K:
       return {.scales = K::kSuper16Min, .plane2 = true, .code_max = 3};
     case WeightType::kQ3_K:
-      return {
-          .scales = K::kSuper16, .plane2 = true, .plane1 = true, .offset_shift = 2, .code_max = 7};
+      return {.scales = K::kSuperBlock16,
+              .plane2 = true,
+              .plane1 = true,
+              .offset_shift = 2,
+              .code_max = 7};
     case WeightType::kQ4_K:
       return {.scales = K::kSuper32Min, .plane4 = true, .code_max = 15, .twins = true};
     case WeightType::kQ5_K:
       return {.scales = K::kSuper32Min, .plane4 = true, .plane1 = true, .code_max = 31};
     case WeightType::kQ6_K:
-      return {.scales = K::kSuper16,
+      return {.scales = K::kSuperBlock16,
               .plane4 = true,
               .plane2 = true,
               .offset_shift = 5,
@@ -154,8 +158,11 @@ constexpr TileFormat tile_format(WeightType type) {
       return {
           .scales = K::kHalf, .plane4 = true, .offset_shift = 7, .code_max = 255, .table = true};
     case WeightType::kIQ4_XS:
-      return {
-          .scales = K::kSuper32, .plane4 = true, .offset_shift = 7, .code_max = 255, .table = true};
+      return {.scales = K::kSuperBlock32,
+              .plane4 = true,
+              .offset_shift = 7,
+              .code_max = 255,
+              .table = true};
     case WeightType::kMXFP4:
       return {
           .scales = K::kExponent, .plane4 = true, .offset_shift = 4, .code_max = 28, .table = true};

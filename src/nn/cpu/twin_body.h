@@ -24,20 +24,21 @@ struct TwinCodes {
 /// Adds the products of two groups with kRows activation rows.
 template <WeightType kType, int kRows, bool kUnpack>
 [[gnu::always_inline]] inline void twin_products(const TwinCodes<kType, kUnpack>& codes,
-                                                 const W* scales, const ActTwin* x, I* dots) {
+                                                 const W* scales, const ActGroupPair* x, I* dots) {
   DotRows<kRows, false, tile_format(kType).code_max, false> first, second;
   add_all(first, codes.first, x);
   asm volatile("" ::: "memory");  // or all activations would be kept for the others, in memory
   add_all(second, codes.second, x);
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
-    dots[r] = i_add_products(dots[r], w_pack(first.total(0, r), second.total(0, r)), scales[0]);
+    dots[r] = i_dpwssd(dots[r], w_pack(first.total(0, r), second.total(0, r)), scales[0]);
 }
 
 /// The same where half groups have scales: sub-vectors 0 to 3 are of the first group.
 template <WeightType kType, int kRows, bool kUnpack>
 [[gnu::always_inline]] inline void twin_products(const TwinCodes<kType, kUnpack>& codes,
-                                                 const W* scales, const ActHalves* x, F* dots) {
+                                                 const W* scales, const ActSubBlocks16* x,
+                                                 F* dots) {
   DotRows<kRows, true, tile_format(kType).code_max, true> first, second;
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
@@ -54,8 +55,7 @@ template <WeightType kType, int kRows, bool kUnpack>
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
     for (int g = 0; g < 2; ++g) {
-      const I dot =
-          i_add_products(i_set1(0), w_pack(first.total(g, r), second.total(g, r)), scales[g]);
+      const I dot = i_dpwssd(i_set1(0), w_pack(first.total(g, r), second.total(g, r)), scales[g]);
       dots[r] = f_fma(f_from_int(dot), f_set1(x[r].scale[g]), dots[r]);
     }
   }
@@ -74,7 +74,7 @@ struct TwinCodes {
 /// Adds the products of two groups with kRows activation rows.
 template <WeightType kType, int kRows, bool kUnpack>
 [[gnu::always_inline]] inline void twin_products(const TwinCodes<kType, kUnpack>& codes,
-                                                 const W* scales, const ActTwin* x, I* dots) {
+                                                 const W* scales, const ActGroupPair* x, I* dots) {
   constexpr int kTurn = kRows % kTurnRows == 0 ? kTurnRows : 1;
 #pragma GCC unroll 1
   for (int r = 0; r < kRows; r += kTurn) {
@@ -84,14 +84,15 @@ template <WeightType kType, int kRows, bool kUnpack>
     add_twin_dots<8, kTurn, tile_format(kType).code_max>(codes.w, x + r, 0, first, second);
 #pragma GCC unroll 4
     for (int i = 0; i < kTurn; ++i)
-      dots[r + i] = i_add_products(dots[r + i], w_pack(first[i], second[i]), scales[0]);
+      dots[r + i] = i_dpwssd(dots[r + i], w_pack(first[i], second[i]), scales[0]);
   }
 }
 
 /// The same where half groups have scales: sub-vectors 0 to 3 are of the first group.
 template <WeightType kType, int kRows, bool kUnpack>
 [[gnu::always_inline]] inline void twin_products(const TwinCodes<kType, kUnpack>& codes,
-                                                 const W* scales, const ActHalves* x, F* dots) {
+                                                 const W* scales, const ActSubBlocks16* x,
+                                                 F* dots) {
   constexpr int kTurn = kRows % kTurnRows == 0 ? kTurnRows : 1;
 #pragma GCC unroll 1
   for (int r = 0; r < kRows; r += kTurn) {
@@ -106,7 +107,7 @@ template <WeightType kType, int kRows, bool kUnpack>
       add_twin_dots<4, kTurn, tile_format(kType).code_max>(codes.w, x + r, 4 * g, first, second);
 #pragma GCC unroll 4
       for (int i = 0; i < kTurn; ++i) {
-        const I dot = i_add_products(i_set1(0), w_pack(first[i], second[i]), scales[g]);
+        const I dot = i_dpwssd(i_set1(0), w_pack(first[i], second[i]), scales[g]);
         sums[i] = f_fma(f_from_int(dot), f_set1(x[r + i].scale[g]), sums[i]);
       }
     }
@@ -138,7 +139,7 @@ struct TwinScales : Scales<kKind> {
   using Dots = I;
   using Scales<kKind>::Scales;
   static Dots none() { return i_set1(0); }
-  static const ActTwin* activations(const ActRows& rows) { return rows.twins; }
+  static const ActGroupPair* activations(const ActRows& rows) { return rows.twins; }
 
   /// Those of groups 2 p and 2 p + 1.
   void pairs(int p, W* scales) const { scales[0] = this->scale_pairs(p); }
@@ -195,11 +196,11 @@ struct TwinScales : Scales<kKind> {
 /// The same of half groups with scales and without minimums: pairs are those of a group's halves,
 /// for two groups. Their dots meet the activations' scales a group at a time.
 template <>
-struct TwinScales<ScaleKind::kSuper16> : Scales<ScaleKind::kSuper16> {
+struct TwinScales<ScaleKind::kSuperBlock16> : Scales<ScaleKind::kSuperBlock16> {
   using Dots = F;
-  using Scales<ScaleKind::kSuper16>::Scales;
+  using Scales<ScaleKind::kSuperBlock16>::Scales;
   static Dots none() { return f_zero(); }
-  static const ActHalves* activations(const ActRows& rows) { return rows.halves; }
+  static const ActSubBlocks16* activations(const ActRows& rows) { return rows.halves; }
 
   void pairs(int p, W* scales) const {
     const uint8_t* first = bytes + 32 + 64 * p;

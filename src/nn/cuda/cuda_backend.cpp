@@ -29,13 +29,13 @@ const cuda::StepArrays& arrays_of(const StepBatch& batch, const KvLayerStore& kv
 class PinnedPicks final : public TokenPicks {
  public:
   PinnedPicks(const mx::array& tokens, cuda::Transfer& transfer)
-      : TokenPicks(tokens), letter_(transfer.to_host(tokens)) {
-    mx::async_eval({letter_.sent()});
+      : TokenPicks(tokens), read_back_(transfer.to_host(tokens)) {
+    mx::async_eval({read_back_.sent()});
   }
-  const int32_t* read() override { return letter_.read(); }
+  const int32_t* read() override { return read_back_.read(); }
 
  private:
-  cuda::Letter letter_;
+  cuda::PendingRead read_back_;
 };
 
 }  // namespace

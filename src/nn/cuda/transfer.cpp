@@ -118,7 +118,7 @@ mx::array Transfer::to_device(const std::vector<int32_t>& values) {
                 std::nullopt, false, {})[0];
 }
 
-Letter Transfer::to_host(const mx::array& values) {
+PendingRead Transfer::to_host(const mx::array& values) {
   static const auto kernel =
       mx::fast::cuda_kernel("pippin_post", {"from", "box"}, {"sent"}, kPostSource);
   std::optional<mx::array> box = pool_ ? pool_->take(values.shape(0)) : std::nullopt;
@@ -128,7 +128,7 @@ Letter Transfer::to_host(const mx::array& values) {
   return {sent, *std::move(box)};
 }
 
-const int32_t* Letter::read() {
+const int32_t* PendingRead::read() {
   sent_.eval();
   return values_.data<int32_t>();
 }

@@ -15,9 +15,9 @@ namespace pippin::nn::cuda {
 class PinnedPool;
 
 /// Values on their way to the host.
-class Letter {
+class PendingRead {
  public:
-  Letter(mlx::core::array sent, mlx::core::array values)
+  PendingRead(mlx::core::array sent, mlx::core::array values)
       : sent_(std::move(sent)), values_(std::move(values)) {}
 
   /// What to evaluate so that the values come.
@@ -38,7 +38,7 @@ class Transfer {
   /// Returns the values in the device's own memory. Shapes: [N] int32.
   mlx::core::array to_device(const std::vector<int32_t>& values);
   /// Sends an int32 array to the host once it is there.
-  Letter to_host(const mlx::core::array& values);
+  PendingRead to_host(const mlx::core::array& values);
 
  private:
   std::shared_ptr<PinnedPool> pool_;  // null where the driver has no pinned memory for us

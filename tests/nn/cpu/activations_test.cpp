@@ -42,7 +42,7 @@ std::vector<float> groups_of_all_kinds(int64_t groups) {
 }
 
 // Where paired sums begin, by the products that they add for codes of activations alone.
-void expect_paired_starts(const ActHalves& x) {
+void expect_paired_starts(const ActSubBlocks16& x) {
   for (int g = 0; g < 2; ++g) {
     for (int h = 0; h < 2; ++h) {
       const auto code = [&](int column) {  // of the half; four of each in turns
@@ -57,19 +57,19 @@ void expect_paired_starts(const ActHalves& x) {
 }
 
 TEST(Activations, EveryPathQuantisesThemAlike) {
-  for (const ActForm form :
-       {ActForm::kGroups, ActForm::kPowers, ActForm::kTwins, ActForm::kHalves}) {
+  for (const ActQuantisation form : {ActQuantisation::kGroups, ActQuantisation::kPowerOfTwoScales,
+                                     ActQuantisation::kTwins, ActQuantisation::kSubBlocks16}) {
     for (const int64_t groups : {1, 2, 4, 7, 8, 9, 18, 48, 4000}) {
-      if (form != ActForm::kGroups && groups % 8 != 0) continue;
+      if (form != ActQuantisation::kGroups && groups % 8 != 0) continue;
       const std::vector<float> x = groups_of_all_kinds(groups);
       for (const int64_t stride : {1, 3}) {
         const auto run = [&](Isa isa) {
           const LinearKernels& path = kernels(isa).linear;
           std::vector<ActGroup> out(static_cast<size_t>(groups * stride));
           std::memset(static_cast<void*>(out.data()), 0x55, out.size() * sizeof(ActGroup));
-          std::vector<ActTwin> twins(static_cast<size_t>((groups + 1) / 2 * stride));
-          std::memset(static_cast<void*>(twins.data()), 0x55, twins.size() * sizeof(ActTwin));
-          std::vector<ActHalves> halves(static_cast<size_t>((groups + 1) / 2 * stride));
+          std::vector<ActGroupPair> twins(static_cast<size_t>((groups + 1) / 2 * stride));
+          std::memset(static_cast<void*>(twins.data()), 0x55, twins.size() * sizeof(ActGroupPair));
+          std::vector<ActSubBlocks16> halves(static_cast<size_t>((groups + 1) / 2 * stride));
           std::vector<ActSums> sums(static_cast<size_t>((groups + 7) / 8 * stride));
           path.quantizer(form)(
               x.data(), groups,
@@ -77,16 +77,16 @@ TEST(Activations, EveryPathQuantisesThemAlike) {
           return std::tuple(out, twins, halves, sums);
         };
         const auto [want, want_twins, want_halves, want_sums] = run(Isa::kPortable);
-        for (const ActHalves& halves : want_halves) expect_paired_starts(halves);
+        for (const ActSubBlocks16& halves : want_halves) expect_paired_starts(halves);
         for (const Isa isa : available_isas()) {
           const auto [got, got_twins, got_halves, got_sums] = run(isa);
           ASSERT_EQ(std::memcmp(got_halves.data(), want_halves.data(),
-                                got_halves.size() * sizeof(ActHalves)),
+                                got_halves.size() * sizeof(ActSubBlocks16)),
                     0)
               << isa_name(isa) << " halves of " << groups << " groups";
-          ASSERT_EQ(
-              std::memcmp(got_twins.data(), want_twins.data(), got_twins.size() * sizeof(ActTwin)),
-              0)
+          ASSERT_EQ(std::memcmp(got_twins.data(), want_twins.data(),
+                                got_twins.size() * sizeof(ActGroupPair)),
+                    0)
               << isa_name(isa) << " twins of " << groups << " groups";
           for (size_t b = 0; b < got_sums.size(); ++b) {
             ASSERT_TRUE(std::ranges::equal(got_sums[b].pairs, want_sums[b].pairs)) << b;

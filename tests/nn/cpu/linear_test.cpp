@@ -71,10 +71,12 @@ std::vector<double> rounded_for_twins(const std::vector<float>& x, const TwinRou
 
 // What the int8 scheme computes, in double precision: activations rounded per group of 32, for
 // K-quants with scales that are powers of two, or those of twins.
-std::vector<double> rounded_activations(const std::vector<float>& x, ActForm form) {
-  if (form == ActForm::kTwins) return rounded_for_twins(x, {256, 120, 32, kTwinMost, twin_stretch});
-  if (form == ActForm::kHalves) return rounded_for_twins(x, {32, 96, 16, kHalfMost, half_stretch});
-  const bool powers_of_two = form == ActForm::kPowers;
+std::vector<double> rounded_activations(const std::vector<float>& x, ActQuantisation form) {
+  if (form == ActQuantisation::kTwins)
+    return rounded_for_twins(x, {256, 120, 32, kTwinMost, twin_stretch});
+  if (form == ActQuantisation::kSubBlocks16)
+    return rounded_for_twins(x, {32, 96, 16, kHalfMost, half_stretch});
+  const bool powers_of_two = form == ActQuantisation::kPowerOfTwoScales;
   std::vector<double> out(x.size());
   for (size_t g = 0; g < x.size(); g += 32) {
     float peak = 0;

@@ -115,8 +115,8 @@ TEST_F(Cuda, IntegersTravelBothWays) {
     const mx::array there = transfer.to_device(values);
     // The next ones may not overwrite those under way.
     const mx::array other = transfer.to_device(std::vector<int32_t>(values.size(), 1));
-    cuda::Letter sum = transfer.to_host(mx::add(there, other));
-    cuda::Letter same = transfer.to_host(there);
+    cuda::PendingRead sum = transfer.to_host(mx::add(there, other));
+    cuda::PendingRead same = transfer.to_host(there);
     mx::async_eval({sum.sent(), same.sent()});
     for (int i = 0; i < count; ++i) {
       ASSERT_EQ(sum.read()[i], 3 * i - 6);

@@ -18,7 +18,8 @@ inline constexpr float kMasked = -std::numeric_limits<float>::infinity();
 /// Returns the number of chunks that cover n values.
 constexpr size_t chunks_of(size_t n) { return (n + kChunk - 1) / kChunk; }
 
-/// The maxima of a row. Lane l of chunk c holds the largest of the chunk's values at positions l, l
+/// The maxima of a row. Lane l of chunk c holds the largest of the chunk's values at positions
+/// l, l
 /// + 16, l + 32, ...; NaNs are passed over and reported.
 struct Maxima {
   std::vector<float> lanes;  // [chunks * kLanes]

@@ -71,7 +71,7 @@ cpu::WeightType affine_type(int bits) {
 
 cpu::PackedLinear::Part part_of(const store::TensorView& tensor) {
   if (tensor.has_blocks()) return {weight_type(tensor.type), tensor.bytes, tensor.shape[0]};
-  const store::MlxForm& form = tensor.mlx;
+  const store::QuantisationParameters& form = tensor.mlx;
   const bool affine = tensor.type == store::TensorType::kAffine;
   return {affine ? affine_type(form.bits) : weight_type(tensor.type),
           tensor.bytes,

@@ -1,4 +1,4 @@
-#include "engine/meter.h"
+#include "engine/step_stats.h"
 
 #include <algorithm>
 #include <chrono>
@@ -15,7 +15,7 @@ double seconds(Duration duration) { return std::chrono::duration<double>(duratio
 
 }  // namespace
 
-void Meter::planned(const StepPlan& plan, TimePoint now) {
+void StepStats::planned(const StepPlan& plan, TimePoint now) {
   for (const SequenceId id : plan.admitted) {
     const auto found = times_.find(id);
     if (found == times_.end()) continue;
@@ -24,7 +24,7 @@ void Meter::planned(const StepPlan& plan, TimePoint now) {
   }
 }
 
-void Meter::ran(const StepPlan& plan, TimePoint began, TimePoint now) {
+void StepStats::ran(const StepPlan& plan, TimePoint began, TimePoint now) {
   metrics_.step_seconds.observe(seconds(now - began));
   metrics_.step_tokens.observe(plan.tokens());
   if (recent_seconds_ > kSpeedSeconds) {
@@ -35,13 +35,13 @@ void Meter::ran(const StepPlan& plan, TimePoint began, TimePoint now) {
   recent_tokens_ += plan.tokens();
 }
 
-Duration Meter::time_for(double tokens) const {
+Duration StepStats::time_for(double tokens) const {
   if (recent_tokens_ <= 0) return Duration::zero();
   return std::chrono::duration_cast<Duration>(
       std::chrono::duration<double>(tokens * recent_seconds_ / recent_tokens_));
 }
 
-void Meter::came(const std::vector<SequenceEvent>& events, TimePoint now) {
+void StepStats::came(const std::vector<SequenceEvent>& events, TimePoint now) {
   for (const SequenceEvent& event : events) {
     const auto found = times_.find(event.sequence);
     if (found == times_.end()) continue;
@@ -54,7 +54,7 @@ void Meter::came(const std::vector<SequenceEvent>& events, TimePoint now) {
   }
 }
 
-void Meter::token_came(Times& times, TimePoint now) {
+void StepStats::token_came(Times& times, TimePoint now) {
   if (times.first_token) {
     metrics_.between_tokens_seconds.observe(seconds(now - times.last_token));
   } else {
@@ -66,7 +66,7 @@ void Meter::token_came(Times& times, TimePoint now) {
   ++times.tokens;
 }
 
-void Meter::ended(const Times& times, const FinishEvent& event, TimePoint now) {
+void StepStats::ended(const Times& times, const FinishEvent& event, TimePoint now) {
   metrics_.finished[static_cast<size_t>(event.reason)].fetch_add(1, std::memory_order_relaxed);
   metrics_.request_seconds.observe(seconds(now - times.submitted));
   metrics_.request_prompt_tokens.observe(event.prompt_tokens);
@@ -82,7 +82,7 @@ void Meter::ended(const Times& times, const FinishEvent& event, TimePoint now) {
   if (times.tokens > 1) metrics_.per_token_seconds.observe(decode / (times.tokens - 1));
 }
 
-void Meter::tell(SequenceStatus& status) const {
+void StepStats::tell(SequenceStatus& status) const {
   const auto found = times_.find(status.id);
   if (found == times_.end()) return;
   status.submitted_at = found->second.submitted;

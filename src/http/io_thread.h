@@ -1,4 +1,4 @@
-// Lane: one I/O thread with its event loop and its connections. Shared: what all lanes of a server have in common.
+// IoThread: one I/O thread with its event loop and its connections. Shared: what all lanes of a server have in common.
 // Owner: Server::Impl. Thread: a lane's members belong to its own thread, but for `context` and what Shared says.
 #pragma once
 
@@ -40,8 +40,8 @@ struct Shared {
   std::condition_variable connection_ended;
 };
 
-struct Lane {
-  explicit Lane(Shared& shared_by_all) : shared(shared_by_all) {}
+struct IoThread {
+  explicit IoThread(Shared& shared_by_all) : shared(shared_by_all) {}
 
   /// Takes over a new connection. At the limit another one makes room; if all are at work, the new one gets 503. So
   /// sockets that ask for nothing cannot keep others out.

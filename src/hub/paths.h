@@ -1,4 +1,4 @@
-// Places: where models lie on this machine, where they come from, and who asks. Read once from the
+// Paths: where models lie on this machine, where they come from, and who asks. Read once from the
 // settings and the environment, then const. Thread: any.
 #pragma once
 
@@ -11,7 +11,7 @@
 
 namespace pippin::hub {
 
-struct Places {
+struct Paths {
   std::filesystem::path models;    // pippin's own folder of GGUF files
   std::filesystem::path hf_cache;  // of huggingface_hub: models--org--repo/...
   std::filesystem::path ollama;    // Ollama's store that is written to: blobs/, manifests/
@@ -30,6 +30,6 @@ std::filesystem::path models_folder(const Environment& environment);
 /// Returns the places that the settings name, else the variables of huggingface_hub (HF_HOME,
 /// HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN, ...) and of Ollama (OLLAMA_MODELS), else their defaults.
 /// Errors: kInvalidArgument for an endpoint that is no http or https URL.
-Result<Places> find_places(const Settings& settings, const Environment& environment);
+Result<Paths> find_places(const Settings& settings, const Environment& environment);
 
 }  // namespace pippin::hub

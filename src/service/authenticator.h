@@ -1,4 +1,4 @@
-// Gatekeeper: decides by its key whether a request is let in, and keeps account of what each key
+// Authenticator: decides by its key whether a request is let in, and keeps account of what each key
 // uses. With a file of keys, every request needs a valid one; revoking the last one shuts the door.
 // While the file cannot be read, nobody is let in: whether a key is still valid is not known then.
 // Owner: the app. Thread: any; its own lock, and a thread that saves what was used.
@@ -15,19 +15,19 @@
 
 #include "base/caller.h"
 #include "base/result.h"
-#include "service/key_account.h"
+#include "service/key_quota.h"
 #include "service/key_store.h"
 
 namespace pippin::service {
 
-class Gatekeeper {
+class Authenticator {
  public:
   /// `now` gives seconds since 1970. The file need not be there yet.
-  explicit Gatekeeper(std::string path, KeyAccount::Now now);
+  explicit Authenticator(std::string path, KeyQuota::Now now);
   /// Saves what is not saved yet.
-  ~Gatekeeper();
-  Gatekeeper(const Gatekeeper&) = delete;
-  Gatekeeper& operator=(const Gatekeeper&) = delete;
+  ~Authenticator();
+  Authenticator(const Authenticator&) = delete;
+  Authenticator& operator=(const Authenticator&) = delete;
 
   /// Returns whether requests need a key. Errors: kUnavailable, if the file cannot be read.
   Result<bool> asks_for_keys();
@@ -52,12 +52,12 @@ class Gatekeeper {
   bool is_valid_locked(const std::string& key_id) const;
   void save_often();
 
-  const KeyAccount::Now now_;
+  const KeyQuota::Now now_;
   std::mutex mutex_;  // of all below but the accounts' own
   KeyStore store_;
   int64_t version_ = -1;   // of the file, as keys_ tells it; -1: keys_ was never read
   std::vector<Key> keys_;  // all, the revoked ones among them
-  std::map<std::string, std::shared_ptr<KeyAccount>>
+  std::map<std::string, std::shared_ptr<KeyQuota>>
       accounts_;  // by id; revoked ones while they are used
   std::condition_variable ends_;
   bool ending_ = false;

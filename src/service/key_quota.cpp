@@ -1,4 +1,4 @@
-#include "service/key_account.h"
+#include "service/key_quota.h"
 
 #include <fmt/format.h>
 
@@ -46,10 +46,10 @@ int MinuteWindow::seconds_until(int64_t second, int64_t most) {
 }
 
 /// One request of a key; ends with the last handle.
-class KeyAccount::Visit final : public Caller {
+class KeyQuota::Visit final : public Caller {
  public:
   /// `counts`: as one of the requests that run.
-  Visit(std::shared_ptr<KeyAccount> account, bool counts)
+  Visit(std::shared_ptr<KeyQuota> account, bool counts)
       : account_(std::move(account)),
         id_(account_->key_.id),
         permissions_(account_->key_.permissions),
@@ -65,7 +65,7 @@ class KeyAccount::Visit final : public Caller {
   const Permissions& permissions() const override { return permissions_; }
 
   Result<void> take_prompt(int64_t tokens) override {
-    KeyAccount& account = *account_;
+    KeyQuota& account = *account_;
     const std::lock_guard lock(account.mutex_);
     const int64_t now = account.now_();
     account.roll_day(now);
@@ -89,7 +89,7 @@ class KeyAccount::Visit final : public Caller {
   }
 
   bool take_token() override {
-    KeyAccount& account = *account_;
+    KeyQuota& account = *account_;
     const std::lock_guard lock(account.mutex_);
     const int64_t now = account.now_();
     account.roll_day(now);
@@ -106,7 +106,7 @@ class KeyAccount::Visit final : public Caller {
   }
 
   std::vector<std::pair<std::string, std::string>> headers() const override {
-    KeyAccount& account = *account_;
+    KeyQuota& account = *account_;
     const std::lock_guard lock(account.mutex_);
     const int64_t now = account.now_();
     std::vector<std::pair<std::string, std::string>> all;
@@ -124,14 +124,14 @@ class KeyAccount::Visit final : public Caller {
   }
 
  private:
-  const std::shared_ptr<KeyAccount> account_;
+  const std::shared_ptr<KeyQuota> account_;
   const std::string id_;
   const Permissions permissions_;
   Taken taken_;
   bool left_;
 };
 
-Result<std::shared_ptr<Caller>> KeyAccount::enter() {
+Result<std::shared_ptr<Caller>> KeyQuota::enter() {
   {
     const std::lock_guard lock(mutex_);
     const int64_t now = now_();
@@ -151,11 +151,11 @@ Result<std::shared_ptr<Caller>> KeyAccount::enter() {
   return std::shared_ptr<Caller>(std::make_shared<Visit>(shared_from_this(), true));
 }
 
-std::shared_ptr<Caller> KeyAccount::resume() {
+std::shared_ptr<Caller> KeyQuota::resume() {
   return std::make_shared<Visit>(shared_from_this(), false);
 }
 
-void KeyAccount::update(const Key& key) {
+void KeyQuota::update(const Key& key) {
   const std::lock_guard lock(mutex_);
   key_.name = key.name;
   key_.limits = key.limits;
@@ -166,30 +166,30 @@ void KeyAccount::update(const Key& key) {
   key_.tokens_today = std::max(key_.tokens_today, key.tokens_today + unsaved_);
 }
 
-void KeyAccount::roll_day(int64_t now) {
+void KeyQuota::roll_day(int64_t now) {
   const int64_t today = day_of(now);
   if (today == day_) return;
   day_ = today;
   key_.tokens_today = unsaved_ = 0;  // what is unsaved of a day that has ended is forgiven
 }
 
-void KeyAccount::count(int64_t now, int64_t tokens) {
+void KeyQuota::count(int64_t now, int64_t tokens) {
   key_.tokens_today += tokens;
   unsaved_ += tokens;
   tokens_.add(now, tokens);
 }
 
-KeyAccount::Unsaved KeyAccount::take_unsaved() {
+KeyQuota::Unsaved KeyQuota::take_unsaved() {
   const std::lock_guard lock(mutex_);
   return {day_, std::exchange(unsaved_, 0)};
 }
 
-void KeyAccount::saved(int64_t day, int64_t tokens_in_file) {
+void KeyQuota::saved(int64_t day, int64_t tokens_in_file) {
   const std::lock_guard lock(mutex_);
   if (day == day_) key_.tokens_today = std::max(key_.tokens_today, tokens_in_file + unsaved_);
 }
 
-void KeyAccount::not_saved(const Unsaved& unsaved) {
+void KeyQuota::not_saved(const Unsaved& unsaved) {
   const std::lock_guard lock(mutex_);
   if (unsaved.day == day_) unsaved_ += unsaved.tokens;
 }

@@ -1,4 +1,4 @@
-// MadeModels: the models that clients have made of others by create and copy: a name, a base and
+// DerivedModels: the models that clients have made of others by create and copy: a name, a base and
 // what is set on top of it. Each is a small JSON file in a folder, which other processes may
 // change. Thread: any.
 #pragma once
@@ -15,7 +15,7 @@
 
 namespace pippin::api::ollama {
 
-struct MadeModel {
+struct DerivedModel {
   std::string name;  // with its tag
   std::string from;  // the served model below; never another made one
   std::string system;
@@ -26,18 +26,18 @@ struct MadeModel {
   int64_t modified_unix_s = 0;
 };
 
-class MadeModels {
+class DerivedModels {
  public:
   /// An empty folder: nothing can be kept.
-  explicit MadeModels(std::string folder) : folder_(std::move(folder)) {}
+  explicit DerivedModels(std::string folder) : folder_(std::move(folder)) {}
 
   /// Returns all, by name. What cannot be read is left out.
-  std::vector<MadeModel> list() const;
+  std::vector<DerivedModel> list() const;
   /// Returns the model of a name, with or without its tag.
-  std::optional<MadeModel> find(std::string_view name) const;
+  std::optional<DerivedModel> find(std::string_view name) const;
   /// Adds or replaces. Errors: kInvalidArgument for a name that cannot be one; kUnavailable if
   /// there is no folder, or it cannot be written; kTooLarge for more models than a person makes.
-  Result<void> keep(const MadeModel& model) const;
+  Result<void> keep(const DerivedModel& model) const;
   /// Returns whether there was one. Errors: kUnavailable.
   Result<bool> remove(std::string_view name) const;
 

@@ -1,4 +1,4 @@
-// Seal: signatures of thinking. What the model has thought goes to the client and comes back with
+// Signer: signatures of thinking. What the model has thought goes to the client and comes back with
 // the next turn; the seal tells whether it is what was sent, and carries it where it is not shown.
 // Owner: the routes. Thread: any.
 #pragma once
@@ -9,10 +9,10 @@
 
 namespace pippin::api::anthropic {
 
-class Seal {
+class Signer {
  public:
   /// `key` is the installation's secret. Empty: one that lives as long as this object.
-  explicit Seal(std::string key);
+  explicit Signer(std::string key);
 
   /// Returns a signature of a text that is shown beside it.
   std::string sign(std::string_view thinking) const;

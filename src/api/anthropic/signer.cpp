@@ -1,4 +1,4 @@
-#include "api/anthropic/seal.h"
+#include "api/anthropic/signer.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -101,22 +101,22 @@ std::optional<std::string> decrypt(std::string_view key, std::string_view sealed
 
 }  // namespace
 
-Seal::Seal(std::string key) {
+Signer::Signer(std::string key) {
   if (key.empty()) key = random_bytes(kKeyBytes);
   // A key for each use, so that neither tells of the other.
   mac_key_ = hmac(key, "thinking: signature");
   cipher_key_ = hmac(key, "thinking: concealed");
 }
 
-std::string Seal::sign(std::string_view thinking) const {
+std::string Signer::sign(std::string_view thinking) const {
   return base64(kSigned + hmac(mac_key_, thinking));
 }
 
-std::string Seal::conceal(std::string_view thinking) const {
+std::string Signer::conceal(std::string_view thinking) const {
   return base64(kConcealed + encrypt(cipher_key_, thinking));
 }
 
-std::optional<std::string> Seal::open(std::string_view shown, std::string_view signature) const {
+std::optional<std::string> Signer::open(std::string_view shown, std::string_view signature) const {
   const std::optional<std::string> bytes = from_base64(signature);
   if (!bytes || bytes->empty()) return std::nullopt;
   const std::string_view rest = std::string_view(*bytes).substr(1);

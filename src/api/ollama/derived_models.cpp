@@ -1,4 +1,4 @@
-#include "api/ollama/made_models.h"
+#include "api/ollama/derived_models.h"
 
 #include <fmt/format.h>
 
@@ -30,7 +30,7 @@ size_t count_files(const std::string& folder) {
   return count;
 }
 
-std::string json_of(const MadeModel& model) {
+std::string json_of(const DerivedModel& model) {
   std::string out;
   service::JsonWriter json(out);
   json.begin_object().field("name", model.name).field("from", model.from);
@@ -49,11 +49,11 @@ std::string text_at(const boost::json::object& object, std::string_view key) {
 }
 
 // Anybody may have written the file: what is not as we write it makes it no model.
-std::optional<MadeModel> model_of(const std::string& text) {
+std::optional<DerivedModel> model_of(const std::string& text) {
   const Result<boost::json::value> parsed = service::parse_json(text);
   if (!parsed.ok() || !parsed->is_object()) return std::nullopt;
   const boost::json::object& object = parsed->get_object();
-  MadeModel model;
+  DerivedModel model;
   model.name = text_at(object, "name");
   model.from = text_at(object, "from");
   model.system = text_at(object, "system");
@@ -69,7 +69,7 @@ std::optional<MadeModel> model_of(const std::string& text) {
   return model;
 }
 
-std::optional<MadeModel> read(const fs::path& path) {
+std::optional<DerivedModel> read(const fs::path& path) {
   std::error_code ec;
   const uintmax_t bytes = fs::file_size(path, ec);
   if (ec || bytes > kFileBytesMax) return std::nullopt;
@@ -81,7 +81,7 @@ std::optional<MadeModel> read(const fs::path& path) {
 }  // namespace
 
 // '/' and ':' are no characters of file names everywhere; '%' is none of model names.
-std::string MadeModels::path_of(std::string_view name) const {
+std::string DerivedModels::path_of(std::string_view name) const {
   std::string file;
   for (const char c : full_name(name)) {
     if (c == '/' || c == ':') {
@@ -93,27 +93,27 @@ std::string MadeModels::path_of(std::string_view name) const {
   return folder_ + "/" + file + ".json";
 }
 
-std::vector<MadeModel> MadeModels::list() const {
-  std::vector<MadeModel> models;
+std::vector<DerivedModel> DerivedModels::list() const {
+  std::vector<DerivedModel> models;
   if (folder_.empty()) return models;
   std::error_code ec;
   for (fs::directory_iterator entry(folder_, ec), end; !ec && entry != end; entry.increment(ec)) {
     if (entry->path().extension() != ".json" || models.size() == kModelsMax) continue;
-    if (std::optional<MadeModel> model = read(entry->path()))
+    if (std::optional<DerivedModel> model = read(entry->path()))
       models.push_back(std::move(*model));
     else
       log::warn("[ollama] {} is no model that was made here", entry->path().string());
   }
-  std::ranges::sort(models, {}, &MadeModel::name);
+  std::ranges::sort(models, {}, &DerivedModel::name);
   return models;
 }
 
-std::optional<MadeModel> MadeModels::find(std::string_view name) const {
+std::optional<DerivedModel> DerivedModels::find(std::string_view name) const {
   if (folder_.empty() || !is_model_name(name)) return std::nullopt;
   return read(path_of(name));
 }
 
-Result<void> MadeModels::keep(const MadeModel& model) const {
+Result<void> DerivedModels::keep(const DerivedModel& model) const {
   if (!is_model_name(model.name)) {
     return fail(Code::kInvalidArgument, fmt::format("'{}' is no name of a model", model.name),
                 "model");
@@ -138,7 +138,7 @@ Result<void> MadeModels::keep(const MadeModel& model) const {
   return write_file(path, text);
 }
 
-Result<bool> MadeModels::remove(std::string_view name) const {
+Result<bool> DerivedModels::remove(std::string_view name) const {
   if (folder_.empty() || !is_model_name(name)) return false;
   std::error_code ec;
   const bool removed = fs::remove(path_of(name), ec);

@@ -1,6 +1,6 @@
-// ConstraintAhead: walks one sequence's constraint: once a token is chosen, the mask for the next
-// one is made on a worker while the engine plans and the device computes. Owner: the runner, one
-// for each constrained sequence. Thread: one at a time.
+// GrammarMaskPrefetch: walks one sequence's constraint: once a token is chosen, the mask for the
+// next one is made on a worker while the engine plans and the device computes. Owner: the runner,
+// one for each constrained sequence. Thread: one at a time.
 #pragma once
 
 #include <cstdint>
@@ -13,15 +13,16 @@
 
 namespace pippin::engine {
 
-class ConstraintAhead {
+class GrammarMaskPrefetch {
  public:
   /// Starts on the first mask. With `take_forced`, tokens that must come are taken without asking
   /// the model. The pool outlives this object.
-  ConstraintAhead(std::shared_ptr<Constraint> constraint, bool take_forced, WorkerPool& workers);
+  GrammarMaskPrefetch(std::shared_ptr<Constraint> constraint, bool take_forced,
+                      WorkerPool& workers);
   /// Work under way goes on by itself and is dropped.
-  ~ConstraintAhead() = default;
-  ConstraintAhead(const ConstraintAhead&) = delete;
-  ConstraintAhead& operator=(const ConstraintAhead&) = delete;
+  ~GrammarMaskPrefetch() = default;
+  GrammarMaskPrefetch(const GrammarMaskPrefetch&) = delete;
+  GrammarMaskPrefetch& operator=(const GrammarMaskPrefetch&) = delete;
 
   /// The tokens that must come next, already taken, and whether the answer is at its end behind
   /// them.

@@ -1,4 +1,4 @@
-// KeyAccount: what one key has used of its limits, counted while the server runs. MinuteWindow: a
+// KeyQuota: what one key has used of its limits, counted while the server runs. MinuteWindow: a
 // sum over the last minute. Owner: shared by the gatekeeper and the key's visits. Thread: any; an
 // account has its own lock, a window none.
 #pragma once
@@ -31,11 +31,11 @@ class MinuteWindow {
   int64_t sum_ = 0;
 };
 
-class KeyAccount : public std::enable_shared_from_this<KeyAccount> {
+class KeyQuota : public std::enable_shared_from_this<KeyQuota> {
  public:
   /// Times are in seconds since 1970.
   using Now = int64_t (*)();
-  KeyAccount(const Key& key, Now now) : now_(now), key_(key), day_(day_of(now())) {}
+  KeyQuota(const Key& key, Now now) : now_(now), key_(key), day_(day_of(now())) {}
 
   /// Begins a visit. Errors: kRateLimited, saying when to try again.
   Result<std::shared_ptr<Caller>> enter();

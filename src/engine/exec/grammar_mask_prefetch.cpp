@@ -1,4 +1,4 @@
-#include "engine/exec/constraint_ahead.h"
+#include "engine/exec/grammar_mask_prefetch.h"
 
 #include <condition_variable>
 #include <mutex>
@@ -8,7 +8,7 @@
 namespace pippin::engine {
 
 // Shared with the job under way, which may outlast its sequence.
-struct ConstraintAhead::State {
+struct GrammarMaskPrefetch::State {
   State(std::shared_ptr<Constraint> constraint_in, bool take_forced_in)
       : constraint(std::move(constraint_in)), take_forced(take_forced_in) {}
 
@@ -57,8 +57,8 @@ struct ConstraintAhead::State {
   }
 };
 
-ConstraintAhead::ConstraintAhead(std::shared_ptr<Constraint> constraint, bool take_forced,
-                                 WorkerPool& workers)
+GrammarMaskPrefetch::GrammarMaskPrefetch(std::shared_ptr<Constraint> constraint, bool take_forced,
+                                         WorkerPool& workers)
     : state_(std::make_shared<State>(std::move(constraint), take_forced)), workers_(workers) {
   post([](State& state) {
     state.look_ahead({});
@@ -66,7 +66,7 @@ ConstraintAhead::ConstraintAhead(std::shared_ptr<Constraint> constraint, bool ta
   });
 }
 
-void ConstraintAhead::post(void (*work)(State& state)) {
+void GrammarMaskPrefetch::post(void (*work)(State& state)) {
   state_->at_work = true;
   const auto job = [state = state_, work] {
     work(*state);
@@ -78,7 +78,7 @@ void ConstraintAhead::post(void (*work)(State& state)) {
 
 // What must follow is wanted before the step ends. Behind the masks of other rows, in the workers'
 // queue, it would hold the step up; here it takes microseconds.
-ConstraintAhead::Outlook ConstraintAhead::advance(Token token) {
+GrammarMaskPrefetch::Outlook GrammarMaskPrefetch::advance(Token token) {
   state_->wait();
   state_->look_ahead({token});
   Outlook outlook = std::exchange(state_->outlook, {});
@@ -86,12 +86,12 @@ ConstraintAhead::Outlook ConstraintAhead::advance(Token token) {
   return outlook;
 }
 
-ConstraintAhead::Outlook ConstraintAhead::take_start() {
+GrammarMaskPrefetch::Outlook GrammarMaskPrefetch::take_start() {
   state_->wait();
   return std::exchange(state_->outlook, {});
 }
 
-Result<const std::vector<uint32_t>*> ConstraintAhead::mask() {
+Result<const std::vector<uint32_t>*> GrammarMaskPrefetch::mask() {
   state_->wait();
   if (state_->error) return *state_->error;
   return static_cast<const std::vector<uint32_t>*>(&state_->mask);

@@ -1,4 +1,4 @@
-#include "service/gatekeeper.h"
+#include "service/authenticator.h"
 
 #include <openssl/crypto.h>
 
@@ -16,11 +16,12 @@ constexpr auto kSavedEvery = std::chrono::seconds(1);
 
 }  // namespace
 
-Gatekeeper::Gatekeeper(std::string path, KeyAccount::Now now) : now_(now), store_(std::move(path)) {
+Authenticator::Authenticator(std::string path, KeyQuota::Now now)
+    : now_(now), store_(std::move(path)) {
   saver_ = std::thread([this] { save_often(); });
 }
 
-Gatekeeper::~Gatekeeper() {
+Authenticator::~Authenticator() {
   {
     const std::lock_guard lock(mutex_);
     ending_ = true;
@@ -30,7 +31,7 @@ Gatekeeper::~Gatekeeper() {
   save();
 }
 
-Result<void> Gatekeeper::refresh_locked() {
+Result<void> Authenticator::refresh_locked() {
   ASSIGN_OR_RETURN(const int64_t version, store_.version());
   if (version == version_) return {};
   ASSIGN_OR_RETURN(std::vector<Key> keys, store_.list(now_()));
@@ -42,27 +43,27 @@ Result<void> Gatekeeper::refresh_locked() {
   return {};
 }
 
-void Gatekeeper::adopt_locked(std::vector<Key> keys) {
+void Authenticator::adopt_locked(std::vector<Key> keys) {
   keys_ = std::move(keys);
   for (const Key& key : keys_) {
     if (key.revoked_unix_s != 0) continue;  // what its visits still use is saved as ever
-    std::shared_ptr<KeyAccount>& account = accounts_[key.id];
+    std::shared_ptr<KeyQuota>& account = accounts_[key.id];
     if (account == nullptr) {
-      account = std::make_shared<KeyAccount>(key, now_);
+      account = std::make_shared<KeyQuota>(key, now_);
     } else {
       account->update(key);
     }
   }
 }
 
-Result<bool> Gatekeeper::asks_for_keys() {
+Result<bool> Authenticator::asks_for_keys() {
   const std::lock_guard lock(mutex_);
   RETURN_IF_ERROR(refresh_locked());
   return !keys_.empty();
 }
 
-Admission Gatekeeper::admit(const std::vector<std::string_view>& secrets) {
-  std::shared_ptr<KeyAccount> account;
+Admission Authenticator::admit(const std::vector<std::string_view>& secrets) {
+  std::shared_ptr<KeyQuota> account;
   {
     const std::lock_guard lock(mutex_);
     if (const Result<void> fresh = refresh_locked(); !fresh.ok()) return {nullptr, fresh.error()};
@@ -89,7 +90,7 @@ Admission Gatekeeper::admit(const std::vector<std::string_view>& secrets) {
   return {*std::move(entered), std::nullopt};
 }
 
-Result<std::shared_ptr<Caller>> Gatekeeper::resume(const std::string& key_id) {
+Result<std::shared_ptr<Caller>> Authenticator::resume(const std::string& key_id) {
   const std::lock_guard lock(mutex_);
   RETURN_IF_ERROR(refresh_locked());
   if (!is_valid_locked(key_id))
@@ -97,18 +98,18 @@ Result<std::shared_ptr<Caller>> Gatekeeper::resume(const std::string& key_id) {
   return accounts_.at(key_id)->resume();
 }
 
-bool Gatekeeper::is_valid_locked(const std::string& key_id) const {
+bool Authenticator::is_valid_locked(const std::string& key_id) const {
   return std::ranges::any_of(
       keys_, [&](const Key& key) { return key.id == key_id && key.revoked_unix_s == 0; });
 }
 
-void Gatekeeper::save() {
+void Authenticator::save() {
   const std::lock_guard lock(mutex_);
   for (auto it = accounts_.begin(); it != accounts_.end();) {
     const auto& [id, account] = *it;
     // No visit is left, and no other can begin while the lock is held: nothing more will be used.
     const bool over = account.use_count() == 1 && !is_valid_locked(id);
-    const KeyAccount::Unsaved unsaved = account->take_unsaved();
+    const KeyQuota::Unsaved unsaved = account->take_unsaved();
     bool saved = true;
     if (unsaved.tokens > 0) {
       const Result<int64_t> sum = store_.add_tokens(id, unsaved.day, unsaved.tokens);
@@ -119,7 +120,7 @@ void Gatekeeper::save() {
   }
 }
 
-void Gatekeeper::save_often() {
+void Authenticator::save_often() {
   std::unique_lock lock(mutex_);
   while (!ends_.wait_for(lock, kSavedEvery, [this] { return ending_; })) {
     lock.unlock();

@@ -1,4 +1,4 @@
-#include "hub/places.h"
+#include "hub/paths.h"
 
 #include <fmt/format.h>
 
@@ -80,9 +80,9 @@ fs::path models_folder(const Environment& environment) {
   return Variables(environment).folder({"XDG_DATA_HOME"}, ".local/share") / "pippin" / "models";
 }
 
-Result<Places> find_places(const Settings& settings, const Environment& environment) {
+Result<Paths> find_places(const Settings& settings, const Environment& environment) {
   const Variables variables(environment);
-  Places places;
+  Paths places;
   places.models = models_folder(environment);
   const std::string hf_home_named = variables.first({"HF_HOME"});
   const fs::path hf_home = hf_home_named.empty()

@@ -1,4 +1,4 @@
-// Meter: times each sequence on its way through the engine and fills the engine's metrics.
+// StepStats: times each sequence on its way through the engine and fills the engine's metrics.
 // Owner: the engine. Thread: one at a time.
 #pragma once
 
@@ -13,10 +13,10 @@
 
 namespace pippin::engine {
 
-class Meter {
+class StepStats {
  public:
   /// Requires: `metrics` outlives the meter.
-  explicit Meter(EngineMetrics& metrics) : metrics_(metrics) {}
+  explicit StepStats(EngineMetrics& metrics) : metrics_(metrics) {}
 
   void submitted(SequenceId id, TimePoint at) { times_[id].submitted = at; }
   /// Notes the sequences whose first row is in a plan.
