@@ -461,10 +461,13 @@ TEST_F(EngineTest, GivesBlocksBackWhileNobodyUsesThem) {
   options_.context_tokens_max = 256;
   start();
   {
-    Reader reader = submit(prompt_of(100, 20));
+    Reader reader = submit(prompt_of(100, 150));
     ASSERT_TRUE(device_->gate.wait_for_arrivals(1));
     std::future<bool> in_use =
         std::async(std::launch::async, [this] { return engine_->resize_kv({20}); });
+    // A step at a time, so that the sequence lives until the command has arrived.
+    while (in_use.wait_for(std::chrono::milliseconds(20)) != std::future_status::ready)
+      device_->gate.allow(1);
     device_->gate.open();
     EXPECT_FALSE(in_use.get()) << "a sequence lives";
     EXPECT_EQ(device_->in_service, -1);
