@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <sstream>
 
-#include "base/home_folder.h"
+#include "base/environment.h"
 
 namespace pippin::app {
 namespace {

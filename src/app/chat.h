@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "app/settings/settings.h"
 #include "base/result.h"
-#include "base/settings.h"
 #include "service/model.h"
 #include "service/request.h"
 

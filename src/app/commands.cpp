@@ -14,9 +14,9 @@
 #include "app/loading.h"
 #include "app/models_commands.h"
 #include "app/pull.h"
+#include "app/settings/profiles.h"
+#include "app/settings/settings_file.h"
 #include "base/log.h"
-#include "base/profiles.h"
-#include "base/settings_file.h"
 
 namespace pippin::app {
 namespace {

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "app/settings/settings.h"
 #include "base/result.h"
-#include "base/settings.h"
 
 namespace pippin::app {
 

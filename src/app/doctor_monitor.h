@@ -3,8 +3,8 @@
 
 #include <memory>
 
+#include "app/settings/settings.h"
 #include "base/result.h"
-#include "base/settings.h"
 #include "engine/divergence_monitor.h"
 #include "service/model.h"
 

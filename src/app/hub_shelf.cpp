@@ -44,7 +44,7 @@ std::string hub_name(std::string_view name) {
 }
 
 Result<void> HubShelf::remove(std::string_view name) {
-  ASSIGN_OR_RETURN(const hub::Removed removed, hub::remove_model(hub_name(name), places_));
+  ASSIGN_OR_RETURN(const hub::Removed removed, hub::remove_model(hub_name(name), paths_));
   return {};
 }
 
@@ -76,7 +76,7 @@ Result<void> HubShelf::pull(std::string_view name,
     }
     if (!go_on(told)) cancel.request();
   };
-  ASSIGN_OR_RETURN(const hub::LocalModel pulled, hub::pull(wanted, places_, options));
+  ASSIGN_OR_RETURN(const hub::LocalModel pulled, hub::pull(wanted, paths_, options));
   return {};
 }
 

@@ -18,15 +18,15 @@ std::string hub_name(std::string_view name);
 class HubShelf final : public api::ModelShelf {
  public:
   /// `registries`: hosts of Ollama registries that may be pulled from beside the configured one.
-  HubShelf(const hub::Paths& places, const std::vector<std::string>& registries)
-      : places_(places), registries_(registries) {}
+  HubShelf(const hub::Paths& paths, const std::vector<std::string>& registries)
+      : paths_(paths), registries_(registries) {}
 
   Result<void> remove(std::string_view name) override;
   Result<void> pull(std::string_view name,
                     const std::function<bool(const Progress&)>& go_on) override;
 
  private:
-  const hub::Paths& places_;
+  const hub::Paths& paths_;
   const std::vector<std::string>& registries_;
 };
 

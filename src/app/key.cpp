@@ -11,7 +11,7 @@
 
 #include "app/chat.h"
 #include "app/commands.h"
-#include "app/loading.h"
+#include "base/environment.h"
 #include "base/unix_time.h"
 #include "service/json.h"
 

@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
+#include "app/settings/settings.h"
 #include "base/result.h"
-#include "base/settings.h"
 #include "service/authenticator.h"
 
 namespace pippin::app {

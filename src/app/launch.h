@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "app/settings/settings.h"
 #include "base/result.h"
-#include "base/settings.h"
 
 namespace pippin::app {
 

@@ -7,7 +7,7 @@
 #include <functional>
 #include <optional>
 
-#include "base/settings.h"
+#include "app/settings/settings.h"
 #include "base/worker_pool.h"
 #include "http/server.h"
 

@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 
 #include "app/doctor_monitor.h"
 #include "app/progress.h"
@@ -11,8 +10,6 @@
 #include "service/load.h"
 
 namespace pippin::app {
-
-const char* environment_variable(const char* name) { return std::getenv(name); }
 
 namespace {
 

@@ -4,8 +4,8 @@
 #include <memory>
 #include <string>
 
+#include "app/settings/settings.h"
 #include "base/result.h"
-#include "base/settings.h"
 #include "engine/exec/runner.h"
 #include "hub/catalogue.h"
 #include "service/model_loader.h"
@@ -43,8 +43,5 @@ class FileLoader final : public service::ModelLoader {
 
 /// What the settings say of the runner. Errors: kUnsupported, a device that is not here.
 Result<engine::RunnerOptions> runner_options(const Settings& settings);
-
-/// Returns the variable of this process's environment, or null.
-const char* environment_variable(const char* name);
 
 }  // namespace pippin::app

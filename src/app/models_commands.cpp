@@ -18,7 +18,7 @@
 #include <thread>
 
 #include "app/commands.h"
-#include "app/loading.h"
+#include "app/default_model.h"
 #include "app/server_access.h"
 #include "app/terminal.h"
 #include "base/size_text.h"
@@ -108,10 +108,6 @@ void write_model(JsonWriter& json, const hub::LocalModel& model, const Fault& fa
   json.end_object();
 }
 
-Result<hub::Paths> places_of(const Settings& settings) {
-  return hub::find_places(settings, environment_variable);
-}
-
 /// A command that needs a name and got none.
 Error what_model(const char* command) {
   return fail(Code::kInvalidArgument,
@@ -121,8 +117,8 @@ Error what_model(const char* command) {
 }  // namespace
 
 Result<int> list(const Settings& settings) {
-  ASSIGN_OR_RETURN(const hub::Paths places, places_of(settings));
-  const std::vector<hub::LocalModel> models = hub::list_models(places);
+  ASSIGN_OR_RETURN(const hub::Paths paths, model_paths(settings, environment_variable));
+  const std::vector<hub::LocalModel> models = hub::list_models(paths);
   if (settings.models_json) {
     std::string text;
     JsonWriter json(text);
@@ -146,8 +142,8 @@ Result<int> list(const Settings& settings) {
 
 Result<int> show(const Settings& settings, const std::string& named) {
   if (named.empty()) return what_model("show");
-  ASSIGN_OR_RETURN(const hub::Paths places, places_of(settings));
-  ASSIGN_OR_RETURN(const hub::LocalModel model, hub::resolve(named, places));
+  ASSIGN_OR_RETURN(const hub::Paths paths, model_paths(settings, environment_variable));
+  ASSIGN_OR_RETURN(const hub::LocalModel model, hub::resolve(named, paths));
   if (settings.models_json) {
     std::string text;
     JsonWriter json(text);
@@ -187,8 +183,8 @@ Result<int> show(const Settings& settings, const std::string& named) {
 
 Result<int> remove(const Settings& settings, const std::string& named) {
   if (named.empty()) return what_model("remove");
-  ASSIGN_OR_RETURN(const hub::Paths places, places_of(settings));
-  ASSIGN_OR_RETURN(const hub::Removed removed, hub::remove_model(named, places));
+  ASSIGN_OR_RETURN(const hub::Paths paths, model_paths(settings, environment_variable));
+  ASSIGN_OR_RETURN(const hub::Removed removed, hub::remove_model(named, paths));
   if (removed.was_alias) {
     fmt::print("removed the alias {}; its model stays\n", removed.name);
   } else {
@@ -200,15 +196,15 @@ Result<int> remove(const Settings& settings, const std::string& named) {
 
 Result<int> alias(const Settings& settings, const std::string& name,
                   const std::optional<std::string>& target) {
-  ASSIGN_OR_RETURN(const hub::Paths places, places_of(settings));
+  ASSIGN_OR_RETURN(const hub::Paths paths, model_paths(settings, environment_variable));
   if (target) {
-    RETURN_IF_ERROR(hub::add_alias(name, *target, places));
+    RETURN_IF_ERROR(hub::add_alias(name, *target, paths));
     fmt::print("{} = {}\n", name, *target);
-    const Result<hub::LocalModel> model = hub::resolve(name, places);
+    const Result<hub::LocalModel> model = hub::resolve(name, paths);
     if (!model.ok()) fmt::print(stderr, "note: {}\n", model.error().message);
     return kExitOk;
   }
-  ASSIGN_OR_RETURN(const hub::Aliases aliases, hub::read_aliases(places.aliases));
+  ASSIGN_OR_RETURN(const hub::Aliases aliases, hub::read_aliases(paths.aliases));
   for (const auto& [alias, means] : aliases)
     if (name.empty() || name == alias) fmt::print("{} = {}\n", alias, printable(means));
   if (!name.empty() && !aliases.contains(name))

@@ -4,8 +4,8 @@
 #include <optional>
 #include <string>
 
+#include "app/settings/settings.h"
 #include "base/result.h"
-#include "base/settings.h"
 
 namespace pippin::app {
 

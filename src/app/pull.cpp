@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "app/commands.h"
-#include "app/loading.h"
+#include "app/default_model.h"
 #include "app/progress.h"
 #include "app/terminal.h"
 #include "base/clock.h"
@@ -76,8 +76,8 @@ Result<void> check_servable(const store::ModelConfig& config) {
 }
 
 Result<hub::LocalModel> pull_model(const Settings& settings, const std::string& named,
-                                   const hub::Paths& places) {
-  ASSIGN_OR_RETURN(const std::string target, hub::unalias(named, places));
+                                   const hub::Paths& paths) {
+  ASSIGN_OR_RETURN(const std::string target, hub::unalias(named, paths));
   ASSIGN_OR_RETURN(const hub::ModelName name, hub::parse_model_name(target));
   PullPrinter printer;
   hub::PullOptions options;
@@ -91,14 +91,14 @@ Result<hub::LocalModel> pull_model(const Settings& settings, const std::string& 
                   servable.error().message + "; nothing was fetched (`pippin pull --any` does)");
     };
   }
-  return hub::pull(name, places, options);
+  return hub::pull(name, paths, options);
 }
 
 Result<int> pull(const Settings& settings, const std::string& named) {
   if (named.empty())
     return fail(Code::kInvalidArgument, "pull what? as in: pippin pull hf:ORG/REPO:Q4_K_M", "--");
-  ASSIGN_OR_RETURN(const hub::Paths places, hub::find_places(settings, environment_variable));
-  ASSIGN_OR_RETURN(const hub::LocalModel model, pull_model(settings, named, places));
+  ASSIGN_OR_RETURN(const hub::Paths paths, model_paths(settings, environment_variable));
+  ASSIGN_OR_RETURN(const hub::LocalModel model, pull_model(settings, named, paths));
   fmt::print("{}\n{}\n", model.name, model.path.string());
   return kExitOk;
 }

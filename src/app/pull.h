@@ -3,8 +3,8 @@
 
 #include <string>
 
+#include "app/settings/settings.h"
 #include "base/result.h"
-#include "base/settings.h"
 #include "hub/catalogue.h"
 #include "hub/paths.h"
 #include "store/model_config.h"
@@ -20,6 +20,6 @@ Result<void> check_servable(const store::ModelConfig& config);
 /// Fetches hf:... or ollama:..., or what an alias of one means. `connections`, `any`: of the
 /// settings. Errors: of hub::pull().
 Result<hub::LocalModel> pull_model(const Settings& settings, const std::string& named,
-                                   const hub::Paths& places);
+                                   const hub::Paths& paths);
 
 }  // namespace pippin::app

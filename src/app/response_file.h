@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "base/settings.h"
+#include "app/settings/settings.h"
 #include "service/batch_store.h"
 #include "service/response_store.h"
 

@@ -192,10 +192,10 @@ Result<int> serve(const Settings& settings, const std::vector<std::string>& name
   ASSIGN_OR_RETURN(const std::unique_ptr<AuditLog> audit, audit_log(settings, readiness));
   ASSIGN_OR_RETURN(const std::vector<NamedModel> named,
                    named_models(settings, names, environment_variable));
-  ASSIGN_OR_RETURN(const hub::Paths places, hub::find_places(settings, environment_variable));
+  ASSIGN_OR_RETURN(const hub::Paths paths, model_paths(settings, environment_variable));
   std::unique_ptr<DiskModels> on_disk;
   if (is_on_demand(settings)) {
-    ASSIGN_OR_RETURN(on_disk, DiskModels::make(settings, places));
+    ASSIGN_OR_RETURN(on_disk, DiskModels::make(settings, paths));
   }
   ASSIGN_OR_RETURN(const uint64_t budget, memory_budget(settings));
   Interrupts::install();
@@ -215,7 +215,7 @@ Result<int> serve(const Settings& settings, const std::vector<std::string>& name
     };
   if (audit != nullptr) note_requests(*audit, settings.audit_required, options);
   WorkerPool workers(std::clamp(allowed_cpus(), 2, 8), 2 * options.connections_max);
-  HubShelf shelf(places, settings.registries);
+  HubShelf shelf(paths, settings.registries);
   api::Context context{models, readiness, workers};
   Alarm alarm;
   context.shelf = &shelf;

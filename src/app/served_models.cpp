@@ -9,10 +9,10 @@
 #include "app/default_model.h"
 #include "app/hub_shelf.h"
 #include "app/loading.h"
+#include "app/settings/settings_file.h"
 #include "base/duration_text.h"
-#include "base/home_folder.h"
+#include "base/environment.h"
 #include "base/log.h"
-#include "base/settings_file.h"
 
 namespace pippin::app {
 namespace {
@@ -132,15 +132,15 @@ Result<std::vector<NamedModel>> named_models(const Settings& settings,
 // --- On disk ---
 
 Result<std::unique_ptr<DiskModels>> DiskModels::make(const Settings& settings,
-                                                     const hub::Paths& places) {
+                                                     const hub::Paths& paths) {
   ASSIGN_OR_RETURN(const KeepAlive keep_alive,
                    keep_alive_of(settings.keep_alive, "--keep-alive", kOnDemandKeepAlive));
-  return std::unique_ptr<DiskModels>(new DiskModels(settings, places, keep_alive));
+  return std::unique_ptr<DiskModels>(new DiskModels(settings, paths, keep_alive));
 }
 
 std::vector<ModelSpec> DiskModels::list() {
   std::vector<ModelSpec> specs;
-  for (const hub::LocalModel& model : hub::list_models(places_)) {
+  for (const hub::LocalModel& model : hub::list_models(paths_)) {
     if (model.files.size() > 1) continue;  // shards are not served yet
     Result<ModelSpec> spec = spec_of(settings_, model, keep_alive_);
     if (spec.ok()) {
@@ -157,7 +157,7 @@ Result<ModelSpec> DiskModels::find(std::string_view name) {
     if (spec.load.id == name || std::ranges::count(spec.load.aliases, name)) return std::move(spec);
   }
   // A name may leave parts out, or be as Ollama's clients write it. With its scheme it is no path.
-  const Result<hub::LocalModel> meant = hub::resolve(hub_name(name), places_);
+  const Result<hub::LocalModel> meant = hub::resolve(hub_name(name), paths_);
   if (meant.ok() && meant->files.size() == 1) return spec_of(settings_, *meant, keep_alive_);
   return fail(Code::kNotFound, fmt::format("there is no model {} on this machine", name), "model");
 }

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "app/settings/settings.h"
 #include "base/result.h"
-#include "base/settings.h"
 #include "hub/catalogue.h"
 #include "hub/paths.h"
 #include "service/model_pool.h"
@@ -38,17 +38,17 @@ class DiskModels final : public service::ModelSource {
  public:
   /// Borrows both. Errors: kInvalidArgument.
   static Result<std::unique_ptr<DiskModels>> make(const Settings& settings,
-                                                  const hub::Paths& places);
+                                                  const hub::Paths& paths);
 
   Result<service::ModelSpec> find(std::string_view name) override;
   std::vector<service::ModelSpec> list() override;
 
  private:
-  DiskModels(const Settings& settings, const hub::Paths& places, service::KeepAlive keep_alive)
-      : settings_(settings), places_(places), keep_alive_(keep_alive) {}
+  DiskModels(const Settings& settings, const hub::Paths& paths, service::KeepAlive keep_alive)
+      : settings_(settings), paths_(paths), keep_alive_(keep_alive) {}
 
   const Settings& settings_;
-  const hub::Paths& places_;
+  const hub::Paths& paths_;
   const service::KeepAlive keep_alive_;
 };
 

@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "app/connect_help.h"
-#include "app/loading.h"
+#include "base/environment.h"
 
 namespace pippin::app {
 

@@ -1,7 +1,7 @@
 // server_access: which running server a command asks, and how. Thread: any.
 #pragma once
 
-#include "base/settings.h"
+#include "app/settings/settings.h"
 #include "hub/server.h"
 
 namespace pippin::app {

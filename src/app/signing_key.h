@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "base/settings.h"
+#include "app/settings/settings.h"
 
 namespace pippin::app {
 

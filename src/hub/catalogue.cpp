@@ -19,9 +19,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<OllamaStore> stores_of(const Paths& places) {
-  std::vector<OllamaStore> stores{OllamaStore(places.ollama)};
-  for (const fs::path& other : places.ollama_others) stores.emplace_back(other);
+std::vector<OllamaStore> stores_of(const Paths& paths) {
+  std::vector<OllamaStore> stores{OllamaStore(paths.ollama)};
+  for (const fs::path& other : paths.ollama_others) stores.emplace_back(other);
   return stores;
 }
 
@@ -114,9 +114,9 @@ Error no_model_in(const fs::path& folder) {
 
 // --- The cache of huggingface_hub ---
 
-LocalModel of_snapshot(const Paths& places, const Snapshot& snapshot, const HfName& name,
+LocalModel of_snapshot(const Paths& paths, const Snapshot& snapshot, const HfName& name,
                        const std::vector<GgufGroup>& groups, const GgufGroup& group) {
-  const fs::path folder = HfCache(places.hf_cache).snapshot_folder(snapshot.repo, snapshot.commit);
+  const fs::path folder = HfCache(paths.hf_cache).snapshot_folder(snapshot.repo, snapshot.commit);
   LocalModel model = of_group(Source::kHuggingFace, folder, group);
   model.revision = snapshot.commit;
   const auto same_quant = [&](const GgufGroup& other) { return other.quant == group.quant; };
@@ -129,10 +129,10 @@ LocalModel of_snapshot(const Paths& places, const Snapshot& snapshot, const HfNa
 }
 
 /// The snapshot of a repository without GGUF files.
-std::optional<LocalModel> of_snapshot_folder(const Paths& places, const Snapshot& snapshot,
+std::optional<LocalModel> of_snapshot_folder(const Paths& paths, const Snapshot& snapshot,
                                              const HfName& name) {
   std::optional<LocalModel> model =
-      model_of_folder(HfCache(places.hf_cache).snapshot_folder(snapshot.repo, snapshot.commit));
+      model_of_folder(HfCache(paths.hf_cache).snapshot_folder(snapshot.repo, snapshot.commit));
   if (!model) return std::nullopt;
   model->source = Source::kHuggingFace;
   model->revision = snapshot.commit;
@@ -141,21 +141,20 @@ std::optional<LocalModel> of_snapshot_folder(const Paths& places, const Snapshot
   return model;
 }
 
-void add_hf_models(const Paths& places, std::vector<LocalModel>& models) {
+void add_hf_models(const Paths& paths, std::vector<LocalModel>& models) {
   std::set<fs::path> seen;  // several snapshots may hold the same blob
-  for (const Snapshot& snapshot : HfCache(places.hf_cache).snapshots()) {
+  for (const Snapshot& snapshot : HfCache(paths.hf_cache).snapshots()) {
     HfName name{snapshot.repo, "main", {}};
     if (std::ranges::find(snapshot.refs, "main") == snapshot.refs.end())
       name.revision = snapshot.refs.empty() ? snapshot.commit : snapshot.refs.front();
     const std::vector<GgufGroup> groups = group_gguf(snapshot.files);
     for (const GgufGroup& group : groups) {
       if (!group.complete()) continue;
-      LocalModel model = of_snapshot(places, snapshot, name, groups, group);
+      LocalModel model = of_snapshot(paths, snapshot, name, groups, group);
       if (seen.insert(real_path(model.path)).second) models.push_back(std::move(model));
     }
     if (!groups.empty()) continue;
-    if (auto model = of_snapshot_folder(places, snapshot, name))
-      models.push_back(std::move(*model));
+    if (auto model = of_snapshot_folder(paths, snapshot, name)) models.push_back(std::move(*model));
   }
 }
 
@@ -186,9 +185,9 @@ Result<LocalModel> of_entry(const OllamaStore& store, const OllamaStore::Entry& 
   return model;
 }
 
-void add_ollama_models(const Paths& places, std::vector<LocalModel>& models) {
+void add_ollama_models(const Paths& paths, std::vector<LocalModel>& models) {
   std::set<std::string> seen;
-  for (const OllamaStore& store : stores_of(places)) {
+  for (const OllamaStore& store : stores_of(paths)) {
     for (const OllamaName& name : store.names()) {
       const Result<OllamaStore::Entry> entry = store.find(name);
       if (!entry.ok()) continue;
@@ -203,10 +202,10 @@ Error not_here(Error error, const std::string& name) {
   return error;
 }
 
-Result<LocalModel> resolve_target(const std::string& named, const Paths& places) {
+Result<LocalModel> resolve_target(const std::string& named, const Paths& paths) {
   if (is_model_name(named)) {
     ASSIGN_OR_RETURN(const ModelName name, parse_model_name(named));
-    return resolve_name(name, places);
+    return resolve_name(name, paths);
   }
   if (is_regular(named) && fs::path(named).extension() == ".safetensors") {
     std::error_code error;
@@ -228,11 +227,11 @@ Result<LocalModel> resolve_target(const std::string& named, const Paths& places)
                             named),
                 named);
   if (named.find('/') == std::string::npos) {
-    if (auto model = of_folder(places.models / named, named)) return std::move(*model);
+    if (auto model = of_folder(paths.models / named, named)) return std::move(*model);
     for (const std::string& name : {named, named + ".gguf"})
-      if (is_regular(places.models / name)) return of_file(places.models / name, id_of_file(name));
+      if (is_regular(paths.models / name)) return of_file(paths.models / name, id_of_file(name));
   }
-  return not_found(named, places.models);
+  return not_found(named, paths.models);
 }
 
 }  // namespace
@@ -246,15 +245,15 @@ void measure(LocalModel& model) {
   }
 }
 
-Result<LocalModel> resolve_name(const ModelName& name, const Paths& places) {
+Result<LocalModel> resolve_name(const ModelName& name, const Paths& paths) {
   if (const auto* hf = std::get_if<HfName>(&name)) {
-    const Result<Snapshot> snapshot = HfCache(places.hf_cache).find(*hf);
+    const Result<Snapshot> snapshot = HfCache(paths.hf_cache).find(*hf);
     if (!snapshot.ok()) return not_here(snapshot.error(), hf->text());
     const std::vector<GgufGroup> groups = group_gguf(snapshot->files);
     if (groups.empty() && hf->selector.empty())
-      if (auto model = of_snapshot_folder(places, *snapshot, *hf)) return std::move(*model);
+      if (auto model = of_snapshot_folder(paths, *snapshot, *hf)) return std::move(*model);
     const Result<GgufGroup> group = choose_gguf(groups, hf->selector);
-    if (group.ok()) return of_snapshot(places, *snapshot, *hf, groups, *group);
+    if (group.ok()) return of_snapshot(paths, *snapshot, *hf, groups, *group);
     return not_here(fail(Code::kNotFound,
                          fmt::format("[hub] {} is not on this machine: of {}, {}", hf->text(),
                                      hf->repo, group.error().message),
@@ -262,7 +261,7 @@ Result<LocalModel> resolve_name(const ModelName& name, const Paths& places) {
                     hf->text());
   }
   const auto& ollama = std::get<OllamaName>(name);
-  for (const OllamaStore& store : stores_of(places)) {
+  for (const OllamaStore& store : stores_of(paths)) {
     const Result<OllamaStore::Entry> entry = store.find(ollama);
     if (entry.ok()) return of_entry(store, *entry);
     if (entry.error().code != Code::kNotFound) return entry.error();
@@ -273,16 +272,16 @@ Result<LocalModel> resolve_name(const ModelName& name, const Paths& places) {
       ollama.text());
 }
 
-std::vector<LocalModel> list_models(const Paths& places) {
-  std::vector<LocalModel> models = models_in(places.models);
-  add_hf_models(places, models);
-  add_ollama_models(places, models);
-  const Result<Aliases> aliases = read_aliases(places.aliases);
+std::vector<LocalModel> list_models(const Paths& paths) {
+  std::vector<LocalModel> models = models_in(paths.models);
+  add_hf_models(paths, models);
+  add_ollama_models(paths, models);
+  const Result<Aliases> aliases = read_aliases(paths.aliases);
   if (aliases.ok()) {
     for (const auto& [alias, next] : *aliases) {
       const Result<std::string> target = end_of_alias(*aliases, next);
       if (!target.ok()) continue;
-      const Result<LocalModel> meant = resolve_target(*target, places);
+      const Result<LocalModel> meant = resolve_target(*target, paths);
       if (!meant.ok()) continue;
       for (LocalModel& model : models)
         if (real_path(model.path) == real_path(meant->path)) model.aliases.push_back(alias);
@@ -292,38 +291,38 @@ std::vector<LocalModel> list_models(const Paths& places) {
   return models;
 }
 
-Result<std::string> unalias(const std::string& named, const Paths& places) {
+Result<std::string> unalias(const std::string& named, const Paths& paths) {
   if (is_model_name(named) || named.find('/') != std::string::npos) return named;
-  ASSIGN_OR_RETURN(const Aliases aliases, read_aliases(places.aliases));
+  ASSIGN_OR_RETURN(const Aliases aliases, read_aliases(paths.aliases));
   return end_of_alias(aliases, named);
 }
 
-Result<LocalModel> resolve(const std::string& named, const Paths& places) {
-  ASSIGN_OR_RETURN(const std::string target, unalias(named, places));
-  ASSIGN_OR_RETURN(LocalModel model, resolve_target(target, places));
+Result<LocalModel> resolve(const std::string& named, const Paths& paths) {
+  ASSIGN_OR_RETURN(const std::string target, unalias(named, paths));
+  ASSIGN_OR_RETURN(LocalModel model, resolve_target(target, paths));
   if (target != named) model.aliases.push_back(named);
   return model;
 }
 
-Result<void> add_alias(const std::string& name, const std::string& target, const Paths& places) {
-  if (const Result<LocalModel> hidden = resolve_target(name, places); hidden.ok())
+Result<void> add_alias(const std::string& name, const std::string& target, const Paths& paths) {
+  if (const Result<LocalModel> hidden = resolve_target(name, paths); hidden.ok())
     return fail(Code::kInvalidArgument,
                 fmt::format("[hub] '{}' is a model already, {}, which an alias would hide", name,
                             hidden->path.string()),
                 "alias");
-  return set_alias(places.aliases, name, target);
+  return set_alias(paths.aliases, name, target);
 }
 
-Result<Removed> remove_model(const std::string& named, const Paths& places) {
+Result<Removed> remove_model(const std::string& named, const Paths& paths) {
   Removed removed{named, false, 0};
   if (named.find('/') == std::string::npos && !is_model_name(named)) {
-    ASSIGN_OR_RETURN(removed.was_alias, remove_alias(places.aliases, named));
+    ASSIGN_OR_RETURN(removed.was_alias, remove_alias(paths.aliases, named));
     if (removed.was_alias) return removed;
   }
-  ASSIGN_OR_RETURN(const LocalModel model, resolve_target(named, places));
+  ASSIGN_OR_RETURN(const LocalModel model, resolve_target(named, paths));
   removed.name = model.name;
   if (model.source == Source::kFile) {
-    if (model.path.parent_path() != places.models)
+    if (model.path.parent_path() != paths.models)
       return fail(Code::kInvalidArgument,
                   fmt::format("{} is a file of your own; only models that are known by name are "
                               "removed",
@@ -340,7 +339,7 @@ Result<Removed> remove_model(const std::string& named, const Paths& places) {
   }
   ASSIGN_OR_RETURN(const ModelName name, parse_model_name(named));
   if (const auto* hf = std::get_if<HfName>(&name)) {
-    const HfCache cache(places.hf_cache);
+    const HfCache cache(paths.hf_cache);
     ASSIGN_OR_RETURN(const Snapshot snapshot, cache.find(*hf));
     const fs::path folder = cache.snapshot_folder(snapshot.repo, snapshot.commit);
     std::vector<std::string> files;
@@ -350,7 +349,7 @@ Result<Removed> remove_model(const std::string& named, const Paths& places) {
     return removed;
   }
   const auto& ollama = std::get<OllamaName>(name);
-  for (OllamaStore& store : stores_of(places)) {
+  for (OllamaStore& store : stores_of(paths)) {
     if (!store.find(ollama).ok()) continue;
     ASSIGN_OR_RETURN(removed.freed_bytes, store.remove(ollama));
     break;

@@ -34,21 +34,21 @@ struct LocalModel {
 };
 
 /// Returns all models on this machine, by name. What is broken or half fetched is left out.
-std::vector<LocalModel> list_models(const Paths& places);
+std::vector<LocalModel> list_models(const Paths& paths);
 
 /// Returns the model that `named` means: an alias, a path to a GGUF file or to a folder of
 /// safetensors, hf:..., ollama:..., or the name of one in the models folder, with or without
 /// ".gguf". This is the one function by
 /// which every command finds a model. Errors: kInvalidArgument for a malformed name; kNotFound,
 /// saying what there is and how to get it.
-Result<LocalModel> resolve(const std::string& named, const Paths& places);
+Result<LocalModel> resolve(const std::string& named, const Paths& paths);
 
 /// Returns what an alias means, or `named` itself. Errors: of read_aliases() and end_of_alias().
-Result<std::string> unalias(const std::string& named, const Paths& places);
+Result<std::string> unalias(const std::string& named, const Paths& paths);
 
 /// Adds or replaces an alias. Errors: of set_alias(); kInvalidArgument for the name of a model that
 /// is here, which the alias would hide.
-Result<void> add_alias(const std::string& name, const std::string& target, const Paths& places);
+Result<void> add_alias(const std::string& name, const std::string& target, const Paths& paths);
 
 /// What remove_model() has done.
 struct Removed {
@@ -60,6 +60,6 @@ struct Removed {
 /// Removes an alias, or a model: its snapshot entries or manifest, and the blobs that nothing else
 /// uses. A plain path is refused: that file is the user's own. Errors: of resolve();
 /// kPermissionDenied; kUnavailable while another process fetches it.
-Result<Removed> remove_model(const std::string& named, const Paths& places);
+Result<Removed> remove_model(const std::string& named, const Paths& paths);
 
 }  // namespace pippin::hub

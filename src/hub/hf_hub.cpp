@@ -45,9 +45,9 @@ RepoFile read_sibling(const json::object& object) {
   return file;
 }
 
-std::string address_of(const Paths& places, const HfName& name, const Repo& repo,
+std::string address_of(const Paths& paths, const HfName& name, const Repo& repo,
                        const RepoFile& file) {
-  return fmt::format("{}/{}/resolve/{}/{}", places.hf_endpoint, name.repo, repo.commit,
+  return fmt::format("{}/{}/resolve/{}/{}", paths.hf_endpoint, name.repo, repo.commit,
                      escape_path(file.path));
 }
 
@@ -92,31 +92,31 @@ Result<Repo> parse_repo(std::string_view text) {
   return repo;
 }
 
-Result<Repo> ask_repo(Session& session, const Paths& places, const HfName& name) {
+Result<Repo> ask_repo(Session& session, const Paths& paths, const HfName& name) {
   HttpRequest request;
   std::string revision = escape_path(name.revision);
   // A branch like "refs/pr/1" is one segment of the address.
   for (size_t at = 0; (at = revision.find('/', at)) != std::string::npos;)
     revision.replace(at, 1, "%2F");
-  request.url = fmt::format("{}/api/models/{}/revision/{}?blobs=true", places.hf_endpoint,
-                            name.repo, revision);
-  request.bearer = places.hf_token;
+  request.url = fmt::format("{}/api/models/{}/revision/{}?blobs=true", paths.hf_endpoint, name.repo,
+                            revision);
+  request.bearer = paths.hf_token;
   ASSIGN_OR_RETURN(const HttpAnswer answer, ask(session, request));
-  if (!answer.ok()) return hf_refusal(places, name, answer);
+  if (!answer.ok()) return hf_refusal(paths, name, answer);
   return parse_repo(answer.body);
 }
 
-Result<void> ask_file(Session& session, const Paths& places, const HfName& name, const Repo& repo,
+Result<void> ask_file(Session& session, const Paths& paths, const HfName& name, const Repo& repo,
                       RepoFile& file) {
   if (!file.etag.empty() && file.bytes > 0) return {};
   HttpClient client(session.http());
   HttpRequest request;
-  request.url = address_of(places, name, repo, file);
-  request.bearer = places.hf_token;
+  request.url = address_of(paths, name, repo, file);
+  request.bearer = paths.hf_token;
   request.head = true;
   // The answer that redirects to storage is the one that tells; storage has ETags of its own.
   ASSIGN_OR_RETURN(const HttpAnswer answer, client.send(request));
-  if (!answer.ok() && !answer.is_redirect()) return hf_refusal(places, name, answer);
+  if (!answer.ok() && !answer.is_redirect()) return hf_refusal(paths, name, answer);
   const auto header = [&](std::string_view linked, std::string_view own) {
     return answer.header(linked).empty() ? answer.header(own) : answer.header(linked);
   };
@@ -133,24 +133,24 @@ Result<void> ask_file(Session& session, const Paths& places, const HfName& name,
   return {};
 }
 
-Remote remote_of(const Paths& places, const HfName& name, const Repo& repo, const RepoFile& file) {
+Remote remote_of(const Paths& paths, const HfName& name, const Repo& repo, const RepoFile& file) {
   Remote remote;
   remote.item = file.path;
-  remote.url = address_of(places, name, repo, file);
-  remote.bearer = places.hf_token;
+  remote.url = address_of(paths, name, repo, file);
+  remote.bearer = paths.hf_token;
   remote.bytes = file.bytes;
   remote.kind = file.kind;
   if (file.kind != HashKind::kNone) remote.hex = file.etag;
-  remote.refusal = [&places, name](const HttpAnswer& answer) {
-    return hf_refusal(places, name, answer);
+  remote.refusal = [&paths, name](const HttpAnswer& answer) {
+    return hf_refusal(paths, name, answer);
   };
   return remote;
 }
 
-Error hf_refusal(const Paths& places, const HfName& name, const HttpAnswer& answer) {
+Error hf_refusal(const Paths& paths, const HfName& name, const HttpAnswer& answer) {
   const std::string_view code = answer.header("x-error-code");
-  const std::string& server = places.hf_endpoint;
-  const bool has_token = !places.hf_token.empty();
+  const std::string& server = paths.hf_endpoint;
+  const bool has_token = !paths.hf_token.empty();
   const std::string sign_in = fmt::format(
       "set HF_TOKEN to a token of {}/settings/tokens, or sign in with `hf auth login`", server);
   if (code == "GatedRepo") {

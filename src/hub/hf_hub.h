@@ -36,17 +36,17 @@ struct Repo {
 Result<Repo> parse_repo(std::string_view json);
 
 /// Asks what a repository holds. Errors: of pull().
-Result<Repo> ask_repo(Session& session, const Paths& places, const HfName& name);
+Result<Repo> ask_repo(Session& session, const Paths& paths, const HfName& name);
 
 /// Completes what the listing did not say of a file: its size and its hash, which mirrors may leave
 /// out. Errors: of pull().
-Result<void> ask_file(Session& session, const Paths& places, const HfName& name, const Repo& repo,
+Result<void> ask_file(Session& session, const Paths& paths, const HfName& name, const Repo& repo,
                       RepoFile& file);
 
 /// Returns where to fetch a file from.
-Remote remote_of(const Paths& places, const HfName& name, const Repo& repo, const RepoFile& file);
+Remote remote_of(const Paths& paths, const HfName& name, const Repo& repo, const RepoFile& file);
 
 /// Returns what a refusal means for the person who asked, and what to do.
-Error hf_refusal(const Paths& places, const HfName& name, const HttpAnswer& answer);
+Error hf_refusal(const Paths& paths, const HfName& name, const HttpAnswer& answer);
 
 }  // namespace pippin::hub

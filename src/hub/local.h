@@ -13,7 +13,7 @@
 namespace pippin::hub {
 
 /// Returns the model on this machine that a parsed name means. Errors: of resolve().
-Result<LocalModel> resolve_name(const ModelName& name, const Paths& places);
+Result<LocalModel> resolve_name(const ModelName& name, const Paths& paths);
 
 /// Sums up the sizes of a model's files and takes their newest time.
 void measure(LocalModel& model);

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cctype>
 
-#include "base/home_folder.h"
+#include "base/environment.h"
 #include "hub/files.h"
 #include "hub/http_client.h"
 #include "hub/name.h"
@@ -80,37 +80,36 @@ fs::path models_folder(const Environment& environment) {
   return Variables(environment).folder({"XDG_DATA_HOME"}, ".local/share") / "pippin" / "models";
 }
 
-Result<Paths> find_places(const Settings& settings, const Environment& environment) {
+Result<Paths> find_paths(const PathOptions& options, const Environment& environment) {
   const Variables variables(environment);
-  Paths places;
-  places.models = models_folder(environment);
+  Paths paths;
+  paths.models = models_folder(environment);
   const std::string hf_home_named = variables.first({"HF_HOME"});
   const fs::path hf_home = hf_home_named.empty()
                                ? variables.folder({"XDG_CACHE_HOME"}, ".cache") / "huggingface"
                                : variables.folder({"HF_HOME"}, "");
-  places.hf_cache = variables.first({"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}).empty()
-                        ? hf_home / "hub"
-                        : variables.folder({"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}, "");
-  places.ollama = variables.folder({"OLLAMA_MODELS"}, ".ollama/models");
+  paths.hf_cache = variables.first({"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}).empty()
+                       ? hf_home / "hub"
+                       : variables.folder({"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}, "");
+  paths.ollama = variables.folder({"OLLAMA_MODELS"}, ".ollama/models");
   // Where its installer's service keeps models on Linux.
   for (const fs::path shared : {"/usr/share/ollama/.ollama/models", "/var/lib/ollama/models"})
-    if (shared != places.ollama && variables.first({"OLLAMA_MODELS"}).empty())
-      places.ollama_others.push_back(shared);
-  places.aliases = settings.aliases_path.empty()
-                       ? variables.folder({"XDG_CONFIG_HOME"}, ".config") / "pippin" / "aliases"
-                       : fs::path(settings.aliases_path);
+    if (shared != paths.ollama && variables.first({"OLLAMA_MODELS"}).empty())
+      paths.ollama_others.push_back(shared);
+  paths.aliases = options.aliases.empty()
+                      ? variables.folder({"XDG_CONFIG_HOME"}, ".config") / "pippin" / "aliases"
+                      : fs::path(options.aliases);
 
   const std::string endpoint =
-      settings.hf_endpoint.empty() ? variables.first({"HF_ENDPOINT"}) : settings.hf_endpoint;
-  ASSIGN_OR_RETURN(
-      places.hf_endpoint,
-      checked_endpoint(endpoint.empty() ? kHfEndpoint : endpoint,
-                       settings.hf_endpoint.empty() ? "HF_ENDPOINT" : "--hf-endpoint"));
-  ASSIGN_OR_RETURN(places.ollama_registry,
-                   checked_endpoint(settings.ollama_registry, "--ollama-registry"));
-  places.hf_token = token_of(variables, hf_home);
-  places.offline = variables.is_on({"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"});
-  return places;
+      options.hf_endpoint.empty() ? variables.first({"HF_ENDPOINT"}) : options.hf_endpoint;
+  ASSIGN_OR_RETURN(paths.hf_endpoint,
+                   checked_endpoint(endpoint.empty() ? kHfEndpoint : endpoint,
+                                    options.hf_endpoint.empty() ? "HF_ENDPOINT" : "--hf-endpoint"));
+  ASSIGN_OR_RETURN(paths.ollama_registry,
+                   checked_endpoint(options.ollama_registry, "--ollama-registry"));
+  paths.hf_token = token_of(variables, hf_home);
+  paths.offline = variables.is_on({"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"});
+  return paths;
 }
 
 }  // namespace pippin::hub

@@ -1,15 +1,21 @@
 // Paths: where models lie on this machine, where they come from, and who asks. Read once from the
-// settings and the environment, then const. Thread: any.
+// options and the environment, then const. Thread: any.
 #pragma once
 
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "base/environment.h"
 #include "base/result.h"
-#include "base/settings.h"
 
 namespace pippin::hub {
+
+/// What a user set; empty: as the environment says, else the default.
+struct PathOptions {
+  std::string aliases;                       // file
+  std::string hf_endpoint, ollama_registry;  // URLs
+};
 
 struct Paths {
   std::filesystem::path models;    // pippin's own folder of GGUF files
@@ -27,9 +33,9 @@ struct Paths {
 /// Returns ${XDG_DATA_HOME:-~/.local/share}/pippin/models.
 std::filesystem::path models_folder(const Environment& environment);
 
-/// Returns the places that the settings name, else the variables of huggingface_hub (HF_HOME,
+/// Returns the paths that the options name, else the variables of huggingface_hub (HF_HOME,
 /// HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN, ...) and of Ollama (OLLAMA_MODELS), else their defaults.
 /// Errors: kInvalidArgument for an endpoint that is no http or https URL.
-Result<Paths> find_places(const Settings& settings, const Environment& environment);
+Result<Paths> find_paths(const PathOptions& options, const Environment& environment);
 
 }  // namespace pippin::hub

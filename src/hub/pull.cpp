@@ -117,18 +117,18 @@ Result<std::vector<std::string>> choose_files(const HfName& name, const Repo& re
       name.repo);
 }
 
-Result<LocalModel> pull_hf(Session& session, const Paths& places, const HfName& name) {
-  session.set_home(places.hf_endpoint);
+Result<LocalModel> pull_hf(Session& session, const Paths& paths, const HfName& name) {
+  session.set_home(paths.hf_endpoint);
   session.report(PullStage::kLookup, name.repo);
-  ASSIGN_OR_RETURN(const Repo repo, ask_repo(session, places, name));
+  ASSIGN_OR_RETURN(const Repo repo, ask_repo(session, paths, name));
   ASSIGN_OR_RETURN(const std::vector<std::string> files, choose_files(name, repo));
-  const HfCache cache(places.hf_cache);
+  const HfCache cache(paths.hf_cache);
   std::vector<Item> items;
   std::vector<std::string> etags;
   for (const std::string& path : files) {
     RepoFile file = *repo.find(path);
-    RETURN_IF_ERROR(ask_file(session, places, name, repo, file));
-    items.push_back({remote_of(places, name, repo, file), cache.blob(name.repo, file.etag)});
+    RETURN_IF_ERROR(ask_file(session, paths, name, repo, file));
+    items.push_back({remote_of(paths, name, repo, file), cache.blob(name.repo, file.etag)});
     etags.push_back(file.etag);
   }
   const bool is_gguf = files.front().ends_with(".gguf");
@@ -143,13 +143,13 @@ Result<LocalModel> pull_hf(Session& session, const Paths& places, const HfName& 
   RETURN_IF_ERROR(cache.note_ref(name.repo, name.revision, repo.commit));
   HfName exact = name;
   if (is_gguf) exact.selector = files.front();
-  return resolve_name(exact, places);
+  return resolve_name(exact, paths);
 }
 
 // --- Ollama's registry ---
 
-std::string registry_of(const Paths& places, const OllamaName& name) {
-  if (name.host == kOllamaHost && !places.ollama_registry.empty()) return places.ollama_registry;
+std::string registry_of(const Paths& paths, const OllamaName& name) {
+  if (name.host == kOllamaHost && !paths.ollama_registry.empty()) return paths.ollama_registry;
   // A registry on this machine has no certificate.
   const std::string plain = "http://" + name.host;
   return is_loopback(plain) ? plain : "https://" + name.host;
@@ -184,8 +184,8 @@ Item layer_item(const OllamaStore& store, const OllamaName& name, const std::str
   return item;
 }
 
-Result<LocalModel> pull_ollama(Session& session, const Paths& places, const OllamaName& name) {
-  const std::string registry = registry_of(places, name);
+Result<LocalModel> pull_ollama(Session& session, const Paths& paths, const OllamaName& name) {
+  const std::string registry = registry_of(paths, name);
   session.set_home(registry);
   session.report(PullStage::kLookup, name.short_text());
   const std::string base =
@@ -204,7 +204,7 @@ Result<LocalModel> pull_ollama(Session& session, const Paths& places, const Olla
                             name.short_text()),
                 name.short_text());
 
-  OllamaStore store(places.ollama);
+  OllamaStore store(paths.ollama);
   std::vector<Item> items;
   const auto add = [&](const OllamaLayer& layer) {
     const bool known =
@@ -221,17 +221,17 @@ Result<LocalModel> pull_ollama(Session& session, const Paths& places, const Olla
   const Result<OllamaStore::Entry> before = store.find(name);
   RETURN_IF_ERROR(store.write_manifest(name, answer.body));
   if (before.ok()) store.remove_unused(before->manifest);
-  return resolve_name(name, places);
+  return resolve_name(name, paths);
 }
 
 }  // namespace
 
-Result<LocalModel> pull(const ModelName& name, const Paths& places, const PullOptions& options) {
+Result<LocalModel> pull(const ModelName& name, const Paths& paths, const PullOptions& options) {
   Session session(options);
-  if (places.offline)
+  if (paths.offline)
     return fail(Code::kUnavailable, "[hub] HF_HUB_OFFLINE is set: nothing is fetched");
-  if (const auto* hf = std::get_if<HfName>(&name)) return pull_hf(session, places, *hf);
-  return pull_ollama(session, places, std::get<OllamaName>(name));
+  if (const auto* hf = std::get_if<HfName>(&name)) return pull_hf(session, paths, *hf);
+  return pull_ollama(session, paths, std::get<OllamaName>(name));
 }
 
 }  // namespace pippin::hub

@@ -58,6 +58,6 @@ struct PullOptions {
 /// of `check`, and for a repository without a model that is known; kOverloaded (429 for too long);
 /// kUnavailable (network, full disk, with how much is needed and free); kInvalidFile (the bytes are
 /// not what the hub names); kCancelled.
-Result<LocalModel> pull(const ModelName& name, const Paths& places, const PullOptions& options);
+Result<LocalModel> pull(const ModelName& name, const Paths& paths, const PullOptions& options);
 
 }  // namespace pippin::hub

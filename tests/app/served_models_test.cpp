@@ -9,6 +9,8 @@
 #include <fstream>
 #include <string>
 
+#include "app/default_model.h"
+
 namespace pippin::app {
 namespace {
 
@@ -105,8 +107,8 @@ TEST_F(ServedModelsTest, KeepAliveHasAnEndOrNone) {
 }
 
 TEST_F(ServedModelsTest, OnDiskNamesAreLookedUpAndNoPathIsOpened) {
-  const hub::Paths places = hub::find_places(settings_, environment()).value();
-  const auto disk = DiskModels::make(settings_, places).value();
+  const hub::Paths paths = model_paths(settings_, environment()).value();
+  const auto disk = DiskModels::make(settings_, paths).value();
   ASSERT_EQ(2u, disk->list().size());
   EXPECT_EQ(minutes(5), disk->list().front().keep_alive);
   const auto two = disk->find("two");

@@ -22,10 +22,8 @@ namespace {
 
 using namespace pippin;
 
-const char* variable(const char* name) { return std::getenv(name); }
-
 long number(const char* name, long otherwise) {
-  const char* text = variable(name);
+  const char* text = environment_variable(name);
   return text != nullptr ? std::atol(text) : otherwise;
 }
 
@@ -36,28 +34,33 @@ int failed(const Error& error) {
 
 Result<void> check_architecture(const store::ModelConfig& config) {
   const std::string& architecture = config.architecture;
-  const char* known = variable("PIPPIN_TEST_ARCHITECTURES");
+  const char* known = environment_variable("PIPPIN_TEST_ARCHITECTURES");
   if (known == nullptr || std::string_view(known).find(architecture) != std::string_view::npos)
     return {};
   return fail(Code::kUnsupported, fmt::format("architecture '{}' is not supported", architecture));
 }
 
+// The registry that a test names, as `pippin pull` takes it from its settings.
+hub::PathOptions path_options() {
+  const char* registry = environment_variable("PIPPIN_OLLAMA_REGISTRY");
+  return {.ollama_registry = registry != nullptr ? registry : ""};
+}
+
 Result<int> run(const std::string& command, const std::string& named) {
-  ASSIGN_OR_RETURN(const Settings settings, settings_from_environment(Command::kPull, variable));
-  ASSIGN_OR_RETURN(const hub::Paths places, hub::find_places(settings, variable));
+  ASSIGN_OR_RETURN(const hub::Paths paths, hub::find_paths(path_options(), environment_variable));
   if (command == "list") {
-    for (const hub::LocalModel& model : hub::list_models(places))
+    for (const hub::LocalModel& model : hub::list_models(paths))
       fmt::print("{}\t{}\t{}\t{}\n", model.name, model.path.string(), model.bytes,
                  fmt::join(model.aliases, ","));
     return 0;
   }
   if (command == "resolve") {
-    ASSIGN_OR_RETURN(const hub::LocalModel model, hub::resolve(named, places));
+    ASSIGN_OR_RETURN(const hub::LocalModel model, hub::resolve(named, paths));
     fmt::print("{}\n", model.path.string());
     return 0;
   }
   if (command == "rm") {
-    ASSIGN_OR_RETURN(const hub::Removed removed, hub::remove_model(named, places));
+    ASSIGN_OR_RETURN(const hub::Removed removed, hub::remove_model(named, paths));
     fmt::print("{}\n", removed.freed_bytes);
     return 0;
   }
@@ -75,7 +78,7 @@ Result<int> run(const std::string& command, const std::string& named) {
     if (now.stage == hub::PullStage::kWait) fmt::print(stderr, "waiting: {}\n", now.note);
     if (cancel_at >= 0 && now.done >= static_cast<uint64_t>(cancel_at)) cancel.request();
   };
-  ASSIGN_OR_RETURN(const hub::LocalModel model, hub::pull(name, places, options));
+  ASSIGN_OR_RETURN(const hub::LocalModel model, hub::pull(name, paths, options));
   fmt::print("{}\n", model.path.string());
   return 0;
 }

@@ -1,8 +1,8 @@
-#include "base/profiles.h"
+#include "app/settings/profiles.h"
 
 #include <gtest/gtest.h>
 
-namespace pippin {
+namespace pippin::app {
 namespace {
 
 TEST(Profiles, EachCanBeSetOrSaysWhatIsMissing) {
@@ -47,4 +47,4 @@ TEST(Profiles, OthersAreNamed) {
 }
 
 }  // namespace
-}  // namespace pippin
+}  // namespace pippin::app

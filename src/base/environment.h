@@ -1,11 +1,16 @@
-// home_folder: where a user's own files lie. Thread: any.
+// Environment: the process's variables, and the home folder that they tell. Thread: any.
 #pragma once
 
 #include <filesystem>
-
-#include "base/settings.h"
+#include <functional>
 
 namespace pippin {
+
+/// Returns the value of an environment variable, or null.
+using Environment = std::function<const char*(const char* name)>;
+
+/// Looks into the process's own variables, as an Environment.
+const char* environment_variable(const char* name);
 
 /// Returns $HOME, else what the system's list of users says, else "/": never the current folder,
 /// where a program's files would surprise.

@@ -7,10 +7,10 @@
 #include <string_view>
 #include <utility>
 
+#include "app/settings/settings.h"
 #include "base/result.h"
-#include "base/settings.h"
 
-namespace pippin {
+namespace pippin::app {
 
 struct Profile {
   std::string_view name;
@@ -30,4 +30,4 @@ Result<void> apply_profile(Settings& settings, std::string_view name);
 /// Returns what `pippin profiles` prints.
 std::string profiles_text();
 
-}  // namespace pippin
+}  // namespace pippin::app

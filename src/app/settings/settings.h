@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,9 +10,10 @@
 #include <variant>
 #include <vector>
 
+#include "base/environment.h"
 #include "base/result.h"
 
-namespace pippin {
+namespace pippin::app {
 
 /// A value as a settings file has it.
 struct FileValue {
@@ -26,7 +26,7 @@ struct ModelTable {
   std::string name;
   std::string origin;  // "pippin.toml:10: models.coder"
   int line = 0;
-  std::string model;   // a file, or another name that commands understand; empty: `name` itself
+  std::string model;  // a file, or another name that commands understand; empty: `name` itself
   std::vector<std::string> aliases;
   bool pinned = false;
   std::string keep_alive;         // empty: as --keep-alive says
@@ -111,7 +111,8 @@ struct Settings {
   std::string cacert_path;
   std::vector<std::string> registries;
 
-  int key_requests_per_minute = 0, key_tokens_per_minute = 0, key_tokens_per_day = 0, key_concurrent = 0;
+  int key_requests_per_minute = 0, key_tokens_per_minute = 0, key_tokens_per_day = 0,
+      key_concurrent = 0;
   std::string key_role = "use", key_priority_max = "normal";
   std::vector<std::string> key_models;
   uint64_t key_storage_bytes = 0;
@@ -168,9 +169,6 @@ std::span<const Setting> settings_table();
 Result<void> set_setting(Settings& settings, const Setting& setting, std::string_view text,
                          std::string_view origin);
 
-/// Returns the value of an environment variable, or null.
-using Environment = std::function<const char*(const char* name)>;
-
 /// Returns `defaults` overlaid by the PIPPIN_* variables that belong to the command. An empty
 /// variable counts as absent. Errors: of set_setting().
 Result<Settings> settings_from_environment(Command command, const Environment& environment,
@@ -187,4 +185,4 @@ std::string settings_help(Command command);
 /// Returns the table of docs/settings.md.
 std::string settings_markdown(Command command);
 
-}  // namespace pippin
+}  // namespace pippin::app

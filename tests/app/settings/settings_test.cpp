@@ -1,4 +1,4 @@
-#include "base/settings.h"
+#include "app/settings/settings.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <map>
 #include <set>
 
-namespace pippin {
+namespace pippin::app {
 namespace {
 
 const Setting& setting_of(std::string_view variable) {
@@ -182,4 +182,4 @@ TEST(Settings, TheDocumentHoldsTheTable) {
 }
 
 }  // namespace
-}  // namespace pippin
+}  // namespace pippin::app

@@ -1,4 +1,4 @@
-#include "base/profiles.h"
+#include "app/settings/profiles.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 
-namespace pippin {
+namespace pippin::app {
 namespace {
 
 using Row = std::pair<std::string_view, std::string_view>;
@@ -74,4 +74,4 @@ std::string profiles_text() {
   return text;
 }
 
-}  // namespace pippin
+}  // namespace pippin::app

@@ -1,4 +1,4 @@
-#include "base/settings_file.h"
+#include "app/settings/settings_file.h"
 
 #include <unistd.h>
 
@@ -16,17 +16,31 @@
 #include <system_error>
 #include <utility>
 
-#include "base/home_folder.h"
+#include "base/environment.h"
 
-namespace pippin {
+namespace pippin::app {
 namespace {
 
 // Settings that a model may have of its own.
-constexpr std::string_view kOfModels[] = {
-    "context",      "rope-scale",       "kv-memory",        "kv-contexts", "max-rows",    "max-queue",
-    "step-tokens",  "step-target",      "slow-reader", "tool-parser", "reasoning-parser",
-    "prefix-cache", "prompt-rules",     "temperature", "top-p",       "top-k",
-    "min-p",        "kv-type",          "max-output-tokens"};
+constexpr std::string_view kOfModels[] = {"context",
+                                          "rope-scale",
+                                          "kv-memory",
+                                          "kv-contexts",
+                                          "max-rows",
+                                          "max-queue",
+                                          "step-tokens",
+                                          "step-target",
+                                          "slow-reader",
+                                          "tool-parser",
+                                          "reasoning-parser",
+                                          "prefix-cache",
+                                          "prompt-rules",
+                                          "temperature",
+                                          "top-p",
+                                          "top-k",
+                                          "min-p",
+                                          "kv-type",
+                                          "max-output-tokens"};
 
 // As the flag is called: TOML's own names have underscores as a rule.
 std::string flag_key(std::string_view key) {
@@ -141,8 +155,7 @@ Result<SettingsFile> read_settings_file(const std::string& path) {
   const std::string name = std::filesystem::path(path).filename().string();
   std::error_code error;
   const bool is_file = std::filesystem::is_regular_file(path, error);
-  if (is_file && access(path.c_str(), R_OK) != 0)
-    error = {errno, std::generic_category()};
+  if (is_file && access(path.c_str(), R_OK) != 0) error = {errno, std::generic_category()};
   if (!is_file || error)
     return fail(Code::kNotFound,
                 fmt::format("--config: {} cannot be read: {}", path,
@@ -199,4 +212,4 @@ Result<void> apply_file_values(Settings& settings, Command command,
   return {};
 }
 
-}  // namespace pippin
+}  // namespace pippin::app

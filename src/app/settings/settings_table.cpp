@@ -1,7 +1,7 @@
 // The table of settings: a row for each.
-#include "base/settings.h"
+#include "app/settings/settings.h"
 
-namespace pippin {
+namespace pippin::app {
 namespace {
 
 constexpr auto kServe = static_cast<uint16_t>(Command::kServe);
@@ -144,13 +144,13 @@ const Setting kTable[] = {
     {"--divergence-monitor", "PIPPIN_DIVERGENCE_MONITOR", "SECONDS", &S::divergence_monitor_s,
      kServe,
      0, 86400, {}, "off",
-     "How often fixed prompts are run alone and in company, to see that the answers are the same"},
+     "How often fixed prompts are run alone and among others, to check that the answers are the same"},
     {"--divergence-action", "PIPPIN_DIVERGENCE_ACTION", "ACTION", &S::divergence_action, kServe,
      0, 0, "warn, serialise", {},
      "What follows when they are not: serialise runs one row a step from then on"},
     {"--deterministic", "PIPPIN_DETERMINISTIC", "", &S::deterministic, kServe | kDoctor,
      0, 0, {}, {},
-     "Keep company from changing an answer, at the cost of speed; on a CPU it never does, and this changes nothing"},
+     "Make answers independent of concurrent requests, at the cost of speed; on CPUs they always are"},
     {"--allow-unauthenticated", "PIPPIN_ALLOW_UNAUTHENTICATED", "", &S::allow_unauthenticated,
      kServe,
      0, 0, {}, {},
@@ -316,4 +316,4 @@ const Setting kTable[] = {
 
 std::span<const Setting> settings_table() { return kTable; }
 
-}  // namespace pippin
+}  // namespace pippin::app

@@ -1,4 +1,4 @@
-#include "base/home_folder.h"
+#include "base/environment.h"
 
 #include <gtest/gtest.h>
 

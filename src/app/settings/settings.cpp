@@ -1,4 +1,4 @@
-#include "base/settings.h"
+#include "app/settings/settings.h"
 
 #include <fmt/format.h>
 
@@ -8,7 +8,7 @@
 #include <locale>
 #include <sstream>
 
-namespace pippin {
+namespace pippin::app {
 namespace {
 
 Error wrong(std::string_view origin, const std::string& expected, std::string_view text) {
@@ -249,4 +249,4 @@ std::string settings_markdown(Command command) {
   return text;
 }
 
-}  // namespace pippin
+}  // namespace pippin::app

@@ -1,5 +1,5 @@
 // pippin.toml: what it says, and what is wrong in it.
-#include "base/settings_file.h"
+#include "app/settings/settings_file.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 #include <fstream>
 #include <string>
 
-namespace pippin {
+namespace pippin::app {
 namespace {
 
 namespace fs = std::filesystem;
@@ -127,4 +127,4 @@ TEST_F(SettingsFileTest, LiesInTheConfigurationFolder) {
 }
 
 }  // namespace
-}  // namespace pippin
+}  // namespace pippin::app

@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "app/settings/settings.h"
 #include "base/result.h"
-#include "base/settings.h"
 
-namespace pippin {
+namespace pippin::app {
 
 struct SettingsFile {
   std::vector<FileValue> values;
@@ -27,4 +27,4 @@ std::string settings_file_path(const std::string& named, const Environment& envi
 Result<void> apply_file_values(Settings& settings, Command command,
                                const std::vector<FileValue>& values);
 
-}  // namespace pippin
+}  // namespace pippin::app

@@ -1,11 +1,14 @@
-#include "base/home_folder.h"
+#include "base/environment.h"
 
 #include <pwd.h>
 #include <unistd.h>
 
 #include <array>
+#include <cstdlib>
 
 namespace pippin {
+
+const char* environment_variable(const char* name) { return std::getenv(name); }
 
 std::filesystem::path home_folder(const Environment& environment) {
   const char* home = environment("HOME");
