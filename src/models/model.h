@@ -23,21 +23,11 @@ struct ModelSpec {
   std::string architecture;
   int vocab = 0;
   int context_tokens_max = 0;  // what the model was made for
+  /// What is kept of a sequence: an entry for each mixer that keeps something, in the order of the
+  /// layers.
   std::vector<nn::KvGeometry> layers;
-  /// Returns the KV groups: layers that see all positions, then those with a window, if there are
-  /// any; the widest window is the group's.
-  std::vector<KvGroupSpec> kv_groups(nn::KvType type) const {
-    KvGroupSpec full{KvKind::kFull}, sliding{KvKind::kSliding};
-    for (const nn::KvGeometry& g : layers) {
-      KvGroupSpec& group = g.window > 0 ? sliding : full;
-      ++group.layers;
-      group.bytes += g.block_bytes(type);
-      sliding.window = std::max(sliding.window, g.window);
-    }
-    std::vector<KvGroupSpec> groups = {full};
-    if (sliding.layers > 0) groups.push_back(sliding);
-    return groups;
-  }
+  /// Returns the KV groups: one for each kind that occurs. The widest window is the group's.
+  std::vector<KvGroupSpec> kv_groups(nn::KvType type) const;
 };
 
 class Model {

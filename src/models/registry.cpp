@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "models/families/family.h"
 #include "models/model.h"
 #include "models/text/decoder.h"
@@ -30,7 +32,27 @@ Result<DecoderOptions> options_of(const store::ModelConfig& config) {
               "general.architecture");
 }
 
+// A recurrent model's prompts leave a state so often, for later prompts that share their beginning.
+constexpr int kCheckpointPositions = 512;
+
 }  // namespace
+
+std::vector<KvGroupSpec> ModelSpec::kv_groups(nn::KvType type) const {
+  std::vector<KvGroupSpec> groups;
+  for (const KvKind kind :
+       {KvKind::kFull, KvKind::kSliding, KvKind::kChunked, KvKind::kState, KvKind::kCross}) {
+    KvGroupSpec group{kind};
+    if (kind == KvKind::kState) group.checkpoint_positions = kCheckpointPositions;
+    for (const nn::KvGeometry& g : layers) {
+      if (g.kind() != kind) continue;
+      ++group.layers;
+      group.bytes += g.block_bytes(type);
+      group.window = std::max({group.window, g.window, g.chunk});
+    }
+    if (group.layers > 0) groups.push_back(group);
+  }
+  return groups;
+}
 
 Result<ModelSpec> make_spec(const store::ModelConfig& config) {
   ASSIGN_OR_RETURN(const DecoderOptions options, options_of(config));

@@ -5,11 +5,8 @@
 
 namespace pippin::models {
 WeightLoader::WeightLoader(const store::Checkpoint& checkpoint, nn::Backend& backend,
-                           LoadProgress progress, float norm_offset)
-    : checkpoint_(checkpoint),
-      backend_(backend),
-      progress_(std::move(progress)),
-      norm_offset_(norm_offset) {
+                           LoadProgress progress, NormStyle norms)
+    : checkpoint_(checkpoint), backend_(backend), progress_(std::move(progress)), norms_(norms) {
   for (const store::TensorView& tensor : checkpoint.tensors()) total_ += tensor.stored_bytes();
 }
 
@@ -87,15 +84,21 @@ Result<std::vector<float>> WeightLoader::vector(const std::string& name, int siz
 
 Result<std::vector<float>> WeightLoader::norm_values(const std::string& name, int size) {
   ASSIGN_OR_RETURN(std::vector<float> values, vector(name, size));
-  for (float& value : values) value += norm_offset_;
+  for (float& value : values) value += norms_.offset;
   return values;
 }
 
 Result<nn::NormWeight> WeightLoader::norm(const std::string& name, int size, float eps) {
   nn::NormWeight weight;
   weight.eps = eps;
+  weight.centred = norms_.centred;
   ASSIGN_OR_RETURN(std::vector<float> values, norm_values(name, size));
   weight.values = std::move(values);
+  const std::string bias_name = name.substr(0, name.rfind('.')) + ".bias";
+  if (norms_.centred && has(bias_name)) {
+    ASSIGN_OR_RETURN(std::vector<float> bias, vector(bias_name, size));
+    weight.bias = std::move(bias);
+  }
   return weight;
 }
 

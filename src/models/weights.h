@@ -12,11 +12,16 @@
 
 namespace pippin::models {
 
+/// How a model's norms are.
+struct NormStyle {
+  float offset = 0;      // added to their weights
+  bool centred = false;  // layer norms, with a bias where the file has one
+};
+
 class WeightLoader {
  public:
-  /// `norm_offset` is added to the weights of norms.
   WeightLoader(const store::Checkpoint& checkpoint, nn::Backend& backend, LoadProgress progress,
-               float norm_offset = 0);
+               NormStyle norms = {});
 
   /// Reads "<name>.weight" of every name, each [rows, columns], stacked along N in the order given,
   /// with their "<name>.bias" where all have one.
@@ -26,7 +31,7 @@ class WeightLoader {
   };
   Result<nn::LinearWeight> linear(const std::vector<Part>& parts, int columns,
                                   nn::Stacking stacking = nn::Stacking::kPlain);
-  /// Reads a norm weight [size].
+  /// Reads a norm weight [size], with its bias. `name` ends with ".weight".
   Result<nn::NormWeight> norm(const std::string& name, int size, float eps);
   Result<std::vector<float>> norm_values(const std::string& name, int size);
   /// Reads a float vector [size].
@@ -41,7 +46,7 @@ class WeightLoader {
   const store::Checkpoint& checkpoint_;
   nn::Backend& backend_;
   LoadProgress progress_;
-  float norm_offset_;
+  NormStyle norms_;
   uint64_t done_ = 0, total_ = 0;
 };
 

@@ -35,9 +35,13 @@ struct Fixture {
   std::vector<int32_t> tokens;
   std::vector<float> logits;  // [T, V]
 
-  /// `name`: "qwen2.gguf"; "hf/qwen2", the same as a folder; "mlx/qwen2", its quantised form.
+  /// `name`: "qwen2.gguf"; "hf/qwen2", the same as a folder; "mlx/qwen2", its quantised form;
+  /// "families/mistral", a folder, and "families/mistral/model.gguf", the same as llama.cpp's
+  /// converter writes it.
   static Fixture open(const std::string& name) {
-    if (name.starts_with("mlx/")) return open_mlx(name);
+    if (name.starts_with("mlx/")) return open_folder(name, name);
+    if (name.starts_with("families/"))
+      return open_folder(name, name.substr(0, name.find('/', std::strlen("families/"))));
     Fixture fixture = open_gguf(name.starts_with("hf/") ? name.substr(3) + ".gguf" : name);
     auto file = store::Checkpoint::open(kFolder + name);
     CHECK(file.ok());
@@ -46,10 +50,11 @@ struct Fixture {
   }
 
  private:
-  static Fixture open_mlx(const std::string& name) {
+  static Fixture open_folder(const std::string& name, const std::string& folder) {
     auto file = store::Checkpoint::open(kFolder + name);
+    if (!file.ok()) ADD_FAILURE() << file.error().message;
     CHECK(file.ok());
-    const auto expected = store::SafetensorsFile::open(kFolder + name + "/expected.safetensors");
+    const auto expected = store::SafetensorsFile::open(kFolder + folder + "/expected.safetensors");
     Fixture fixture{std::move(file).value(), {}, {}};
     for (const store::SafetensorsEntry& entry : expected->entries()) {
       if (entry.name == "tokens") fixture.tokens = values_of<int32_t>(entry);
@@ -83,7 +88,9 @@ class Fixtures : public testing::TestWithParam<std::string> {
   Fixture fixture = Fixture::open(GetParam());
 
   ModelDriver driver(const BackendOptions& backend, KvType kv_type = KvType::kF16) {
-    return std::move(ModelDriver::open(fixture.file, backend, 64, kv_type)).value();
+    auto opened = ModelDriver::open(fixture.file, backend, 64, kv_type);
+    if (!opened.ok()) ADD_FAILURE() << opened.error().message;
+    return std::move(opened).value();
   }
 
   // The largest of what transformers computes.
@@ -170,6 +177,11 @@ std::vector<std::string> names() {
   for (const std::string form : {"hf/", "mlx/"})
     for (const auto& entry : std::filesystem::directory_iterator(kFolder + form))
       found.push_back(form + entry.path().filename().string());
+  for (const auto& entry : std::filesystem::directory_iterator(kFolder + "families")) {
+    found.push_back("families/" + entry.path().filename().string());
+    if (std::filesystem::exists(entry.path() / "model.gguf"))
+      found.push_back(found.back() + "/model.gguf");
+  }
   std::sort(found.begin(), found.end());
   return found;
 }

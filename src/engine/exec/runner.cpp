@@ -185,7 +185,8 @@ class ModelRunner final : public Runner {
                 count = static_cast<int>(row.tokens.size());
       batch.tokens.insert(batch.tokens.end(), row.tokens.begin(), row.tokens.end());
       for (int i = 0; i < count; ++i) batch.positions.push_back(row.start + i);
-      for (size_t g = 0; g < batch.kv.size(); ++g) add_places(batch.kv[g], first, row, row.kv[g]);
+      for (size_t g = 0; g < batch.kv.size(); ++g)
+        add_places(batch.kv[g], kv_->plan().groups[g].kind, first, row, row.kv[g]);
       const bool all = wants_prompt_logprobs(row);
       LogitSpan span{static_cast<int>(batch.logit_tokens.size()), all          ? count
                                                                   : row.sample ? 1 + row.drafts
@@ -200,9 +201,14 @@ class ModelRunner final : public Runner {
   }
 
   // Tells where one group keeps a row, whose tokens begin at `first` in the batch.
-  static void add_places(nn::AttentionMetadata& kv, int first, const PlanRow& row,
+  static void add_places(nn::AttentionMetadata& kv, KvKind kind, int first, const PlanRow& row,
                          const BlockTable& table) {
     const int count = static_cast<int>(row.tokens.size()), end = row.start + count;
+    if (kind == KvKind::kState) {
+      CHECK(table.size() == 1, "a row has one state");
+      kv.rows.push_back({first, count, row.start, table.data()});
+      return;
+    }
     CHECK(end <= static_cast<int>(table.size()) * kBlock, "a plan's tables cover its rows");
     kv.rows.push_back({first, count, row.start, table.data()});
     for (int position = row.start; position < end; ++position)

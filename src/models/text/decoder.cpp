@@ -1,22 +1,26 @@
 #include "models/text/decoder.h"
 
-#include <cmath>
-
 #include <fmt/format.h>
 
-#include "mlx/ops.h"
+#include <cmath>
+
+#include "models/blocks/attention.h"
+#include "models/blocks/mlp.h"
+#include "nn/ops/linear.h"
+#include "nn/ops/norm.h"
 
 namespace pippin::models {
 namespace {
 
 namespace mx = mlx::core;
 
-// Whether a layer sees all positions. The file's own word comes before the family's habit.
-bool is_global(const store::ModelConfig& config, const DecoderOptions& options, int layer) {
-  if (config.sliding_window <= 0) return true;
-  if (!config.windowed_layers.empty()) return !config.windowed_layers[static_cast<size_t>(layer)];
-  const int period = config.window_period > 0 ? config.window_period : options.window_period;
-  return period <= 0 || (layer + 1) % period == 0;
+MixerKind mixer_kind(const store::ModelConfig& /*config*/, const DecoderOptions& /*options*/,
+                     int /*layer*/) {
+  return MixerKind::kAttention;
+}
+
+bool has_feed_forward(const store::ModelConfig& config, int layer) {
+  return config.feed_forward[static_cast<size_t>(layer)] > 0;
 }
 
 // What this decoder cannot do is refused before a weight is read.
@@ -25,25 +29,8 @@ Result<void> check_supported(const store::ModelConfig& config, const DecoderOpti
     return fail(Code::kUnsupported, fmt::format("[model] {}: {}", config.path, what),
                 config.architecture + "." + key);
   };
-  if (config.head_dim_k != config.head_dim_v) {
-    return unsupported(fmt::format("keys of {} and values of {} dimensions are not supported yet",
-                                   config.head_dim_k, config.head_dim_v),
-                       "attention.value_length");
-  }
-  if (config.head_dim_k % 16 != 0 || config.head_dim_k > nn::kHeadDimMax) {
-    return unsupported(
-        fmt::format("head dimensions must be multiples of 16 up to 1024, this file has {}",
-                    config.head_dim_k),
-        "attention.key_length");
-  }
-  if (config.rope.scaling != store::RopeScaling::kNone &&
-      config.rope.scaling != store::RopeScaling::kLinear) {
-    return unsupported("YaRN and LongRoPE are not supported yet", "rope.scaling.type");
-  }
   if (config.experts.count > 0)
     return unsupported("mixtures of experts are not supported yet", "expert_count");
-  if (config.norm != store::NormKind::kRms)
-    return unsupported("layer norm is not supported yet", "attention.layer_norm_epsilon");
   const std::pair<const char*, float> factors[] = {{"embedding_scale", config.embedding_scale},
                                                    {"residual_scale", config.residual_scale},
                                                    {"logit_scale", config.logit_scale}};
@@ -52,20 +39,24 @@ Result<void> check_supported(const store::ModelConfig& config, const DecoderOpti
       return unsupported(
           fmt::format("a factor of {} is not supported in this architecture", factor), key);
   }
+  for (int i = 0; i < config.layers; ++i) {
+    if (mixer_kind(config, options, i) == MixerKind::kAttention)
+      return AttentionBlock::check(config);
+  }
   return {};
 }
 
-// Angle per position of each rotated pair. Linear scaling stretches positions; `factors` are a
-// file's own divisors (Llama 3.1 and LongRoPE).
-std::vector<float> inverse_frequencies(int dims, double base, double stretch,
-                                       const std::vector<float>& factors) {
-  std::vector<float> inv(static_cast<size_t>(dims / 2));
-  for (size_t i = 0; i < inv.size(); ++i) {
-    double frequency = std::pow(base, -2.0 * static_cast<double>(i) / dims) / stretch;
-    if (!factors.empty()) frequency /= static_cast<double>(factors[i]);
-    inv[i] = static_cast<float>(frequency);
+Result<std::vector<float>> rope_divisors(WeightLoader& weights, const store::ModelConfig& config) {
+  if (!weights.has("rope_freqs.weight")) return config.rope.divisors;
+  ASSIGN_OR_RETURN(std::vector<float> divisors,
+                   weights.vector("rope_freqs.weight", config.rope.dims / 2));
+  for (float divisor : divisors) {
+    if (!(divisor > 0))
+      return fail(Code::kInvalidFile,
+                  fmt::format("[model] {}: rope_freqs holds {}", config.path, divisor),
+                  "rope_freqs");
   }
-  return inv;
+  return divisors;
 }
 
 }  // namespace
@@ -78,84 +69,49 @@ Result<ModelSpec> Decoder::make_spec(const store::ModelConfig& config,
   spec.vocab = config.vocab_size;
   spec.context_tokens_max = config.context_length;
   for (int i = 0; i < config.layers; ++i) {
-    const int window = is_global(config, options, i) ? 0 : config.sliding_window;
-    spec.layers.push_back({config.kv_heads[static_cast<size_t>(i)], config.head_dim_k, window});
+    if (mixer_kind(config, options, i) == MixerKind::kAttention)
+      spec.layers.push_back(AttentionBlock::geometry(config, options, i));
   }
   return spec;
 }
 
-nn::AttentionSpec Decoder::attention_spec(const store::ModelConfig& config, int index,
-                                          const std::vector<float>& rope_factors) const {
-  nn::AttentionSpec spec;
-  spec.heads = config.heads[static_cast<size_t>(index)];
-  spec.kv_heads = config.kv_heads[static_cast<size_t>(index)];
-  spec.head_dim = config.head_dim_k;
-  spec.scale = config.attention_scale > 0 ? config.attention_scale
-                                          : 1.0f / std::sqrt(static_cast<float>(spec.head_dim));
-  spec.soft_cap = config.attention_soft_cap;
-  spec.norm_eps = config.norm_eps;
-  spec.rope_interleaved = options_.rope_interleaved;
-  spec.rope_dims = config.rope.dims;
-  spec.window = spec_.layers[static_cast<size_t>(index)].window;
-  const bool global = spec.window == 0;
-  double base = config.rope.freq_base;
-  if (!global) {
-    if (config.rope.freq_base_window > 0)
-      base = config.rope.freq_base_window;
-    else if (options_.window_rope_base > 0)
-      base = options_.window_rope_base;
-  }
-  const double stretch =
-      global && config.rope.scaling == store::RopeScaling::kLinear ? config.rope.factor : 1.0;
-  spec.inv_freq = inverse_frequencies(spec.rope_dims, base, stretch,
-                                      global ? rope_factors : std::vector<float>{});
-  return spec;
-}
-
-Result<Decoder::Layer> Decoder::load_layer(WeightLoader& weights, const store::ModelConfig& config,
-                                           int index,
-                                           const std::vector<float>& rope_factors) const {
-  const std::string prefix = fmt::format("blk.{}.", index);
-  const int width = config.embedding_length, ff = config.feed_forward[static_cast<size_t>(index)];
-  Layer layer;
-  layer.attention = attention_spec(config, index, rope_factors);
-  const int q = layer.attention.heads * layer.attention.head_dim,
-            kv = layer.attention.kv_heads * layer.attention.head_dim;
+Result<void> Decoder::load_norms(const LayerSource& source, Layer& layer) const {
+  const auto norm = [&](std::string_view part) {
+    return source.weights.norm(source.name(part) + ".weight", source.config.embedding_length,
+                               source.config.norm_eps);
+  };
+  const bool both = layer.mixer != nullptr && layer.feed_forward != nullptr;
   if (options_.pre_norms) {
-    ASSIGN_OR_RETURN(layer.attention_norm,
-                     weights.norm(prefix + "attn_norm.weight", width, config.norm_eps));
-    ASSIGN_OR_RETURN(layer.feed_forward_norm,
-                     weights.norm(prefix + "ffn_norm.weight", width, config.norm_eps));
+    ASSIGN_OR_RETURN(layer.norm, norm("attn_norm"));
+    // A parallel feed-forward layer may take what the mixer takes.
+    if (both && (!options_.parallel || source.has("ffn_norm"))) {
+      ASSIGN_OR_RETURN(layer.feed_forward_norm, norm("ffn_norm"));
+    }
   }
   if (options_.post_norms) {
-    ASSIGN_OR_RETURN(layer.post_attention_norm,
-                     weights.norm(prefix + "post_attention_norm.weight", width, config.norm_eps));
-    ASSIGN_OR_RETURN(layer.post_feed_forward_norm,
-                     weights.norm(prefix + "post_ffw_norm.weight", width, config.norm_eps));
+    ASSIGN_OR_RETURN(layer.post_mixer_norm, norm("post_attention_norm"));
+    ASSIGN_OR_RETURN(layer.post_feed_forward_norm, norm("post_ffw_norm"));
   }
-  if (options_.qk_norm) {
-    ASSIGN_OR_RETURN(std::vector<float> q_norm,
-                     weights.norm_values(prefix + "attn_q_norm.weight", layer.attention.head_dim));
-    ASSIGN_OR_RETURN(std::vector<float> k_norm,
-                     weights.norm_values(prefix + "attn_k_norm.weight", layer.attention.head_dim));
-    layer.attention.q_norm = std::move(q_norm);
-    layer.attention.k_norm = std::move(k_norm);
+  return {};
+}
+
+Result<void> Decoder::load_ends(WeightLoader& weights, const store::ModelConfig& config) {
+  const int width = config.embedding_length;
+  ASSIGN_OR_RETURN(embedding_, weights.linear({{"token_embd", config.vocab_size}}, width));
+  head_ = embedding_;
+  if (weights.has("output.weight")) {
+    ASSIGN_OR_RETURN(head_, weights.linear({{"output", config.vocab_size}}, width));
   }
-  if (options_.wide_qk_norm) {
-    ASSIGN_OR_RETURN(layer.q_norm, weights.norm(prefix + "attn_q_norm.weight", q, config.norm_eps));
-    ASSIGN_OR_RETURN(layer.k_norm,
-                     weights.norm(prefix + "attn_k_norm.weight", kv, config.norm_eps));
+  ASSIGN_OR_RETURN(final_norm_, weights.norm("output_norm.weight", width, config.norm_eps));
+  if (options_.scale_embedding) embedding_scale_ = std::sqrt(static_cast<float>(width));
+  const auto factor = [](float value) { return value > 0 ? value : 1.0f; };
+  if (options_.scales) {
+    embedding_scale_ = factor(config.embedding_scale);
+    residual_scale_ = factor(config.residual_scale);
+    logit_factor_ = 1.0f / factor(config.logit_scale);
   }
-  ASSIGN_OR_RETURN(
-      layer.qkv,
-      weights.linear({{prefix + "attn_q", q}, {prefix + "attn_k", kv}, {prefix + "attn_v", kv}},
-                     width));
-  ASSIGN_OR_RETURN(layer.output, weights.linear({{prefix + "attn_output", width}}, q));
-  ASSIGN_OR_RETURN(layer.gate_up,
-                   weights.linear({{prefix + "ffn_gate", ff}, {prefix + "ffn_up", ff}}, width,
-                                  nn::Stacking::kGateUp));
-  ASSIGN_OR_RETURN(layer.down, weights.linear({{prefix + "ffn_down", width}}, ff));
-  return layer;
+  logit_soft_cap_ = config.logit_soft_cap;
+  return {};
 }
 
 Result<std::unique_ptr<Model>> Decoder::load(const store::Checkpoint& checkpoint,
@@ -163,101 +119,113 @@ Result<std::unique_ptr<Model>> Decoder::load(const store::Checkpoint& checkpoint
                                              const DecoderOptions& options, nn::Backend& backend,
                                              const LoadProgress& progress) {
   ASSIGN_OR_RETURN(ModelSpec spec, make_spec(config, options));
-  WeightLoader weights(checkpoint, backend, progress, options.norm_offset);
+  WeightLoader weights(
+      checkpoint, backend, progress,
+      {.offset = options.norm_offset, .centred = config.norm == store::NormKind::kLayer});
   std::unique_ptr<Decoder> model(new Decoder(backend, options, std::move(spec)));
-  const int width = config.embedding_length;
-  ASSIGN_OR_RETURN(model->embedding_, weights.linear({{"token_embd", config.vocab_size}}, width));
-  model->head_ = model->embedding_;
-  if (weights.has("output.weight")) {
-    ASSIGN_OR_RETURN(model->head_, weights.linear({{"output", config.vocab_size}}, width));
-  }
-  std::vector<float> rope_factors = config.rope.divisors;
-  if (weights.has("rope_freqs.weight")) {
-    ASSIGN_OR_RETURN(rope_factors, weights.vector("rope_freqs.weight", config.rope.dims / 2));
-    for (float factor : rope_factors) {
-      if (!(factor > 0))
-        return fail(Code::kInvalidFile,
-                    fmt::format("[model] {}: rope_freqs holds {}", config.path, factor),
-                    "rope_freqs");
-    }
-  }
+  RETURN_IF_ERROR(model->load_ends(weights, config));
+  ASSIGN_OR_RETURN(const std::vector<float> divisors, rope_divisors(weights, config));
+  int store = 0;
   for (int i = 0; i < config.layers; ++i) {
-    ASSIGN_OR_RETURN(Layer layer, model->load_layer(weights, config, i, rope_factors));
+    const LayerSource source{weights, config, options, i, store};
+    Layer layer;
+    if (mixer_kind(config, options, i) == MixerKind::kAttention) {
+      ASSIGN_OR_RETURN(layer.mixer, AttentionBlock::load(source, backend, divisors));
+      ++store;
+    }
+    if (has_feed_forward(config, i)) {
+      ASSIGN_OR_RETURN(layer.feed_forward, MlpBlock::load(source, backend));
+    }
+    RETURN_IF_ERROR(model->load_norms(source, layer));
     model->layers_.push_back(std::move(layer));
   }
-  ASSIGN_OR_RETURN(model->final_norm_, weights.norm("output_norm.weight", width, config.norm_eps));
-  if (options.scale_embedding) model->embedding_scale_ = std::sqrt(static_cast<float>(width));
-  const auto factor = [](float value) { return value > 0 ? value : 1.0f; };
-  if (options.scales) {
-    model->embedding_scale_ = factor(config.embedding_scale);
-    model->residual_scale_ = factor(config.residual_scale);
-    model->logit_factor_ = 1.0f / factor(config.logit_scale);
-  }
-  model->logit_soft_cap_ = config.logit_soft_cap;
   model->set_product_order();
   return std::unique_ptr<Model>(std::move(model));
 }
 
 // A step runs the products in this order.
 void Decoder::set_product_order() {
-  std::vector<const nn::LinearWeight*> order;
-  for (const Layer& layer : layers_)
-    order.insert(order.end(), {&layer.qkv, &layer.output, &layer.gate_up, &layer.down});
+  ProductOrder order;
+  for (const Layer& layer : layers_) {
+    if (layer.mixer) layer.mixer->add_products(order);
+    if (layer.feed_forward) layer.feed_forward->add_products(order);
+  }
   order.push_back(&head_);
   backend_.set_order(order);
 }
 
 mx::array Decoder::forward(const nn::StepBatch& batch, nn::KvCache& kv) {
-  mx::array x = nn::embed(backend_, embedding_, batch, embedding_scale_);
-  mx::array normed = options_.pre_norms ? nn::rms_norm(backend_, layers_[0].attention_norm, x) : x;
+  const mx::array embedded = nn::embed(backend_, embedding_, batch, embedding_scale_);
+  Stream stream{embedded,
+                options_.pre_norms ? nn::norm(backend_, layers_[0].norm, embedded) : embedded};
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
-    nn::KvLayerStore& store = kv.layer(static_cast<int>(i));
-    const mx::array q =
-        nn::qkv_rope_kv_write(backend_, layer.attention, projected(layer, normed), batch, store);
-    mx::array mixed = nn::paged_attention(backend_, layer.attention, q, batch, store);
-    if (i + 1 == layers_.size()) {  // nobody asks for the others' last layer but its KV
+    const bool last = i + 1 == layers_.size();
+    const nn::NormWeight* next = norm_after(i);
+    if (layer.mixer == nullptr) {
+      if (last && batch.logit_tokens.empty()) return stream.normed;
+      if (last) keep_logit_rows(stream, batch);
+      if (layer.feed_forward) feed_forward(layer, next, stream);
+      continue;
+    }
+    mx::array mixed = layer.mixer->mix(stream.normed, batch, kv);
+    if (last) {  // only rows that need logits go on
       if (batch.logit_tokens.empty()) return mixed;
       mixed = nn::gather(backend_, mixed, batch.logit_tokens);
-      x = nn::gather(backend_, x, batch.logit_tokens);
+      keep_logit_rows(stream, batch);
     }
-    const mx::array attended =
-        behind(layer.post_attention_norm, nn::linear(backend_, layer.output, mixed));
-    normed = take_in(options_.pre_norms ? &layer.feed_forward_norm : nullptr, x, attended);
-    const mx::array fed =
-        behind(layer.post_feed_forward_norm,
-               nn::feed_forward(backend_, options_.gate, layer.gate_up, layer.down, normed));
-    const bool last = i + 1 == layers_.size();
-    normed =
-        take_in(last || !options_.pre_norms ? nullptr : &layers_[i + 1].attention_norm, x, fed);
+    mx::array given = behind(layer.post_mixer_norm, layer.mixer->project(mixed));
+    if (layer.feed_forward == nullptr) {
+      stream.normed = take_in(next, stream.x, given);
+    } else if (options_.parallel) {
+      const mx::array taken = layer.feed_forward_norm.values.empty()
+                                  ? stream.normed
+                                  : nn::norm(backend_, layer.feed_forward_norm, stream.x);
+      const mx::array fed = behind(layer.post_feed_forward_norm, layer.feed_forward->run(taken));
+      stream.normed = take_in(next, stream.x, nn::add(backend_, given, fed));
+    } else {
+      stream.normed =
+          take_in(options_.pre_norms ? &layer.feed_forward_norm : nullptr, stream.x, given);
+      feed_forward(layer, next, stream);
+    }
   }
-  return x;
+  return stream.x;
 }
 
-// q, k and v of a layer, side by side.
-mx::array Decoder::projected(const Layer& layer, const mx::array& normed) {
-  mx::array qkv = nn::linear(backend_, layer.qkv, normed);
-  if (!options_.wide_qk_norm) return qkv;
-  const int q = layer.attention.heads * layer.attention.head_dim;
-  qkv = nn::norm_columns(backend_, layer.q_norm, qkv, 0);
-  return nn::norm_columns(backend_, layer.k_norm, qkv, q);
+void Decoder::keep_logit_rows(Stream& stream, const nn::StepBatch& batch) {
+  stream.x = nn::gather(backend_, stream.x, batch.logit_tokens);
+  // A mixer's input is used up, but where the feed-forward layer takes it, too.
+  const Layer& layer = layers_.back();
+  if (layer.mixer == nullptr || options_.parallel)
+    stream.normed = nn::gather(backend_, stream.normed, batch.logit_tokens);
+}
+
+void Decoder::feed_forward(const Layer& layer, const nn::NormWeight* next, Stream& stream) {
+  const mx::array fed =
+      behind(layer.post_feed_forward_norm, layer.feed_forward->run(stream.normed));
+  stream.normed = take_in(next, stream.x, fed);
+}
+
+// The norm of what the next layer takes; null where none follows.
+const nn::NormWeight* Decoder::norm_after(size_t layer) const {
+  return layer + 1 == layers_.size() || !options_.pre_norms ? nullptr : &layers_[layer + 1].norm;
 }
 
 // What a block gives, as the residual stream takes it in.
 mx::array Decoder::behind(const nn::NormWeight& norm, const mx::array& given) {
-  const mx::array out = options_.post_norms ? nn::rms_norm(backend_, norm, given) : given;
+  const mx::array out = options_.post_norms ? nn::norm(backend_, norm, given) : given;
   return residual_scale_ == 1.0f ? out : nn::scale(backend_, out, residual_scale_);
 }
 
 // Adds to the residual stream; returns it, normed where a norm follows.
 mx::array Decoder::take_in(const nn::NormWeight* norm, mx::array& x, const mx::array& delta) {
-  if (norm != nullptr) return nn::add_rms_norm(backend_, *norm, x, delta);
+  if (norm != nullptr) return nn::add_norm(backend_, *norm, x, delta);
   x = nn::add(backend_, x, delta);
   return x;
 }
 
 mx::array Decoder::logits(const mx::array& hidden) {
-  mx::array out = nn::linear(backend_, head_, nn::rms_norm(backend_, final_norm_, hidden));
+  mx::array out = nn::linear(backend_, head_, nn::norm(backend_, final_norm_, hidden));
   if (logit_factor_ != 1.0f) out = nn::scale(backend_, out, logit_factor_);
   if (logit_soft_cap_ > 0) out = nn::soft_cap(backend_, out, logit_soft_cap_);
   return nn::as_floats(out);

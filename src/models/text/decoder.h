@@ -1,16 +1,15 @@
-// Decoder: the dense decoder-only transformer that most text families share. A family that differs
-// only in DecoderOptions is a file in models/families. Owner: the runner. Thread: the device
-// thread.
+// Decoder: the decoder-only transformer that text families share: layers of a mixer and a
+// feed-forward layer (models/blocks) around a residual stream. A family that differs only in
+// DecoderOptions is a file in models/families. Owner: the runner. Thread: the device thread.
 #pragma once
 
 #include <memory>
 #include <vector>
 
+#include "models/blocks/block.h"
 #include "models/families/family.h"
 #include "models/model.h"
 #include "models/weights.h"
-#include "nn/ops/attention.h"
-#include "nn/ops/gated.h"
 
 namespace pippin::models {
 
@@ -30,21 +29,26 @@ class Decoder final : public Model {
 
  private:
   struct Layer {
-    nn::NormWeight attention_norm, feed_forward_norm;
-    nn::NormWeight post_attention_norm, post_feed_forward_norm;  // with post_norms
-    nn::LinearWeight qkv, output, gate_up, down;
-    nn::NormWeight q_norm, k_norm;  // with wide_qk_norm
-    nn::AttentionSpec attention;
+    std::unique_ptr<Mixer> mixer;               // null: none
+    std::unique_ptr<FeedForward> feed_forward;  // null: none
+    /// Before the mixer (or the feed-forward layer, where there is no mixer), and before the
+    /// feed-forward layer; with pre_norms.
+    nn::NormWeight norm, feed_forward_norm;
+    nn::NormWeight post_mixer_norm, post_feed_forward_norm;  // with post_norms
+  };
+  // The residual stream between layers, and what of it the next block takes.
+  struct Stream {
+    mlx::core::array x, normed;
   };
 
   Decoder(nn::Backend& backend, const DecoderOptions& options, ModelSpec spec)
       : backend_(backend), options_(options), spec_(std::move(spec)) {}
-  Result<Layer> load_layer(WeightLoader& weights, const store::ModelConfig& config, int index,
-                           const std::vector<float>& rope_factors) const;
-  nn::AttentionSpec attention_spec(const store::ModelConfig& config, int index,
-                                   const std::vector<float>& rope_factors) const;
+  Result<void> load_ends(WeightLoader& weights, const store::ModelConfig& config);
+  Result<void> load_norms(const LayerSource& source, Layer& layer) const;
   void set_product_order();
-  mlx::core::array projected(const Layer& layer, const mlx::core::array& normed);
+  void keep_logit_rows(Stream& stream, const nn::StepBatch& batch);
+  void feed_forward(const Layer& layer, const nn::NormWeight* next, Stream& stream);
+  const nn::NormWeight* norm_after(size_t layer) const;
   mlx::core::array behind(const nn::NormWeight& norm, const mlx::core::array& given);
   mlx::core::array take_in(const nn::NormWeight* norm, mlx::core::array& x,
                            const mlx::core::array& delta);

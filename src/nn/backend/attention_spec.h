@@ -14,6 +14,9 @@ struct AttentionSpec {
   float norm_eps = 1e-6f;
   bool rope_interleaved = false;  // pairs (2i, 2i + 1) instead of (i, i + dims / 2)
   int rope_dims = 0;              // rotated dims of each head; 0 = none
+  float rope_magnitude = 1;       // of cosines and sines (YaRN, LongRoPE)
+  bool norm_after_rope = false;   // q_norm and k_norm come behind the rotation
+  FloatVector sinks;              // [H] logits without a value, or empty
   FloatVector inv_freq;           // [rope_dims / 2]
 };
 

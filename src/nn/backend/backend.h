@@ -73,11 +73,15 @@ class Backend {
   virtual mx::array gather(const mx::array& x, const std::vector<int32_t>& rows) = 0;
   virtual mx::array soft_cap(const mx::array& x, float cap) = 0;
   virtual mx::array scale(const mx::array& x, float factor) = 0;
-  virtual mx::array rms_norm(const NormWeight& weight, const mx::array& x) = 0;
-  virtual mx::array add_rms_norm(const NormWeight& weight, mx::array& x,
-                                 const mx::array& delta) = 0;
+  virtual mx::array scale_rows(const mx::array& x, const std::vector<float>& factors) = 0;
+  virtual mx::array columns(const mx::array& x, int first, int count) = 0;
+  virtual mx::array norm(const NormWeight& weight, const mx::array& x) = 0;
+  virtual mx::array add_norm(const NormWeight& weight, mx::array& x, const mx::array& delta) = 0;
   virtual mx::array norm_columns(const NormWeight& weight, const mx::array& x, int first) = 0;
   virtual mx::array add(const mx::array& x, const mx::array& delta) = 0;
+  virtual mx::array gate(Gate gate, const mx::array& by, const mx::array& x) = 0;
+  virtual mx::array plain_feed_forward(Gate activation, const LinearWeight& up,
+                                       const LinearWeight& down, const mx::array& x) = 0;
   virtual mx::array feed_forward(Gate gate, const LinearWeight& gate_up, const LinearWeight& down,
                                  const mx::array& x) = 0;
   virtual mx::array qkv_rope_kv_write(const AttentionSpec& spec, const mx::array& qkv,

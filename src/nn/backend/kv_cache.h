@@ -14,17 +14,35 @@
 
 namespace pippin::nn {
 
-/// What one layer keeps per position.
+/// A recurrent layer's state of one sequence, in f32; zeros where a sequence begins.
+struct StateShape {
+  int conv_positions = 0, conv_channels = 0;  // the last inputs of a causal convolution
+  int heads = 0, rows = 0, columns = 0;       // a matrix for each head
+
+  int64_t conv_values() const { return int64_t{conv_positions} * conv_channels; }
+  int64_t matrix_values() const { return int64_t{heads} * rows * columns; }
+  int64_t values() const { return conv_values() + matrix_values(); }
+};
+
+/// What one layer keeps of a sequence: K and V of positions, or a state.
 struct KvGeometry {
   int kv_heads = 0;
   int head_dim = 0;
   int window = 0;  // > 0: queries see only so many positions back
-  /// Units: bytes of K and V for one block. GPUs' bf16 takes what f16 takes.
+  int chunk = 0;   // > 0: queries see only the chunk of so many positions that they lie in
+  StateShape state = {};
+
+  KvKind kind() const {
+    if (state.values() > 0) return KvKind::kState;
+    if (chunk > 0) return KvKind::kChunked;
+    return window > 0 ? KvKind::kSliding : KvKind::kFull;
+  }
+  /// Units: bytes of K and V for one block, or of a state. GPUs' bf16 takes what f16 takes.
   int64_t block_bytes(KvType type) const;
 };
 
-/// Returns the group of a plan that a layer lies in: windowed layers in that for windows, if there
-/// is one, and else among those that keep every position.
+/// Returns the group of a plan that a layer lies in: that of its kind, or, where the plan folded
+/// windows and chunks into it, the one that keeps every position.
 int group_of(const KvPlan& plan, const KvGeometry& layer);
 
 /// One layer's storage. A backend derives its own and is handed back its own.

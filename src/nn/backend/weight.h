@@ -29,6 +29,8 @@ struct LinearWeight {
 struct NormWeight {
   FloatVector values;  // [E]
   float eps = 1e-6f;
+  bool centred = false;  // layer norm: the mean is subtracted first
+  FloatVector bias;      // [E], or empty; of a layer norm
 };
 
 }  // namespace pippin::nn

@@ -38,7 +38,8 @@ struct RopeParams {
   bool interleaved = false;  // pairs (2i, 2i+1) (GPT-J, GGUF llama) instead of (i, i + D/2) (NeoX)
   int dims = 0;              // rotated dims of a head; <= D
   const float* inv_freq =
-      nullptr;  // [dims / 2]: angle = position * inv_freq[i] (f32; scaling is folded in)
+      nullptr;          // [dims / 2]: angle = position * inv_freq[i] (f32; scaling is folded in)
+  float magnitude = 1;  // of cosines and sines
 };
 
 /// Takes qkv rows [T, (H + 2 K) * D] f32 as the merged projection wrote them: optionally norms each
@@ -54,6 +55,7 @@ struct QkvArgs {
   const float* q_norm;
   const float* k_norm;
   float norm_eps;
+  bool norm_after_rope = false;
   RopeParams rope;
   float* q_out;
 };

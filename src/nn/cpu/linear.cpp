@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "nn/cpu/gates.h"
 #include "nn/cpu/packed_linear.h"
 
 namespace pippin::nn::cpu {
@@ -171,8 +172,7 @@ void Product::tiles(const TileRun& run, int64_t first, int64_t last, const RowBl
 // Pairs [first, last): what a gate takes in stays in the cache.
 void Product::pairs(Gate gate, int64_t first, int64_t last, const RowBlock& block, Rows out) const {
   const BlockProduct gates = of(weight.runs[0], block), ups = of(weight.runs[1], block);
-  const RowKernels& path = weight.kernels->rows;
-  const auto function = gate == Gate::kSilu ? path.silu : path.gelu_tanh;
+  const GateFunction function = gate_function(weight.kernels->rows, gate);
   alignas(64) float gated[kRowsMax * kTileRows];
   alignas(64) float up[kRowsMax * kTileRows];
   for (int64_t t = first; t < last; ++t) {

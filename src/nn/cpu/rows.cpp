@@ -37,6 +37,12 @@ struct Angles {
   void compute(const RowKernels& path, int position, const RopeParams& rope) {
     const int half = rope.dims / 2;
     path.angles(static_cast<float>(position), rope.inv_freq, half, cosine.data(), sine.data());
+    if (rope.magnitude != 1) {
+      for (size_t i = 0; i < static_cast<size_t>(half); ++i) {
+        cosine[i] *= rope.magnitude;
+        sine[i] *= rope.magnitude;
+      }
+    }
     if (!rope.interleaved) return;
     for (int i = half - 1; i >= 0; --i) {  // downwards: spreads in place
       const auto at = static_cast<size_t>(i);
@@ -115,11 +121,15 @@ struct TokenWriter {
   KvWriter writer;
 
   void prepare(float* head, const float* norm, const Angles& angles) const {
-    if (norm != nullptr) path.rms_norm(head, nullptr, norm, args.norm_eps, kv.head_dim, head);
+    const auto normed = [&] {
+      if (norm != nullptr) path.rms_norm(head, nullptr, norm, args.norm_eps, kv.head_dim, head);
+    };
+    if (!args.norm_after_rope) normed();
     if (args.rope.dims > 0) {
       path.rotate(head, args.rope.dims / 2, args.rope.interleaved, angles.cosine.data(),
                   angles.sine.data());
     }
+    if (args.norm_after_rope) normed();
   }
 
   void write(int64_t token) const {

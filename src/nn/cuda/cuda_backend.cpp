@@ -22,6 +22,12 @@ cuda::AttentionShape shape_of(const AttentionSpec& spec) {
           .rope_interleaved = spec.rope_interleaved};
 }
 
+// What our kernels leave to the reference.
+bool attention_supported(const AttentionSpec& spec) {
+  return cuda::attention_supported(shape_of(spec)) && spec.rope_magnitude == 1 &&
+         !spec.norm_after_rope && spec.sinks.empty();
+}
+
 const cuda::StepArrays& arrays_of(const StepBatch& batch, const KvLayerStore& kv) {
   return static_cast<const CudaTables&>(*batch.kv_of(kv).device).arrays;
 }
@@ -61,15 +67,15 @@ mx::array CudaBackend::gather(const mx::array& x, const std::vector<int32_t>& ro
   return mx::take(x, transfer_.to_device(rows), 0);
 }
 
-mx::array CudaBackend::rms_norm(const NormWeight& weight, const mx::array& x) {
+mx::array CudaBackend::norm(const NormWeight& weight, const mx::array& x) {
+  if (weight.centred) return ReferenceBackend::norm(weight, x);
   return mx::fast::rms_norm(x, weight.values.array(dtype_), weight.eps);
 }
 
-mx::array CudaBackend::add_rms_norm(const NormWeight& weight, mx::array& x,
-                                    const mx::array& delta) {
-  if (!cuda::add_rms_norm_supported(x)) {
+mx::array CudaBackend::add_norm(const NormWeight& weight, mx::array& x, const mx::array& delta) {
+  if (weight.centred || !cuda::add_rms_norm_supported(x)) {
     x = mx::add(x, delta);
-    return rms_norm(weight, x);
+    return norm(weight, x);
   }
   auto [stream, normed] = cuda::add_rms_norm(x, delta, weight.values.array(), weight.eps);
   x = std::move(stream);
@@ -79,8 +85,7 @@ mx::array CudaBackend::add_rms_norm(const NormWeight& weight, mx::array& x,
 mx::array CudaBackend::qkv_rope_kv_write(const AttentionSpec& spec, const mx::array& qkv,
                                          const StepBatch& batch, KvLayerStore& kv) {
   const cuda::AttentionShape shape = shape_of(spec);
-  if (!cuda::attention_supported(shape))
-    return ReferenceBackend::qkv_rope_kv_write(spec, qkv, batch, kv);
+  if (!attention_supported(spec)) return ReferenceBackend::qkv_rope_kv_write(spec, qkv, batch, kv);
   const auto& own = static_cast<const DenseKv&>(kv);
   const bool normed = !spec.q_norm.empty();
   return cuda::rope_kv_write(shape, qkv, arrays_of(batch, kv), spec.inv_freq.array(),
@@ -91,13 +96,14 @@ mx::array CudaBackend::qkv_rope_kv_write(const AttentionSpec& spec, const mx::ar
 mx::array CudaBackend::paged_attention(const AttentionSpec& spec, const mx::array& q,
                                        const StepBatch& batch, KvLayerStore& kv) {
   const cuda::AttentionShape shape = shape_of(spec);
-  if (!cuda::attention_supported(shape))
-    return ReferenceBackend::paged_attention(spec, q, batch, kv);
+  if (!attention_supported(spec)) return ReferenceBackend::paged_attention(spec, q, batch, kv);
   const auto& own = static_cast<const DenseKv&>(kv);
   return cuda::paged_attention(shape, q, arrays_of(batch, kv), own.k, own.v);
 }
 
 mx::array CudaBackend::gated_activation(Gate gate, const mx::array& x) {
+  if (gate != Gate::kSilu && gate != Gate::kGeluTanh)
+    return ReferenceBackend::gated_activation(gate, x);
   return cuda::gated_activation(x, gate == Gate::kGeluTanh);
 }
 

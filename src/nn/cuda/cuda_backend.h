@@ -28,8 +28,8 @@ class CudaBackend final : public ReferenceBackend {
 
   mx::array linear(const LinearWeight& weight, const mx::array& x) override;
   mx::array gather(const mx::array& x, const std::vector<int32_t>& rows) override;
-  mx::array rms_norm(const NormWeight& weight, const mx::array& x) override;
-  mx::array add_rms_norm(const NormWeight& weight, mx::array& x, const mx::array& delta) override;
+  mx::array norm(const NormWeight& weight, const mx::array& x) override;
+  mx::array add_norm(const NormWeight& weight, mx::array& x, const mx::array& delta) override;
   mx::array qkv_rope_kv_write(const AttentionSpec& spec, const mx::array& qkv,
                               const StepBatch& batch, KvLayerStore& kv) override;
   mx::array paged_attention(const AttentionSpec& spec, const mx::array& q, const StepBatch& batch,

@@ -1,4 +1,4 @@
-// feed_forward: a gated feed-forward layer. Thread: the device thread.
+// Feed-forward layers, and gates of outputs. Thread: the device thread.
 #pragma once
 
 #include "nn/backend/backend.h"
@@ -10,5 +10,13 @@ namespace pippin::nn {
 /// Source: Shazeer, GLU Variants Improve Transformer, 2020.
 mx::array feed_forward(Backend& on, Gate gate, const LinearWeight& gate_up,
                        const LinearWeight& down, const mx::array& x);
+
+/// activation(x Wu^T) Wd^T, with their biases: a feed-forward layer without a gate. Shapes:
+/// [T, K] -> [T, E]. Tolerance: as feed_forward().
+mx::array plain_feed_forward(Backend& on, Gate activation, const LinearWeight& up,
+                             const LinearWeight& down, const mx::array& x);
+
+/// gate(by) * x, value by value. Shapes: by [T, N] or [T, 1], x [T, N] -> [T, N].
+mx::array gate(Backend& on, Gate gate, const mx::array& by, const mx::array& x);
 
 }  // namespace pippin::nn

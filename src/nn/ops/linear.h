@@ -26,4 +26,10 @@ mx::array soft_cap(Backend& on, const mx::array& x, float cap);
 /// x * factor. Shapes: any -> the same.
 mx::array scale(Backend& on, const mx::array& x, float factor);
 
+/// Row t of x times factors[t]. Shapes: [T, E], T factors -> [T, E].
+mx::array scale_rows(Backend& on, const mx::array& x, const std::vector<float>& factors);
+
+/// Columns [first, first + count) of x. Shapes: [T, N] -> [T, count].
+mx::array columns(Backend& on, const mx::array& x, int first, int count);
+
 }  // namespace pippin::nn

@@ -35,17 +35,28 @@ mx::array soft_cap(Backend& on, const mx::array& x, float cap) { return on.soft_
 
 mx::array scale(Backend& on, const mx::array& x, float factor) { return on.scale(x, factor); }
 
-mx::array rms_norm(Backend& on, const NormWeight& weight, const mx::array& x) {
-  CHECK(x.ndim() == 2 && static_cast<size_t>(x.shape(1)) == weight.values.size(),
-        "rms_norm: x must be [T, E]");
-  return on.rms_norm(weight, x);
+mx::array scale_rows(Backend& on, const mx::array& x, const std::vector<float>& factors) {
+  CHECK(x.ndim() == 2 && x.shape(0) == static_cast<int>(factors.size()),
+        "scale_rows: a factor for each row");
+  return on.scale_rows(x, factors);
 }
 
-mx::array add_rms_norm(Backend& on, const NormWeight& weight, mx::array& x,
-                       const mx::array& delta) {
+mx::array columns(Backend& on, const mx::array& x, int first, int count) {
+  CHECK(x.ndim() == 2 && first >= 0 && count > 0 && first + count <= x.shape(1),
+        "columns: the columns must be x's");
+  return first == 0 && count == x.shape(1) ? x : on.columns(x, first, count);
+}
+
+mx::array norm(Backend& on, const NormWeight& weight, const mx::array& x) {
   CHECK(x.ndim() == 2 && static_cast<size_t>(x.shape(1)) == weight.values.size(),
-        "add_rms_norm: x must be [T, E]");
-  return on.add_rms_norm(weight, x, delta);
+        "norm: x must be [T, E]");
+  return on.norm(weight, x);
+}
+
+mx::array add_norm(Backend& on, const NormWeight& weight, mx::array& x, const mx::array& delta) {
+  CHECK(x.ndim() == 2 && static_cast<size_t>(x.shape(1)) == weight.values.size(),
+        "add_norm: x must be [T, E]");
+  return on.add_norm(weight, x, delta);
 }
 
 mx::array norm_columns(Backend& on, const NormWeight& weight, const mx::array& x, int first) {
@@ -60,6 +71,18 @@ mx::array feed_forward(Backend& on, Gate gate, const LinearWeight& gate_up,
                        const LinearWeight& down, const mx::array& x) {
   CHECK(x.ndim() == 2 && x.shape(1) == gate_up.columns, "feed_forward: x must be [T, K]");
   return on.feed_forward(gate, gate_up, down, x);
+}
+
+mx::array plain_feed_forward(Backend& on, Gate activation, const LinearWeight& up,
+                             const LinearWeight& down, const mx::array& x) {
+  CHECK(x.ndim() == 2 && x.shape(1) == up.columns, "plain_feed_forward: x must be [T, K]");
+  return on.plain_feed_forward(activation, up, down, x);
+}
+
+mx::array gate(Backend& on, Gate gate, const mx::array& by, const mx::array& x) {
+  CHECK(by.shape(0) == x.shape(0) && (by.shape(1) == x.shape(1) || by.shape(1) == 1),
+        "gate: by must be [T, N] or [T, 1]");
+  return on.gate(gate, by, x);
 }
 
 mx::array qkv_rope_kv_write(Backend& on, const AttentionSpec& spec, const mx::array& qkv,

@@ -11,10 +11,6 @@ mx::array ints(const std::vector<int32_t>& values) {
   return mx::array(values.begin(), mx::Shape{static_cast<int>(values.size())}, mx::int32);
 }
 
-mx::array columns(const mx::array& a, int from, int to) {
-  return mx::slice(a, mx::Shape{0, from}, mx::Shape{a.shape(0), to});
-}
-
 // x: [T, N, D] f32; norms each head.
 mx::array head_norm(const mx::array& x, const FloatVector& weight, float eps) {
   if (weight.empty()) return x;
@@ -62,29 +58,35 @@ mx::array ReferenceBackend::qkv_rope_kv_write(const AttentionSpec& spec, const m
                                               const StepBatch& batch, KvLayerStore& store) {
   auto& kv = static_cast<DenseKv&>(store);
   const int tokens = static_cast<int>(batch.size()), dim = spec.head_dim;
-  const int q_end = spec.heads * dim, k_end = q_end + spec.kv_heads * dim,
-            v_end = k_end + spec.kv_heads * dim;
+  const int q_width = spec.heads * dim, kv_width = spec.kv_heads * dim;
   mx::array q =
-      mx::astype(mx::reshape(columns(qkv, 0, q_end), {tokens, spec.heads, dim}), mx::float32);
-  mx::array k = mx::astype(mx::reshape(columns(qkv, q_end, k_end), {tokens, spec.kv_heads, dim}),
-                           mx::float32);
-  const mx::array v = mx::reshape(columns(qkv, k_end, v_end), {tokens, 1, spec.kv_heads, dim});
-  q = head_norm(q, spec.q_norm, spec.norm_eps);
-  k = head_norm(k, spec.k_norm, spec.norm_eps);
+      mx::astype(mx::reshape(columns(qkv, 0, q_width), {tokens, spec.heads, dim}), mx::float32);
+  mx::array k = mx::astype(
+      mx::reshape(columns(qkv, q_width, kv_width), {tokens, spec.kv_heads, dim}), mx::float32);
+  const mx::array v =
+      mx::reshape(columns(qkv, q_width + kv_width, kv_width), {tokens, 1, spec.kv_heads, dim});
+  const auto norm = [&] {
+    q = head_norm(q, spec.q_norm, spec.norm_eps);
+    k = head_norm(k, spec.k_norm, spec.norm_eps);
+  };
+  if (!spec.norm_after_rope) norm();
   if (spec.rope_dims > 0) {
     const mx::array angle =
         mx::multiply(mx::reshape(mx::astype(ints(batch.positions), mx::float32), {tokens, 1, 1}),
                      spec.inv_freq.array());
-    const mx::array cos = mx::cos(angle), sin = mx::sin(angle);
+    const mx::array magnitude(spec.rope_magnitude);
+    const mx::array cos = mx::multiply(mx::cos(angle), magnitude),
+                    sin = mx::multiply(mx::sin(angle), magnitude);
     q = rotate(q, spec, cos, sin);
     k = rotate(k, spec, cos, sin);
   }
+  if (spec.norm_after_rope) norm();
   const mx::array slots = ints(batch.kv_of(kv).slots);
   const mx::Dtype stored = kv.k.dtype();
   kv.k = mx::scatter(kv.k, {slots},
                      mx::astype(mx::reshape(k, {tokens, 1, spec.kv_heads, dim}), stored), {0});
   kv.v = mx::scatter(kv.v, {slots}, mx::astype(v, stored), {0});
-  return mx::astype(mx::reshape(q, {tokens, q_end}), dtype_);
+  return mx::astype(mx::reshape(q, {tokens, q_width}), dtype_);
 }
 
 mx::array ReferenceBackend::paged_attention(const AttentionSpec& spec, const mx::array& q,
@@ -116,7 +118,16 @@ mx::array ReferenceBackend::paged_attention(const AttentionSpec& spec, const mx:
       scores = mx::multiply(mx::tanh(mx::divide(scores, mx::array(spec.soft_cap))),
                             mx::array(spec.soft_cap));
     scores = mx::add(scores, causal_mask(row.start, row.tokens, oldest, spec.window));
-    const mx::array mixed = mx::matmul(mx::softmax(scores, -1, true), v);
+    if (!spec.sinks.empty()) {  // a score more, whose share is given to no value
+      const mx::array sinks =
+          mx::broadcast_to(mx::reshape(spec.sinks.array(), {spec.kv_heads, groups, 1, 1}),
+                           {spec.kv_heads, groups, row.tokens, 1});
+      scores = mx::concatenate({scores, sinks}, -1);
+    }
+    const int keys = static_cast<int>(slots.size());
+    const mx::array weights = mx::slice(mx::softmax(scores, -1, true), mx::Shape{0, 0, 0, 0},
+                                        mx::Shape{spec.kv_heads, groups, row.tokens, keys});
+    const mx::array mixed = mx::matmul(weights, v);
     outputs.push_back(
         mx::reshape(mx::transpose(mixed, {2, 0, 1, 3}), {row.tokens, spec.heads * dim}));
   }

@@ -26,6 +26,15 @@ mx::array ReferenceBackend::scale(const mx::array& x, float factor) {
   return mx::multiply(x, mx::array(factor, x.dtype()));
 }
 
+mx::array ReferenceBackend::scale_rows(const mx::array& x, const std::vector<float>& factors) {
+  const mx::array column(factors.begin(), mx::Shape{x.shape(0), 1}, mx::float32);
+  return mx::astype(mx::multiply(x, column), x.dtype());
+}
+
+mx::array ReferenceBackend::columns(const mx::array& x, int first, int count) {
+  return mx::slice(x, mx::Shape{0, first}, mx::Shape{x.shape(0), first + count});
+}
+
 mx::array ReferenceBackend::soft_cap(const mx::array& x, float cap) {
   return mx::multiply(mx::tanh(mx::divide(x, mx::array(cap, x.dtype()))),
                       mx::array(cap, x.dtype()));

@@ -27,6 +27,13 @@ struct DenseKv final : KvLayerStore {
   mx::array k, v;
 };
 
+/// States of a layer. conv: [P, positions, channels] f32; matrices: [P, heads, rows, columns] f32.
+struct DenseState final : KvLayerStore {
+  DenseState(const KvGeometry& of, int in_group, mx::array inputs, mx::array states)
+      : KvLayerStore(of, in_group), conv(std::move(inputs)), matrices(std::move(states)) {}
+  mx::array conv, matrices;
+};
+
 class ReferenceBackend : public Backend {
  public:
   /// `dtype`: of activations, weights, keys and values.
@@ -42,10 +49,15 @@ class ReferenceBackend : public Backend {
   mx::array gather(const mx::array& x, const std::vector<int32_t>& rows) override;
   mx::array soft_cap(const mx::array& x, float cap) override;
   mx::array scale(const mx::array& x, float factor) override;
-  mx::array rms_norm(const NormWeight& weight, const mx::array& x) override;
-  mx::array add_rms_norm(const NormWeight& weight, mx::array& x, const mx::array& delta) override;
+  mx::array scale_rows(const mx::array& x, const std::vector<float>& factors) override;
+  mx::array columns(const mx::array& x, int first, int count) override;
+  mx::array norm(const NormWeight& weight, const mx::array& x) override;
+  mx::array add_norm(const NormWeight& weight, mx::array& x, const mx::array& delta) override;
   mx::array norm_columns(const NormWeight& weight, const mx::array& x, int first) override;
   mx::array add(const mx::array& x, const mx::array& delta) override;
+  mx::array gate(Gate gate, const mx::array& by, const mx::array& x) override;
+  mx::array plain_feed_forward(Gate activation, const LinearWeight& up, const LinearWeight& down,
+                               const mx::array& x) override;
   mx::array feed_forward(Gate gate, const LinearWeight& gate_up, const LinearWeight& down,
                          const mx::array& x) override;
   mx::array qkv_rope_kv_write(const AttentionSpec& spec, const mx::array& qkv,

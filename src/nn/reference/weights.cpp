@@ -24,6 +24,13 @@ class DenseKvCache final : public KvCache {
     for (const KvGeometry& g : layers) {
       const int group = group_of(plan_, g);
       const int blocks = plan_.groups[static_cast<size_t>(group)].blocks;
+      if (g.kind() == KvKind::kState) {
+        layers_.push_back(std::make_unique<DenseState>(
+            g, group,
+            mx::zeros({blocks, g.state.conv_positions, g.state.conv_channels}, mx::float32),
+            mx::zeros({blocks, g.state.heads, g.state.rows, g.state.columns}, mx::float32)));
+        continue;
+      }
       const mx::Shape shape{blocks * kBlockPositions, g.kv_heads, g.head_dim};
       layers_.push_back(
           std::make_unique<DenseKv>(g, group, mx::zeros(shape, dtype), mx::zeros(shape, dtype)));
@@ -33,17 +40,33 @@ class DenseKvCache final : public KvCache {
   void copy_block(int from, int to, int group) override {
     for (const std::unique_ptr<KvLayerStore>& store : layers_) {
       if (store->group != group) continue;
-      auto& layer = static_cast<DenseKv&>(*store);
-      const int heads = layer.geometry.kv_heads, dim = layer.geometry.head_dim;
-      const auto move = [&](mx::array& stored) {
-        const mx::array source = mx::slice(stored, mx::Shape{from * kBlockPositions, 0, 0},
-                                           mx::Shape{(from + 1) * kBlockPositions, heads, dim});
-        stored = mx::slice_update(stored, source, mx::Shape{to * kBlockPositions, 0, 0},
-                                  mx::Shape{(to + 1) * kBlockPositions, heads, dim});
-      };
-      move(layer.k);
-      move(layer.v);
+      if (store->geometry.kind() == KvKind::kState) {
+        auto& states = static_cast<DenseState&>(*store);
+        move(states.conv, from, to, 1);
+        move(states.matrices, from, to, 1);
+      } else {
+        auto& layer = static_cast<DenseKv&>(*store);
+        move(layer.k, from, to, kBlockPositions);
+        move(layer.v, from, to, kBlockPositions);
+      }
     }
+  }
+
+ private:
+  // Copies block `from` over block `to`, each `each` entries of the first dimension.
+  static void move(mx::array& stored, int from, int to, int each) {
+    if (stored.size() == 0) return;
+    const auto at = [&](int block) {
+      mx::Shape start(stored.ndim(), 0);
+      start[0] = block * each;
+      return start;
+    };
+    const auto end = [&](int block) {
+      mx::Shape stop = stored.shape();
+      stop[0] = (block + 1) * each;
+      return stop;
+    };
+    stored = mx::slice_update(stored, mx::slice(stored, at(from), end(from)), at(to), end(to));
   }
 };
 

@@ -28,6 +28,14 @@ struct CpuKv final : KvLayerStore {
   cpu::KvLayer blocks;
 };
 
+/// States of a layer, one behind the other: the convolution's inputs, then the matrices.
+struct CpuState final : KvLayerStore {
+  CpuState(const KvGeometry& of, int in_group, float* at) : KvLayerStore(of, in_group), first(at) {}
+  float* conv(int state) const { return first + state * geometry.state.values(); }
+  float* matrices(int state) const { return conv(state) + geometry.state.conv_values(); }
+  float* const first;
+};
+
 class CpuBackend final : public Backend {
  public:
   CpuBackend(cpu::Isa isa, int threads, cpu::Activations activations);
@@ -44,10 +52,15 @@ class CpuBackend final : public Backend {
   mx::array gather(const mx::array& x, const std::vector<int32_t>& rows) override;
   mx::array soft_cap(const mx::array& x, float cap) override;
   mx::array scale(const mx::array& x, float factor) override;
-  mx::array rms_norm(const NormWeight& weight, const mx::array& x) override;
-  mx::array add_rms_norm(const NormWeight& weight, mx::array& x, const mx::array& delta) override;
+  mx::array scale_rows(const mx::array& x, const std::vector<float>& factors) override;
+  mx::array columns(const mx::array& x, int first, int count) override;
+  mx::array norm(const NormWeight& weight, const mx::array& x) override;
+  mx::array add_norm(const NormWeight& weight, mx::array& x, const mx::array& delta) override;
   mx::array norm_columns(const NormWeight& weight, const mx::array& x, int first) override;
   mx::array add(const mx::array& x, const mx::array& delta) override;
+  mx::array gate(Gate gate, const mx::array& by, const mx::array& x) override;
+  mx::array plain_feed_forward(Gate activation, const LinearWeight& up, const LinearWeight& down,
+                               const mx::array& x) override;
   mx::array feed_forward(Gate gate, const LinearWeight& gate_up, const LinearWeight& down,
                          const mx::array& x) override;
   mx::array qkv_rope_kv_write(const AttentionSpec& spec, const mx::array& qkv,
@@ -57,7 +70,8 @@ class CpuBackend final : public Backend {
 
  private:
   mx::array allocate(mx::Shape shape);
-  mx::array norm(const NormWeight& weight, mx::array& x, const mx::array* delta);
+  mx::array norm_stream(const NormWeight& weight, mx::array& x, const mx::array* delta);
+  mx::array layer_norm(const NormWeight& weight, mx::array& x, const mx::array* delta);
 
   const cpu::Isa isa_;
   const cpu::Activations activations_;

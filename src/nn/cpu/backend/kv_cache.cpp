@@ -12,6 +12,9 @@
 namespace pippin::nn {
 namespace {
 
+// What follows begins on a cache line.
+int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
 class CpuKvCache final : public KvCache {
  public:
   /// `memory`: of the size that the layers need. Its pages are touched as they are used.
@@ -20,15 +23,14 @@ class CpuKvCache final : public KvCache {
       : KvCache(std::move(plan)), memory_(memory), memory_bytes_(bytes) {
     auto* at = static_cast<uint8_t*>(memory);
     for (const KvGeometry& g : layers) {
-      auto layer = std::make_unique<CpuKv>(g, group_of(plan_, g));
-      layer->blocks.kv_heads = g.kv_heads;
-      layer->blocks.head_dim = g.head_dim;
-      layer->blocks.type = type;
-      const int64_t size = layer->blocks.block_bytes() * blocks_of(layer->group);
-      layer->blocks.k = at;
-      layer->blocks.v = at + size;
-      at += 2 * size;
-      layers_.push_back(std::move(layer));
+      const int group = group_of(plan_, g);
+      const int64_t bytes_all = g.block_bytes(type) * blocks_of(group);
+      if (g.kind() == KvKind::kState) {
+        layers_.push_back(std::make_unique<CpuState>(g, group, reinterpret_cast<float*>(at)));
+      } else {
+        layers_.push_back(attention_store(g, group, type, at));
+      }
+      at += aligned(bytes_all);
     }
   }
   ~CpuKvCache() override { munmap(memory_, memory_bytes_); }
@@ -36,6 +38,12 @@ class CpuKvCache final : public KvCache {
   void copy_block(int from, int to, int group) override {
     for (const std::unique_ptr<KvLayerStore>& store : layers_) {
       if (store->group != group) continue;
+      if (store->geometry.kind() == KvKind::kState) {
+        const auto& states = static_cast<CpuState&>(*store);
+        const auto bytes = static_cast<size_t>(store->geometry.block_bytes(KvType::kF16));
+        std::memcpy(states.conv(to), states.conv(from), bytes);
+        continue;
+      }
       const cpu::KvLayer& layer = static_cast<CpuKv&>(*store).blocks;
       const int64_t n = layer.block_bytes();
       std::memcpy(layer.k + to * n, layer.k + from * n, static_cast<size_t>(n));
@@ -48,6 +56,7 @@ class CpuKvCache final : public KvCache {
     CHECK(in_service.size() == plan_.groups.size());
     const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
     for (const std::unique_ptr<KvLayerStore>& store : layers_) {
+      if (store->geometry.kind() == KvKind::kState) continue;  // few, and each is soon used again
       const cpu::KvLayer& layer = static_cast<CpuKv&>(*store).blocks;
       const int64_t block = layer.block_bytes();
       const int64_t first = block * in_service[static_cast<size_t>(store->group)];
@@ -63,6 +72,17 @@ class CpuKvCache final : public KvCache {
   }
 
  private:
+  // K of all blocks, then V.
+  std::unique_ptr<CpuKv> attention_store(const KvGeometry& g, int group, KvType type,
+                                         uint8_t* at) const {
+    auto layer = std::make_unique<CpuKv>(g, group);
+    layer->blocks.kv_heads = g.kv_heads;
+    layer->blocks.head_dim = g.head_dim;
+    layer->blocks.type = type;
+    layer->blocks.k = at;
+    layer->blocks.v = at + layer->blocks.block_bytes() * blocks_of(group);
+    return layer;
+  }
   int blocks_of(int group) const { return plan_.groups[static_cast<size_t>(group)].blocks; }
 
   void* const memory_;
@@ -77,7 +97,7 @@ Result<std::unique_ptr<KvCache>> CpuBackend::make_kv_cache(const std::vector<KvG
   size_t bytes = 0;
   for (const KvGeometry& g : layers) {
     const int blocks = plan.groups[static_cast<size_t>(group_of(plan, g))].blocks;
-    bytes += static_cast<size_t>(g.block_bytes(type)) * static_cast<size_t>(blocks);
+    bytes += static_cast<size_t>(aligned(g.block_bytes(type) * blocks));
   }
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

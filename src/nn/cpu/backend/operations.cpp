@@ -79,7 +79,8 @@ mx::array CpuBackend::soft_cap(const mx::array& x, float cap) {
 }
 
 // The residual stream is ours alone inside a forward pass, so it is updated in place.
-mx::array CpuBackend::norm(const NormWeight& weight, mx::array& x, const mx::array* delta) {
+mx::array CpuBackend::norm_stream(const NormWeight& weight, mx::array& x, const mx::array* delta) {
+  if (weight.centred) return layer_norm(weight, x, delta);
   mx::array stream = host_ready(x);
   mx::array out = allocate(stream.shape());
   std::optional<mx::array> add_input;
@@ -91,13 +92,13 @@ mx::array CpuBackend::norm(const NormWeight& weight, mx::array& x, const mx::arr
   return out;
 }
 
-mx::array CpuBackend::rms_norm(const NormWeight& weight, const mx::array& x) {
+mx::array CpuBackend::norm(const NormWeight& weight, const mx::array& x) {
   mx::array stream = x;
-  return norm(weight, stream, nullptr);
+  return norm_stream(weight, stream, nullptr);
 }
 
-mx::array CpuBackend::add_rms_norm(const NormWeight& weight, mx::array& x, const mx::array& delta) {
-  return norm(weight, x, &delta);
+mx::array CpuBackend::add_norm(const NormWeight& weight, mx::array& x, const mx::array& delta) {
+  return norm_stream(weight, x, &delta);
 }
 
 // In place: what a projection has given is ours alone.
@@ -148,7 +149,8 @@ mx::array CpuBackend::qkv_rope_kv_write(const AttentionSpec& spec, const mx::arr
   args.q_norm = spec.q_norm.data();
   args.k_norm = spec.k_norm.data();
   args.norm_eps = spec.norm_eps;
-  args.rope = {spec.rope_interleaved, spec.rope_dims, spec.inv_freq.data()};
+  args.norm_after_rope = spec.norm_after_rope;
+  args.rope = {spec.rope_interleaved, spec.rope_dims, spec.inv_freq.data(), spec.rope_magnitude};
   args.q_out = q.data<float>();
   cpu::rope_kv_write(args, static_cast<CpuKv&>(kv).blocks, threads_);
   return q;
@@ -165,7 +167,7 @@ mx::array CpuBackend::paged_attention(const AttentionSpec& spec, const mx::array
   args.rows = batch.kv_of(kv).rows;
   args.window = spec.window;
   args.soft_cap = spec.soft_cap;
-  args.sinks = nullptr;
+  args.sinks = spec.sinks.data();
   args.out = out.data<float>();
   cpu::paged_attention(args, static_cast<CpuKv&>(kv).blocks, threads_);
   return out;

@@ -1,0 +1,160 @@
+#include "models/blocks/attention.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <string>
+
+#include "nn/ops/attention.h"
+#include "nn/ops/linear.h"
+#include "nn/ops/norm.h"
+
+namespace pippin::models {
+namespace {
+
+// Whether a layer sees all positions. The file's own word comes before the family's habit.
+bool is_global(const store::ModelConfig& config, const DecoderOptions& options, int layer) {
+  if (config.sliding_window <= 0) return true;
+  if (!config.windowed_layers.empty()) return !config.windowed_layers[static_cast<size_t>(layer)];
+  const int period = config.window_period > 0 ? config.window_period : options.window_period;
+  return period <= 0 || (layer + 1) % period == 0;
+}
+
+// Angle per position of each rotated pair. Linear scaling stretches positions; `divisors` are a
+// file's own (Llama 3.1 and LongRoPE).
+std::vector<float> inverse_frequencies(int dims, double base, double stretch,
+                                       const std::vector<float>& divisors) {
+  std::vector<float> inv(static_cast<size_t>(dims / 2));
+  for (size_t i = 0; i < inv.size(); ++i) {
+    double frequency = std::pow(base, -2.0 * static_cast<double>(i) / dims) / stretch;
+    if (!divisors.empty()) frequency /= static_cast<double>(divisors[i]);
+    inv[i] = static_cast<float>(frequency);
+  }
+  return inv;
+}
+
+nn::AttentionSpec make_spec(const LayerSource& source, const std::vector<float>& rope_divisors) {
+  const store::ModelConfig& config = source.config;
+  const DecoderOptions& options = source.options;
+  const nn::KvGeometry geometry = AttentionBlock::geometry(config, options, source.layer);
+  nn::AttentionSpec spec;
+  spec.heads = config.heads[source.index()];
+  spec.kv_heads = geometry.kv_heads;
+  spec.head_dim = geometry.head_dim;
+  spec.scale = config.attention_scale > 0 ? config.attention_scale
+                                          : 1.0f / std::sqrt(static_cast<float>(spec.head_dim));
+  spec.soft_cap = config.attention_soft_cap;
+  spec.norm_eps = config.norm_eps;
+  spec.norm_after_rope = options.norm_after_rope;
+  spec.rope_interleaved = options.rope_interleaved;
+  spec.rope_dims = config.rope.dims;
+  spec.window = geometry.window;
+  const bool global = spec.window == 0;
+  double base = config.rope.freq_base;
+  if (!global) {
+    if (config.rope.freq_base_window > 0)
+      base = config.rope.freq_base_window;
+    else if (options.window_rope_base > 0)
+      base = static_cast<double>(options.window_rope_base);
+  }
+  const double stretch =
+      global && config.rope.scaling == store::RopeScaling::kLinear ? config.rope.factor : 1.0;
+  spec.inv_freq = inverse_frequencies(spec.rope_dims, base, stretch,
+                                      global ? rope_divisors : std::vector<float>{});
+  return spec;
+}
+
+}  // namespace
+
+Result<void> AttentionBlock::check(const store::ModelConfig& config) {
+  const auto unsupported = [&](std::string what, std::string key) {
+    return fail(Code::kUnsupported, fmt::format("[model] {}: {}", config.path, what),
+                config.architecture + "." + key);
+  };
+  if (config.head_dim_k != config.head_dim_v) {
+    return unsupported(fmt::format("keys of {} and values of {} dimensions are not supported yet",
+                                   config.head_dim_k, config.head_dim_v),
+                       "attention.value_length");
+  }
+  if (config.head_dim_k % 16 != 0 || config.head_dim_k > nn::kHeadDimMax) {
+    return unsupported(
+        fmt::format("head dimensions must be multiples of 16 up to 1024, this file has {}",
+                    config.head_dim_k),
+        "attention.key_length");
+  }
+  if (config.rope.scaling != store::RopeScaling::kNone &&
+      config.rope.scaling != store::RopeScaling::kLinear) {
+    return unsupported("YaRN and LongRoPE are not supported yet", "rope.scaling.type");
+  }
+  return {};
+}
+
+nn::KvGeometry AttentionBlock::geometry(const store::ModelConfig& config,
+                                        const DecoderOptions& options, int layer) {
+  const int window = is_global(config, options, layer) ? 0 : config.sliding_window;
+  return {config.kv_heads[static_cast<size_t>(layer)], config.head_dim_k, window};
+}
+
+Result<std::unique_ptr<Mixer>> AttentionBlock::load(const LayerSource& source, nn::Backend& backend,
+                                                    const std::vector<float>& rope_divisors) {
+  std::unique_ptr<AttentionBlock> block(new AttentionBlock(backend));
+  block->store_ = source.store;
+  block->spec_ = make_spec(source, rope_divisors);
+  RETURN_IF_ERROR(block->load_norms(source));
+  RETURN_IF_ERROR(block->load_projections(source));
+  return std::unique_ptr<Mixer>(std::move(block));
+}
+
+Result<void> AttentionBlock::load_norms(const LayerSource& source) {
+  WeightLoader& weights = source.weights;
+  const std::string q_name = source.name("attn_q_norm.weight"),
+                    k_name = source.name("attn_k_norm.weight");
+  if (source.options.qk_norm) {
+    ASSIGN_OR_RETURN(std::vector<float> q_norm, weights.norm_values(q_name, spec_.head_dim));
+    ASSIGN_OR_RETURN(std::vector<float> k_norm, weights.norm_values(k_name, spec_.head_dim));
+    spec_.q_norm = std::move(q_norm);
+    spec_.k_norm = std::move(k_norm);
+  }
+  if (source.options.wide_qk_norm) {
+    ASSIGN_OR_RETURN(q_norm_,
+                     weights.norm(q_name, spec_.heads * spec_.head_dim, source.config.norm_eps));
+    ASSIGN_OR_RETURN(k_norm_,
+                     weights.norm(k_name, spec_.kv_heads * spec_.head_dim, source.config.norm_eps));
+  }
+  return {};
+}
+
+Result<void> AttentionBlock::load_projections(const LayerSource& source) {
+  const int width = source.config.embedding_length, q = spec_.heads * spec_.head_dim,
+            kv = spec_.kv_heads * spec_.head_dim;
+  std::vector<WeightLoader::Part> parts = {{source.name("attn_qkv"), q + 2 * kv}};
+  if (!source.has("attn_qkv"))
+    parts = {{source.name("attn_q"), q}, {source.name("attn_k"), kv}, {source.name("attn_v"), kv}};
+  ASSIGN_OR_RETURN(qkv_, source.weights.linear(parts, width));
+  ASSIGN_OR_RETURN(output_, source.weights.linear({{source.name("attn_output"), width}}, q));
+  return {};
+}
+
+mx::array AttentionBlock::mix(const mx::array& x, const nn::StepBatch& batch, nn::KvCache& kv) {
+  nn::KvLayerStore& store = kv.layer(store_);
+  const mx::array q = nn::qkv_rope_kv_write(backend_, spec_, projected(x), batch, store);
+  return nn::paged_attention(backend_, spec_, q, batch, store);
+}
+
+// q, k and v, side by side.
+mx::array AttentionBlock::projected(const mx::array& x) {
+  mx::array qkv = nn::linear(backend_, qkv_, x);
+  if (q_norm_.values.empty()) return qkv;
+  qkv = nn::norm_columns(backend_, q_norm_, qkv, 0);
+  return nn::norm_columns(backend_, k_norm_, qkv, spec_.heads * spec_.head_dim);
+}
+
+mx::array AttentionBlock::project(const mx::array& mixed) {
+  return nn::linear(backend_, output_, mixed);
+}
+
+void AttentionBlock::add_products(ProductOrder& order) const {
+  order.insert(order.end(), {&qkv_, &output_});
+}
+
+}  // namespace pippin::models

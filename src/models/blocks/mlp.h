@@ -1,0 +1,27 @@
+// MlpBlock: a dense feed-forward layer, with a gate or without one. Thread: the device thread.
+#pragma once
+
+#include <memory>
+
+#include "models/blocks/block.h"
+
+namespace pippin::models {
+
+class MlpBlock final : public FeedForward {
+ public:
+  static Result<std::unique_ptr<FeedForward>> load(const LayerSource& source, nn::Backend& backend);
+
+  mx::array run(const mx::array& x) override;
+  void add_products(ProductOrder& order) const override;
+
+ private:
+  MlpBlock(nn::Backend& backend, const DecoderOptions& options)
+      : backend_(backend), activation_(options.gate), gated_(options.gated) {}
+
+  nn::Backend& backend_;
+  const nn::Gate activation_;
+  const bool gated_;
+  nn::LinearWeight up_, down_;  // up: gate and up where there is a gate
+};
+
+}  // namespace pippin::models

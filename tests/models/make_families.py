@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Writes fixtures/families/NAME: a tiny random model of each family, and the logits that transformers computes.
+
+    pip install torch==2.8.0 transformers==5.23.0 accelerate
+    python3 tests/models/make_families.py [--peer LLAMA_CPP] [NAME ...]
+
+Each folder has config.json and model.safetensors as transformers saves them (weights that bf16 holds exactly, in bf16),
+expected.safetensors (`tokens` [T] int32, `logits` [T, V] f32: f32 arithmetic, eager attention), and, where llama.cpp's
+converter in the source tree LLAMA_CPP knows the family, model.gguf as it writes it, with a small ASCII vocabulary in
+place of the model's own. The models are functions in tests/models/families/*.py. The seed is the name's.
+"""
+
+import argparse
+import importlib
+import json
+import math
+import pathlib
+import pkgutil
+import shutil
+import sys
+import zlib
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import families  # noqa: E402
+from families.shapes import VOCAB  # noqa: E402
+
+FOLDER = pathlib.Path(__file__).parent / "fixtures" / "families"
+TOKENS = 40
+BIGRAMS = """t h,h e,i n,e r,a n,r e,o n,a t,e n,n d,t i,e s,o r,t e,o f,e d,i s,i t,a l,a r,s t,t o,
+n t,n g,s e,h a,a s,o u,i o,l e,v e,c o,m e,d e,h i,r i,r o,i c,n e,e a,r a,c e,l i,c h,
+l l,b e,m a,s i,o m,u r,Ġ t,Ġ a,Ġ s,Ġ w,Ġ o,Ġ c,Ġ b,Ġ p,Ġ m,Ġ f,Ġt he,in g""".replace("\n", "").split(",")
+CHAT_TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
+
+
+def all_families() -> dict:
+    found = {}
+    for module in pkgutil.iter_modules(families.__path__):
+        found |= getattr(importlib.import_module(f"families.{module.name}"), "FAMILIES", {})
+    return found
+
+
+def values_for(name: str, weight: torch.Tensor, generator: torch.Generator, offset_norms: bool) -> torch.Tensor:
+    """Sizes that keep activations near one, so that every part of the model shows in the logits."""
+    values = torch.randn(weight.shape, generator=generator)
+    last = name.rsplit(".", 2)
+    if name.endswith("A_log"):
+        return torch.log(1 + 3 * torch.rand(weight.shape, generator=generator))
+    if name.endswith("dt_bias"):
+        return 0.5 * values
+    if name.endswith(".D"):
+        return 1 + 0.3 * values
+    if name.endswith(("bias", "sinks")) or "correction_bias" in name:
+        return 0.3 * values
+    if weight.dim() == 1 or "norm" in last[-2].lower() or last[-2].endswith("ln_f"):
+        return 0.2 * values + (0.0 if offset_norms else 1.0)
+    # The last dimension is what a product sums over, but for experts that transformers keeps transposed.
+    fan_in = math.prod(weight.shape[1:]) if "conv" in name else weight.shape[-1]
+    return values / math.sqrt(fan_in)
+
+
+def randomize(model: torch.nn.Module, seed: int, offset_norms: bool) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    named = dict(model.named_parameters())
+    named |= {k: v for k, v in model.named_buffers() if "correction_bias" in k}
+    with torch.no_grad():
+        for name in sorted(named):
+            weight = named[name]
+            weight.data.copy_(values_for(name, weight, generator, offset_norms).to(torch.bfloat16).float())
+
+
+def compute(model, tokens: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        logits = model(torch.from_numpy(tokens.astype(np.int64))[None], use_cache=False).logits[0].float().numpy()
+    assert logits.shape == (len(tokens), VOCAB) and np.isfinite(logits).all()
+    return logits
+
+
+def make(name: str, peer: pathlib.Path | None) -> None:
+    seed = zlib.crc32(name.encode())
+    made = all_families()[name]()
+    # A function returns the model, or (model, options): offset_norms where 1 is added to the weights of norms.
+    model, options = made if isinstance(made, tuple) else (made, {})
+    model = model.eval().float()
+    model.set_attn_implementation("eager")
+    randomize(model, seed, options.get("offset_norms", False))
+    tokens = np.random.default_rng(seed).integers(2, VOCAB, TOKENS, dtype=np.int32)
+    logits = compute(model, tokens)
+
+    folder = FOLDER / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    for other in folder.glob("*.json"):
+        if other.name != "config.json":
+            other.unlink()
+    save_file({"tokens": tokens, "logits": logits}, folder / "expected.safetensors")
+    note = convert(folder, peer) if peer and options.get("gguf", True) else "no GGUF"
+    size = sum(f.stat().st_size for f in folder.iterdir())
+    print(f"{name}: {size} bytes, logits from {logits.min():.2f} to {logits.max():.2f}; {note}", flush=True)
+
+
+def convert(folder: pathlib.Path, peer: pathlib.Path) -> str:
+    """Has llama.cpp's own converter write model.gguf; the vocabulary alone is ours."""
+    sys.path[:0] = [str(peer), str(peer / "gguf-py")]
+    import conversion
+    import gguf
+    hparams = conversion.ModelBase.load_hparams(folder, False)
+    try:
+        kind = conversion.get_model_class(conversion.get_model_architecture(hparams, conversion.ModelType.TEXT))
+    except NotImplementedError as error:
+        return f"no GGUF: {error}"
+
+    def set_vocab(self) -> None:
+        tokens = ["<s>", "</s>"] + [chr(c) for c in range(33, 127)] + ["Ġ", "Ċ"]
+        tokens += [b.replace(" ", "") for b in BIGRAMS]
+        writer = self.gguf_writer
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre("gpt-2")
+        writer.add_token_list(tokens)
+        writer.add_token_types([gguf.TokenType.CONTROL] * 2 + [gguf.TokenType.NORMAL] * (VOCAB - 2))
+        writer.add_token_merges(BIGRAMS)
+        writer.add_bos_token_id(0)
+        writer.add_eos_token_id(1)
+        writer.add_add_bos_token(False)
+        writer.add_chat_template(CHAT_TEMPLATE)
+
+    with torch.inference_mode():
+        tiny = type(kind.__name__, (kind,), {"set_vocab": set_vocab, "model_arch": kind.model_arch})
+        tiny(folder, gguf.LlamaFileType.MOSTLY_BF16, folder / "model.gguf", model_name=folder.name, eager=True).write()
+    return "GGUF"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", type=pathlib.Path, help="source tree of llama.cpp, for its converter")
+    parser.add_argument("names", nargs="*")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in arguments.names or all_families():
+        make(name, arguments.peer)
+
+
+if __name__ == "__main__":
+    main()
