@@ -207,6 +207,77 @@ TEST(Media, WhoseTokensSeeEachOtherIsNeverCut) {
   EXPECT_EQ(Scheduler::check(small_options(), submission).error().param, "media");
 }
 
+/// A picture of two columns in the text, as rows and columns; the text goes on behind the larger.
+Submission with_picture(int begin, int count) {
+  Submission submission = prompt_of(100, 4);
+  submission.position_components = 2;
+  int32_t next = 0;
+  for (int place = 0; place < 100; ++place) {
+    const int i = place - begin;
+    const bool in = i >= 0 && i < count;
+    const int32_t text = i == count ? begin + std::max(2, count / 2) : next;
+    submission.positions.push_back(in ? begin + i / 2 : text);
+    submission.positions.push_back(in ? begin + i % 2 : text);
+    next = text + 1;
+  }
+  return submission;
+}
+
+TEST(Positions, OfEqualTokensShareNoBlocksWhereTheyDiffer) {
+  for (const bool with_state : {false, true}) {
+    Harness harness(with_state ? hybrid() : small_options());
+    const Submission picture = with_picture(70, 8), other = with_picture(70, 6);
+    const SequenceId first = harness.submit(picture);
+    harness.run_until_idle();
+    const SequenceId same = harness.submit(picture), differs = harness.submit(other),
+                     plain = harness.submit(prompt_of(100, 4));
+    harness.run_until_idle();
+    EXPECT_EQ(harness.got[first].tokens, fake_answer(picture, 4));
+    EXPECT_EQ(harness.got[same].tokens, fake_answer(picture, 4));
+    EXPECT_EQ(harness.got[differs].tokens, fake_answer(other, 4));
+    EXPECT_EQ(harness.got[plain].tokens, fake_answer(prompt_of(100, 4), 4));
+    Submission other_token = picture;
+    other_token.tokens[72] = 7;
+    const SequenceId token = harness.submit(other_token);
+    harness.run_until_idle();
+    EXPECT_EQ(harness.got[token].tokens, fake_answer(other_token, 4));
+    EXPECT_EQ(harness.got[token].finish->cached_tokens, with_state ? kCheckpoint : 71);
+    // The text before the picture is that of all.
+    const int text = with_state ? kCheckpoint : 71;  // its first token lies where text would
+    EXPECT_EQ(harness.got[same].finish->cached_tokens, with_state ? kCheckpoint : 96);
+    EXPECT_EQ(harness.got[differs].finish->cached_tokens, with_state ? kCheckpoint : 71);
+    EXPECT_EQ(harness.got[plain].finish->cached_tokens, text);
+  }
+}
+
+TEST(Positions, GoOnBehindThePromptFromTheLargest) {
+  Harness harness(small_options());
+  Submission submission = with_picture(90, 10);
+  submission.positions[199] = 500;
+  harness.submit(submission);
+  while (harness.scheduler.status().generated_tokens == 0) harness.step();
+  const StepPlan plan = harness.step();
+  ASSERT_EQ(plan.rows.size(), 1u);
+  EXPECT_EQ(plan.rows[0].positions, (std::vector<int32_t>{501, 501}));
+  for (const int32_t wrong : {-1, 1 << 30}) {
+    submission.positions[3] = wrong;
+    EXPECT_EQ(Scheduler::check(small_options(), submission).error().param, "positions");
+  }
+}
+
+TEST(States, OfABlockWithMediaAreFound) {
+  Harness harness(hybrid());
+  Submission submission = prompt_of(150, 4);
+  submission.media = {{kCheckpoint - 8, 8, "cat"}};
+  harness.submit(submission);
+  harness.run_until_idle();
+  submission.tokens[kCheckpoint + 10] = 7;
+  const SequenceId id = harness.submit(submission);
+  harness.run_until_idle();
+  EXPECT_EQ(harness.got[id].finish->cached_tokens, kCheckpoint);
+  EXPECT_EQ(harness.got[id].tokens, fake_answer(submission, 4));
+}
+
 TEST(Embeddings, ComeWithoutTokens) {
   for (const bool keeps : {true, false}) {
     SchedulerOptions options = small_options();
@@ -234,6 +305,31 @@ TEST(Embeddings, OfAModelThatKeepsNothingAreComputedAtOnce) {
   submission.pooling = Pooling::kMean;
   EXPECT_EQ(Scheduler::check(options, submission).error().code, Code::kContextLength);
   EXPECT_EQ(Scheduler::check(options, prompt_of(3, 4)).error().param, "prompt");
+}
+
+/// Without a group that keeps every position, the context is the limit.
+TEST(Groups, OfOneKindAloneServeTheWholeContext) {
+  for (const KvKind kind : {KvKind::kSliding, KvKind::kChunked, KvKind::kState, KvKind::kCross}) {
+    SchedulerOptions options = small_options();
+    options.kv.groups.clear();
+    KvGroupSpec spec{kind};
+    const bool windowed = kind == KvKind::kSliding || kind == KvKind::kChunked;
+    if (windowed) spec.window = 32;
+    options.kv.add(spec, 8);
+    ASSERT_TRUE(options.check().ok());
+    EXPECT_EQ(options.positions_max(), options.context_tokens_max);
+    Harness harness(options);
+    Submission submission = prompt_of(options.context_tokens_max - 20, 100);
+    if (kind == KvKind::kCross) submission.encoded = EncodedInput{"a"};
+    const SequenceId first = harness.submit(submission), second = harness.submit(submission);
+    harness.run_until_idle();
+    for (const SequenceId id : {first, second}) {
+      EXPECT_EQ(harness.got[id].finish->reason, FinishReason::kLength) << kv_kind_name(kind);
+      EXPECT_EQ(harness.got[id].tokens, fake_answer(submission, 20)) << kv_kind_name(kind);
+    }
+    submission.tokens.resize(static_cast<size_t>(options.context_tokens_max));
+    EXPECT_EQ(Scheduler::check(options, submission).error().code, Code::kContextLength);
+  }
 }
 
 TEST(Groups, AllAgreeOnAPrefix) {

@@ -34,32 +34,68 @@ inline uint64_t mix(uint64_t x) {  // splitmix64
 inline constexpr Token kFakeVocabulary = 50;
 inline constexpr int kFakeForcedMax = 11;
 
-/// What one position holds. The salt stands for everything besides tokens that keys and values
-/// depend on.
+/// What one place of a sequence holds: all that its keys and values depend on.
 struct FakeEntry {
   Token token = -1;
-  int position = -1;
-  uint32_t salt = 0;
+  int place = -1;
+  uint32_t salt = 0;      // everything besides tokens: the tenant, the media
+  uint32_t position = 0;  // a hash of its components
+  int sees_to = 0;        // the first place that it does not see
   bool operator==(const FakeEntry&) const = default;
   uint64_t hash() const {
-    return mix(mix(static_cast<uint64_t>(token) << 32 | static_cast<uint32_t>(position)) ^ salt);
+    const uint64_t where =
+        mix(static_cast<uint64_t>(position) << 32 | static_cast<uint32_t>(sees_to - place));
+    return mix(mix(static_cast<uint64_t>(token) << 32 | static_cast<uint32_t>(place)) ^ salt ^
+               where);
   }
 };
 
-inline uint32_t fake_salt(const Submission& submission) {
-  return static_cast<uint32_t>(mix(std::hash<std::string>()(submission.cache_salt)));
+/// A position is the hash of its components; equal ones are as good as one.
+inline uint32_t fake_position(std::span<const int32_t> components) {
+  if (std::all_of(components.begin(), components.end(),
+                  [&](int32_t value) { return value == components.front(); }))
+    return static_cast<uint32_t>(components.front());
+  uint64_t hash = 0;
+  for (const int32_t value : components) hash = mix(hash + static_cast<uint32_t>(value));
+  return static_cast<uint32_t>(hash);
 }
 
-/// What position `position` of a sequence holds; `salt` is its submission's.
-inline FakeEntry fake_entry(const Submission& submission, Token token, int position,
-                            uint32_t salt) {
-  for (const MediaSpan& media : submission.media) {
-    if (position < media.begin || position >= media.begin + media.count) continue;
-    const auto offset = static_cast<uint64_t>(position - media.begin);
-    salt ^= static_cast<uint32_t>(mix(std::hash<std::string>()(media.hash) + offset));
+/// What the model makes of a submission's tokens where nothing goes wrong.
+class FakeView {
+ public:
+  explicit FakeView(const Submission& submission)
+      : submission_(&submission),
+        salt_(static_cast<uint32_t>(mix(std::hash<std::string>()(submission.cache_salt)))) {
+    for (const int32_t position : submission.positions) behind_ = std::max(behind_, position + 1);
   }
-  return {token, position, salt};
-}
+
+  const Submission& submission() const { return *submission_; }
+
+  FakeEntry entry(Token token, int place) const {
+    FakeEntry entry{token, place, salt_, position(place), place + 1};
+    for (const MediaSpan& media : submission_->media) {
+      if (place < media.begin || place >= media.begin + media.count) continue;
+      const auto offset = static_cast<uint64_t>(place - media.begin);
+      entry.salt ^= static_cast<uint32_t>(mix(std::hash<std::string>()(media.hash) + offset));
+      if (media.both_ways) entry.sees_to = media.begin + media.count;
+    }
+    return entry;
+  }
+
+ private:
+  uint32_t position(int place) const {
+    if (submission_->positions.empty()) return static_cast<uint32_t>(place);
+    const int prompt = static_cast<int>(submission_->tokens.size());
+    if (place >= prompt) return static_cast<uint32_t>(behind_ + place - prompt);
+    const auto components = static_cast<size_t>(submission_->position_components);
+    return fake_position(std::span(submission_->positions)
+                             .subspan(static_cast<size_t>(place) * components, components));
+  }
+
+  const Submission* submission_;
+  uint32_t salt_;
+  int32_t behind_ = 0;  // the first position behind the prompt's
+};
 
 /// What a sequence reads beside its own tokens.
 inline uint64_t fake_start(const Submission& submission) {
@@ -72,13 +108,10 @@ inline std::vector<float> fake_embedding(uint64_t hash) {
 
 /// The hash of everything that a prompt's last token reads.
 inline uint64_t fake_prompt_hash(const Submission& submission) {
+  const FakeView view(submission);
   uint64_t hash = fake_start(submission);
-  const uint32_t salt = fake_salt(submission);
-  int position = 0;
-  for (const Token token : submission.tokens) {
-    hash += fake_entry(submission, token, position, salt).hash();
-    ++position;
-  }
+  int place = 0;
+  for (const Token token : submission.tokens) hash += view.entry(token, place++).hash();
   return hash;
 }
 
@@ -113,8 +146,8 @@ inline std::pair<std::vector<Token>, bool> fake_forced(const Submission& submiss
 inline std::vector<Token> fake_answer(const Submission& submission, int tokens_max) {
   std::vector<Token> answer;
   uint64_t hash = fake_prompt_hash(submission);
-  int position = static_cast<int>(submission.tokens.size());
-  const uint32_t salt = fake_salt(submission);
+  int place = static_cast<int>(submission.tokens.size());
+  const FakeView view(submission);
   while (static_cast<int>(answer.size()) < tokens_max) {
     const int generated = static_cast<int>(answer.size());
     auto [tokens, complete] = fake_forced(submission, generated);
@@ -127,7 +160,7 @@ inline std::vector<Token> fake_answer(const Submission& submission, int tokens_m
       bool stops = false;
       for (const Token stop_token : stop.stop_tokens) stops |= stop_token == token;
       if (stops && !stop.ignore_eos && index >= stop.min_tokens) return answer;
-      hash += FakeEntry{token, position++, salt}.hash();
+      hash += view.entry(token, place++).hash();
     }
     if (complete) break;
   }
@@ -161,7 +194,7 @@ class FakeRunner final : public Runner {
   }
 
   void admit(SequenceId id, const Submission& submission) override {
-    expect(states_.try_emplace(id, State{&submission, fake_salt(submission), {}}).second, id,
+    expect(states_.try_emplace(id, State{FakeView(submission), {}}).second, id,
            "is admitted twice");
   }
 
@@ -182,8 +215,7 @@ class FakeRunner final : public Runner {
 
  private:
   struct State {
-    const Submission* submission;
-    uint32_t salt;
+    FakeView view;
     std::vector<Token> sampled;
   };
 
@@ -227,9 +259,9 @@ class FakeRunner final : public Runner {
       faults_.push_back(fmt::format("sequence {} {}", id.value, what));
   }
 
-  FakeEntry& entry(Group& group, BlockId block, int position) {
+  FakeEntry& entry(Group& group, BlockId block, int place) {
     return group.entries.at(static_cast<size_t>(block) * static_cast<size_t>(positions_) +
-                            static_cast<size_t>(position % positions_));
+                            static_cast<size_t>(place % positions_));
   }
 
   void copy(const std::vector<BlockCopy>& copies) {
@@ -254,7 +286,7 @@ class FakeRunner final : public Runner {
     expect(found != states_.end(), item.sequence, "is encoded before it was admitted");
     if (found == states_.end()) return;
     groups_.at(static_cast<size_t>(item.group)).inputs.at(static_cast<size_t>(item.block)) =
-        found->second.submission->encoded->hash;
+        found->second.view.submission().encoded->hash;
     ++encoded_;
   }
 
@@ -303,7 +335,7 @@ class FakeRunner final : public Runner {
 
   /// Checks what a plan says of a row. Returns: whether it can be run.
   bool check_row(const PlanRow& row, const State& state) {
-    const Submission& submission = *state.submission;
+    const Submission& submission = state.view.submission();
     const int length =
         static_cast<int>(submission.tokens.size()) + static_cast<int>(state.sampled.size());
     const int end = row.start + static_cast<int>(row.tokens.size());
@@ -315,10 +347,6 @@ class FakeRunner final : public Runner {
     expect(row.pool == (known == length && submission.pooling != Pooling::kNone), row.sequence,
            "pools at the wrong place");
     expect(row.drafts == 0 || row.sample, row.sequence, "guesses before its end");
-    for (const MediaSpan& media : submission.media) {
-      const bool cut = media.both_ways && media.begin < known && known < media.begin + media.count;
-      expect(!cut, row.sequence, "is cut where tokens see each other");
-    }
     expect(!groups_.empty() || (row.start == 0 && known == length), row.sequence,
            "is cut where nothing is kept");
     expect(row.kv.size() == groups_.size(), row.sequence, "lacks a table");
@@ -350,7 +378,7 @@ class FakeRunner final : public Runner {
       return output;
     }
     computed_tokens_ += row.tokens.size();
-    const Submission& submission = *state.submission;
+    const Submission& submission = state.view.submission();
     const int prompt = static_cast<int>(submission.tokens.size());
     const int end = row.start + static_cast<int>(row.tokens.size());
     const int known = end - row.drafts;
@@ -359,28 +387,56 @@ class FakeRunner final : public Runner {
           position >= row.start ? row.tokens[static_cast<size_t>(position - row.start)]
           : position < prompt   ? submission.tokens[static_cast<size_t>(position)]
                                 : state.sampled[static_cast<size_t>(position - prompt)];
-      return fake_entry(submission, token, position, state.salt);
+      return state.view.entry(token, position);
     };
+    const auto computed = [&](int position) { return with_inputs(row, own(position)); };
     uint64_t hash = fake_start(submission);
     for (int position = 0; position < known; ++position) {
       const Token token = position < prompt ? submission.tokens[static_cast<size_t>(position)]
                                             : state.sampled[static_cast<size_t>(position - prompt)];
       expect(own(position).token == token, row.sequence, "computes tokens that are not its own");
-      hash += own(position).hash();
+      hash += position < row.start ? own(position).hash() : computed(position).hash();
     }
-    for (size_t g = 0; g < groups_.size(); ++g) go_through(groups_[g], row, row.kv[g], own, end);
+    for (size_t g = 0; g < groups_.size(); ++g)
+      go_through(groups_[g], row, row.kv[g], own, computed);
     add_prompt_logprobs(row, submission, output);
     if (row.pool) output.embedding = fake_embedding(hash);
     if (row.sample) sample(row, state, hash, own, output);
     return output;
   }
 
+  /// What the device computes of a place of the row: by the positions and spans that the row
+  /// states.
+  static FakeEntry with_inputs(const PlanRow& row, FakeEntry entry) {
+    entry.position = static_cast<uint32_t>(entry.place);
+    entry.sees_to = entry.place + 1;
+    if (!row.positions.empty()) {
+      const size_t components = row.positions.size() / row.tokens.size();
+      entry.position = fake_position(
+          std::span(row.positions)
+              .subspan(static_cast<size_t>(entry.place - row.start) * components, components));
+    }
+    const int end = row.start + static_cast<int>(row.tokens.size());
+    for (const MaskSpan& span : row.spans)
+      if (entry.place >= span.begin && entry.place < span.begin + span.count)
+        entry.sees_to = std::min(end, span.begin + span.count);
+    return entry;
+  }
+
+  static std::string_view difference(const FakeEntry& got, const FakeEntry& own) {
+    if (got.token != own.token || got.place != own.place || got.salt != own.salt)
+      return "reads what is not its own";
+    return got.position != own.position ? "reads what was computed at another position"
+                                        : "reads of a span that was cut";
+  }
+
   /// Writes what a row computes and reads all that it sees.
-  template <typename Own>
+  template <typename Own, typename Computed>
   void go_through(Group& group, const PlanRow& row, const BlockTable& table, const Own& own,
-                  int end) {
+                  const Computed& computed) {
+    const int end = row.start + static_cast<int>(row.tokens.size());
     if (group.spec.kind == KvKind::kCross) {
-      const auto& encoded = states_.at(row.sequence).submission->encoded;
+      const auto& encoded = states_.at(row.sequence).view.submission().encoded;
       expect(encoded && group.inputs.at(static_cast<size_t>(table[0])) == encoded->hash,
              row.sequence, "reads another input");
     } else if (group.spec.kind == KvKind::kState) {
@@ -394,19 +450,19 @@ class FakeRunner final : public Runner {
             state == fold, row.sequence,
             state.position == row.start ? "has another's state" : "has the state of another place");
       for (int position = row.start; position < end; ++position)
-        fold = {position + 1, fold.hash + own(position).hash()};
+        fold = {position + 1, fold.hash + computed(position).hash()};
       state = fold;
     } else {
       const auto at = [&](int position) {
         return table[static_cast<size_t>(position / positions_)];
       };
       for (int position = row.start; position < end; ++position)
-        entry(group, at(position), position) = own(position);
+        entry(group, at(position), position) = computed(position);
       for (int position = group.first_seen(row.start); position < end; ++position) {
         expect(at(position) >= 0, row.sequence, "sees a block that it gave back");
         if (at(position) < 0) return;
-        expect(entry(group, at(position), position) == own(position), row.sequence,
-               "reads what is not its own");
+        const FakeEntry& got = entry(group, at(position), position);
+        if (got != own(position)) expect(false, row.sequence, difference(got, own(position)));
       }
     }
   }
@@ -414,7 +470,7 @@ class FakeRunner final : public Runner {
   /// Chooses the next token, and those behind the drafts that are like it.
   template <typename Own>
   void sample(const PlanRow& row, State& state, uint64_t hash, const Own& own, RowOutput& output) {
-    const Submission& submission = *state.submission;
+    const Submission& submission = state.view.submission();
     output.sampled = true;
     output.token = fake_choice(hash, submission, row.generated);
     state.sampled.push_back(output.token);

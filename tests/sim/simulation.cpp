@@ -5,8 +5,7 @@
 #include <algorithm>
 #include <span>
 
-#include "engine/core/attention_group.h"
-#include "engine/core/state_group.h"
+#include "engine/core/direct_run.h"
 
 namespace pippin::engine {
 
@@ -50,7 +49,7 @@ bool has_last_event(const std::deque<Event>& queue) {
 
 Simulation::Simulation(uint64_t seed, int requests, Plant plant)
     : random_(seed),
-      options_(random_options(random_)),
+      options_(random_options(seed, random_)),
       requests_left_(requests),
       steps_max_(2000 + 200 * requests),
       arrivals_(0.02 * (1 << between(0, 5))),
@@ -59,6 +58,7 @@ Simulation::Simulation(uint64_t seed, int requests, Plant plant)
       alone_(chance(0.2) ? 0.3 : 0),
       drafts_(chance(0.4) ? 0.5 : 0),
       media_(chance(0.3) ? 0.4 : 0),
+      grids_(chance(0.3) ? 0.4 : 0),
       constrained_(chance(0.4) ? 0.3 : 0),
       resizes_(chance(0.2) ? 0.2 : 0),
       serialises_(chance(0.05) ? 0.01 : 0),
@@ -71,116 +71,11 @@ Simulation::Simulation(uint64_t seed, int requests, Plant plant)
     histories_.emplace_back();
     for (int n = between(1, 120); n > 0; --n) histories_.back().push_back(between(0, 5));
   }
+  sabotage();
   runner_.fails = [this](const PlanRow& row) {
     if (row_failures_ == 0 || !chance(row_failures_)) return false;
     return clients_.at(row.sequence)->failed = true;
   };
-}
-
-SchedulerOptions Simulation::random_options(std::mt19937_64& random) {
-  const auto draw = [&random](int low, int high) {
-    return std::uniform_int_distribution(low, high)(random);
-  };
-  SchedulerOptions options;
-  options.kv.block_positions = 1 << draw(0, 4);
-  options.context_tokens_max = draw(24, 400);
-  options.rows_max = draw(1, 12);
-  options.queue_max = draw(4, 32);
-  options.step_tokens_max = draw(1, 4) == 1 ? draw(1, 8) : draw(8, 128);
-  options.step_target = draw(0, 1) == 0 ? Duration::zero() : Duration(kTick * draw(1, 3));
-  options.slow_reader_max = kTick * draw(20, 60);
-  options.prefix_cache = draw(0, 7) != 0;
-  options.serial = draw(0, 15) == 0;
-  options.drafts_max = draw(1, 8);
-  add_groups(options, random);
-  return options;
-}
-
-/// Draws the groups of a model: attention alone, beside windows, chunks, states, an encoder, in any
-/// company; states alone; nothing at all.
-void Simulation::add_groups(SchedulerOptions& options, std::mt19937_64& random) {
-  const auto draw = [&random](int low, int high) {
-    return std::uniform_int_distribution(low, high)(random);
-  };
-  if (draw(0, 19) == 0) {  // what keeps nothing computes its prompts at once
-    options.step_tokens_max = draw(32, 128);
-    return;
-  }
-  KvPlan& kv = options.kv;
-  const int context_blocks = options.context_tokens_max / kv.block_positions + 1;
-  const bool state = draw(0, 2) == 0;
-  if (!state || draw(0, 3) != 0)
-    kv.add({KvKind::kFull}, draw(std::max(2, context_blocks / 2), 4 * context_blocks));
-  for (const KvKind kind : {KvKind::kSliding, KvKind::kChunked}) {
-    if (kv.groups.empty() || draw(0, 2) != 0) continue;
-    KvGroupSpec spec{kind};
-    spec.window = draw(0, 3) == 0 ? draw(40, 200) : draw(1, 40);
-    const Sight sight{kind, spec.window, kv.block_positions};
-    kv.add(spec, sight.blocks_min(options.step_tokens_max) +
-                     (draw(0, 2) == 0 ? 0 : draw(0, 2 * context_blocks)));
-  }
-  if (state) {
-    KvGroupSpec spec{KvKind::kState};
-    spec.checkpoint_positions = kv.block_positions * draw(0, 4);
-    kv.add(spec, StateGroup::kBlocksMin + draw(0, 20));
-  }
-  if (!kv.groups.empty() && draw(0, 4) == 0) kv.add({KvKind::kCross}, draw(1, 4));
-}
-
-std::vector<Token> Simulation::random_prompt() {
-  std::vector<Token> prompt;
-  if (!chance(0.2)) {
-    const auto& history =
-        histories_[static_cast<size_t>(between(0, static_cast<int>(histories_.size()) - 1))];
-    const int length = static_cast<int>(history.size());
-    prompt.assign(history.begin(), history.begin() + (chance(0.5) ? length : between(0, length)));
-  }
-  for (int n = between(0, chance(0.1) ? options_.context_tokens_max : 12); n > 0; --n) {
-    prompt.push_back(between(0, 3));
-  }
-  return prompt;
-}
-
-Submission Simulation::random_submission() {
-  Submission submission;
-  submission.tokens = random_prompt();
-  submission.sampling.seed = static_cast<uint64_t>(between(0, 3));
-  if (chance(0.05)) submission.sampling.prompt_logprobs = 0;
-  submission.stop.max_tokens = between(chance(0.02) ? 0 : 1, chance(0.1) ? 300 : 40);
-  for (int n = between(0, 2); n > 0; --n)
-    submission.stop.stop_tokens.push_back(between(0, kFakeVocabulary - 1));
-  submission.stop.min_tokens = chance(0.2) ? between(0, 10) : 0;
-  submission.stop.ignore_eos = chance(0.1);
-  submission.priority = static_cast<Priority>(chance(0.6) ? 0 : between(-1, 1));
-  if (chance(0.08)) submission.deadline = clock_.now() + kTick * between(0, 80);
-  if (chance(0.1)) submission.cache_salt = "another tenant";
-  submission.alone = chance(alone_);
-  if (options_.kv.groups.empty() || chance(0.05)) {
-    submission.pooling = Pooling::kMean;
-    submission.stop.max_tokens = 0;
-    submission.sampling.prompt_logprobs = -1;
-  } else if (chance(constrained_)) {
-    submission.constraint = std::make_shared<FakeConstraint>();
-  }
-  if (options_.kv.group(KvKind::kCross) != nullptr)
-    submission.encoded = EncodedInput{fmt::format("clip {}", between(0, 5))};
-  if (chance(media_)) add_media(submission);
-  return submission;
-}
-
-/// Puts one or two pictures into a prompt, out of a few, so that prompts share them.
-void Simulation::add_media(Submission& submission) {
-  int place = 0;
-  for (int n = between(1, 2); n > 0; --n) {
-    const int begin = place + between(0, 20), count = between(1, 24);
-    if (begin + count > static_cast<int>(submission.tokens.size())) return;
-    const int picture = between(0, 2);
-    submission.media.push_back(
-        {begin, count, fmt::format("picture {} of {}", picture, count), picture == 0});
-    std::fill_n(submission.tokens.begin() + begin, count, 4);
-    place = begin + count;
-    ++tally_.media;
-  }
 }
 
 /// Returns the tokens of the shortest row that goes on from `computed`.
@@ -257,6 +152,7 @@ bool Simulation::arrive_one() {
     client->submission.drafter = drafter;
   }
   const Result<void> submitted = scheduler_.submit(client->id, submission);
+  if (submitted.ok() && plant_ == Plant::kCutSpan) forget_spans(client->id);
   if (submitted.ok() != (can_fit && !full)) {
     broken(fmt::format("a prompt of {} tokens is {}", prompt,
                        submitted.ok() ? "taken" : submitted.error().message));
@@ -316,6 +212,7 @@ void Simulation::step() {
   clock_.advance(kTick * between(1, 2));
   Step first = std::move(under_way_.front());
   under_way_.pop_front();
+  note_rollbacks(first);
   for (SequenceEvent& event : scheduler_.commit(first.plan, std::move(first.output), clock_.now()))
     deliver(event);
   check_after(under_way_.empty() ? planned_at_ : TimePoint::min());
@@ -345,6 +242,7 @@ void Simulation::run(Step& step) {
 
 void Simulation::check_plan(const StepPlan& plan) {
   tally_.copies += plan.copies.size();
+  see_cut_spans(plan);
   for (const BlockCopy& copy : plan.copies) tally_.state_copies += copy.positions == 0;
   tally_.tokens += static_cast<uint64_t>(plan.tokens());
   if (plan.tokens() > options_.step_tokens_max) broken("the plan is over the token budget");
@@ -354,6 +252,7 @@ void Simulation::check_plan(const StepPlan& plan) {
     if (!rows.emplace(row.sequence, &row).second) broken("a sequence has two rows");
     tally_.plans_hash =
         mix(tally_.plans_hash ^ mix(row.sequence.value << 32 | static_cast<uint32_t>(row.start)));
+    tally_.spans += row.spans.size();
     for (const BlockTable& table : row.kv) {
       tally_.plans_hash = mix(tally_.plans_hash ^ static_cast<uint64_t>(table.back()));
       if (std::ranges::find(table, -1) != table.end()) ++tally_.cut_tables;
@@ -375,7 +274,9 @@ void Simulation::check_plan(const StepPlan& plan) {
   bool could_run = false;
   for (const SequenceStatus& status : statuses) {
     const bool runs = rows.contains(status.id);
-    if (!clients_.at(status.id)->was_full) could_run = true;
+    Client& client = *clients_.at(status.id);
+    client.preempted |= status.preemptions > 0;
+    if (!client.was_full) could_run = true;
     if (status.phase != Phase::kActive) {
       if (runs) broken("a sequence runs that is not active");
       steps_without_row_.erase(status.id);
@@ -493,6 +394,52 @@ void Simulation::check_prompt_logprobs(const Client& client, const PromptLogprob
   }
 }
 
+/// Remembers whose guesses were taken back.
+void Simulation::note_rollbacks(const Step& step) {
+  for (size_t i = 0; i < step.output.rows.size(); ++i) {
+    const PlanRow& row = step.plan.rows[i];
+    const auto client = clients_.find(row.sequence);
+    if (client != clients_.end() && !step.output.rows[i].error)
+      client->second->rolled_back |=
+          static_cast<int>(step.output.rows[i].verified.size()) < row.drafts;
+  }
+}
+
+/// Compares an answer whose computation was not straight with that of a scheduler of its own: one
+/// sequence, one row a step, no prefix cache, no guesses.
+void Simulation::compare_cold(const Client& client, const FinishEvent& finish) {
+  const bool hit = finish.cached_tokens > 0;
+  if (client.submission.pooling != Pooling::kNone ||
+      !(hit || client.preempted || client.rolled_back))
+    return;
+  SchedulerOptions options = options_;
+  options.serial = true;
+  options.prefix_cache = false;
+  Submission submission = client.submission;
+  submission.drafter = nullptr;
+  submission.deadline.reset();
+  FakeRunner runner(options);
+  uint64_t ids = 0;
+  const Result<std::vector<DirectAnswer>> cold =
+      DirectRun(runner, options, ids).run({submission}, 0);
+  if (!cold.ok() || !runner.faults().empty()) {
+    broken("the cold serial run fails");
+  } else if (cold->front().tokens != client.read) {
+    broken(
+        fmt::format("the answer of sequence {} differs from a cold serial run", client.id.value));
+  }
+  tally_.cold_hits += hit;
+  tally_.cold_preemptions += client.preempted;
+  tally_.cold_rollbacks += client.rolled_back;
+}
+
+std::string Simulation::mix_name() const {
+  std::string name;
+  for (const KvGroupPlan& group : options_.kv.groups)
+    name += fmt::format("{}{}", name.empty() ? "" : "+", kv_kind_name(group.kind));
+  return name.empty() ? "none" : name;
+}
+
 void Simulation::check_end(Client& client, const FinishEvent& finish) {
   ++tally_.ends[finish.reason];
   tally_.cached_tokens += static_cast<uint64_t>(finish.cached_tokens);
@@ -537,6 +484,10 @@ void Simulation::check_end(Client& client, const FinishEvent& finish) {
       must(ends_early && client.failed, "has no failed row");
       break;
   }
+  const bool answered = !client.cancelled && (finish.reason == FinishReason::kStop ||
+                                              finish.reason == FinishReason::kLength);
+  if (answered) ++tally_.answers[mix_name()];
+  if (answered && compares_) compare_cold(client, finish);
   // The next turn of this conversation.
   std::vector<Token> history = client.submission.tokens;
   history.insert(history.end(), tokens.begin(), tokens.end());

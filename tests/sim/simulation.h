@@ -21,16 +21,25 @@ namespace pippin::engine::testing {
 /// A fault put in on purpose, to see that the checks find it.
 enum class Plant : uint8_t {
   kNone,
-  kLeakedBlock,      // a lease that no sequence holds
-  kWrongBlock,       // a row reads another sequence's block
-  kLostEvent,        // a token does not reach its reader
-  kLostEnd,          // an end does not
-  kStarvedRow,       // a sequence gets no row any more
-  kEarlyReturn,      // a block is given back that a row still sees
-  kLeakedState,      // a state that no sequence holds
-  kWrongCheckpoint,  // a state is kept, or taken up, of another place
-  kLongMatch,        // a sequence goes on from where one group has nothing
-  kWrongInput,       // a row reads another's encoded input
+  kLeakedBlock,       // a lease that no sequence holds
+  kWrongBlock,        // a row reads another sequence's block
+  kLostEvent,         // a token does not reach its reader
+  kLostEnd,           // an end does not
+  kStarvedRow,        // a sequence gets no row any more
+  kEarlyReturn,       // a block of a window is given back that a row still sees
+  kEarlyChunkReturn,  // likewise of a chunk
+  kLeakedState,       // a state that no sequence holds
+  kLostCopy,          // the copy of a partly filled block is left out
+  kLostStateCopy,     // the copy of a state is
+  kLongMatch,         // a group of blocks matches longer than what it has
+  kLongStateMatch,    // a group of states does
+  kWrongCheckpoint,   // a checkpoint is kept for the position behind its own
+  kSkippedRollback,   // rejected drafts stay in a state
+  kWrongInput,        // a row reads another's encoded input
+  kLeakedInput,       // an encoded input that no sequence holds
+  kLostPosition,      // a row's positions are left out
+  kLostSpan,          // a row's spans are
+  kCutSpan,           // a span that sees both ways is cut by chunks
 };
 
 class Simulation {
@@ -44,13 +53,23 @@ class Simulation {
   /// Records the run.
   /// Requires: before run().
   void set_recorder(Recorder* recorder) { scheduler_.set_recorder(recorder); }
+  /// Has answers compared with a cold serial run where they went through a prefix hit, a preemption
+  /// or a rollback.
+  /// Requires: before run().
+  void compare_with_cold_runs() { compares_ = true; }
   const SchedulerOptions& options() const { return options_; }
+  /// Says whether this world has the KV groups that its plant needs.
+  bool can_plant() const;
 
   /// What happened, to see that the world is not a quiet one.
   struct Tally {
     uint64_t steps = 0, tokens = 0, preemptions = 0, cached_tokens = 0, copies = 0, refused = 0,
              pauses = 0, resized = 0, followed = 0, state_copies = 0, cut_tables = 0, drafted = 0,
-             accepted = 0, encoded = 0, embeddings = 0, media = 0;
+             accepted = 0, encoded = 0, embeddings = 0, media = 0, grids = 0, spans = 0;
+    /// Answers that a cold serial run has given, too: of those with a prefix hit, preempted, with
+    /// drafts rolled back.
+    uint64_t cold_hits = 0, cold_preemptions = 0, cold_rollbacks = 0;
+    std::map<std::string, uint64_t> answers;  // by the kinds of KV groups: "full+state"
     std::map<FinishReason, uint64_t> ends;
     uint64_t plans_hash = 0;
   };
@@ -70,24 +89,28 @@ class Simulation {
     int cancels_at_step = -1;
     FinishReason cancels_with = FinishReason::kCancelled;
     bool cancelled = false;
-    bool failed = false;    // a row of it did
-    bool was_full = false;  // its queue was, since it last read
+    bool failed = false;  // a row of it did
+    bool preempted = false;
+    bool rolled_back = false;  // drafts of it were rejected
+    bool was_full = false;     // its queue was, since it last read
     bool ever_full = false;
     std::deque<Event> queue;
     std::vector<Token> read;
     bool ended = false;
   };
 
-  static SchedulerOptions random_options(std::mt19937_64& random);
+  // simulation_world.cpp: what is drawn.
+  static SchedulerOptions random_options(uint64_t seed, std::mt19937_64& random);
   int between(int low, int high) { return std::uniform_int_distribution(low, high)(random_); }
   bool chance(double p) { return std::uniform_real_distribution()(random_) < p; }
-  static void add_groups(SchedulerOptions& options, std::mt19937_64& random);
+  static void add_groups(SchedulerOptions& options, uint64_t seed, std::mt19937_64& random);
   Submission random_submission();
   void add_media(Submission& submission);
+  void add_positions(Submission& submission);
+  std::vector<Token> random_prompt();
+
   int least_tokens(const Submission& submission, int computed) const;
   bool is_exclusive(const Client& client, int computed) const;
-  bool plant_copy(StepPlan& plan, bool state);
-  std::vector<Token> random_prompt();
 
   void broken(std::string what);
   void arrive();
@@ -100,15 +123,25 @@ class Simulation {
   void step();
   void resize();
   void run(Step& step);
+  // simulation_plants.cpp: faults.
+  void sabotage();
   void plant(StepPlan& plan);
+  bool plant_copy(StepPlan& plan, bool state);
+  bool plant_lost_inputs(StepPlan& plan);
+  void forget_spans(SequenceId id);
+  void see_cut_spans(const StepPlan& plan);
   void starve();
   bool swallows(const Event& event);
+
   void check_plan(const StepPlan& plan);
   void check_after(TimePoint planned_at);
   void deliver(SequenceEvent& event);
   void read_all(Client& client);
   void check_prompt_logprobs(const Client& client, const PromptLogprobsEvent& event);
   void check_end(Client& client, const FinishEvent& finish);
+  void note_rollbacks(const Step& step);
+  void compare_cold(const Client& client, const FinishEvent& finish);
+  std::string mix_name() const;
 
   std::mt19937_64 random_;
   const SchedulerOptions options_;
@@ -120,6 +153,7 @@ class Simulation {
   double alone_;        // the chance that a request shares no step
   double drafts_;       // the chance that an answer is guessed ahead
   double media_;        // the chance that a prompt holds media
+  double grids_;        // the chance that a prompt states positions
   double constrained_;  // the chance that a grammar holds an answer
   double resizes_;      // the chance that a KV group gets another number of blocks
   double serialises_;   // the chance that from now on none is shared
@@ -138,6 +172,7 @@ class Simulation {
   TimePoint planned_at_{};
   const Plant plant_;
   bool planted_ = false;
+  bool compares_ = false;
   std::optional<BlockLease> leak_;
   std::string broken_;
   Tally tally_;

@@ -1,7 +1,10 @@
 // The faults that a simulation is given on purpose.
 #include <algorithm>
+#include <memory>
 #include <optional>
+#include <utility>
 
+#include "sim/faulty_groups.h"
 #include "sim/simulation.h"
 
 namespace pippin::engine {
@@ -10,6 +13,15 @@ struct SchedulerTamper {
   static std::optional<BlockLease> lease(Scheduler& scheduler, size_t group) {
     return scheduler.kv_.group(group).pool().acquire();
   }
+  /// Puts a manager of another make in a group's place.
+  template <typename Group>
+  static void replace(Scheduler& scheduler, size_t group, const KvGroupPlan& plan, bool& planted) {
+    KvGroups& kv = scheduler.kv_;
+    kv.groups_[group] = std::make_unique<Group>(plan, kv.limits_, static_cast<int>(group), planted);
+  }
+  static void forget_spans(Scheduler& scheduler, SequenceId id) {
+    for (MediaSpan& media : scheduler.find(id)->submission.media) media.both_ways = false;
+  }
 };
 
 namespace testing {
@@ -17,48 +29,84 @@ namespace {
 
 constexpr int kStepsBeforePlant = 50;
 
+/// The kind of group that a fault is in; none where any attention or none will do.
+std::optional<KvKind> kind_of(Plant plant) {
+  switch (plant) {
+    case Plant::kEarlyReturn:
+      return KvKind::kSliding;
+    case Plant::kEarlyChunkReturn:
+      return KvKind::kChunked;
+    case Plant::kLongMatch:
+      return KvKind::kFull;
+    case Plant::kLeakedState:
+    case Plant::kLostStateCopy:
+    case Plant::kLongStateMatch:
+    case Plant::kWrongCheckpoint:
+    case Plant::kSkippedRollback:
+      return KvKind::kState;
+    case Plant::kWrongInput:
+    case Plant::kLeakedInput:
+      return KvKind::kCross;
+    default:
+      return std::nullopt;
+  }
+}
+
+size_t group_of(const KvPlan& kv, KvKind kind) {
+  return static_cast<size_t>(kv.group(kind) - kv.groups.data());
+}
+
 }  // namespace
+
+bool Simulation::can_plant() const {
+  const std::optional<KvKind> kind = kind_of(plant_);
+  return !kind || options_.kv.group(*kind) != nullptr;
+}
+
+/// Puts a faulty manager in a group's place, where the fault is in one.
+void Simulation::sabotage() {
+  if (!kind_of(plant_) || !can_plant()) return;
+  const size_t g = group_of(options_.kv, *kind_of(plant_));
+  const KvGroupPlan& plan = options_.kv.groups[g];
+  if (plant_ == Plant::kEarlyReturn || plant_ == Plant::kEarlyChunkReturn)
+    SchedulerTamper::replace<ShortSightedGroup>(scheduler_, g, plan, planted_);
+  if (plant_ == Plant::kLongMatch)
+    SchedulerTamper::replace<LongAttentionGroup>(scheduler_, g, plan, planted_);
+  if (plant_ == Plant::kLongStateMatch)
+    SchedulerTamper::replace<LongStateGroup>(scheduler_, g, plan, planted_);
+  if (plant_ == Plant::kWrongCheckpoint)
+    SchedulerTamper::replace<LateCheckpointGroup>(scheduler_, g, plan, planted_);
+  if (plant_ == Plant::kSkippedRollback)
+    SchedulerTamper::replace<UnrolledGroup>(scheduler_, g, plan, planted_);
+  if (plant_ == Plant::kLeakedInput)
+    SchedulerTamper::replace<LeakingCrossGroup>(scheduler_, g, plan, planted_);
+}
 
 /// Puts a fault into a plan, as soon as one has what it takes.
 void Simulation::plant(StepPlan& plan) {
-  if (planted_ || static_cast<int>(tally_.steps) < kStepsBeforePlant) return;
-  const auto first_group = [&](auto&& wanted) {
-    size_t g = 0;
-    while (g < options_.kv.groups.size() && !wanted(options_.kv.groups[g].kind)) ++g;
-    return g;
+  if (planted_ || !can_plant() || static_cast<int>(tally_.steps) < kStepsBeforePlant) return;
+  const auto is_attention = [](const KvGroupPlan& group) {
+    return group.kind != KvKind::kState && group.kind != KvKind::kCross;
   };
-  const auto is_state = [](KvKind kind) { return kind == KvKind::kState; };
-  const auto is_attention = [](KvKind kind) {
-    return kind != KvKind::kState && kind != KvKind::kCross;
-  };
-  const size_t attention = first_group(is_attention);
-  const bool attends = attention < options_.kv.groups.size();
-  if (plant_ == Plant::kLeakedBlock || plant_ == Plant::kLeakedState) {
-    const bool leaks_state = plant_ == Plant::kLeakedState;
-    const size_t g = leaks_state ? first_group(is_state) : attention;
-    if (g < options_.kv.groups.size()) leak_ = SchedulerTamper::lease(scheduler_, g);
+  const auto& groups = options_.kv.groups;
+  const auto attention =
+      static_cast<size_t>(std::ranges::find_if(groups, is_attention) - groups.begin());
+  const bool attends = attention < groups.size();
+  if (plant_ == Plant::kLeakedState || (plant_ == Plant::kLeakedBlock && attends)) {
+    const bool of_state = plant_ == Plant::kLeakedState;
+    leak_ = SchedulerTamper::lease(scheduler_,
+                                   of_state ? group_of(options_.kv, KvKind::kState) : attention);
     planted_ = leak_.has_value();
   } else if (plant_ == Plant::kWrongBlock && attends && plan.rows.size() > 1) {
     if (plan.rows[1].start == 0 || plan.rows[1].kv[attention][0] < 0) return;
     plan.rows[1].kv[attention][0] = plan.rows[0].kv[attention].back();
     planted_ = true;
-  } else if (plant_ == Plant::kEarlyReturn) {
-    const size_t g = first_group([](KvKind kind) { return kind == KvKind::kSliding; });
-    if (g == options_.kv.groups.size()) return;
-    for (PlanRow& row : plan.rows) {
-      const int before = row.start / options_.kv.block_positions - 1;
-      if (planted_ || options_.kv.groups[g].window <= options_.kv.block_positions || before < 0)
-        continue;
-      row.kv[g][static_cast<size_t>(before)] = -1;
-      planted_ = true;
-    }
-  } else if (plant_ == Plant::kWrongCheckpoint) {
-    planted_ = plant_copy(plan, true);
-  } else if (plant_ == Plant::kLongMatch) {
-    planted_ = plant_copy(plan, false);
+  } else if (plant_ == Plant::kLostStateCopy || plant_ == Plant::kLostCopy) {
+    planted_ = plant_copy(plan, plant_ == Plant::kLostStateCopy);
+  } else if (plant_ == Plant::kLostPosition || plant_ == Plant::kLostSpan) {
+    planted_ = plant_lost_inputs(plan);
   } else if (plant_ == Plant::kWrongInput) {
-    const size_t g = first_group([](KvKind kind) { return kind == KvKind::kCross; });
-    if (g == options_.kv.groups.size()) return;
+    const size_t g = group_of(options_.kv, KvKind::kCross);
     for (PlanRow& row : plan.rows) {
       if (planted_ || row.kv[g][0] == plan.rows[0].kv[g][0]) continue;
       row.kv[g][0] = plan.rows[0].kv[g][0];
@@ -81,6 +129,37 @@ bool Simulation::plant_copy(StepPlan& plan, bool state) {
     return true;
   }
   return false;
+}
+
+/// Leaves out the positions, or the spans, of a row that is computed otherwise with them.
+bool Simulation::plant_lost_inputs(StepPlan& plan) {
+  for (PlanRow& row : plan.rows) {
+    if (plant_ == Plant::kLostSpan && !row.spans.empty() && row.spans.front().count > 1) {
+      row.spans.clear();
+      return true;
+    }
+    if (plant_ != Plant::kLostPosition || row.positions.empty()) continue;
+    const size_t components = row.positions.size() / row.tokens.size();
+    for (size_t i = 0; i < row.positions.size(); ++i) {
+      if (row.positions[i] == row.start + static_cast<int>(i / components)) continue;
+      row.positions.clear();
+      return true;
+    }
+  }
+  return false;
+}
+
+/// Makes the scheduler believe that a sequence may be cut anywhere.
+void Simulation::forget_spans(SequenceId id) { SchedulerTamper::forget_spans(scheduler_, id); }
+
+/// Notes whether a span is cut, where that is the fault.
+void Simulation::see_cut_spans(const StepPlan& plan) {
+  if (plant_ != Plant::kCutSpan) return;
+  for (const PlanRow& row : plan.rows) {
+    const int end = row.start + static_cast<int>(row.tokens.size());
+    for (const MediaSpan& media : clients_.at(row.sequence)->submission.media)
+      planted_ |= media.both_ways && media.begin < end && end < media.begin + media.count;
+  }
 }
 
 /// Makes a sequence wait for ever, as if its reader's resume() had been lost.

@@ -49,7 +49,7 @@ struct Sight {
 ///  5. At admission what each active sequence sees and one step are kept back, so that chunks
 ///  seldom
 ///     have to be cut.
-class AttentionGroup final : public KvGroup {
+class AttentionGroup : public KvGroup {
  public:
   /// Requires: plan.blocks >= sight().blocks_min(limits.step_tokens_max).
   AttentionGroup(const KvGroupPlan& plan, const KvLimits& limits, int index);

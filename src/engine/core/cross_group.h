@@ -11,7 +11,7 @@
 
 namespace pippin::engine {
 
-class CrossGroup final : public KvGroup {
+class CrossGroup : public KvGroup {
  public:
   CrossGroup(const KvGroupPlan& plan, const KvLimits& limits, int index);
 

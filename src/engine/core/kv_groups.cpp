@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "engine/core/attention_group.h"
 #include "engine/core/cross_group.h"
+#include "engine/core/positions.h"
 #include "engine/core/state_group.h"
 
 namespace pippin::engine {
@@ -72,14 +73,16 @@ BlockHash KvGroups::root_of(const Submission& submission) {
 void KvGroups::extend_hashes(Sequence& sequence) {
   if (sequence.hashes.empty()) sequence.hashes.push_back(root_of(sequence.submission));
   if (!sequence.marked.empty()) {
-    const auto from = sequence.tokens.begin() + static_cast<ptrdiff_t>(sequence.marked.size());
-    sequence.marked.insert(sequence.marked.end(), from, sequence.tokens.end());
+    for (int place = static_cast<int>(sequence.marked.size()); place < sequence.length(); ++place)
+      sequence.marked.push_back(
+          jumps(sequence, place) ? -1 : sequence.tokens[static_cast<size_t>(place)]);
   }
   const auto positions = static_cast<size_t>(limits_.block_positions);
   const std::span<const Token> tokens = sequence.identity();
   while (sequence.hashes.size() <= tokens.size() / positions) {
     const size_t begin = (sequence.hashes.size() - 1) * positions;
-    std::string salt;
+    std::string salt =
+        jumps_salt(sequence, static_cast<int>(begin), static_cast<int>(begin + positions));
     for (const MediaSpan& media : sequence.submission.media) {
       const auto first = static_cast<size_t>(media.begin);
       if (first >= begin + positions || first + static_cast<size_t>(media.count) <= begin) continue;
@@ -202,6 +205,8 @@ bool KvGroups::prepare_drafts(Sequence& sequence) {
 }
 
 void KvGroups::plan_row(Sequence& sequence, int start, int end, PlanRow& row, StepPlan& plan) {
+  // States are kept by the hashes of all tokens up to `start`, the newest included.
+  if (whole_rows_ && limits_.prefix_cache) extend_hashes(sequence);
   row.kv.resize(groups_.size());
   for (size_t i = 0; i < groups_.size(); ++i)
     groups_[i]->plan_row(sequence, start, end, row.kv[i], plan);

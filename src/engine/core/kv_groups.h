@@ -87,6 +87,7 @@ class KvGroups {
                                std::span<const BlockLease* const> held) const;
 
  private:
+  friend struct SchedulerTamper;  // by which a test plants faults
   // Salts whose roots are remembered, to tell why a prompt is not known.
   static constexpr size_t kRootsMax = 8;
 

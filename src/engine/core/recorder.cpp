@@ -192,6 +192,10 @@ Submission read_submission(const Line& line) {
   submission.pooling = static_cast<Pooling>(line.number("pooling"));
   if (line.has("encoded"))
     submission.encoded = EncodedInput{std::to_string(line.integer("encoded"))};
+  if (line.has("positions")) {
+    submission.position_components = line.number("position_components");
+    submission.positions = line.tokens("positions");
+  }
   const std::vector<int64_t> media = line.integers("media");
   for (size_t i = 0; i + 4 <= media.size(); i += 4) {
     submission.media.push_back({static_cast<int>(media[i]), static_cast<int>(media[i + 1]),
@@ -332,6 +336,9 @@ void Recorder::submitted(SequenceId id, const Submission& submission) {
                            id_of(span.hash), int{span.both_ways});
     out_ << fmt::format(R"(,"media":[{}])", media);
   }
+  if (!submission.positions.empty())
+    out_ << fmt::format(R"(,"position_components":{},"positions":[{}])",
+                        submission.position_components, fmt::join(submission.positions, ","));
   if (submission.alone) out_ << R"(,"alone":1)";
   if (submission.deadline) out_ << fmt::format(R"(,"deadline_ns":{})", ns_of(*submission.deadline));
   out_ << fmt::format(R"(,"tokens":[{}]}})", fmt::join(submission.tokens, ",")) << '\n';

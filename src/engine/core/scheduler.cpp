@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "engine/core/positions.h"
 #include "engine/core/recorder.h"
 
 namespace pippin::engine {
@@ -39,6 +40,10 @@ Result<void> check_media(const SchedulerOptions& options, const Submission& subm
       (positions != 0 &&
        positions != submission.tokens.size() * static_cast<size_t>(submission.position_components)))
     return wrong("expected positions for each token of the prompt", "positions");
+  if (std::ranges::any_of(submission.positions, [](int32_t position) {
+        return position < 0 || position >= kPositionsEnd;
+      }))
+    return wrong(fmt::format("expected positions from 0 to {}", kPositionsEnd - 1), "positions");
   if (submission.encoded.has_value() != (options.kv.group(KvKind::kCross) != nullptr))
     return wrong(submission.encoded ? "this model has no encoder" : "expected an encoder's input",
                  "input");
@@ -73,6 +78,18 @@ Result<void> check_output(const SchedulerOptions& options, const Submission& sub
 bool fills(const Submission& submission, int64_t room) {
   const auto prompt = static_cast<int64_t>(submission.tokens.size());
   return submission.pooling == Pooling::kNone ? prompt >= room : prompt > room;
+}
+
+/// Marks the tokens that do not follow from those before: of media, and where positions jump.
+void mark(Sequence& sequence) {
+  const Submission& submission = sequence.submission;
+  if (!submission.positions.empty()) sequence.position_behind = position_behind(submission);
+  std::vector<Token> marked = sequence.tokens;
+  for (const MediaSpan& media : submission.media)
+    std::fill_n(marked.begin() + media.begin, media.count, -1);
+  for (int place = 0; place < sequence.length(); ++place)
+    if (jumps(sequence, place)) marked[static_cast<size_t>(place)] = -1;
+  if (std::ranges::find(marked, -1) != marked.end()) sequence.marked = std::move(marked);
 }
 
 }  // namespace
@@ -128,11 +145,8 @@ Result<void> Scheduler::submit(SequenceId id, Submission submission) {
   if (sequence->submission.deadline) {
     timers_.emplace(*sequence->submission.deadline, id, FinishReason::kTimeout);
   }
-  if (!sequence->submission.media.empty()) {
-    sequence->marked = sequence->tokens;
-    for (const MediaSpan& media : sequence->submission.media)
-      std::fill_n(sequence->marked.begin() + media.begin, media.count, -1);
-  }
+  if (!sequence->submission.media.empty() || !sequence->submission.positions.empty())
+    mark(*sequence);
   if (options_.prefix_cache) kv_.extend_hashes(*sequence);
   waiting_.insert(sequence.get());
   ++counters_.queued;

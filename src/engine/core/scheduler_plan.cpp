@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/core/positions.h"
 #include "engine/core/recorder.h"
 #include "engine/core/scheduler.h"
 
@@ -110,6 +111,12 @@ PlanRow& Scheduler::new_row(StepPlan& plan, Sequence& sequence, int start, int e
   PlanRow& row = plan.rows.emplace_back();
   row.sequence = sequence.id;
   row.start = start;
+  const Submission& submission = sequence.submission;
+  if (!submission.positions.empty()) append_positions(sequence, start, end, row.positions);
+  for (const MediaSpan& media : submission.media) {
+    const int first = std::max(start, media.begin), last = std::min(end, media.begin + media.count);
+    if (media.both_ways && first < last) row.spans.push_back({first, last - first});
+  }
   kv_.plan_row(sequence, start, end, row, plan);
   return row;
 }

@@ -36,13 +36,15 @@ struct Sequence {
   std::vector<KvTable> kv;    // one for each KV group
   std::vector<BlockHash>
       hashes;  // root, then one for each full block of `tokens`; empty without a prefix cache
-  std::vector<Token> marked;  // `tokens` with -1 for those of media; empty without media
-  bool first_row = true;      // no row yet since (re)admission
-  uint64_t last_turn = 0;     // when it last had a step for itself, or was (re)admitted
-  int forced = 0;             // tokens at the end, before the last, that a constraint decided
-  int planned = 0;            // tokens in the step that is under way
-  int ahead = 0;              // tokens in the step that waits behind it
-  std::vector<Token> drafts;  // of those planned, at their end
+  /// `tokens` with -1 for those of media and those whose positions jump; empty without any.
+  std::vector<Token> marked;
+  int32_t position_behind = 0;  // of the first token behind the prompt, if positions are stated
+  bool first_row = true;        // no row yet since (re)admission
+  uint64_t last_turn = 0;       // when it last had a step for itself, or was (re)admitted
+  int forced = 0;               // tokens at the end, before the last, that a constraint decided
+  int planned = 0;              // tokens in the step that is under way
+  int ahead = 0;                // tokens in the step that waits behind it
+  std::vector<Token> drafts;    // of those planned, at their end
 
   bool admitted_before = false;
   int cached_tokens = 0;                // at the first admission

@@ -16,16 +16,27 @@ StateGroup::StateGroup(const KvGroupPlan& plan, const KvLimits& limits, int inde
   CHECK(plan.checkpoint_positions % limits.block_positions == 0);
 }
 
+/// Returns the state that is deepest in a block, up to position `end`, and the positions of the
+/// block that it covers.
+std::pair<BlockId, int> StateGroup::deepest(const PromptKey& prompt, int block, int end) const {
+  const int start = block * limits_.block_positions;
+  const int rest = std::min(end - start, limits_.block_positions);
+  const auto i = static_cast<size_t>(block);
+  if (rest == limits_.block_positions && i + 1 < prompt.hashes.size()) {
+    // A block with media, or with positions that jump, is found by its hash alone.
+    const BlockId whole = cache_.find(prompt.hashes[i + 1]);
+    if (whole != PrefixCache::kNone) return {whole, rest};
+  }
+  return cache_.longest_whole_child(
+      prompt.hashes[i],
+      prompt.tokens.subspan(static_cast<size_t>(start), static_cast<size_t>(rest)));
+}
+
 int StateGroup::longest(const PromptKey& prompt, int at_most) const {
   if (at_most <= 0) return 0;
   for (int block = place_of(at_most).block; block >= 0; --block) {
-    const int start = block * limits_.block_positions;
-    const int rest = std::min(at_most - start, limits_.block_positions);
-    const auto tokens =
-        prompt.tokens.subspan(static_cast<size_t>(start), static_cast<size_t>(rest));
-    const int filled =
-        cache_.longest_whole_child(prompt.hashes[static_cast<size_t>(block)], tokens).second;
-    if (filled > 0) return start + filled;
+    const int filled = deepest(prompt, block, at_most).second;
+    if (filled > 0) return block * limits_.block_positions + filled;
   }
   return 0;
 }
@@ -38,11 +49,7 @@ KnownPrefix StateGroup::known(const PromptKey& prompt) const {
 void StateGroup::lease(const PromptKey& prompt, int positions, GroupMatch& match) {
   if (positions == 0) return;
   const Place place = place_of(positions);
-  const auto tokens =
-      prompt.tokens.subspan(static_cast<size_t>(place.block * limits_.block_positions),
-                            static_cast<size_t>(place.filled));
-  const auto [block, filled] =
-      cache_.longest_whole_child(prompt.hashes[static_cast<size_t>(place.block)], tokens);
+  const auto [block, filled] = deepest(prompt, place.block, positions);
   CHECK(filled == place.filled, "what was found is still there");
   match.source = pool_.lease(block);
 }
@@ -78,11 +85,8 @@ bool StateGroup::prepare_drafts(Sequence& sequence) {
 
 bool StateGroup::has(const Sequence& sequence, int position) const {
   const Place place = place_of(position);
-  const auto tokens =
-      sequence.identity().subspan(static_cast<size_t>(place.block * limits_.block_positions),
-                                  static_cast<size_t>(place.filled));
-  return cache_.longest_whole_child(sequence.hashes[static_cast<size_t>(place.block)], tokens)
-             .second == place.filled;
+  const PromptKey key{sequence.hashes, sequence.identity()};
+  return deepest(key, place.block, position).second == place.filled;
 }
 
 void StateGroup::keep(const Sequence& sequence, BlockId block, int position) {

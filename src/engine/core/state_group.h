@@ -19,7 +19,7 @@ namespace pippin::engine {
 ///     there.
 ///  3. Before drafts are run the state is copied to a spare block. If one proves wrong the sequence
 ///     goes back to the spare, and what came true is computed again.
-class StateGroup final : public KvGroup {
+class StateGroup : public KvGroup {
  public:
   /// A sequence's state, one to copy from, and a checkpoint or spare.
   static constexpr int kBlocksMin = 3;
@@ -52,6 +52,7 @@ class StateGroup final : public KvGroup {
     const int block = (position - 1) / limits_.block_positions;
     return {block, position - block * limits_.block_positions};
   }
+  std::pair<BlockId, int> deepest(const PromptKey& prompt, int block, int end) const;
   bool has(const Sequence& sequence, int position) const;
   void keep(const Sequence& sequence, BlockId block, int position);
 

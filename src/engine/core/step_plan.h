@@ -14,12 +14,21 @@ namespace pippin::engine {
 /// encoded input.
 using BlockTable = std::vector<BlockId>;
 
+/// Tokens of a row that see each other, by their places in the sequence.
+struct MaskSpan {
+  int begin = 0, count = 0;
+  bool operator==(const MaskSpan&) const = default;
+};
+
 /// One sequence's part of a step: `tokens` go in at positions [start, start + tokens.size()); their
 /// KV is written to the blocks of `kv`.
 struct PlanRow {
   SequenceId sequence;
   int start = 0;  // position of tokens[0] = number of positions already in the cache
   std::vector<Token> tokens;
+  /// Positions of the tokens, `position_components` of the submission each; empty = their places.
+  std::vector<int32_t> positions;
+  std::vector<MaskSpan> spans;  // within the row; other tokens see those before them
   std::vector<BlockTable> kv;  // one for each KV group; covers positions [0, start + tokens.size())
   bool sample = false;         // the last token's logits choose the next token
   bool pool = false;           // the prompt ends here, and its embedding is wanted
