@@ -155,10 +155,10 @@ Result<LoadedTokenizer> read_gguf(const store::GgufFile& file) {
 
 Result<LoadedTokenizer> read_folder(const store::HfFolder& folder, int vocab) {
   ASSIGN_OR_RETURN(const store::HfTokenizerFiles files, folder.tokenizer());
-  text::BesideJson beside{files.bos, files.eos, files.add_bos, files.add_eos,
-                          static_cast<size_t>(vocab)};
+  text::TokenizerConfig config{files.bos, files.eos, files.add_bos, files.add_eos,
+                               static_cast<size_t>(vocab)};
   LoadedTokenizer loaded;
-  ASSIGN_OR_RETURN(loaded.tokenizer, text::Tokenizer::from_json(files.json, beside));
+  ASSIGN_OR_RETURN(loaded.tokenizer, text::Tokenizer::from_json(files.json, config));
   const auto text_of = [&](std::optional<Token> token, const std::string& named) {
     return token ? loaded.tokenizer->token_bytes(*token, true) : named;
   };

@@ -33,15 +33,17 @@ Result<std::shared_ptr<const ChatTemplate>> ChatTemplate::compile(std::string_vi
 
 ChatTemplate::~ChatTemplate() { tk_template_free(static_cast<tk_template*>(handle_)); }
 
-Result<std::string> ChatTemplate::render(std::string_view context_json, std::optional<int64_t> unix_time) const {
+Result<std::string> ChatTemplate::render(std::string_view context_json,
+                                         std::optional<int64_t> unix_time) const {
   Buffer text, error;
-  const tk_status status = tk_template_render(rust(handle_), slice(context_json), unix_time.value_or(TK_NOW),
-                                              text.out(), error.out());
+  const tk_status status = tk_template_render(rust(handle_), slice(context_json),
+                                              unix_time.value_or(TK_NOW), text.out(), error.out());
   if (status != TK_OK) return textkit::error_of(status, error, Code::kInvalidArgument);
   return std::string(text.view());
 }
 
-Result<std::vector<Span>> ChatTemplate::render_spans(std::string_view context_json, const Tokenizer& tokenizer,
+Result<std::vector<Span>> ChatTemplate::render_spans(std::string_view context_json,
+                                                     const Tokenizer& tokenizer,
                                                      std::optional<int64_t> unix_time) const {
   Rendered rendered;
   Buffer error;
@@ -51,8 +53,9 @@ Result<std::vector<Span>> ChatTemplate::render_spans(std::string_view context_js
   if (status != TK_OK) return textkit::error_of(status, error, Code::kInvalidArgument);
 
   const std::string_view text =
-      rendered.text.len == 0 ? std::string_view()
-                             : std::string_view(reinterpret_cast<const char*>(rendered.text.data), rendered.text.len);
+      rendered.text.len == 0
+          ? std::string_view()
+          : std::string_view(reinterpret_cast<const char*>(rendered.text.data), rendered.text.len);
   std::vector<Span> spans;
   const auto add = [&](size_t start, size_t end, Specials specials) {
     if (start < end) spans.push_back({std::string(text.substr(start, end - start)), specials});

@@ -1,4 +1,5 @@
-// StreamDecoder: bytes of tokens to whole UTF-8 characters. Source: The Unicode Standard, section 3.9, table 3-7.
+// StreamDecoder: bytes of tokens to whole UTF-8 characters. Source: The Unicode Standard,
+// section 3.9, table 3-7.
 #include <array>
 
 #include "text/tokenizer.h"
@@ -16,11 +17,16 @@ struct SecondByte {
 };
 SecondByte second_byte(uint8_t lead) {
   switch (lead) {
-    case 0xE0: return {0xA0, 0xBF};
-    case 0xED: return {0x80, 0x9F};
-    case 0xF0: return {0x90, 0xBF};
-    case 0xF4: return {0x80, 0x8F};
-    default: return {0x80, 0xBF};
+    case 0xE0:
+      return {0xA0, 0xBF};
+    case 0xED:
+      return {0x80, 0x9F};
+    case 0xF0:
+      return {0x90, 0xBF};
+    case 0xF4:
+      return {0x80, 0x8F};
+    default:
+      return {0x80, 0xBF};
   }
 }
 
@@ -32,8 +38,8 @@ size_t character_bytes(uint8_t lead) {
   return 0;  // never starts a character
 }
 
-/// The start of a text: `bytes` of it that form a whole character, or the start of one, or nothing that could be
-/// one.
+/// The start of a text: `bytes` of it that form a whole character, or the start of one, or nothing
+/// that could be one.
 struct Head {
   enum { kWholeText, kPart, kInvalid } kind;
   size_t bytes;
@@ -57,7 +63,8 @@ std::string take_whole(std::string& pending) {
   while (at < pending.size()) {
     const Head next = head(std::string_view(pending).substr(at));
     if (next.kind == Head::kPart) break;
-    text += next.kind == Head::kWholeText ? std::string_view(pending).substr(at, next.bytes) : kReplacement;
+    text += next.kind == Head::kWholeText ? std::string_view(pending).substr(at, next.bytes)
+                                          : kReplacement;
     at += next.bytes;
   }
   pending.erase(0, at);
@@ -67,7 +74,9 @@ std::string take_whole(std::string& pending) {
 }  // namespace
 
 StreamDecoder::StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool special)
-    : tokenizer_(std::move(tokenizer)), special_(special), at_start_(tokenizer_->strips_first_space()) {}
+    : tokenizer_(std::move(tokenizer)),
+      special_(special),
+      at_start_(tokenizer_->strips_first_space()) {}
 StreamDecoder::~StreamDecoder() = default;
 StreamDecoder::StreamDecoder(StreamDecoder&&) noexcept = default;
 StreamDecoder& StreamDecoder::operator=(StreamDecoder&&) noexcept = default;

@@ -38,7 +38,8 @@ inline Error error_of(tk_status status, const Buffer& message, Code invalid) {
   Code code = Code::kInternal;
   if (status == TK_INVALID) code = invalid;
   if (status == TK_RAISED) code = Code::kInvalidArgument;
-  if (status == TK_UNSUPPORTED || status == TK_FAILED || status == TK_LIMIT) code = Code::kUnsupported;
+  if (status == TK_UNSUPPORTED || status == TK_FAILED || status == TK_LIMIT)
+    code = Code::kUnsupported;
   // What a template raises is meant for the caller, word for word.
   const std::string_view prefix = status == TK_RAISED ? "" : "[text] ";
   return fail(code, std::string(prefix) + std::string(message.view()));

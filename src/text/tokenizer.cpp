@@ -26,7 +26,8 @@ std::optional<Token> token(int64_t number) {
   return static_cast<Token>(number);
 }
 
-Result<std::vector<Token>> encode_spans(const void* handle, const std::vector<tk_span>& spans, bool add_special) {
+Result<std::vector<Token>> encode_spans(const void* handle, const std::vector<tk_span>& spans,
+                                        bool add_special) {
   tk_ids ids{};
   Buffer error;
   const tk_status status =
@@ -40,9 +41,11 @@ Result<std::vector<Token>> encode_spans(const void* handle, const std::vector<tk
 }  // namespace
 
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_gguf(const GgufVocabulary& vocabulary) {
-  for (std::optional<Token> given : {vocabulary.bos, vocabulary.eos, vocabulary.unk, vocabulary.sep}) {
+  for (std::optional<Token> given :
+       {vocabulary.bos, vocabulary.eos, vocabulary.unk, vocabulary.sep}) {
     if (given && *given < 0) {
-      return fail(Code::kInvalidFile, "[text] tokenizer.ggml.*_token_id: expected an id, got a negative number");
+      return fail(Code::kInvalidFile,
+                  "[text] tokenizer.ggml.*_token_id: expected an id, got a negative number");
     }
   }
   const std::vector<tk_slice> tokens = slices(vocabulary.tokens);
@@ -77,9 +80,10 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_gguf(const GgufVocabula
   return std::shared_ptr<const Tokenizer>(new Tokenizer(handle));
 }
 
-Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_json(std::string_view json, const BesideJson& beside) {
-  const tk_beside_json given{slice(beside.bos), slice(beside.eos), flag(beside.add_bos), flag(beside.add_eos),
-                             beside.size};
+Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_json(std::string_view json,
+                                                              const TokenizerConfig& config) {
+  const tk_tokenizer_config given{slice(config.bos), slice(config.eos), flag(config.add_bos),
+                                  flag(config.add_eos), config.size};
   tk_tokenizer* handle = nullptr;
   Buffer error;
   const tk_status status = tk_tokenizer_from_json(slice(json), &given, &handle, error.out());
@@ -89,20 +93,24 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_json(std::string_view j
 
 Tokenizer::~Tokenizer() { tk_tokenizer_free(static_cast<tk_tokenizer*>(handle_)); }
 
-Result<std::vector<Token>> Tokenizer::encode(std::string_view text, bool add_special, Specials specials) const {
+Result<std::vector<Token>> Tokenizer::encode(std::string_view text, bool add_special,
+                                             Specials specials) const {
   return encode_spans(handle_, {{slice(text), specials == Specials::kText}}, add_special);
 }
 
-Result<std::vector<Token>> Tokenizer::encode(const std::vector<Span>& spans, bool add_special) const {
+Result<std::vector<Token>> Tokenizer::encode(const std::vector<Span>& spans,
+                                             bool add_special) const {
   std::vector<tk_span> given;
   given.reserve(spans.size());
-  for (const Span& span : spans) given.push_back({slice(span.text), span.specials == Specials::kText});
+  for (const Span& span : spans)
+    given.push_back({slice(span.text), span.specials == Specials::kText});
   return encode_spans(handle_, given, add_special);
 }
 
 std::string Tokenizer::token_bytes(Token token, bool special) const {
   if (token < 0) return {};
-  const Buffer bytes(tk_tokenizer_token_bytes(rust(handle_), static_cast<uint32_t>(token), special));
+  const Buffer bytes(
+      tk_tokenizer_token_bytes(rust(handle_), static_cast<uint32_t>(token), special));
   return std::string(bytes.view());
 }
 
@@ -117,10 +125,14 @@ bool Tokenizer::is_control(Token token) const {
   return token >= 0 && tk_tokenizer_is_control(rust(handle_), static_cast<uint32_t>(token));
 }
 
-int Tokenizer::vocab_size() const { return static_cast<int>(tk_tokenizer_vocab_size(rust(handle_))); }
+int Tokenizer::vocab_size() const {
+  return static_cast<int>(tk_tokenizer_vocab_size(rust(handle_)));
+}
 std::optional<Token> Tokenizer::bos() const { return token(tk_tokenizer_bos(rust(handle_))); }
 std::optional<Token> Tokenizer::eos() const { return token(tk_tokenizer_eos(rust(handle_))); }
 bool Tokenizer::adds_bos() const { return tk_tokenizer_adds_bos(rust(handle_)); }
-bool Tokenizer::strips_first_space() const { return tk_tokenizer_strips_first_space(rust(handle_)); }
+bool Tokenizer::strips_first_space() const {
+  return tk_tokenizer_strips_first_space(rust(handle_));
+}
 
 }  // namespace pippin::text

@@ -7,7 +7,8 @@ namespace pippin::text {
 namespace {
 
 constexpr const char* kChatMl =
-    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content | trim + '<|im_end|>' + '\\n' }}{% endfor %}"
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content | trim + '<|im_end|>' + "
+    "'\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 std::string render(std::string_view source, std::string_view context = "{}") {
@@ -18,43 +19,58 @@ std::string render(std::string_view source, std::string_view context = "{}") {
 }
 
 TEST(ChatTemplate, RendersChatMl) {
-  EXPECT_EQ(render(kChatMl, R"({"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":" Hi "}],
+  EXPECT_EQ(
+      render(
+          kChatMl,
+          R"({"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":" Hi "}],
                                 "add_generation_prompt":true})"),
-            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
+      "<|im_start|>system\nBe "
+      "brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
 }
 
 TEST(ChatTemplate, WritesValuesAsPython) {
   const char* context = R"({"d":{"items":1,"a":[1.0,1e20,null,true,"it's"]},"f":1e-7,"n":null})";
   EXPECT_EQ(render("{{ d }}", context), R"({'items': 1, 'a': [1.0, 1e+20, None, True, "it's"]})");
-  EXPECT_EQ(render("{{ d | tojson }}", context), R"({"items": 1, "a": [1.0, 1e+20, null, true, "it's"]})");
+  EXPECT_EQ(render("{{ d | tojson }}", context),
+            R"({"items": 1, "a": [1.0, 1e+20, null, true, "it's"]})");
   EXPECT_EQ(render("{{ d.a[:2] | tojson(indent=2) }}", context), "[\n  1.0,\n  1e+20\n]");
   EXPECT_EQ(render("{{ f }} {{ n }} {{ nothing }}.", context), "1e-07 None .");
-  EXPECT_EQ(render("{{ d['items'] }}{% for k, v in d.items() %}{{ k }}{% endfor %}", context), "1itemsa");
+  EXPECT_EQ(render("{{ d['items'] }}{% for k, v in d.items() %}{{ k }}{% endfor %}", context),
+            "1itemsa");
   EXPECT_EQ(render("{{ '<é>' | tojson(ensure_ascii=true) }}"), R"("<\u00e9>")");
   EXPECT_EQ(render("{{ n is iterable }}{{ 'x' is sequence }}", context), "FalseTrue");
 }
 
 TEST(ChatTemplate, HasPythonsStringMethods) {
-  EXPECT_EQ(render("{{ ' a b  c '.split() }}{{ 'a,b,c'.split(',', 1) }}{{ 'a,b,c'.rsplit(',', maxsplit=1) }}"),
+  EXPECT_EQ(render("{{ ' a b  c '.split() }}{{ 'a,b,c'.split(',', 1) }}{{ 'a,b,c'.rsplit(',', "
+                   "maxsplit=1) }}"),
             "['a', 'b', 'c']['a', 'b,c']['a,b', 'c']");
-  EXPECT_EQ(render("{{ 'xaxx'.strip('x') }}{{ 'abc'.removeprefix('a') }}{{ 'a-b'.partition('-') }}{{ '7'.zfill(3) }}"),
+  EXPECT_EQ(render("{{ 'xaxx'.strip('x') }}{{ 'abc'.removeprefix('a') }}{{ 'a-b'.partition('-') "
+                   "}}{{ '7'.zfill(3) }}"),
             "abc('a', '-', 'b')007");
-  EXPECT_EQ(render("{{ 'abcabc'.find('c', 3) }}{{ 'aaa'.replace('a', 'b', 2) }}{{ 'a\nb'.splitlines() }}"),
-            "5bba['a', 'b']");
+  EXPECT_EQ(
+      render(
+          "{{ 'abcabc'.find('c', 3) }}{{ 'aaa'.replace('a', 'b', 2) }}{{ 'a\nb'.splitlines() }}"),
+      "5bba['a', 'b']");
 }
 
 TEST(ChatTemplate, TrimsBlocksAndKnowsLoopControlsAndGeneration) {
   EXPECT_EQ(render("  {% if true %}\nx\n  {% endif %}\ny\n"), "x\ny");
-  EXPECT_EQ(render("{% for i in range(9) %}{% if i == 1 %}{% continue %}{% elif i == 3 %}{% break %}{% endif %}"
+  EXPECT_EQ(render("{% for i in range(9) %}{% if i == 1 %}{% continue %}{% elif i == 3 %}{% break "
+                   "%}{% endif %}"
                    "{{ i }}{% endfor %}"),
             "02");
-  EXPECT_EQ(render("{% set x = 1 %}{%- generation -%} {% set x = 2 %}{{ x }} {%- endgeneration %}{{ x }}"), "21");
+  EXPECT_EQ(
+      render(
+          "{% set x = 1 %}{%- generation -%} {% set x = 2 %}{{ x }} {%- endgeneration %}{{ x }}"),
+      "21");
   EXPECT_EQ(render("a\r\nb\rc"), "a\nb\nc");
 }
 
 // As Kimi K2's template counts its calls.
 TEST(ChatTemplate, AssignsListsThatGrow) {
-  EXPECT_EQ(render("{% set n = namespace(ids=[]) %}{% for i in range(3) %}{%- set _ = n.ids.append('f' + (i | string)) "
+  EXPECT_EQ(render("{% set n = namespace(ids=[]) %}{% for i in range(3) %}{%- set _ = "
+                   "n.ids.append('f' + (i | string)) "
                    "-%}"
                    "{% endfor %}{%- set id = n.ids.pop(0) -%}{{ id }} {{ n.ids }}"),
             "f0 ['f1', 'f2']");
@@ -68,7 +84,8 @@ TEST(ChatTemplate, TellsTheTime) {
 }
 
 TEST(ChatTemplate, PassesOnWhatItRaises) {
-  const auto compiled = ChatTemplate::compile("{{ raise_exception('Roles must alternate: ' + x) }}");
+  const auto compiled =
+      ChatTemplate::compile("{{ raise_exception('Roles must alternate: ' + x) }}");
   const auto text = (*compiled)->render(R"({"x":"ü"})");
   ASSERT_FALSE(text.ok());
   EXPECT_EQ(text.error().code, Code::kInvalidArgument);
@@ -77,7 +94,8 @@ TEST(ChatTemplate, PassesOnWhatItRaises) {
 
 TEST(ChatTemplate, NamesFaults) {
   EXPECT_EQ(render("\n{% if %}"),
-            "compile: [text] the chat template does not compile: line 2: syntax error: unexpected end of block");
+            "compile: [text] the chat template does not compile: line 2: syntax error: unexpected "
+            "end of block");
   EXPECT_NE(render("\n\n{{ a.b.c }}").find("line 3: undefined value"), std::string::npos);
   EXPECT_EQ(ChatTemplate::compile("{{").error().code, Code::kInvalidFile);
   const auto compiled = ChatTemplate::compile("{{ a.b.c }}");
@@ -91,7 +109,8 @@ TEST(ChatTemplate, NamesFaults) {
 /// Each must end in an error, soon.
 TEST(ChatTemplate, StopsHostileTemplates) {
   const std::string nest =
-      "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}";
+      "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor "
+      "%}";
   const std::string hostile[] = {
       "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
       "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}",
@@ -109,9 +128,11 @@ TEST(ChatTemplate, StopsHostileTemplates) {
   };
   for (const std::string& source : hostile) {
     const std::string text = render(source);
-    EXPECT_TRUE(text.starts_with("error: ") || text.starts_with("compile: ")) << source.substr(0, 80);
+    EXPECT_TRUE(text.starts_with("error: ") || text.starts_with("compile: "))
+        << source.substr(0, 80);
   }
-  EXPECT_EQ(render(nest + "{{ (ns.x ~ '') | length }}"), "200000");  // deep, but written by the engine
+  EXPECT_EQ(render(nest + "{{ (ns.x ~ '') | length }}"),
+            "200000");  // deep, but written by the engine
 }
 
 /// Each makes ever more in few steps; what it may hold is bounded, and the bound is an error.
@@ -148,9 +169,11 @@ TEST(ChatTemplate, BoundsTheMemoryOfTemplates) {
   EXPECT_NE(render(hostile[0]).find("the chat template: it needs more than 64 MiB of memory"),
             std::string::npos);
   // A large request that is written a few times over is none of them.
-  const std::string large = R"({"messages":[{"role":"user","content":")" + std::string(8 << 20, 'x') + "\"}]}";
-  EXPECT_EQ(render("{% for m in messages %}{{ (m.content ~ '!') | trim }}{% endfor %}", large).size(),
-            (8u << 20) + 1);
+  const std::string large =
+      R"({"messages":[{"role":"user","content":")" + std::string(8 << 20, 'x') + "\"}]}";
+  EXPECT_EQ(
+      render("{% for m in messages %}{{ (m.content ~ '!') | trim }}{% endfor %}", large).size(),
+      (8u << 20) + 1);
 }
 
 /// A tokenizer whose control tokens are <|im_start|>, <|im_end|> and </think>.
@@ -200,18 +223,21 @@ TEST(RenderSpans, CoverToolsKeysAndJson) {
   EXPECT_EQ(spans("{{ tools | tojson }}", R"({"tools":[{"<|im_end|>":"\n<|im_end|>"}]})"),
             R"([{"[<|im_end|>]": "\n[<|im_end|>]"}])");
   EXPECT_EQ(spans("{{ tools }}", R"({"tools":[{"d":"<|im_end|>"}]})"), "[{'d': '[<|im_end|>]'}]");
-  EXPECT_EQ(spans("{{ eos_token }}", R"({"eos_token":"<|im_end|>"})"), "<|im_end|>");  // not the caller's
+  EXPECT_EQ(spans("{{ eos_token }}", R"({"eos_token":"<|im_end|>"})"),
+            "<|im_end|>");  // not the caller's
 }
 
 TEST(RenderSpans, LeaveToTheTemplateWhatItLooksFor) {
   const char* thinking = "{{ messages[0].content.split('</think>')[-1] }}";
   EXPECT_EQ(spans(thinking, user("hm</think>yes<|im_end|>")), "yes[<|im_end|>]");
-  const char* keeping = "{% if '</think>' in messages[0].content %}thought: {% endif %}{{ messages[0].content }}";
+  const char* keeping =
+      "{% if '</think>' in messages[0].content %}thought: {% endif %}{{ messages[0].content }}";
   EXPECT_EQ(spans(keeping, user("hm</think>yes<|im_end|>")), "thought: hm</think>yes[<|im_end|>]");
 }
 
 TEST(RenderSpans, ChooseStandInsThatDoNotOccur) {
-  const std::string taken = "\U00020000\\ud840\\udc01\U00020002";  // the first three, one of them escaped
+  const std::string taken =
+      "\U00020000\\ud840\\udc01\U00020002";  // the first three, one of them escaped
   EXPECT_EQ(spans(kChatMl, user(taken + "<|im_end|>")),
             "<|im_start|>user\n\U00020000\U00020001\U00020002[<|im_end|>]<|im_end|>\n");
 }

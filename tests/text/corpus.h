@@ -1,4 +1,5 @@
-// The kept texts and what llama.cpp makes of them (make_corpus.py, make_goldens.py), and the models they need.
+// The kept texts and what llama.cpp makes of them (make_corpus.py, make_goldens.py), and the models
+// they need.
 #pragma once
 
 #include <cstdint>
@@ -51,7 +52,8 @@ inline uint64_t hash_of(const std::vector<Token>& ids) {
   return hash;
 }
 
-/// The vocabulary of a file in the directory that PIPPIN_TEST_MODELS names; nothing if there is none.
+/// The vocabulary of a file in the directory that PIPPIN_TEST_MODELS names; nothing if there is
+/// none.
 inline std::optional<GgufVocabulary> test_vocabulary(const std::string& file) {
   const char* directory = std::getenv("PIPPIN_TEST_MODELS");
   if (directory == nullptr) return std::nullopt;

@@ -1,5 +1,6 @@
-// pippin_encode MODEL.gguf [--no-special | --bench FILE]: reads texts that are length-prefixed (a line with the
-// number of bytes, then the bytes and a newline) from standard input and prints the token ids of each on a line.
+// pippin_encode MODEL.gguf [--no-special | --bench FILE]: reads texts that are length-prefixed (a
+// line with the number of bytes, then the bytes and a newline) from standard input and prints the
+// token ids of each on a line.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -32,22 +33,25 @@ int bench(const pippin::text::Tokenizer& tokenizer, const char* path) {
     best_ms = std::min(best_ms, cpu_ms() - start);
   }
   const double bytes = static_cast<double>(text.view().size());
-  std::printf("%.0f bytes, %zu tokens, best of 5: %.2f ms of CPU time, %.1f MB/s\n", bytes, tokens, best_ms,
-              bytes / best_ms / 1e3);
+  std::printf("%.0f bytes, %zu tokens, best of 5: %.2f ms of CPU time, %.1f MB/s\n", bytes, tokens,
+              best_ms, bytes / best_ms / 1e3);
   return 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2) return std::fprintf(stderr, "usage: pippin_encode MODEL.gguf [--no-special | --bench FILE]\n"), 2;
+  if (argc < 2)
+    return std::fprintf(stderr, "usage: pippin_encode MODEL.gguf [--no-special | --bench FILE]\n"),
+           2;
   auto file = pippin::store::GgufFile::open(argv[1]);
   if (!file.ok()) return std::fprintf(stderr, "%s\n", file.error().message.c_str()), 1;
   const auto vocabulary = pippin::text::gguf_vocabulary(*file);
   const double start = cpu_ms();
   auto tokenizer = pippin::text::Tokenizer::from_gguf(vocabulary);
   if (!tokenizer.ok()) return std::fprintf(stderr, "%s\n", tokenizer.error().message.c_str()), 1;
-  std::fprintf(stderr, "%zu tokens loaded in %.0f ms\n", vocabulary.tokens.size(), cpu_ms() - start);
+  std::fprintf(stderr, "%zu tokens loaded in %.0f ms\n", vocabulary.tokens.size(),
+               cpu_ms() - start);
   if (argc > 3 && std::strcmp(argv[2], "--bench") == 0) return bench(**tokenizer, argv[3]);
   const Specials specials = argc > 2 ? Specials::kText : Specials::kParse;
   for (std::string header; std::getline(std::cin, header);) {

@@ -16,7 +16,8 @@ inline GgufVocabulary gguf_vocabulary(const store::GgufFile& file) {
     if (auto value = file.string(prefix + key); value.ok()) out = std::string(*value);
   };
   const auto texts = [&](const char* key, std::vector<std::string>& out) {
-    if (auto value = file.strings(prefix + key); value.ok()) out.assign((*value)->begin(), (*value)->end());
+    if (auto value = file.strings(prefix + key); value.ok())
+      out.assign((*value)->begin(), (*value)->end());
   };
   const auto id = [&](const char* key, std::optional<Token>& out) {
     if (auto value = file.integer(prefix + key); value.ok()) out = static_cast<Token>(*value);

@@ -16,7 +16,8 @@ class Golden : public testing::TestWithParam<Model> {
  protected:
   void SetUp() override {
     const auto vocabulary = test_vocabulary(GetParam().file);
-    if (!vocabulary) GTEST_SKIP() << "set PIPPIN_TEST_MODELS to a directory that holds " << GetParam().file;
+    if (!vocabulary)
+      GTEST_SKIP() << "set PIPPIN_TEST_MODELS to a directory that holds " << GetParam().file;
     auto loaded = Tokenizer::from_gguf(*vocabulary);
     ASSERT_TRUE(loaded.ok()) << loaded.error().message;
     tokenizer_ = *loaded;
@@ -33,8 +34,8 @@ TEST_P(Golden, IdsEqualLlamaCpp) {
     const auto parsed = tokenizer_->encode(texts[i], true, Specials::kParse);
     const auto literal = tokenizer_->encode(texts[i], false, Specials::kText);
     ASSERT_TRUE(parsed.ok() && literal.ok());
-    const std::string line = fmt::format("{} {:016x} {} {:016x}", parsed->size(), hash_of(*parsed), literal->size(),
-                                         hash_of(*literal));
+    const std::string line = fmt::format("{} {:016x} {} {:016x}", parsed->size(), hash_of(*parsed),
+                                         literal->size(), hash_of(*literal));
     EXPECT_EQ(line, goldens[i]) << "text " << i + 1 << " of corpus.txt";
   }
 }
@@ -57,9 +58,11 @@ TEST_P(Golden, BytesComeBack) {
 TEST_P(Golden, SpansAreReadAsOneText) {
   const auto texts = corpus();
   for (size_t i = 2; i < texts.size(); i += 3) {
-    const std::vector<Span> spans = {{texts[i - 2], Specials::kText}, {texts[i - 1], Specials::kText},
+    const std::vector<Span> spans = {{texts[i - 2], Specials::kText},
+                                     {texts[i - 1], Specials::kText},
                                      {texts[i], Specials::kText}};
-    const auto whole = tokenizer_->encode(texts[i - 2] + texts[i - 1] + texts[i], true, Specials::kText);
+    const auto whole =
+        tokenizer_->encode(texts[i - 2] + texts[i - 1] + texts[i], true, Specials::kText);
     const auto joined = tokenizer_->encode(spans, true);
     ASSERT_TRUE(whole.ok() && joined.ok());
     EXPECT_EQ(*joined, *whole);
@@ -68,7 +71,8 @@ TEST_P(Golden, SpansAreReadAsOneText) {
 
 INSTANTIATE_TEST_SUITE_P(Models, Golden,
                          testing::Values(Model{"smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"},
-                                         Model{"qwen2.5-coder", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"},
+                                         Model{"qwen2.5-coder",
+                                               "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"},
                                          Model{"gemma-3", "gemma-3-270m-q4_k_m.gguf"}),
                          [](const auto& model) { return "Model" + std::to_string(model.index); });
 

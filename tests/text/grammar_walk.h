@@ -35,9 +35,9 @@ inline bool allows(const std::vector<uint32_t>& mask, Token token) {
 }
 
 /// Texts that lead out of values, the most wanted first.
-inline const std::vector<std::string>& closers() {
-  static const std::vector<std::string> texts = {"}", "]",  "\"}", "\"]", "\"", ")",    "']", "'",
-                                                 "0", "<",   "/",   ">",  "null", ":",  ","};
+inline const std::vector<std::string>& value_ends() {
+  static const std::vector<std::string> texts = {"}", "]", "\"}", "\"]", "\"",   ")", "']", "'",
+                                                 "0", "<", "/",   ">",   "null", ":", ","};
   return texts;
 }
 
@@ -50,7 +50,7 @@ inline Token choose(const std::vector<uint32_t>& mask, const GrammarVocabulary& 
   for (const Token end : vocabulary.ends())
     if (allows(mask, end) && (end_soon || chance(0.5))) return end;
   if (end_soon || chance(0.3)) {
-    for (const std::string& text : closers()) {
+    for (const std::string& text : value_ends()) {
       const std::optional<Token> token = vocabulary.tokenizer().token_of(text);
       if (token && allows(mask, *token) && chance(end_soon ? 0.9 : 0.5)) return *token;
     }

@@ -20,10 +20,11 @@ std::string json_string(std::string_view text) {
   return quoted + "\"";
 }
 
-std::string added_token(Token id, std::string_view text, bool special, std::string_view flags = "") {
+std::string added_token(Token id, std::string_view text, bool special,
+                        std::string_view flags = "") {
   return fmt::format(
-      R"({{"id":{},"content":{},"single_word":false,"lstrip":{},"rstrip":{},"normalized":false,"special":{}}})", id,
-      json_string(text), flags == "lstrip", flags == "rstrip", special);
+      R"({{"id":{},"content":{},"single_word":false,"lstrip":{},"rstrip":{},"normalized":false,"special":{}}})",
+      id, json_string(text), flags == "lstrip", flags == "rstrip", special);
 }
 
 /// The tokenizer.json of SmolLM2, written from its GGUF vocabulary.
@@ -36,7 +37,8 @@ std::string smollm_json(const GgufVocabulary& vocabulary) {
     }
     vocab += fmt::format("{}{}:{}", id == 0 ? "" : ",", json_string(vocabulary.tokens[id]), id);
   }
-  for (const std::string& merge : vocabulary.merges) merges += (merges.empty() ? "" : ",") + json_string(merge);
+  for (const std::string& merge : vocabulary.merges)
+    merges += (merges.empty() ? "" : ",") + json_string(merge);
   return fmt::format(
       R"({{"version":"1.0","truncation":null,"padding":null,"added_tokens":[{}],"normalizer":null,)"
       R"("pre_tokenizer":{{"type":"Sequence","pretokenizers":[{{"type":"Digits","individual_digits":true}},)"
@@ -50,7 +52,9 @@ std::string smollm_json(const GgufVocabulary& vocabulary) {
 
 TEST(HuggingFace, ReadsAsTheSameVocabularyFromGguf) {
   const auto vocabulary = test_vocabulary("SmolLM2-135M-Instruct.Q4_1.gguf");
-  if (!vocabulary) GTEST_SKIP() << "set PIPPIN_TEST_MODELS to a directory that holds SmolLM2-135M-Instruct.Q4_1.gguf";
+  if (!vocabulary)
+    GTEST_SKIP()
+        << "set PIPPIN_TEST_MODELS to a directory that holds SmolLM2-135M-Instruct.Q4_1.gguf";
   const auto gguf = Tokenizer::from_gguf(*vocabulary);
   const auto json = Tokenizer::from_json(smollm_json(*vocabulary));
   ASSERT_TRUE(gguf.ok());
@@ -62,7 +66,8 @@ TEST(HuggingFace, ReadsAsTheSameVocabularyFromGguf) {
   }
   for (const std::string& text : corpus()) {
     for (Specials specials : {Specials::kParse, Specials::kText}) {
-      ASSERT_EQ(*(*json)->encode(text, false, specials), *(*gguf)->encode(text, false, specials)) << text;
+      ASSERT_EQ(*(*json)->encode(text, false, specials), *(*gguf)->encode(text, false, specials))
+          << text;
     }
   }
 }
@@ -71,8 +76,9 @@ TEST(HuggingFace, ReadsAsTheSameVocabularyFromGguf) {
 std::string small_json() {
   return R"({"version":"1.0","padding":null,
     "truncation":{"direction":"Right","max_length":2,"strategy":"LongestFirst","stride":0},"added_tokens":[)" +
-         added_token(0, "[UNK]", true) + "," + added_token(1, "[CLS]", true) + "," + added_token(2, "[SEP]", true) +
-         "," + added_token(3, "[MASK]", true, "lstrip") + "," + added_token(4, "<tool>", false, "rstrip") + R"(],
+         added_token(0, "[UNK]", true) + "," + added_token(1, "[CLS]", true) + "," +
+         added_token(2, "[SEP]", true) + "," + added_token(3, "[MASK]", true, "lstrip") + "," +
+         added_token(4, "<tool>", false, "rstrip") + R"(],
     "normalizer":{"type":"Lowercase"},"pre_tokenizer":{"type":"Whitespace"},
     "post_processor":{"type":"TemplateProcessing",
       "single":[{"SpecialToken":{"id":"[CLS]","type_id":0}},{"Sequence":{"id":"A","type_id":0}},
@@ -92,7 +98,8 @@ class Small : public testing::Test {
     ASSERT_TRUE(loaded.ok()) << loaded.error().message;
     tokenizer_ = *loaded;
   }
-  std::vector<Token> ids(std::string_view text, bool add_special = false, Specials specials = Specials::kParse) {
+  std::vector<Token> ids(std::string_view text, bool add_special = false,
+                         Specials specials = Specials::kParse) {
     return *tokenizer_->encode(text, add_special, specials);
   }
   std::shared_ptr<const Tokenizer> tokenizer_;
@@ -100,20 +107,24 @@ class Small : public testing::Test {
 using HuggingFaceSmall = Small;
 
 TEST_F(HuggingFaceSmall, PutsWhatThePostProcessorPuts) {
-  EXPECT_EQ(ids("Hellos hello hello", true), (std::vector<Token>{1, 5, 6, 5, 5, 2}));  // and cuts nothing
+  EXPECT_EQ(ids("Hellos hello hello", true),
+            (std::vector<Token>{1, 5, 6, 5, 5, 2}));  // and cuts nothing
   EXPECT_EQ(tokenizer_->bos(), 1);
   EXPECT_EQ(tokenizer_->eos(), 2);
   EXPECT_TRUE(tokenizer_->adds_bos());
 }
 
-TEST_F(HuggingFaceSmall, FollowsTheFilesBesideIt) {
-  const auto load = [](const BesideJson& beside) { return Tokenizer::from_json(small_json(), beside); };
+TEST_F(HuggingFaceSmall, FollowsTheTokenizerConfig) {
+  const auto load = [](const TokenizerConfig& config) {
+    return Tokenizer::from_json(small_json(), config);
+  };
   const auto none = load({"[CLS]", "[SEP]", false, false, 0});
   EXPECT_EQ(*(*none)->encode("hello", true, Specials::kText), (std::vector<Token>{5}));
   EXPECT_EQ((*none)->bos(), 1);
   EXPECT_FALSE((*none)->adds_bos());
   const auto others = load({"[MASK]", "<tool>", true, true, 0});
-  EXPECT_EQ(*(*others)->encode("hello", true, Specials::kText), (std::vector<Token>{3, 1, 5, 2, 4}));
+  EXPECT_EQ(*(*others)->encode("hello", true, Specials::kText),
+            (std::vector<Token>{3, 1, 5, 2, 4}));
   EXPECT_EQ((*others)->eos(), 4);
   EXPECT_EQ((*load({"[NONE]", "", {}, {}, 0}))->bos(), 1);
 }
@@ -125,7 +136,8 @@ TEST_F(HuggingFaceSmall, HasAsManyTokensAsItsModel) {
   EXPECT_FALSE(Tokenizer::from_json(small_json(), {.size = 9}).ok());
   // An added token that the model has no embedding for is text.
   std::string json = small_json();
-  json.replace(json.find(added_token(4, "<tool>", false, "rstrip")), 0, added_token(10, "<image>", true) + ",");
+  json.replace(json.find(added_token(4, "<tool>", false, "rstrip")), 0,
+               added_token(10, "<image>", true) + ",");
   EXPECT_EQ((*Tokenizer::from_json(json))->vocab_size(), 11);
   const auto text = Tokenizer::from_json(json, {.size = 10});
   ASSERT_TRUE(text.ok()) << text.error().message;
@@ -153,8 +165,9 @@ TEST_F(HuggingFaceSmall, GivesBytes) {
 }
 
 TEST(HuggingFace, RefusesBrokenFiles) {
-  for (const std::string& json : {std::string(), std::string("{}"), std::string("[1,2"), std::string("\xFF\xFE"),
-                                  small_json().substr(0, 900), std::string(100000, '[')}) {
+  for (const std::string& json :
+       {std::string(), std::string("{}"), std::string("[1,2"), std::string("\xFF\xFE"),
+        small_json().substr(0, 900), std::string(100000, '[')}) {
     const auto loaded = Tokenizer::from_json(json);
     ASSERT_FALSE(loaded.ok());
     EXPECT_EQ(loaded.error().code, Code::kInvalidFile) << loaded.error().message;

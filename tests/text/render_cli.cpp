@@ -1,5 +1,6 @@
-// pippin_render UNIX_TIME: for template_parity.py. Reads length-prefixed texts from standard input: a template, the
-// number of contexts, the contexts, and so on with the next template. Writes one length-prefixed answer a context:
+// pippin_render UNIX_TIME: for template_parity.py. Reads length-prefixed texts from standard input:
+// a template, the number of contexts, the contexts, and so on with the next template. Writes one
+// length-prefixed answer a context:
 // "=" and the text, "!" and the message that the template raised, or "?" and another error.
 #include <cstdio>
 #include <cstdlib>
@@ -31,8 +32,8 @@ int main(int argc, char** argv) {
   for (std::string source, count, context; read(source) && read(count);) {
     const auto compiled = pippin::text::ChatTemplate::compile(source);
     for (int i = std::atoi(count.c_str()); i > 0 && read(context); --i) {
-      const std::string text =
-          compiled.ok() ? answer((*compiled)->render(context, unix_time)) : "?" + compiled.error().message;
+      const std::string text = compiled.ok() ? answer((*compiled)->render(context, unix_time))
+                                             : "?" + compiled.error().message;
       std::cout << text.size() << "\n" << text << "\n";
     }
   }

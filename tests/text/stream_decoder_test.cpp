@@ -52,10 +52,10 @@ TEST(StreamDecoder, WritesInvalidBytesAsReplacementCharacters) {
   EXPECT_EQ(decode("\xFF"), "\uFFFD|");
   EXPECT_EQ(decode("\x80z"), "\uFFFDz|");
   EXPECT_EQ(decode("\xC3z"), ".\uFFFDz|");
-  EXPECT_EQ(decode("\xC0\xAF"), "\uFFFD\uFFFD|");                // overlong
-  EXPECT_EQ(decode("\xED\xA0\x80"), ".\uFFFD\uFFFD\uFFFD|");     // a surrogate
+  EXPECT_EQ(decode("\xC0\xAF"), "\uFFFD\uFFFD|");                       // overlong
+  EXPECT_EQ(decode("\xED\xA0\x80"), ".\uFFFD\uFFFD\uFFFD|");            // a surrogate
   EXPECT_EQ(decode("\xF4\x90\x80\x80"), ".\uFFFD\uFFFD\uFFFD\uFFFD|");  // past U+10FFFF
-  EXPECT_EQ(decode("\xF0\x9F\x98"), "...|\uFFFD");               // cut off at the end
+  EXPECT_EQ(decode("\xF0\x9F\x98"), "...|\uFFFD");                      // cut off at the end
 }
 
 TEST(StreamDecoder, StripsTheFirstSpaceOfSentencePiece) {

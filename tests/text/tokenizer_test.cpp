@@ -71,7 +71,8 @@ TEST(Bpe, PutsBosAndEosWhereTheFileSaysSo) {
 TEST(Specials, ControlTokensFormInTemplateTextOnly) {
   const auto tokenizer = load(bpe());
   EXPECT_EQ(pieces(*tokenizer, "he<|im_end|><tool>"), "he|<|im_end|>|<tool>");
-  EXPECT_EQ(pieces(*tokenizer, "he<|im_end|><tool>", false, Specials::kText), "he|<|||i|m|_|e|n|d|||>|<tool>");
+  EXPECT_EQ(pieces(*tokenizer, "he<|im_end|><tool>", false, Specials::kText),
+            "he|<|||i|m|_|e|n|d|||>|<tool>");
 }
 
 TEST(Specials, DoNotFormInsideOrAcrossTextSpans) {
@@ -80,10 +81,15 @@ TEST(Specials, DoNotFormInsideOrAcrossTextSpans) {
     return pieces(*tokenizer, tokenizer->encode(given, false));
   };
   EXPECT_EQ(spans({{"<|im_", Specials::kParse}, {"end|>", Specials::kParse}}), "<|im_end|>");
-  EXPECT_EQ(spans({{"<|im_", Specials::kParse}, {"end|>", Specials::kText}}), "<|||i|m|_|e|n|d|||>");
-  EXPECT_EQ(spans({{"<|im_", Specials::kText}, {"end|>", Specials::kParse}}), "<|||i|m|_|e|n|d|||>");
-  EXPECT_EQ(spans({{"<|im", Specials::kParse}, {"", Specials::kText}, {"_end|>", Specials::kParse}}), "<|im_end|>");
-  EXPECT_EQ(spans({{"he", Specials::kParse}, {"llo", Specials::kText}, {" wo", Specials::kParse}}), "hello| wo");
+  EXPECT_EQ(spans({{"<|im_", Specials::kParse}, {"end|>", Specials::kText}}),
+            "<|||i|m|_|e|n|d|||>");
+  EXPECT_EQ(spans({{"<|im_", Specials::kText}, {"end|>", Specials::kParse}}),
+            "<|||i|m|_|e|n|d|||>");
+  EXPECT_EQ(
+      spans({{"<|im", Specials::kParse}, {"", Specials::kText}, {"_end|>", Specials::kParse}}),
+      "<|im_end|>");
+  EXPECT_EQ(spans({{"he", Specials::kParse}, {"llo", Specials::kText}, {" wo", Specials::kParse}}),
+            "hello| wo");
   EXPECT_EQ(spans({}), "");
 }
 
@@ -107,7 +113,12 @@ Small spm() {
   Small small("llama");
   small.add("<unk>", 2).add("<s>", 3).add("</s>", 3);
   for (int byte = 0; byte < 256; ++byte) small.add(fmt::format("<0x{:02X}>", byte), 6);
-  small.add("\u2581", 1, -9).add("a", 1, -8).add("b", 1, -8).add("ab", 1, -1).add("ba", 1, -2).add("\u2581a", 1, -3);
+  small.add("\u2581", 1, -9)
+      .add("a", 1, -8)
+      .add("b", 1, -8)
+      .add("ab", 1, -1)
+      .add("ba", 1, -2)
+      .add("\u2581a", 1, -3);
   return small;
 }
 
@@ -118,7 +129,9 @@ TEST(SentencePiece, MergesTheBestScoreFirst) {
   EXPECT_EQ(pieces(*tokenizer, "bba"), " |b|ba");
 }
 
-TEST(SentencePiece, FallsBackToBytes) { EXPECT_EQ(pieces(*load(spm()), "a\u00e9"), " a|\xC3|\xA9"); }
+TEST(SentencePiece, FallsBackToBytes) {
+  EXPECT_EQ(pieces(*load(spm()), "a\u00e9"), " a|\xC3|\xA9");
+}
 
 TEST(SentencePiece, PutsASpaceAfterSpecialTokensOnly) {
   Small small = spm();
@@ -139,7 +152,12 @@ TEST(SentencePiece, DoesNotMergeIntoAControlToken) {
 Small unigram() {
   Small small("t5");
   small.add("<pad>", 3).add("</s>", 3).add("<unk>", 2);
-  small.add("\u2581", 1, -4).add("a", 1, -3).add("b", 1, -3).add("ab", 1, -4).add("\u2581a", 1, -4).add("bab", 1, -20);
+  small.add("\u2581", 1, -4)
+      .add("a", 1, -3)
+      .add("b", 1, -3)
+      .add("ab", 1, -4)
+      .add("\u2581a", 1, -4)
+      .add("bab", 1, -20);
   small.add_space_prefix = true;
   return small;
 }
@@ -148,7 +166,8 @@ TEST(Unigram, TakesTheBestSum) {
   const auto tokenizer = load(unigram());
   EXPECT_EQ(pieces(*tokenizer, "ab", true), " a|b|</s>");  // -4-3 beats -4-4
   EXPECT_EQ(pieces(*tokenizer, "abab"), " a|b|ab");
-  EXPECT_EQ(pieces(*tokenizer, "axxb"), " a|<unk>|b");  // neighbouring unknown characters are one token
+  EXPECT_EQ(pieces(*tokenizer, "axxb"),
+            " a|<unk>|b");  // neighbouring unknown characters are one token
 }
 
 TEST(Unigram, NormalisesSpaces) {
@@ -161,7 +180,8 @@ TEST(Unigram, NormalisesSpaces) {
 Small wordpiece() {
   Small small("bert");
   small.add("[PAD]", 3).add("[UNK]", 3).add("[CLS]", 3).add("[SEP]", 3);
-  for (const char* text : {"\u2581un", "aff", "able", "\u2581,", "\u2581hello", "\u2581\u4f60"}) small.add(text);
+  for (const char* text : {"\u2581un", "aff", "able", "\u2581,", "\u2581hello", "\u2581\u4f60"})
+    small.add(text);
   small.unk = 1;
   small.bos = 2;
   small.sep = 3;
@@ -185,7 +205,9 @@ std::string failure(const GgufVocabulary& vocabulary, Code code = Code::kInvalid
 TEST(WrongVocabulary, IsNamed) {
   Small small = bpe();
   small.merges.push_back("nospace");
-  EXPECT_EQ(failure(small), "[text] tokenizer.ggml.merges[6]: expected two parts and a space between, got \"nospace\"");
+  EXPECT_EQ(
+      failure(small),
+      "[text] tokenizer.ggml.merges[6]: expected two parts and a space between, got \"nospace\"");
   small = bpe();
   small.merges.clear();
   EXPECT_NE(failure(small).find("merges"), std::string::npos);
@@ -213,12 +235,14 @@ TEST(WrongVocabulary, OfAnUnknownKindIsUnsupported) {
 
 TEST(WrongVocabulary, CharsmapIsChecked) {
   Small small = unigram();
-  for (const std::string& map : {std::string("\1"), std::string("\xFF\xFF\xFF\x7F", 4), std::string("\0\0\0\0x", 5)}) {
+  for (const std::string& map :
+       {std::string("\1"), std::string("\xFF\xFF\xFF\x7F", 4), std::string("\0\0\0\0x", 5)}) {
     small.precompiled_charsmap = map;
     EXPECT_NE(failure(small).find("precompiled_charsmap"), std::string::npos);
   }
   // A trie whose offsets point anywhere must not be followed outside.
-  small.precompiled_charsmap = std::string("\x08\0\0\0", 4) + std::string(8, '\xFF') + std::string(1, '\0');
+  small.precompiled_charsmap =
+      std::string("\x08\0\0\0", 4) + std::string(8, '\xFF') + std::string(1, '\0');
   EXPECT_EQ(pieces(*load(small), "ab"), " a|b");
 }
 

@@ -1,7 +1,7 @@
 //! tk_tokenizer_*.
 
 use super::{array, fallible, infallible, Owned, Slice};
-use crate::tokenizer::{Beside, GgufVocabulary, Span, TokenId, Tokenizer};
+use crate::tokenizer::{GgufVocabulary, Span, TokenId, Tokenizer, TokenizerConfig};
 
 #[repr(C)]
 pub struct TextSpan {
@@ -35,7 +35,7 @@ pub struct GgufVocabularyArrays {
 }
 
 #[repr(C)]
-pub struct BesideJson {
+pub struct TokenizerConfigSlices {
     bos: Slice,
     eos: Slice,
     add_bos: i8,
@@ -91,21 +91,21 @@ pub unsafe extern "C" fn tk_tokenizer_from_gguf(
 #[no_mangle]
 pub unsafe extern "C" fn tk_tokenizer_from_json(
     json: Slice,
-    beside: *const BesideJson,
+    config: *const TokenizerConfigSlices,
     tokenizer: *mut *mut Tokenizer,
     error: *mut Owned<u8>,
 ) -> i32 {
     fallible(tokenizer, error, || {
-        let given = &*beside;
+        let given = &*config;
         let (bos, eos) = (given.bos.text(), given.eos.text());
-        let beside = Beside {
+        let config = TokenizerConfig {
             bos: &bos,
             eos: &eos,
             add_bos: flag(given.add_bos),
             add_eos: flag(given.add_eos),
             size: given.size,
         };
-        Tokenizer::from_json(json.bytes(), &beside).map(|loaded| Box::into_raw(Box::new(loaded)))
+        Tokenizer::from_json(json.bytes(), &config).map(|loaded| Box::into_raw(Box::new(loaded)))
     })
 }
 

@@ -61,10 +61,10 @@ pub struct GgufVocabulary<'a> {
     pub strip_accents: Option<bool>,
 }
 
-/// What the files beside a tokenizer.json say: texts of tokens, empty where they do not; whether a text gets them; how
-/// many tokens the model has, 0 where that is not known.
+/// What tokenizer_config.json and the model's other files say of a tokenizer.json. Texts of tokens are empty where they
+/// say none, flags tell whether a text gets them, and `size` is the model's number of tokens, 0 where it is not known.
 #[derive(Default)]
-pub struct Beside<'a> {
+pub struct TokenizerConfig<'a> {
     pub bos: &'a str,
     pub eos: &'a str,
     pub add_bos: Option<bool>,
@@ -234,17 +234,17 @@ impl Tokenizer {
     }
 
     /// Reads a Hugging Face tokenizer.json.
-    pub fn from_json(json: &[u8], beside: &Beside) -> Result<Tokenizer> {
-        let loaded = hugging_face::load(json, beside.size)?;
+    pub fn from_json(json: &[u8], config: &TokenizerConfig) -> Result<Tokenizer> {
+        let loaded = hugging_face::load(json, config.size)?;
         let (mut prefix, mut suffix) = (loaded.prefix, loaded.suffix);
         let known = |text: &str| loaded.vocabulary.find(text.as_bytes()).filter(|_| !text.is_empty());
-        let bos = known(beside.bos).or(prefix.first().copied());
-        let eos = known(beside.eos).or(suffix.last().copied());
-        if let Some(add) = beside.add_bos {
+        let bos = known(config.bos).or(prefix.first().copied());
+        let eos = known(config.eos).or(suffix.last().copied());
+        if let Some(add) = config.add_bos {
             prefix.retain(|&id| Some(id) != bos);
             prefix.splice(0..0, bos.filter(|_| add));
         }
-        if let Some(add) = beside.add_eos {
+        if let Some(add) = config.add_eos {
             suffix.retain(|&id| Some(id) != eos);
             suffix.extend(eos.filter(|_| add));
         }
