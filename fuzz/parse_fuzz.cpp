@@ -18,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options.tools = tools[data[0] % tools.size()];
   if (data[1] % 2 == 1) options.reasoning = reasoning[data[1] / 2 % reasoning.size()];
   options.starts_inside = data[2] % 2 == 1;
-  if (data[2] & 2) options.primed = options.tools->primed;
+  if (data[2] & 2) options.generation_prefix = options.tools->generation_prefix;
   if (data[2] & 4) options.offered = example_tools();
   const std::string text(reinterpret_cast<const char*>(data) + 4, size - 4);
 

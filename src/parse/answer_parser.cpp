@@ -11,7 +11,7 @@ AnswerParser::AnswerParser(AnswerOptions options)
     : splitter_(std::make_unique<ReasoningSplitter>(options.reasoning, options.starts_inside)),
       scanner_(
           std::make_unique<CallScanner>(options.tools, std::move(options.offered), *splitter_)) {
-  scanner_->prime(options.primed);
+  scanner_->start_behind(options.generation_prefix);
 }
 
 AnswerParser::~AnswerParser() = default;

@@ -21,8 +21,8 @@ struct AnswerOptions {
   std::vector<ToolSpec> offered;  // guides the types of tagged arguments; names unmarked calls
   /// Whether the template has opened the thinking: registry.h's starts_inside().
   bool starts_inside = false;
-  /// What of an opener the template has written: registry.h's primed_text().
-  std::string_view primed = {};
+  /// Start marker that the prompt ends with: registry.h's generation_prefix().
+  std::string_view generation_prefix = {};
 };
 
 /// Takes decoded text, special tokens included, in pieces of any size. Joined, the events do not

@@ -24,11 +24,11 @@ CallScanner::CallScanner(const ToolDialect* dialect, std::vector<ToolSpec> offer
                          ReasoningSplitter& text)
     : dialect_(dialect), offered_(std::move(offered)), text_(text) {}
 
-void CallScanner::prime(std::string_view opener) {
-  if (!dialect_ || opener.empty()) return;
-  opener_ = opener;
+void CallScanner::start_behind(std::string_view generation_prefix) {
+  if (!dialect_ || generation_prefix.empty()) return;
+  start_marker_ = generation_prefix;
   source_ = dialect_;
-  primed_ = true;
+  from_prompt_ = true;
   state_ = State::kHead;
 }
 
@@ -73,7 +73,7 @@ void CallScanner::advance(bool last, Events& events) {
 bool CallScanner::scan(bool last, Events& events) {
   if (!dialect_) return false;
   const std::string_view text = pending();
-  if (last && after_call_ && is_cut_closer(trim(text))) {
+  if (last && after_call_ && is_cut_end_marker(trim(text))) {
     at_ = pending_.size();
     return false;
   }
@@ -83,16 +83,16 @@ bool CallScanner::scan(bool last, Events& events) {
     std::string_view found;
     const ToolDialect* source = nullptr;
     bool partial = false;
-    const auto look = [&](const Texts& openers, const ToolDialect* of) {
-      for (std::string_view opener : openers) {
-        if (rest.starts_with(opener)) {
-          if (opener.size() > found.size()) found = opener, source = of;
-        } else if (opener.starts_with(rest)) {
+    const auto look = [&](const Texts& markers, const ToolDialect* of) {
+      for (std::string_view marker : markers) {
+        if (rest.starts_with(marker)) {
+          if (marker.size() > found.size()) found = marker, source = of;
+        } else if (marker.starts_with(rest)) {
           partial = true;
         }
       }
     };
-    look(dialect_->openers, dialect_);
+    look(dialect_->start_markers, dialect_);
     if (line_start) look(kGeneric.unmarked, &kGeneric);
     if (!last && partial) {
       release(text.substr(0, i), base_ + at_, events);
@@ -102,7 +102,7 @@ bool CallScanner::scan(bool last, Events& events) {
     if (!found.empty() && calls_ < kCallsMax) {
       release(text.substr(0, i), base_ + at_, events);
       at_ += i + found.size();
-      opener_ = found;
+      start_marker_ = found;
       source_ = source;
       first_ = true;
       state_ = State::kHead;
@@ -115,11 +115,11 @@ bool CallScanner::scan(bool last, Events& events) {
   return false;
 }
 
-// Returns whether an answer that was cut off ends with the start of what closes a call.
-bool CallScanner::is_cut_closer(std::string_view text) const {
-  const auto begins = [&](std::string_view closer) { return closer.starts_with(text); };
+// Returns whether an answer that was cut off ends with the beginning of an end marker.
+bool CallScanner::is_cut_end_marker(std::string_view text) const {
+  const auto begins = [&](std::string_view marker) { return marker.starts_with(text); };
   const Envelope& envelope = dialect_->envelope;
-  return !text.empty() && (std::ranges::any_of(dialect_->closers, begins) ||
+  return !text.empty() && (std::ranges::any_of(dialect_->end_markers, begins) ||
                            begins(trim(envelope.suffix)) || begins(trim(envelope.section_end)));
 }
 
@@ -127,8 +127,8 @@ bool CallScanner::read_head(bool last, Events& events) {
   const std::string_view text = pending().substr(0, kHeadBytesMax);
   const bool whole = text.size() < kHeadBytesMax;
   Cursor in(text, last && whole);
-  const HeadContext context{*source_, opener_, unmarked(), first_, shape_};
-  // Now that the text before the opener has passed, it is known whether this is inside thinking.
+  const HeadContext context{*source_, start_marker_, unmarked(), first_, nesting_};
+  // Whether this is inside thinking is known once the text before the start marker has passed.
   if (unmarked() && text_.inside()) in.decline();
   Head head = source_->head(in, context);
   if (in.state() == Cursor::State::kMore && whole) return false;
@@ -156,18 +156,18 @@ bool CallScanner::read_head(bool last, Events& events) {
 }
 
 void CallScanner::refuse_head(bool is_broken, Events& events) {
-  if (is_broken && !primed_) note("not a call", events);
+  if (is_broken && !from_prompt_) note("not a call", events);
   state_ = State::kText;
   // Behind an earlier call of the section, what follows is looked at anew.
-  if (first_ && !primed_) release(opener_, base_ + at_ - opener_.size(), events);
-  primed_ = false;
+  if (first_ && !from_prompt_) release(start_marker_, base_ + at_ - start_marker_.size(), events);
+  from_prompt_ = false;
 }
 
 void CallScanner::begin_call(Head head, Events& events) {
-  primed_ = false;
+  from_prompt_ = false;
   space_.clear();
   text_.boundary(true, events);
-  shape_ = head.shape;
+  nesting_ = head.nesting;
   name_ = head.name;
   arguments_seen_ = false;
   events.push_back(ToolCallBegin{calls_, head.name});
@@ -222,15 +222,15 @@ bool CallScanner::read_tail(bool last, Events& events) {
   const std::string_view text = pending().substr(0, kTailBytesMax);
   const bool whole = text.size() < kTailBytesMax;
   Cursor in(text, last && whole);
-  Shape shape = shape_;
-  const Next next = source_->tail(in, shape, *source_);
+  NestingState nesting = nesting_;
+  const Next next = source_->tail(in, nesting, *source_);
   if (in.state() == Cursor::State::kMore && whole && !last) return false;
   const bool closed = in.reading() || (last && in.state() != Cursor::State::kFailed);
   if (!closed) note("the call's end is missing", events);
   end_call(true, events);
   if (!in.reading()) return true;
   at_ += in.at();
-  shape_ = shape;
+  nesting_ = nesting;
   if (next == Next::kCall) {
     first_ = false;
     state_ = State::kHead;
@@ -289,7 +289,7 @@ std::optional<ArgumentsAhead> CallScanner::arguments_ahead() const {
   // Where an object would be read as the arguments, they come next.
   const std::string with_object = std::string(text) + "{";
   Cursor in(with_object, false);
-  const Head head = source_->head(in, HeadContext{*source_, opener_, true, first_, shape_});
+  const Head head = source_->head(in, HeadContext{*source_, start_marker_, true, first_, nesting_});
   const bool begins = in.reading() && in.at() == text.size() && !head.whole && !head.in_string &&
                       !head.skipped && head.form == ArgumentForm::kJson;
   const std::string name = offered_name(head.name);

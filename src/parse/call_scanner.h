@@ -25,8 +25,9 @@ class CallScanner {
   /// `dialect` null: all is text.
   CallScanner(const ToolDialect* dialect, std::vector<ToolSpec> offered, ReasoningSplitter& text);
 
-  /// Begins inside an opener that the template has written. Requires: nothing was pushed.
-  void prime(std::string_view opener);
+  /// Begins behind the start marker that the prompt ends with, if any. Requires: nothing was
+  /// pushed.
+  void start_behind(std::string_view generation_prefix);
   void push(std::string_view piece, Events& events);
   void finish(Events& events);
   /// Returns whether the text is in a call's arguments or behind them.
@@ -51,10 +52,10 @@ class CallScanner {
   void end_call(bool complete, Events& events);
   void refuse_head(bool is_broken, Events& events);
   void note(std::string_view what, Events& events);
-  bool is_cut_closer(std::string_view text) const;
+  bool is_cut_end_marker(std::string_view text) const;
   const ToolSpec* find_offered(std::string_view name) const;
   std::string offered_name(std::string_view name) const;
-  bool unmarked() const { return source_->unmarked.contains(opener_); }
+  bool unmarked() const { return source_->unmarked.contains(start_marker_); }
   std::string_view pending() const { return std::string_view(pending_).substr(at_); }
 
   const ToolDialect* dialect_;
@@ -68,11 +69,11 @@ class CallScanner {
   std::string space_;        // whitespace that goes if a call follows
   bool line_start_ = true;   // only spaces since the line began
   bool after_call_ = false;  // no text since
-  std::string_view opener_;
-  const ToolDialect* source_ = nullptr;  // whose opener it is: dialect_ or the generic one
-  bool primed_ = false;                  // the opener was not in the answer
+  std::string_view start_marker_;
+  const ToolDialect* source_ = nullptr;  // of the start marker: dialect_ or the generic one
+  bool from_prompt_ = false;             // the start marker is the generation prefix
   bool first_ = true;                    // call of its section
-  Shape shape_;
+  NestingState nesting_;
   std::unique_ptr<ArgumentReader> reader_;
   std::string name_;             // of the call
   bool arguments_seen_ = false;  // a byte of them, or of what stands around them

@@ -1,5 +1,5 @@
 // ToolDialect, ReasoningDialect: how a family of models writes calls of tools and its thinking.
-// Each is one constant row in a file of its own, tool/<dialect>.cpp or reasoning/<dialect>.cpp.
+// Each is one constant row in tool/ or reasoning/.
 // Thread: any.
 #pragma once
 
@@ -16,7 +16,7 @@ namespace pippin::parse {
 class Cursor;
 struct Head;
 struct HeadContext;
-struct Shape;
+struct NestingState;
 
 /// How a call's arguments are written.
 enum class ArgumentForm : uint8_t {
@@ -56,7 +56,7 @@ struct Envelope {
   std::string_view quote = "\"";  // around strings of kGemma
 };
 
-/// What tells that a model speaks a dialect.
+/// Patterns that tell which dialect a model writes.
 struct DetectionPatterns {
   Texts all = {};   // each stands in the chat template
   Texts any = {};   // so does one of these, if there are any
@@ -72,22 +72,22 @@ enum class Next : uint8_t { kText, kCall };
 struct ToolDialect {
   std::string_view name;
   Texts aliases = {};
-  Texts openers = {};  // also the triggers of a grammar in `auto`
-  /// Openers that are ordinary text too, of the generic dialect, which every other falls back on.
-  /// They count only at the start of a line, outside thinking, and when the call names an offered
-  /// tool.
+  Texts start_markers = {};  // also the triggers of a grammar in `auto`
+  /// Start markers that are ordinary text, too. Only the generic dialect has them, and every other
+  /// falls back on it. They count only at the start of a line, outside thinking, and when the call
+  /// names an offered tool.
   Texts unmarked = {};
-  Texts closers = {};            // what ends a call or a section, in JSON and keyword forms
-  Texts specials = {};           // special tokens that only the code below names
-  Texts stops = {};              // texts that end the answer after a call; the caller's to add
-  std::string_view primed = {};  // an opener that the template writes before the answer
-  DetectionPatterns signs = {};
+  Texts end_markers = {};  // what ends a call or a section, in JSON and keyword forms
+  Texts specials = {};     // special tokens that only the code below names
+  Texts stops = {};        // texts that end the answer after a call; the caller's to add
+  std::string_view generation_prefix = {};  // a start marker that ends the prompt
+  DetectionPatterns detection = {};
   Envelope envelope = {};
-  /// Reads what follows an opener, or a call, up to the arguments. Requires: a pure function of the
-  /// text whose answer, once it is not "more", does not change as text follows.
+  /// Reads what follows a start marker, or a call, up to the arguments. Requires: a pure function
+  /// of the text whose answer, once it is not "more", does not change as text follows.
   Head (*head)(Cursor& in, const HeadContext& context);
   /// Reads what follows the arguments. Requires: as `head`.
-  Next (*tail)(Cursor& in, Shape& shape, const ToolDialect& dialect);
+  Next (*tail)(Cursor& in, NestingState& nesting, const ToolDialect& dialect);
 };
 
 /// A text that changes between thinking and content, or that belongs to neither.
@@ -105,7 +105,7 @@ struct ReasoningDialect {
   /// Whether thinking may open behind content too, as only special tokens can.
   bool anywhere = false;
   std::string_view end = {};  // what ends thinking early; empty: made of the closing mark
-  DetectionPatterns signs = {};
+  DetectionPatterns detection = {};
 };
 
 /// Returns the text that ends thinking early.

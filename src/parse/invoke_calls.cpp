@@ -13,13 +13,13 @@ Head invoke_head(Cursor& in, const HeadContext& context) {
   head.form = ArgumentForm::kTagged;
   head.tags = envelope.tags;
   in.space();
-  if (!context.first || context.opener != envelope.prefix) in.expect(envelope.prefix);
+  if (!context.first || context.start_marker != envelope.prefix) in.expect(envelope.prefix);
   head.name = in.until("\"", kNameBytesMax);
   in.until(">", kNameBytesMax);
   return head;
 }
 
-Next invoke_tail(Cursor& in, Shape&, const ToolDialect& dialect) {
+Next invoke_tail(Cursor& in, NestingState&, const ToolDialect& dialect) {
   in.space();
   if (in.ended()) return Next::kText;
   in.expect(dialect.envelope.tags->ends[0]);
@@ -32,7 +32,7 @@ Next invoke_tail(Cursor& in, Shape&, const ToolDialect& dialect) {
     in.rewind(next);
     return Next::kCall;
   }
-  if (in.accept_any(dialect.closers) < 0 && in.reading()) in.rewind(end);
+  if (in.accept_any(dialect.end_markers) < 0 && in.reading()) in.rewind(end);
   return Next::kText;
 }
 

@@ -52,7 +52,7 @@ bool read_member(Cursor& in, const HeadContext& context, bool first, Head& head,
   in.space();
   if (key == "function" && in.peek() == '{') {
     in.skip();
-    ++head.shape.braces;
+    ++head.nesting.braces;
     return false;
   }
   if (kNameKeys.contains(key) && in.peek() == '"') {
@@ -75,37 +75,39 @@ bool read_member(Cursor& in, const HeadContext& context, bool first, Head& head,
 
 Head json_head(Cursor& in, const HeadContext& context) {
   Head head;
-  if (!context.first) head.shape = context.shape;
-  head.shape.strict = context.unmarked;
-  head.shape.braces = 1;
-  head.shape.inner = 0;
+  if (!context.first) head.nesting = context.nesting;
+  head.nesting.strict = context.unmarked;
+  head.nesting.braces = 1;
+  head.nesting.inner = 0;
+  // Phi-4's start marker contains the list's bracket.
+  if (context.first && context.start_marker.ends_with('[')) head.nesting.list = true;
   in.space();
-  if (!head.shape.list && !context.unmarked && in.accept("[")) {
-    head.shape.list = true;
+  if (!head.nesting.list && !context.unmarked && in.accept("[")) {
+    head.nesting.list = true;
     in.space();
   }
-  // A bare call's brace is its opener.
-  if (!context.first || context.opener != "{") in.expect("{");
+  // A bare call's start marker is its brace.
+  if (!context.first || context.start_marker != "{") in.expect("{");
   // Qwen2.5-Coder's template shows calls with "{{", as if a formatter were to read it, and its
   // models write what they are shown.
   in.space();
-  head.shape.doubled = in.accept("{");
+  head.nesting.doubled = in.accept("{");
   Members members;
   bool first = true;
   while (in.reading()) {
     in.space();
     if (in.accept("}")) {
       // No arguments behind the name: they came before it, or there are none.
-      if (--head.shape.braces > 0 && members.name.empty()) continue;
+      if (--head.nesting.braces > 0 && members.name.empty()) continue;
       if (context.unmarked && members.arguments.empty()) in.decline();
       head.whole = members.arguments.empty() ? "{}" : members.arguments;
       break;
     }
     if (!first && !in.accept(",")) in.fail();
     in.space();
-    const int braces = head.shape.braces;
+    const int braces = head.nesting.braces;
     if (read_member(in, context, first, head, members)) break;
-    first = head.shape.braces > braces;
+    first = head.nesting.braces > braces;
   }
   head.name = members.name;
   return head;
@@ -125,11 +127,11 @@ bool json_comes(Cursor& in) {
   return json;
 }
 
-Next json_close(Cursor& in, Shape& shape) {
-  while (in.reading() && shape.braces > 0 && !in.ended()) {
+Next json_close(Cursor& in, NestingState& nesting) {
+  while (in.reading() && nesting.braces > 0 && !in.ended()) {
     in.space();
     if (in.accept("}")) {
-      --shape.braces;
+      --nesting.braces;
     } else if (in.accept(",")) {
       in.space();
       take_string(in);
@@ -138,38 +140,38 @@ Next json_close(Cursor& in, Shape& shape) {
       in.space();
       take_value(in);
     } else {
-      if (shape.strict) in.fail();
+      if (nesting.strict) in.fail();
       break;  // a forgotten brace
     }
   }
   if (in.ended()) return Next::kText;
   size_t end = in.at();
   // One too many.
-  for (in.space(); (!shape.strict || shape.doubled) && in.accept("}"); in.space()) {
+  for (in.space(); (!nesting.strict || nesting.doubled) && in.accept("}"); in.space()) {
     end = in.at();
-    shape.doubled = false;
+    nesting.doubled = false;
   }
   if (in.ended()) return Next::kText;
   if (in.accept(",") || in.accept(";")) {
     in.space();
     if (!in.ended() && in.peek() == '{') return Next::kCall;
-    if (in.reading() && !shape.list) in.rewind(end);
-    if (!shape.list) return Next::kText;
+    if (in.reading() && !nesting.list) in.rewind(end);
+    if (!nesting.list) return Next::kText;
   }
-  if (shape.list && in.accept("]")) {
-    shape.list = false;
+  if (nesting.list && in.accept("]")) {
+    nesting.list = false;
     return Next::kText;
   }
-  if (!in.ended() && in.peek() == '{' && !shape.strict) return Next::kCall;
+  if (!in.ended() && in.peek() == '{' && !nesting.strict) return Next::kCall;
   if (in.reading()) in.rewind(end);
   return Next::kText;
 }
 
-Next json_tail(Cursor& in, Shape& shape, const ToolDialect& dialect) {
-  if (json_close(in, shape) == Next::kCall) return Next::kCall;
+Next json_tail(Cursor& in, NestingState& nesting, const ToolDialect& dialect) {
+  if (json_close(in, nesting) == Next::kCall) return Next::kCall;
   const size_t end = in.at();
   in.space();
-  if (!in.ended() && in.accept_any(dialect.closers) < 0 && in.reading()) in.rewind(end);
+  if (!in.ended() && in.accept_any(dialect.end_markers) < 0 && in.reading()) in.rewind(end);
   return Next::kText;
 }
 

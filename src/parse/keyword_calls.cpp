@@ -6,10 +6,10 @@ namespace pippin::parse {
 Head keyword_head(Cursor& in, const HeadContext& context) {
   Head head;
   head.form = ArgumentForm::kKeywords;
-  if (!context.first) head.shape = context.shape;
+  if (!context.first) head.nesting = context.nesting;
   in.space();
-  if (!head.shape.list && !context.unmarked && in.accept("[")) {
-    head.shape.list = true;
+  if (!head.nesting.list && !context.unmarked && in.accept("[")) {
+    head.nesting.list = true;
     in.space();
   }
   head.name = in.word();
@@ -17,30 +17,30 @@ Head keyword_head(Cursor& in, const HeadContext& context) {
   return head;
 }
 
-Next keyword_close(Cursor& in, Shape& shape, const Texts& closers) {
+Next keyword_close(Cursor& in, NestingState& nesting, const Texts& end_markers) {
   if (in.ended()) return Next::kText;
   const size_t end = in.at();
   in.space();
   if (in.ended()) return Next::kText;
-  if (shape.list) {
+  if (nesting.list) {
     if (in.accept(",")) return Next::kCall;
     in.expect("]");
-    shape.list = false;
-    if (closers.empty() || in.ended()) return Next::kText;
+    nesting.list = false;
+    if (end_markers.empty() || in.ended()) return Next::kText;
     in.space();
   }
   if (in.ended()) return Next::kText;
-  if (closers.empty()) {
+  if (end_markers.empty()) {
     if (in.reading()) in.rewind(end);
     return Next::kText;
   }
-  if (in.accept_any(closers) >= 0 || !in.reading()) return Next::kText;
+  if (in.accept_any(end_markers) >= 0 || !in.reading()) return Next::kText;
   in.accept(";");
   return Next::kCall;  // one more line of a block
 }
 
-Next keyword_tail(Cursor& in, Shape& shape, const ToolDialect& dialect) {
-  return keyword_close(in, shape, dialect.closers);
+Next keyword_tail(Cursor& in, NestingState& nesting, const ToolDialect& dialect) {
+  return keyword_close(in, nesting, dialect.end_markers);
 }
 
 }  // namespace pippin::parse

@@ -12,7 +12,8 @@
 namespace pippin::parse {
 namespace {
 
-// In the order of detection: where two rows' signs stand in one template, the narrower comes first.
+// In the order of detection: where one template matches two rows' patterns, the narrower comes
+// first.
 constexpr std::array kToolRows = {
     &kSeedOss,       &kDeepseekV32,   &kDeepseekV3, &kDeepseekV31, &kKimiK2,   &kKimiK3,
     &kMinimaxM3,     &kMinicpm5,      &kSolarOpen,  &kHarmony,     &kGemma4,   &kFunctionGemma,
@@ -34,28 +35,28 @@ bool stands_in(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
-bool taught_by(const DetectionPatterns& signs, std::string_view chat_template) {
-  const auto stands = [&](std::string_view sign) { return stands_in(chat_template, sign); };
-  if (signs.all.empty() && signs.any.empty()) return false;
-  if (!std::all_of(signs.all.begin(), signs.all.end(), stands)) return false;
-  if (std::any_of(signs.none.begin(), signs.none.end(), stands)) return false;
-  return signs.any.empty() || std::any_of(signs.any.begin(), signs.any.end(), stands);
+bool taught_by(const DetectionPatterns& patterns, std::string_view chat_template) {
+  const auto stands = [&](std::string_view text) { return stands_in(chat_template, text); };
+  if (patterns.all.empty() && patterns.any.empty()) return false;
+  if (!std::all_of(patterns.all.begin(), patterns.all.end(), stands)) return false;
+  if (std::any_of(patterns.none.begin(), patterns.none.end(), stands)) return false;
+  return patterns.any.empty() || std::any_of(patterns.any.begin(), patterns.any.end(), stands);
 }
 
-// The row whose template signs all stand, else the one with the longest matching part of the name.
+// The first row whose patterns match the template, else the longest match of a part of the name.
 template <typename Rows>
 auto detect(const Rows& rows, std::string_view chat_template, std::string_view model) {
   typename Rows::value_type best = nullptr;
   for (const auto* row : rows) {
-    if (taught_by(row->signs, chat_template)) return row;
+    if (taught_by(row->detection, chat_template)) return row;
   }
   size_t longest = 0;
   const std::string name = ascii_lower(model);
   for (const auto* row : rows) {
-    const Texts& others = row->signs.others;
+    const Texts& others = row->detection.others;
     if (std::any_of(others.begin(), others.end(), [&](auto part) { return stands_in(name, part); }))
       continue;
-    for (std::string_view part : row->signs.models) {
+    for (std::string_view part : row->detection.models) {
       if (part.size() <= longest || !stands_in(name, part)) continue;
       longest = part.size();
       best = row;
@@ -108,10 +109,11 @@ bool looks_for(const ToolDialect* tools, const ReasoningDialect* reasoning,
     return in_text(tags.key_open) || in_text(tags.key_close) || in_text(tags.value_open) ||
            in_text(tags.value_close) || in_texts(tags.ends);
   };
-  return in_texts(tools->openers) || in_texts(tools->closers) || in_texts(tools->specials) ||
-         in_text(envelope.section_begin) || in_text(envelope.prefix) || in_text(envelope.infix) ||
-         in_text(envelope.suffix) || in_text(envelope.separator) || in_text(envelope.section_end) ||
-         in_text(envelope.quote) || (envelope.tags != nullptr && in_tags(*envelope.tags));
+  return in_texts(tools->start_markers) || in_texts(tools->end_markers) ||
+         in_texts(tools->specials) || in_text(envelope.section_begin) || in_text(envelope.prefix) ||
+         in_text(envelope.infix) || in_text(envelope.suffix) || in_text(envelope.separator) ||
+         in_text(envelope.section_end) || in_text(envelope.quote) ||
+         (envelope.tags != nullptr && in_tags(*envelope.tags));
 }
 
 bool starts_inside(const ReasoningDialect& dialect, std::string_view prompt) {
@@ -122,8 +124,9 @@ bool starts_inside(const ReasoningDialect& dialect, std::string_view prompt) {
   });
 }
 
-std::string_view primed_text(const ToolDialect& dialect, std::string_view prompt) {
-  return prompt.ends_with(dialect.primed) ? dialect.primed : std::string_view{};
+std::string_view generation_prefix(const ToolDialect& dialect, std::string_view prompt) {
+  return prompt.ends_with(dialect.generation_prefix) ? dialect.generation_prefix
+                                                     : std::string_view{};
 }
 
 }  // namespace pippin::parse

@@ -31,7 +31,7 @@ bool looks_for(const ToolDialect* tools, const ReasoningDialect* reasoning,
 /// Returns whether the rendered prompt ends inside thinking, so that the answer begins there.
 bool starts_inside(const ReasoningDialect& dialect, std::string_view prompt);
 
-/// Returns the part of the prompt's end that belongs to the first call's opener, or "".
-std::string_view primed_text(const ToolDialect& dialect, std::string_view prompt);
+/// Returns the start marker that the prompt ends with, so that the answer begins in a call, or "".
+std::string_view generation_prefix(const ToolDialect& dialect, std::string_view prompt);
 
 }  // namespace pippin::parse

@@ -24,14 +24,14 @@ constexpr Tags kArgKeyTags = {.key_open = "<arg_key>",
                               .ends = {"</tool_call>"}};
 
 Head tag_head(Cursor& in, const HeadContext& context) {
-  const bool bare_function = context.first && context.opener == "<function=";
+  const bool bare_function = context.first && context.start_marker == "<function=";
   in.space();
   const char next = bare_function ? '<' : in.peek();
   if (next == '{' || next == '[') return json_head(in, context);
   Head head;
   if (bare_function || in.accept("<function=")) {
     head.name = trim(in.until(">", kNameBytesMax));
-    head.shape.inner = kFunction;
+    head.nesting.inner = kFunction;
     in.space();
     if (in.peek() == '{') return head;  // Llama writes JSON here
     head.form = ArgumentForm::kTagged;
@@ -52,8 +52,8 @@ Head tag_head(Cursor& in, const HeadContext& context) {
   return head;
 }
 
-Next tag_tail(Cursor& in, Shape& shape, const ToolDialect& dialect) {
-  if (shape.inner != kFunction) return json_tail(in, shape, dialect);
+Next tag_tail(Cursor& in, NestingState& nesting, const ToolDialect& dialect) {
+  if (nesting.inner != kFunction) return json_tail(in, nesting, dialect);
   in.space();
   if (in.accept("</function>")) {
     const size_t end = in.at();
@@ -64,10 +64,10 @@ Next tag_tail(Cursor& in, Shape& shape, const ToolDialect& dialect) {
       in.rewind(in.at() - std::string_view("<function=").size());
       return Next::kCall;
     }
-    if (in.accept_any(dialect.closers) < 0 && in.reading()) in.rewind(end);
+    if (in.accept_any(dialect.end_markers) < 0 && in.reading()) in.rewind(end);
     return Next::kText;
   }
-  if (!in.ended() && in.accept_any(dialect.closers) < 0) in.fail();
+  if (!in.ended() && in.accept_any(dialect.end_markers) < 0) in.fail();
   return Next::kText;
 }
 

@@ -21,7 +21,8 @@ std::string new_call_id() {
 }
 
 parse::AnswerOptions parser_options(const AnswerTerms& terms) {
-  return {terms.tools, terms.reasoning, terms.offered, terms.starts_inside, terms.primed};
+  return {terms.tools, terms.reasoning, terms.offered, terms.starts_inside,
+          terms.generation_prefix};
 }
 
 }  // namespace

@@ -24,9 +24,9 @@ struct AnswerTerms {
   /// Instead, thinking that is not told apart: its marks belong to the content.
   const parse::ReasoningDialect* shown_reasoning = nullptr;
   std::vector<parse::ToolSpec> offered;
-  bool starts_inside = false;    // the prompt ends inside thinking
-  std::string_view primed = {};  // of the first call's opener, what the prompt has written
-  bool one_call = false;         // the answer ends behind its first call
+  bool starts_inside = false;               // the prompt ends inside thinking
+  std::string_view generation_prefix = {};  // start marker that the prompt ends with
+  bool one_call = false;                    // the answer ends behind its first call
 };
 
 class AnswerReader {

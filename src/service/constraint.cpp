@@ -90,7 +90,7 @@ class Answer {
     for (const Tool& tool : callable_)
       options.offered.push_back({tool.name, tool.parameters_json, tool.strict});
     options.starts_inside = spec_.thinking == Thinking::kInside;
-    options.primed = spec_.primed;
+    options.generation_prefix = spec_.generation_prefix;
     return options;
   }
   bool any_lenient() const {
@@ -209,14 +209,14 @@ class Answer {
                   [&](const std::string& text) { return lark_.begins_with_mark(text) != control; });
     std::vector<std::string> without;
     if (!control) without = texts(Turn::kClose);
-    if (holds_calls()) add_openers(without);
+    if (holds_calls()) add_start_markers(without);
     // The lexer stops at the first mark by itself.
     if (closes.size() == 1) std::erase(without, closes.front());
     return lark_.free_until(closes, without);
   }
 
-  void add_openers(std::vector<std::string>& without) const {
-    for (const std::string_view opener : spec_.dialect->openers) without.emplace_back(opener);
+  void add_start_markers(std::vector<std::string>& without) const {
+    for (const std::string_view marker : spec_.dialect->start_markers) without.emplace_back(marker);
   }
 
   // What stands before content: marks that belong to neither, and a header.
@@ -288,8 +288,8 @@ class Answer {
     const std::string begin = calls_begin(*spec_.dialect);
     std::string blank;
     if (behind_thinking && skipped == 0) blank = is_marked(begin) ? kBlank : kLine;
-    if (!behind_thinking && skipped == 0 && begin.starts_with(spec_.primed))
-      skipped = spec_.primed.size();
+    if (!behind_thinking && skipped == 0 && begin.starts_with(spec_.generation_prefix))
+      skipped = spec_.generation_prefix.size();
     ASSIGN_OR_RETURN(const std::string section, calls_grammar(lark_, rules(), skipped));
     return blank + section;
   }
@@ -298,42 +298,44 @@ class Answer {
   }
   // Whether a text begins with a mark that is no ordinary text.
   bool is_marked(std::string_view begin) const {
-    const parse::Texts& openers = spec_.dialect->openers;
-    return begin.starts_with('<') && std::any_of(openers.begin(), openers.end(), [&](auto opener) {
-             return begin.starts_with(opener);
-           });
+    const parse::Texts& start_markers = spec_.dialect->start_markers;
+    return begin.starts_with('<') &&
+           std::any_of(start_markers.begin(), start_markers.end(),
+                       [&](auto marker) { return begin.starts_with(marker); });
   }
 
   // Free text in which calls may stand.
   Result<std::string> text_and_calls(bool behind_thinking) {
     const parse::ToolDialect& dialect = *spec_.dialect;
     const std::string begin = calls_begin(dialect);
-    std::string opener;
-    for (const std::string_view candidate : dialect.openers)
-      if (begin.starts_with(candidate) && candidate.size() > opener.size()) opener = candidate;
-    std::vector<std::string> openers;
-    add_openers(openers);
-    if (!spec_.primed.empty() && !behind_thinking) {
-      // The answer continues an opener: a call at once, or a text.
-      ASSIGN_OR_RETURN(const std::string primed, calls(false, 0));
-      return lark_.one_of({primed, before_content(false) + lark_.free_text(openers)});
+    std::string start_marker;
+    for (const std::string_view candidate : dialect.start_markers)
+      if (begin.starts_with(candidate) && candidate.size() > start_marker.size())
+        start_marker = candidate;
+    std::vector<std::string> start_markers;
+    add_start_markers(start_markers);
+    if (!spec_.generation_prefix.empty() && !behind_thinking) {
+      // The answer goes on behind a start marker: a call at once, or a text.
+      ASSIGN_OR_RETURN(const std::string call, calls(false, 0));
+      return lark_.one_of({call, before_content(false) + lark_.free_text(start_markers)});
     }
     const std::string before = before_content(behind_thinking);
-    if (opener.empty()) {
+    if (start_marker.empty()) {
       // Calls without a mark: the answer is calls, or text in which no call is found.
       ASSIGN_OR_RETURN(const std::string unmarked, calls(behind_thinking, 0));
-      return lark_.one_of({unmarked, before + unmarked_text(openers)});
+      return lark_.one_of({unmarked, before + unmarked_text(start_markers)});
     }
     const std::string more = spec_.choice.parallel ? ")* " : ")? ";
-    if (lark_.begins_with_mark(opener)) {
+    if (lark_.begins_with_mark(start_marker)) {
       ASSIGN_OR_RETURN(const std::string section, calls(behind_thinking, 0));
-      return before + "(" + lark_.free_text(openers) + section + more + lark_.free_text(openers);
+      return before + "(" + lark_.free_text(start_markers) + section + more +
+             lark_.free_text(start_markers);
     }
-    ASSIGN_OR_RETURN(const std::string section, calls(behind_thinking, opener.size()));
-    std::vector<std::string> others = openers;
-    std::erase(others, opener);
-    return before + "(" + lark_.free_until({opener}, others) + section + more +
-           lark_.free_text(openers);
+    ASSIGN_OR_RETURN(const std::string section, calls(behind_thinking, start_marker.size()));
+    std::vector<std::string> others = start_markers;
+    std::erase(others, start_marker);
+    return before + "(" + lark_.free_until({start_marker}, others) + section + more +
+           lark_.free_text(start_markers);
   }
 
   std::string unmarked_text(std::vector<std::string> without) {

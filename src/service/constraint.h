@@ -36,7 +36,8 @@ struct ConstraintSpec {
   const parse::ReasoningDialect* reasoning = nullptr;  // required unless kNone
   Thinking thinking = Thinking::kNone;
   bool thinking_is_content = false;  // the answer's reader does not tell it apart
-  std::string_view primed;  // parse::primed_text(): what of a call the template has written
+  std::string_view
+      generation_prefix;  // parse::generation_prefix(): start marker that ends the prompt
 };
 
 class ConstraintPlan {

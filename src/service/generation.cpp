@@ -31,7 +31,7 @@ AnswerTerms answer_terms(const Model& model, const Request& request,
                      !conversation.tools.empty();
   if (!calls || model.tool_dialect == nullptr) return terms;
   terms.tools = model.tool_dialect;
-  terms.primed = parse::primed_text(*terms.tools, prompt);
+  terms.generation_prefix = parse::generation_prefix(*terms.tools, prompt);
   terms.one_call = !choice.parallel;
   for (const Tool& tool : conversation.tools) {
     const auto& names = choice.names;
@@ -52,7 +52,7 @@ Result<std::shared_ptr<const ConstraintPlan>> plan_of(const Model& model, const 
   if (const auto* conversation = std::get_if<Conversation>(&prompt)) {
     spec.reasoning = terms.reasoning ? terms.reasoning : terms.shown_reasoning;
     spec.thinking_is_content = terms.reasoning == nullptr;
-    spec.primed = terms.primed;
+    spec.generation_prefix = terms.generation_prefix;
     spec.dialect = terms.tools;
     if (terms.tools != nullptr) spec.tools = conversation->tools;
     const bool forced = spec.choice.mode == ToolChoice::Mode::kRequired;

@@ -100,7 +100,7 @@ TEST(AnswerParser, LongWhitespaceIsReleased) {
   EXPECT_GT(out.size(), 90'000u);
 }
 
-TEST(AnswerParser, ManyOpenersTakeLinearTime) {
+TEST(AnswerParser, ManyStartMarkersTakeLinearTime) {
   std::string text;
   for (int i = 0; i < 20'000; ++i) text += "<tool_call>{\"<think>[";
   const AnswerOptions options{.tools = find_tool_dialect("generic"),

@@ -75,7 +75,7 @@ std::vector<Case> read_cases(const std::string& path) {
           break;
         case '@':
           if (line == "@inside") it.inside = true;
-          if (line == "@primed") it.primed = true;
+          if (line == "@generation_prefix") it.generation_prefix = true;
           break;
         default:
           it.fault = "unknown line: " + line;

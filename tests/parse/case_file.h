@@ -4,7 +4,7 @@
 //   @reasoning think       the reasoning dialect, likewise
 //   == a call              a case and its name
 //   @inside                the template has opened the thinking
-//   @primed                or written the dialect's first opener
+//   @generation_prefix     the prompt ends with the dialect's generation prefix
 //   > I'll look.           the answer, a line each; a line end stands between two of them
 //   > <tool_call>...
 //   R ..                   the thinking, likewise; absent: none
@@ -26,7 +26,7 @@ struct Case {
   int line = 0;
   std::string tools, reasoning;
   bool inside = false;
-  bool primed = false;
+  bool generation_prefix = false;
   bool note = false;
   std::string text;
   std::string expected_reasoning, expected_content;

@@ -18,7 +18,8 @@ AnswerOptions options_of(const Case& it) {
   options.reasoning = find_reasoning_dialect(it.reasoning);
   options.offered = example_tools();
   options.starts_inside = it.inside;
-  if (it.primed && options.tools) options.primed = options.tools->primed;
+  if (it.generation_prefix && options.tools)
+    options.generation_prefix = options.tools->generation_prefix;
   return options;
 }
 

@@ -70,7 +70,8 @@ TEST(Dialects, NamesAreUnique) {
     EXPECT_EQ(dialect->envelope.address.empty(),
               dialect->envelope.address.find("{name}") == std::string_view::npos);
     EXPECT_EQ(dialect->envelope.form == ArgumentForm::kTagged, dialect->envelope.tags != nullptr);
-    EXPECT_TRUE(dialect->primed.empty() || dialect->openers.contains(dialect->primed));
+    EXPECT_TRUE(dialect->generation_prefix.empty() ||
+                dialect->start_markers.contains(dialect->generation_prefix));
   }
   names.clear();
   for (const ReasoningDialect* dialect : reasoning_dialects()) {
@@ -144,7 +145,7 @@ TEST(Thinking, EndsEarlyByATextThatItsParserTakes) {
 }
 
 TEST(Detection, ByTemplate) {
-  const std::vector<std::pair<std::string_view, std::string_view>> signs = {
+  const std::vector<std::pair<std::string_view, std::string_view>> detection = {
       {"<tool_call>\\n{\"name\": <function-name>", "hermes"},
       {"<tool_call>\\n<function=f>\\n<parameter=p>", "qwen3_coder"},
       {"<seed:tool_call> <tool_call> <function=f> <parameter=p>", "seed_oss"},
@@ -161,7 +162,7 @@ TEST(Detection, ByTemplate) {
       {"'<|open|>' + tag + '<|sep|>'", "kimi_k3"},
       {"plain", "generic"},
   };
-  for (const auto& [text, name] : signs)
+  for (const auto& [text, name] : detection)
     EXPECT_EQ(detect_tool_dialect(text, "").name, name) << text;
 }
 
@@ -184,8 +185,8 @@ TEST(Detection, WhetherThePromptEndsInsideThinking) {
   EXPECT_FALSE(starts_inside(think, "<|im_start|>assistant\n"));
   EXPECT_FALSE(starts_inside(think, ""));
   EXPECT_TRUE(starts_inside(*find_reasoning_dialect("harmony"), "<|channel|>analysis<|message|>"));
-  EXPECT_EQ(primed_text(*find_tool_dialect("functionary"), "assistant\n\n>>>"), ">>>");
-  EXPECT_EQ(primed_text(*find_tool_dialect("hermes"), "x"), "");
+  EXPECT_EQ(generation_prefix(*find_tool_dialect("functionary"), "assistant\n\n>>>"), ">>>");
+  EXPECT_EQ(generation_prefix(*find_tool_dialect("hermes"), "x"), "");
 }
 
 }  // namespace

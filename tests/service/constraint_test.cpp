@@ -65,10 +65,10 @@ TEST_P(EveryDialect, ANamedToolIsCalledOnce) {
 }
 
 TEST_P(EveryDialect, WhatTheTemplateHasWrittenIsContinued) {
-  if (GetParam()->primed.empty()) GTEST_SKIP() << "templates write nothing of its calls";
-  ConstraintSpec primed = spec(ToolChoice::Mode::kRequired, true);
-  primed.primed = GetParam()->primed;
-  check(primed, 1, 100);
+  if (GetParam()->generation_prefix.empty()) GTEST_SKIP() << "templates write nothing of its calls";
+  ConstraintSpec inside = spec(ToolChoice::Mode::kRequired, true);
+  inside.generation_prefix = GetParam()->generation_prefix;
+  check(inside, 1, 100);
 }
 
 TEST_P(EveryDialect, StrictToolsAreHeldInFreeText) {

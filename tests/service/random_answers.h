@@ -60,8 +60,8 @@ inline std::vector<std::string> control_texts() {
     }
   };
   for (const ToolDialect* dialect : parse::tool_dialects()) {
-    for (const std::string_view text : dialect->openers) add(text);
-    for (const std::string_view text : dialect->closers) add(text);
+    for (const std::string_view text : dialect->start_markers) add(text);
+    for (const std::string_view text : dialect->end_markers) add(text);
     const parse::Envelope& envelope = dialect->envelope;
     for (const std::string_view text : {envelope.section_begin, envelope.prefix, envelope.infix,
                                         envelope.suffix, envelope.section_end, envelope.quote})
@@ -173,7 +173,7 @@ inline Read read(const ConstraintSpec& spec, const std::string& text) {
   for (const Tool& tool : spec.tools)
     options.offered.push_back({tool.name, tool.parameters_json, tool.strict});
   options.starts_inside = spec.thinking == Thinking::kInside;
-  options.primed = spec.primed;
+  options.generation_prefix = spec.generation_prefix;
   parse::AnswerParser parser(options);
   parse::Events events;
   parser.push(text, events);

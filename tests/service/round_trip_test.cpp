@@ -115,7 +115,7 @@ class RoundTrip {
     options.reasoning = model_.reasoning_dialect;
     for (const Tool& one : base_.tools) options.offered.push_back({one.name, one.parameters_json});
     options.starts_inside = is_opened_by_prompt(answer);
-    options.primed = parse::primed_text(*options.tools, prompt_);
+    options.generation_prefix = parse::generation_prefix(*options.tools, prompt_);
     parse::AnswerParser parser(options);
     parse::Events events;
     parser.push(answer, events);

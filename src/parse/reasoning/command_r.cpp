@@ -17,8 +17,8 @@ constexpr ReasoningDialect kCommandThinking = {
                {Turn::kDrop, "<|END_TEXT|>"}}},
     .anywhere = true,
     .end = "<|END_THINKING|><|START_RESPONSE|>",
-    .signs = {.any = {"<|START_THINKING|>", "<|START_RESPONSE|>"},
-              .models = {"command-a", "command-r7b"}},
+    .detection = {.any = {"<|START_THINKING|>", "<|START_RESPONSE|>"},
+                  .models = {"command-a", "command-r7b"}},
 };
 
 }  // namespace pippin::parse

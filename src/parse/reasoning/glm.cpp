@@ -12,7 +12,7 @@ constexpr ReasoningDialect kThinkGlm = {
                {Turn::kClose, "</think>"},
                {Turn::kDrop, "<|begin_of_box|>"},
                {Turn::kDrop, "<|end_of_box|>"}}},
-    .signs = {.all = {"<think>", "<|observation|>"}, .models = {"glm4", "glm-4"}},
+    .detection = {.all = {"<think>", "<|observation|>"}, .models = {"glm4", "glm-4"}},
 };
 
 }  // namespace pippin::parse

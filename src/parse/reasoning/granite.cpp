@@ -12,7 +12,7 @@ constexpr ReasoningDialect kGraniteThoughts = {
                {Turn::kOpen, "Here's my thought process:"},
                {Turn::kClose, "Here is my response:"},
                {Turn::kClose, "Here's my response:"}}},
-    .signs = {.any = {"Here is my thought process:"}, .models = {"granite-3.2"}},
+    .detection = {.any = {"Here is my thought process:"}, .models = {"granite-3.2"}},
 };
 
 constexpr ReasoningDialect kGraniteTags = {
@@ -21,7 +21,7 @@ constexpr ReasoningDialect kGraniteTags = {
                {Turn::kClose, "</think>"},
                {Turn::kDrop, "<response>"},
                {Turn::kDrop, "</response>"}}},
-    .signs = {.all = {"<think></think>", "<response></response>"}, .models = {"granite-3.3"}},
+    .detection = {.all = {"<think></think>", "<response></response>"}, .models = {"granite-3.3"}},
 };
 
 }  // namespace pippin::parse

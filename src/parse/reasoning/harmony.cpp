@@ -17,7 +17,7 @@ constexpr ReasoningDialect kHarmonyChannels = {
                {Turn::kDrop, "<|start|>assistant"}}},
     .anywhere = true,
     .end = "<|end|><|start|>assistant<|channel|>final<|message|>",
-    .signs = {.all = {"<|channel|>", "<|message|>"}, .models = {"gpt-oss", "gpt_oss"}},
+    .detection = {.all = {"<|channel|>", "<|message|>"}, .models = {"gpt-oss", "gpt_oss"}},
 };
 
 }  // namespace pippin::parse

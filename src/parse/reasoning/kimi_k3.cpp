@@ -14,7 +14,7 @@ constexpr ReasoningDialect kKimiK3Think = {
                {Turn::kDrop, "<|close|>message<|sep|>"}}},
     .anywhere = true,
     .end = "<|close|>think<|sep|><|open|>response<|sep|>",
-    .signs = {.all = {"<|open|>", "<|sep|>"}, .models = {"kimi-k3", "kimi_k3"}},
+    .detection = {.all = {"<|open|>", "<|sep|>"}, .models = {"kimi-k3", "kimi_k3"}},
 };
 
 }  // namespace pippin::parse

@@ -15,7 +15,7 @@ constexpr ReasoningDialect kMuseMessages = {
                {Turn::kDrop, "<|start|>assistant"}}},
     .anywhere = true,
     .end = "<|eom|><|start|>assistant to=user<|message|>",
-    .signs = {.all = {" to=self<|message|>"}, .models = {"muse"}},
+    .detection = {.all = {" to=self<|message|>"}, .models = {"muse"}},
 };
 
 }  // namespace pippin::parse

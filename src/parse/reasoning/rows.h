@@ -1,4 +1,4 @@
-// The rows of all reasoning dialects, each in the file of its name. Thread: any.
+// The rows of all reasoning dialects. Thread: any.
 #pragma once
 
 #include "parse/dialect.h"

@@ -11,7 +11,7 @@ constexpr ReasoningDialect kSeedThink = {
     .marks = {{{Turn::kOpen, "<seed:think>"},
                {Turn::kClose, "</seed:think>"},
                {Turn::kDrop, "<seed:cot_budget_reflect>", "</seed:cot_budget_reflect>"}}},
-    .signs = {.any = {"seed:think"}, .models = {"seed-oss", "seed_oss"}},
+    .detection = {.any = {"seed:think"}, .models = {"seed-oss", "seed_oss"}},
 };
 
 }  // namespace pippin::parse

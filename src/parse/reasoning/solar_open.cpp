@@ -12,7 +12,7 @@ constexpr ReasoningDialect kSolarThink = {
                {Turn::kClose, "<|content|>"},
                {Turn::kDrop, "<|begin|>assistant"}}},
     .anywhere = true,
-    .signs = {.all = {"<|think|>", "<|content|>"}, .models = {"solar-open"}},
+    .detection = {.all = {"<|think|>", "<|content|>"}, .models = {"solar-open"}},
 };
 
 }  // namespace pippin::parse

@@ -14,7 +14,7 @@ constexpr ReasoningDialect kThinking = {
                {Turn::kClose, "</thinking>"},
                {Turn::kClose, "[BEGIN FINAL RESPONSE]"},
                {Turn::kDrop, "[END FINAL RESPONSE]"}}},
-    .signs = {.any = {"<thinking>", "[BEGIN FINAL RESPONSE]"}, .models = {"apriel"}},
+    .detection = {.any = {"<thinking>", "[BEGIN FINAL RESPONSE]"}, .models = {"apriel"}},
 };
 
 }  // namespace pippin::parse

@@ -8,10 +8,10 @@ namespace {
 
 Head head(Cursor& in, const HeadContext& context) {
   Head found;
-  if (!context.first) found.shape = context.shape;
+  if (!context.first) found.nesting = context.nesting;
   in.space();
-  if (!found.shape.list && in.accept("[")) {
-    found.shape.list = true;
+  if (!found.nesting.list && in.accept("[")) {
+    found.nesting.list = true;
     in.space();
   }
   in.expect("{");
@@ -19,7 +19,7 @@ Head head(Cursor& in, const HeadContext& context) {
   found.name = take_string(in);
   in.space();
   in.expect(":");
-  found.shape.braces = 1;
+  found.nesting.braces = 1;
   expect_json_arguments(in, found);
   return found;
 }
@@ -28,9 +28,9 @@ Head head(Cursor& in, const HeadContext& context) {
 
 constexpr ToolDialect kApertus = {
     .name = "apertus",
-    .openers = {"<|tools_prefix|>"},
-    .closers = {"<|tools_suffix|>"},
-    .signs = {.all = {"<|tools_prefix|>"}, .models = {"apertus"}},
+    .start_markers = {"<|tools_prefix|>"},
+    .end_markers = {"<|tools_suffix|>"},
+    .detection = {.all = {"<|tools_prefix|>"}, .models = {"apertus"}},
     .envelope = {.section_begin = "<|tools_prefix|>[",
                  .prefix = "{\"",
                  .infix = "\": ",

@@ -7,9 +7,9 @@ namespace pippin::parse {
 constexpr ToolDialect kCommandR = {
     .name = "command_r",
     .aliases = {"cohere", "command_a", "cohere2"},
-    .openers = {"<|START_ACTION|>", "Action:\n```json\n", "Action: ```json\n"},
-    .closers = {"<|END_ACTION|>", "```"},
-    .signs = {.all = {"<|START_ACTION|>"}, .models = {"command-r", "command-a", "c4ai"}},
+    .start_markers = {"<|START_ACTION|>", "Action:\n```json\n", "Action: ```json\n"},
+    .end_markers = {"<|END_ACTION|>", "```"},
+    .detection = {.all = {"<|START_ACTION|>"}, .models = {"command-r", "command-a", "c4ai"}},
     .envelope = {.section_begin = "<|START_ACTION|>[\n",
                  .prefix = "    {\"tool_call_id\": \"{index}\", \"tool_name\": \"",
                  .infix = "\", \"parameters\": ",

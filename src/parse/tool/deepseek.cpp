@@ -1,7 +1,7 @@
 // DeepSeek. V3 and R1: <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f, a fenced
 // JSON block, <｜tool▁call▁end｜> <｜tool▁calls▁end｜>; V3.1:
 // <｜tool▁call▁begin｜>f<｜tool▁sep｜>{..}. The small distilled models write the marks with a plain
-// bar or underscores, too. From V3.2 on: <｜DSML｜invoke name="f"> with tagged parameters.
+// bar or underscores, too. V3.2 is in invoke.cpp.
 #include "parse/tool/rows.h"
 
 namespace pippin::parse {
@@ -13,12 +13,12 @@ constexpr Texts kCallBegins = {"<｜tool▁call▁begin｜>", "<｜tool_call_beg
 constexpr Texts kCallEnds = {"<｜tool▁call▁end｜>", "<｜tool_call_end｜>", "<|tool▁call▁end|>",
                              "<|tool_call_end|>"};
 constexpr Texts kSeparators = {"<｜tool▁sep｜>", "<｜tool_sep｜>", "<|tool▁sep|>", "<|tool_sep|>"};
-constexpr Texts kOpeners = {"<｜tool▁calls▁begin｜>", "<｜tool▁call▁begin｜>",
-                            "<｜tool_calls_begin｜>", "<｜tool_call_begin｜>",
-                            "<|tool▁calls▁begin|>",   "<|tool_calls_begin|>",
-                            "<|tool▁call▁begin|>",    "<|tool_call_begin|>"};
-constexpr Texts kClosers = {"<｜tool▁calls▁end｜>", "<｜tool_calls_end｜>", "<|tool▁calls▁end|>",
-                            "<|tool_calls_end|>"};
+constexpr Texts kStartMarkers = {"<｜tool▁calls▁begin｜>", "<｜tool▁call▁begin｜>",
+                                 "<｜tool_calls_begin｜>", "<｜tool_call_begin｜>",
+                                 "<|tool▁calls▁begin|>",   "<|tool_calls_begin|>",
+                                 "<|tool▁call▁begin|>",    "<|tool_call_begin|>"};
+constexpr Texts kEndMarkers = {"<｜tool▁calls▁end｜>", "<｜tool_calls_end｜>", "<|tool▁calls▁end|>",
+                               "<|tool_calls_end|>"};
 
 // Those that are neither above nor in the envelopes.
 constexpr Texts kSpecials = {"<|tool▁call▁end|>", "<|tool_call_end|>", "<｜tool_call_end｜>",
@@ -36,41 +36,35 @@ Head head(Cursor& in, const HeadContext&) {
     found.name = in.word();
   }
   in.space();
-  found.shape.fence = in.accept("```json") || in.accept("```");
+  found.nesting.fence = in.accept("```json") || in.accept("```");
   expect_json_arguments(in, found);
   return found;
 }
 
-Next tail(Cursor& in, Shape& shape, const ToolDialect& dialect) {
+Next tail(Cursor& in, NestingState& nesting, const ToolDialect& dialect) {
   in.space();
-  if (shape.fence && in.accept("```")) in.space();
+  if (nesting.fence && in.accept("```")) in.space();
   if (in.ended()) return Next::kText;
-  if (in.accept_any(kCallEnds) < 0 && in.accept_any(dialect.closers) < 0) in.fail();
+  if (in.accept_any(kCallEnds) < 0 && in.accept_any(dialect.end_markers) < 0) in.fail();
   if (in.ended()) return Next::kText;
   const size_t end = in.at();
   in.space();
-  if (in.ended() || in.accept_any(dialect.closers) >= 0) return Next::kText;
+  if (in.ended() || in.accept_any(dialect.end_markers) >= 0) return Next::kText;
   const size_t next = in.at();
   const bool again = in.accept_any(kCallBegins) >= 0;
   if (in.reading()) in.rewind(again ? next : end);
   return again ? Next::kCall : Next::kText;
 }
 
-constexpr Tags kDsmlTags = {.key_open = "<｜DSML｜parameter name=\"",
-                            .key_close = "\"",
-                            .value_close = "</｜DSML｜parameter>",
-                            .attributes = true,
-                            .ends = {"</｜DSML｜invoke>"}};
-
 }  // namespace
 
 constexpr ToolDialect kDeepseekV3 = {
     .name = "deepseek_v3",
     .aliases = {"deepseek", "deepseek_r1"},
-    .openers = kOpeners,
-    .closers = kClosers,
+    .start_markers = kStartMarkers,
+    .end_markers = kEndMarkers,
     .specials = kSpecials,
-    .signs = {.all = {"tool▁calls▁begin", "```json"}, .models = {"deepseek"}},
+    .detection = {.all = {"tool▁calls▁begin", "```json"}, .models = {"deepseek"}},
     .envelope = {.section_begin = "<｜tool▁calls▁begin｜>",
                  .prefix = "<｜tool▁call▁begin｜>function<｜tool▁sep｜>",
                  .infix = "\n```json\n",
@@ -84,10 +78,10 @@ constexpr ToolDialect kDeepseekV3 = {
 constexpr ToolDialect kDeepseekV31 = {
     .name = "deepseek_v31",
     .aliases = {"deepseek_v3.1"},
-    .openers = kOpeners,
-    .closers = kClosers,
+    .start_markers = kStartMarkers,
+    .end_markers = kEndMarkers,
     .specials = kSpecials,
-    .signs = {.all = {"tool▁calls▁begin"}, .models = {"deepseek-v3.1", "deepseek_v3.1"}},
+    .detection = {.all = {"tool▁calls▁begin"}, .models = {"deepseek-v3.1", "deepseek_v3.1"}},
     .envelope = {.section_begin = "<｜tool▁calls▁begin｜>",
                  .prefix = "<｜tool▁call▁begin｜>",
                  .infix = "<｜tool▁sep｜>",
@@ -95,24 +89,6 @@ constexpr ToolDialect kDeepseekV31 = {
                  .section_end = "<｜tool▁calls▁end｜>"},
     .head = head,
     .tail = tail,
-};
-
-constexpr ToolDialect kDeepseekV32 = {
-    .name = "deepseek_v32",
-    .aliases = {"deepseek_v3.2", "deepseek_v4", "dsml"},
-    .openers = {"<｜DSML｜function_calls>", "<｜DSML｜tool_calls>", "<｜DSML｜invoke name=\""},
-    .closers = {"</｜DSML｜function_calls>", "</｜DSML｜tool_calls>"},
-    .signs = {.all = {"DSML"}, .models = {"deepseek-v3.2", "deepseek-v4", "deepseek_v4"}},
-    .envelope = {.section_begin = "<｜DSML｜function_calls>\n",
-                 .prefix = "<｜DSML｜invoke name=\"",
-                 .infix = "\">\n",
-                 .suffix = "</｜DSML｜invoke>",
-                 .separator = "\n",
-                 .section_end = "\n</｜DSML｜function_calls>",
-                 .form = ArgumentForm::kTagged,
-                 .tags = &kDsmlTags},
-    .head = invoke_head,
-    .tail = invoke_tail,
 };
 
 }  // namespace pippin::parse

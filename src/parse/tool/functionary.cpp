@@ -35,9 +35,9 @@ Head head_32(Cursor& in, const HeadContext&) {
 
 constexpr ToolDialect kFunctionary2 = {
     .name = "functionary_v2",
-    .openers = {"<|from|>assistant\n<|recipient|>", "<|recipient|>"},
-    .closers = {"<|stop|>"},
-    .signs = {.all = {"<|recipient|>"}},
+    .start_markers = {"<|from|>assistant\n<|recipient|>", "<|recipient|>"},
+    .end_markers = {"<|stop|>"},
+    .detection = {.all = {"<|recipient|>"}},
     .envelope = {.prefix = "<|recipient|>",
                  .infix = "\n<|content|>",
                  .separator = "\n<|from|>assistant\n"},
@@ -47,9 +47,9 @@ constexpr ToolDialect kFunctionary2 = {
 
 constexpr ToolDialect kFunctionary31 = {
     .name = "functionary_v31",
-    .openers = {"<function="},
-    .closers = {"<|eom_id|>"},
-    .signs = {.all = {"<function=", "<|start_header_id|>"}, .none = {"<parameter="}},
+    .start_markers = {"<function="},
+    .end_markers = {"<|eom_id|>"},
+    .detection = {.all = {"<function=", "<|start_header_id|>"}, .none = {"<parameter="}},
     .envelope = {.prefix = "<function=", .infix = ">", .suffix = "</function>"},
     .head = tag_head,
     .tail = tag_tail,
@@ -58,9 +58,9 @@ constexpr ToolDialect kFunctionary31 = {
 constexpr ToolDialect kFunctionary32 = {
     .name = "functionary",
     .aliases = {"functionary_v32", "meetkai"},
-    .openers = {">>>"},
-    .primed = ">>>",
-    .signs = {.all = {">>>"}, .models = {"functionary"}},
+    .start_markers = {">>>"},
+    .generation_prefix = ">>>",
+    .detection = {.all = {">>>"}, .models = {"functionary"}},
     .envelope = {.prefix = ">>>", .infix = "\n"},
     .head = head_32,
     .tail = json_tail,

@@ -28,10 +28,10 @@ Head head(Cursor& in, const HeadContext& context) {
 
 constexpr ToolDialect kGemma4 = {
     .name = "gemma4",
-    .openers = {"<|tool_call>"},
-    .closers = {"<tool_call|>"},
+    .start_markers = {"<|tool_call>"},
+    .end_markers = {"<tool_call|>"},
     .stops = {"<|tool_response>"},
-    .signs = {.all = {"<|tool_call>"}, .models = {"gemma-4", "gemma4"}},
+    .detection = {.all = {"<|tool_call>"}, .models = {"gemma-4", "gemma4"}},
     .envelope = {.prefix = "<|tool_call>call:",
                  .suffix = "<tool_call|>",
                  .form = ArgumentForm::kGemma,
@@ -43,10 +43,10 @@ constexpr ToolDialect kGemma4 = {
 constexpr ToolDialect kFunctionGemma = {
     .name = "function_gemma",
     .aliases = {"functiongemma"},
-    .openers = {"<start_function_call>"},
-    .closers = {"<end_function_call>"},
+    .start_markers = {"<start_function_call>"},
+    .end_markers = {"<end_function_call>"},
     .stops = {"<start_function_response>"},
-    .signs = {.all = {"<start_function_call>"}, .models = {"functiongemma", "function-gemma"}},
+    .detection = {.all = {"<start_function_call>"}, .models = {"functiongemma", "function-gemma"}},
     .envelope = {.prefix = "<start_function_call>call:",
                  .suffix = "<end_function_call>",
                  .form = ArgumentForm::kGemma,

@@ -5,9 +5,9 @@ namespace pippin::parse {
 
 constexpr ToolDialect kGigachat = {
     .name = "gigachat",
-    .openers = {"<|function_call|>", "function call<|role_sep|>",
-                "<|message_sep|>\n\nfunction call<|role_sep|>"},
-    .signs = {.any = {"<|function_call|>", "<function_usage>"}, .models = {"gigachat"}},
+    .start_markers = {"<|function_call|>", "function call<|role_sep|>",
+                      "<|message_sep|>\n\nfunction call<|role_sep|>"},
+    .detection = {.any = {"<|function_call|>", "<function_usage>"}, .models = {"gigachat"}},
     .envelope = {.prefix = "<|function_call|>{\"name\": \"",
                  .infix = kJsonInfix,
                  .suffix = kJsonSuffix},

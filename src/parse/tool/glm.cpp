@@ -15,9 +15,9 @@ constexpr Tags kTight = {
 constexpr ToolDialect kGlm45 = {
     .name = "glm45",
     .aliases = {"glm4", "glm", "poolside_v1", "glm46"},
-    .openers = {"<tool_call>"},
-    .closers = {"</tool_call>"},
-    .signs = {.all = {"<tool_call>", "<arg_key>"}, .models = {"glm4", "glm-4", "laguna"}},
+    .start_markers = {"<tool_call>"},
+    .end_markers = {"</tool_call>"},
+    .detection = {.all = {"<tool_call>", "<arg_key>"}, .models = {"glm4", "glm-4", "laguna"}},
     .envelope = {.prefix = "<tool_call>",
                  .infix = "\n",
                  .suffix = "</tool_call>",
@@ -30,9 +30,9 @@ constexpr ToolDialect kGlm45 = {
 
 constexpr ToolDialect kGlm47 = {
     .name = "glm47",
-    .openers = kGlm45.openers,
-    .closers = kGlm45.closers,
-    .signs = {.all = {"<tool_call>", "</arg_key><arg_value>"}, .models = {"glm-4.7", "glm47"}},
+    .start_markers = kGlm45.start_markers,
+    .end_markers = kGlm45.end_markers,
+    .detection = {.all = {"<tool_call>", "</arg_key><arg_value>"}, .models = {"glm-4.7", "glm47"}},
     .envelope = {.prefix = "<tool_call>",
                  .suffix = "</tool_call>",
                  .form = ArgumentForm::kTagged,

@@ -19,7 +19,7 @@ constexpr Tags kRead = {.key_open = "<arg_key:opensource>",
 
 Head head(Cursor& in, const HeadContext& context) {
   in.space();
-  if (context.opener == "<tool_calls:opensource>" || !context.first) {
+  if (context.start_marker == "<tool_calls:opensource>" || !context.first) {
     const char next = in.peek();
     if (next == '{' || next == '[') return json_head(in, context);
     in.expect(kCallBegin);
@@ -35,8 +35,8 @@ Head head(Cursor& in, const HeadContext& context) {
   return found;
 }
 
-Next tail(Cursor& in, Shape& shape, const ToolDialect& dialect) {
-  if (json_close(in, shape) == Next::kCall) return Next::kCall;
+Next tail(Cursor& in, NestingState& nesting, const ToolDialect& dialect) {
+  if (json_close(in, nesting) == Next::kCall) return Next::kCall;
   in.space();
   if (in.ended()) return Next::kText;
   if (in.accept("</tool_calls:opensource>")) return Next::kText;
@@ -44,7 +44,7 @@ Next tail(Cursor& in, Shape& shape, const ToolDialect& dialect) {
   if (in.ended()) return Next::kText;
   const size_t end = in.at();
   in.space();
-  if (in.ended() || in.accept_any(dialect.closers) >= 0) return Next::kText;
+  if (in.ended() || in.accept_any(dialect.end_markers) >= 0) return Next::kText;
   const size_t next = in.at();
   const bool again = in.accept(kCallBegin);
   if (in.reading()) in.rewind(again ? next : end);
@@ -55,9 +55,9 @@ Next tail(Cursor& in, Shape& shape, const ToolDialect& dialect) {
 
 constexpr ToolDialect kHunyuan = {
     .name = "hunyuan",
-    .openers = {"<tool_calls:opensource>", kCallBegin},
-    .closers = {"</tool_calls:opensource>"},
-    .signs = {.any = {"<tool_sep:opensource>", "'<tool_sep{}>'"}, .models = {"hunyuan"}},
+    .start_markers = {"<tool_calls:opensource>", kCallBegin},
+    .end_markers = {"</tool_calls:opensource>"},
+    .detection = {.any = {"<tool_sep:opensource>", "'<tool_sep{}>'"}, .models = {"hunyuan"}},
     .envelope = {.section_begin = "<tool_calls:opensource>\n",
                  .prefix = "<tool_call:opensource>",
                  .infix = "<tool_sep:opensource>\n",

@@ -6,9 +6,9 @@ namespace pippin::parse {
 constexpr ToolDialect kInternlm = {
     .name = "internlm",
     .aliases = {"internlm2", "intern"},
-    .openers = {"<|action_start|><|plugin|>", "<|action_start|> <|plugin|>"},
-    .closers = {"<|action_end|>"},
-    .signs = {.any = {"<|action_start|>", "<|plugin|>"}, .models = {"internlm"}},
+    .start_markers = {"<|action_start|><|plugin|>", "<|action_start|> <|plugin|>"},
+    .end_markers = {"<|action_end|>"},
+    .detection = {.any = {"<|action_start|>", "<|plugin|>"}, .models = {"internlm"}},
     .envelope = {.prefix = "<|action_start|><|plugin|>\n{\"name\": \"",
                  .infix = "\", \"parameters\": ",
                  .suffix = "}<|action_end|>",

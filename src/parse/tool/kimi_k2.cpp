@@ -14,7 +14,7 @@ constexpr Texts kSectionEnds = {"<|tool_calls_section_end|>", "<|tool_call_secti
 Head head(Cursor& in, const HeadContext& context) {
   Head found;
   in.space();
-  if (!context.first || context.opener != kCallBegin) in.expect(kCallBegin);
+  if (!context.first || context.start_marker != kCallBegin) in.expect(kCallBegin);
   std::string_view id = trim(in.until("<|tool_call_argument_begin|>", kIdBytesMax));
   const size_t colon = id.rfind(':');
   const bool numbered = colon != std::string_view::npos && colon + 1 < id.size() &&
@@ -27,7 +27,7 @@ Head head(Cursor& in, const HeadContext& context) {
   return found;
 }
 
-Next tail(Cursor& in, Shape&, const ToolDialect&) {
+Next tail(Cursor& in, NestingState&, const ToolDialect&) {
   in.space();
   if (in.ended()) return Next::kText;
   if (!in.accept("<|tool_call_end|>") && in.accept_any(kSectionEnds) >= 0) return Next::kText;
@@ -46,9 +46,9 @@ Next tail(Cursor& in, Shape&, const ToolDialect&) {
 constexpr ToolDialect kKimiK2 = {
     .name = "kimi_k2",
     .aliases = {"kimi", "moonshot"},
-    .openers = {"<|tool_calls_section_begin|>", "<|tool_call_section_begin|>", kCallBegin},
-    .signs = {.all = {"<|tool_call_argument_begin|>"},
-              .models = {"kimi-k2", "kimi_k2", "moonshot"}},
+    .start_markers = {"<|tool_calls_section_begin|>", "<|tool_call_section_begin|>", kCallBegin},
+    .detection = {.all = {"<|tool_call_argument_begin|>"},
+                  .models = {"kimi-k2", "kimi_k2", "moonshot"}},
     .envelope = {.section_begin = "<|tool_calls_section_begin|>",
                  .prefix = "<|tool_call_begin|>functions.",
                  .infix = ":{index}<|tool_call_argument_begin|>",

@@ -22,14 +22,14 @@ constexpr Tags kTags = {.key_open = "<|open|>argument key=\"",
 Head head(Cursor& in, const HeadContext& context) {
   Head found;
   in.space();
-  if (!context.first || context.opener != kCall) in.expect(kCall);
+  if (!context.first || context.start_marker != kCall) in.expect(kCall);
   found.name = in.until("\"", kNameBytesMax);
   in.until("<|sep|>", kNameBytesMax);
   in.space();
   const size_t begin = in.at();
   if (in.accept("<|open|>json")) {
     in.until("<|sep|>", kNameBytesMax);
-    found.shape.inner = kJson;
+    found.nesting.inner = kJson;
     expect_json_arguments(in, found);
     return found;
   }
@@ -39,10 +39,10 @@ Head head(Cursor& in, const HeadContext& context) {
   return found;
 }
 
-Next tail(Cursor& in, Shape& shape, const ToolDialect&) {
+Next tail(Cursor& in, NestingState& nesting, const ToolDialect&) {
   in.space();
   if (in.ended()) return Next::kText;
-  if (shape.inner == kJson) in.expect("<|close|>json<|sep|>");
+  if (nesting.inner == kJson) in.expect("<|close|>json<|sep|>");
   if (in.ended()) return Next::kText;
   in.space();
   in.expect(kCallEnd);
@@ -60,9 +60,9 @@ Next tail(Cursor& in, Shape& shape, const ToolDialect&) {
 
 constexpr ToolDialect kKimiK3 = {
     .name = "kimi_k3",
-    .openers = {"<|open|>tools<|sep|>", kCall},
-    .closers = {kSectionEnd},
-    .signs = {.all = {"<|open|>", "<|sep|>"}, .models = {"kimi-k3", "kimi_k3"}},
+    .start_markers = {"<|open|>tools<|sep|>", kCall},
+    .end_markers = {kSectionEnd},
+    .detection = {.all = {"<|open|>", "<|sep|>"}, .models = {"kimi-k3", "kimi_k3"}},
     .envelope = {.section_begin = "<|open|>tools<|sep|>",
                  .prefix = kCall,
                  .infix = "\" index=\"{index}\"<|sep|>",

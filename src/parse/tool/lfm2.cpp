@@ -10,12 +10,12 @@ Head head(Cursor& in, const HeadContext& context) {
   // Asked for JSON, it writes JSON between the same marks.
   if (json_comes(in)) return json_head(in, context);
   Head found = keyword_head(in, context);
-  found.shape.inner = 1;
+  found.nesting.inner = 1;
   return found;
 }
 
-Next tail(Cursor& in, Shape& shape, const ToolDialect& dialect) {
-  return shape.inner == 1 ? keyword_tail(in, shape, dialect) : json_tail(in, shape, dialect);
+Next tail(Cursor& in, NestingState& nesting, const ToolDialect& dialect) {
+  return nesting.inner == 1 ? keyword_tail(in, nesting, dialect) : json_tail(in, nesting, dialect);
 }
 
 }  // namespace
@@ -23,9 +23,9 @@ Next tail(Cursor& in, Shape& shape, const ToolDialect& dialect) {
 constexpr ToolDialect kLfm2 = {
     .name = "lfm2",
     .aliases = {"liquidai", "liquid", "lfm"},
-    .openers = {"<|tool_call_start|>"},
-    .closers = {"<|tool_call_end|>"},
-    .signs = {.any = {"<|tool_call_start|>", "<|tool_list_start|>"}, .models = {"lfm2"}},
+    .start_markers = {"<|tool_call_start|>"},
+    .end_markers = {"<|tool_call_end|>"},
+    .detection = {.any = {"<|tool_call_start|>", "<|tool_list_start|>"}, .models = {"lfm2"}},
     .envelope = {.section_begin = "<|tool_call_start|>[",
                  .infix = "(",
                  .suffix = ")",

@@ -10,19 +10,19 @@ namespace {
 enum Inner { kKeywords = 100 };  // beside tag_head's
 
 Head head(Cursor& in, const HeadContext& context) {
-  if (context.opener == "<function=") return tag_head(in, context);
+  if (context.start_marker == "<function=") return tag_head(in, context);
   in.space();
   if (json_comes(in)) return json_head(in, context);
   Head found = keyword_head(in, context);
-  found.shape.inner = kKeywords;
+  found.nesting.inner = kKeywords;
   constexpr std::string_view kCall = ".call";
   if (found.name.ends_with(kCall)) found.name.resize(found.name.size() - kCall.size());
   return found;
 }
 
-Next tail(Cursor& in, Shape& shape, const ToolDialect& dialect) {
-  if (shape.inner == kKeywords) return keyword_tail(in, shape, dialect);
-  if (tag_tail(in, shape, dialect) == Next::kCall) return Next::kCall;
+Next tail(Cursor& in, NestingState& nesting, const ToolDialect& dialect) {
+  if (nesting.inner == kKeywords) return keyword_tail(in, nesting, dialect);
+  if (tag_tail(in, nesting, dialect) == Next::kCall) return Next::kCall;
   const size_t end = in.at();
   in.space();
   if (in.ended()) return Next::kText;
@@ -38,11 +38,11 @@ Next tail(Cursor& in, Shape& shape, const ToolDialect& dialect) {
 constexpr ToolDialect kLlama3 = {
     .name = "llama3",
     .aliases = {"llama", "llama3_json"},
-    .openers = {"<|python_tag|>", "<function="},
-    .closers = {"<|eom_id|>", "<|eot_id|>"},
-    .signs = {.all = {"<|start_header_id|>"},
-              .any = {"<|python_tag|>", "\"parameters\""},
-              .models = {"llama-3", "llama3", "llama_3"}},
+    .start_markers = {"<|python_tag|>", "<function="},
+    .end_markers = {"<|eom_id|>", "<|eot_id|>"},
+    .detection = {.all = {"<|start_header_id|>"},
+                  .any = {"<|python_tag|>", "\"parameters\""},
+                  .models = {"llama-3", "llama3", "llama_3"}},
     .envelope = {.prefix = kJsonPrefix,
                  .infix = "\", \"parameters\": ",
                  .suffix = kJsonSuffix,
@@ -54,9 +54,9 @@ constexpr ToolDialect kLlama3 = {
 constexpr ToolDialect kLlama4 = {
     .name = "llama4",
     .aliases = {"llama4_pythonic", "pythonic"},
-    .openers = {"<|python_start|>", "<|python_tag|>"},
-    .closers = {"<|python_end|>"},
-    .signs = {.any = {"<|python_start|>"}, .models = {"llama-4", "llama4"}},
+    .start_markers = {"<|python_start|>", "<|python_tag|>"},
+    .end_markers = {"<|python_end|>"},
+    .detection = {.any = {"<|python_start|>"}, .models = {"llama-4", "llama4"}},
     .envelope = {.section_begin = "[",
                  .infix = "(",
                  .suffix = ")",

@@ -23,15 +23,10 @@ Head head(Cursor& in, const HeadContext& context) {
 
 constexpr ToolDialect kMistral = {
     .name = "mistral",
-    .openers = {"[TOOL_CALLS]"},
+    .start_markers = {"[TOOL_CALLS]"},
     .specials = {"[CALL_ID]", "[ARGS]"},
-    .signs = {.all = {"[TOOL_CALLS]"}, .models = {"mistral", "mixtral", "ministral"}},
-    .envelope = {.section_begin = "[TOOL_CALLS][",
-                 .prefix = kJsonPrefix,
-                 .infix = kJsonInfix,
-                 .suffix = kJsonSuffix,
-                 .separator = ", ",
-                 .section_end = "]"},
+    .detection = {.all = {"[TOOL_CALLS]"}, .models = {"mistral", "mixtral", "ministral"}},
+    .envelope = json_list("[TOOL_CALLS][", "]"),
     .head = head,
     .tail = json_tail,
 };
@@ -39,10 +34,10 @@ constexpr ToolDialect kMistral = {
 constexpr ToolDialect kMistralArgs = {
     .name = "mistral_args",
     .aliases = {"devstral", "magistral", "mistral_v11"},
-    .openers = kMistral.openers,
+    .start_markers = kMistral.start_markers,
     .specials = kMistral.specials,
-    .signs = {.all = {"[TOOL_CALLS]", "[ARGS]"},
-              .models = {"devstral", "magistral", "ministral-3"}},
+    .detection = {.all = {"[TOOL_CALLS]", "[ARGS]"},
+                  .models = {"devstral", "magistral", "ministral-3"}},
     .envelope = {.prefix = "[TOOL_CALLS]", .infix = "[ARGS]"},
     .head = head,
     .tail = json_tail,

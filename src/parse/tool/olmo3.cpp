@@ -5,9 +5,9 @@ namespace pippin::parse {
 
 constexpr ToolDialect kOlmo3 = {
     .name = "olmo3",
-    .openers = {"<function_calls>"},
-    .closers = {"</function_calls>"},
-    .signs = {.all = {"<function_calls>"}, .none = {"DSML"}, .models = {"olmo-3", "olmo3"}},
+    .start_markers = {"<function_calls>"},
+    .end_markers = {"</function_calls>"},
+    .detection = {.all = {"<function_calls>"}, .none = {"DSML"}, .models = {"olmo-3", "olmo3"}},
     .envelope = {.section_begin = "<function_calls>",
                  .infix = "(",
                  .suffix = ")",

@@ -1,4 +1,4 @@
-// The rows of all tool dialects, each in the file of its name. Thread: any.
+// The rows of all tool dialects. Those that one function reads stand in one file. Thread: any.
 #pragma once
 
 #include "parse/call.h"
@@ -16,5 +16,16 @@ extern const ToolDialect kApertus, kCommandR, kDeepseekV3, kDeepseekV31, kDeepse
 constexpr std::string_view kJsonPrefix = "{\"name\": \"";
 constexpr std::string_view kJsonInfix = "\", \"arguments\": ";
 constexpr std::string_view kJsonSuffix = "}";
+
+/// The envelope of several of them between two texts.
+constexpr Envelope json_list(std::string_view begin, std::string_view end,
+                             std::string_view separator = ", ") {
+  return {.section_begin = begin,
+          .prefix = kJsonPrefix,
+          .infix = kJsonInfix,
+          .suffix = kJsonSuffix,
+          .separator = separator,
+          .section_end = end};
+}
 
 }  // namespace pippin::parse

@@ -12,14 +12,14 @@ constexpr std::string_view kCallBegin = "<|tool_call:begin|>";
 Head head(Cursor& in, const HeadContext& context) {
   Head found;
   in.space();
-  if (!context.first || context.opener != kCallBegin) in.expect(kCallBegin);
+  if (!context.first || context.start_marker != kCallBegin) in.expect(kCallBegin);
   in.until("<|tool_call:name|>", kIdBytesMax);
   found.name = in.until("<|tool_call:args|>", kIdBytesMax);
   expect_json_arguments(in, found);
   return found;
 }
 
-Next tail(Cursor& in, Shape&, const ToolDialect&) {
+Next tail(Cursor& in, NestingState&, const ToolDialect&) {
   in.space();
   if (in.ended()) return Next::kText;
   in.expect("<|tool_call:end|>");
@@ -37,8 +37,8 @@ Next tail(Cursor& in, Shape&, const ToolDialect&) {
 
 constexpr ToolDialect kSolarOpen = {
     .name = "solar_open",
-    .openers = {"<|tool_calls|>", "<|begin|>assistant<|tool_calls|>", kCallBegin},
-    .signs = {.all = {"<|tool_call:args|>"}, .models = {"solar-open"}},
+    .start_markers = {"<|tool_calls|>", "<|begin|>assistant<|tool_calls|>", kCallBegin},
+    .detection = {.all = {"<|tool_call:args|>"}, .models = {"solar-open"}},
     .envelope = {.section_begin = "<|tool_calls|>",
                  .prefix = "<|tool_call:begin|>call_{index}<|tool_call:name|>",
                  .infix = "<|tool_call:args|>",
