@@ -15,6 +15,7 @@
 #include "base/thread_pool.h"
 #include "mlx/array.h"
 #include "nn/backend/attention_spec.h"
+#include "nn/backend/expert_weights.h"
 #include "nn/backend/kv_cache.h"
 #include "nn/backend/step_batch.h"
 #include "nn/backend/weight.h"
@@ -47,6 +48,9 @@ class Backend {
   /// kUnsupported, of a type that it has no form for; kInvalidFile.
   virtual Result<std::shared_ptr<PreparedWeight>> prepare(
       std::span<const store::TensorView* const> parts, int columns, Stacking stacking) = 0;
+  /// Makes a weight of each of `count` experts, as prepare() does. Errors: as prepare().
+  virtual Result<std::shared_ptr<PreparedWeight>> prepare_experts(
+      std::span<const ExpertTensors> parts, int count, int columns, Stacking stacking) = 0;
   /// Tells in what order a step uses weights; the last one is followed by the first.
   virtual void set_order(std::span<const LinearWeight* const> /*weights*/) {}
   /// Reserves the blocks of a plan. Errors: kOutOfMemory; kUnsupported, of a type that it has no
@@ -84,6 +88,7 @@ class Backend {
                                        const LinearWeight& down, const mx::array& x) = 0;
   virtual mx::array feed_forward(Gate gate, const LinearWeight& gate_up, const LinearWeight& down,
                                  const mx::array& x) = 0;
+  virtual mx::array moe(const MoeWeights& weights, const mx::array& x) = 0;
   virtual mx::array qkv_rope_kv_write(const AttentionSpec& spec, const mx::array& qkv,
                                       const StepBatch& batch, KvLayerStore& kv) = 0;
   virtual mx::array paged_attention(const AttentionSpec& spec, const mx::array& q,

@@ -3,6 +3,7 @@
 #include "nn/ops/attention.h"
 #include "nn/ops/gated.h"
 #include "nn/ops/linear.h"
+#include "nn/ops/moe.h"
 #include "nn/ops/norm.h"
 
 namespace pippin::nn {
@@ -77,6 +78,20 @@ mx::array plain_feed_forward(Backend& on, Gate activation, const LinearWeight& u
                              const LinearWeight& down, const mx::array& x) {
   CHECK(x.ndim() == 2 && x.shape(1) == up.columns, "plain_feed_forward: x must be [T, K]");
   return on.plain_feed_forward(activation, up, down, x);
+}
+
+mx::array moe(Backend& on, const MoeWeights& weights, const mx::array& x) {
+  const RouterSpec& routing = weights.routing;
+  CHECK(x.ndim() == 2 && x.shape(1) == weights.router.columns && x.shape(1) == weights.up.columns,
+        "moe: x must be [T, K]");
+  CHECK(weights.router.rows == routing.experts && weights.up.experts == routing.experts &&
+            weights.down.experts == routing.experts &&
+            weights.up.rows == weights.down.columns * (weights.gated ? 2 : 1),
+        "moe: weights of one layer");
+  CHECK(routing.used > 0 && routing.groups > 0 && routing.experts % routing.groups == 0 &&
+            routing.used <= routing.experts / routing.groups * routing.groups_used,
+        "moe: as many experts as there are to choose from");
+  return on.moe(weights, x);
 }
 
 mx::array gate(Backend& on, Gate gate, const mx::array& by, const mx::array& x) {

@@ -51,8 +51,11 @@ mx::array ReferenceBackend::feed_forward(Gate gate, const LinearWeight& gate_up,
 
 mx::array ReferenceBackend::plain_feed_forward(Gate activation, const LinearWeight& up,
                                                const LinearWeight& down, const mx::array& x) {
-  const mx::array inner = activated(activation, mx::astype(linear(up, x), mx::float32));
-  return linear(down, mx::astype(inner, dtype_));
+  return linear(down, plain_activation(activation, linear(up, x)));
+}
+
+mx::array ReferenceBackend::plain_activation(Gate activation, const mx::array& x) const {
+  return mx::astype(activated(activation, mx::astype(x, mx::float32)), dtype_);
 }
 
 mx::array ReferenceBackend::gated_activation(Gate gate, const mx::array& x) {

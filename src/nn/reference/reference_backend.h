@@ -20,6 +20,12 @@ struct DenseWeight final : PreparedWeight {
   mx::array transposed;  // [K, N], a view of the same
 };
 
+/// Dense weights of experts.
+struct DenseExperts final : PreparedWeight {
+  explicit DenseExperts(mx::array of) : transposed(std::move(of)) {}
+  mx::array transposed;  // [experts, K, N], a view of [experts, N, K]
+};
+
 /// Keys and values of a layer, [P * S, K, D] each.
 struct DenseKv final : KvLayerStore {
   DenseKv(const KvGeometry& of, int in_group, mx::array keys, mx::array values)
@@ -41,6 +47,9 @@ class ReferenceBackend : public Backend {
 
   Result<std::shared_ptr<PreparedWeight>> prepare(std::span<const store::TensorView* const> parts,
                                                   int columns, Stacking stacking) override;
+  Result<std::shared_ptr<PreparedWeight>> prepare_experts(std::span<const ExpertTensors> parts,
+                                                          int count, int columns,
+                                                          Stacking stacking) override;
   Result<std::unique_ptr<KvCache>> make_kv_cache(const std::vector<KvGeometry>& layers, KvPlan plan,
                                                  KvType type) override;
 
@@ -60,6 +69,7 @@ class ReferenceBackend : public Backend {
                                const mx::array& x) override;
   mx::array feed_forward(Gate gate, const LinearWeight& gate_up, const LinearWeight& down,
                          const mx::array& x) override;
+  mx::array moe(const MoeWeights& weights, const mx::array& x) override;
   mx::array qkv_rope_kv_write(const AttentionSpec& spec, const mx::array& qkv,
                               const StepBatch& batch, KvLayerStore& kv) override;
   mx::array paged_attention(const AttentionSpec& spec, const mx::array& q, const StepBatch& batch,
@@ -68,6 +78,11 @@ class ReferenceBackend : public Backend {
  protected:
   /// gate(x[:, :F]) * x[:, F:]. Shapes: [T, 2 F] -> [T, F].
   virtual mx::array gated_activation(Gate gate, const mx::array& x);
+  mx::array plain_activation(Gate activation, const mx::array& x) const;
+  /// Row t of x times the weight of its k-th expert, and that expert's bias. Shapes: x [T, 1 or k,
+  /// K], experts [T, k] int -> [T, k, N].
+  virtual mx::array expert_linear(const ExpertWeight& weight, const mx::array& x,
+                                  const mx::array& experts);
   static const DenseWeight& dense_of(const LinearWeight& weight) {
     return static_cast<const DenseWeight&>(*weight.prepared);
   }

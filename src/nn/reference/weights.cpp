@@ -84,6 +84,22 @@ Result<std::shared_ptr<PreparedWeight>> ReferenceBackend::prepare(
       std::make_shared<DenseWeight>(std::move(whole), std::move(transposed)));
 }
 
+Result<std::shared_ptr<PreparedWeight>> ReferenceBackend::prepare_experts(
+    std::span<const ExpertTensors> parts, int count, int columns, Stacking /*stacking*/) {
+  std::vector<mx::array> experts;
+  for (int expert = 0; expert < count; ++expert) {
+    std::vector<mx::array> stacked;
+    for (const ExpertTensors& part : parts) stacked.push_back(dense(part(expert), columns, dtype_));
+    experts.push_back(stacked.size() == 1 ? stacked[0] : mx::concatenate(stacked, 0));
+    experts.back().eval();
+  }
+  mx::array whole = mx::stack(experts, 0);
+  whole.eval();
+  mx::array transposed = mx::swapaxes(whole, 1, 2);
+  transposed.eval();
+  return std::shared_ptr<PreparedWeight>(std::make_shared<DenseExperts>(std::move(transposed)));
+}
+
 Result<std::unique_ptr<KvCache>> ReferenceBackend::make_kv_cache(
     const std::vector<KvGeometry>& layers, KvPlan plan, KvType type) {
   if (type != KvType::kF16) {

@@ -22,6 +22,11 @@ struct CpuWeight final : PreparedWeight {
   std::shared_ptr<const cpu::PackedLinear> next;  // null where nothing is known
 };
 
+/// Packed weights of experts.
+struct CpuExperts final : PreparedWeight {
+  std::vector<cpu::PackedLinear> packed;
+};
+
 /// Keys and values of a layer: a part of the cache's memory.
 struct CpuKv final : KvLayerStore {
   CpuKv(const KvGeometry& of, int in_group) : KvLayerStore(of, in_group) {}
@@ -42,6 +47,9 @@ class CpuBackend final : public Backend {
 
   Result<std::shared_ptr<PreparedWeight>> prepare(std::span<const store::TensorView* const> parts,
                                                   int columns, Stacking stacking) override;
+  Result<std::shared_ptr<PreparedWeight>> prepare_experts(std::span<const ExpertTensors> parts,
+                                                          int count, int columns,
+                                                          Stacking stacking) override;
   void set_order(std::span<const LinearWeight* const> weights) override;
   Result<std::unique_ptr<KvCache>> make_kv_cache(const std::vector<KvGeometry>& layers, KvPlan plan,
                                                  KvType type) override;
@@ -63,6 +71,7 @@ class CpuBackend final : public Backend {
                                const mx::array& x) override;
   mx::array feed_forward(Gate gate, const LinearWeight& gate_up, const LinearWeight& down,
                          const mx::array& x) override;
+  mx::array moe(const MoeWeights& weights, const mx::array& x) override;
   mx::array qkv_rope_kv_write(const AttentionSpec& spec, const mx::array& qkv,
                               const StepBatch& batch, KvLayerStore& kv) override;
   mx::array paged_attention(const AttentionSpec& spec, const mx::array& q, const StepBatch& batch,

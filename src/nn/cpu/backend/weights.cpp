@@ -79,17 +79,36 @@ cpu::PackedLinear::Part part_of(const store::TensorView& tensor) {
           {weight_type(form.scale_type), form.group, form.scales, form.biases}};
 }
 
+cpu::PackedLinear::Order order_of(Stacking stacking) {
+  using Order = cpu::PackedLinear::Order;
+  return stacking == Stacking::kGateUp ? Order::kInterleaved : Order::kStacked;
+}
+
 }  // namespace
 
 Result<std::shared_ptr<PreparedWeight>> CpuBackend::prepare(
     std::span<const store::TensorView* const> parts, int columns, Stacking stacking) {
-  using Order = cpu::PackedLinear::Order;
   std::vector<cpu::PackedLinear::Part> packed;
   for (const store::TensorView* part : parts) packed.push_back(part_of(*part));
-  const Order order = stacking == Stacking::kGateUp ? Order::kInterleaved : Order::kStacked;
-  ASSIGN_OR_RETURN(cpu::PackedLinear made,
-                   cpu::PackedLinear::pack(packed, columns, isa_, threads_, &arena_, order));
+  ASSIGN_OR_RETURN(cpu::PackedLinear made, cpu::PackedLinear::pack(packed, columns, isa_, threads_,
+                                                                   &arena_, order_of(stacking)));
   return std::shared_ptr<PreparedWeight>(std::make_shared<CpuWeight>(std::move(made)));
+}
+
+Result<std::shared_ptr<PreparedWeight>> CpuBackend::prepare_experts(
+    std::span<const ExpertTensors> parts, int count, int columns, Stacking stacking) {
+  auto experts = std::make_shared<CpuExperts>();
+  for (int expert = 0; expert < count; ++expert) {
+    std::vector<store::TensorView> views;
+    for (const ExpertTensors& part : parts) views.push_back(part(expert));
+    std::vector<cpu::PackedLinear::Part> packed;
+    for (const store::TensorView& view : views) packed.push_back(part_of(view));
+    ASSIGN_OR_RETURN(
+        cpu::PackedLinear made,
+        cpu::PackedLinear::pack(packed, columns, isa_, threads_, &arena_, order_of(stacking)));
+    experts->packed.push_back(std::move(made));
+  }
+  return std::shared_ptr<PreparedWeight>(std::move(experts));
 }
 
 void CpuBackend::set_order(std::span<const LinearWeight* const> weights) {
