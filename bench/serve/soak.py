@@ -26,7 +26,7 @@ import urllib.request
 
 WORDS = ("apple basin cedar delta ember flint grove hazel inlet jetty knoll larch maple north ochre pearl quill ridge "
          "slate thorn umber vault wharf yarrow zephyr anchor bridge cellar dune estuary fern granite").split()
-TINY_KV = ("--kv-memory", "24MiB", "--context", 768, "--max-queue", 20, "--max-rows", 16)
+TINY_KV = ("--kv-memory", "24MiB", "--context", 768, "--max-queue", 20, "--max-num-seqs", 16)
 SLOWEST_S = 240
 
 MALFORMED = [

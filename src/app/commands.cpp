@@ -1,5 +1,7 @@
 #include "app/commands.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -23,38 +25,38 @@ namespace {
 
 constexpr const char* kOverview = R"(pippin: language models on your own machine.
 
-  pippin serve [MODEL ...]        answer over HTTP, as OpenAI's API does
-  pippin run MODEL [PROMPT]       answer here: one prompt, a pipe, or a chat
+  pippin serve [MODEL ...]        answer over HTTP: OpenAI's, Anthropic's and Ollama's APIs
+  pippin run [MODEL] [PROMPT]     answer here: one prompt, a pipe, or a chat
   pippin pull MODEL               fetch a model from Hugging Face or Ollama's registry
-  pippin list | show | rm         the models on this machine
-  pippin alias [NAME [MODEL]]     short names of models
-  pippin ps | stop                the server that runs
-  pippin bench [MODEL]            measure how fast a model computes here
-  pippin doctor [MODEL]           check that company does not change an answer
-  pippin launch CLIENT            start Claude Code, Codex or another agent with the server's model
-  pippin profiles                 named sets of settings
+  pippin list | show | rm         list, describe or remove the models on this machine
+  pippin alias [NAME [MODEL]]     list or set short names of models
+  pippin ps | stop                ask or stop the running server
+  pippin bench [MODEL]            measure tokens per second on this machine
+  pippin doctor [MODEL]           check that concurrent requests do not change answers
+  pippin launch CLIENT            start Claude Code, Codex or another client of the server
+  pippin profiles                 list the named sets of settings
   pippin key create NAME          make an API key
-  pippin COMMAND --help           all flags of a command
+  pippin COMMAND --help           list all flags of a command
 
-MODEL is a GGUF file or a folder of safetensors, the name of one in
-~/.local/share/pippin/models, hf:ORG/REPO[:QUANT], ollama:NAME[:TAG] or an alias; docs/models.md
-tells more. What is not here yet is fetched. Without one, `serve` takes the default model, which
-scripts/serve fetches.
+MODEL is a GGUF file, a folder of safetensors, the name of one in ~/.local/share/pippin/models,
+hf:ORG/REPO[:QUANT], ollama:NAME[:TAG] or an alias; docs/models.md has the details. A model that
+is not here yet is fetched. Without MODEL, the default model is used; scripts/serve fetches it.
 
   pippin serve ~/models/Qwen2.5-Coder-1.5B-Instruct-Q4_K_M.gguf --port 8080
   pippin run SmolLM2-135M-Instruct.Q4_1 "Name three rivers of Europe."
   git diff | pippin run Qwen2.5-Coder-1.5B-Instruct-Q4_K_M --system "Write a commit message."
 
-Each flag has a PIPPIN_* variable; a flag wins over it. docs/settings.md lists them.
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 doctor has found something.
+Each flag has a PIPPIN_* variable, over which the flag wins. docs/settings.md lists them, and the
+names of vLLM and llama.cpp that are understood, too (-m, -c, --max-model-len, ...).
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 doctor found a difference.
 )";
 
 constexpr const char* kServeHelp =
-    R"(pippin serve [MODEL ...] [flags]: answers over HTTP, as OpenAI's API does, until SIGINT or SIGTERM.
+    R"(pippin serve [MODEL ...] [flags]: answers over HTTP until SIGINT or SIGTERM.
 
   MODEL                     A GGUF file, a folder of safetensors, or a name [the default model]
 
-Of several models as many are loaded as --memory holds; the others when they are asked for.
+Of several models, as many are loaded as --memory holds; the others when a request asks for them.
 
 )";
 
@@ -62,34 +64,34 @@ constexpr const char* kRunHelp =
     R"(pippin run [MODEL] [PROMPT] [flags]: answers in this terminal, without a server.
 
   MODEL                     A GGUF file, a folder of safetensors, or a name [the default model]
-  PROMPT                    What to answer; without one, a pipe's text, else a chat
+  PROMPT                    The prompt; without one, the text of a pipe, else a chat
 
-In a chat, Ctrl-C stops an answer, Ctrl-D ends the chat, and /help lists what else there is.
+In a chat, Ctrl-C stops an answer, Ctrl-D ends the chat, and /help lists the commands.
 
 )";
 
 constexpr const char* kPullHelp =
-    R"(pippin pull MODEL [flags]: fetches a model; goes on where an earlier pull was ended.
+    R"(pippin pull MODEL [flags]: fetches a model; resumes where an earlier pull ended.
 
   MODEL                     hf:ORG/REPO[@REVISION][:QUANT or FILE.gguf], ollama:NAME[:TAG], an alias
 
-From Hugging Face it goes into the cache that its own tools use, from an Ollama registry into
-Ollama's store. HF_TOKEN opens repositories that are gated or private.
+A model of Hugging Face goes into the cache of huggingface_hub, a model of an Ollama registry into
+Ollama's store. HF_TOKEN opens gated and private repositories.
 
 )";
 
 constexpr const char* kListHelp =
-    R"(pippin list [flags]: the models on this machine: pippin's folder, the Hugging Face cache, Ollama.
+    R"(pippin list [flags]: lists the models in pippin's folder, the Hugging Face cache and Ollama's store.
 
 )";
 
 constexpr const char* kShowHelp =
-    R"(pippin show MODEL [flags]: what a model is, and whether this build can serve it.
+    R"(pippin show MODEL [flags]: describes a model, and says whether this build can serve it.
 
 )";
 
 constexpr const char* kRemoveHelp =
-    R"(pippin rm MODEL [flags]: removes a model that is known by name; of an alias only the alias.
+    R"(pippin rm MODEL [flags]: removes a model by its name; of an alias, only the alias.
 
 )";
 
@@ -101,7 +103,7 @@ constexpr const char* kAliasHelp =
 )";
 
 constexpr const char* kPsHelp =
-    R"(pippin ps [flags]: the models of a running server and what they do.
+    R"(pippin ps [flags]: lists the models of a running server: memory, requests, time to unload.
 
 )";
 
@@ -113,42 +115,42 @@ constexpr const char* kStopHelp =
 )";
 
 constexpr const char* kBenchHelp =
-    R"(pippin bench [MODEL] [flags]: measures prompts and generation, in tokens per second.
+    R"(pippin bench [MODEL] [flags]: measures prefill and generation in tokens per second.
 
   MODEL                     A GGUF file, a folder of safetensors, or a name [the default model]
 
 )";
 
 constexpr const char* kKeyHelp =
-    R"(pippin key ACTION [flags]: API keys, of which a server asks for one as soon as there is any.
+    R"(pippin key ACTION [flags]: manages API keys; once one exists, a server asks for a key.
 
-  create NAME               Make a key and print it; it is shown this once
-  list                      Keys, their limits, and what they have used today
-  revoke ID                 End a key, by its id or name; a running server knows at once
+  create NAME               Make a key and print it; it is shown only once
+  list                      List keys, their limits and what they have used today
+  revoke ID                 Revoke a key by its id or name; a running server refuses it at once
 
 )";
 
 constexpr const char* kDoctorHelp =
-    R"(pippin doctor [MODEL] --divergence [flags]: checks what is promised, with a model of yours.
+    R"(pippin doctor [MODEL] --divergence [flags]: checks that batching and caches do not change answers.
 
   MODEL                     A GGUF file, a folder of safetensors, or a name [the default model]
 
-Exit codes: 0 all is well, 1 failed, 2 wrong usage, 3 answers depend on their company.
+Exit codes: 0 all answers are the same, 1 failed, 2 wrong usage, 3 answers differ.
 
 )";
 
 constexpr const char* kLaunchHelp =
-    R"(pippin launch [flags] CLIENT [ARGUMENTS]: starts a client with a running server as its model.
+    R"(pippin launch [flags] CLIENT [ARGUMENTS]: starts a client of a running server.
 
   CLIENT                    claude, codex, opencode, qwen, goose, aider or open-webui
-  ARGUMENTS                 What the client gets beside its own, such as -p "What is here?"
+  ARGUMENTS                 Arguments for the client, such as -p "What is here?"
 
-PIPPIN_API_KEY is the key that it sends, where the server asks for one. docs/clients.md tells more.
+The client sends the key in PIPPIN_API_KEY, where the server asks for one; see docs/clients.md.
 
 )";
 
 constexpr const char* kProfilesHelp =
-    R"(pippin profiles: the profiles that --profile takes, and what each sets.
+    R"(pippin profiles: lists the profiles that --profile takes, and what each sets.
 
 )";
 
@@ -165,34 +167,64 @@ struct Row {
   bool takes_rest = false;  // what follows the positional arguments is not read here
 };
 
-/// A command, its flags as they were typed, and its positional arguments.
+/// A flag as it was typed.
+struct Flag {
+  const Setting* setting;
+  std::string name, text;
+};
+
+/// A command, its flags in their order, and its positional arguments.
 struct Parsed {
   const Row* row = nullptr;
   CLI::App* app = nullptr;
-  std::vector<std::pair<const Setting*, std::string>> flags;
-  std::string model;                  // the first one, whatever it is called
-  std::vector<std::string> models;    // all of them, where there may be several
-  std::optional<std::string> prompt;  // the second one
+  std::vector<Flag> flags;
+  std::vector<std::string> flag_models;  // of -m and --model
+  std::string model;                     // the first one, whatever it is called
+  std::vector<std::string> models;       // all of them, where there may be several
+  std::optional<std::string> prompt;     // the second one
 };
+
+/// Whether a flag is of llama.cpp's kind: several letters behind one dash, as in -np.
+bool is_wide_short(std::string_view flag) { return flag.size() > 2 && flag[1] != '-'; }
+
+/// An option for each name, so that errors name what was typed. Each is noted as it is met: of
+/// several names for one setting the last one typed counts.
+void add_flag(Parsed& parsed, const Setting& setting, std::string_view flag) {
+  const std::string name(flag);
+  const std::string known = is_wide_short(flag) ? "-" + name : name;  // CLI11 knows no other
+  if (setting.is_switch()) {
+    parsed.app
+        ->add_flag_function(known + ",!--no-" + known.substr(2),
+                            [&parsed, &setting, name](int64_t count) {
+                              parsed.flags.push_back({&setting, name, count > 0 ? "on" : "off"});
+                            })
+        ->trigger_on_parse();
+    return;
+  }
+  parsed.app
+      ->add_option_function<std::string>(known,
+                                         [&parsed, &setting, name](const std::string& text) {
+                                           parsed.flags.push_back({&setting, name, text});
+                                         })
+      ->trigger_on_parse();
+}
+
+bool loads_model(Command command) {
+  return command == Command::kServe || command == Command::kRun || command == Command::kBench ||
+         command == Command::kDoctor;
+}
 
 void add_flags(Parsed& parsed) {
   for (const Setting& setting : settings_table()) {
-    if (!setting.is_for(parsed.row->command) || setting.flag.empty()) continue;
-    const std::string flag(setting.flag);
-    if (setting.is_switch()) {
-      parsed.app->add_flag_function(flag + ",!--no-" + flag.substr(2),
-                                    [&parsed, &setting](int64_t count) {
-                                      parsed.flags.emplace_back(&setting, count > 0 ? "on" : "off");
-                                    });
-    } else {
-      parsed.app
-          ->add_option_function<std::string>(flag,
-                                             [&parsed, &setting](const std::string& text) {
-                                               parsed.flags.emplace_back(&setting, text);
-                                             })
-          ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-    }
+    if (!setting.is_for(parsed.row->command)) continue;
+    for (const std::string_view flag : setting.flags()) add_flag(parsed, setting, flag);
   }
+  if (!loads_model(parsed.row->command)) return;
+  parsed.app
+      ->add_option_function<std::string>(
+          "-m,--model",
+          [&parsed](const std::string& model) { parsed.flag_models.push_back(model); })
+      ->trigger_on_parse();
 }
 
 void add_command(CLI::App& root, Parsed& parsed) {
@@ -228,8 +260,8 @@ Result<Settings> settings_of(const Parsed& parsed) {
   ASSIGN_OR_RETURN(Settings defaults,
                    settings_from_environment(parsed.row->command, environment_variable));
   const auto typed = [&parsed](std::string_view flag, std::string otherwise) {
-    for (const auto& [setting, text] : parsed.flags)
-      if (setting->flag == flag) otherwise = text;
+    for (const Flag& last : parsed.flags)
+      if (last.setting->flag == flag) otherwise = last.text;
     return otherwise;
   };
   SettingsFile file;
@@ -248,8 +280,8 @@ Result<Settings> settings_of(const Parsed& parsed) {
   defaults.model_tables = std::move(file.models);
   ASSIGN_OR_RETURN(Settings settings,
                    settings_from_environment(parsed.row->command, environment_variable, defaults));
-  for (const auto& [setting, text] : parsed.flags)
-    RETURN_IF_ERROR(set_setting(settings, *setting, text, setting->flag));
+  for (const Flag& flag : parsed.flags)
+    RETURN_IF_ERROR(set_setting(settings, *flag.setting, flag.text, flag.name));
   return settings;
 }
 
@@ -258,7 +290,27 @@ int report(const Error& error, int code) {
   return code;
 }
 
-int run_parsed(const Parsed& parsed) {
+/// Puts models named by flags where the positional ones are. Errors: kInvalidArgument, two models
+/// for a command that takes one.
+Result<void> place_models(Parsed& parsed) {
+  if (parsed.flag_models.empty()) return {};
+  if (parsed.row->takes_many) {
+    parsed.models.insert(parsed.models.begin(), parsed.flag_models.begin(),
+                         parsed.flag_models.end());
+    return {};
+  }
+  // What stands where the model would is the prompt, then.
+  const bool shifts = parsed.row->second != nullptr && !parsed.prompt;
+  if (!parsed.model.empty() && shifts) parsed.prompt = std::exchange(parsed.model, {});
+  if (!parsed.model.empty() || parsed.flag_models.size() > 1)
+    return fail(Code::kInvalidArgument, "--model: expected one model, got several", "--model");
+  parsed.model = parsed.flag_models.front();
+  return {};
+}
+
+int run_parsed(Parsed& parsed) {
+  if (const Result<void> placed = place_models(parsed); !placed.ok())
+    return report(placed.error(), kExitUsage);
   const Result<Settings> settings = settings_of(parsed);
   if (!settings.ok()) return report(settings.error(), kExitUsage);
   log::configure(settings->log_level.c_str());
@@ -352,6 +404,45 @@ const Row kRows[] = {
      [](const Settings& settings, const Parsed& parsed) { return doctor(settings, parsed.model); }},
 };
 
+/// Returns the arguments in the order that CLI11 wants, the last first.
+std::vector<std::string> words_of(int argc, char** argv) {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  for (size_t i = 1; i < words.size() && words[i] != "--"; ++i) {
+    const std::string_view flag = std::string_view(words[i]).substr(0, words[i].find('='));
+    if (!flag.starts_with('-') || !is_wide_short(flag)) continue;
+    const bool known = std::ranges::any_of(kRows, [&](const Row& row) {
+      return row.name == words[0] && std::ranges::any_of(settings_table(), [&](const Setting& of) {
+               return of.is_for(row.command) && std::ranges::count(of.flags(), flag) != 0;
+             });
+    });
+    if (known) words[i].insert(0, "-");
+  }
+  std::ranges::reverse(words);
+  return words;
+}
+
+/// Flags of other servers that have no counterpart here, and what there is.
+constexpr std::pair<std::string_view, const char*> kForeign[] = {
+    {"--api-key", "`pippin key create NAME` makes a key; a server with keys asks for one"},
+    {"--gpu-memory-utilization", "--memory takes an amount, as in 8GiB"},
+    {"--n-gpu-layers", "--device cuda runs the whole model on the GPU"},
+    {"-ngl", "--device cuda runs the whole model on the GPU"},
+};
+
+/// Errors: kInvalidArgument, such a flag of a command that loads models.
+Result<void> check_foreign(int argc, char** argv) {
+  const bool loads = argc > 1 && std::ranges::any_of(kRows, [&](const Row& row) {
+                       return loads_model(row.command) && std::string_view(argv[1]) == row.name;
+                     });
+  for (int i = 2; loads && i < argc; ++i) {
+    const std::string_view word(argv[i]);
+    for (const auto& [flag, hint] : kForeign)
+      if (word.substr(0, word.find('=')) == flag)
+        return fail(Code::kInvalidArgument, fmt::format("{}: no such flag; {}", flag, hint));
+  }
+  return {};
+}
+
 }  // namespace
 
 int run_command_line(int argc, char** argv) {
@@ -366,15 +457,17 @@ int run_command_line(int argc, char** argv) {
     }
   };
   root.formatter(std::make_shared<Overview>());
+  if (const Result<void> known = check_foreign(argc, argv); !known.ok())
+    return report(known.error(), kExitUsage);
   try {
-    root.parse(argc, argv);
+    root.parse(words_of(argc, argv));
   } catch (const CLI::Success& success) {  // --help, --version
     return root.exit(success);
   } catch (const CLI::ParseError& error) {
     std::fprintf(stderr, "pippin: %s\nTry `pippin --help`.\n", error.what());
     return kExitUsage;
   }
-  for (const Parsed& parsed : commands)
+  for (Parsed& parsed : commands)
     if (parsed.app->parsed()) return run_parsed(parsed);
   std::fputs(kOverview, argc > 1 ? stderr : stdout);
   return argc > 1 ? kExitUsage : kExitOk;

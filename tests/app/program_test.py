@@ -60,6 +60,30 @@ class CommandLine(Case):
             self.assertEqual((done.returncode, done.stdout), (2, ""), words)
             self.assertIn(part, done.stderr)
 
+    def test_flags_of_other_servers_are_understood(self):
+        for words, part in ((["serve", "--max-rows", "x"], "--max-rows: expected a whole number from 1 to 4096"),
+                            (["serve", "-np", "x"], "-np: expected a whole number from 1 to 4096"),
+                            (["serve", "-np=0"], "-np: expected"), (["serve", "-c", "x"], "-c: expected"),
+                            (["serve", "-cx"], "-c: expected"), (["serve", "-t", "-1"], "-t: expected"),
+                            (["run", "--temp", "9"], "--temp: expected a number from 0 to 2"),
+                            (["bench", "-r", "0"], "-r: expected"),
+                            (["serve", "-m", "nothing", "--no-enable-prefix-caching"], "no such model: nothing"),
+                            (["run", "-m", "nothing", "Hello"], "no such model: nothing"),
+                            (["run", "Hello", "--model", "nothing"], "no such model: nothing"),
+                            (["run", "-m", "a", "b", "c"], "--model: expected one model"),
+                            (["bench", "-m", "a", "b"], "--model: expected one model"),
+                            (["serve", "--api-key", "x"], "pippin key create"),
+                            (["serve", "-ngl", "99"], "--device cuda")):
+            done = self.run_program(*words)
+            self.assertNotEqual((done.returncode, done.stdout), (0, ""), words)
+            self.assertIn(part, done.stderr, words)
+
+    def test_of_several_names_the_last_one_typed_counts(self):
+        for words, part in ((["--max-rows", "x", "-np", "y"], "--max-rows: expected"),
+                            (["-np", "y", "--max-rows", "x"], "-np: expected")):
+            self.assertIn(part, self.run_program("serve", *words).stderr)
+        self.assertIn("no such model", self.run_program("serve", "nothing", "--max-rows", "2", "-np", "3").stderr)
+
     def test_a_flag_wins_over_its_variable(self):
         wrong = self.run_program("serve", "nothing", PIPPIN_PORT="far")
         self.assertEqual(wrong.returncode, 2)

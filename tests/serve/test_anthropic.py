@@ -250,7 +250,7 @@ def test_other_errors(claude, server):
 
 
 def test_strict_ids_and_a_full_queue():
-    with Program("--context", 1024, "--strict-model-ids", "--max-rows", 1, "--max-queue", 1) as running:
+    with Program("--context", 1024, "--strict-model-ids", "--max-num-seqs", 1, "--max-queue", 1) as running:
         with anthropic.Anthropic(base_url=running.url, api_key="none", max_retries=0) as client:
             with pytest.raises(anthropic.NotFoundError):
                 send(client, model="claude-sonnet-4-5")

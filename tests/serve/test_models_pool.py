@@ -20,7 +20,7 @@ from program import Program, wait_until
 MIB = 1 << 20
 SMOL = "SmolLM2-135M-Instruct.Q4_1"
 # Each takes about 210 MB.
-FLAGS = ("--context", 512, "--kv-memory", "24MB", "--max-rows", 8, "--memory", "300MB")
+FLAGS = ("--context", 512, "--kv-memory", "24MB", "--max-num-seqs", 8, "--memory", "300MB")
 ASKS = {"messages": [{"role": "user", "content": "Say hi."}], "max_tokens": 4, "temperature": 0}
 
 
@@ -276,7 +276,7 @@ def test_what_is_wrong_in_the_settings_file_is_told_with_its_line(tmp_path):
     for text, message in (
         ("port = \n", "pippin.toml:1: "),
         ("\nprot = 1\n", "pippin.toml:2: prot: is no setting"),
-        ("max_rows = 0\n", "pippin.toml:1: max_rows: expected a whole number from 1 to 4096, got \"0\""),
+        ("max_num_seqs = 0\n", "pippin.toml:1: max_num_seqs: expected a whole number from 1 to 4096, got \"0\""),
         ("[models.a]\npath = 1\n", "pippin.toml:2: models.a.path: expected a text"),
         ("[models.a]\nport = 1\n", "pippin.toml:2: models.a.port: is no setting of a model"),
         (f"[models.a]\nmodel = '{program.model_path()}'\nkeep_alive = 'soon'\n", "expected a time such as 5m"),

@@ -162,7 +162,7 @@ def test_cancel_of_nobody(server):
 
 
 def test_a_full_queue_is_503_with_retry_after_and_others_have_a_place():
-    with Program("--context", 2048, "--max-rows", 1, "--max-queue", 2) as small, client_of(small) as client:
+    with Program("--context", 2048, "--max-num-seqs", 1, "--max-queue", 2) as small, client_of(small) as client:
         running = start_stream(client, "running")
         wait_until(lambda: requests_of(small)[0]["state"] == "decode", 20, "the first one runs")
         with ThreadPoolExecutor(2) as pool:

@@ -56,7 +56,8 @@ def test_a_model_that_never_fits_ends_its_requests_and_holds_nobody_up(model_fil
     second = tmp_path / "second.gguf"
     second.symlink_to(model_file)
     # Room for one, and that one stays.
-    flags = ("--context", 512, "--kv-memory", "24MB", "--max-rows", 8, "--memory", "300MB", "--pin", model_file.stem)
+    flags = ("--context", 512, "--kv-memory", "24MB", "--max-num-seqs", 8, "--memory", "300MB",
+             "--pin", model_file.stem)
     with Program(second, *flags) as running:
         large = make_batch(running, [entry(f"n{i}", model="second") for i in range(6)])
         small = make_batch(running, [entry("a"), entry("b")])

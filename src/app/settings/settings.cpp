@@ -49,17 +49,23 @@ std::optional<double> parse_bytes(std::string_view text) {
   return std::nullopt;
 }
 
-std::vector<std::string> split(std::string_view text) {
-  std::vector<std::string> parts;
+/// Returns what stands between commas, without blanks around it.
+std::vector<std::string_view> parts_of(std::string_view text) {
+  std::vector<std::string_view> parts;
   while (!text.empty()) {
     const size_t comma = std::min(text.find(','), text.size());
     std::string_view part = text.substr(0, comma);
     while (part.starts_with(' ')) part.remove_prefix(1);
     while (part.ends_with(' ')) part.remove_suffix(1);
-    if (!part.empty()) parts.emplace_back(part);
+    if (!part.empty()) parts.push_back(part);
     text.remove_prefix(std::min(comma + 1, text.size()));
   }
   return parts;
+}
+
+std::vector<std::string> split(std::string_view text) {
+  const std::vector<std::string_view> parts = parts_of(text);
+  return {parts.begin(), parts.end()};
 }
 
 std::optional<bool> parse_switch(std::string_view text) {
@@ -75,7 +81,7 @@ bool in_range(const Setting& setting, double value) {
 }
 
 /// A whole number without a decimal point, others as they are.
-std::string number_text(double value) { return fmt::format("{:.15g}", value); }
+std::string number_text(double value) { return fmt::format("{:.16g}", value); }
 
 template <typename... Cases>
 struct Overload : Cases... {
@@ -85,6 +91,28 @@ template <typename... Cases>
 Overload(Cases...) -> Overload<Cases...>;  // before clang 17
 
 }  // namespace
+
+std::vector<std::string_view> Setting::flags() const {
+  std::vector<std::string_view> flags = parts_of(aliases);
+  if (!flag.empty()) flags.insert(flags.begin(), flag);
+  return flags;
+}
+
+std::vector<std::string> Setting::variables() const {
+  std::vector<std::string> variables{std::string(variable)};
+  // PIPPIN_, and for some commands their name, stands before the flag's own.
+  const std::string prefix(
+      variable.substr(0, variable.size() + 2 - std::min(variable.size(), flag.size())));
+  for (const std::string_view alias : parts_of(aliases)) {
+    if (!alias.starts_with("--")) continue;
+    std::string name(alias.substr(2));
+    std::ranges::transform(name, name.begin(), [](unsigned char c) {
+      return static_cast<char>(c == '-' ? '_' : std::toupper(c));
+    });
+    variables.push_back(prefix + name);
+  }
+  return variables;
+}
 
 Result<void> set_setting(Settings& settings, const Setting& setting, std::string_view text,
                          std::string_view origin) {
@@ -156,9 +184,12 @@ Result<Settings> settings_from_environment(Command command, const Environment& e
   Settings settings = defaults;
   for (const Setting& setting : settings_table()) {
     if (!setting.is_for(command)) continue;
-    const char* text = environment(std::string(setting.variable).c_str());
-    if (text == nullptr || *text == '\0') continue;
-    RETURN_IF_ERROR(set_setting(settings, setting, text, setting.variable));
+    for (const std::string& variable : setting.variables()) {
+      const char* text = environment(variable.c_str());
+      if (text == nullptr || *text == '\0') continue;
+      RETURN_IF_ERROR(set_setting(settings, setting, text, variable));
+      break;
+    }
   }
   return settings;
 }
@@ -245,6 +276,17 @@ std::string settings_markdown(Command command) {
     const std::string flag = setting.flag.empty() ? "" : fmt::format("`{}`", usage_of(setting));
     text += fmt::format("| {} | `{}` | {} | {} | {} |\n", flag, setting.variable, setting.help,
                         range_text(setting), default_text(setting));
+  }
+  return text;
+}
+
+std::string aliases_markdown() {
+  std::string text = "| flag | also |\n|---|---|\n";
+  for (const Setting& setting : settings_table()) {
+    if (setting.aliases.empty()) continue;
+    const std::string row = fmt::format("| `{}` | `{}` |\n", setting.flag,
+                                        fmt::join(parts_of(setting.aliases), "`, `"));
+    if (text.find(row) == std::string::npos) text += row;  // of several commands
   }
   return text;
 }

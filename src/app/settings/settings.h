@@ -157,6 +157,14 @@ struct Setting {
   std::string_view unset = {};    // what the default means, where its value does not say it
   std::string_view help = {};     // one sentence, without a full stop
 
+  /// Hidden flags, "--max-rows, -np": other names for the same, as other servers have them. A long
+  /// one is also a variable and a key of pippin.toml.
+  std::string_view aliases = {};
+
+  /// Returns the flag and its aliases; none where the setting has no flag.
+  std::vector<std::string_view> flags() const;
+  /// Returns the variable and those of the aliases: PIPPIN_MAX_NUM_SEQS, PIPPIN_MAX_ROWS.
+  std::vector<std::string> variables() const;
   bool is_for(Command command) const { return (commands & static_cast<uint16_t>(command)) != 0; }
   bool is_switch() const { return std::holds_alternative<bool Settings::*>(field); }
 };
@@ -170,7 +178,8 @@ Result<void> set_setting(Settings& settings, const Setting& setting, std::string
                          std::string_view origin);
 
 /// Returns `defaults` overlaid by the PIPPIN_* variables that belong to the command. An empty
-/// variable counts as absent. Errors: of set_setting().
+/// variable counts as absent; an alias counts where the setting's own variable is absent. Errors:
+/// of set_setting().
 Result<Settings> settings_from_environment(Command command, const Environment& environment,
                                            const Settings& defaults = {});
 
@@ -184,5 +193,7 @@ std::string range_text(const Setting& setting);
 std::string settings_help(Command command);
 /// Returns the table of docs/settings.md.
 std::string settings_markdown(Command command);
+/// Returns the table of aliases of docs/settings.md.
+std::string aliases_markdown();
 
 }  // namespace pippin::app

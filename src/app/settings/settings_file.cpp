@@ -26,9 +26,9 @@ constexpr std::string_view kOfModels[] = {"context",
                                           "rope-scale",
                                           "kv-memory",
                                           "kv-contexts",
-                                          "max-rows",
+                                          "max-num-seqs",
                                           "max-queue",
-                                          "step-tokens",
+                                          "max-num-batched-tokens",
                                           "step-target",
                                           "slow-reader",
                                           "tool-parser",
@@ -49,9 +49,21 @@ std::string flag_key(std::string_view key) {
   return name;
 }
 
+bool is_called(const Setting& setting, std::string_view key) {
+  return std::ranges::any_of(setting.flags(), [key](std::string_view flag) {
+    return flag.starts_with("--") && flag.substr(2) == key;
+  });
+}
+
 bool is_setting(std::string_view key) {
-  return std::ranges::any_of(settings_table(), [&](const Setting& setting) {
-    return setting.flag.size() > 2 && setting.flag.substr(2) == key;
+  return std::ranges::any_of(settings_table(),
+                             [key](const Setting& setting) { return is_called(setting, key); });
+}
+
+bool is_of_models(std::string_view key) {
+  return std::ranges::any_of(settings_table(), [key](const Setting& setting) {
+    return setting.is_for(Command::kServe) && is_called(setting, key) &&
+           std::ranges::count(kOfModels, setting.flag.substr(2)) != 0;
   });
 }
 
@@ -137,7 +149,7 @@ Result<ModelTable> read_model(const std::string& file, const std::string& name,
     const Place place(file, fmt::format("models.{}.{}", name, toml_key.str()), value);
     ASSIGN_OR_RETURN(const bool about, read_about(place, key, value, model));
     if (about) continue;
-    if (!std::ranges::count(kOfModels, key)) {
+    if (!is_of_models(key)) {
       return place.wrong(
           fmt::format("is no setting of a model; there are model, aliases, pin, "
                       "keep-alive, {}",
@@ -201,10 +213,17 @@ std::string settings_file_path(const std::string& named, const Environment& envi
 
 Result<void> apply_file_values(Settings& settings, Command command,
                                const std::vector<FileValue>& values) {
-  for (const FileValue& value : values) {
-    for (const Setting& setting : settings_table()) {
-      if (!setting.is_for(command) || setting.flag.empty()) continue;
-      if (setting.flag.substr(2) != value.key) continue;
+  for (const Setting& setting : settings_table()) {
+    if (!setting.is_for(command)) continue;
+    const FileValue* first = nullptr;
+    for (const FileValue& value : values) {
+      if (!is_called(setting, value.key)) continue;
+      if (first != nullptr)
+        return fail(Code::kInvalidArgument,
+                    fmt::format("{}: is the same setting as {}, which is there, too", value.origin,
+                                first->key),
+                    "--config");
+      first = &value;
       const Result<void> set = set_setting(settings, setting, value.text, value.origin);
       if (!set.ok()) return fail(set.error().code, set.error().message, "--config");
     }

@@ -88,6 +88,32 @@ context = 512
   EXPECT_FALSE(right->models[1].pinned);
 }
 
+TEST_F(SettingsFileTest, KnowsTheNamesOfOtherServers) {
+  const Result<SettingsFile> file = read(R"(
+max_rows = 3
+max-model-len = 4096
+[models.a]
+ctx_size = 512
+step-tokens = 32
+)");
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  Settings settings;
+  ASSERT_TRUE(apply_file_values(settings, Command::kServe, file->values).ok());
+  EXPECT_EQ(3, settings.rows_max);
+  EXPECT_EQ(4096, settings.context_tokens);
+  ASSERT_TRUE(apply_file_values(settings, Command::kServe, file->models.at(0).values).ok());
+  EXPECT_EQ(512, settings.context_tokens);
+  EXPECT_EQ(32, settings.step_tokens_max);
+  EXPECT_NE("no error", error("c = 512\n")) << "a key is a long name";
+
+  const Result<SettingsFile> twice = read("max_num_seqs = 1\nmax_rows = 2\n");
+  ASSERT_TRUE(twice.ok());
+  const Result<void> applied = apply_file_values(settings, Command::kServe, twice->values);
+  ASSERT_FALSE(applied.ok());
+  EXPECT_EQ("pippin.toml:2: max_rows: is the same setting as max-num-seqs, which is there, too",
+            applied.error().message);
+}
+
 TEST_F(SettingsFileTest, NamesTheLineAndTheKeyOfWhatIsWrong) {
   EXPECT_TRUE(error("port = \n").starts_with("pippin.toml:1: ")) << error("port = \n");
   EXPECT_EQ("pippin.toml:2: prot: is no setting; docs/settings.md lists them",

@@ -76,6 +76,38 @@ TEST(Settings, AnotherCommandsVariablesAndEmptyOnesArePassedOver) {
   EXPECT_EQ(settings->port, 8000);
 }
 
+TEST(Settings, AliasesAreVariablesToo) {
+  const auto old = read(Command::kServe, {{"PIPPIN_MAX_ROWS", "3"},
+                                          {"PIPPIN_STEP_TOKENS", "64"},
+                                          {"PIPPIN_MAX_MODEL_LEN", "4096"},
+                                          {"PIPPIN_ENABLE_PREFIX_CACHING", "off"}});
+  ASSERT_TRUE(old.ok()) << old.error().message;
+  EXPECT_EQ(old->rows_max, 3);
+  EXPECT_EQ(old->step_tokens_max, 64);
+  EXPECT_EQ(old->context_tokens, 4096);
+  EXPECT_FALSE(old->prefix_cache);
+  const auto both = read(Command::kServe, {{"PIPPIN_MAX_ROWS", "3"}, {"PIPPIN_MAX_NUM_SEQS", "5"}});
+  ASSERT_TRUE(both.ok());
+  EXPECT_EQ(both->rows_max, 5) << "the variable of its own name wins";
+  const auto bench = read(Command::kBench, {{"PIPPIN_BENCH_N_GEN", "7"}});
+  ASSERT_TRUE(bench.ok());
+  EXPECT_EQ(bench->bench_generate, 7) << "with the command's prefix";
+  const auto wrong = read(Command::kServe, {{"PIPPIN_MAX_ROWS", "x"}});
+  ASSERT_FALSE(wrong.ok());
+  EXPECT_EQ(wrong.error().message,
+            "PIPPIN_MAX_ROWS: expected a whole number from 1 to 4096, got \"x\"");
+}
+
+TEST(Settings, AliasesAreHidden) {
+  const std::string help = settings_help(Command::kServe);
+  EXPECT_NE(help.find("--max-num-seqs N"), std::string::npos);
+  for (const Setting& setting : settings_table())
+    for (const std::string_view flag : setting.flags()) {
+      if (flag == setting.flag || !setting.is_for(Command::kServe)) continue;
+      EXPECT_EQ(help.find("  " + std::string(flag) + " "), std::string::npos) << flag;
+    }
+}
+
 TEST(Settings, AWrongVariableIsNamed) {
   const auto settings = read(Command::kServe, {{"PIPPIN_PORT", "80x"}});
   ASSERT_FALSE(settings.ok());
@@ -113,14 +145,21 @@ TEST(Settings, AmountsOfMemory) {
 
 TEST(Settings, TheTableIsSound) {
   std::set<std::pair<uint16_t, std::string_view>> flags;  // with the command
-  std::set<std::pair<uint16_t, std::string_view>> variables;
+  std::set<std::pair<uint16_t, std::string>> variables;
   std::map<std::string_view, std::string_view> flag_of;  // one flag, whatever the command
+  std::map<std::string_view, std::string_view> aliases_of;
   for (const Setting& setting : settings_table()) {
     for (uint16_t command = 1; command != 0; command = static_cast<uint16_t>(command << 1)) {
       if (setting.flag.empty() || (setting.commands & command) == 0) continue;
-      EXPECT_TRUE(flags.emplace(command, setting.flag).second) << setting.flag;
-      EXPECT_TRUE(variables.emplace(command, setting.variable).second) << setting.variable;
+      for (const std::string_view flag : setting.flags()) {
+        EXPECT_TRUE(flags.emplace(command, flag).second) << flag;
+        EXPECT_TRUE(flag.starts_with('-') && flag.size() > 1) << flag;
+      }
+      for (const std::string& variable : setting.variables())
+        EXPECT_TRUE(variables.emplace(command, variable).second) << variable;
     }
+    // A file or an environment is read by several commands: they understand it alike.
+    EXPECT_EQ(aliases_of.emplace(setting.variable, setting.aliases).first->second, setting.aliases);
     EXPECT_EQ(flag_of.emplace(setting.variable, setting.flag).first->second, setting.flag);
     EXPECT_TRUE(setting.variable.starts_with("PIPPIN_"));
     EXPECT_NE(setting.commands, 0);
@@ -179,6 +218,9 @@ TEST(Settings, TheDocumentHoldsTheTable) {
     EXPECT_NE(text.find(settings_markdown(command)), std::string::npos)
         << "docs/settings.md lacks this table:\n"
         << settings_markdown(command);
+  EXPECT_NE(text.find(aliases_markdown()), std::string::npos)
+      << "docs/settings.md lacks this table:\n"
+      << aliases_markdown();
 }
 
 }  // namespace
