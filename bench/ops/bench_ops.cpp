@@ -209,7 +209,8 @@ void bench_attention(const AttentionCase& c, KvType type, int sequences, int tok
   std::fflush(stdout);
 }
 
-void bench_rows(int64_t tokens, int64_t dim, int64_t ff, const Options& options, ThreadPool& pool) {
+void bench_norm_rope(int64_t tokens, int64_t dim, int64_t ff, const Options& options,
+                     ThreadPool& pool) {
   std::vector<float> x(static_cast<size_t>(tokens * 2 * ff), 0.5f);
   std::vector<float> add(x.size(), 0.1f);
   std::vector<float> weight(static_cast<size_t>(dim), 1.0f);
@@ -227,7 +228,7 @@ void bench_rows(int64_t tokens, int64_t dim, int64_t ff, const Options& options,
         }));
   std::fill(x.begin(), x.end(), 0.5f);
   print("silu", ff, best_seconds(options, [&] {  // on one thread
-          path.rows.silu(x.data(), x.data() + tokens * ff, tokens * ff, out.data());
+          path.norm_rope.silu(x.data(), x.data() + tokens * ff, tokens * ff, out.data());
         }));
 }
 
@@ -260,17 +261,17 @@ void bench_ceilings(const Options& options) {
   for (size_t i = 0; i < kBytes / 8; ++i) words[i] = i;
   for (int threads = 1; threads <= options.threads; threads *= 2) {
     ThreadPool pool(threads);
-    constexpr int kPieces = 256;
-    constexpr size_t kWords = kBytes / 8 / kPieces;
-    std::vector<uint64_t> sums(kPieces);
+    constexpr int kTasks = 256;
+    constexpr size_t kWords = kBytes / 8 / kTasks;
+    std::vector<uint64_t> sums(kTasks);
     const Times seconds = call_seconds(options, [&] {
-      pool.run(kPieces, [&](int piece, int) {
+      pool.run(kTasks, [&](int task, int) {
         uint64_t lanes[16] = {};
-        const uint64_t* from = words + static_cast<size_t>(piece) * kWords;
+        const uint64_t* from = words + static_cast<size_t>(task) * kWords;
         for (size_t i = 0; i < kWords; i += 16) {
           for (size_t j = 0; j < 16; ++j) lanes[j] ^= from[i + j];
         }
-        for (uint64_t lane : lanes) sums[static_cast<size_t>(piece)] ^= lane;
+        for (uint64_t lane : lanes) sums[static_cast<size_t>(task)] ^= lane;
       });
     });
     // The median is what a program's median of the same minute stands beside.
@@ -293,9 +294,9 @@ void bench_tiles(const TileCase& c, const Options& options) {
       static_cast<size_t>(kGroups / format.groups_per_block() * format.block_scale_bytes());
   std::vector<uint8_t> weights(planes + scales);
   std::vector<ActGroup> x(static_cast<size_t>(kGroups * kRowsMax));
-  std::vector<ActGroupPair> twins(static_cast<size_t>(kGroups / 2 * kRowsMax));
-  std::vector<ActSubBlocks16> halves(static_cast<size_t>(kGroups / 2 * kRowsMax));
-  std::vector<ActSums> sums(static_cast<size_t>(kGroups / kSuperGroups * kRowsMax));
+  std::vector<ActGroupPair> group_pairs(static_cast<size_t>(kGroups / 2 * kRowsMax));
+  std::vector<ActSubBlocks16> sub_blocks(static_cast<size_t>(kGroups / 2 * kRowsMax));
+  std::vector<BlockSums> sums(static_cast<size_t>(kGroups / kSuperGroups * kRowsMax));
   const std::vector<float> xf(static_cast<size_t>(kGroups * kGroup * kRowsMax));
   const TileView view{weights.data(), weights.data() + planes, kAffineLayout};
   for (const int rows : {1, 2, 4, 8, 16, 64, kRowsMax}) {
@@ -312,7 +313,8 @@ void bench_tiles(const TileCase& c, const Options& options) {
     if (const TileKernel tile = path.tile[type][rows]; tile != nullptr) {
       print("int8", best_seconds(options, [&] {
               for (int i = 0; i < 100; ++i) {
-                tile(view, kGroups, {x.data(), twins.data(), halves.data(), sums.data(), rows}, out,
+                tile(view, kGroups,
+                     {x.data(), group_pairs.data(), sub_blocks.data(), sums.data(), rows}, out,
                      kTileRows);
               }
             }));
@@ -353,9 +355,9 @@ void run(const Options& options) {
       bench_attention(c, type, 1, 512, 0, 1, options, pool);
     }
   }
-  if (wanted(options, "rows")) {
-    for (int64_t tokens : {1, 16, 512}) bench_rows(tokens, 576, 1536, options, pool);
-    for (int64_t tokens : {1, 16, 512}) bench_rows(tokens, 1536, 8960, options, pool);
+  if (wanted(options, "norm_rope")) {
+    for (int64_t tokens : {1, 16, 512}) bench_norm_rope(tokens, 576, 1536, options, pool);
+    for (int64_t tokens : {1, 16, 512}) bench_norm_rope(tokens, 1536, 8960, options, pool);
   }
 }
 

@@ -35,16 +35,16 @@ void cpu_relax() {
 constexpr auto kSpin = std::chrono::microseconds(30);
 constexpr int kPausesPerClockRead = 16;
 
-// Memory that a thread will read soon. Written by the thread of run(), used by the one that waits.
-class alignas(64) Expected {
+// Memory that a thread will read soon. Set by the thread of run(), prefetched by the idle one.
+class alignas(64) PrefetchHint {
  public:
   void set(const void* from, size_t bytes) {
     from_.store(static_cast<const char*>(from), std::memory_order_relaxed);
     bytes_.store(bytes, std::memory_order_relaxed);
   }
 
-  // Calls the next few lines into the cache. Returns false when none are left.
-  bool prefetch() {
+  // Prefetches the next few lines. Returns false when none are left.
+  bool prefetch_lines() {
     const char* from = from_.load(std::memory_order_relaxed);
     if (from != seen_) {
       seen_ = from;
@@ -66,12 +66,12 @@ class alignas(64) Expected {
 
 // Spins until done() or until the spin time is over. Returns whether done() came true.
 template <typename Done>
-bool spin_until(Done done, Expected& expected) {
+bool spin_until(Done done, PrefetchHint& hint) {
   if (done()) return true;
   const auto deadline = std::chrono::steady_clock::now() + kSpin;
   do {
     for (int i = 0; i < kPausesPerClockRead; ++i) {
-      if (!expected.prefetch()) cpu_relax();
+      if (!hint.prefetch_lines()) cpu_relax();
       if (done()) return true;
     }
   } while (std::chrono::steady_clock::now() < deadline);
@@ -162,12 +162,12 @@ int allowed_cpus() {
   return std::max(1, cpus);
 }
 
-// One job at a time. Its pieces are shared out in runs, one for each thread, which then helps the
-// others: neighbouring pieces read neighbouring memory, and a thread finds its run untouched by
-// others. A thread takes a piece by lowering the low half of a run's ticket; the high half counts
-// the jobs, so that a worker that wakes late can never take a piece of a job it has not seen. The
-// job's fields are stable while a piece of it is taken and unfinished, because run() waits for all
-// pieces.
+// One job at a time. Its tasks are shared out in runs, one for each thread, which then helps the
+// others: neighbouring tasks read neighbouring memory, and a thread finds its run untouched by
+// others. A thread takes a task by lowering the low half of a run's ticket; the high half counts
+// the jobs, so that a worker that wakes late can never take a task of a job it has not seen. The
+// job's fields are stable while a task of it is taken and unfinished, because run() waits for all
+// tasks.
 struct ThreadPool::State {
   explicit State(int threads);
   ~State();
@@ -177,18 +177,18 @@ struct ThreadPool::State {
   uint32_t take_run(size_t run, int thread);
   bool wait_for_job(uint32_t seen, int thread);
 
-  // The end of a thread's run of pieces.
+  // The end of a thread's run of tasks.
   uint32_t end_of(size_t run, uint32_t count) const {
     return static_cast<uint32_t>(uint64_t{count} * (run + 1) / runs.size());
   }
 
   // Each in a cache line of its own: they are written by different threads.
   struct alignas(64) Run {
-    std::atomic<uint64_t> ticket{0};  // job number << 32 | pieces not yet taken
+    std::atomic<uint64_t> ticket{0};  // job number << 32 | tasks not yet taken
   };
   std::vector<Run> runs;                            // one for each thread
-  std::vector<Expected> expected;                   // likewise
-  alignas(64) std::atomic<uint32_t> unfinished{0};  // pieces not yet finished
+  std::vector<PrefetchHint> hints;                  // likewise
+  alignas(64) std::atomic<uint32_t> unfinished{0};  // tasks not yet finished
   alignas(64) std::atomic<uint32_t> generation{0};  // job number; workers sleep on it
   alignas(64) std::atomic<uint32_t> sleepers{0};
   std::atomic<bool> stop{false};
@@ -196,13 +196,13 @@ struct ThreadPool::State {
   // The job. Atomic only so that a late reader is no data race; ordered by the tickets.
   alignas(64) std::atomic<Invoke> invoke{nullptr};
   std::atomic<void*> context{nullptr};
-  std::atomic<uint32_t> pieces{0};
+  std::atomic<uint32_t> tasks{0};
 
   std::vector<std::thread> workers;
 };
 
 ThreadPool::State::State(int threads)
-    : runs(static_cast<size_t>(threads)), expected(static_cast<size_t>(threads)) {
+    : runs(static_cast<size_t>(threads)), hints(static_cast<size_t>(threads)) {
   workers.reserve(static_cast<size_t>(threads - 1));
   for (int t = 1; t < threads; ++t) workers.emplace_back([this, t] { worker(t); });
 }
@@ -214,7 +214,7 @@ ThreadPool::State::~State() {
   for (std::thread& thread : workers) thread.join();
 }
 
-// Takes and runs the pieces of one run until none is left. Returns how many that were.
+// Takes and runs the tasks of one run until none is left. Returns how many that were.
 uint32_t ThreadPool::State::take_run(size_t run, int thread) {
   std::atomic<uint64_t>& ticket = runs[run].ticket;
   uint32_t finished = 0;
@@ -224,18 +224,18 @@ uint32_t ThreadPool::State::take_run(size_t run, int thread) {
       cpu_relax();
       continue;
     }
-    const uint32_t count = pieces.load(std::memory_order_relaxed);
-    const uint32_t piece = end_of(run, count) - static_cast<uint32_t>(seen);
+    const uint32_t count = tasks.load(std::memory_order_relaxed);
+    const uint32_t task = end_of(run, count) - static_cast<uint32_t>(seen);
     invoke.load(std::memory_order_relaxed)(context.load(std::memory_order_relaxed),
-                                           static_cast<int>(piece), thread);
+                                           static_cast<int>(task), thread);
     ++finished;
     seen = ticket.load(std::memory_order_acquire);
-    // A new job cannot begin before this thread reports its pieces, so `seen` is of the same job.
+    // A new job cannot begin before this thread reports its tasks, so `seen` is of the same job.
   }
   return finished;
 }
 
-// Takes and runs pieces until none is left: of this thread's run first, then of the others'.
+// Takes and runs tasks until none is left: of this thread's run first, then of the others'.
 void ThreadPool::State::work(int thread) {
   uint32_t finished = 0;
   for (size_t i = 0; i < runs.size(); ++i)
@@ -249,7 +249,7 @@ void ThreadPool::State::work(int thread) {
 // Returns false when the pool is being destroyed.
 bool ThreadPool::State::wait_for_job(uint32_t seen, int thread) {
   const auto changed = [&] { return generation.load(std::memory_order_acquire) != seen; };
-  if (!spin_until(changed, expected[static_cast<size_t>(thread)])) {
+  if (!spin_until(changed, hints[static_cast<size_t>(thread)])) {
     sleepers.fetch_add(1, std::memory_order_seq_cst);
     while (generation.load(std::memory_order_seq_cst) == seen) {
       generation.wait(seen, std::memory_order_seq_cst);
@@ -276,21 +276,21 @@ ThreadPool::~ThreadPool() = default;
 
 int ThreadPool::threads() const { return static_cast<int>(state_->workers.size()) + 1; }
 
-void ThreadPool::expect(int thread, const void* from, size_t bytes) {
-  state_->expected[static_cast<size_t>(thread)].set(from, bytes);
+void ThreadPool::prefetch(int thread, const void* from, size_t bytes) {
+  state_->hints[static_cast<size_t>(thread)].set(from, bytes);
 }
 
-void ThreadPool::run_erased(int pieces, Invoke invoke, void* context) {
-  if (pieces <= 1 || state_->workers.empty()) {
-    for (int piece = 0; piece < pieces; ++piece) invoke(context, piece, 0);
+void ThreadPool::run_erased(int tasks, Invoke invoke, void* context) {
+  if (tasks <= 1 || state_->workers.empty()) {
+    for (int task = 0; task < tasks; ++task) invoke(context, task, 0);
     return;
   }
   State& s = *state_;
-  const auto count = static_cast<uint32_t>(pieces);
+  const auto count = static_cast<uint32_t>(tasks);
   const uint32_t job = s.generation.load(std::memory_order_relaxed) + 1;
   s.invoke.store(invoke, std::memory_order_relaxed);
   s.context.store(context, std::memory_order_relaxed);
-  s.pieces.store(count, std::memory_order_relaxed);
+  s.tasks.store(count, std::memory_order_relaxed);
   s.unfinished.store(count, std::memory_order_relaxed);
   for (uint32_t run = 0, begin = 0; run < s.runs.size(); ++run) {
     const uint32_t end = s.end_of(run, count);
@@ -303,7 +303,7 @@ void ThreadPool::run_erased(int pieces, Invoke invoke, void* context) {
 
   s.work(0);
   const auto finished = [&] { return s.unfinished.load(std::memory_order_acquire) == 0; };
-  if (spin_until(finished, s.expected[0])) return;
+  if (spin_until(finished, s.hints[0])) return;
   for (uint32_t left = s.unfinished.load(std::memory_order_acquire); left != 0;
        left = s.unfinished.load(std::memory_order_acquire)) {
     s.unfinished.wait(left, std::memory_order_acquire);

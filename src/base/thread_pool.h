@@ -1,4 +1,4 @@
-// ThreadPool: the CPU kernel pool. Persistent threads share numbered pieces of one job at a time;
+// ThreadPool: the CPU kernel pool. Persistent threads share numbered tasks of one job at a time;
 // they spin briefly, then sleep on a futex. Owner: the engine's device. Thread: run() from one
 // thread at a time (the device thread), which works as thread 0.
 #pragma once
@@ -22,28 +22,27 @@ class ThreadPool {
 
   int threads() const;
 
-  /// Names memory that `thread` will read soon. While it waits it calls that into its cache, so
-  /// that the memory works on where the threads stand. A hint: nothing is read, and the memory may
-  /// go. Requires: thread is in [0, threads()). Thread: run()'s.
-  void expect(int thread, const void* from, size_t bytes);
+  /// Prefetch hint for an idle thread. Nothing is read, and the memory may go. Requires: thread is
+  /// in [0, threads()). Thread: run()'s.
+  void prefetch(int thread, const void* from, size_t bytes);
 
-  /// Calls fn(piece, thread) once for each piece in [0, pieces), and returns when all are done.
-  /// Each thread begins with its own run of neighbouring pieces, then helps the others. `thread` is
+  /// Calls fn(task, thread) once for each task in [0, tasks), and returns when all are done.
+  /// Each thread begins with its own run of neighbouring tasks, then helps the others. `thread` is
   /// in [0, threads()). fn must not throw and must not call run(). Cost: about a microsecond when
   /// the workers are awake.
   template <typename Fn>
-  void run(int pieces, Fn&& fn) {
+  void run(int tasks, Fn&& fn) {
     run_erased(
-        pieces,
-        [](void* ctx, int piece, int thread) {
-          (*static_cast<std::remove_reference_t<Fn>*>(ctx))(piece, thread);
+        tasks,
+        [](void* ctx, int task, int thread) {
+          (*static_cast<std::remove_reference_t<Fn>*>(ctx))(task, thread);
         },
         const_cast<void*>(static_cast<const void*>(&fn)));
   }
 
  private:
-  using Invoke = void (*)(void* context, int piece, int thread);
-  void run_erased(int pieces, Invoke invoke, void* context);
+  using Invoke = void (*)(void* context, int task, int thread);
+  void run_erased(int tasks, Invoke invoke, void* context);
 
   struct State;
   std::unique_ptr<State> state_;

@@ -73,13 +73,13 @@ TEST(ThreadPool, CallerWaitsForASlowWorker) {
   EXPECT_EQ(slow_result, 42);
 }
 
-TEST(ThreadPool, ExpectedMemoryIsNeverRead) {
+TEST(ThreadPool, PrefetchedMemoryIsNeverRead) {
   ThreadPool pool(3);
   std::atomic<int> calls{0};
   for (int job = 0; job < 200; ++job) {
     for (int thread = 0; thread < pool.threads(); ++thread)  // nothing is mapped there
-      pool.expect(thread, reinterpret_cast<const void*>(static_cast<uintptr_t>(4096 + job)),
-                  1 << 20);
+      pool.prefetch(thread, reinterpret_cast<const void*>(static_cast<uintptr_t>(4096 + job)),
+                    1 << 20);
     pool.run(3, [&](int, int) { ++calls; });
   }
   EXPECT_EQ(calls, 600);

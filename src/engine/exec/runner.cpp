@@ -72,7 +72,7 @@ class ModelRunner final : public Runner {
   void give_back(std::span<const int> in_service) override { kv_->give_back(in_service); }
 
   bool can_enqueue_async(const StepPlan& plan) const override {
-    return !under_way_.empty() && under_way_.back().picks != nullptr &&
+    return !under_way_.empty() && under_way_.back().sampled_ids != nullptr &&
            std::all_of(plan.rows.begin(), plan.rows.end(),
                        [](const PlanRow& row) { return row.sample; });
   }
@@ -92,7 +92,7 @@ class ModelRunner final : public Runner {
 
   StepOutput collect() override {
     Step& step = under_way_.front();
-    if (step.picks) guarded(step, [&] { take_largest(step); });
+    if (step.sampled_ids) guarded(step, [&] { take_largest(step); });
     for (SequenceId id : step.plan->released) sequences_.erase(id);
     StepOutput out = std::move(step.out);
     under_way_.pop_front();
@@ -115,7 +115,7 @@ class ModelRunner final : public Runner {
   struct Step {
     const StepPlan* plan = nullptr;
     std::vector<LogitSpan> spans;
-    std::unique_ptr<nn::TokenPicks> picks;  // where the device picks the tokens
+    std::unique_ptr<nn::SampledIds> sampled_ids;  // where the device samples
     StepOutput out;
   };
 
@@ -130,7 +130,7 @@ class ModelRunner final : public Runner {
   }
 
   static void fail_all(Step& step, const Error& error) {
-    step.picks.reset();
+    step.sampled_ids.reset();
     for (RowOutput& row : step.out.rows) {
       row = RowOutput{};
       row.error = error;
@@ -149,15 +149,15 @@ class ModelRunner final : public Runner {
       return;
     }
     const mx::array logits = model_->logits(hidden);
-    if (backend_->picks_tokens() && all_plain_greedy(plan)) {
-      step.picks = backend_->pick_largest(logits);
+    if (backend_->samples_ids() && all_plain_greedy(plan)) {
+      step.sampled_ids = backend_->greedy_sample(logits);
     } else {
       mx::array host = nn::host_ready(logits);
       choose_tokens(plan, step.spans, host, step.out);
     }
   }
 
-  // Whether every row's next token is just the largest logit, so that the device can pick it and
+  // Whether every row's next token is just the largest logit, so that the device can sample it and
   // only ids are read back.
   bool all_plain_greedy(const StepPlan& plan) const {
     return std::all_of(plan.rows.begin(), plan.rows.end(), [&](const PlanRow& row) {
@@ -166,7 +166,7 @@ class ModelRunner final : public Runner {
   }
 
   void take_largest(Step& step) {
-    const int32_t* best = step.picks->read();
+    const int32_t* best = step.sampled_ids->read();
     for (size_t r = 0; r < step.plan->rows.size(); ++r) {
       const PlanRow& row = step.plan->rows[r];
       if (!row.sample) continue;
@@ -216,13 +216,13 @@ class ModelRunner final : public Runner {
                          position % kBlock);
   }
 
-  // The tokens that the step before will have picked, one for each row, without waiting for them.
+  // The ids that the step before will have sampled, one for each row, without waiting for them.
   // Shapes: [T] int32.
   mx::array followed_tokens(const StepPlan& plan, int64_t padded) const {
-    CHECK(under_way_.size() == 2 && under_way_.front().picks,
-          "a row follows a step that picks on the device");
+    CHECK(under_way_.size() == 2 && under_way_.front().sampled_ids,
+          "a row follows a step that samples on the device");
     const Step& before = under_way_.front();
-    const mx::array& best = before.picks->tokens();
+    const mx::array& best = before.sampled_ids->tokens();
     std::vector<int32_t> rows;
     for (const PlanRow& row : plan.rows)
       rows.push_back(before.spans[static_cast<size_t>(row.previous_row)].first);

@@ -24,17 +24,17 @@
 
 namespace pippin::nn {
 
-/// Tokens that the device picks, not read back yet.
-class TokenPicks {
+/// Token ids that the device sampled, not read back yet.
+class SampledIds {
  public:
-  virtual ~TokenPicks() = default;
+  virtual ~SampledIds() = default;
   /// Shapes: [R] int32, on the device.
   const mx::array& tokens() const { return tokens_; }
   /// Waits for them. They live as long as this does.
   virtual const int32_t* read() = 0;
 
  protected:
-  explicit TokenPicks(mx::array tokens) : tokens_(std::move(tokens)) {}
+  explicit SampledIds(mx::array tokens) : tokens_(std::move(tokens)) {}
   mx::array tokens_;
 };
 
@@ -63,10 +63,10 @@ class Backend {
   /// Brings a step to the device, where it may be padded: what is padded reads and writes the last
   /// block of each group of `plan` only.
   virtual void prepare_step(StepBatch& /*batch*/, const KvPlan& /*plan*/) {}
-  /// Says whether the device can pick tokens, and be given a next step before they are known.
-  virtual bool picks_tokens() const { return false; }
-  /// Starts to pick the largest logit of each row. Shapes: [R, V]. Requires: picks_tokens().
-  virtual std::unique_ptr<TokenPicks> pick_largest(const mx::array& logits);
+  /// Says whether the device can sample, and be given a next step before the ids are known.
+  virtual bool samples_ids() const { return false; }
+  /// Starts to sample each row's largest logit. Shapes: [R, V]. Requires: samples_ids().
+  virtual std::unique_ptr<SampledIds> greedy_sample(const mx::array& logits);
   /// Threads of the host that are free between operations; null without any.
   virtual ThreadPool* host_threads() { return nullptr; }
 
@@ -95,7 +95,7 @@ class Backend {
                                     const StepBatch& batch, KvLayerStore& kv) = 0;
 };
 
-/// The backends there are. kReference: stock MLX operations in f32, right on every device and the
+/// The backends there are. kReference: MLX operations in f32, right on every device and the
 /// oracle of the others; in bf16 with `on_gpu`.
 enum class BackendKind : uint8_t { kReference, kCpu, kCuda };
 

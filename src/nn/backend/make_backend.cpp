@@ -43,8 +43,8 @@ Result<void> open_gpu() {
 
 }  // namespace
 
-std::unique_ptr<TokenPicks> Backend::pick_largest(const mx::array& /*logits*/) {
-  CHECK(false, "this backend does not pick tokens");
+std::unique_ptr<SampledIds> Backend::greedy_sample(const mx::array& /*logits*/) {
+  CHECK(false, "this backend does not sample");
   return nullptr;
 }
 

@@ -1,5 +1,5 @@
 // Cuts paged attention into tiles (queries of one sequence that share a K head) and, when tiles are
-// few, into partitions of the keys.
+// few, into splits of the keys.
 #include "nn/cpu/attention.h"
 
 #include <algorithm>
@@ -20,8 +20,8 @@ struct TileSpec {
   int head;   // first query head
   int group;  // query heads
   int kv_head;
-  int first_partition;
-  int partitions;
+  int first_split;
+  int splits;
   size_t first_part;  // index of its first partial result, when split
 
   int rows() const { return tokens * group; }
@@ -31,7 +31,7 @@ class Attention {
  public:
   Attention(const Kernels& path, const AttentionArgs& args, const KvLayer& kv, ThreadPool& pool)
       : path_(path.attention),
-        partition_(path.attention.partition[static_cast<int>(kv.type)]),
+        split_(path.attention.split[static_cast<int>(kv.type)]),
         quantize_(path.linear.quantizer(ActQuantisation::kGroups)),
         args_(args),
         kv_(kv),
@@ -49,7 +49,7 @@ class Attention {
       // Longest last in the list, first to run: the end is even.
       pool_.run(tiles, [&](int i, int) { whole_tile(tiles_[static_cast<size_t>(tiles - 1 - i)]); });
     } else {
-      split();
+      run_splits();
     }
   }
 
@@ -63,7 +63,7 @@ class Attention {
   const ActGroup* quantize_queries(const TileSpec& spec) const;
   void whole_tile(const TileSpec& spec) const;
   void finish_tile(const TileSpec& spec, const AttentionPart& total) const;
-  void split();
+  void run_splits();
 
   size_t part_floats() const {
     return static_cast<size_t>(kQueryRowsMax) * static_cast<size_t>(kv_.head_dim + 2);
@@ -76,14 +76,14 @@ class Attention {
   float* scratch() const {
     static thread_local std::vector<float> memory;
     const size_t needed =
-        static_cast<size_t>(kQueryRowsMax) * static_cast<size_t>(kPartition + kv_.head_dim) +
+        static_cast<size_t>(kQueryRowsMax) * static_cast<size_t>(kKvSplit + kv_.head_dim) +
         2 * part_floats();
     if (memory.size() < needed) memory.resize(needed);
     return memory.data();
   }
 
   const AttentionKernels& path_;
-  const AttentionKernels::Partition partition_;
+  const AttentionKernels::Split split_;
   const LinearKernels::Quantize quantize_;
   const AttentionArgs& args_;
   const KvLayer& kv_;
@@ -103,14 +103,14 @@ void Attention::cut_row(const AttentionRow& row) {
         KvLayer::kBlock - position % KvLayer::kBlock;  // a tile ends with its block of positions
     const int tokens = std::min({row.tokens - token, in_block, tokens_max});
     const int oldest = args_.window > 0 ? std::max(0, position - args_.window + 1) : 0;
-    const int first_partition = oldest / kPartition;
-    const int partitions = (position + tokens - 1) / kPartition + 1 - first_partition;
+    const int first_split = oldest / kKvSplit;
+    const int splits = (position + tokens - 1) / kKvSplit + 1 - first_split;
     for (int kv_head = 0; kv_head < kv_.kv_heads; ++kv_head) {
       for (int in_group = 0; in_group < shared; in_group += group_max) {
         const int group = std::min(group_max, shared - in_group);
         tiles_.push_back({&row, token, tokens, kv_head * shared + in_group, group, kv_head,
-                          first_partition, partitions, parts_});
-        parts_ += static_cast<size_t>(partitions);
+                          first_split, splits, parts_});
+        parts_ += static_cast<size_t>(splits);
         work_ += int64_t{2} * tokens * group * kv_.head_dim * (position + tokens - oldest);
       }
     }
@@ -157,7 +157,7 @@ AttentionTile Attention::tile_of(const TileSpec& spec, float* q) const {
                      .soft_cap = args_.soft_cap,
                      .k = kv_.k + head_offset,
                      .v = kv_.v + head_offset,
-                     .piece_bytes = kv_.head_bytes(),
+                     .head_bytes = kv_.head_bytes(),
                      .block_stride = kv_.block_bytes(),
                      .blocks = spec.row->blocks};
   if (kv_.type == KvType::kInt8) {
@@ -181,21 +181,21 @@ void Attention::finish_tile(const TileSpec& spec, const AttentionPart& total) co
 
 void Attention::whole_tile(const TileSpec& spec) const {
   float* scores = scratch();
-  float* q = scores + kQueryRowsMax * kPartition;
+  float* q = scores + kQueryRowsMax * kKvSplit;
   const AttentionPart total = part_at(q + kQueryRowsMax * kv_.head_dim);
-  const AttentionPart next = part_at(total.peak + part_floats());
+  const AttentionPart next = part_at(total.row_max + part_floats());
   const AttentionTile tile = tile_of(spec, q);
-  partition_(tile, spec.first_partition, scores, total);
-  for (int p = 1; p < spec.partitions; ++p) {
-    partition_(tile, spec.first_partition + p, scores, next);
-    path_.merge(tile.rows, kv_.head_dim, next, total);
+  split_(tile, spec.first_split, scores, total);
+  for (int p = 1; p < spec.splits; ++p) {
+    split_(tile, spec.first_split + p, scores, next);
+    path_.combine(tile.rows, kv_.head_dim, next, total);
   }
   finish_tile(spec, total);
 }
 
-// Few tiles with long histories: partitions in parallel, merged afterwards in the same order as
-// whole_tile does.
-void Attention::split() {
+// Few tiles with long histories: splits run in parallel, then are combined in the same order as in
+// whole_tile().
+void Attention::run_splits() {
   size_t rows_most = 0;
   for (const TileSpec& spec : tiles_)
     rows_most = std::max(rows_most, static_cast<size_t>(spec.rows()));
@@ -208,19 +208,19 @@ void Attention::split() {
   std::vector<const TileSpec*> owner;
   owner.reserve(parts_);
   for (const TileSpec& spec : tiles_)
-    owner.insert(owner.end(), static_cast<size_t>(spec.partitions), &spec);
+    owner.insert(owner.end(), static_cast<size_t>(spec.splits), &spec);
   pool_.run(static_cast<int>(parts_), [&](int index, int) {
     const TileSpec& spec = *owner[static_cast<size_t>(index)];
     float* scores = scratch();
-    float* q = scores + kQueryRowsMax * kPartition;
+    float* q = scores + kQueryRowsMax * kKvSplit;
     const int p = index - static_cast<int>(spec.first_part);
-    partition_(tile_of(spec, q), spec.first_partition + p, scores,
-               part(static_cast<size_t>(index)));
+    split_(tile_of(spec, q), spec.first_split + p, scores, part(static_cast<size_t>(index)));
   });
   for (const TileSpec& spec : tiles_) {
     const AttentionPart total = part(spec.first_part);
-    for (int p = 1; p < spec.partitions; ++p) {
-      path_.merge(spec.rows(), kv_.head_dim, part(spec.first_part + static_cast<size_t>(p)), total);
+    for (int p = 1; p < spec.splits; ++p) {
+      path_.combine(spec.rows(), kv_.head_dim, part(spec.first_part + static_cast<size_t>(p)),
+                    total);
     }
     finish_tile(spec, total);
   }

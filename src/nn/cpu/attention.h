@@ -11,8 +11,8 @@
 
 namespace pippin::nn::cpu {
 
-/// One layer's KV pool: [P, K heads] pieces of K, and as many of V. In a piece positions lie side
-/// by side for K, dims for V. S is 16 for every path.
+/// One layer's KV pool: [P, K heads] head slices of K, and as many of V. In a slice positions lie
+/// side by side for K, dims for V. S is 16 for every path.
 ///   f16: K is [D, S], V is [S, D].
 ///   int8: D is rounded up to whole groups of 32, the dims beyond it are zero. Codes, then scales
 ///   [groups, S] f16. Codes of K lie as in a tile of Q8_0 weights whose rows are positions (see
@@ -42,10 +42,10 @@ struct RopeParams {
   float magnitude = 1;  // of cosines and sines
 };
 
-/// Takes qkv rows [T, (H + 2 K) * D] f32 as the merged projection wrote them: optionally norms each
-/// head of q and k (qk-norm; weights [D] or null), rotates q and k, writes k and v to the pool, and
-/// leaves q [T, H * D] in `q_out` scaled by nothing. positions: [T]; slots: [T], block * S +
-/// offset.
+/// Takes qkv rows [T, (H + 2 K) * D] f32 as the stacked projection wrote them: optionally norms
+/// each head of q and k (qk-norm; weights [D] or null), rotates q and k, writes k and v to the
+/// pool, and leaves q [T, H * D] in `q_out` scaled by nothing. positions: [T]; slots: [T], block *
+/// S + offset.
 struct QkvArgs {
   const float* qkv;
   int64_t tokens;

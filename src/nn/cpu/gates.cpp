@@ -44,7 +44,7 @@ void swiglu_oai(const float* by, const float* x, int64_t count, float* out) {
 
 }  // namespace
 
-GateFunction gate_function(const RowKernels& path, Gate gate) {
+GateFunction gate_function(const NormRopeKernels& path, Gate gate) {
   switch (gate) {
     case Gate::kSilu:
       return path.silu;

@@ -12,6 +12,6 @@ namespace pippin::nn::cpu {
 using GateFunction = void (*)(const float* by, const float* x, int64_t count, float* out);
 
 /// Returns a path's function. Those that are not worth vectors are the same on every path.
-GateFunction gate_function(const RowKernels& path, Gate gate);
+GateFunction gate_function(const NormRopeKernels& path, Gate gate);
 
 }  // namespace pippin::nn::cpu

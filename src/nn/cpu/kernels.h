@@ -1,6 +1,6 @@
 // The table of inner kernels that one instruction set provides. Drivers (linear.cpp, attention.cpp,
-// rows.cpp) cut the work and call through it. Every path performs the same operations in the same
-// order, so all paths agree bit for bit.
+// norm_rope.cpp) cut the work and call through it. Every path performs the same operations in the
+// same order, so all paths agree bit for bit.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace pippin::nn::cpu {
 
-constexpr int kRowsMax = 128;  // most activation rows that a tile kernel takes
+constexpr int kRowsMax = 128;  // activation rows that a tile kernel takes, at most
 
 /// Writes the products of one tile with activation rows to out [rows, 16], whose rows lie `stride`
 /// apart.
@@ -31,15 +31,16 @@ struct LinearKernels {
       {};  // [type][rows]; null where that many rows have no kernel
   TileKernelF32 tile_f32[kWeightTypes][kRowsMax + 1] = {};
   TileRow row[kWeightTypes] = {};
-  /// Quantises one row of `groups` groups. Group g goes to out.groups[g * out.rows], two at a time
-  /// to out.twins[g / 2 * out.rows] or out.halves, and block b of theirs to out.sums[b * out.rows].
+  /// Quantises one row of `groups` groups. Group g goes to out.groups[g * out.rows], or a pair of
+  /// groups to [g / 2 * out.rows] of out.group_pairs or out.sub_blocks. Block b goes to
+  /// out.block_sums[b * out.rows].
   using Quantize = void (*)(const float* x, int64_t groups, const ActRows& out);
-  Quantize quantize[kActForms] = {};
-  Quantize quantizer(ActQuantisation form) const { return quantize[static_cast<int>(form)]; }
+  Quantize quantize[kActQuantisations] = {};
+  Quantize quantizer(ActQuantisation which) const { return quantize[static_cast<int>(which)]; }
 };
 
 /// Row-wise kernels; each takes one token's row.
-struct RowKernels {
+struct NormRopeKernels {
   /// x += add (if not null), then out = x / rms(x) * weight.
   void (*rms_norm)(float* x, const float* add, const float* weight, float eps, int64_t dim,
                    float* out) = nullptr;
@@ -56,9 +57,9 @@ struct RowKernels {
   void (*store_half)(const float* values, int count, int64_t stride, uint16_t* out) = nullptr;
 };
 
-/// Positions per partition of the keys. Scores are normalised inside a partition, partitions are
-/// merged in order: the cut is part of the result, so it is the same for every way of calling.
-constexpr int kPartition = 256;
+/// Positions per split of the keys (split-KV). Scores are normalised inside a split, and splits are
+/// combined in order. The cut is part of the result, so it is the same for every way of calling.
+constexpr int kKvSplit = 256;
 constexpr int kQueryRowsMax = 64;  // query rows (token, head) that share one pass over the keys
 
 /// Queries at positions [first, first + rows / group), all in one 16-aligned block, for `group`
@@ -74,26 +75,26 @@ struct AttentionTile {
   float soft_cap = 0;
   const uint8_t* k = nullptr;  // of the K head, in block 0
   const uint8_t* v = nullptr;
-  int64_t piece_bytes = 0;   // of K, or of V: what a block holds of the K head
+  int64_t head_bytes = 0;    // of K, or of V: one block's slice of the K head
   int64_t block_stride = 0;  // bytes from block to block
   const int32_t* blocks = nullptr;
 };
 
-/// One partition's part of a tile's result, or the running merge.
+/// The partial result of one split of a tile, or of all splits so far.
 struct AttentionPart {
-  float* peak = nullptr;  // [rows] largest score
-  float* sum = nullptr;   // [rows] of exp(score - peak)
-  float* out = nullptr;   // [rows, D] weighted values
+  float* row_max = nullptr;  // [rows] largest score
+  float* sum = nullptr;      // [rows] of exp(score - row_max)
+  float* out = nullptr;      // [rows, D] weighted values
 };
 
 struct AttentionKernels {
-  /// Computes one partition over KV of a type. scores: scratch [kQueryRowsMax, kPartition].
-  using Partition = void (*)(const AttentionTile& tile, int partition, float* scores,
-                             const AttentionPart& part);
-  Partition partition[kKvTypes] = {};
-  /// Merges the next partition into the running result.
-  void (*merge)(int rows, int head_dim, const AttentionPart& next,
-                const AttentionPart& total) = nullptr;
+  /// Computes one split over KV of a type. scores: scratch [kQueryRowsMax, kKvSplit].
+  using Split = void (*)(const AttentionTile& tile, int split, float* scores,
+                         const AttentionPart& part);
+  Split split[kKvTypes] = {};
+  /// Combines the next split with the result so far.
+  void (*combine)(int rows, int head_dim, const AttentionPart& next,
+                  const AttentionPart& total) = nullptr;
   /// Adds the sink (a logit without a value; null: none) and writes out[row] / sum.
   void (*finish)(const AttentionPart& total, int row, int head_dim, const float* sink,
                  float* out) = nullptr;
@@ -101,7 +102,7 @@ struct AttentionKernels {
 
 struct Kernels {
   LinearKernels linear;
-  RowKernels rows;
+  NormRopeKernels norm_rope;
   AttentionKernels attention;
 };
 

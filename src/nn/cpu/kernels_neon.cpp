@@ -9,26 +9,26 @@
 namespace pippin::nn::cpu {
 namespace {
 
-#include "nn/cpu/simd_neon.h"
+#include "nn/cpu/simd_neon-inl.h"
 
-#include "nn/cpu/simd_dot_sums.h"
+#include "nn/cpu/simd_dot_sums-inl.h"
 
-#include "nn/cpu/simd_neon_dot.h"
+#include "nn/cpu/simd_neon_dot-inl.h"
 
-#include "nn/cpu/simd_quantize.h"
+#include "nn/cpu/simd_quantize-inl.h"
 
-#include "nn/cpu/tile_body.h"
+#include "nn/cpu/tile-inl.h"
 
-#include "nn/cpu/twin_body.h"
+#include "nn/cpu/group_pair-inl.h"
 
-#include "nn/cpu/linear_body.h"
+#include "nn/cpu/linear-inl.h"
 
-#include "nn/cpu/rows_body.h"
+#include "nn/cpu/norm_rope-inl.h"
 
-#include "nn/cpu/attention_body.h"
+#include "nn/cpu/attention-inl.h"
 
 constexpr Kernels kKernels{
-    .linear = linear_kernels(), .rows = row_kernels(), .attention = attention_kernels()};
+    .linear = linear_kernels(), .norm_rope = norm_rope_kernels(), .attention = attention_kernels()};
 
 }  // namespace
 

@@ -6,22 +6,22 @@
 namespace pippin::nn::cpu {
 namespace {
 
-#include "nn/cpu/simd_portable.h"
+#include "nn/cpu/simd_portable-inl.h"
 
-#include "nn/cpu/simd_quantize.h"
+#include "nn/cpu/simd_quantize-inl.h"
 
-#include "nn/cpu/tile_body.h"
+#include "nn/cpu/tile-inl.h"
 
-#include "nn/cpu/twin_body.h"
+#include "nn/cpu/group_pair-inl.h"
 
-#include "nn/cpu/linear_body.h"
+#include "nn/cpu/linear-inl.h"
 
-#include "nn/cpu/rows_body.h"
+#include "nn/cpu/norm_rope-inl.h"
 
-#include "nn/cpu/attention_body.h"
+#include "nn/cpu/attention-inl.h"
 
 constexpr Kernels kKernels{
-    .linear = linear_kernels(), .rows = row_kernels(), .attention = attention_kernels()};
+    .linear = linear_kernels(), .norm_rope = norm_rope_kernels(), .attention = attention_kernels()};
 
 }  // namespace
 

@@ -1,4 +1,5 @@
-// The cutting of linear() into pieces for the pool.
+// The GEMMs of linear layers: blocks of rows (mc) by blocks of tiles (nc), cut into tasks for the
+// pool. K is not cut, so that a sum's order is fixed.
 #include "nn/cpu/linear.h"
 
 #include <algorithm>
@@ -15,17 +16,19 @@ namespace pippin::nn::cpu {
 namespace {
 
 constexpr int64_t kBlock = kGroup * kSuperGroups;  // columns of a K-quant's block
-constexpr int64_t kRowsChunk = 128;  // activation rows that share one pass over the weights
-static_assert(kRowsMax <= kRowsChunk, "a chunk holds a block of rows");
-// What a thread calls in while it waits for the next product: well inside its L2 cache, beside KV.
-constexpr size_t kExpectBytes = 262144;
-constexpr int64_t kUnitsAtOnce = 8;  // tiles that all blocks of rows go over, from the L2 cache
-constexpr int64_t kSlabPairs = 16;   // whose outputs make a block of 256
-constexpr int64_t kRowsSlab = 64;    // fewest rows for which feed_forward() has slabs
-constexpr int64_t kSlabsThread = 8;  // fewest slabs for a thread, so that uneven cores end together
-constexpr int64_t kRowsFew = 16;     // most rows of a product that waits for its weights
-constexpr size_t kPieceBytes =
-    24576;  // least weight bytes per piece when there are few: about a microsecond
+constexpr int64_t kRowsMc = 128;  // activation rows that share one pass over the weights
+static_assert(kRowsMax <= kRowsMc, "a chunk holds a block of rows");
+// What an idle thread prefetches of the next matrix: well inside its L2 cache, beside KV.
+constexpr size_t kPrefetchBytes = 262144;
+constexpr int64_t kTilesNc =
+    8;  // tiles that stay in the L2 cache while all blocks of rows use them
+// feed_forward() quantises its middle in fused blocks of 256 columns: 16 pairs of tiles. It does so
+// from that many rows on, and where each thread gets enough blocks that uneven cores end together.
+constexpr int64_t kFusedPairs = 16;
+constexpr int64_t kFusedRowsMin = 64;
+constexpr int64_t kFusedBlocksPerThread = 8;
+constexpr int64_t kRowsFew = 16;         // up to so many rows, a product waits for its weights
+constexpr size_t kTaskBytesMin = 24576;  // weight bytes of a task of few rows: about a microsecond
 
 // A run of activation rows that one kernel call takes.
 struct RowBlock {
@@ -42,11 +45,11 @@ int64_t rows_of(std::span<const RowBlock> blocks) {
 struct LinearScratch::Impl {
   struct Quantised {
     std::vector<ActGroup> groups;
-    std::vector<ActGroupPair> twins;
-    std::vector<ActSubBlocks16> halves;
-    std::vector<ActSums> sums;
+    std::vector<ActGroupPair> group_pairs;
+    std::vector<ActSubBlocks16> sub_blocks;
+    std::vector<BlockSums> block_sums;
   };
-  Quantised quantised[kActForms];
+  Quantised quantised[kActQuantisations];
   Quantised gated;
   std::vector<float> between;
   std::vector<float> panels;
@@ -66,8 +69,8 @@ ActRows rows_from(const ActRows& all, const RowBlock& block, int64_t k, int64_t 
                ? nullptr
                : first + block.first * (k / columns) + group * kGroup / columns * block.rows + row;
   };
-  return {from(all.groups, kGroup), from(all.twins, 2 * kGroup), from(all.halves, 2 * kGroup),
-          from(all.sums, kBlock), block.rows};
+  return {from(all.groups, kGroup), from(all.group_pairs, 2 * kGroup),
+          from(all.sub_blocks, 2 * kGroup), from(all.block_sums, kBlock), block.rows};
 }
 
 // One block of activation rows times tiles of one run.
@@ -132,15 +135,14 @@ struct Rows {
   int64_t width;
 };
 
-// One call of linear() or gated_linear(): activations in the forms that the runs' kernels take, and
-// the loops over tiles.
+// One call of linear() or gated_linear(): the quantised activations, and the loops over tiles.
 struct Product {
   const PackedLinear::Impl& weight;
   const float* bias;
   float* y;
-  ActRows quantised[kActForms];  // all rows, in the forms that runs take
-  const float* panels;           // by block of rows [K, rows]; null: where no run needs them
-  bool floats;                   // whether all runs take f32 activations
+  ActRows quantised[kActQuantisations];  // all rows, as the runs' kernels take them
+  const float* panels;  // by block of rows [K, rows]; null: where no run needs them
+  bool floats;          // whether all runs take f32 activations
   const std::vector<RowBlock>& blocks;
 
   BlockProduct of(const TileRun& run, const RowBlock& block) const {
@@ -172,7 +174,7 @@ void Product::tiles(const TileRun& run, int64_t first, int64_t last, const RowBl
 // Pairs [first, last): what a gate takes in stays in the cache.
 void Product::pairs(Gate gate, int64_t first, int64_t last, const RowBlock& block, Rows out) const {
   const BlockProduct gates = of(weight.runs[0], block), ups = of(weight.runs[1], block);
-  const GateFunction function = gate_function(weight.kernels->rows, gate);
+  const GateFunction function = gate_function(weight.kernels->norm_rope, gate);
   alignas(64) float gated[kRowsMax * kTileRows];
   alignas(64) float up[kRowsMax * kTileRows];
   for (int64_t t = first; t < last; ++t) {
@@ -212,8 +214,8 @@ void quantize_rows(LinearKernels::Quantize quantize, const float* x, int64_t k,
 // would share one set of the first-level cache whenever K is a power of two.
 void interleave_blocks(const float* x, int64_t k, const std::vector<RowBlock>& blocks, float* out,
                        ThreadPool& pool) {
-  pool.run(static_cast<int>(blocks.size()), [&](int piece, int) {
-    const RowBlock& block = blocks[static_cast<size_t>(piece)];
+  pool.run(static_cast<int>(blocks.size()), [&](int task, int) {
+    const RowBlock& block = blocks[static_cast<size_t>(task)];
     const float* from = x + block.first * k;
     float* to = out + block.first * k;
     constexpr int64_t kColumns = 16;  // at a time, so that the lines of all rows stay in cache
@@ -233,53 +235,53 @@ T* room_for(std::vector<T>& scratch, int64_t count) {
 }
 
 // Room for m rows of k columns.
-ActRows room_for(LinearScratch::Impl::Quantised& scratch, ActQuantisation form, int64_t m,
+ActRows room_for(LinearScratch::Impl::Quantised& scratch, ActQuantisation quantisation, int64_t m,
                  int64_t k) {
   ActRows rows{.rows = static_cast<int>(m)};
-  switch (form) {
+  switch (quantisation) {
     case ActQuantisation::kPowerOfTwoScales:
-      rows.sums = room_for(scratch.sums, m * (k / kBlock));
+      rows.block_sums = room_for(scratch.block_sums, m * (k / kBlock));
       [[fallthrough]];
     case ActQuantisation::kGroups:
       rows.groups = room_for(scratch.groups, m * (k / kGroup));
       break;
-    case ActQuantisation::kTwins:
-      rows.sums = room_for(scratch.sums, m * (k / kBlock));
-      rows.twins = room_for(scratch.twins, m * (k / (2 * kGroup)));
+    case ActQuantisation::kGroupPairs:
+      rows.block_sums = room_for(scratch.block_sums, m * (k / kBlock));
+      rows.group_pairs = room_for(scratch.group_pairs, m * (k / (2 * kGroup)));
       break;
     case ActQuantisation::kSubBlocks16:
-      rows.halves = room_for(scratch.halves, m * (k / (2 * kGroup)));
+      rows.sub_blocks = room_for(scratch.sub_blocks, m * (k / (2 * kGroup)));
       break;
   }
   return rows;
 }
 
-int64_t units_of_piece(const PackedLinear::Impl& weight, int64_t m, const ThreadPool& pool) {
-  const auto unit_bytes = static_cast<int64_t>(weight.runs.front().tile_step);
-  const int64_t work = unit_bytes * std::max<int64_t>(1, std::min<int64_t>(m, kRowsChunk) / 4);
-  return std::max(ceil_div(static_cast<int64_t>(kPieceBytes), work),
-                  ceil_div(weight.units(), int64_t{32} * pool.threads()));
+int64_t tiles_per_task(const PackedLinear::Impl& weight, int64_t m, const ThreadPool& pool) {
+  const auto tile_bytes = static_cast<int64_t>(weight.runs.front().tile_step);
+  const int64_t work = tile_bytes * std::max<int64_t>(1, std::min<int64_t>(m, kRowsMc) / 4);
+  return std::max(ceil_div(static_cast<int64_t>(kTaskBytesMin), work),
+                  ceil_div(weight.n_tiles(), int64_t{32} * pool.threads()));
 }
 
-// Tells each thread where it will begin in a product of few rows.
-void expect(const PackedLinear::Impl& weight, int64_t m, ThreadPool& pool) {
-  const int64_t per_piece = units_of_piece(weight, m, pool);
-  const int64_t pieces = ceil_div(weight.units(), per_piece);
+// Lets each thread prefetch where it will begin in the next product of few rows.
+void prefetch_next(const PackedLinear::Impl& weight, int64_t m, ThreadPool& pool) {
+  const int64_t per_task = tiles_per_task(weight, m, pool);
+  const int64_t tasks = ceil_div(weight.n_tiles(), per_task);
   for (int thread = 0; thread < pool.threads(); ++thread) {
-    const int64_t first = pieces * thread / pool.threads() * per_piece;
+    const int64_t first = tasks * thread / pool.threads() * per_task;
     const int64_t last =
-        std::min(weight.units(), pieces * (thread + 1) / pool.threads() * per_piece);
+        std::min(weight.n_tiles(), tasks * (thread + 1) / pool.threads() * per_task);
     if (first >= last) continue;
     each_run(weight, first, first + 1, [&](const TileRun& run, int64_t tile, int64_t) {
       const size_t bytes = static_cast<size_t>(last - first) * run.tile_step;
-      pool.expect(thread, weight.tile(run, tile).scales, std::min(kExpectBytes, bytes));
+      pool.prefetch(thread, weight.tile(run, tile).scales, std::min(kPrefetchBytes, bytes));
     });
   }
 }
 
-// In which forms the runs of a product take activations.
-struct Forms {
-  bool quantised[kActForms] = {};
+// The quantisations of activations that the runs of a product take.
+struct Quantisations {
+  bool quantised[kActQuantisations] = {};
   bool floats = false;
 
   int count() const { return static_cast<int>(std::ranges::count(quantised, true)) + floats; }
@@ -290,13 +292,13 @@ bool takes_floats(const TileRun& run, Activations activations) {
   return run.format.is_float() || activations == Activations::kF32;
 }
 
-Forms forms_of(const PackedLinear::Impl& w, Activations activations) {
-  Forms forms;
+Quantisations quantisations_of(const PackedLinear::Impl& w, Activations activations) {
+  Quantisations quantisations;
   for (const TileRun& run : w.runs)
-    (takes_floats(run, activations) ? forms.floats
-                                    : forms.quantised[static_cast<int>(run.format.activations())]) =
-        true;
-  return forms;
+    (takes_floats(run, activations)
+         ? quantisations.floats
+         : quantisations.quantised[static_cast<int>(run.format.activations())]) = true;
+  return quantisations;
 }
 
 // Whether all runs have kernels for that many rows.
@@ -324,22 +326,23 @@ std::vector<RowBlock> cut_rows(const PackedLinear::Impl& w, Activations activati
   return cut_rows(m, [&](int rows) { return takes_rows(w, activations, rows); });
 }
 
-// The rows of one product in the forms that its runs' kernels take.
+// Quantises the rows of one product for its runs' kernels.
 Product prepare(const PackedLinear::Impl& w, const float* x, const float* bias, float* y,
                 const std::vector<RowBlock>& blocks, LinearScratch& scratch, ThreadPool& pool,
                 Activations activations) {
   const LinearKernels& path = w.kernels->linear;
   const int64_t m = rows_of(blocks);
-  const Forms forms = forms_of(w, activations);
+  const Quantisations quantisations = quantisations_of(w, activations);
   Product product{w, bias, y, {}, nullptr, activations == Activations::kF32, blocks};
-  for (int form = 0; form < kActForms; ++form) {
-    if (!forms.quantised[form]) continue;
-    product.quantised[form] =
-        room_for(scratch.impl().quantised[form], static_cast<ActQuantisation>(form), m, w.columns);
-    quantize_rows(path.quantizer(static_cast<ActQuantisation>(form)), x, w.columns, blocks,
-                  product.quantised[form], pool);
+  for (int quantisation = 0; quantisation < kActQuantisations; ++quantisation) {
+    if (!quantisations.quantised[quantisation]) continue;
+    product.quantised[quantisation] =
+        room_for(scratch.impl().quantised[quantisation], static_cast<ActQuantisation>(quantisation),
+                 m, w.columns);
+    quantize_rows(path.quantizer(static_cast<ActQuantisation>(quantisation)), x, w.columns, blocks,
+                  product.quantised[quantisation], pool);
   }
-  if (forms.floats) {
+  if (quantisations.floats) {
     product.panels = x;  // one row is a panel as it lies
     if (m > 1) {
       float* panels = room_for(scratch.impl().panels, m * w.columns);
@@ -358,7 +361,7 @@ std::vector<BlockSpan> chunks_of(BlockSpan blocks) {
   while (!blocks.empty()) {
     size_t count = 1;
     int64_t rows = blocks.front().rows;
-    while (count < blocks.size() && rows + blocks[count].rows <= kRowsChunk)
+    while (count < blocks.size() && rows + blocks[count].rows <= kRowsMc)
       rows += blocks[count++].rows;
     chunks.push_back(blocks.first(count));
     blocks = blocks.subspan(count);
@@ -366,25 +369,25 @@ std::vector<BlockSpan> chunks_of(BlockSpan blocks) {
   return chunks;
 }
 
-// Calls use(first, last, blocks) for pieces that cover all units of the product and all blocks of
-// rows: one chunk of these, and whole `step`s of units.
-void each_piece(const Product& product, int64_t step, ThreadPool& pool, const auto& use) {
+// Calls use(first, last, blocks) for each task: tiles [first, last), a multiple of `step`, by one
+// chunk of row blocks.
+void each_task(const Product& product, int64_t step, ThreadPool& pool, const auto& use) {
   const PackedLinear::Impl& w = product.weight;
   const std::vector<BlockSpan> chunks = chunks_of(product.blocks);
-  const int64_t per_piece = ceil_div(units_of_piece(w, rows_of(product.blocks), pool), step) * step;
-  const int64_t pieces = ceil_div(w.units(), per_piece);
-  pool.run(static_cast<int>(static_cast<int64_t>(chunks.size()) * pieces), [&](int index, int) {
-    const int64_t first = index % pieces * per_piece;
-    use(first, std::min(w.units(), first + per_piece), chunks[static_cast<size_t>(index / pieces)]);
+  const int64_t per_task = ceil_div(tiles_per_task(w, rows_of(product.blocks), pool), step) * step;
+  const int64_t tasks = ceil_div(w.n_tiles(), per_task);
+  pool.run(static_cast<int>(static_cast<int64_t>(chunks.size()) * tasks), [&](int index, int) {
+    const int64_t first = index % tasks * per_task;
+    use(first, std::min(w.n_tiles(), first + per_task), chunks[static_cast<size_t>(index / tasks)]);
   });
 }
 
 // linear(), once its activations are ready.
-void sweep(const Product& product, ThreadPool& pool) {
-  each_piece(product, 1, pool, [&](int64_t first, int64_t end, BlockSpan blocks) {
-    for (; first < end; first += kUnitsAtOnce) {
+void gemm(const Product& product, ThreadPool& pool) {
+  each_task(product, 1, pool, [&](int64_t first, int64_t end, BlockSpan blocks) {
+    for (; first < end; first += kTilesNc) {
       for (const RowBlock& block : blocks) {
-        each_run(product.weight, first, std::min(end, first + kUnitsAtOnce),
+        each_run(product.weight, first, std::min(end, first + kTilesNc),
                  [&](const TileRun& run, int64_t begin, int64_t stop) {
                    product.tiles(run, begin, stop, block);
                  });
@@ -395,9 +398,9 @@ void sweep(const Product& product, ThreadPool& pool) {
 
 // The pairs [first, end) of all blocks. `out`: where the first block's first row has the first
 // pair's outputs.
-void sweep_pairs(const Product& product, Gate gate, int64_t first, int64_t end, BlockSpan blocks,
-                 Rows out) {
-  constexpr int64_t kAtOnce = kUnitsAtOnce / 2;
+void gated_gemm(const Product& product, Gate gate, int64_t first, int64_t end, BlockSpan blocks,
+                Rows out) {
+  constexpr int64_t kAtOnce = kTilesNc / 2;
   for (int64_t t = first; t < end; t += kAtOnce) {
     for (const RowBlock& block : blocks) {
       float* at = out.at + (block.first - blocks.front().first) * out.width;
@@ -407,21 +410,21 @@ void sweep_pairs(const Product& product, Gate gate, int64_t first, int64_t end, 
   }
 }
 
-// The gate's outputs as activations of the product that follows: slabs of 256 columns are
-// quantised while they are in the cache.
-void sweep_to_groups(const Product& product, Gate gate, LinearKernels::Quantize quantize,
-                     const ActRows& out, ThreadPool& pool) {
-  constexpr int64_t kColumns = kSlabPairs * kTileRows;
+// The gate's outputs as activations of the next product: fused blocks of 256 columns are quantised
+// while they are in the cache.
+void quantised_gemm(const Product& product, Gate gate, LinearKernels::Quantize quantize,
+                    const ActRows& out, ThreadPool& pool) {
+  constexpr int64_t kColumns = kFusedPairs * kTileRows;
   const int64_t width = product.weight.rows / 2;
-  each_piece(product, kSlabPairs, pool, [&](int64_t first, int64_t end, BlockSpan blocks) {
-    static thread_local std::vector<float> slab;
-    slab.resize(static_cast<size_t>(kRowsChunk * kColumns));
-    for (; first < end; first += kSlabPairs) {
-      sweep_pairs(product, gate, first, std::min(end, first + kSlabPairs), blocks,
-                  {slab.data(), kColumns});
+  each_task(product, kFusedPairs, pool, [&](int64_t first, int64_t end, BlockSpan blocks) {
+    static thread_local std::vector<float> block_floats;
+    block_floats.resize(static_cast<size_t>(kRowsMc * kColumns));
+    for (; first < end; first += kFusedPairs) {
+      gated_gemm(product, gate, first, std::min(end, first + kFusedPairs), blocks,
+                 {block_floats.data(), kColumns});
       const int64_t group = first * kTileRows / kGroup;
       const int64_t count = std::min(width / kGroup - group, kColumns / kGroup);
-      const float* row = slab.data();
+      const float* row = block_floats.data();
       for (const RowBlock& block : blocks) {
         for (int r = 0; r < block.rows; ++r, row += kColumns)
           quantize(row, count, rows_from(out, block, width, r, group));
@@ -436,27 +439,27 @@ void linear(const PackedLinear& weight, const float* x, int64_t m, const float* 
             LinearScratch& scratch, ThreadPool& pool, Activations activations,
             const PackedLinear* next) {
   const PackedLinear::Impl& w = weight.impl();
-  CHECK(!w.paired, "weights for gated_linear()");
+  CHECK(!w.interleaved, "weights for gated_linear()");
   if (m <= 0) return;
   const std::vector<RowBlock> blocks = cut_rows(w, activations, m);
   const Product product = prepare(w, x, bias, y, blocks, scratch, pool, activations);
-  if (next != nullptr && m <= kRowsFew) expect(next->impl(), m, pool);
-  sweep(product, pool);
+  if (next != nullptr && m <= kRowsFew) prefetch_next(next->impl(), m, pool);
+  gemm(product, pool);
 }
 
 void gated_linear(const PackedLinear& weight, const float* x, int64_t m, const float* bias,
                   Gate gate, float* y, LinearScratch& scratch, ThreadPool& pool,
                   Activations activations, const PackedLinear* next) {
   const PackedLinear::Impl& w = weight.impl();
-  CHECK(w.paired, "weights for linear()");
+  CHECK(w.interleaved, "weights for linear()");
   if (m <= 0) return;
   const std::vector<RowBlock> blocks = cut_rows(w, activations, m);
   const Product product = prepare(w, x, bias, y, blocks, scratch, pool, activations);
-  if (next != nullptr && m <= kRowsFew) expect(next->impl(), m, pool);
+  if (next != nullptr && m <= kRowsFew) prefetch_next(next->impl(), m, pool);
   const int64_t width = w.rows / 2;
-  each_piece(product, 1, pool, [&](int64_t first, int64_t end, BlockSpan piece) {
-    float* out = y + piece.front().first * width + first * kTileRows;
-    sweep_pairs(product, gate, first, end, piece, {out, width});
+  each_task(product, 1, pool, [&](int64_t first, int64_t end, BlockSpan row_blocks) {
+    float* out = y + row_blocks.front().first * width + first * kTileRows;
+    gated_gemm(product, gate, first, end, row_blocks, {out, width});
   });
 }
 
@@ -466,28 +469,28 @@ void feed_forward(const PackedLinear& gate_up, const PackedLinear& down, const f
                   const PackedLinear* next) {
   const PackedLinear::Impl& w = down.impl();
   CHECK(gate_up.rows() == 2 * w.columns, "weights of one layer");
-  const Forms forms = forms_of(w, activations);
-  const int64_t slabs =
-      ceil_div(w.columns, kSlabPairs * kTileRows) * ceil_div(std::max<int64_t>(m, 1), kRowsChunk);
-  if (forms.floats || forms.count() != 1 || m < kRowsSlab ||
-      slabs < kSlabsThread * pool.threads()) {
+  const Quantisations quantisations = quantisations_of(w, activations);
+  const int64_t fused_blocks =
+      ceil_div(w.columns, kFusedPairs * kTileRows) * ceil_div(std::max<int64_t>(m, 1), kRowsMc);
+  if (quantisations.floats || quantisations.count() != 1 || m < kFusedRowsMin ||
+      fused_blocks < kFusedBlocksPerThread * pool.threads()) {
     float* between = room_for(scratch.impl().between, m * w.columns);
     gated_linear(gate_up, x, m, gate_up_bias, gate, between, scratch, pool, activations, &down);
     linear(down, between, m, down_bias, y, scratch, pool, activations, next);
     return;
   }
-  CHECK(gate_up.impl().paired && !w.paired, "paired weights, then stacked ones");
+  CHECK(gate_up.impl().interleaved && !w.interleaved, "interleaved weights, then stacked ones");
   const std::vector<RowBlock> blocks = cut_rows(m, [&](int rows) {
     return takes_rows(gate_up.impl(), activations, rows) && takes_rows(w, activations, rows);
   });
   const Product gated =
       prepare(gate_up.impl(), x, gate_up_bias, nullptr, blocks, scratch, pool, activations);
   Product product{w, down_bias, y, {}, nullptr, false, blocks};
-  const ActQuantisation form = w.runs.front().format.activations();
-  ActRows& between = product.quantised[static_cast<int>(form)];
-  between = room_for(scratch.impl().gated, form, m, w.columns);
-  sweep_to_groups(gated, gate, w.kernels->linear.quantizer(form), between, pool);
-  sweep(product, pool);
+  const ActQuantisation quantisation = w.runs.front().format.activations();
+  ActRows& between = product.quantised[static_cast<int>(quantisation)];
+  between = room_for(scratch.impl().gated, quantisation, m, w.columns);
+  quantised_gemm(gated, gate, w.kernels->linear.quantizer(quantisation), between, pool);
+  gemm(product, pool);
 }
 
 }  // namespace pippin::nn::cpu

@@ -77,10 +77,9 @@ const char* isa_name(Isa isa);
 /// How activations enter the products.
 enum class Activations : uint8_t { kInt8, kF32 };
 
-/// Memory for packed weights: chunks in huge pages, handed out piece by piece, so that small
-/// matrices lie in huge pages too. On a virtual machine, a walk of the page tables every 4 KiB
-/// halves the speed of reading. A chunk lives as long as any piece of it. Thread: the device
-/// thread.
+/// Memory for packed weights: chunks in huge pages, of which small matrices get a part. On a
+/// virtual machine, a walk of the page tables every 4 KiB halves the speed of reading. A chunk
+/// lives as long as any part of it. Thread: the device thread.
 class WeightArena {
  public:
   /// `chunk`: bytes of a chunk, at least; what is left of the last one is never touched.
@@ -133,15 +132,15 @@ class PackedLinear {
 };
 
 /// y = x * W^T (+ bias). Shapes: x [M, K] f32, y [M, N] f32, both with rows contiguous; bias [N] or
-/// null. `scratch` keeps the quantised activations between calls and grows as needed. `next`, if
-/// given, is the product that will follow: threads that wait call its weights into their caches.
+/// null. `scratch` keeps the quantised activations between calls and grows as needed. `next`,
+/// if given, is the matrix of the next product: idle threads prefetch it.
 class LinearScratch;
 void linear(const PackedLinear& weight, const float* x, int64_t m, const float* bias, float* y,
             LinearScratch& scratch, ThreadPool& pool, Activations activations = Activations::kInt8,
             const PackedLinear* next = nullptr);
 
-/// y = gate(x * Wg^T (+ bias)) * (x * Wu^T (+ bias)), of paired weights [Wg; Wu]. Shapes: x [M, K],
-/// y [M, N / 2]; bias [N] or null. The rest as linear() has it.
+/// y = gate(x * Wg^T (+ bias)) * (x * Wu^T (+ bias)), of interleaved weights [Wg; Wu]. Shapes: x
+/// [M, K], y [M, N / 2]; bias [N] or null. The rest is as in linear().
 void gated_linear(const PackedLinear& weight, const float* x, int64_t m, const float* bias,
                   Gate gate, float* y, LinearScratch& scratch, ThreadPool& pool,
                   Activations activations = Activations::kInt8, const PackedLinear* next = nullptr);

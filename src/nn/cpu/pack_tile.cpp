@@ -56,7 +56,7 @@ constexpr FileBlock file_block(WeightType type) {
 // TileFormat's scale bytes.
 struct RowBlock {
   uint8_t codes[256];
-  uint8_t halves[4];  // d, then m or dmin
+  uint8_t f16s[4];    // d, then m or dmin
   uint8_t small[32];  // exponents, 6-bit or 8-bit scales, then 6-bit minimums
 };
 
@@ -130,21 +130,21 @@ void read_block(const uint8_t* in, RowBlock& out) {
   switch (kType) {
     case WeightType::kQ4_0:
     case WeightType::kIQ4_NL:
-      std::memcpy(out.halves, in, 2);
+      std::memcpy(out.f16s, in, 2);
       return nibbles_by_half(in + 2, out.codes);
     case WeightType::kQ4_1:
-      std::memcpy(out.halves, in, 4);
+      std::memcpy(out.f16s, in, 4);
       return nibbles_by_half(in + 4, out.codes);
     case WeightType::kQ5_0:
-      std::memcpy(out.halves, in, 2);
+      std::memcpy(out.f16s, in, 2);
       nibbles_by_half(in + 6, out.codes);
       return fifth_bits(in + 2, out.codes);
     case WeightType::kQ5_1:
-      std::memcpy(out.halves, in, 4);
+      std::memcpy(out.f16s, in, 4);
       nibbles_by_half(in + 8, out.codes);
       return fifth_bits(in + 4, out.codes);
     case WeightType::kQ8_0:
-      std::memcpy(out.halves, in, 2);
+      std::memcpy(out.f16s, in, 2);
       for (int j = 0; j < 32; ++j) out.codes[j] = in[2 + j] ^ 0x80;
       return;
     case WeightType::kMXFP4:
@@ -152,21 +152,21 @@ void read_block(const uint8_t* in, RowBlock& out) {
       return nibbles_by_half(in + 1, out.codes);
     case WeightType::kQ2_K:
       std::memcpy(out.small, in, 16);
-      std::memcpy(out.halves, in + 80, 4);
+      std::memcpy(out.f16s, in + 80, 4);
       return two_bits(in + 16, out.codes);
     case WeightType::kQ3_K:
       two_bits(in + 32, out.codes);
       for (int k = 0; k < 256; ++k)
         out.codes[k] |= static_cast<uint8_t>((in[k % 32] >> (k / 32) & 1) << 2);
       scales_q3(in + 96, out.small);
-      std::memcpy(out.halves, in + 108, 2);
+      std::memcpy(out.f16s, in + 108, 2);
       return;
     case WeightType::kQ4_K:
-      std::memcpy(out.halves, in, 4);
+      std::memcpy(out.f16s, in, 4);
       scales_and_minimums(in + 4, out.small, out.small + 8);
       return nibbles_by_pair(in + 16, out.codes);
     case WeightType::kQ5_K:
-      std::memcpy(out.halves, in, 4);
+      std::memcpy(out.f16s, in, 4);
       scales_and_minimums(in + 4, out.small, out.small + 8);
       nibbles_by_pair(in + 48, out.codes);
       for (int k = 0; k < 256; ++k)
@@ -175,10 +175,10 @@ void read_block(const uint8_t* in, RowBlock& out) {
     case WeightType::kQ6_K:
       codes_q6(in, in + 128, out.codes);
       std::memcpy(out.small, in + 192, 16);
-      std::memcpy(out.halves, in + 208, 2);
+      std::memcpy(out.f16s, in + 208, 2);
       return;
     case WeightType::kIQ4_XS:
-      std::memcpy(out.halves, in, 2);
+      std::memcpy(out.f16s, in, 2);
       scales_iq4_xs(in + 2, out.small);
       for (int g = 0; g < 8; ++g) nibbles_by_half(in + 8 + 16 * g, out.codes + 32 * g);
       return;
@@ -189,18 +189,18 @@ void read_block(const uint8_t* in, RowBlock& out) {
 
 struct Place {
   int lane;
-  int vectors;  // those of the first or of the second half of twins' planes
+  int vectors;  // 0: the pair's first planes; 1: its second ones
 };
-Place twin_place(int row, int which) { return {row / 4 * 4 + row % 2 * 2 + which, row % 4 / 2}; }
+Place pair_place(int row, int which) { return {row / 4 * 4 + row % 2 * 2 + which, row % 4 / 2}; }
 
-// Of each two groups, brings the first halves together, and the second halves: they are what lies
-// by twos where halves have scales.
-void halves_to_twins(RowBlock* rows) {
-  constexpr int kHalf = kGroup / 2;
+// Swaps sub-blocks of 16 in each pair of groups: the two first ones come together, then the two
+// second ones.
+void pair_sub_blocks(RowBlock* rows) {
+  constexpr int kSubBlock = kGroup / 2;
   for (int r = 0; r < kTileRows; ++r) {
     uint8_t* codes = rows[r].codes;
     for (int p = 0; p < kSuperGroups / 2; ++p, codes += 2 * kGroup)
-      std::swap_ranges(codes + kHalf, codes + 2 * kHalf, codes + 2 * kHalf);
+      std::swap_ranges(codes + kSubBlock, codes + 2 * kSubBlock, codes + 2 * kSubBlock);
   }
 }
 
@@ -243,7 +243,7 @@ void write_codes(const uint8_t* codes, int row, uint8_t* planes) {
 
 void write_scales(ScaleKind kind, const RowBlock* rows, uint8_t* out) {
   const auto half = [&](int which, uint8_t* to) {
-    for (int r = 0; r < kTileRows; ++r) std::memcpy(to + 2 * r, rows[r].halves + 2 * which, 2);
+    for (int r = 0; r < kTileRows; ++r) std::memcpy(to + 2 * r, rows[r].f16s + 2 * which, 2);
   };
   const auto bytes = [&](int count, uint8_t* to) {
     for (int i = 0; i < count; ++i) {
@@ -267,11 +267,11 @@ void write_scales(ScaleKind kind, const RowBlock* rows, uint8_t* out) {
     case ScaleKind::kSuperBlock16:
       half(0, out);
       return bytes(16, out + 32);
-    case ScaleKind::kSuper16Min:
+    case ScaleKind::kSuperBlock16Min:
       half(0, out);
       half(1, out + 32);
       return bytes(16, out + 64);
-    case ScaleKind::kSuper32Min: {
+    case ScaleKind::kSuperBlock32Min: {
       half(0, out);
       half(1, out + 32);
       uint8_t six[256];  // 8 scales, 8 minimums, 16 rows each
@@ -307,8 +307,8 @@ void pack_floats(const TileSource& source, int64_t columns, uint8_t* planes) {
     planes = gather<kBytes>(source.codes, source.rows, k, planes);
 }
 
-// The next blocks of all rows are called in while these are packed: so many streams are more than
-// the hardware follows by itself.
+// Prefetches the next blocks of all rows while these are packed: the hardware does not follow so
+// many streams.
 template <WeightType kType>
 void pack_blocks(const TileSource& source, int64_t columns, uint8_t* planes, uint8_t* scales) {
   constexpr TileFormat kFormat = tile_format(kType);
@@ -323,14 +323,15 @@ void pack_blocks(const TileSource& source, int64_t columns, uint8_t* planes, uin
         __builtin_prefetch(in + kBytesAhead + line);
       read_block<kType>(in, blocks[r]);
     }
-    if constexpr (kFormat.activations() == ActQuantisation::kSubBlocks16) halves_to_twins(blocks);
+    if constexpr (kFormat.activations() == ActQuantisation::kSubBlocks16) pair_sub_blocks(blocks);
     for (int g = 0; g < kBlock.columns / kGroup; ++g) {
       for (int r = 0; r < kTileRows; ++r) {
-        const Place at = kFormat.twins ? twin_place(r, g % 2) : Place{r, 0};
+        const Place at = kFormat.interleaved ? pair_place(r, g % 2) : Place{r, 0};
         write_codes<kType>(blocks[r].codes + kGroup * g, at.lane,
                            planes + at.vectors * kFormat.group_plane_bytes());
       }
-      if (!kFormat.twins || g % 2 == 1) planes += (kFormat.twins + 1) * kFormat.group_plane_bytes();
+      if (!kFormat.interleaved || g % 2 == 1)
+        planes += (kFormat.interleaved + 1) * kFormat.group_plane_bytes();
     }
     write_scales(kFormat.scales, blocks, scales);
     scales += kFormat.block_scale_bytes();

@@ -32,9 +32,9 @@ std::shared_ptr<uint8_t> WeightArena::take(size_t bytes) {
     madvise(chunk_.get(), size_, MADV_HUGEPAGE);  // advice: where the system has none, all works on
 #endif
   }
-  uint8_t* piece = chunk_.get() + used_;
+  uint8_t* memory = chunk_.get() + used_;
   used_ += needed;
-  return {chunk_, piece};
+  return {chunk_, memory};
 }
 
 namespace {
@@ -93,8 +93,8 @@ TileSource tile_source(const PackedLinear::Part& part, const FileRow& file, int6
 Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t columns, Isa isa,
                                         ThreadPool& pool, WeightArena* arena, Order order) {
   CHECK(!parts.empty(), "at least one part");
-  const bool paired = order == Order::kInterleaved;
-  CHECK(!paired || (parts.size() == 2 && parts[0].rows == parts[1].rows), "two parts alike");
+  const bool interleaved = order == Order::kInterleaved;
+  CHECK(!interleaved || (parts.size() == 2 && parts[0].rows == parts[1].rows), "two parts alike");
   std::vector<TileRun> runs;
   size_t bytes = 0;
   int64_t row = 0;
@@ -106,7 +106,7 @@ Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t col
     tile += run.tiles;
     runs.push_back(run);
   }
-  if (paired) {
+  if (interleaved) {
     runs[1].offset = runs[0].tile_bytes;
     for (TileRun& run : runs) run.tile_step = runs[0].tile_bytes + runs[1].tile_bytes;
   }
@@ -114,15 +114,15 @@ Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t col
   auto impl =
       std::make_unique<Impl>(row, columns, bytes, arena != nullptr ? *arena : own, kernels(isa));
   impl->runs = std::move(runs);
-  impl->paired = paired;
+  impl->interleaved = interleaved;
 
   for (size_t p = 0; p < parts.size(); ++p) {
     const TileRun& run = impl->runs[p];
     const FileRow file = file_row(run.type, parts[p].affine, columns);
-    const int64_t per_piece =
+    const int64_t per_task =
         std::max<int64_t>(1, static_cast<int64_t>((size_t{1} << 18) / run.tile_bytes));
-    pool.run(static_cast<int>(ceil_div(run.tiles, per_piece)), [&](int piece, int) {
-      for (int64_t t = piece * per_piece; t < std::min(run.tiles, (piece + 1) * per_piece); ++t) {
+    pool.run(static_cast<int>(ceil_div(run.tiles, per_task)), [&](int task, int) {
+      for (int64_t t = task * per_task; t < std::min(run.tiles, (task + 1) * per_task); ++t) {
         uint8_t* scales = impl->memory.get() + run.offset + static_cast<size_t>(t) * run.tile_step;
         pack_tile(run.type, run.format.affine, tile_source(parts[p], file, t), columns,
                   scales + run.planes_offset, scales);

@@ -39,13 +39,13 @@ struct PackedLinear::Impl {
     return {base + run.planes_offset, base, run.format.affine};
   }
   int64_t tiles() const { return runs.back().first_tile + runs.back().tiles; }
-  /// Tiles, or pairs of them: what the threads share out.
-  int64_t units() const { return paired ? runs.front().tiles : tiles(); }
+  /// Tiles that the threads share out. Of interleaved runs, pairs of tiles.
+  int64_t n_tiles() const { return interleaved ? runs.front().tiles : tiles(); }
 
   int64_t rows;
   int64_t columns;
   std::vector<TileRun> runs;
-  bool paired = false;  // two runs, whose tiles take turns in memory
+  bool interleaved = false;  // two runs, whose tiles alternate in memory
   size_t bytes;
   std::shared_ptr<uint8_t> memory;
   const Kernels* kernels;

@@ -8,15 +8,14 @@
 //   4-bit plane (256): vector t holds sub-vector t in its low and t + 4 in its high nibbles
 //   2-bit plane (128): vector t holds sub-vectors t, t + 2, t + 4, t + 6 from its low bits up
 //   1-bit plane (64):  bit s of the vector is sub-vector s
-// Of Q4_K groups lie by twos, as twins: neighbouring lanes hold the same row of one and of the
-// other, so that their sums are two numbers of 16 bits that meet two scales in one product. Of Q6_K
-// the halves of a group are twins, sub-vectors 0 to 3 those of the first of two groups. The
-// planes of two groups are those of rows 0, 1, 4, 5, 8 .., each of both groups, and then those of
-// rows 2, 3, 6, 7, 10 ..: packing sums to 16 bits, which vector instructions do by four lanes of
-// one and four of the other, brings the rows in order. The tile is all its scales, which lie as the
-// format's ScaleKind says, 16 rows side by side, then all its planes from the next multiple of 64
-// bytes on. Scales come first because weights are prefetched in the order of their addresses, some
-// way ahead of the planes that are read: so they have all arrived when the tile begins.
+// Q4_K interleaves two groups of 32, so that one multiply-add applies both scales: neighbouring
+// lanes hold the same row of both groups. Q6_K interleaves sub-blocks of 16: "first" are the first
+// sub-blocks of two groups, "second" their second ones. The planes of such a pair are those of rows
+// 0, 1, 4, 5, 8 .., then those of rows 2, 3, 6, 7, 10 ..: packing sums to 16 bits takes four lanes
+// of each in turn, which brings the rows in order.
+// A tile is all its scales, as ScaleKind says, 16 rows side by side, and from the next multiple of
+// 64 bytes on all its planes. Scales come first, since weights are prefetched in the order of their
+// addresses: all of them have arrived when the tile begins.
 #pragma once
 
 #include <cstddef>
@@ -32,15 +31,15 @@ constexpr int kSuperGroups = 8;  // groups in a K-quant's block of 256
 constexpr int kWeightTypes = 22;
 
 enum class ScaleKind : uint8_t {
-  kNone,          // float weights
-  kHalf,          // a group: d f16
-  kHalfMin,       // a group: d f16, m f16; value = d * code + m
-  kExponent,      // a group: exponent byte; value = 2^(e - 128) * code
-  kAffine,        // 1, 2 or 4 groups: scale, bias (AffineLayout); value = scale * code + bias
-  kSuperBlock32,  // a block: d f16, 8 x s8; value = d * s * code
-  kSuper32Min,    // a block: d f16, dmin f16, 8 + 8 x 6 bits; value = d * s * code - dmin * m
-  kSuperBlock16,  // a block: d f16, 16 x s8; value = d * s * code
-  kSuper16Min,    // a block: d f16, dmin f16, 16 x (4 + 4 bits); value = d * s * code - dmin * m
+  kNone,             // float weights
+  kHalf,             // a group: d f16
+  kHalfMin,          // a group: d f16, m f16; value = d * code + m
+  kExponent,         // a group: exponent byte; value = 2^(e - 128) * code
+  kAffine,           // 1, 2 or 4 groups: scale, bias (AffineLayout); value = scale * code + bias
+  kSuperBlock32,     // a block: d f16, 8 x s8; value = d * s * code
+  kSuperBlock32Min,  // a block: d f16, dmin f16, 8 + 8 x 6 bits; value = d * s * code - dmin * m
+  kSuperBlock16,     // a block: d f16, 16 x s8; value = d * s * code
+  kSuperBlock16Min,  // a block: d f16, dmin f16, 16 x (4 + 4 bits); value = d * s * code - dmin * m
 };
 
 /// What tiles of one affine type may differ in. Facts of a run that kernels read at each block:
@@ -56,28 +55,28 @@ struct AffineLayout {
 enum class ActQuantisation : uint8_t {
   kGroups,            // each group has a scale
   kPowerOfTwoScales,  // K-quants, in blocks: a group's scale is a power of two
-  kTwins,             // formats whose groups are twins: a block has a scale
-  kSubBlocks16,       // formats whose half groups are twins: each group has a scale
+  kGroupPairs,        // interleaved group pairs: a block has a scale
+  kSubBlocks16,       // interleaved sub-blocks of 16: each group has a scale
 };
-constexpr int kActForms = 4;
+constexpr int kActQuantisations = 4;
 
 struct TileFormat {
   ScaleKind scales = ScaleKind::kNone;
   bool plane8 = false, plane4 = false, plane2 = false, plane1 = false;
-  int offset_shift = -1;  // codes mean code - 2^offset_shift; -1: code
-  int code_max = 0;       // largest unsigned code (after the table)
-  bool table = false;     // the nibble indexes codebook()
-  bool twins = false;     // groups lie by twos
-  int float_bytes = 0;    // bytes of a float weight
-  AffineLayout affine;    // of kAffine
+  int offset_shift = -1;     // codes mean code - 2^offset_shift; -1: code
+  int code_max = 0;          // largest unsigned code (after the table)
+  bool table = false;        // the nibble indexes codebook()
+  bool interleaved = false;  // groups lie by twos
+  int float_bytes = 0;       // bytes of a float weight
+  AffineLayout affine;       // of kAffine
 
   constexpr bool is_float() const { return float_bytes != 0; }
   /// Whether it is a K-quant, in blocks of 256.
   constexpr bool is_super() const { return scales >= ScaleKind::kSuperBlock32; }
   constexpr ActQuantisation activations() const {
-    if (twins)
+    if (interleaved)
       return scales == ScaleKind::kSuperBlock16 ? ActQuantisation::kSubBlocks16
-                                                : ActQuantisation::kTwins;
+                                                : ActQuantisation::kGroupPairs;
     return is_super() ? ActQuantisation::kPowerOfTwoScales : ActQuantisation::kGroups;
   }
   constexpr int groups_per_block() const {
@@ -104,11 +103,11 @@ struct TileFormat {
         return 2 * kTileRows * affine.float_bytes();
       case ScaleKind::kSuperBlock32:
         return 32 + 8 * kTileRows;
-      case ScaleKind::kSuper32Min:
+      case ScaleKind::kSuperBlock32Min:
         return 64 + 16 * kTileRows * 6 / 8;
       case ScaleKind::kSuperBlock16:
         return 32 + 16 * kTileRows;
-      case ScaleKind::kSuper16Min:
+      case ScaleKind::kSuperBlock16Min:
         return 64 + 16 * kTileRows;
     }
     return 0;
@@ -136,7 +135,7 @@ constexpr TileFormat tile_format(WeightType type) {
     case WeightType::kQ8_0:
       return {.scales = K::kHalf, .plane8 = true, .offset_shift = 7, .code_max = 255};
     case WeightType::kQ2_K:
-      return {.scales = K::kSuper16Min, .plane2 = true, .code_max = 3};
+      return {.scales = K::kSuperBlock16Min, .plane2 = true, .code_max = 3};
     case WeightType::kQ3_K:
       return {.scales = K::kSuperBlock16,
               .plane2 = true,
@@ -144,16 +143,16 @@ constexpr TileFormat tile_format(WeightType type) {
               .offset_shift = 2,
               .code_max = 7};
     case WeightType::kQ4_K:
-      return {.scales = K::kSuper32Min, .plane4 = true, .code_max = 15, .twins = true};
+      return {.scales = K::kSuperBlock32Min, .plane4 = true, .code_max = 15, .interleaved = true};
     case WeightType::kQ5_K:
-      return {.scales = K::kSuper32Min, .plane4 = true, .plane1 = true, .code_max = 31};
+      return {.scales = K::kSuperBlock32Min, .plane4 = true, .plane1 = true, .code_max = 31};
     case WeightType::kQ6_K:
       return {.scales = K::kSuperBlock16,
               .plane4 = true,
               .plane2 = true,
               .offset_shift = 5,
               .code_max = 63,
-              .twins = true};
+              .interleaved = true};
     case WeightType::kIQ4_NL:
       return {
           .scales = K::kHalf, .plane4 = true, .offset_shift = 7, .code_max = 255, .table = true};

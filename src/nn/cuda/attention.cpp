@@ -80,7 +80,7 @@ constexpr const char* kPartSource = R"(
   const int* table = tables + static_cast<long>(token_row[token]) * tables_shape[1];
   const int end = min((split + 1) * SPLIT, position + 1);
   const int begin = max(split * SPLIT, WINDOW > 0 ? position - WINDOW + 1 : 0);
-  if (begin >= end) return;  // the join does not read it
+  if (begin >= end) return;  // the combine kernel does not read it
   const auto shared_address = [](const T* at) { return static_cast<unsigned>(__cvta_generic_to_shared(at)); };
   const auto fetch = [&](const T* pool, T* to, int base) {
     _Pragma("unroll")
@@ -214,8 +214,8 @@ constexpr const char* kPartSource = R"(
   if (warp == 0 && lane % 4 == 0) { part_max[at] = tops[head]; part_sum[at] = sums[head]; }
 )";
 
-// One block per (token, head): joins the splits that hold positions it sees, in order.
-constexpr const char* kJoinSource = R"(
+// One block per (token, head): combines the splits that hold positions it sees, in order.
+constexpr const char* kCombineSource = R"(
   const int splits = part_max_shape[1], position = positions[blockIdx.x];
   const long at = static_cast<long>(blockIdx.x) * gridDim.y + blockIdx.y;
   const int first = WINDOW > 0 ? max(0, position - WINDOW + 1) / SPLIT : 0, last = position / SPLIT;
@@ -272,8 +272,9 @@ mx::array paged_attention(const AttentionShape& shape, const mx::array& q, const
   static const auto part_kernel = mx::fast::cuda_kernel(
       "pippin_attention_part", {"q", "positions", "token_row", "tables", "k_pool", "v_pool"},
       {"part", "part_max", "part_sum"}, kPartSource);
-  static const auto join_kernel = mx::fast::cuda_kernel(
-      "pippin_attention_join", {"part", "part_max", "part_sum", "positions"}, {"out"}, kJoinSource);
+  static const auto combine_kernel =
+      mx::fast::cuda_kernel("pippin_attention_combine",
+                            {"part", "part_max", "part_sum", "positions"}, {"out"}, kCombineSource);
   CHECK(attention_supported(shape), "unsupported attention shape");
   const int tokens = q.shape(0), heads = shape.heads;
   const int splits = (step.tables.shape(1) * 16 + kSplit - 1) / kSplit;
@@ -293,7 +294,7 @@ mx::array paged_attention(const AttentionShape& shape, const mx::array& q, const
        {tokens * heads, splits}},
       {mx::float32, mx::float32, mx::float32}, {tokens * kThreads, shape.kv_heads, splits},
       {kThreads, 1, 1}, args, std::nullopt, false, {});
-  return join_kernel(
+  return combine_kernel(
       {parts[0], parts[1], parts[2], step.positions}, {{tokens, heads * shape.head_dim}},
       {q.dtype()}, {tokens * shape.head_dim, heads, 1}, {shape.head_dim, 1, 1},
       {{"T", q.dtype()}, {"D", shape.head_dim}, {"SPLIT", kSplit}, {"WINDOW", shape.window}},

@@ -32,10 +32,10 @@ const cuda::StepArrays& arrays_of(const StepBatch& batch, const KvLayerStore& kv
   return static_cast<const CudaTables&>(*batch.kv_of(kv).device).arrays;
 }
 
-class PinnedPicks final : public TokenPicks {
+class PinnedSampledIds final : public SampledIds {
  public:
-  PinnedPicks(const mx::array& tokens, cuda::Transfer& transfer)
-      : TokenPicks(tokens), read_back_(transfer.to_host(tokens)) {
+  PinnedSampledIds(const mx::array& tokens, cuda::Transfer& transfer)
+      : SampledIds(tokens), read_back_(transfer.to_host(tokens)) {
     mx::async_eval({read_back_.sent()});
   }
   const int32_t* read() override { return read_back_.read(); }
@@ -52,14 +52,15 @@ void CudaBackend::prepare_step(StepBatch& batch, const KvPlan& plan) {
   cuda::send_to_device(batch, plan, transfer_);
 }
 
-std::unique_ptr<TokenPicks> CudaBackend::pick_largest(const mx::array& logits) {
-  return std::make_unique<PinnedPicks>(mx::astype(mx::argmax(logits, -1), mx::int32), transfer_);
+std::unique_ptr<SampledIds> CudaBackend::greedy_sample(const mx::array& logits) {
+  return std::make_unique<PinnedSampledIds>(mx::astype(mx::argmax(logits, -1), mx::int32),
+                                            transfer_);
 }
 
 mx::array CudaBackend::linear(const LinearWeight& weight, const mx::array& x) {
   const DenseWeight& own = dense_of(weight);
-  if (!cuda::matvec_supported(x, own.dense)) return ReferenceBackend::linear(weight, x);
-  const mx::array y = cuda::matvec(x, own.dense);
+  if (!cuda::gemv_supported(x, own.dense)) return ReferenceBackend::linear(weight, x);
+  const mx::array y = cuda::gemv(x, own.dense);
   return weight.bias.empty() ? y : mx::add(y, weight.bias.array(dtype_));
 }
 

@@ -1,5 +1,5 @@
-// CudaBackend: graphs of stock MLX operations in bf16, with our kernels where stock ones are slow
-// or many. Thread: the device thread.
+// CudaBackend: graphs of MLX operations in bf16, with our kernels where MLX's are slow or many.
+// Thread: the device thread.
 #pragma once
 
 #include <memory>
@@ -23,8 +23,8 @@ class CudaBackend final : public ReferenceBackend {
   CudaBackend();
 
   void prepare_step(StepBatch& batch, const KvPlan& plan) override;
-  bool picks_tokens() const override { return true; }
-  std::unique_ptr<TokenPicks> pick_largest(const mx::array& logits) override;
+  bool samples_ids() const override { return true; }
+  std::unique_ptr<SampledIds> greedy_sample(const mx::array& logits) override;
 
   mx::array linear(const LinearWeight& weight, const mx::array& x) override;
   mx::array gather(const mx::array& x, const std::vector<int32_t>& rows) override;

@@ -56,13 +56,13 @@ std::pair<mlx::core::array, mlx::core::array> add_rms_norm(const mlx::core::arra
 /// gate(x[:, :F]) * x[:, F:], SiLU or tanh-GELU. Shapes: [T, 2 F] -> [T, F].
 mlx::core::array gated_activation(const mlx::core::array& x, bool gelu);
 
-/// How many rows of x are worth reading the weights by a product per row.
-inline constexpr int kMatvecRowsMax = 4;
+/// Rows of x up to which gemv() beats a GEMM.
+inline constexpr int kGemvRowsMax = 4;
 
-/// Returns whether matvec() knows these: bf16, few rows, K a multiple of 8.
-bool matvec_supported(const mlx::core::array& x, const mlx::core::array& w);
+/// Returns whether gemv() knows these: bf16, few rows, K a multiple of 8.
+bool gemv_supported(const mlx::core::array& x, const mlx::core::array& w);
 
 /// x w^T with f32 sums, at the speed of reading w. Shapes: x [M, K], w [N, K] -> [M, N].
-mlx::core::array matvec(const mlx::core::array& x, const mlx::core::array& w);
+mlx::core::array gemv(const mlx::core::array& x, const mlx::core::array& w);
 
 }  // namespace pippin::nn::cuda

@@ -90,7 +90,7 @@ void send_to_device(StepBatch& batch, const KvPlan& plan, Transfer& transfer) {
     for (int i = static_cast<int>(batch.logit_tokens.size()); i < bucket(i); ++i)
       batch.logit_tokens.push_back(std::min(i, tokens - 1));
   }
-  // In one piece: what costs is that the device comes for it, not how much it is.
+  // All lists in one transfer: the number of transfers costs, not their size.
   Staging staging;
   const auto ids = staging.add(batch.tokens), positions = staging.add(batch.positions),
              of_row = staging.add(token_row);

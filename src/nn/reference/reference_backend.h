@@ -1,4 +1,4 @@
-// ReferenceBackend: stock MLX operations on any device, one graph for a step. In f32 it is the
+// ReferenceBackend: MLX operations on any device, one graph for a step. In f32 it is the
 // oracle of the other backends; those of GPUs derive from it and replace what is slow.
 // Thread: the device thread.
 #pragma once

@@ -30,9 +30,9 @@ struct Shape {
 // The definition of int8 KV: dims in groups of 32, each a scale times codes.
 struct Codes {
   Codes(const float* x, int count) {
-    float peak = 0;
-    for (int i = 0; i < count; ++i) peak = std::max(peak, std::fabs(x[i]));
-    scale = peak / 127.0f;
+    float amax = 0;
+    for (int i = 0; i < count; ++i) amax = std::max(amax, std::fabs(x[i]));
+    scale = amax / 127.0f;
     for (int i = 0; i < count; ++i)
       q[i] = static_cast<int8_t>(std::nearbyint(x[i] * (1.0f / scale)));
   }
@@ -40,10 +40,10 @@ struct Codes {
   int8_t q[32] = {};
 };
 
-// Writes one head of one position to its piece of a block, and to `head` what can be read again.
-void store_int8(float* head, int dims, bool key, uint8_t* piece, int offset) {
+// Writes one head of one position to its slice of a block, and to `head` what can be read again.
+void store_int8(float* head, int dims, bool key, uint8_t* slice, int offset) {
   const int groups = (dims + 31) / 32;
-  auto* scales = reinterpret_cast<uint16_t*>(piece + groups * 32 * 16);
+  auto* scales = reinterpret_cast<uint16_t*>(slice + groups * 32 * 16);
   for (int g = 0; g < groups; ++g) {
     const int count = std::min(32, dims - 32 * g);
     const Codes codes(head + 32 * g, count);
@@ -51,20 +51,20 @@ void store_int8(float* head, int dims, bool key, uint8_t* piece, int offset) {
     for (int i = 0; i < 32; ++i) {
       const int d = 32 * g + i;
       if (key)
-        piece[d / 4 * 64 + offset * 4 + d % 4] = static_cast<uint8_t>(codes.q[i] + 128);
+        slice[d / 4 * 64 + offset * 4 + d % 4] = static_cast<uint8_t>(codes.q[i] + 128);
       else
-        piece[(offset / 2 * groups * 32 + d) * 2 + offset % 2] = static_cast<uint8_t>(codes.q[i]);
+        slice[(offset / 2 * groups * 32 + d) * 2 + offset % 2] = static_cast<uint8_t>(codes.q[i]);
       if (i < count)
         head[d] = static_cast<float>(codes.q[i]) * half_to_float(scales[16 * g + offset]);
     }
   }
 }
 
-void store_half(float* head, int dims, bool key, uint8_t* piece, int offset) {
-  auto* halves = reinterpret_cast<uint16_t*>(piece);
+void store_half(float* head, int dims, bool key, uint8_t* slice, int offset) {
+  auto* f16s = reinterpret_cast<uint16_t*>(slice);
   for (int d = 0; d < dims; ++d) {
     const uint16_t half = float_to_half(head[d]);
-    halves[key ? d * 16 + offset : offset * dims + d] = half;
+    f16s[key ? d * 16 + offset : offset * dims + d] = half;
     head[d] = half_to_float(half);
   }
 }
@@ -92,10 +92,10 @@ struct Sequence {
     for (int p = 0; p < length; ++p) {
       for (int h = 0; h < s.kv_heads; ++h) {
         const int64_t at = int64_t{p * s.kv_heads + h} * s.head_dim;
-        const int64_t piece =
+        const int64_t slice =
             table[static_cast<size_t>(p / 16)] * layer().block_bytes() + h * layer().head_bytes();
-        store(keys.data() + at, s.head_dim, true, k.data() + piece, p % 16);
-        store(values.data() + at, s.head_dim, false, v.data() + piece, p % 16);
+        store(keys.data() + at, s.head_dim, true, k.data() + slice, p % 16);
+        store(values.data() + at, s.head_dim, false, v.data() + slice, p % 16);
       }
     }
     read_queries();
@@ -272,7 +272,7 @@ TEST(PagedAttention, ChunkedDecodedAndSplitEqualWhole) {
 }
 
 // What 8 bits cost beside f16, of keys, values and queries of one spread. The error of a code is
-// even over a step of a 127th of the group's peak, about 2.1 sigma of 32 values: 0.5 % of sigma. It
+// even over a step of a 127th of the group's amax, about 2.1 sigma of 32 values: 0.5 % of sigma. It
 // meets the values once and the scores, of spread 1, twice.
 TEST(PagedAttention, Int8IsWithinAPercentOfF16) {
   ThreadPool pool(2);
@@ -280,9 +280,9 @@ TEST(PagedAttention, Int8IsWithinAPercentOfF16) {
     if (shape.type != KvType::kInt8) continue;
     Sequence coded(shape, 333, 1);
     shape.type = KvType::kF16;
-    Sequence halves(shape, 333, 1);
+    Sequence widened(shape, 333, 1);
     const auto got = coded.run(default_kernels(), 0, 333, pool);
-    const auto want = halves.run(default_kernels(), 0, 333, pool);
+    const auto want = widened.run(default_kernels(), 0, 333, pool);
     double error = 0, size = 0;
     for (size_t i = 0; i < got.size(); ++i) {
       error += std::pow(got[i] - want[i], 2.0);
@@ -356,15 +356,15 @@ struct RopeSetup {
       if (head < kHeads) return q[static_cast<size_t>((token * kHeads + head) * kDim + i)];
       const bool key = head < kHeads + kKvHeads;
       const int kv_head = (head - kHeads) % kKvHeads, offset = slot % 16;
-      const uint8_t* piece =
+      const uint8_t* slice =
           (key ? k : v).data() + slot / 16 * layer.block_bytes() + kv_head * layer.head_bytes();
-      const auto* halves = reinterpret_cast<const uint16_t*>(piece);
+      const auto* f16s = reinterpret_cast<const uint16_t*>(slice);
       if (layer.type == KvType::kF16)
-        return half_to_float(halves[key ? i * 16 + offset : offset * kDim + i]);
+        return half_to_float(f16s[key ? i * 16 + offset : offset * kDim + i]);
       const int code =
-          key ? piece[i / 4 * 64 + offset * 4 + i % 4] - 128
-              : static_cast<int8_t>(piece[(offset / 2 * layer.groups() * 32 + i) * 2 + offset % 2]);
-      const float scale = half_to_float(halves[layer.code_bytes() / 2 + i / 32 * 16 + offset]);
+          key ? slice[i / 4 * 64 + offset * 4 + i % 4] - 128
+              : static_cast<int8_t>(slice[(offset / 2 * layer.groups() * 32 + i) * 2 + offset % 2]);
+      const float scale = half_to_float(f16s[layer.code_bytes() / 2 + i / 32 * 16 + offset]);
       return static_cast<float>(code) * scale;
     }
 
@@ -422,10 +422,10 @@ struct RopeSetup {
     if (head < kHeads) return 8e-6 * std::max(1.0, std::fabs(want));  // q stays f32
     const double rounded = std::fabs(want) * 0x1p-11 + 1e-5;          // of an f16 number
     if (test.type == KvType::kF16) return rounded;
-    double peak = 0;
+    double amax = 0;
     for (int d = i / 32 * 32; d < std::min(kDim, i / 32 * 32 + 32); ++d)
-      peak = std::max(peak, std::fabs(all[static_cast<size_t>(d)]));
-    return peak / 254 + rounded;
+      amax = std::max(amax, std::fabs(all[static_cast<size_t>(d)]));
+    return amax / 254 + rounded;
   }
 
   RopeCase test;
@@ -507,7 +507,7 @@ TEST(GatedActivation, MatchesDefinitionOnEveryPath) {
     for (Gate gate : {Gate::kSilu, Gate::kGeluTanh}) {
       std::vector<float> oracle;
       for (Isa isa : available_isas()) {
-        const RowKernels& path = kernels(isa).rows;
+        const NormRopeKernels& path = kernels(isa).norm_rope;
         std::vector<float> out = gates;  // in place, as gated_linear() has it
         (gate == Gate::kSilu ? path.silu : path.gelu_tanh)(out.data(), ups.data(), count,
                                                            out.data());

@@ -37,9 +37,9 @@ void expect_same_bits(const std::vector<float>& a, const std::vector<float>& b,
         << what << " at " << i << ": " << a[i] << " " << b[i];
 }
 
-// What twins ask of activations: columns that share a scale, their largest code, columns whose
-// magnitudes add up to `most` at most, and what the scale is stretched by where they do not.
-struct TwinRounding {
+// Limits of activations for group pairs. `columns` share a scale; their codes reach `largest`. The
+// magnitudes of each `part` columns add up to `most` at most, else the scale is stretched.
+struct GroupPairRounding {
   size_t columns;
   float largest;
   size_t part;
@@ -47,15 +47,16 @@ struct TwinRounding {
   float (*stretch)(int);
 };
 
-// Activations rounded for twins.
-std::vector<double> rounded_for_twins(const std::vector<float>& x, const TwinRounding& rounding) {
+// Activations rounded for group pairs.
+std::vector<double> rounded_for_group_pairs(const std::vector<float>& x,
+                                            const GroupPairRounding& rounding) {
   std::vector<double> out(x.size());
   for (size_t b = 0; b < x.size(); b += rounding.columns) {
     const size_t end = b + rounding.columns;
-    float peak = 0;
-    for (size_t i = b; i < end; ++i) peak = std::max(peak, std::fabs(x[i]));
-    if (peak == 0) continue;
-    float scale = peak / rounding.largest;
+    float amax = 0;
+    for (size_t i = b; i < end; ++i) amax = std::max(amax, std::fabs(x[i]));
+    if (amax == 0) continue;
+    float scale = amax / rounding.largest;
     const auto code = [&](size_t i) { return std::nearbyintf(x[i] * (1 / scale)); };
     float most = 0;
     for (size_t p = b; p < end; p += rounding.part) {
@@ -69,20 +70,20 @@ std::vector<double> rounded_for_twins(const std::vector<float>& x, const TwinRou
   return out;
 }
 
-// What the int8 scheme computes, in double precision: activations rounded per group of 32, for
-// K-quants with scales that are powers of two, or those of twins.
+// The definition, in double precision: activations rounded per group of 32, for K-quants with
+// power-of-two scales, or as group pairs want them.
 std::vector<double> rounded_activations(const std::vector<float>& x, ActQuantisation form) {
-  if (form == ActQuantisation::kTwins)
-    return rounded_for_twins(x, {256, 120, 32, kTwinMost, twin_stretch});
+  if (form == ActQuantisation::kGroupPairs)
+    return rounded_for_group_pairs(x, {256, 120, 32, kGroupMagnitudesMax, group_stretch});
   if (form == ActQuantisation::kSubBlocks16)
-    return rounded_for_twins(x, {32, 96, 16, kHalfMost, half_stretch});
+    return rounded_for_group_pairs(x, {32, 96, 16, kSubBlockMagnitudesMax, sub_block_stretch});
   const bool powers_of_two = form == ActQuantisation::kPowerOfTwoScales;
   std::vector<double> out(x.size());
   for (size_t g = 0; g < x.size(); g += 32) {
-    float peak = 0;
-    for (size_t i = g; i < g + 32; ++i) peak = std::max(peak, std::fabs(x[i]));
-    if (peak == 0) continue;
-    float scale = peak / (powers_of_two ? 120.0f : 127.0f);
+    float amax = 0;
+    for (size_t i = g; i < g + 32; ++i) amax = std::max(amax, std::fabs(x[i]));
+    if (amax == 0) continue;
+    float scale = amax / (powers_of_two ? 120.0f : 127.0f);
     if (powers_of_two) scale = std::exp2(std::ceil(std::log2(scale)));
     for (size_t i = g; i < g + 32; ++i)
       out[i] = std::nearbyintf(x[i] * (1 / scale)) * static_cast<double>(scale);
@@ -299,13 +300,13 @@ TEST(Linear, GatedIsTwoProductsAndAGate) {
       const auto bias = random_floats(static_cast<size_t>(2 * n), 3);
       for (Isa isa : available_isas()) {
         const PackedLinear stacked = PackedLinear::pack(parts, k, isa, pool).value();
-        const PackedLinear paired =
+        const PackedLinear interleaved =
             PackedLinear::pack(parts, k, isa, pool, nullptr, PackedLinear::Order::kInterleaved)
                 .value();
-        std::vector<float> row(k), paired_row(k);
+        std::vector<float> row(k), interleaved_row(k);
         stacked.row(n + 3, row.data());
-        paired.row(n + 3, paired_row.data());
-        EXPECT_EQ(row, paired_row);
+        interleaved.row(n + 3, interleaved_row.data());
+        EXPECT_EQ(row, interleaved_row);
         for (int64_t m : {1, 3, 16, 37}) {
           const auto x = random_floats(static_cast<size_t>(m * k), 4);
           for (const float* added : {static_cast<const float*>(nullptr), bias.data()}) {
@@ -313,10 +314,10 @@ TEST(Linear, GatedIsTwoProductsAndAGate) {
             std::vector<float> want(static_cast<size_t>(m * n)), got(want);
             for (int64_t r = 0; r < m; ++r) {
               const float* at = both.data() + 2 * n * r;
-              kernels(isa).rows.silu(at, at + n, n, want.data() + n * r);
+              kernels(isa).norm_rope.silu(at, at + n, n, want.data() + n * r);
             }
             LinearScratch scratch;
-            gated_linear(paired, x.data(), m, added, Gate::kSilu, got.data(), scratch, pool);
+            gated_linear(interleaved, x.data(), m, added, Gate::kSilu, got.data(), scratch, pool);
             expect_same_bits(got, want, isa_name(isa));
           }
         }
@@ -325,7 +326,7 @@ TEST(Linear, GatedIsTwoProductsAndAGate) {
   }
 }
 
-// Through slabs, with many rows, or through floats: the bits are those of the two products.
+// Through fused_blocks, with many rows, or through floats: the bits are those of the two products.
 TEST(Linear, AFeedForwardLayerIsItsTwoProducts) {
   const int64_t k = 256, outputs = 40;
   ThreadPool pool(2);
@@ -419,7 +420,7 @@ TEST(Linear, ExtremeCodesDoNotOverflow) {
   for (const FormatInfo& format : formats) {
     if (format.is_float()) continue;
     // Activations are all as far from zero as they go; against codes without a sign, the same sign
-    // everywhere is worst, and where halves of a group are paired, every combination of theirs.
+    // everywhere is worst, and in a Winograd inner product every combination of two sub-blocks'.
     for (const auto& [fill, half] : {std::pair{0xff, 32},
                                      {0xff, 64},
                                      {0x80, 32},

@@ -1,4 +1,4 @@
-// The CUDA kernels against stock ops in f32, on the same device. Skipped where there is none.
+// The CUDA kernels against the reference backend in f32, on the same device. Skipped without one.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -133,7 +133,7 @@ struct Case {
 
 class CudaAttention : public Cuda, public testing::WithParamInterface<Case> {};
 
-TEST_P(CudaAttention, FollowsStockOpsOverScatteredBlocks) {
+TEST_P(CudaAttention, FollowsTheReferenceOverScatteredBlocks) {
   const Case c = GetParam();
   AttentionSpec spec{.heads = c.heads,
                      .kv_heads = c.kv_heads,

@@ -1,4 +1,4 @@
-// Every op's fast path against its stock-MLX reference.
+// Every operation of the CPU's backend against the reference backend.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -13,8 +13,7 @@
 
 namespace pippin::nn {
 
-/// A packed weight, and the product that follows it in a step: threads that wait call it into their
-/// caches.
+/// A packed weight, and the one that a step uses next: idle threads prefetch it.
 struct CpuWeight final : PreparedWeight {
   explicit CpuWeight(cpu::PackedLinear of)
       : packed(std::make_shared<const cpu::PackedLinear>(std::move(of))) {}

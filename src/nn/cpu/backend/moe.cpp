@@ -62,8 +62,8 @@ mx::array CpuBackend::moe(const MoeWeights& weights, const mx::array& x) {
       cpu::linear(up, in.data<float>(), rows, bias_of(weights.up, e), values, scratch_, threads_,
                   activations_);
       for (int r = 0; r < rows; ++r, values += weights.up.rows)
-        cpu::gate_function(cpu::kernels(isa_).rows, weights.gate)(values, ones.data(),
-                                                                  weights.up.rows, values);
+        cpu::gate_function(cpu::kernels(isa_).norm_rope, weights.gate)(values, ones.data(),
+                                                                       weights.up.rows, values);
       cpu::linear(down, inner.data<float>(), rows, bias_of(weights.down, e), out.data<float>(),
                   scratch_, threads_, activations_);
     }

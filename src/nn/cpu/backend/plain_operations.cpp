@@ -65,7 +65,7 @@ mx::array CpuBackend::layer_norm(const NormWeight& weight, mx::array& x, const m
 mx::array CpuBackend::gate(Gate gate, const mx::array& by, const mx::array& x) {
   const mx::array gates = host_ready(by), input = host_ready(x);
   mx::array y = allocate(input.shape());
-  const cpu::GateFunction function = cpu::gate_function(cpu::kernels(isa_).rows, gate);
+  const cpu::GateFunction function = cpu::gate_function(cpu::kernels(isa_).norm_rope, gate);
   const auto width = static_cast<size_t>(input.shape(1));
   const bool one = gates.shape(1) == 1;
   threads_.run(input.shape(0), [&](int t, int) {
@@ -88,7 +88,7 @@ mx::array CpuBackend::plain_feed_forward(Gate activation, const LinearWeight& up
                                          const LinearWeight& down, const mx::array& x) {
   mx::array inner = linear(up, x);
   const std::vector<float> ones(static_cast<size_t>(inner.shape(1)), 1.0f);
-  const cpu::GateFunction function = cpu::gate_function(cpu::kernels(isa_).rows, activation);
+  const cpu::GateFunction function = cpu::gate_function(cpu::kernels(isa_).norm_rope, activation);
   threads_.run(inner.shape(0), [&](int t, int) {
     float* row = inner.data<float>() + static_cast<size_t>(t) * ones.size();
     function(row, ones.data(), static_cast<int64_t>(ones.size()), row);

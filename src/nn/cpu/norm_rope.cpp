@@ -1,4 +1,4 @@
-// Cuts the row-wise kernels into pieces for the pool: norms, rotary embedding with the KV write.
+// Cuts the row-wise kernels into tasks for the pool: norms, rotary embedding with the KV write.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -9,32 +9,32 @@
 namespace pippin::nn::cpu {
 namespace {
 
-constexpr int64_t kPieceElements = 8192;  // a few microseconds: less is not worth a dispatch
+constexpr int64_t kTaskElements = 8192;  // a few microseconds: less is not worth a dispatch
 
-// Calls one(row) for all rows: here when they are little work, else over the pool in pieces of
+// Calls one(row) for all rows: here when they are little work, else over the pool in tasks of
 // several rows.
 template <typename One>
 void each_row(int64_t rows, int64_t elements_per_row, ThreadPool& pool, const One& one) {
-  const int64_t per_piece =
-      std::max<int64_t>(1, kPieceElements / std::max<int64_t>(1, elements_per_row));
-  const int64_t pieces = (rows + per_piece - 1) / per_piece;
-  const auto piece_rows = [&](int piece, int) {
-    for (int64_t row = piece * per_piece; row < std::min(rows, (piece + 1) * per_piece); ++row)
+  const int64_t per_task =
+      std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, elements_per_row));
+  const int64_t tasks = (rows + per_task - 1) / per_task;
+  const auto task_rows = [&](int task, int) {
+    for (int64_t row = task * per_task; row < std::min(rows, (task + 1) * per_task); ++row)
       one(row);
   };
-  if (pieces < 3) {
-    for (int piece = 0; piece < pieces; ++piece) piece_rows(piece, 0);
+  if (tasks < 3) {
+    for (int task = 0; task < tasks; ++task) task_rows(task, 0);
   } else {
-    pool.run(static_cast<int>(pieces), piece_rows);
+    pool.run(static_cast<int>(tasks), task_rows);
   }
 }
 
-// The cosines and sines of one token's rotation, as RowKernels::rotate wants them.
+// The cosines and sines of one token's rotation, as NormRopeKernels::rotate wants them.
 struct Angles {
   std::array<float, kHeadDimMax> cosine;
   std::array<float, kHeadDimMax> sine;
 
-  void compute(const RowKernels& path, int position, const RopeParams& rope) {
+  void compute(const NormRopeKernels& path, int position, const RopeParams& rope) {
     const int half = rope.dims / 2;
     path.angles(static_cast<float>(position), rope.inv_freq, half, cosine.data(), sine.data());
     if (rope.magnitude != 1) {
@@ -55,29 +55,29 @@ struct Angles {
   }
 };
 
-// Writes a head's keys and values of one position, which lies at `offset` of the head's piece of a
+// Writes a head's keys and values of one position, which lies at `offset` of the head's slice of a
 // block.
 class KvWriter {
  public:
   KvWriter(const Kernels& path, const KvLayer& kv) : path_(path), kv_(kv) {}
 
-  void key(const float* head, uint8_t* piece, int64_t offset) const {
-    if (kv_.type == KvType::kF16) return halves(head, KvLayer::kBlock, piece + offset * 2);
-    const auto groups = quantize(head, piece, offset);
+  void key(const float* head, uint8_t* slice, int64_t offset) const {
+    if (kv_.type == KvType::kF16) return store_f16(head, KvLayer::kBlock, slice + offset * 2);
+    const auto groups = quantize(head, slice, offset);
     // Codes are unsigned here, and four dims of a position lie together.
     for (int four = 0; four < kv_.groups() * kGroup / 4; ++four) {
       uint32_t codes;
       std::memcpy(&codes, groups[static_cast<size_t>(four / 8)].q + four % 8 * 4, 4);
       codes ^= 0x80808080u;
-      std::memcpy(piece + (four * KvLayer::kBlock + offset) * 4, &codes, 4);
+      std::memcpy(slice + (four * KvLayer::kBlock + offset) * 4, &codes, 4);
     }
   }
 
-  void value(const float* head, uint8_t* piece, int64_t offset) const {
-    if (kv_.type == KvType::kF16) return halves(head, 1, piece + offset * kv_.head_dim * 2);
-    const auto groups = quantize(head, piece, offset);
+  void value(const float* head, uint8_t* slice, int64_t offset) const {
+    if (kv_.type == KvType::kF16) return store_f16(head, 1, slice + offset * kv_.head_dim * 2);
+    const auto groups = quantize(head, slice, offset);
     // Two positions of a dim lie together.
-    uint8_t* codes = piece + offset / 2 * 2 * kv_.groups() * kGroup + offset % 2;
+    uint8_t* codes = slice + offset / 2 * 2 * kv_.groups() * kGroup + offset % 2;
     for (int g = 0; g < kv_.groups(); ++g) {
       for (const int8_t code : groups[static_cast<size_t>(g)].q) {
         *codes = static_cast<uint8_t>(code);
@@ -90,12 +90,12 @@ class KvWriter {
   static constexpr size_t kGroupsMax = kHeadDimMax / kGroup;
   static_assert(kGroup == KvLayer::kGroup);
 
-  void halves(const float* head, int64_t stride, uint8_t* to) const {
-    path_.rows.store_half(head, kv_.head_dim, stride, reinterpret_cast<uint16_t*>(to));
+  void store_f16(const float* head, int64_t stride, uint8_t* to) const {
+    path_.norm_rope.store_half(head, kv_.head_dim, stride, reinterpret_cast<uint16_t*>(to));
   }
 
-  // Returns the codes; the scales go to the piece at once.
-  std::array<ActGroup, kGroupsMax> quantize(const float* head, uint8_t* piece,
+  // Returns the codes; the scales go to the slice at once.
+  std::array<ActGroup, kGroupsMax> quantize(const float* head, uint8_t* slice,
                                             int64_t offset) const {
     std::array<float, kHeadDimMax> whole;  // groups, with zeros behind the head
     std::copy_n(head, kv_.head_dim, whole.begin());
@@ -105,8 +105,8 @@ class KvWriter {
                                                      {.groups = groups.data(), .rows = 1});
     std::array<float, kGroupsMax> scales;
     for (size_t g = 0; g < static_cast<size_t>(kv_.groups()); ++g) scales[g] = groups[g].scale;
-    path_.rows.store_half(scales.data(), kv_.groups(), KvLayer::kBlock,
-                          reinterpret_cast<uint16_t*>(piece + kv_.code_bytes()) + offset);
+    path_.norm_rope.store_half(scales.data(), kv_.groups(), KvLayer::kBlock,
+                               reinterpret_cast<uint16_t*>(slice + kv_.code_bytes()) + offset);
     return groups;
   }
 
@@ -115,7 +115,7 @@ class KvWriter {
 };
 
 struct TokenWriter {
-  const RowKernels& path;
+  const NormRopeKernels& path;
   const QkvArgs& args;
   const KvLayer& kv;
   KvWriter writer;
@@ -149,11 +149,11 @@ struct TokenWriter {
     const int64_t offset = args.slots[token] % KvLayer::kBlock;
     std::array<float, kHeadDimMax> key;
     for (int64_t h = 0; h < kv.kv_heads; ++h) {
-      const int64_t piece = block * kv.block_bytes() + h * kv.head_bytes();
+      const int64_t slice = block * kv.block_bytes() + h * kv.head_bytes();
       std::memcpy(key.data(), k + h * d, static_cast<size_t>(d) * sizeof(float));
       prepare(key.data(), args.k_norm, angles);
-      writer.key(key.data(), kv.k + piece, offset);
-      writer.value(v + h * d, kv.v + piece, offset);
+      writer.key(key.data(), kv.k + slice, offset);
+      writer.value(v + h * d, kv.v + slice, offset);
     }
   }
 };
@@ -163,7 +163,7 @@ struct TokenWriter {
 void rope_kv_write(const Kernels& path, const QkvArgs& args, const KvLayer& kv, ThreadPool& pool) {
   CHECK(kv.head_dim <= kHeadDimMax && args.rope.dims <= kv.head_dim && args.rope.dims % 2 == 0,
         "the loader checks heads");
-  const TokenWriter writer{path.rows, args, kv, KvWriter(path, kv)};
+  const TokenWriter writer{path.norm_rope, args, kv, KvWriter(path, kv)};
   each_row(args.tokens, (args.heads + 2 * kv.kv_heads) * kv.head_dim, pool,
            [&](int64_t token) { writer.write(token); });
 }
@@ -171,8 +171,8 @@ void rope_kv_write(const Kernels& path, const QkvArgs& args, const KvLayer& kv, 
 void rms_norm(const Kernels& path, float* x, const float* add, const float* weight, float eps,
               int64_t tokens, int64_t dim, float* out, ThreadPool& pool) {
   each_row(tokens, dim, pool, [&](int64_t t) {
-    path.rows.rms_norm(x + t * dim, add == nullptr ? nullptr : add + t * dim, weight, eps, dim,
-                       out + t * dim);
+    path.norm_rope.rms_norm(x + t * dim, add == nullptr ? nullptr : add + t * dim, weight, eps, dim,
+                            out + t * dim);
   });
 }
 

@@ -1,4 +1,4 @@
-// One partition of paged attention, written once over the vector vocabulary of a simd_*.h file.
+// One KV split of paged attention, written once over the vector vocabulary of a simd_*-inl.h file.
 // Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes
 // here.
 //
@@ -7,8 +7,9 @@
 // part at all (their memory may hold anything).
 //
 // f16 keys and values are widened. int8 keys meet queries of int8 as the rows of a Q8_0 tile meet
-// activations (tile_body.h). The scales of int8 values join the weights, which become numbers of 15
-// bits for each block and group, so that a block's sums are of integers: out = fma(sum, unit, out).
+// activations (tile-inl.h). The scales of int8 values are multiplied into the weights, which are
+// rounded to 15 bits for each block and group. A block's sums are of integers:
+// out = fma(sum, unit, out).
 
 constexpr float kMasked = -3.0e38f;
 
@@ -16,9 +17,9 @@ struct Span {
   int begin, end;  // positions
 };
 
-/// The positions of a partition that a query at `position` sees.
-inline Span visible(const AttentionTile& tile, int partition, int position) {
-  Span span{partition * kPartition, (partition + 1) * kPartition};
+/// The positions of a split that a query at `position` sees.
+inline Span visible(const AttentionTile& tile, int split, int position) {
+  Span span{split * kKvSplit, (split + 1) * kKvSplit};
   if (position + 1 < span.end) span.end = position + 1;
   if (tile.window > 0 && position - tile.window + 1 > span.begin)
     span.begin = position - tile.window + 1;
@@ -28,7 +29,7 @@ inline Span visible(const AttentionTile& tile, int partition, int position) {
 inline const uint8_t* key_block(const AttentionTile& tile, int block) {
   return tile.k + tile.blocks[block] * tile.block_stride;
 }
-inline const uint16_t* key_halves(const AttentionTile& tile, int block) {
+inline const uint16_t* key_f16(const AttentionTile& tile, int block) {
   return reinterpret_cast<const uint16_t*>(key_block(tile, block));
 }
 inline const uint8_t* value_block(const AttentionTile& tile, int block) {
@@ -62,20 +63,20 @@ inline void score_tile(const float* q, const uint16_t* const* keys, int head_dim
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-    for (int b = 0; b < kBlocks; ++b) f_store(scores + r * kPartition + 16 * b, acc[r][b]);
+    for (int b = 0; b < kBlocks; ++b) f_store(scores + r * kKvSplit + 16 * b, acc[r][b]);
   }
 }
 
 template <int kRows>
 inline int score_rows(const AttentionTile& tile, int row, int rows, int block, float* scores) {
-  const uint16_t* key = key_halves(tile, block);
+  const uint16_t* key = key_f16(tile, block);
   for (; row + kRows <= rows; row += kRows) {
-    score_tile<kRows, 1>(tile.q + row, &key, tile.head_dim, scores + row * kPartition);
+    score_tile<kRows, 1>(tile.q + row, &key, tile.head_dim, scores + row * kKvSplit);
   }
   return row;
 }
 
-/// Scores of all rows against one block. scores: [rows, kPartition] at the block's first position.
+/// Scores of all rows against one block. scores: [rows, kKvSplit] at the block's first position.
 inline void score_block(const AttentionTile& tile, int rows, int block, float* scores) {
   int row = score_rows<kScoreRows>(tile, 0, rows, block, scores);
   if constexpr (kScoreRows > 6) row = score_rows<6>(tile, row, rows, block, scores);
@@ -87,11 +88,11 @@ inline void score_block(const AttentionTile& tile, int rows, int block, float* s
 /// The same for kScoreBlocks blocks at once and few rows.
 inline void score_blocks(const AttentionTile& tile, int rows, int block, float* scores) {
   const uint16_t* keys[kScoreBlocks];
-  for (int b = 0; b < kScoreBlocks; ++b) keys[b] = key_halves(tile, block + b);
+  for (int b = 0; b < kScoreBlocks; ++b) keys[b] = key_f16(tile, block + b);
   int row = 0;
   const auto step = [&]<int kRows>() {
     for (; row + kRows <= rows; row += kRows) {
-      score_tile<kRows, kScoreBlocks>(tile.q + row, keys, tile.head_dim, scores + row * kPartition);
+      score_tile<kRows, kScoreBlocks>(tile.q + row, keys, tile.head_dim, scores + row * kKvSplit);
     }
   };
   if constexpr (kScoreRows > 6) {
@@ -119,7 +120,7 @@ inline void score_tile_int8(const AttentionTile& tile, const uint8_t* keys, int 
                                              tile.q8 + g * tile.rows + row, acc);
   }
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) f_store(scores + (row + r) * kPartition, acc[r]);
+  for (int r = 0; r < kRows; ++r) f_store(scores + (row + r) * kKvSplit, acc[r]);
 }
 
 inline void score_block_int8(const AttentionTile& tile, int rows, int block, float* scores) {
@@ -155,9 +156,9 @@ inline int score_some(const AttentionTile& tile, int block, int end, const RowsO
   return 1;
 }
 
-/// Turns the scores of one row into weights. Returns their sum; `peak` gets the largest score.
+/// Turns the scores of one row into weights. Returns their sum; `row_max` gets the largest score.
 inline float weigh_row(const AttentionTile& tile, Span span, int origin, float* scores,
-                       float& peak) {
+                       float& row_max) {
   const int first = span.begin / 16 * 16;
   const int last = (span.end + 15) / 16 * 16;
   for (int p = first; p < span.begin; ++p) scores[p - origin] = kMasked;
@@ -177,8 +178,8 @@ inline float weigh_row(const AttentionTile& tile, Span span, int origin, float* 
     }
     largest = f_max(largest, s);
   }
-  peak = f_reduce_max(largest);
-  const F shift = f_set1(peak);
+  row_max = f_reduce_max(largest);
+  const F shift = f_set1(row_max);
   F sum = f_zero();
   for (int p = first; p < last; p += 16) {
     const F weight = f_exp(f_sub(f_load(scores + p - origin), shift));
@@ -201,7 +202,7 @@ struct BlockRun {
     for (int i = 0; i < blocks; ++i) values[i] = value_block(tile, first + i);
   }
   int first, blocks;
-  const uint8_t* values[kPartition / 16];
+  const uint8_t* values[kKvSplit / 16];
 };
 
 /// out [kRows, D] += weights [kRows] over the positions of a run in `span`, for kVectors * 16 dims
@@ -227,7 +228,7 @@ inline void value_tile(const float* weights, const BlockRun& run, Span span, int
       for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
         for (int i = 0; i < kVectors; ++i)
-          acc[r][i] = f_fma(value[i], f_set1(weights[r * kPartition + p]), acc[r][i]);
+          acc[r][i] = f_fma(value[i], f_set1(weights[r * kKvSplit + p]), acc[r][i]);
       }
     }
   }
@@ -250,8 +251,8 @@ inline void value_rows(const float* weights, const BlockRun& run, Span span, int
 
 /// The scales of one group at the positions of an int8 block in `span`, elsewhere 0.
 inline F seen_scales(const uint8_t* block, int groups, int group, Span span) {
-  const auto* halves = reinterpret_cast<const uint16_t*>(block + groups * kGroupCodes);
-  const F scales = f_from_half(halves + 16 * group);
+  const auto* f16s = reinterpret_cast<const uint16_t*>(block + groups * kGroupCodes);
+  const F scales = f_from_half(f16s + 16 * group);
   if (span.begin == 0 && span.end == 16) return scales;
   float lanes[16];
   f_store(lanes, scales);
@@ -268,12 +269,12 @@ struct CodeWeights {
   CodeWeights(const float* weights, F scales) {
     const float most = f_reduce_max(scales);
     unit = most / 32767.0f;
-    const F ratio = f_mul(scales, f_set1(most > kPeakLeast ? 32767.0f / most : 0.0f));
+    const F ratio = f_mul(scales, f_set1(most > kAmaxMin ? 32767.0f / most : 0.0f));
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r)
-      i_store_s16(codes[r], i_round(f_mul(f_load(weights + r * kPartition), ratio)));
-    // In memory, from where pairs are broadcast by the load; the compiler would otherwise take them
-    // out of the register one by one and keep the broadcasts, of which there are too many.
+      i_store_s16(codes[r], i_round(f_mul(f_load(weights + r * kKvSplit), ratio)));
+    // Loads broadcast pairs from memory. From registers the compiler would broadcast each pair
+    // first and spill them.
     asm("" : "+m"(codes));
   }
   int32_t pair(int row, int index) const {
@@ -305,7 +306,7 @@ inline void value_tile_int8(const CodeWeights<kRows>& weights, const uint8_t* co
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
       for (int i = 0; i < kVectors; ++i)
-        sum[r][i] = i_add_pairs(sum[r][i], value[i], weights.pair(r, pair));
+        sum[r][i] = i_dpwssd_broadcast(sum[r][i], value[i], weights.pair(r, pair));
     }
   }
 #pragma GCC unroll 8
@@ -337,15 +338,15 @@ inline void value_rows_int8(const float* weights, const uint8_t* block, Span spa
   }
 }
 
-/// Adds the values of a run to all rows that see them. weights: [rows, kPartition] at the run's
+/// Adds the values of a run to all rows that see them. weights: [rows, kKvSplit] at the run's
 /// first position.
 template <KvType kType>
-inline void value_run(const AttentionTile& tile, int partition, int rows, const BlockRun& run,
+inline void value_run(const AttentionTile& tile, int split, int rows, const BlockRun& run,
                       const float* weights, float* out) {
   const int origin = run.first * 16;
   const int length = run.blocks * 16;
   const auto clipped = [&](int row) {
-    Span s = visible(tile, partition, tile.first + row / tile.group);
+    Span s = visible(tile, split, tile.first + row / tile.group);
     s.begin = s.begin > origin ? s.begin - origin : 0;
     s.end = s.end < origin + length ? s.end - origin : length;
     return s;
@@ -360,7 +361,7 @@ inline void value_run(const AttentionTile& tile, int partition, int rows, const 
       if (other.begin != span.begin || other.end != span.end) break;
       ++same;
     }
-    const float* w = weights + row * kPartition;
+    const float* w = weights + row * kKvSplit;
     float* o = out + row * tile.head_dim;
     const auto take = [&]<int kRows>() {
       if constexpr (kType == KvType::kInt8)
@@ -384,15 +385,15 @@ inline void value_run(const AttentionTile& tile, int partition, int rows, const 
   }
 }
 
-/// Calls the partition's KV into the second-level cache: keys some blocks ahead of their scores,
-/// values while their keys are scored. A head's piece of a block lies between those of other heads,
-/// and blocks lie anywhere, so the hardware does not foresee it.
+/// Prefetches the split's KV into the second-level cache: keys some blocks ahead of their scores,
+/// values while their keys are scored. The hardware cannot foresee it: slices of other heads lie
+/// between those of one, and blocks lie anywhere.
 class KvStream {
  public:
   KvStream(const AttentionTile& tile, int begin, int end)
       : tile_(tile), keys_(begin), values_(begin), end_(end) {}
-  /// Before the scores of `block`.
-  void reach(int block) {
+  /// Requires: called before the scores of `block`.
+  void prefetch_for(int block) {
     if (tile_.rows > kRowsFew) return;  // a prompt's tiles compute for longer than they read
     for (; keys_ < end_ && keys_ < block + kBlocksAhead; ++keys_) prefetch(key_block(tile_, keys_));
     for (; values_ <= block; ++values_) prefetch(value_block(tile_, values_));
@@ -401,73 +402,74 @@ class KvStream {
  private:
   static constexpr int kRowsFew = 16;
   static constexpr int kBlocksAhead = 8;
-  void prefetch(const uint8_t* piece) const {
-    for (int64_t at = 0; at < tile_.piece_bytes; at += 64) __builtin_prefetch(piece + at, 0, 2);
+  void prefetch(const uint8_t* slice) const {
+    for (int64_t at = 0; at < tile_.head_bytes; at += 64) __builtin_prefetch(slice + at, 0, 2);
   }
   const AttentionTile& tile_;
   int keys_, values_, end_;
 };
 
 template <KvType kType>
-void attention_partition(const AttentionTile& tile, int partition, float* scores,
-                         const AttentionPart& part) {
-  const int origin = partition * kPartition;
+void attention_split(const AttentionTile& tile, int split, float* scores,
+                     const AttentionPart& part) {
+  const int origin = split * kKvSplit;
   const int tokens = tile.rows / tile.group;
   const int begin =
-      visible(tile, partition, tile.first).begin / 16;  // the first query sees furthest back
-  const int end = (visible(tile, partition, tile.first + tokens - 1).end + 15) /
-                  16;  // all end in the same block
+      visible(tile, split, tile.first).begin / 16;  // the first query sees furthest back
+  const int end =
+      (visible(tile, split, tile.first + tokens - 1).end + 15) / 16;  // all end in the same block
   // With a window, later queries do not see the first blocks: the rows of a block are a prefix.
   const auto rows_of = [&](int block) {
     int n = tokens;
-    while (n > 1 && visible(tile, partition, tile.first + n - 1).begin >= 16 * (block + 1)) --n;
+    while (n > 1 && visible(tile, split, tile.first + n - 1).begin >= 16 * (block + 1)) --n;
     return n * tile.group;
   };
   KvStream stream(tile, begin, end);
   for (int block = begin; block < end;) {
-    stream.reach(block);
+    stream.prefetch_for(block);
     block += score_some<kType>(tile, block, end, rows_of, scores + 16 * block - origin);
   }
   for (int row = 0; row < tile.rows; ++row) {
-    const Span span = visible(tile, partition, tile.first + row / tile.group);
+    const Span span = visible(tile, split, tile.first + row / tile.group);
     float* out = part.out + row * tile.head_dim;
     for (int d = 0; d < tile.head_dim; d += 16) f_store(out + d, f_zero());
-    if (span.begin >= span.end) {  // nothing here for this row: weighs nothing in the merge
-      part.peak[row] = kMasked;
+    if (span.begin >= span.end) {  // this row sees nothing here
+      part.row_max[row] = kMasked;
       part.sum[row] = 0;
       continue;
     }
-    part.sum[row] = weigh_row(tile, span, origin, scores + row * kPartition, part.peak[row]);
+    part.sum[row] = weigh_row(tile, span, origin, scores + row * kKvSplit, part.row_max[row]);
   }
   // Blocks that every query sees whole make one run. Alone are those where a window begins, the
   // last one, where each query sees a position more than the one before, and all of int8, which
   // are summed block by block.
-  const int whole = (visible(tile, partition, tile.first + tokens - 1).begin + 15) / 16;
-  const int whole_end = visible(tile, partition, tile.first).end / 16;
+  const int whole = (visible(tile, split, tile.first + tokens - 1).begin + 15) / 16;
+  const int whole_end = visible(tile, split, tile.first).end / 16;
   for (int block = begin; block < end;) {
     const bool runs = kType == KvType::kF16 && block >= whole && block < whole_end;
     const BlockRun run(tile, block, runs ? whole_end : block + 1);
-    value_run<kType>(tile, partition, rows_of(block), run, scores + 16 * block - origin, part.out);
+    value_run<kType>(tile, split, rows_of(block), run, scores + 16 * block - origin, part.out);
     block += run.blocks;
   }
 }
 
-void attention_merge(int rows, int head_dim, const AttentionPart& next,
-                     const AttentionPart& total) {
+void attention_combine(int rows, int head_dim, const AttentionPart& next,
+                       const AttentionPart& total) {
   for (int row = 0; row < rows; ++row) {
     if (next.sum[row] == 0) continue;
     float* out = total.out + row * head_dim;
     const float* add = next.out + row * head_dim;
     if (total.sum[row] == 0) {
-      total.peak[row] = next.peak[row];
+      total.row_max[row] = next.row_max[row];
       total.sum[row] = next.sum[row];
       for (int d = 0; d < head_dim; d += 16) f_store(out + d, f_load(add + d));
       continue;
     }
-    const float peak = total.peak[row] > next.peak[row] ? total.peak[row] : next.peak[row];
-    const float keep = exp_scalar(total.peak[row] - peak);
-    const float take = exp_scalar(next.peak[row] - peak);
-    total.peak[row] = peak;
+    const float row_max =
+        total.row_max[row] > next.row_max[row] ? total.row_max[row] : next.row_max[row];
+    const float keep = exp_scalar(total.row_max[row] - row_max);
+    const float take = exp_scalar(next.row_max[row] - row_max);
+    total.row_max[row] = row_max;
     total.sum[row] = __builtin_fmaf(next.sum[row], take, total.sum[row] * keep);
     for (int d = 0; d < head_dim; d += 16) {
       f_store(out + d, f_fma(f_load(add + d), f_set1(take), f_mul(f_load(out + d), f_set1(keep))));
@@ -480,9 +482,9 @@ void attention_finish(const AttentionPart& total, int row, int head_dim, const f
   float sum = total.sum[row];
   float keep = 1;
   if (sink != nullptr) {
-    const float peak = total.peak[row] > *sink ? total.peak[row] : *sink;
-    keep = exp_scalar(total.peak[row] - peak);
-    sum = __builtin_fmaf(sum, keep, exp_scalar(*sink - peak));
+    const float row_max = total.row_max[row] > *sink ? total.row_max[row] : *sink;
+    keep = exp_scalar(total.row_max[row] - row_max);
+    sum = __builtin_fmaf(sum, keep, exp_scalar(*sink - row_max));
   }
   const F scale = f_set1(keep / sum);
   for (int d = 0; d < head_dim; d += 16)
@@ -490,7 +492,7 @@ void attention_finish(const AttentionPart& total, int row, int head_dim, const f
 }
 
 constexpr AttentionKernels attention_kernels() {
-  return {.partition = {attention_partition<KvType::kF16>, attention_partition<KvType::kInt8>},
-          .merge = attention_merge,
+  return {.split = {attention_split<KvType::kF16>, attention_split<KvType::kInt8>},
+          .combine = attention_combine,
           .finish = attention_finish};
 }

@@ -1,4 +1,4 @@
-// The 16-lane vector vocabulary (simd_portable.h) on AVX2, FMA and F16C: each vector is two
+// The 16-lane vector vocabulary (simd_portable-inl.h) on AVX2, FMA and F16C: each vector is two
 // registers. Included inside an unnamed namespace by one .cpp file per instruction set; hence no
 // includes here.
 
@@ -171,7 +171,7 @@ inline W w_signed_pairs(const uint8_t* low, const uint8_t* high) {
 inline W w_pairs_s8(const uint8_t* p) {
   return {_mm256_cvtepi8_epi16(load16(p)), _mm256_cvtepi8_epi16(load16(p + 16))};
 }
-inline I i_add_pairs(I acc, W pairs, int32_t two) {
+inline I i_dpwssd_broadcast(I acc, W pairs, int32_t two) {
   const __m256i x = _mm256_set1_epi32(two);
   return {_mm256_add_epi32(acc.a, _mm256_madd_epi16(pairs.a, x)),
           _mm256_add_epi32(acc.b, _mm256_madd_epi16(pairs.b, x))};
@@ -195,8 +195,7 @@ inline I i_set2(const int32_t* two) {
   return {_mm256_set1_epi64x(both), _mm256_set1_epi64x(both)};
 }
 
-/// The activations that meet sub-vector s: four, the same in every lane, or those of twins in
-/// turns.
+/// The activations of sub-vector s: four, the same in every lane, or those of an interleaved pair.
 inline __m256i activations(const ActGroup& x, int s) {
   int32_t four;
   __builtin_memcpy(&four, x.q + 4 * s, 4);
@@ -208,7 +207,7 @@ inline __m256i activations(const auto& x, int s) {
   return _mm256_set1_epi64x(eight);
 }
 
-// Scaled sums without a product (simd_avx512.h), which an addition brings to the origin here.
+// Scaled sums without a product (simd_avx512-inl.h), which an addition brings to the origin here.
 #define PIPPIN_SCALED_SUMS
 inline F scaled(I sum, const ActGroup& x) {
   const __m256 origin = _mm256_set1_ps(x.origin);
@@ -218,9 +217,9 @@ inline F scaled(I sum, const ActGroup& x) {
 }
 
 constexpr int kPassRows = 4;
-constexpr bool kManyWhole = true;
-constexpr bool kManyHalves = true;
-constexpr bool kManyTwins = true;
+constexpr bool kManyGroups = true;
+constexpr bool kManySubBlocks = true;
+constexpr bool kManyGroupPairs = true;
 constexpr bool kManyFloats = true;
 constexpr int kScoreRows = 6;
 constexpr int kScoreBlocks = 2;

@@ -1,22 +1,22 @@
-// Products of codes of 4 and of 6 bits in which additions take the place of three multiplications
-// in eight and of one in four, for processors that add beside their multipliers: on AMD's Zen 4 and
-// Zen 5 dot products use two of four pipes.
-// (On Intel's, 512-bit additions and dot products share two, and this would be slower.)
-// Included after twin_body.h, inside an unnamed namespace; hence no includes here.
+// The Winograd inner product of interleaved group pairs: additions replace three multiplications in
+// eight (4-bit codes) or one in four (6-bit codes). On AMD's Zen 4 and Zen 5, dot products use two
+// of four pipes, and additions are free beside them. On Intel, 512-bit additions and dot products
+// share two pipes, and this would be slower.
+// Included after group_pair-inl.h, inside an unnamed namespace; hence no includes here.
 //
 // Two codes a, b with activations p, q have the products
 //   a p + b q = (a + q) (b + p) - a b - p q,
 // of which a b is the same for all rows and p q for all outputs. Three quarters of a group's codes
-// are met that way, the others directly, which is where the pipes are in balance. A dot product
-// takes unsigned times signed bytes: a + 120 + q and b - 8 + p are such, since codes are of 4 bits
-// and activations of blocks within +-120. Codes of 6 bits leave room for +-96; half of them are met
-// that way. Integers: the sums are those of every other path.
-// Source: S. Winograd, "A New Algorithm for Inner Product", 1968.
+// are multiplied that way, the others directly: that balances the pipes. A dot product takes
+// unsigned times signed bytes. With codes of 4 bits and activations within +-120, a + 120 + q and
+// b - 8 + p are such. Codes of 6 bits leave room for +-96, and half of them are multiplied that
+// way. All are integers, so the sums are those of every other path. Source: S. Winograd, "A New
+// Algorithm for Inner Product", 1968.
 
-/// Codes of two groups, those in w[p] and w[p + kApart] readied for each other, and less the
-/// products a b where sums begin.
+/// Adds the offsets to the partners w[p] and w[p + kApart]. start: minus the products a b, where
+/// sums begin.
 template <int kApart, int kUnsigned, int kSigned, int kPairs>
-inline void ready_pairs(W* w, I& start) {
+inline void winograd_codes(W* w, I& start) {
   I products = i_set1(0);
 #pragma GCC unroll 4
   for (int p = 0; p < kPairs; ++p) {
@@ -27,10 +27,10 @@ inline void ready_pairs(W* w, I& start) {
   start = i_sub(i_set1(0), products);
 }
 
-/// Adds the products of twins that are groups, with kRows activation rows.
+/// Adds the products of two groups with kRows activation rows.
 template <int kRows>
-inline void add_paired(const W* w, const ActGroupPair* x, I* first, I* second) {
-  constexpr int kPairs = kPairedColumns / 4;
+inline void add_winograd(const W* w, const ActGroupPair* x, I* first, I* second) {
+  constexpr int kPairs = kWinogradColumns / 4;
 #pragma GCC unroll 4
   for (int p = 0; p < kPairs; ++p) {
 #pragma GCC unroll 4
@@ -42,15 +42,15 @@ inline void add_paired(const W* w, const ActGroupPair* x, I* first, I* second) {
   }
 #pragma GCC unroll 4
   for (int s = kPairs; s < 4; ++s) {
-    add_eights<kRows>(w[s], w[s + 8], x, s, first, second);
-    add_eights<kRows>(w[s + 4], w[s + 12], x, s + 4, first, second);
+    add_pair_sub_vector<kRows>(w[s], w[s + 8], x, s, first, second);
+    add_pair_sub_vector<kRows>(w[s + 4], w[s + 12], x, s + 4, first, second);
   }
 }
 
-/// The same of two groups whose halves are twins, and one row: first[g], second[g] of group g. The
-/// sums of both take turns, since the products of one wait for each other.
-inline void add_paired_halves(const W* w, const ActSubBlocks16& x, I* first, I* second) {
-  constexpr int kPairs = kPairedOfHalf / 4;
+/// The same of interleaved sub-blocks and one row: first[g], second[g] of group g. The sums of both
+/// groups alternate, since the products of one wait for each other.
+inline void add_winograd_sub_blocks(const W* w, const ActSubBlocks16& x, I* first, I* second) {
+  constexpr int kPairs = kSubBlockWinogradColumns / 4;
 #pragma GCC unroll 4
   for (int i = 2 * kPairs; i < 4; ++i) {  // sub-vectors without partners: s and s + 2
 #pragma GCC unroll 2
@@ -73,8 +73,8 @@ inline void add_paired_halves(const W* w, const ActSubBlocks16& x, I* first, I* 
   }
 }
 
-/// What a twin kernel does with two groups, in place of PlainTwins.
-struct PairedTwins {
+/// The products of two groups, in place of PlainGroupPair.
+struct WinogradGroupPair {
   template <WeightType kType, bool kUnpack>
   struct Codes {
     static constexpr bool kSubBlocks16 =
@@ -85,12 +85,13 @@ struct PairedTwins {
 #pragma GCC unroll 2
       for (int i = 0; i < 2; ++i) {
         if constexpr (kSubBlocks16) {
-          ready_pairs<2, kUnsignedOfHalf, kSignedOfHalf, kPairedOfHalf / 4>(w + 8 * i, start[0][i]);
-          ready_pairs<2, kUnsignedOfHalf, kSignedOfHalf, kPairedOfHalf / 4>(w + 8 * i + 4,
-                                                                            start[1][i]);
+          winograd_codes<2, kSubBlockUnsignedOffset, kSubBlockSignedOffset,
+                         kSubBlockWinogradColumns / 4>(w + 8 * i, start[0][i]);
+          winograd_codes<2, kSubBlockUnsignedOffset, kSubBlockSignedOffset,
+                         kSubBlockWinogradColumns / 4>(w + 8 * i + 4, start[1][i]);
         } else {
-          ready_pairs<4, kUnsignedOffset, kSignedOffset, kPairedColumns / 4>(w + 8 * i,
-                                                                             start[0][i]);
+          winograd_codes<4, kUnsignedOffset, kSignedOffset, kWinogradColumns / 4>(w + 8 * i,
+                                                                                  start[0][i]);
         }
       }
     }
@@ -115,20 +116,20 @@ struct PairedTwins {
                                               const ActGroupPair* x, const I* so_far, int64_t step,
                                               const auto& then) {
     constexpr int kMax = tile_format(kType).code_max;
-    static_assert(kMax + kUnsignedOffset + kBlockCodeMost <= 255);
-    static_assert(kUnsignedOffset >= kBlockCodeMost && kSignedOffset + kBlockCodeMost <= 128);
-    static_assert(kMax - kSignedOffset + kBlockCodeMost <= 127);
+    static_assert(kMax + kUnsignedOffset + kBlockCodeMax <= 255);
+    static_assert(kUnsignedOffset >= kBlockCodeMax && kSignedOffset + kBlockCodeMax <= 128);
+    static_assert(kMax - kSignedOffset + kBlockCodeMax <= 127);
     constexpr int kTurn = kRows % kTurnRows == 0 ? kTurnRows : 1;
 #pragma GCC unroll 1
     for (int r = 0; r < kRows; r += kTurn) {
       I first[kTurn], second[kTurn];
 #pragma GCC unroll 4
       for (int i = 0; i < kTurn; ++i) {
-        const I start = i_set2(x[r + i].paired_start);
+        const I start = i_set2(x[r + i].winograd_start);
         first[i] = i_add(codes.start[0][0], start);
         second[i] = i_add(codes.start[0][1], start);
       }
-      add_paired<kTurn>(codes.w, x + r, first, second);
+      add_winograd<kTurn>(codes.w, x + r, first, second);
 #pragma GCC unroll 4
       for (int i = 0; i < kTurn; ++i)
         first[i] = i_dpwssd(so_far[step * (r + i)], w_pack(first[i], second[i]), scales[0]);
@@ -141,19 +142,20 @@ struct PairedTwins {
                                               const ActSubBlocks16* x, const F* so_far,
                                               int64_t step, const auto& then) {
     constexpr int kMax = tile_format(kType).code_max;
-    static_assert(kMax + kUnsignedOfHalf + kHalfCodeMost <= 255);
-    static_assert(kUnsignedOfHalf >= kHalfCodeMost && kSignedOfHalf + kHalfCodeMost <= 128);
-    static_assert(kMax - kSignedOfHalf + kHalfCodeMost <= 127);
+    static_assert(kMax + kSubBlockUnsignedOffset + kSubBlockCodeMax <= 255);
+    static_assert(kSubBlockUnsignedOffset >= kSubBlockCodeMax &&
+                  kSubBlockSignedOffset + kSubBlockCodeMax <= 128);
+    static_assert(kMax - kSubBlockSignedOffset + kSubBlockCodeMax <= 127);
 #pragma GCC unroll 1
     for (int r = 0; r < kRows; ++r) {
       I first[2], second[2];  // of each group
 #pragma GCC unroll 2
       for (int g = 0; g < 2; ++g) {
-        const I start = i_set2(x[r].paired_start[g]);
+        const I start = i_set2(x[r].winograd_start[g]);
         first[g] = i_add(codes.start[g][0], start);
         second[g] = i_add(codes.start[g][1], start);
       }
-      add_paired_halves(codes.w, x[r], first, second);
+      add_winograd_sub_blocks(codes.w, x[r], first, second);
       F sum = so_far[step * r];
 #pragma GCC unroll 2
       for (int g = 0; g < 2; ++g) {
@@ -165,16 +167,16 @@ struct PairedTwins {
   }
 };
 
-/// twin_kernel() of many rows with paired products. A block's end is part of its last two groups,
-/// so that what it multiplies lies among additions; its first begin with zeros.
+/// group_pair_kernel() of many rows. A block's end is computed with its last two groups, so that
+/// its multiplications lie among additions. Its first two groups begin at zero.
 template <WeightType kType>
-void paired_kernel(const TileView& tile, int64_t groups, const ActRows& activations, float* out,
-                   int64_t stride) {
-  using S = TwinScales<tile_format(kType).scales>;
+void winograd_kernel(const TileView& tile, int64_t groups, const ActRows& activations, float* out,
+                     int64_t stride) {
+  using S = GroupPairScales<tile_format(kType).scales>;
   using Dots = typename S::Dots;
   const int rows = activations.rows;
   const auto* x = S::activations(activations);
-  const ActSums* sums = activations.sums;
+  const BlockSums* sums = activations.block_sums;
   const WTable table = w_table(kCodebook<kType>);
   const uint8_t* planes = tile.planes;
   const uint8_t* scale_bytes = tile.scales;
@@ -190,7 +192,7 @@ void paired_kernel(const TileView& tile, int64_t groups, const ActRows& activati
     const auto two_groups = [&] [[gnu::always_inline]] (int p, const auto& then) {
       stream.next_group();
       stream.next_group();
-      const PairedTwins::Codes<kType, true> codes(planes, table);
+      const WinogradGroupPair::Codes<kType, true> codes(planes, table);
       W pairs[2];
       scales.pairs(p, pairs);
       const Dots* begun = p == 0 ? &no_dots : dots;
@@ -200,8 +202,8 @@ void paired_kernel(const TileView& tile, int64_t groups, const ActRows& activati
         const auto pass = [&]<int n> [[gnu::always_inline]] (int r, const Dots* total) {
           then.template operator()<n>(first + r, total);
         };
-        PairedTwins::products<kType, kPassRows>(codes, pairs, x + first, begun + begun_step * first,
-                                                begun_step, pass);
+        WinogradGroupPair::products<kType, kPassRows>(codes, pairs, x + first,
+                                                      begun + begun_step * first, begun_step, pass);
       }
       planes += 2 * tile_format(kType).group_plane_bytes();
       x += rows;
@@ -226,15 +228,15 @@ void paired_kernel(const TileView& tile, int64_t groups, const ActRows& activati
 }
 
 template <WeightType kType, int... kRows>
-constexpr void fill_paired(LinearKernels& k, std::integer_sequence<int, kRows...>) {
+constexpr void fill_winograd(LinearKernels& k, std::integer_sequence<int, kRows...>) {
   TileKernel* by_rows = k.tile[static_cast<int>(kType)];
-  ((by_rows[kRows] = twin_kernel<kType, kRows, PairedTwins>), ...);
-  fill_many(by_rows, TileKernel{paired_kernel<kType>});
+  ((by_rows[kRows] = group_pair_kernel<kType, kRows, WinogradGroupPair>), ...);
+  fill_many(by_rows, TileKernel{winograd_kernel<kType>});
 }
 
-/// The kernels of the path: those with paired products for as many rows as gain by them.
-constexpr LinearKernels paired_linear_kernels(LinearKernels k) {
-  fill_paired<WeightType::kQ4_K>(k, std::integer_sequence<int, 8, 12, 16>());
-  fill_paired<WeightType::kQ6_K>(k, std::integer_sequence<int, 12, 16>());
+/// The path's kernels, with Winograd inner products for the numbers of rows that gain by them.
+constexpr LinearKernels winograd_linear_kernels(LinearKernels k) {
+  fill_winograd<WeightType::kQ4_K>(k, std::integer_sequence<int, 8, 12, 16>());
+  fill_winograd<WeightType::kQ6_K>(k, std::integer_sequence<int, 12, 16>());
   return k;
 }

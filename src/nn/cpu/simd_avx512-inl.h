@@ -1,6 +1,6 @@
-// The 16-lane vector vocabulary (simd_portable.h) on AVX-512, with VNNI where the file is built for
-// it. Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes
-// here.
+// The 16-lane vector vocabulary (simd_portable-inl.h) on AVX-512, with VNNI where the file is built
+// for it. Included inside an unnamed namespace by one .cpp file per instruction set; hence no
+// includes here.
 
 using F = __m512;
 using I = __m512i;
@@ -124,7 +124,7 @@ inline W w_signed_pairs(const uint8_t* low, const uint8_t* high) {
 inline W w_pairs_s8(const uint8_t* p) {
   return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
-inline I i_add_pairs(I acc, W pairs, int32_t two) {
+inline I i_dpwssd_broadcast(I acc, W pairs, int32_t two) {
 #if defined(__AVX512VNNI__)
   return _mm512_dpwssd_epi32(acc, pairs, _mm512_set1_epi32(two));
 #else
@@ -149,7 +149,7 @@ inline W w_broadcast64(const void* p) {
   return _mm512_set1_epi64(eight);
 }
 inline I i_set2(const int32_t* two) { return w_broadcast64(two); }
-inline W w_fours(const int8_t* q) {
+inline W w_broadcast32(const int8_t* q) {
   int32_t four;
   __builtin_memcpy(&four, q, 4);
   return _mm512_set1_epi32(four);
@@ -173,13 +173,13 @@ inline I i_dpbusd(I acc, W codes, W q) { return _mm512_dpbusd_epi32(acc, codes, 
 
 // Dot products that broadcast their activations themselves. g++ loads them into a register first,
 // and 16 rows take 2 to 7 % longer. Volatile, so that rows take turns as they are written.
-inline I i_add_fours_of(I acc, W codes, const int8_t* q) {
+inline I i_dpbusd_from(I acc, W codes, const int8_t* q) {
   asm volatile("vpdpbusd %2%{1to16%}, %1, %0"
                : "+v"(acc)
                : "v"(codes), "m"(*reinterpret_cast<const int8_t(*)[4]>(q)));
   return acc;
 }
-inline I i_add_pairs_of(I acc, W pairs, const int32_t& two) {
+inline I i_dpwssd_from(I acc, W pairs, const int32_t& two) {
   asm volatile("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(pairs), "m"(two));
   return acc;
 }
@@ -195,13 +195,14 @@ inline void add_dots(const W* w, const ActGroup* x, int first, I* sums) {
   for (int s = 0; s < n; ++s) {
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r)
-      sums[r] = i_add_fours_of(sums[r], w[s], x[r].q + 4 * (first + s));
+      sums[r] = i_dpbusd_from(sums[r], w[s], x[r].q + 4 * (first + s));
   }
 }
 
-/// Adds the products of sub-vector s of both halves of twins' codes.
+/// Adds the products of sub-vector s of a group pair: of its first planes and of its second ones.
 template <int kRows, typename X>
-inline void add_eights(W first_codes, W second_codes, const X* x, int s, I* first, I* second) {
+inline void add_pair_sub_vector(W first_codes, W second_codes, const X* x, int s, I* first,
+                                I* second) {
 #pragma GCC unroll 4
   for (int r = 0; r < kRows; ++r) {
     const W q = w_broadcast64(x[r].q + 8 * s);
@@ -210,15 +211,16 @@ inline void add_eights(W first_codes, W second_codes, const X* x, int s, I* firs
   }
 }
 template <int n, int kRows, int kMax, typename X>
-inline void add_twin_dots(const W* w, const X* x, int from, I* first, I* second) {
+inline void add_pair_dots(const W* w, const X* x, int from, I* first, I* second) {
 #pragma GCC unroll 8
-  for (int s = from; s < from + n; ++s) add_eights<kRows>(w[s], w[s + 8], x, s, first, second);
+  for (int s = from; s < from + n; ++s)
+    add_pair_sub_vector<kRows>(w[s], w[s + 8], x, s, first, second);
 }
 
-#define PIPPIN_PAIRS_OF
+#define PIPPIN_DPWSSD_FROM
 #define PIPPIN_SCALED_PAIRS
 template <int kRows>
-inline void subtract_pairs(const W* pairs, F unit, const ActSums* x, F* acc) {
+inline void subtract_pairs(const W* pairs, F unit, const BlockSums* x, F* acc) {
   constexpr int kTogether = kRows % 4 == 0 ? 4 : 1;  // rows that take turns: the products of one
                                                      // wait for each other
 #pragma GCC unroll 16
@@ -236,7 +238,7 @@ inline void subtract_pairs(const W* pairs, F unit, const ActSums* x, F* acc) {
     for (int p = 0; p < 4; ++p) {
 #pragma GCC unroll 4
       for (int i = 0; i < kTogether; ++i)
-        sum[i] = i_add_pairs_of(sum[i], pairs[p], x[r + i].pairs[p]);
+        sum[i] = i_dpwssd_from(sum[i], pairs[p], x[r + i].pairs[p]);
     }
 #pragma GCC unroll 4
     for (int i = 0; i < kTogether; ++i) {
@@ -248,9 +250,9 @@ inline void subtract_pairs(const W* pairs, F unit, const ActSums* x, F* acc) {
 constexpr int kUnsignedMax = 255;
 constexpr int kTurnRows = 2;
 constexpr int kPassRows = 16;
-constexpr bool kManyWhole = false;
-constexpr bool kManyHalves = true;
-constexpr bool kManyTwins = true;
+constexpr bool kManyGroups = false;
+constexpr bool kManySubBlocks = true;
+constexpr bool kManyGroupPairs = true;
 constexpr bool kManyFloats = true;
 #else
 // Without VNNI, pairs of products are added in 16 bits. As many sub-vectors are summed there as
@@ -278,7 +280,7 @@ inline void add_dots(const W* w, const ActGroup* x, int first, I* sums) {
     __m512i run = _mm512_setzero_si512();
 #pragma GCC unroll 8
     for (int s = 0; s < n; ++s) {
-      const __m512i q = w_fours(x[r].q + 4 * (first + s));
+      const __m512i q = w_broadcast32(x[r].q + 4 * (first + s));
       const __m512i pairs = kSigned ? pair_sums_signed(w[s], q) : pair_sums(w[s], q);
       run = s % kRun == 0 ? pairs : _mm512_add_epi16(run, pairs);
       if (s % kRun == kRun - 1 || s == n - 1)
@@ -287,7 +289,7 @@ inline void add_dots(const W* w, const ActGroup* x, int first, I* sums) {
   }
 }
 template <int n, int kRows, int kMax, typename X>
-inline void add_twin_dots(const W* w, const X* x, int from, I* first, I* second) {
+inline void add_pair_dots(const W* w, const X* x, int from, I* first, I* second) {
   static_assert(kMax <= kUnsignedMax);
   constexpr int kFit = 32767 / (kMax * 254);
   constexpr int kRun = kFit < n ? kFit : n;
@@ -310,9 +312,9 @@ inline void add_twin_dots(const W* w, const X* x, int from, I* first, I* second)
 }
 constexpr int kTurnRows = 1;
 constexpr int kPassRows = 8;
-constexpr bool kManyWhole = true;
-constexpr bool kManyHalves = true;
-constexpr bool kManyTwins = true;
+constexpr bool kManyGroups = true;
+constexpr bool kManySubBlocks = true;
+constexpr bool kManyGroupPairs = true;
 constexpr bool kManyFloats = true;
 #endif
 constexpr int kScoreRows = 12;

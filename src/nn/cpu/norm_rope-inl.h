@@ -1,6 +1,6 @@
 // Norms, gated activations and rotary embedding, written once over the vector vocabulary of a
-// simd_*.h file. Included inside an unnamed namespace by one .cpp file per instruction set; hence
-// no includes here.
+// simd_*-inl.h file. Included inside an unnamed namespace by one .cpp file per instruction set;
+// hence no includes here.
 
 /// exp(x) within 2 units in the last place; exactly 1 at 0. Arguments are held to [-87, 88].
 /// Source: Cody and Waite reduction, the minimax polynomial of Cephes' expf.
@@ -158,7 +158,7 @@ void store_half_row(const float* values, int count, int64_t stride, uint16_t* ou
   }
 }
 
-constexpr RowKernels row_kernels() {
+constexpr NormRopeKernels norm_rope_kernels() {
   return {.rms_norm = rms_norm_row,
           .silu = silu_row,
           .gelu_tanh = gelu_tanh_row,

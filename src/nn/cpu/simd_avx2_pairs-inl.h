@@ -1,4 +1,4 @@
-// Integer dot products in plain AVX2, after simd_avx2.h.
+// Integer dot products in plain AVX2, after simd_avx2-inl.h.
 // Included inside an unnamed namespace by kernels_avx2.cpp; hence no includes here.
 
 template <int kMax>
@@ -15,8 +15,8 @@ inline __m256i in_register(__m256i value) {
 
 #define PIPPIN_DOT_BY_CODES
 constexpr int kUnsignedMax = 255;  // larger codes have lost their offset in add()
-/// Integer sums of kRows activation rows against one group, or against its halves, fed one
-/// sub-vector of codes at a time. They begin at what begin() says, or at zero without kBegun.
+/// Integer sums of kRows activation rows times one group, or its sub-blocks, fed one sub-vector of
+/// codes at a time. begin() sets their initial value; without kBegun it is zero.
 ///
 /// Pairs of products are added in 16 bits, and as many sub-vectors are summed there as cannot
 /// overflow. Registers lie in arrays of their own: the compiler keeps pairs of them in memory.
@@ -26,17 +26,17 @@ struct DotRows {
   static constexpr int kPart = kSubBlocks16 ? 4 : 8;  // sub-vectors that share a sum
   static constexpr int kRun = kFit < kPart ? kFit : kPart;
 
-  void begin(int half, int r, I start) {
-    sum_a[half][r] = start.a;
-    sum_b[half][r] = start.b;
+  void begin(int sub_block, int r, I start) {
+    sum_a[sub_block][r] = start.a;
+    sum_b[sub_block][r] = start.b;
   }
-  I total(int half, int r) const { return {sum_a[half][r], sum_b[half][r]}; }
+  I total(int sub_block, int r) const { return {sum_a[sub_block][r], sum_b[sub_block][r]}; }
 
   template <int s, typename X>
   void add(W w, const X* x) {
     constexpr int kInPart = s % kPart;
     constexpr bool kLast = kInPart % kRun == kRun - 1 || kInPart == kPart - 1;
-    constexpr int kHalf = kSubBlocks16 ? s / 4 : 0;
+    constexpr int kSubBlock = kSubBlocks16 ? s / 4 : 0;
     const __m256i ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
@@ -53,8 +53,8 @@ struct DotRows {
         const __m256i more_a = _mm256_madd_epi16(run_a[r], ones);
         const __m256i more_b = _mm256_madd_epi16(run_b[r], ones);
         constexpr bool kFirst = !kBegun && kInPart < kRun;
-        sum_a[kHalf][r] = kFirst ? more_a : _mm256_add_epi32(sum_a[kHalf][r], more_a);
-        sum_b[kHalf][r] = kFirst ? more_b : _mm256_add_epi32(sum_b[kHalf][r], more_b);
+        sum_a[kSubBlock][r] = kFirst ? more_a : _mm256_add_epi32(sum_a[kSubBlock][r], more_a);
+        sum_b[kSubBlock][r] = kFirst ? more_b : _mm256_add_epi32(sum_b[kSubBlock][r], more_b);
       }
     }
   }
@@ -70,16 +70,16 @@ struct DotRows {
 /// times too large on the way.
 template <int kRows, bool kSubBlocks16, bool kBegun>
 struct DotRows<kRows, kSubBlocks16, 255, kBegun> {
-  void begin(int half, int r, I start) {
-    sum_a[half][r] = start.a;
-    sum_b[half][r] = start.b;
+  void begin(int sub_block, int r, I start) {
+    sum_a[sub_block][r] = start.a;
+    sum_b[sub_block][r] = start.b;
   }
-  I total(int half, int r) const { return {sum_a[half][r], sum_b[half][r]}; }
+  I total(int sub_block, int r) const { return {sum_a[sub_block][r], sum_b[sub_block][r]}; }
 
   template <int s, typename X>
   void add(W w, const X* x) {
     constexpr int kPart = kSubBlocks16 ? 4 : 8;  // sub-vectors that share a sum
-    constexpr int kHalf = kSubBlocks16 ? s / 4 : 0;
+    constexpr int kSubBlock = kSubBlocks16 ? s / 4 : 0;
     const __m256i low = _mm256_set1_epi16(255);
     const W even{_mm256_and_si256(w.a, low), _mm256_and_si256(w.b, low)};
     const W odd{_mm256_srli_epi16(w.a, 8), _mm256_srli_epi16(w.b, 8)};
@@ -91,8 +91,8 @@ struct DotRows<kRows, kSubBlocks16, 255, kBegun> {
       if constexpr (s % kPart == kPart - 1) {
         const __m256i more_a = _mm256_srai_epi32(run_a[r], 8);
         const __m256i more_b = _mm256_srai_epi32(run_b[r], 8);
-        sum_a[kHalf][r] = kBegun ? _mm256_add_epi32(sum_a[kHalf][r], more_a) : more_a;
-        sum_b[kHalf][r] = kBegun ? _mm256_add_epi32(sum_b[kHalf][r], more_b) : more_b;
+        sum_a[kSubBlock][r] = kBegun ? _mm256_add_epi32(sum_a[kSubBlock][r], more_a) : more_a;
+        sum_b[kSubBlock][r] = kBegun ? _mm256_add_epi32(sum_b[kSubBlock][r], more_b) : more_b;
       }
     }
   }

@@ -1,5 +1,5 @@
-// Integer dot products in AVX-VNNI, after simd_avx2.h and simd_dot_sums.h: one instruction, no
-// 16-bit limit. Included inside an unnamed namespace by kernels_avx2vnni.cpp; hence no includes
+// Integer dot products in AVX-VNNI, after simd_avx2-inl.h and simd_dot_sums-inl.h: one instruction,
+// no 16-bit limit. Included inside an unnamed namespace by kernels_avx2vnni.cpp; hence no includes
 // here.
 
 inline __m256i dot4(__m256i sum, __m256i w, __m256i x) {

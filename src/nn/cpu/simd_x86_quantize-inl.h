@@ -1,7 +1,6 @@
-// The activation quantiser of the x86 paths: what simd_quantize.h does, in AVX2 and eight groups at
-// a time, so that a lane is a group wherever a group has one number.
-// Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes
-// here.
+// The activation quantiser of the x86 paths: what simd_quantize-inl.h does, in AVX2 and eight
+// groups at a time, so that a lane is a group wherever a group has one number. Included inside an
+// unnamed namespace by one .cpp file per instruction set; hence no includes here.
 
 /// Up to eight groups. Lanes beyond the last one do what it does once more.
 struct Groups8 {
@@ -10,7 +9,7 @@ struct Groups8 {
 };
 
 /// Largest magnitudes.
-[[gnu::always_inline]] inline __m256 group_peaks(const float* x, Groups8 groups) {
+[[gnu::always_inline]] inline __m256 group_amax(const float* x, Groups8 groups) {
   const __m256 sign = _mm256_set1_ps(-0.0f);
   const auto group = [&](int lane) {
     const float* from = x + kGroup * groups.at(lane);
@@ -39,23 +38,23 @@ struct GroupScales8 {
 
 /// group_scale() of eight groups.
 template <bool kPowerOfTwo>
-inline GroupScales8 group_scales(__m256 peaks) {
+inline GroupScales8 group_scales(__m256 amax) {
   GroupScales8 s;
   if constexpr (kPowerOfTwo) {
-    // The next power of two of peak / 120: 2^-6 of the peak's own, or 2^-5 where its mantissa is
+    // The next power of two of amax / 120: 2^-6 of the amax's own, or 2^-5 where its mantissa is
     // beyond 120 / 64.
-    static_assert(kBlockCodeMost == 120);
-    const __m256i up = _mm256_add_epi32(_mm256_castps_si256(peaks), _mm256_set1_epi32(0xfffff));
+    static_assert(kBlockCodeMax == 120);
+    const __m256i up = _mm256_add_epi32(_mm256_castps_si256(amax), _mm256_set1_epi32(0xfffff));
     const __m256i power = _mm256_and_si256(up, _mm256_set1_epi32(0x7f800000));
     const __m256i bits = _mm256_sub_epi32(power, _mm256_set1_epi32(6 << 23));
-    s.scale = _mm256_min_ps(_mm256_castsi256_ps(bits), _mm256_set1_ps(kPowerMost));
+    s.scale = _mm256_min_ps(_mm256_castsi256_ps(bits), _mm256_set1_ps(kPowerMax));
     s.inverse = _mm256_castsi256_ps(
         _mm256_sub_epi32(_mm256_set1_epi32(0x7f000000), _mm256_castps_si256(s.scale)));
   } else {
-    s.scale = _mm256_div_ps(peaks, _mm256_set1_ps(127.0f));
+    s.scale = _mm256_div_ps(amax, _mm256_set1_ps(127.0f));
     s.inverse = _mm256_div_ps(_mm256_set1_ps(1.0f), s.scale);
   }
-  const __m256 some = _mm256_cmp_ps(peaks, _mm256_set1_ps(kPeakLeast), _CMP_GT_OQ);
+  const __m256 some = _mm256_cmp_ps(amax, _mm256_set1_ps(kAmaxMin), _CMP_GT_OQ);
   s.scale = _mm256_and_ps(s.scale, some);
   s.inverse = _mm256_and_ps(s.inverse, some);
   return s;
@@ -74,7 +73,7 @@ inline __m256i group_codes(const float* x, __m256 inverse) {
 }
 
 struct GroupSums8 {
-  __m256i low, high;  // of each group's halves
+  __m256i low, high;  // of each group's two sub-blocks
 };
 
 /// The sums of eight groups' codes. eights: of each group, four 64-bit sums of 8 codes + 128.
@@ -93,7 +92,7 @@ inline GroupSums8 group_sums(const __m256i* eights) {
 }
 
 /// Writes eight sums, two by two.
-inline void store_pairs(__m256i sums, ActSums& out) {
+inline void store_pairs(__m256i sums, BlockSums& out) {
   // 16 bits of an even lane, 16 of the odd one behind it; then the even lanes.
   const __m256i pairs = _mm256_blend_epi16(sums, _mm256_srli_epi64(sums, 16), 0x22);
   const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 0, 0, 0, 0);
@@ -102,7 +101,7 @@ inline void store_pairs(__m256i sums, ActSums& out) {
 }
 
 /// write_sums() of a block.
-inline void store_sums(__m256 scale, __m256 sum, ActSums& out) {
+inline void store_sums(__m256 scale, __m256 sum, BlockSums& out) {
   __m256 largest = _mm256_max_ps(scale, _mm256_permute2f128_ps(scale, scale, 1));
   largest = _mm256_max_ps(largest, _mm256_permute_ps(largest, 0x4e));
   largest = _mm256_max_ps(largest, _mm256_permute_ps(largest, 0xb1));
@@ -112,14 +111,14 @@ inline void store_sums(__m256 scale, __m256 sum, ActSums& out) {
   out.scale = 0.5f * _mm256_cvtss_f32(largest);
 }
 
-/// What paired products of a group add for its codes alone, as eight sums.
-inline __m256i paired_sums(__m256i codes) {
+/// The products of activation codes alone in a group's Winograd inner product, as eight sums.
+inline __m256i winograd_sums(__m256i codes) {
   const __m256i low = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(codes));
   const __m256i high = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(codes, 1));
   const __m256i sums =
       _mm256_madd_epi16(_mm256_sub_epi16(low, _mm256_set1_epi16(kSignedOffset)),
                         _mm256_add_epi16(high, _mm256_set1_epi16(kUnsignedOffset)));
-  return _mm256_blend_epi32(_mm256_setzero_si256(), sums, (1 << kPairedColumns / 2) - 1);
+  return _mm256_blend_epi32(_mm256_setzero_si256(), sums, (1 << kWinogradColumns / 2) - 1);
 }
 
 /// The sums of eight vectors of eight.
@@ -150,8 +149,9 @@ inline __m256i sums_of_eight(const __m256i* v) {
 
 template <bool kPowerOfTwo>
 [[gnu::always_inline]] inline void quantize_eight(const float* x, Groups8 groups, ActGroup* out,
-                                                  [[maybe_unused]] ActSums* block, int64_t stride) {
-  const GroupScales8 s = group_scales<kPowerOfTwo>(group_peaks(x, groups));
+                                                  [[maybe_unused]] BlockSums* block,
+                                                  int64_t stride) {
+  const GroupScales8 s = group_scales<kPowerOfTwo>(group_amax(x, groups));
   alignas(32) float inverse[8];
   _mm256_store_ps(inverse, s.inverse);
   __m256i eights[8];
@@ -185,7 +185,7 @@ template <bool kPowerOfTwo>
 
 /// Quantises up to eight groups; those of K-quants, which are eight, as a block.
 template <bool kPowerOfTwo>
-inline void quantize_groups(const float* x, int count, ActGroup* out, ActSums* sums,
+inline void quantize_groups(const float* x, int count, ActGroup* out, BlockSums* sums,
                             int64_t stride) {
   if (count == 8) {  // a number the compiler knows
     quantize_eight<kPowerOfTwo>(x, {8}, out, sums, stride);
@@ -198,23 +198,23 @@ inline void quantize_groups(const float* x, int count, ActGroup* out, ActSums* s
 template <int kCount>
 inline float largest(const float* x) {
   const __m256 sign = _mm256_set1_ps(-0.0f);
-  __m256 peaks[4];
+  __m256 amax[4];
 #pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) peaks[i] = _mm256_setzero_ps();
+  for (int i = 0; i < 4; ++i) amax[i] = _mm256_setzero_ps();
   for (int from = 0; from < kCount; from += kGroup) {
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i)
-      peaks[i] = _mm256_max_ps(peaks[i], _mm256_andnot_ps(sign, _mm256_loadu_ps(x + from + 8 * i)));
+      amax[i] = _mm256_max_ps(amax[i], _mm256_andnot_ps(sign, _mm256_loadu_ps(x + from + 8 * i)));
   }
   const __m256 eight =
-      _mm256_max_ps(_mm256_max_ps(peaks[0], peaks[1]), _mm256_max_ps(peaks[2], peaks[3]));
+      _mm256_max_ps(_mm256_max_ps(amax[0], amax[1]), _mm256_max_ps(amax[2], amax[3]));
   const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
   const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
-/// Four codes of one, four of the other, in turns.
-inline void take_turns(__m256i first, __m256i second, int8_t* out) {
+/// Interleaves codes: four of the first, four of the second, and so on.
+inline void interleave(__m256i first, __m256i second, int8_t* out) {
   const __m256i low = _mm256_unpacklo_epi32(first, second);
   const __m256i high = _mm256_unpackhi_epi32(first, second);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_permute2x128_si256(low, high, 0x20));
@@ -238,86 +238,88 @@ inline int round_block(const float* x, float scale, __m256i* codes) {
   return _mm256_cvtsi256_si32(most);
 }
 
-/// quantize_block() of simd_quantize.h.
-inline void quantize_block(const float* x, ActGroupPair* out, ActSums& sums, int64_t stride) {
-  const float peak = largest<kGroup * kSuperGroups>(x);
-  float scale = peak > kPeakLeast ? peak / static_cast<float>(kBlockCodeMost) : 0.0f;
+/// quantize_block() of simd_quantize-inl.h.
+inline void quantize_block(const float* x, ActGroupPair* out, BlockSums& sums, int64_t stride) {
+  const float amax = largest<kGroup * kSuperGroups>(x);
+  float scale = amax > kAmaxMin ? amax / static_cast<float>(kBlockCodeMax) : 0.0f;
   __m256i codes[kSuperGroups];
-  if (const int most = round_block(x, scale, codes); most > kTwinMost) [[unlikely]] {
-    scale *= twin_stretch(most);
+  if (const int most = round_block(x, scale, codes); most > kGroupMagnitudesMax) [[unlikely]] {
+    scale *= group_stretch(most);
     round_block(x, scale, codes);
   }
-  __m256i sum[kSuperGroups], paired[kSuperGroups];
+  __m256i sum[kSuperGroups], winograd[kSuperGroups];
 #pragma GCC unroll 8
   for (int g = 0; g < kSuperGroups; ++g) {
     const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), codes[g]);
     sum[g] = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-    paired[g] = paired_sums(codes[g]);
+    winograd[g] = winograd_sums(codes[g]);
   }
   store_pairs(sums_of_eight(sum), sums);
   sums.scale = scale;
-  constexpr int kBias = kPairedColumns * kSignedOffset * kUnsignedOffset;
+  constexpr int kBias = kWinogradColumns * kSignedOffset * kUnsignedOffset;
   alignas(32) int32_t starts[kSuperGroups];
   _mm256_store_si256(reinterpret_cast<__m256i*>(starts),
-                     _mm256_sub_epi32(_mm256_set1_epi32(-kBias), sums_of_eight(paired)));
+                     _mm256_sub_epi32(_mm256_set1_epi32(-kBias), sums_of_eight(winograd)));
 #pragma GCC unroll 4
   for (int p = 0; p < kSuperGroups / 2; ++p, out += stride) {
-    take_turns(codes[2 * p], codes[2 * p + 1], out->q);
-    __builtin_memcpy(out->paired_start, starts + 2 * p, sizeof out->paired_start);
+    interleave(codes[2 * p], codes[2 * p + 1], out->q);
+    __builtin_memcpy(out->winograd_start, starts + 2 * p, sizeof out->winograd_start);
   }
 }
 
-/// Rounds a group to codes. Returns the larger sum of its halves' magnitudes.
-inline int round_halves(const float* x, float scale, __m256i& codes) {
+/// Rounds a group to codes. Returns the larger sum of a sub-block's magnitudes.
+inline int round_sub_blocks(const float* x, float scale, __m256i& codes) {
   codes = group_codes(x, _mm256_set1_ps(scale > 0 ? 1.0f / scale : 0.0f));
   __m256i sums = _mm256_sad_epu8(_mm256_abs_epi8(codes), _mm256_setzero_si256());
-  sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4e));  // low: that of a half
+  sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4e));  // low: one sub-block
   const __m128i second = _mm256_extracti128_si256(sums, 1);
   return _mm_cvtsi128_si32(_mm_max_epi32(_mm256_castsi256_si128(sums), second));
 }
 
-/// What the paired products of a group's halves add for codes alone: four sums of each, of which
-/// those beyond kPairedOfHalf are zero.
-inline __m256i paired_sums_of_halves(__m256i codes) {
-  // The first and the second columns of both halves, widened.
+/// The same of a group's sub-blocks, four sums of each. Those beyond kSubBlockWinogradColumns are
+/// zero.
+inline __m256i winograd_sums_of_sub_blocks(__m256i codes) {
+  // The first and the second columns of both sub-blocks, widened.
   const auto widened = [](__m256i both) {
     return _mm256_cvtepi8_epi16(_mm256_castsi256_si128(both));
   };
   const __m256i first = widened(_mm256_permute4x64_epi64(codes, 0x08));
   const __m256i second = widened(_mm256_permute4x64_epi64(codes, 0x0d));
   const __m256i sums =
-      _mm256_madd_epi16(_mm256_sub_epi16(first, _mm256_set1_epi16(kSignedOfHalf)),
-                        _mm256_add_epi16(second, _mm256_set1_epi16(kUnsignedOfHalf)));
-  constexpr int kSums = (1 << kPairedOfHalf / 2) - 1;
+      _mm256_madd_epi16(_mm256_sub_epi16(first, _mm256_set1_epi16(kSubBlockSignedOffset)),
+                        _mm256_add_epi16(second, _mm256_set1_epi16(kSubBlockUnsignedOffset)));
+  constexpr int kSums = (1 << kSubBlockWinogradColumns / 2) - 1;
   return _mm256_blend_epi32(_mm256_setzero_si256(), sums, kSums | kSums << 4);
 }
 
-/// quantize_two() of simd_quantize.h.
-inline void quantize_two(const float* x, ActSubBlocks16& out) {
-  __m256i codes[2], sums[2], paired[2];
+/// quantize_sub_block_pair() of simd_quantize-inl.h.
+inline void quantize_sub_block_pair(const float* x, ActSubBlocks16& out) {
+  __m256i codes[2], sums[2], winograd[2];
 #pragma GCC unroll 2
   for (int g = 0; g < 2; ++g) {
-    const float peak = largest<kGroup>(x + kGroup * g);
-    float scale = peak > kPeakLeast ? peak / static_cast<float>(kHalfCodeMost) : 0.0f;
-    if (const int most = round_halves(x + kGroup * g, scale, codes[g]); most > kHalfMost)
-        [[unlikely]] {
-      scale *= half_stretch(most);
-      round_halves(x + kGroup * g, scale, codes[g]);
+    const float amax = largest<kGroup>(x + kGroup * g);
+    float scale = amax > kAmaxMin ? amax / static_cast<float>(kSubBlockCodeMax) : 0.0f;
+    if (const int most = round_sub_blocks(x + kGroup * g, scale, codes[g]);
+        most > kSubBlockMagnitudesMax) [[unlikely]] {
+      scale *= sub_block_stretch(most);
+      round_sub_blocks(x + kGroup * g, scale, codes[g]);
     }
     out.scale[g] = scale;
-    // 32 times each sum, and with paired products: eight sums, four of each half.
+    // 32 times each sum, without and with the Winograd products: eight sums, four of each
+    // sub-block.
     const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(32), codes[g]);
     sums[g] = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-    paired[g] = _mm256_add_epi32(sums[g], paired_sums_of_halves(codes[g]));
+    winograd[g] = _mm256_add_epi32(sums[g], winograd_sums_of_sub_blocks(codes[g]));
   }
-  take_turns(_mm256_permute2x128_si256(codes[0], codes[1], 0x20),
+  interleave(_mm256_permute2x128_si256(codes[0], codes[1], 0x20),
              _mm256_permute2x128_si256(codes[0], codes[1], 0x31), out.q);
-  // Each 128 bits of a half: of both groups the sum, then of both the paired one.
+  // 128 bits of a sub-block: the sums of both groups, then their Winograd sums.
   __m256i all = _mm256_hadd_epi32(_mm256_hadd_epi32(sums[0], sums[1]),
-                                  _mm256_hadd_epi32(paired[0], paired[1]));
-  constexpr int kBias = kPairedOfHalf * kSignedOfHalf * kUnsignedOfHalf;
+                                  _mm256_hadd_epi32(winograd[0], winograd[1]));
+  constexpr int kBias = kSubBlockWinogradColumns * kSubBlockSignedOffset * kSubBlockUnsignedOffset;
   all = _mm256_sub_epi32(_mm256_setr_epi32(0, 0, -kBias, -kBias, 0, 0, -kBias, -kBias), all);
   const __m128i first = _mm256_castsi256_si128(all), second = _mm256_extracti128_si256(all, 1);
   _mm_storeu_si128(reinterpret_cast<__m128i*>(out.start), _mm_unpacklo_epi32(first, second));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(out.paired_start), _mm_unpackhi_epi32(first, second));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out.winograd_start),
+                   _mm_unpackhi_epi32(first, second));
 }

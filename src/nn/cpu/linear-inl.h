@@ -1,5 +1,5 @@
 // Exact values of packed weights, kernels with f32 activations, and the table of all linear kernels
-// of a path. Included after tile_body.h, inside an unnamed namespace, by one .cpp file per
+// of a path. Included after tile-inl.h, inside an unnamed namespace, by one .cpp file per
 // instruction set; hence no includes here.
 
 /// The codes of a group as floats, by sub-vector and byte.
@@ -20,11 +20,11 @@ class GroupFloats {
   W w_[8];
 };
 
-/// Those of one of two groups that are twins, or whose halves are.
+/// The codes of one group of an interleaved pair.
 template <WeightType kType>
-class TwinFloats {
+class GroupPairFloats {
  public:
-  TwinFloats(const uint8_t* planes, const WTable& table, bool second)
+  GroupPairFloats(const uint8_t* planes, const WTable& table, bool second)
       : a_(planes, table),
         b_(planes + tile_format(kType).group_plane_bytes(), table),
         second_(second) {}
@@ -92,9 +92,9 @@ inline void each_group_values(const TileView& tile, int64_t columns, Use use) {
       const S scales(scale_bytes, tile.affine);
       scale_bytes += format.block_scale_bytes();
       for (int g = 0; g < format.groups_per_block(); ++g) {
-        if constexpr (kFormat.twins) {
+        if constexpr (kFormat.interleaved) {
           const uint8_t* both = planes - g % 2 * kFormat.group_plane_bytes();
-          group_values(TwinFloats<kType>(both, table, g % 2 == 1), scales, g, values);
+          group_values(GroupPairFloats<kType>(both, table, g % 2 == 1), scales, g, values);
         } else {
           group_values(GroupFloats<kType>(planes, table), scales, g, values);
         }
@@ -155,29 +155,29 @@ template <bool kPowerOfTwo>
 void quantize_row(const float* x, int64_t groups, const ActRows& out) {
   for (int64_t g = 0; g < groups; g += kSuperGroups) {
     const int count = static_cast<int>(groups - g < kSuperGroups ? groups - g : kSuperGroups);
-    ActSums* sums = kPowerOfTwo ? out.sums + g / kSuperGroups * out.rows : nullptr;
+    BlockSums* sums = kPowerOfTwo ? out.block_sums + g / kSuperGroups * out.rows : nullptr;
     quantize_groups<kPowerOfTwo>(x + kGroup * g, count, out.groups + g * out.rows, sums, out.rows);
   }
 }
 
-inline void quantize_twins(const float* x, int64_t groups, const ActRows& out) {
+inline void quantize_group_pairs(const float* x, int64_t groups, const ActRows& out) {
   for (int64_t g = 0; g < groups; g += kSuperGroups) {
-    quantize_block(x + kGroup * g, out.twins + g / 2 * out.rows,
-                   out.sums[g / kSuperGroups * out.rows], out.rows);
+    quantize_block(x + kGroup * g, out.group_pairs + g / 2 * out.rows,
+                   out.block_sums[g / kSuperGroups * out.rows], out.rows);
   }
 }
 
-inline void quantize_halves(const float* x, int64_t groups, const ActRows& out) {
+inline void quantize_sub_blocks(const float* x, int64_t groups, const ActRows& out) {
   for (int64_t g = 0; g < groups; g += 2)
-    quantize_two(x + kGroup * g, out.halves[g / 2 * out.rows]);
+    quantize_sub_block_pair(x + kGroup * g, out.sub_blocks[g / 2 * out.rows]);
 }
 
 // ---- the table ----
 
 template <WeightType kType, int kRows>
 constexpr TileKernel tile_kernel_of() {
-  if constexpr (tile_format(kType).twins)
-    return twin_kernel<kType, kRows>;
+  if constexpr (tile_format(kType).interleaved)
+    return group_pair_kernel<kType, kRows>;
   else
     return tile_kernel<kType, kRows>;
 }
@@ -205,7 +205,9 @@ constexpr void fill_type(LinearKernels& k, std::integer_sequence<int, kRows...>)
   constexpr int kIndex = static_cast<int>(kType);
   constexpr TileFormat kFormat = tile_format(kType);
   constexpr bool kSubBlocks16 = Scales<kFormat.scales>::kSubBlocks16;
-  constexpr bool kMany = kFormat.twins ? kManyTwins : kSubBlocks16 ? kManyHalves : kManyWhole;
+  constexpr bool kMany = kFormat.interleaved ? kManyGroupPairs
+                         : kSubBlocks16      ? kManySubBlocks
+                                             : kManyGroups;
   if constexpr (!kFormat.is_float() && kMany)
     fill_many(k.tile[kIndex], tile_kernel_of<kType, kManyRows>());
   if constexpr (kManyFloats)
@@ -223,7 +225,7 @@ constexpr LinearKernels linear_kernels() {
   fill_types(k, std::make_integer_sequence<int, kWeightTypes>());
   k.quantize[static_cast<int>(ActQuantisation::kGroups)] = quantize_row<false>;
   k.quantize[static_cast<int>(ActQuantisation::kPowerOfTwoScales)] = quantize_row<true>;
-  k.quantize[static_cast<int>(ActQuantisation::kTwins)] = quantize_twins;
-  k.quantize[static_cast<int>(ActQuantisation::kSubBlocks16)] = quantize_halves;
+  k.quantize[static_cast<int>(ActQuantisation::kGroupPairs)] = quantize_group_pairs;
+  k.quantize[static_cast<int>(ActQuantisation::kSubBlocks16)] = quantize_sub_blocks;
   return k;
 }

@@ -1,16 +1,14 @@
 // The int8 tile kernels of quantised linear layers, written once over the vector vocabulary of a
-// simd_*.h file. Included inside an unnamed namespace by one .cpp file per instruction set; hence
-// no includes here.
+// simd_*-inl.h file. Included inside an unnamed namespace by one .cpp file per instruction set;
+// hence no includes here.
 //
 // The value of one output is, whatever the number of rows and threads: over groups in order,
 //   acc = fma(integer dot, weight scale * activation scale, acc), then acc = fma(minimum,
 //   activation sum, acc).
-// K-quants, whose blocks are of 256, meet activations whose scales are powers of two (but for those
-// whose groups are twins: twin_body.h). Products with them are exact, so the order of factors is
-// free:
-//   acc = fma(integer dot * activation scale, weight scale, acc), of one half after the other where
-//   halves have scales of their own; minimums of a block first: acc -= minimum scale * (integer dot
-//   of minimums and activation sums * their scale).
+// K-quants take activations with power-of-two scales, except interleaved group pairs
+// (group_pair-inl.h). Products with such scales are exact, so the order of factors is free:
+//   acc -= minimum scale * (integer dot of minimums and block sums * their scale), once a block;
+//   acc = fma(integer dot * activation scale, weight scale, acc), for each group or sub-block.
 
 /// The format of a tile. Only of an affine type does it depend on more than the type.
 template <WeightType kType>
@@ -71,16 +69,16 @@ inline void store_codes(const uint8_t* planes, const WTable& table, uint8_t* cod
   for (int s = 0; s < 8; ++s) w_store(codes + 64 * s, w[s]);
 }
 
-/// Where the integer sum of a group begins, or, of n = 4 sub-vectors, of one of its halves.
+/// The initial accumulator of a group's integer sum, or, with n = 4 sub-vectors, of a sub-block's.
 template <int n, int kMax, int kOffset, bool kBlocks>
-inline I first_sum(const ActGroup& x, int half) {
+inline I first_sum(const ActGroup& x, int sub_block) {
   constexpr bool kFull = kMax > kUnsignedMax;  // full 8-bit codes, which lose 128 on the way
   if constexpr ((kOffset >= 0) == kFull)
     return i_set1(0);
   else if constexpr (kFull)
     return i_set1_shifted<7>(-x.negative[0]);  // gives back what they lose
   else if constexpr (n == 4)
-    return i_set1_shifted<kOffset>(x.negative[half]);
+    return i_set1_shifted<kOffset>(x.negative[sub_block]);
   else if constexpr (kBlocks)
     return i_set1_shifted<kOffset>(x.negative[0] + x.negative[1]);
   else
@@ -101,31 +99,32 @@ inline F scaled(I sum, const ActGroup& x) { return f_mul(f_from_int(sum), f_set1
 /// acc -= unit * the dot product of a block's 8 minimums, as pairs of 16 bits, and the sums of its
 /// groups, for kRows activation rows.
 template <int kRows>
-inline void subtract_pairs(const W* pairs, F unit, const ActSums* x, F* acc) {
+inline void subtract_pairs(const W* pairs, F unit, const BlockSums* x, F* acc) {
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     I sum = i_set1(0);
 #pragma GCC unroll 4
-    for (int p = 0; p < 4; ++p) sum = i_add_pairs(sum, pairs[p], x[r].pairs[p]);
+    for (int p = 0; p < 4; ++p) sum = i_dpwssd_broadcast(sum, pairs[p], x[r].pairs[p]);
     acc[r] = f_fnma(f_mul(f_from_int(sum), f_set1(x[r].scale)), unit, acc[r]);
   }
 }
 #endif
 
-/// Reads the scales of a block of groups. A half group has its own scale in the kSuperBlock16
-/// kinds; elsewhere both halves share it.
+/// Reads the scales of a block of groups. In the kSuperBlock16 kinds each sub-block of 16 has a
+/// scale; elsewhere a group's two sub-blocks share one.
 template <ScaleKind kKind>
 struct Scales {
   static constexpr bool kSubBlocks16 =
-      kKind == ScaleKind::kSuperBlock16 || kKind == ScaleKind::kSuper16Min;
+      kKind == ScaleKind::kSuperBlock16 || kKind == ScaleKind::kSuperBlock16Min;
   static constexpr bool kMin = kKind == ScaleKind::kHalfMin || kKind == ScaleKind::kAffine ||
-                               kKind == ScaleKind::kSuper32Min || kKind == ScaleKind::kSuper16Min;
+                               kKind == ScaleKind::kSuperBlock32Min ||
+                               kKind == ScaleKind::kSuperBlock16Min;
   static constexpr bool kBlocks = kKind >= ScaleKind::kSuperBlock32;
   static constexpr bool kNegativeMin = kBlocks;
 
   [[gnu::always_inline]] explicit Scales(const uint8_t* block, const AffineLayout& affine = {})
       : bytes(block) {
-    const auto* halves = reinterpret_cast<const uint16_t*>(block);
+    const auto* f16s = reinterpret_cast<const uint16_t*>(block);
     if constexpr (kKind == ScaleKind::kAffine) {
       if (affine.floats == WeightType::kF32) {
         d = f_load(reinterpret_cast<const float*>(block));
@@ -133,18 +132,18 @@ struct Scales {
         return;
       }
       if (affine.floats == WeightType::kBF16) {
-        d = f_from_bfloat(halves);
-        m = f_from_bfloat(halves + kTileRows);
+        d = f_from_bfloat(f16s);
+        m = f_from_bfloat(f16s + kTileRows);
         return;
       }
     }
     if constexpr (kKind == ScaleKind::kExponent) {
       d = f_from_exponent(block);
     } else {
-      d = f_from_half(halves);
+      d = f_from_half(f16s);
     }
-    if constexpr (kMin) m = f_from_half(halves + kTileRows);
-    if constexpr (kKind == ScaleKind::kSuper32Min) {
+    if constexpr (kMin) m = f_from_half(f16s + kTileRows);
+    if constexpr (kKind == ScaleKind::kSuperBlock32Min) {
       // 16 rows of 6-bit numbers: 8 scales, then 8 minimums. Low nibbles of 0-7 pair with 8-15; two
       // high bits of each quarter follow.
       const W low0 = w_load(block + 64);
@@ -155,7 +154,7 @@ struct Scales {
       w_store(small + 128, w_or_bits<0, 0x30>(w_bits<-4, 15>(low0), high));
       w_store(small + 192, w_or_bits<-2, 0x30>(w_bits<-4, 15>(low1), high));
     }
-    if constexpr (kKind == ScaleKind::kSuper16Min) {
+    if constexpr (kKind == ScaleKind::kSuperBlock16Min) {
 #pragma GCC unroll 4
       for (int i = 0; i < 256; i += 64) {
         const W both = w_load(block + 64 + i);
@@ -165,20 +164,21 @@ struct Scales {
     }
   }
 
-  /// Scale of half h of group g of the block.
+  /// Scale of sub-block h (0 or 1) of group g of the block.
   F scale(int g, int h) const {
     if constexpr (kKind == ScaleKind::kSuperBlock32)
       return f_mul(d, f_from_s8(bytes + 32 + 16 * g));
-    if constexpr (kKind == ScaleKind::kSuper32Min) return f_mul(d, f_from_u8(small + 16 * g));
+    if constexpr (kKind == ScaleKind::kSuperBlock32Min) return f_mul(d, f_from_u8(small + 16 * g));
     if constexpr (kKind == ScaleKind::kSuperBlock16)
       return f_mul(d, f_from_s8(bytes + 32 + 16 * (2 * g + h)));
-    if constexpr (kKind == ScaleKind::kSuper16Min)
+    if constexpr (kKind == ScaleKind::kSuperBlock16Min)
       return f_mul(d, f_from_u8(small + 16 * (2 * g + h)));
     return d;
   }
   F minimum(int g, int h) const {
-    if constexpr (kKind == ScaleKind::kSuper32Min) return f_mul(m, f_from_u8(small + 128 + 16 * g));
-    if constexpr (kKind == ScaleKind::kSuper16Min)
+    if constexpr (kKind == ScaleKind::kSuperBlock32Min)
+      return f_mul(m, f_from_u8(small + 128 + 16 * g));
+    if constexpr (kKind == ScaleKind::kSuperBlock16Min)
       return f_mul(m, f_from_u8(small + 256 + 16 * (2 * g + h)));
     return m;
   }
@@ -189,8 +189,8 @@ struct Scales {
 
   /// Subtracts the minimums of the whole block, from kPass rows at a time.
   template <int kPass>
-  [[gnu::always_inline]] void subtract_minimums(const ActSums* x, int rows, F* acc) const {
-    static_assert(kKind == ScaleKind::kSuper32Min);
+  [[gnu::always_inline]] void subtract_minimums(const BlockSums* x, int rows, F* acc) const {
+    static_assert(kKind == ScaleKind::kSuperBlock32Min);
     W pairs[4];
 #pragma GCC unroll 4
     for (int p = 0; p < 4; ++p) pairs[p] = minimum_pairs(p);
@@ -199,15 +199,15 @@ struct Scales {
       subtract_pairs<kPass>(pairs, m, x + first, acc + first);
   }
 
-  static constexpr int kSmall = kKind == ScaleKind::kSuper32Min   ? 256
-                                : kKind == ScaleKind::kSuper16Min ? 512
-                                                                  : 1;
+  static constexpr int kSmall = kKind == ScaleKind::kSuperBlock32Min   ? 256
+                                : kKind == ScaleKind::kSuperBlock16Min ? 512
+                                                                       : 1;
   const uint8_t* bytes;
   F d, m;
   alignas(64) uint8_t small[kSmall];  // unpacked scales, then minimums
 };
 
-/// Scales and minimums of a group's halves; the second ones only where halves differ.
+/// Scales and minimums of a group's two sub-blocks; the second ones only where they differ.
 template <typename S>
 struct GroupScales {
   GroupScales(const S& scales, int g) {
@@ -224,7 +224,7 @@ struct GroupScales {
     return acc;
   }
 
-  /// Adds the scaled sum of a K-quant's group, or those of its halves.
+  /// Adds the scaled sum of a K-quant's group, or those of its sub-blocks.
   F add_scaled(F low, F high, const ActGroup& x, F acc) const {
     acc = f_fma(low, scale[0], acc);
     if constexpr (S::kSubBlocks16) acc = f_fma(high, scale[1], acc);
@@ -355,18 +355,18 @@ template <WeightType kType, int kRows, bool kUnpack, typename S>
 }
 #endif
 
-/// How far ahead of the products the weights are called into the second-level cache. The hardware's
-/// own streams end at each page, which costs a memory latency every few groups. Far enough, the
-/// last tiles of a matrix call in the next one's first, which lie behind them in the arena.
+/// Prefetch distance into the second-level cache. The hardware's own streams end at each page,
+/// which costs a memory latency every few groups. The last tiles of a matrix prefetch the first
+/// ones of the next, which lie behind them in the arena.
 constexpr int kBytesAhead = 16384;
-/// And into the first level. That has too few misses in flight for the memory's latency: called
-/// straight into it, weights wait for each other, and activations for them.
+/// Prefetch distance into the first level. It alone would not do: too few misses in flight to cover
+/// the memory's latency.
 constexpr int kBytesNear = 1024;
 
-/// Calls in the lines that lie kBytesNear and kBytesAhead after a group. Tiles follow each other in
-/// memory, so the stream goes on into the next tile, over its scales to its planes; a group's share
-/// of the scales makes its step. Of an affine type the lines are those of 16-bit scales for each
-/// group, the steps those of the tile.
+/// Prefetches the lines kBytesNear and kBytesAhead after a group. Tiles follow each other in
+/// memory, so the stream goes on into the next tile: a step is a group's planes and its share of
+/// the scales. An affine tile's lines are counted with 16-bit scales for each group, its steps as
+/// they are.
 template <WeightType kType>
 class WeightStream {
  public:
@@ -404,7 +404,7 @@ void tile_kernel(const TileView& tile, int64_t groups, const ActRows& activation
   constexpr bool kUnpack = kMany && !kFormat.plane8;
   const int rows = kMany ? activations.rows : kRows;
   const ActGroup* x = activations.groups;
-  [[maybe_unused]] const ActSums* sums = activations.sums;
+  [[maybe_unused]] const BlockSums* sums = activations.block_sums;
   using S = Scales<kFormat.scales>;
   const int per_block = format_of<kType>(tile).groups_per_block();
   const int scale_step = format_of<kType>(tile).block_scale_bytes();
@@ -417,7 +417,7 @@ void tile_kernel(const TileView& tile, int64_t groups, const ActRows& activation
   for (int r = 0; r < rows; ++r) acc[r] = f_zero();
   for (; groups > 0; groups -= per_block) {
     const S scales(scale_bytes, tile.affine);
-    if constexpr (kFormat.scales == ScaleKind::kSuper32Min) {
+    if constexpr (kFormat.scales == ScaleKind::kSuperBlock32Min) {
       scales.template subtract_minimums<kPass>(sums, rows, acc);
       sums += rows;
     }

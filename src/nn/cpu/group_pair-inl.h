@@ -1,30 +1,30 @@
-// The int8 tile kernels of formats whose groups are twins (tile_format.h). Included after
-// tile_body.h, inside an unnamed namespace, by one .cpp file per instruction set; hence no includes
-// here.
+// The int8 tile kernels of interleaved group pairs (tile_format.h). Included after tile-inl.h,
+// inside an unnamed namespace, by one .cpp file per instruction set; hence no includes here.
 //
 // Where groups have scales, activations have one for a block of 256, so that its dot products are
 // integers. Of one output,
 //   acc = fma(activation scale, d * dots - dmin * minimums, acc),
 // where dots is the sum over groups of integer dot * scale, and minimums that of activation sum *
-// minimum: both exact, in any order, so each path adds as it likes. Where half groups have scales,
-// they are the twins, activations have a scale for each group, and
+// minimum: both exact, in any order, so each path adds as it likes. Where sub-blocks of 16 have
+// scales, activations have one for each group, and
 //   acc = fma(d, the sum over groups, in order, of activation scale * dots, acc).
-// The quantiser sees to it that the dot product of a group, or of a half, fits 16 bits; two of
-// them, packed, meet their scales in one product.
+// The quantiser keeps the dot product of a group, or of a sub-block, within 16 bits. Two of them,
+// packed, are multiplied by their scales and added by one dpwssd.
 
 #if defined(PIPPIN_DOT_BY_CODES)
 /// The codes of two groups: where they lie, or in memory, unpacked once for many rows.
 template <WeightType kType, bool kUnpack>
-struct TwinCodes {
-  TwinCodes(const uint8_t* planes, const WTable& table)
+struct GroupPairCodes {
+  GroupPairCodes(const uint8_t* planes, const WTable& table)
       : first(planes, table), second(planes + tile_format(kType).group_plane_bytes(), table) {}
   GroupCodes<kType, kUnpack> first, second;
 };
 
 /// Adds the products of two groups with kRows activation rows.
 template <WeightType kType, int kRows, bool kUnpack>
-[[gnu::always_inline]] inline void twin_products(const TwinCodes<kType, kUnpack>& codes,
-                                                 const W* scales, const ActGroupPair* x, I* dots) {
+[[gnu::always_inline]] inline void group_pair_products(const GroupPairCodes<kType, kUnpack>& codes,
+                                                       const W* scales, const ActGroupPair* x,
+                                                       I* dots) {
   DotRows<kRows, false, tile_format(kType).code_max, false> first, second;
   add_all(first, codes.first, x);
   asm volatile("" ::: "memory");  // or all activations would be kept for the others, in memory
@@ -34,11 +34,11 @@ template <WeightType kType, int kRows, bool kUnpack>
     dots[r] = i_dpwssd(dots[r], w_pack(first.total(0, r), second.total(0, r)), scales[0]);
 }
 
-/// The same where half groups have scales: sub-vectors 0 to 3 are of the first group.
+/// The same where sub-blocks have scales: sub-vectors 0 to 3 are of the first group.
 template <WeightType kType, int kRows, bool kUnpack>
-[[gnu::always_inline]] inline void twin_products(const TwinCodes<kType, kUnpack>& codes,
-                                                 const W* scales, const ActSubBlocks16* x,
-                                                 F* dots) {
+[[gnu::always_inline]] inline void group_pair_products(const GroupPairCodes<kType, kUnpack>& codes,
+                                                       const W* scales, const ActSubBlocks16* x,
+                                                       F* dots) {
   DotRows<kRows, true, tile_format(kType).code_max, true> first, second;
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
@@ -63,8 +63,8 @@ template <WeightType kType, int kRows, bool kUnpack>
 #else
 /// The codes of two groups, in registers.
 template <WeightType kType, bool kUnpack>
-struct TwinCodes {
-  TwinCodes(const uint8_t* planes, const WTable& table) {
+struct GroupPairCodes {
+  GroupPairCodes(const uint8_t* planes, const WTable& table) {
     unpack_codes<kType>(planes, table, w);
     unpack_codes<kType>(planes + tile_format(kType).group_plane_bytes(), table, w + 8);
   }
@@ -73,26 +73,27 @@ struct TwinCodes {
 
 /// Adds the products of two groups with kRows activation rows.
 template <WeightType kType, int kRows, bool kUnpack>
-[[gnu::always_inline]] inline void twin_products(const TwinCodes<kType, kUnpack>& codes,
-                                                 const W* scales, const ActGroupPair* x, I* dots) {
+[[gnu::always_inline]] inline void group_pair_products(const GroupPairCodes<kType, kUnpack>& codes,
+                                                       const W* scales, const ActGroupPair* x,
+                                                       I* dots) {
   constexpr int kTurn = kRows % kTurnRows == 0 ? kTurnRows : 1;
 #pragma GCC unroll 1
   for (int r = 0; r < kRows; r += kTurn) {
     I first[kTurn], second[kTurn];
 #pragma GCC unroll 4
     for (int i = 0; i < kTurn; ++i) first[i] = second[i] = i_set1(0);
-    add_twin_dots<8, kTurn, tile_format(kType).code_max>(codes.w, x + r, 0, first, second);
+    add_pair_dots<8, kTurn, tile_format(kType).code_max>(codes.w, x + r, 0, first, second);
 #pragma GCC unroll 4
     for (int i = 0; i < kTurn; ++i)
       dots[r + i] = i_dpwssd(dots[r + i], w_pack(first[i], second[i]), scales[0]);
   }
 }
 
-/// The same where half groups have scales: sub-vectors 0 to 3 are of the first group.
+/// The same where sub-blocks have scales: sub-vectors 0 to 3 are of the first group.
 template <WeightType kType, int kRows, bool kUnpack>
-[[gnu::always_inline]] inline void twin_products(const TwinCodes<kType, kUnpack>& codes,
-                                                 const W* scales, const ActSubBlocks16* x,
-                                                 F* dots) {
+[[gnu::always_inline]] inline void group_pair_products(const GroupPairCodes<kType, kUnpack>& codes,
+                                                       const W* scales, const ActSubBlocks16* x,
+                                                       F* dots) {
   constexpr int kTurn = kRows % kTurnRows == 0 ? kTurnRows : 1;
 #pragma GCC unroll 1
   for (int r = 0; r < kRows; r += kTurn) {
@@ -104,7 +105,7 @@ template <WeightType kType, int kRows, bool kUnpack>
       I first[kTurn], second[kTurn];
 #pragma GCC unroll 4
       for (int i = 0; i < kTurn; ++i) first[i] = second[i] = i_set2(x[r + i].start[g]);
-      add_twin_dots<4, kTurn, tile_format(kType).code_max>(codes.w, x + r, 4 * g, first, second);
+      add_pair_dots<4, kTurn, tile_format(kType).code_max>(codes.w, x + r, 4 * g, first, second);
 #pragma GCC unroll 4
       for (int i = 0; i < kTurn; ++i) {
         const I dot = i_dpwssd(i_set1(0), w_pack(first[i], second[i]), scales[g]);
@@ -117,29 +118,31 @@ template <WeightType kType, int kRows, bool kUnpack>
 }
 #endif
 
-/// What a twin kernel does with two groups; a path may have something else for some formats.
-struct PlainTwins {
+/// The products of two groups, taken directly. A path may have another class for some formats.
+struct PlainGroupPair {
   template <WeightType kType, bool kUnpack>
-  using Codes = TwinCodes<kType, kUnpack>;
+  using Codes = GroupPairCodes<kType, kUnpack>;
 
   template <WeightType kType, int kRows, bool kUnpack>
   [[gnu::always_inline]] static void add(const Codes<kType, kUnpack>& codes, const W* scales,
                                          const auto* x, auto* dots) {
-    twin_products<kType, kRows, kUnpack>(codes, scales, x, dots);
+    group_pair_products<kType, kRows, kUnpack>(codes, scales, x, dots);
   }
 };
 
-#if !defined(PIPPIN_PAIRS_OF)
-inline I i_add_pairs_of(I acc, W pairs, const int32_t& two) { return i_add_pairs(acc, pairs, two); }
+#if !defined(PIPPIN_DPWSSD_FROM)
+inline I i_dpwssd_from(I acc, W pairs, const int32_t& two) {
+  return i_dpwssd_broadcast(acc, pairs, two);
+}
 #endif
 
-/// What the dots of a block of twins meet: a scale for each group, and minimums.
+/// The scales of a block of group pairs: one for each group, and minimums.
 template <ScaleKind kKind>
-struct TwinScales : Scales<kKind> {
+struct GroupPairScales : Scales<kKind> {
   using Dots = I;
   using Scales<kKind>::Scales;
   static Dots none() { return i_set1(0); }
-  static const ActGroupPair* activations(const ActRows& rows) { return rows.twins; }
+  static const ActGroupPair* activations(const ActRows& rows) { return rows.group_pairs; }
 
   /// Those of groups 2 p and 2 p + 1.
   void pairs(int p, W* scales) const { scales[0] = this->scale_pairs(p); }
@@ -147,7 +150,7 @@ struct TwinScales : Scales<kKind> {
   /// Adds what the dots and minimums of rows are worth to acc, kPass rows at a time. The dots are
   /// zero afterwards.
   template <int kPass>
-  [[gnu::always_inline]] void end(const ActSums* x, int rows, Dots* dots, F* acc) const {
+  [[gnu::always_inline]] void end(const BlockSums* x, int rows, Dots* dots, F* acc) const {
     const End ending = end();
 #pragma GCC unroll 1
     for (int first = 0; first < rows; first += kPass)
@@ -160,8 +163,9 @@ struct TwinScales : Scales<kKind> {
     /// Writes what the dots of n rows from `first` on and their minimums are worth, added to
     /// so_far[step * row], to acc[row], and zeros to `zeros` unless it is null.
     template <int n>
-    [[gnu::always_inline]] void rows(int first, const Dots* dots, const ActSums* x, const F* so_far,
-                                     int64_t step, F* acc, Dots* zeros = nullptr) const {
+    [[gnu::always_inline]] void rows(int first, const Dots* dots, const BlockSums* x,
+                                     const F* so_far, int64_t step, F* acc,
+                                     Dots* zeros = nullptr) const {
       // Rows that take turns: the products of one wait for each other.
       constexpr int kTogether = n % 4 == 0 ? 4 : n % 2 == 0 ? 2 : 1;
 #pragma GCC unroll 16
@@ -173,7 +177,7 @@ struct TwinScales : Scales<kKind> {
         for (int p = 0; p < 4; ++p) {
 #pragma GCC unroll 4
           for (int i = 0; i < kTogether; ++i)
-            sum[i] = i_add_pairs_of(sum[i], minimums[p], x[first + r + i].pairs[p]);
+            sum[i] = i_dpwssd_from(sum[i], minimums[p], x[first + r + i].pairs[p]);
         }
 #pragma GCC unroll 4
         for (int i = 0; i < kTogether; ++i) {
@@ -193,14 +197,14 @@ struct TwinScales : Scales<kKind> {
   }
 };
 
-/// The same of half groups with scales and without minimums: pairs are those of a group's halves,
-/// for two groups. Their dots meet the activations' scales a group at a time.
+/// The same of sub-blocks with scales and without minimums: a pair of scales is of a group's two
+/// sub-blocks. Dots are multiplied by the activations' scale a group at a time.
 template <>
-struct TwinScales<ScaleKind::kSuperBlock16> : Scales<ScaleKind::kSuperBlock16> {
+struct GroupPairScales<ScaleKind::kSuperBlock16> : Scales<ScaleKind::kSuperBlock16> {
   using Dots = F;
   using Scales<ScaleKind::kSuperBlock16>::Scales;
   static Dots none() { return f_zero(); }
-  static const ActSubBlocks16* activations(const ActRows& rows) { return rows.halves; }
+  static const ActSubBlocks16* activations(const ActRows& rows) { return rows.sub_blocks; }
 
   void pairs(int p, W* scales) const {
     const uint8_t* first = bytes + 32 + 64 * p;
@@ -209,7 +213,7 @@ struct TwinScales<ScaleKind::kSuperBlock16> : Scales<ScaleKind::kSuperBlock16> {
   }
 
   template <int kPass>
-  [[gnu::always_inline]] void end(const ActSums*, int rows, Dots* dots, F* acc) const {
+  [[gnu::always_inline]] void end(const BlockSums*, int rows, Dots* dots, F* acc) const {
     for (int r = 0; r < rows; ++r) {
       acc[r] = f_fma(dots[r], d, acc[r]);
       dots[r] = none();
@@ -219,7 +223,7 @@ struct TwinScales<ScaleKind::kSuperBlock16> : Scales<ScaleKind::kSuperBlock16> {
   struct End {
     F d;
     template <int n>
-    [[gnu::always_inline]] void rows(int first, const Dots* dots, const ActSums*, const F* so_far,
+    [[gnu::always_inline]] void rows(int first, const Dots* dots, const BlockSums*, const F* so_far,
                                      int64_t step, F* acc) const {
 #pragma GCC unroll 16
       for (int r = 0; r < n; ++r) acc[first + r] = f_fma(dots[r], d, so_far[step * (first + r)]);
@@ -228,21 +232,21 @@ struct TwinScales<ScaleKind::kSuperBlock16> : Scales<ScaleKind::kSuperBlock16> {
   End end() const { return {d}; }
 };
 
-/// tile_kernel() of formats whose groups are twins.
-template <WeightType kType, int kRows, typename Products = PlainTwins>
-void twin_kernel(const TileView& tile, int64_t groups, const ActRows& activations, float* out,
-                 int64_t stride) {
+/// tile_kernel() of interleaved group pairs.
+template <WeightType kType, int kRows, typename Products = PlainGroupPair>
+void group_pair_kernel(const TileView& tile, int64_t groups, const ActRows& activations, float* out,
+                       int64_t stride) {
   constexpr TileFormat kFormat = tile_format(kType);
-  using S = TwinScales<kFormat.scales>;
-  static_assert(kFormat.twins);
-  static_assert(kFormat.scales == ScaleKind::kSuper32Min
-                    ? kFormat.code_max * kTwinMost <= 32767
+  using S = GroupPairScales<kFormat.scales>;
+  static_assert(kFormat.interleaved);
+  static_assert(kFormat.scales == ScaleKind::kSuperBlock32Min
+                    ? kFormat.code_max * kGroupMagnitudesMax <= 32767
                     : 1 << kFormat.offset_shift == 32 && kFormat.code_max < 64);
   constexpr bool kMany = kRows == kManyRows;
   constexpr int kPass = kMany ? kPassRows : kRows;
   const int rows = kMany ? activations.rows : kRows;
   const auto* x = S::activations(activations);
-  const ActSums* sums = activations.sums;
+  const BlockSums* sums = activations.block_sums;
   const WTable table = w_table(kCodebook<kType>);
   const uint8_t* planes = tile.planes;
   const uint8_t* scale_bytes = tile.scales;

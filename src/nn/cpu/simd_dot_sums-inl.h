@@ -2,8 +2,8 @@
 // Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes
 // here.
 
-/// 32-bit sums of kRows activation rows against one group, or against its halves. They begin at
-/// what begin() says, or at zero without kBegun.
+/// 32-bit sums of kRows activation rows times one group, or its sub-blocks. begin() sets their
+/// initial value; without kBegun it is zero.
 template <int kRows, bool kSubBlocks16, bool kBegun>
 struct DotSums {
   DotSums() {
@@ -14,8 +14,8 @@ struct DotSums {
       sum[kSubBlocks16 ? 1 : 0][r] = i_set1(0);
     }
   }
-  void begin(int half, int r, I start) { sum[half][r] = start; }
-  I total(int half, int r) const { return sum[half][r]; }
+  void begin(int sub_block, int r, I start) { sum[sub_block][r] = start; }
+  I total(int sub_block, int r) const { return sum[sub_block][r]; }
 
  protected:
   I sum[kSubBlocks16 ? 2 : 1][kRows];

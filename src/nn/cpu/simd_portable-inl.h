@@ -1,4 +1,4 @@
-// The 16-lane vector vocabulary of the kernels in plain C++: the oracle of the other simd_*.h
+// The 16-lane vector vocabulary of the kernels in plain C++: the oracle of the other simd_*-inl.h
 // files.
 //   F: 16 f32    I: 16 s32    W: 64 bytes, 16 lanes of 4
 // Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes
@@ -230,7 +230,7 @@ inline W w_pairs_s8(const uint8_t* p) {
   return r;
 }
 /// acc + the products of such pairs with two 16-bit numbers, the low one in the low half.
-inline I i_add_pairs(I acc, W pairs, int32_t two) {
+inline I i_dpwssd_broadcast(I acc, W pairs, int32_t two) {
   const int32_t low = static_cast<int16_t>(two);
   const int32_t high = static_cast<int16_t>(two >> 16);
   const auto half = [&](int i) {
@@ -240,7 +240,8 @@ inline I i_add_pairs(I acc, W pairs, int32_t two) {
   return acc;
 }
 
-/// Sums of twins' lanes (tile_format.h) as pairs of 16 bits, a row a lane. Requires: they fit.
+/// Sums of a group pair's first planes (a) and second ones (b) as pairs of 16 bits, a row a lane.
+/// Requires: they fit.
 inline W w_pack(I a, I b) {
   W r;
   const auto put = [&](int half, int32_t x) {
@@ -261,7 +262,8 @@ inline I i_dpwssd(I acc, W a, W b) {
   PIPPIN_EACH(i, 32) acc.v[i / 2] += half(a, i) * half(b, i);
   return acc;
 }
-/// The first twins' values of both halves of their lanes, and the second twins', a row a lane.
+/// The first group's values of a group pair's first planes (a) and second ones (b), a row a lane;
+/// and the second group's.
 inline F f_even(F a, F b) {
   F r;
   PIPPIN_EACH(i, 16) r.v[i] = (i % 4 < 2 ? a : b).v[i / 4 * 4 + i % 2 * 2];
@@ -288,10 +290,10 @@ inline void add_dots(const W* w, const ActGroup* x, int first, I* sums) {
   PIPPIN_EACH(i, 16)
   PIPPIN_EACH(b, 4) sums[r].v[i] += w[s].v[4 * i + b] * x[r].q[4 * (first + s) + b];
 }
-/// Adds the products of n sub-vectors, from one on, of both halves of twins' lanes, which lie 8
-/// apart, with kRows rows' activations.
+/// Adds the products of n sub-vectors of a group pair with kRows rows' activations, from sub-vector
+/// `from` on. The pair's second planes lie 8 vectors behind its first.
 template <int n, int kRows, int kMax, typename X>
-inline void add_twin_dots(const W* w, const X* x, int from, I* first, I* second) {
+inline void add_pair_dots(const W* w, const X* x, int from, I* first, I* second) {
   PIPPIN_EACH(r, kRows)
   PIPPIN_EACH(s, n)
   PIPPIN_EACH(i, 16)
@@ -306,12 +308,12 @@ inline void add_twin_dots(const W* w, const X* x, int from, I* first, I* second)
 // score tile and of a value tile.
 constexpr int kTurnRows = 1;
 constexpr int kPassRows = 2;
-// Whether there are kernels of many rows, which unpack a group once for passes over all of them: of
-// most formats, of those whose halves have scales of their own, and with f32 activations. Their
-// sums lie in memory, so they are no gain where the products take much longer than the unpacking.
-constexpr bool kManyWhole = false;
-constexpr bool kManyHalves = false;
-constexpr bool kManyTwins = false;
+// Whether there are kernels of many rows, which unpack a group once for passes over all of them:
+// of plain groups, of sub-blocks with scales, of group pairs, and with f32 activations. Their sums
+// lie in memory, so they gain nothing where products take much longer than unpacking.
+constexpr bool kManyGroups = false;
+constexpr bool kManySubBlocks = false;
+constexpr bool kManyGroupPairs = false;
 constexpr bool kManyFloats = false;
 constexpr int kScoreRows = 4;
 constexpr int kScoreBlocks = 2;

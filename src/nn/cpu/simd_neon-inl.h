@@ -1,4 +1,4 @@
-// The 16-lane vector vocabulary (simd_portable.h) on NEON with dot product: each vector is four
+// The 16-lane vector vocabulary (simd_portable-inl.h) on NEON with dot product: each vector is four
 // registers. Included inside an unnamed namespace by one .cpp file per instruction set; hence no
 // includes here.
 
@@ -231,12 +231,12 @@ inline I i_set2(const int32_t* two) {
 inline W w_pairs_s8(const uint8_t* p) {
   W r;
   PIPPIN_FOUR(i) {
-    const int16x8_t halves = vmovl_s8(vreinterpret_s8_u8(vld1_u8(p + 8 * i)));
-    r.v[i] = vreinterpretq_u8_s16(halves);
+    const int16x8_t wide = vmovl_s8(vreinterpret_s8_u8(vld1_u8(p + 8 * i)));
+    r.v[i] = vreinterpretq_u8_s16(wide);
   }
   return r;
 }
-inline I i_add_pairs(I acc, W pairs, int32_t two) {
+inline I i_dpwssd_broadcast(I acc, W pairs, int32_t two) {
   const int32x4_t low = vdupq_n_s32(static_cast<int16_t>(two));
   const int32x4_t high = vdupq_n_s32(two >> 16);
   PIPPIN_FOUR(i) {
@@ -273,9 +273,9 @@ inline F f_odd(F a, F b) {
 // Register tiles, of 32 registers: activation rows of a linear kernel; query rows of a score tile
 // and of a value tile.
 constexpr int kPassRows = 4;
-constexpr bool kManyWhole = true;
-constexpr bool kManyHalves = true;
-constexpr bool kManyTwins = true;
+constexpr bool kManyGroups = true;
+constexpr bool kManySubBlocks = true;
+constexpr bool kManyGroupPairs = true;
 constexpr bool kManyFloats = true;
 constexpr int kScoreRows = 6;
 constexpr int kScoreBlocks = 2;

@@ -1,4 +1,4 @@
-// The activation quantiser over the vector vocabulary of a simd_*.h file.
+// The activation quantiser over the vector vocabulary of a simd_*-inl.h file.
 // Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes
 // here.
 
@@ -7,15 +7,14 @@ struct GroupScale {
   float inverse;  // of the scale; 0 of a group of zeros
 };
 
-/// The scale of a group whose largest magnitude is `peak`. As a power of two it is up to twice what
-/// the codes need, but products with it are exact, so that it can be applied wherever it is
-/// cheapest.
+/// The scale of a group whose largest magnitude is `amax`. A power of two is up to twice what the
+/// codes need. Products with it are exact, so it can be applied wherever that is cheapest.
 template <bool kPowerOfTwo>
-inline GroupScale group_scale(float peak) {
-  if (!(peak > kPeakLeast)) return {0, 0};
-  float scale = peak / static_cast<float>(kPowerOfTwo ? kBlockCodeMost : kCodeMost);
+inline GroupScale group_scale(float amax) {
+  if (!(amax > kAmaxMin)) return {0, 0};
+  float scale = amax / static_cast<float>(kPowerOfTwo ? kBlockCodeMax : kCodeMax);
   if constexpr (kPowerOfTwo) {
-    if (!(scale < kPowerMost)) scale = kPowerMost;
+    if (!(scale < kPowerMax)) scale = kPowerMax;
     uint32_t bits;
     __builtin_memcpy(&bits, &scale, 4);
     bits = (bits + 0x7fffff) & 0xff800000;  // the next power of two
@@ -24,10 +23,10 @@ inline GroupScale group_scale(float peak) {
   return {scale, 1.0f / scale};
 }
 
-/// Where the paired products of columns with those kApart further on begin: with what they add for
-/// codes of activations alone, negated.
+/// The initial accumulator of a Winograd inner product of columns with those kApart further on: the
+/// products of the activations' codes alone, negated.
 template <int kColumns, int kApart, int kUnsigned, int kSigned>
-inline int32_t paired_start(const int8_t* q) {
+inline int32_t winograd_start(const int8_t* q) {
   int32_t sum = 0;
   for (int i = 0; i < kColumns; ++i)
     sum += (q[i] - kSigned) * (q[kApart + i] + kUnsigned) + kSigned * kUnsigned;
@@ -39,8 +38,8 @@ struct QuantizedGroup {
   float sum;  // scale * sum of codes
 };
 
-/// Rounds 32 activations to codes, of which that of the largest magnitude is at most kCodeMost, or
-/// kBlockCodeMost.
+/// Rounds 32 activations to codes, of which that of the largest magnitude is at most kCodeMax, or
+/// kBlockCodeMax.
 template <bool kPowerOfTwo>
 inline QuantizedGroup quantize_group(const float* x, ActGroup& out) {
   const F low = f_load(x);
@@ -68,9 +67,9 @@ inline QuantizedGroup quantize_group(const float* x, ActGroup& out) {
   return {scale.scale, sum};
 }
 
-/// Writes the sums of a block's groups, two by two, in units of half the largest scale: at most 13
-/// bits, so that with 6-bit minimums all eight add up within the 22 bits that scaled sums have.
-inline void write_sums(const QuantizedGroup* groups, ActSums& out) {
+/// Writes the sums of a block's groups, two by two, in units of half the largest scale. They take
+/// at most 13 bits: with 6-bit minimums, all eight add up within the 22 bits of scaled sums.
+inline void write_sums(const QuantizedGroup* groups, BlockSums& out) {
   float largest = 0;
   for (int g = 0; g < kSuperGroups; ++g)
     largest = groups[g].scale > largest ? groups[g].scale : largest;
@@ -85,7 +84,7 @@ inline void write_sums(const QuantizedGroup* groups, ActSums& out) {
 
 /// Quantises up to eight groups; those of K-quants, which are eight, as a block.
 template <bool kPowerOfTwo>
-inline void quantize_groups(const float* x, int count, ActGroup* out, ActSums* sums,
+inline void quantize_groups(const float* x, int count, ActGroup* out, BlockSums* sums,
                             int64_t stride) {
   QuantizedGroup groups[kSuperGroups];
   for (int g = 0; g < count; ++g)
@@ -99,22 +98,22 @@ inline void round_group(const float* x, F inverse, int8_t* q) {
   i_store_s8(q + 16, i_round(f_mul(f_load(x + 16), inverse)));
 }
 
-/// Four codes of one, four of the other, in turns, kCount of each.
+/// Interleaves kCount codes of each: four of the first, four of the second, and so on.
 template <int kCount>
-inline void take_turns(const int8_t* first, const int8_t* second, int8_t* out) {
+inline void interleave(const int8_t* first, const int8_t* second, int8_t* out) {
   for (int i = 0; i < kCount; i += 4, out += 8) {
     __builtin_memcpy(out, first + i, 4);
     __builtin_memcpy(out + 4, second + i, 4);
   }
 }
 
-/// Quantises a block of 256 with one scale, so that no code is beyond kBlockCodeMost, nor the sum
-/// of a group's magnitudes beyond kTwinMost.
-inline void quantize_block(const float* x, ActGroupPair* out, ActSums& sums, int64_t stride) {
-  F peaks = f_zero();
-  for (int i = 0; i < kGroup * kSuperGroups; i += 16) peaks = f_max(peaks, f_abs(f_load(x + i)));
-  const float peak = f_reduce_max(peaks);
-  float scale = peak > kPeakLeast ? peak / static_cast<float>(kBlockCodeMost) : 0.0f;
+/// Quantises a block of 256 with one scale, so that no code is beyond kBlockCodeMax, nor the sum
+/// of a group's magnitudes beyond kGroupMagnitudesMax.
+inline void quantize_block(const float* x, ActGroupPair* out, BlockSums& sums, int64_t stride) {
+  F maxima = f_zero();
+  for (int i = 0; i < kGroup * kSuperGroups; i += 16) maxima = f_max(maxima, f_abs(f_load(x + i)));
+  const float amax = f_reduce_max(maxima);
+  float scale = amax > kAmaxMin ? amax / static_cast<float>(kBlockCodeMax) : 0.0f;
   int8_t q[kSuperGroups][kGroup];
   int32_t sum[kSuperGroups];
   const auto round = [&] {  // returns the largest sum of magnitudes
@@ -132,25 +131,25 @@ inline void quantize_block(const float* x, ActGroupPair* out, ActSums& sums, int
     }
     return most;
   };
-  if (const int32_t most = round(); most > kTwinMost) {
-    scale *= twin_stretch(most);
+  if (const int32_t most = round(); most > kGroupMagnitudesMax) {
+    scale *= group_stretch(most);
     round();
   }
-  constexpr auto start = paired_start<kPairedColumns, 16, kUnsignedOffset, kSignedOffset>;
+  constexpr auto start = winograd_start<kWinogradColumns, 16, kUnsignedOffset, kSignedOffset>;
   for (int p = 0; p < kSuperGroups / 2; ++p, out += stride) {
-    take_turns<kGroup>(q[2 * p], q[2 * p + 1], out->q);
-    out->paired_start[0] = start(q[2 * p]);
-    out->paired_start[1] = start(q[2 * p + 1]);
+    interleave<kGroup>(q[2 * p], q[2 * p + 1], out->q);
+    out->winograd_start[0] = start(q[2 * p]);
+    out->winograd_start[1] = start(q[2 * p + 1]);
     sums.pairs[p] = (sum[2 * p] & 0xffff) | sum[2 * p + 1] * 65536;
   }
   sums.scale = scale;
 }
 
-/// Quantises a group, so that no code is beyond kHalfCodeMost, nor the sum of a half's magnitudes
-/// beyond kHalfMost. Returns its scale.
-inline float quantize_halves_of(const float* x, int8_t* q, int32_t* sum) {
-  const float peak = f_reduce_max(f_max(f_abs(f_load(x)), f_abs(f_load(x + 16))));
-  float scale = peak > kPeakLeast ? peak / static_cast<float>(kHalfCodeMost) : 0.0f;
+/// Quantises a group. No code is beyond kSubBlockCodeMax, nor the sum of a sub-block's magnitudes
+/// beyond kSubBlockMagnitudesMax. Returns its scale.
+inline float quantize_sub_blocks_of(const float* x, int8_t* q, int32_t* sum) {
+  const float amax = f_reduce_max(f_max(f_abs(f_load(x)), f_abs(f_load(x + 16))));
+  float scale = amax > kAmaxMin ? amax / static_cast<float>(kSubBlockCodeMax) : 0.0f;
   const auto round = [&] {  // returns the larger sum of magnitudes
     round_group(x, f_set1(scale > 0 ? 1.0f / scale : 0.0f), q);
     int32_t most = 0;
@@ -165,25 +164,25 @@ inline float quantize_halves_of(const float* x, int8_t* q, int32_t* sum) {
     }
     return most;
   };
-  if (const int32_t most = round(); most > kHalfMost) {
-    scale *= half_stretch(most);
+  if (const int32_t most = round(); most > kSubBlockMagnitudesMax) {
+    scale *= sub_block_stretch(most);
     round();
   }
   return scale;
 }
 
-/// Quantises two groups whose halves are twins.
-inline void quantize_two(const float* x, ActSubBlocks16& out) {
+/// Quantises two groups as interleaved sub-blocks.
+inline void quantize_sub_block_pair(const float* x, ActSubBlocks16& out) {
   for (int g = 0; g < 2; ++g) {
     int8_t q[kGroup];
     int32_t sum[2];
-    out.scale[g] = quantize_halves_of(x + kGroup * g, q, sum);
-    take_turns<kGroup / 2>(q, q + kGroup / 2, out.q + kGroup * g);
+    out.scale[g] = quantize_sub_blocks_of(x + kGroup * g, q, sum);
+    interleave<kGroup / 2>(q, q + kGroup / 2, out.q + kGroup * g);
     for (int h = 0; h < 2; ++h) {
       out.start[g][h] = -32 * sum[h];
-      out.paired_start[g][h] =
-          out.start[g][h] +
-          paired_start<kPairedOfHalf, 8, kUnsignedOfHalf, kSignedOfHalf>(q + 16 * h);
+      out.winograd_start[g][h] =
+          out.start[g][h] + winograd_start<kSubBlockWinogradColumns, 8, kSubBlockUnsignedOffset,
+                                           kSubBlockSignedOffset>(q + 16 * h);
     }
   }
 }

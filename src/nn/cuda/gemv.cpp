@@ -54,14 +54,14 @@ constexpr const char* kSource = R"(
 
 }  // namespace
 
-bool matvec_supported(const mx::array& x, const mx::array& w) {
-  return x.shape(0) <= kMatvecRowsMax && x.dtype() == mx::bfloat16 && w.dtype() == mx::bfloat16 &&
+bool gemv_supported(const mx::array& x, const mx::array& w) {
+  return x.shape(0) <= kGemvRowsMax && x.dtype() == mx::bfloat16 && w.dtype() == mx::bfloat16 &&
          w.shape(1) % 8 == 0;
 }
 
-mx::array matvec(const mx::array& x, const mx::array& w) {
-  static const auto kernel = mx::fast::cuda_kernel("pippin_matvec", {"x", "w"}, {"y"}, kSource);
-  CHECK(matvec_supported(x, w), "unsupported matvec");
+mx::array gemv(const mx::array& x, const mx::array& w) {
+  static const auto kernel = mx::fast::cuda_kernel("pippin_gemv", {"x", "w"}, {"y"}, kSource);
+  CHECK(gemv_supported(x, w), "unsupported gemv");
   const int outputs = w.shape(0), blocks = (outputs + kThreads / 32 - 1) / (kThreads / 32);
   return kernel({x, w}, {{x.shape(0), outputs}}, {x.dtype()}, {blocks * kThreads, 1, 1},
                 {kThreads, 1, 1}, {{"T", x.dtype()}, {"M", x.shape(0)}}, std::nullopt, false,

@@ -1,4 +1,4 @@
-// Integer dot products in NEON, after simd_neon.h and simd_dot_sums.h.
+// Integer dot products in NEON, after simd_neon-inl.h and simd_dot_sums-inl.h.
 // Included inside an unnamed namespace by kernels_neon.cpp; hence no includes here.
 
 // The dot product instruction is signed by signed: full 8-bit codes lose their bias, smaller ones
@@ -25,8 +25,8 @@ struct DotRows : DotSums<kRows, kSubBlocks16, kBegun> {
       total.v[i] = vdotq_laneq_s32(total.v[i], vreinterpretq_s8_u8(w.v[i]), q, s % 4);
     }
   }
-  template <int s, typename Twins>
-  void add(W w, const Twins* x) {
+  template <int s, typename Pairs>
+  void add(W w, const Pairs* x) {
     static_assert(kMax <= 127);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
