@@ -1,6 +1,6 @@
 // bench_engine [MODEL.gguf]: what the engine itself costs, with a device that answers at once. One
 // JSON line for each figure; times in us. "step" is the host's time between two steps of the
-// device: events to their readers, letters, commit, plan. With a model, "real_step" is the same
+// device: events to their readers, commands, commit, plan. With a model, "real_step" is the same
 // beside the time that a real step takes, with 16 rows.
 #include <fmt/format.h>
 

@@ -20,17 +20,17 @@ using engine::Token;
 // The sampling that the model's makers advise, where it makes sense.
 Result<engine::SamplingParams> default_sampling(const store::Checkpoint& checkpoint,
                                                 bool openai_defaults) {
-  ASSIGN_OR_RETURN(const store::GenerationConfig advised, checkpoint.advised_sampling());
+  ASSIGN_OR_RETURN(const store::GenerationConfig generation, checkpoint.generation_config());
   engine::SamplingParams sampling = sampling_defaults(openai_defaults);
   const auto take = [](std::optional<double> value, double low, double high, float& to) {
     if (value && *value >= low && *value <= high) to = static_cast<float>(*value);
   };
-  take(advised.temperature, 0, 2, sampling.temperature);
-  take(advised.top_p, 0, 1, sampling.top_p);
-  take(advised.min_p, 0, 1, sampling.min_p);
-  take(advised.repetition_penalty, 0.01, 10, sampling.repetition_penalty);
-  if (advised.top_k)
-    sampling.top_k = static_cast<int>(std::clamp<int64_t>(*advised.top_k, 0, 1 << 20));
+  take(generation.temperature, 0, 2, sampling.temperature);
+  take(generation.top_p, 0, 1, sampling.top_p);
+  take(generation.min_p, 0, 1, sampling.min_p);
+  take(generation.repetition_penalty, 0.01, 10, sampling.repetition_penalty);
+  if (generation.top_k)
+    sampling.top_k = static_cast<int>(std::clamp<int64_t>(*generation.top_k, 0, 1 << 20));
   return sampling;
 }
 

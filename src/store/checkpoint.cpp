@@ -96,8 +96,8 @@ Result<std::string> Checkpoint::chat_template() const {
   return text_at(*gguf(), "tokenizer.chat_template");
 }
 
-Result<GenerationConfig> Checkpoint::advised_sampling() const {
-  if (const HfFolder* hf = folder()) return hf->advised_sampling();
+Result<GenerationConfig> Checkpoint::generation_config() const {
+  if (const HfFolder* hf = folder()) return hf->generation_config();
   return sampling_of(*gguf());
 }
 

@@ -43,7 +43,7 @@ class Checkpoint {
   /// Returns the source of the chat template, empty without one. Errors: kInvalidFile.
   Result<std::string> chat_template() const;
   /// Errors: kInvalidFile, for a value that is no number.
-  Result<GenerationConfig> advised_sampling() const;
+  Result<GenerationConfig> generation_config() const;
   /// Returns the license's name, empty where the files do not say.
   std::string license() const;
 

@@ -120,7 +120,7 @@ Result<std::string> HfFolder::chat_template() const {
   return std::string();
 }
 
-Result<GenerationConfig> HfFolder::advised_sampling() const {
+Result<GenerationConfig> HfFolder::generation_config() const {
   ASSIGN_OR_RETURN(const json::object config, read_hf_json(path_, "generation_config.json"));
   GenerationConfig sampling;
   if (flag_in(config, "do_sample") == false) return sampling;

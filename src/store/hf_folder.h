@@ -46,7 +46,7 @@ class HfFolder {
   /// Returns the source of the chat template, empty without one. Where there is another one for
   /// tools, the source holds both. Errors: kInvalidFile.
   Result<std::string> chat_template() const;
-  Result<GenerationConfig> advised_sampling() const;
+  Result<GenerationConfig> generation_config() const;
   /// The license of the folder's README.md, empty where it does not say.
   std::string license() const;
 

@@ -88,7 +88,7 @@ def main():
         tally["compiled"] += 1
         compiles.append(answer["compile_ms"])
         steps += answer["step_us"]
-        tally["forced tokens"] += answer["forced"]
+        tally["jump-forward tokens"] += answer["forced"]
         tally["without an end"] += WALKS - len(answer["texts"])
         validator = jsonschema.Draft202012Validator(
             schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)

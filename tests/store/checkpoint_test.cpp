@@ -198,8 +198,8 @@ TEST(Checkpoint, TheTokenizersFilesAreRead) {
   EXPECT_EQ(files->eos, "</s>");
   EXPECT_EQ(files->end_ids, (std::vector<int64_t>{1}));
   EXPECT_FALSE(files->add_bos);
-  EXPECT_EQ(checkpoint.advised_sampling()->top_k, 40);
-  EXPECT_EQ(checkpoint.advised_sampling()->temperature, 0.5);
+  EXPECT_EQ(checkpoint.generation_config()->top_k, 40);
+  EXPECT_EQ(checkpoint.generation_config()->temperature, 0.5);
   EXPECT_TRUE(checkpoint.chat_template()->starts_with("{% for m in messages %}"));
 
   folder.write("tokenizer_config.json", R"({"chat_template": [
@@ -210,7 +210,7 @@ TEST(Checkpoint, TheTokenizersFilesAreRead) {
   folder.write("generation_config.json",
                R"({"eos_token_id": [7, 8], "do_sample": false, "top_k": 5})");
   EXPECT_EQ(checkpoint.folder()->tokenizer()->end_ids, (std::vector<int64_t>{7, 8, 1}));
-  EXPECT_FALSE(checkpoint.advised_sampling()->top_k);
+  EXPECT_FALSE(checkpoint.generation_config()->top_k);
   folder.write("README.md", "---\nlibrary_name: mlx\nlicense: mit\n---\nlicense: other\n");
   EXPECT_EQ(checkpoint.license(), "mit");
   fs::remove(folder.path() / "tokenizer.json");

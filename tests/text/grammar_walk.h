@@ -17,7 +17,7 @@ struct Walk {
   std::string text;
   std::vector<Token> tokens;
   bool finished = false;
-  std::vector<double> step_us;  // of accept, forced tokens and mask
+  std::vector<double> step_us;  // of accept, jump-forward tokens and mask
   int forced = 0;               // tokens that the grammar left no choice of
 };
 

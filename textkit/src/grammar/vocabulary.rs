@@ -72,7 +72,7 @@ impl Vocabulary {
             trie = trie.with_eos_tokens(ends);
         }
         let env: TokEnv = Arc::new(Env { trie, tokenizer: Borrowed(tokenizer) });
-        // `ff_tokens` is how the engine calls forced tokens.
+        // `ff_tokens` is how the engine calls jump-forward tokens.
         let capabilities = InferenceCapabilities { ff_tokens: true, ..Default::default() };
         let mut factory = ParserFactory::new(&env, capabilities, &slices()).map_err(failure)?;
         factory.quiet();
