@@ -1,4 +1,7 @@
-"""The backends' seam: only a backend's own folder, and the table of backends, know which one it is."""
+"""The backends' seam: only a backend's own folder, and the table of backends, know which one it is.
+
+A file that compares kinds of devices may do so as often as its exception (`seam PATH N`) allows, others never.
+"""
 
 import re
 
@@ -7,8 +10,14 @@ OWN = ("src/nn/cpu/", "src/nn/cuda/", "src/nn/reference/", "src/nn/metal/", "src
 CHOOSES = "src/engine/exec/runner.cpp"
 INCLUDE = re.compile(r'^#include "nn/(?:cpu|cuda|metal|reference)/', re.MULTILINE)
 ASKS = re.compile(r"\bBackendKind\b|\bdynamic_cast<\s*(?:const )?\w*(?:Backend|Weight|Kv)\b")
+# Comparisons with a kind of device or backend.
+KIND = r"(?:\w+::)*(?:DeviceKind|BackendKind)::k\w+"
+COMPARES = re.compile(rf"[!=]=\s*{KIND}|{KIND}\s*[!=]=|\bcase\s+{KIND}")
 # In models/: numbers of bits, devices and kernels are the backend's affair.
-NAMED = re.compile(r"\b(?:cpu|cuda|metal)::|\bmx::(?:float|bfloat|int|uint)\d+\b|\bmx::Dtype\b|\bIsa\b|\bKernels\b"
+MLX = r"\b(?:mx|mlx::core)::"
+NAMED = re.compile(rf"\b(?:cpu|cuda|metal)::|{MLX}b?float\d+\b|{MLX}(?:u?int|complex)\d+\b|{MLX}bool_\b|{MLX}Dtype\b"
+                   rf"|{MLX}(?:Device|Stream|default_device|set_default_device|is_available)\b"
+                   r"|\busing namespace (?:mx|mlx(?:::core)?)\b|\bIsa\b|\bKernels\b|\bDeviceKind\b|\bBackendKind\b"
                    r"|\bastype\(|->dtype\(|\.dtype\(")
 
 # For tools/tidy --self-test: what has to be found, and what must not be.
@@ -17,10 +26,18 @@ PLANTED = {
     "src/nn/ops/own.cpp": ('#include "nn/cuda/kernels.h"\n', "seam"),
     "src/models/text/wide.cpp": ("bool f(const mx::array& a) { return a.dtype() == mx::float32; }\n", "seam"),
     "src/models/text/kernel.cpp": ("using Order = nn::cpu::PackedLinear::Order;\n", "seam"),
+    "src/models/text/half.cpp": ("auto f(const array& a) { return full({1}, 0, mx::float16); }\n", "seam"),
+    "src/models/text/brain.cpp": ("const auto kType = mlx::core::bfloat16;\n", "seam"),
+    "src/models/text/device.cpp": ("bool f() { return mx::default_device() == mx::Device::gpu; }\n", "seam"),
+    "src/models/text/opened.cpp": ("using namespace mlx::core;\n", "seam"),
+    "src/service/asks.cpp": ("bool f() { return device != engine::DeviceKind::kCpu; }\n", "seam"),
+    "src/service/turned.cpp": ("bool f() { return DeviceKind::kCpu == device; }\n", "seam"),
+    "src/app/cases.cpp": ("void f() { switch (k) { case DeviceKind::kCuda: break; } }\n", "seam"),
 }
 CLEAN = {
     "src/nn/cuda/cuda_backend.cpp": '#include "nn/cuda/kernels.h"\nbool f() { return k == BackendKind::kCuda; }\n',
     "src/models/text/says.cpp": "// On cpu::kernels, as mx::float32.\nint x;\n",
+    "src/app/flags.cpp": 'DeviceKind f() { return name == "cpu" ? DeviceKind::kCpu : DeviceKind::kCuda; }\n',
 }
 
 
@@ -35,6 +52,9 @@ def check_seams(tree, path, text):
     if path != CHOOSES:
         for found in ASKS.finditer(text):
             tree.breach(path, line_of(text, found.start()), "seam", "asks which backend it is; add an operation to it")
+    if compared := [line_of(text, found.start()) for found in COMPARES.finditer(text)]:
+        tree.count("seam", path, compared[0], len(compared), 0,
+                   f"compares kinds of devices in lines {', '.join(map(str, compared))}; ask the backend instead")
     if path.startswith("src/models/"):
         for found in NAMED.finditer(text):
             tree.breach(path, line_of(text, found.start()), "seam", f"{found.group()}: a model names no type or device")
