@@ -19,10 +19,21 @@ DecoderOptions fit(DecoderOptions options, store::WeightLayout layout) {
   return options;
 }
 
-Result<DecoderOptions> options_of(const store::ModelConfig& config) {
+// A configuration, and how its family is computed.
+struct Described {
+  store::ModelConfig config;
+  DecoderOptions options;
+};
+
+Result<Described> describe(store::ModelConfig config) {
   std::string known;
   for (const Family* family : families()) {
-    if (family->architecture == config.architecture) return fit(family->options, config.layout);
+    if (family->architecture == config.architecture) {
+      if (family->complete != nullptr && config.layout == store::WeightLayout::kGguf)
+        family->complete(config);
+      const DecoderOptions options = fit(family->options, config.layout);
+      return Described{std::move(config), options};
+    }
     known += known.empty() ? "" : ", ";
     known += family->architecture;
   }
@@ -55,15 +66,15 @@ std::vector<KvGroupSpec> ModelSpec::kv_groups(nn::KvType type) const {
 }
 
 Result<ModelSpec> make_spec(const store::ModelConfig& config) {
-  ASSIGN_OR_RETURN(const DecoderOptions options, options_of(config));
-  return Decoder::make_spec(config, options);
+  ASSIGN_OR_RETURN(const Described model, describe(config));
+  return Decoder::make_spec(model.config, model.options);
 }
 
 Result<std::unique_ptr<Model>> load_model(const store::Checkpoint& checkpoint, nn::Backend& backend,
                                           const LoadProgress& progress) {
-  ASSIGN_OR_RETURN(const store::ModelConfig config, checkpoint.config());
-  ASSIGN_OR_RETURN(const DecoderOptions options, options_of(config));
-  return Decoder::load(checkpoint, config, options, backend, progress);
+  ASSIGN_OR_RETURN(store::ModelConfig config, checkpoint.config());
+  ASSIGN_OR_RETURN(const Described model, describe(std::move(config)));
+  return Decoder::load(checkpoint, model.config, model.options, backend, progress);
 }
 
 }  // namespace pippin::models

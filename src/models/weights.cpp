@@ -36,16 +36,18 @@ Result<nn::LinearWeight> WeightLoader::linear(const std::vector<Part>& parts, in
                                               nn::Stacking stacking) {
   nn::LinearWeight weight;
   weight.columns = columns;
-  std::vector<const store::TensorView*> tensors;
+  std::vector<store::TensorView> views;
   std::vector<float> biases;
   for (const Part& part : parts) {
+    const int rows = part.tensor_rows > 0 ? part.tensor_rows : part.rows;
     ASSIGN_OR_RETURN(const store::TensorView* tensor,
-                     checked(part.name + ".weight", {part.rows, columns}));
-    tensors.push_back(tensor);
+                     checked(part.name + ".weight", {rows, columns}));
+    views.push_back(tensor->slice(part.first_row, part.rows));
     weight.rows += part.rows;
     if (has(part.name + ".bias")) {
-      ASSIGN_OR_RETURN(const std::vector<float> bias, vector(part.name + ".bias", part.rows));
-      biases.insert(biases.end(), bias.begin(), bias.end());
+      ASSIGN_OR_RETURN(const std::vector<float> bias, vector(part.name + ".bias", rows));
+      biases.insert(biases.end(), bias.begin() + part.first_row,
+                    bias.begin() + part.first_row + part.rows);
     }
   }
   if (!biases.empty() && static_cast<int>(biases.size()) != weight.rows) {
@@ -55,6 +57,8 @@ Result<nn::LinearWeight> WeightLoader::linear(const std::vector<Part>& parts, in
                 parts[0].name + ".bias");
   }
   weight.bias = std::move(biases);
+  std::vector<const store::TensorView*> tensors;
+  for (const store::TensorView& view : views) tensors.push_back(&view);
   Result<std::shared_ptr<nn::PreparedWeight>> prepared =
       backend_.prepare(tensors, columns, stacking);
   if (!prepared.ok()) {
@@ -83,6 +87,7 @@ Result<std::vector<float>> WeightLoader::vector(const std::string& name, int siz
 }
 
 Result<std::vector<float>> WeightLoader::norm_values(const std::string& name, int size) {
+  if (!norms_.weights) return std::vector<float>(static_cast<size_t>(size), 1.0f);
   ASSIGN_OR_RETURN(std::vector<float> values, vector(name, size));
   for (float& value : values) value += norms_.offset;
   return values;

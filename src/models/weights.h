@@ -16,6 +16,7 @@ namespace pippin::models {
 struct NormStyle {
   float offset = 0;      // added to their weights
   bool centred = false;  // layer norms, with a bias where the file has one
+  bool weights = true;   // false: they have none
 };
 
 class WeightLoader {
@@ -28,6 +29,8 @@ class WeightLoader {
   struct Part {
     std::string name;
     int rows;
+    int first_row = 0;
+    int tensor_rows = 0;  // > 0: `rows` of a tensor of so many
   };
   Result<nn::LinearWeight> linear(const std::vector<Part>& parts, int columns,
                                   nn::Stacking stacking = nn::Stacking::kPlain);

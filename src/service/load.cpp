@@ -228,7 +228,7 @@ Result<ModelInfo> describe_model(const LoadOptions& options) {
 
 Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
                                           const RunnerFactory& make_runner) {
-  ASSIGN_OR_RETURN(const store::Checkpoint checkpoint, open_checkpoint(options));
+  ASSIGN_OR_RETURN(store::Checkpoint checkpoint, open_checkpoint(options));
   ASSIGN_OR_RETURN(const engine::ModelInfo info,
                    engine::inspect_model(checkpoint, options.device, options.kv_type));
   auto model = std::make_unique<Model>();
@@ -238,6 +238,7 @@ Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
   ASSIGN_OR_RETURN(model->plan,
                    plan_memory(needs_of(info), options.memory, machine_of(options.device)));
   model->context_tokens_max = model->plan.context_tokens_max;
+  checkpoint.serve_context(model->context_tokens_max);
   if (options.rope_scale > 1)
     log::warn(
         "[load] {}: positions are divided by {}, for a context of {} tokens; answers are "

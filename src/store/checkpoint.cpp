@@ -78,6 +78,7 @@ const TensorView* Checkpoint::tensor(std::string_view name) const {
 Result<ModelConfig> Checkpoint::config() const {
   ASSIGN_OR_RETURN(ModelConfig config,
                    folder() != nullptr ? folder()->config() : read_model_config(*gguf()));
+  config.served_context = served_context_;
   if (rope_scale_ <= 1) return config;
   RopeConfig& rope = config.rope;
   if (rope.scaling != RopeScaling::kNone && rope.scaling != RopeScaling::kLinear)

@@ -31,6 +31,8 @@ class Checkpoint {
   /// Has config() tell of linear RoPE scaling by that factor beyond what the files say, for a
   /// context that is longer by it. Requires: factor >= 1.
   void scale_rope(double factor) { rope_scale_ = factor; }
+  /// Has config() tell with how long a context the model will be used. Units: tokens.
+  void serve_context(int tokens) { served_context_ = tokens; }
 
   const std::string& path() const;
   uint64_t file_bytes() const;
@@ -54,6 +56,7 @@ class Checkpoint {
  private:
   std::variant<GgufFile, HfFolder> files_;
   double rope_scale_ = 1;
+  int served_context_ = 0;
 };
 
 /// Returns whether `path` is a folder or a .safetensors file, which is opened as its folder.

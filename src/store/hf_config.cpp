@@ -35,7 +35,8 @@ class HfConfigReader {
     RETURN_IF_ERROR(read_window());
     RETURN_IF_ERROR(read_scales());
     RETURN_IF_ERROR(read_kinds());
-    config_.names = family_.names;
+    if (family_.read != nullptr) RETURN_IF_ERROR(family_.read(fields_, model));
+    config_.family = &family_;
     return std::move(config_);
   }
 
@@ -44,8 +45,13 @@ class HfConfigReader {
   Result<void> read_heads();
   Result<void> read_rope();
   Result<void> read_rope_scaling(const HfFields& rope);
+  Result<void> read_llama3(const HfFields& from);
+  Result<void> read_yarn(const HfFields& from);
+  Result<void> read_longrope(const HfFields& from);
+  Result<void> set_rotated(double share);
   Result<void> read_window();
   Result<std::optional<std::vector<bool>>> read_layer_types();
+  Result<std::vector<bool>> windows_by_rule();
   Result<void> read_scales();
   Result<void> read_kinds();
 
@@ -68,8 +74,9 @@ Result<void> HfConfigReader::read_sizes() {
                                                         given(family_.feed_forward)));
   model.feed_forward.assign(static_cast<size_t>(model.layers), feed_forward);
   ASSIGN_OR_RETURN(const double eps,
-                   fields_.number("rms_norm_eps", 0, kNormEpsMax,
+                   fields_.number(family_.eps_field, 0, kNormEpsMax,
                                   family_.eps > 0 ? std::optional(family_.eps) : std::nullopt));
+  model.norm = family_.layer_norm ? NormKind::kLayer : NormKind::kRms;
   model.norm_eps = static_cast<float>(eps);
   return {};
 }
@@ -100,7 +107,6 @@ Result<void> HfConfigReader::read_heads() {
 // rope_theta, rope_local_base_freq and rope_scaling.
 Result<void> HfConfigReader::read_rope() {
   RopeConfig& rope = config_.model.rope;
-  rope.dims = config_.model.head_dim_k / 2 * 2;
   rope.original_context = config_.model.context_length;
   const auto base_of = [](const HfFields& from, const char* key, double otherwise) {
     return from.number(key, 1, kRopeBaseMax, otherwise);
@@ -110,14 +116,17 @@ Result<void> HfConfigReader::read_rope() {
     ASSIGN_OR_RETURN(rope.freq_base_window,
                      base_of(fields_, "rope_local_base_freq", family_.window_rope_base));
   }
-  ASSIGN_OR_RETURN(const double rotated, fields_.number("partial_rotary_factor", 0, 1, 1));
-  if (rotated != 1)
-    return fields_.unsupported("partial_rotary_factor", "partly rotated heads are not supported");
-  ASSIGN_OR_RETURN(const std::optional<HfFields> scaling, fields_.object("rope_scaling"));
-  if (scaling) RETURN_IF_ERROR(read_rope_scaling(*scaling));
-
+  ASSIGN_OR_RETURN(double rotated,
+                   fields_.number("partial_rotary_factor", 0, 1, family_.partial_rotary));
   ASSIGN_OR_RETURN(const std::optional<HfFields> parameters, fields_.object("rope_parameters"));
+  ASSIGN_OR_RETURN(const std::optional<HfFields> scaling, fields_.object("rope_scaling"));
+  if (parameters) {
+    ASSIGN_OR_RETURN(rotated, parameters->number("partial_rotary_factor", 0, 1, rotated));
+  }
+  RETURN_IF_ERROR(set_rotated(rotated));
+  if (scaling && !parameters) RETURN_IF_ERROR(read_rope_scaling(*scaling));
   if (!parameters) return {};
+
   ASSIGN_OR_RETURN(const std::optional<HfFields> full, parameters->object("full_attention"));
   ASSIGN_OR_RETURN(const std::optional<HfFields> windowed, parameters->object("sliding_attention"));
   const HfFields& main = full ? *full : *parameters;
@@ -132,24 +141,38 @@ Result<void> HfConfigReader::read_rope() {
   return {};
 }
 
-Result<void> HfConfigReader::read_rope_scaling(const HfFields& from) {
+// As transformers counts the dims of a share: cut down, not rounded.
+Result<void> HfConfigReader::set_rotated(double share) {
   RopeConfig& rope = config_.model.rope;
+  rope.dims = static_cast<int>(config_.model.head_dim_k * share);
+  if (share == 1) rope.dims = config_.model.head_dim_k / 2 * 2;
+  if (rope.dims % 2 != 0)
+    return fields_.wrong("partial_rotary_factor", fmt::format("{} of {} dims is an odd number",
+                                                              share, config_.model.head_dim_k));
+  return {};
+}
+
+Result<void> HfConfigReader::read_rope_scaling(const HfFields& from) {
   const char* key = from.has("rope_type") ? "rope_type" : "type";  // the older name
   ASSIGN_OR_RETURN(const std::string kind, from.text(key, "default"));
-  ASSIGN_OR_RETURN(const double rotated, from.number("partial_rotary_factor", 0, 1, 1));
-  if (rotated != 1)
-    return from.unsupported("partial_rotary_factor", "partly rotated heads are not supported");
-  if (kind == "default") return {};
-  if (kind != "linear" && kind != "llama3")
-    return from.unsupported(
-        key, fmt::format("rope scaling {} is not supported yet; this build knows linear and llama3",
-                         quoted(kind)));
+  // Dynamic scaling begins where the context that the model is served with ends.
+  if (kind == "default" || kind == "dynamic") return {};
+  if (kind == "llama3") return read_llama3(from);
+  if (kind == "yarn") return read_yarn(from);
+  if (kind == "longrope" || kind == "su") return read_longrope(from);
+  if (kind != "linear")
+    return from.unsupported(key, fmt::format("rope scaling {} is not supported; this build knows "
+                                             "linear, dynamic, llama3, yarn and longrope",
+                                             quoted(kind)));
+  RopeConfig& rope = config_.model.rope;
+  ASSIGN_OR_RETURN(rope.factor, from.number("factor", 1, kScaleMax));
+  rope.scaling = RopeScaling::kLinear;
+  return {};
+}
+
+Result<void> HfConfigReader::read_llama3(const HfFields& from) {
+  RopeConfig& rope = config_.model.rope;
   ASSIGN_OR_RETURN(const double factor, from.number("factor", 1, kScaleMax));
-  if (kind == "linear") {
-    rope.scaling = RopeScaling::kLinear;
-    rope.factor = factor;
-    return {};
-  }
   ASSIGN_OR_RETURN(const double low, from.number("low_freq_factor", 1e-6, kScaleMax));
   ASSIGN_OR_RETURN(const double high, from.number("high_freq_factor", 1e-6, kScaleMax));
   if (high <= low) return from.wrong("high_freq_factor", "expected more than low_freq_factor");
@@ -163,6 +186,58 @@ Result<void> HfConfigReader::read_rope_scaling(const HfFields& from) {
     const double smooth = std::clamp((turns - low) / (high - low), 0.0, 1.0);
     rope.divisors.push_back(static_cast<float>(1 / ((1 - smooth) / factor + smooth)));
   }
+  return {};
+}
+
+// Source: Peng et al., YaRN, 2023; transformers for the magnitude.
+Result<void> HfConfigReader::read_yarn(const HfFields& from) {
+  RopeConfig& rope = config_.model.rope;
+  rope.scaling = RopeScaling::kYarn;
+  ASSIGN_OR_RETURN(rope.factor, from.number("factor", 1, kScaleMax));
+  ASSIGN_OR_RETURN(rope.original_context, from.size("original_max_position_embeddings", 1,
+                                                    kContextMax, rope.original_context));
+  ASSIGN_OR_RETURN(rope.yarn_beta_fast,
+                   from.number("beta_fast", 0, kScaleMax, rope.yarn_beta_fast));
+  ASSIGN_OR_RETURN(rope.yarn_beta_slow,
+                   from.number("beta_slow", 0, kScaleMax, rope.yarn_beta_slow));
+  ASSIGN_OR_RETURN(rope.yarn_truncate, from.flag("truncate", true));
+  ASSIGN_OR_RETURN(const double mscale, from.number("mscale", 0, kScaleMax, 0));
+  ASSIGN_OR_RETURN(const double all_dims, from.number("mscale_all_dim", 0, kScaleMax, 0));
+  const auto magnitude = [&](double m) {
+    return rope.factor <= 1 ? 1 : 0.1 * m * std::log(rope.factor) + 1;
+  };
+  const double usual =
+      mscale > 0 && all_dims > 0 ? magnitude(mscale) / magnitude(all_dims) : magnitude(1);
+  ASSIGN_OR_RETURN(rope.attention_factor, from.number("attention_factor", 0, kScaleMax, usual));
+  rope.yarn_log_multiplier = all_dims;
+  return {};
+}
+
+// Source: Ding et al., LongRoPE, 2024; transformers for the magnitude.
+Result<void> HfConfigReader::read_longrope(const HfFields& from) {
+  ModelConfig& model = config_.model;
+  RopeConfig& rope = model.rope;
+  rope.scaling = RopeScaling::kLongRope;
+  ASSIGN_OR_RETURN(rope.original_context, fields_.size("original_max_position_embeddings", 1,
+                                                       kContextMax, model.context_length));
+  ASSIGN_OR_RETURN(rope.original_context, from.size("original_max_position_embeddings", 1,
+                                                    kContextMax, rope.original_context));
+  for (const auto& [key, divisors] :
+       {std::pair("short_factor", &rope.short_divisors), {"long_factor", &rope.long_divisors}}) {
+    const json::array* values = array_in(from.json(), key);
+    if (values == nullptr || values->size() != static_cast<size_t>(rope.dims / 2))
+      return from.wrong(key, fmt::format("expected {} numbers", rope.dims / 2));
+    for (const json::value& value : *values) {
+      if (!value.is_number() || !(value.to_number<double>() > 0))
+        return from.wrong(key, "expected numbers above zero");
+      divisors->push_back(value.to_number<float>());
+    }
+  }
+  const double stretch = static_cast<double>(model.context_length) / rope.original_context;
+  ASSIGN_OR_RETURN(const double factor, from.number("factor", 0, kScaleMax, stretch));
+  const double usual =
+      factor <= 1 ? 1 : std::sqrt(1 + std::log(factor) / std::log(rope.original_context));
+  ASSIGN_OR_RETURN(rope.attention_factor, from.number("attention_factor", 0, kScaleMax, usual));
   return {};
 }
 
@@ -185,31 +260,32 @@ Result<std::optional<std::vector<bool>>> HfConfigReader::read_layer_types() {
 
 Result<void> HfConfigReader::read_window() {
   ModelConfig& model = config_.model;
-  const auto layers = static_cast<size_t>(model.layers);
-  const bool gemma = family_.window > 0;
-  // Qwen's files have a window that is not used unless this says so.
-  const bool optional = family_.window_by_flag;
-  ASSIGN_OR_RETURN(const bool used, fields_.flag("use_sliding_window", !optional));
-  if (!used || (!gemma && !fields_.has("sliding_window"))) return {};
+  const bool by_flag = family_.window_rule == WindowRule::kFlag;
+  ASSIGN_OR_RETURN(const bool used, fields_.flag("use_sliding_window", !by_flag));
+  if (!used || (family_.window == 0 && !fields_.has("sliding_window"))) return {};
   ASSIGN_OR_RETURN(model.sliding_window,
                    fields_.size("sliding_window", 1, kContextMax, given(family_.window)));
   ASSIGN_OR_RETURN(std::optional<std::vector<bool>> windowed, read_layer_types());
-  if (!windowed && gemma) {
-    ASSIGN_OR_RETURN(const int period,
-                     fields_.size("sliding_window_pattern", 1, kLayersMax, family_.window_period));
-    windowed.emplace(layers);
-    for (size_t i = 0; i < layers; ++i) (*windowed)[i] = (i + 1) % static_cast<size_t>(period) != 0;
-  } else if (!windowed) {
-    ASSIGN_OR_RETURN(const int first,
-                     fields_.size("max_window_layers", 0, kLayersMax, optional ? 28 : 0));
-    windowed.emplace(layers);
-    for (size_t i = 0; i < layers; ++i) (*windowed)[i] = i >= static_cast<size_t>(first);
+  if (!windowed) {
+    ASSIGN_OR_RETURN(windowed, windows_by_rule());
   }
   if (std::ranges::find(*windowed, true) == windowed->end()) model.sliding_window = 0;
-  if (!gemma && std::ranges::find(*windowed, false) == windowed->end())
-    return fields_.unsupported("sliding_window", "a window in every layer is not supported yet");
   model.windowed_layers = std::move(*windowed);
   return {};
+}
+
+Result<std::vector<bool>> HfConfigReader::windows_by_rule() {
+  const auto layers = static_cast<size_t>(config_.model.layers);
+  std::vector<bool> windowed(layers, true);
+  if (family_.window_rule == WindowRule::kFlag) {
+    ASSIGN_OR_RETURN(const int first, fields_.size("max_window_layers", 0, kLayersMax, 28));
+    for (size_t i = 0; i < layers; ++i) windowed[i] = i >= static_cast<size_t>(first);
+  } else if (family_.window_rule == WindowRule::kPeriod) {
+    ASSIGN_OR_RETURN(const int period,
+                     fields_.size("sliding_window_pattern", 1, kLayersMax, family_.window_period));
+    for (size_t i = 0; i < layers; ++i) windowed[i] = (i + 1) % static_cast<size_t>(period) != 0;
+  }
+  return windowed;
 }
 
 Result<void> HfConfigReader::read_scales() {
@@ -241,7 +317,7 @@ Result<void> HfConfigReader::read_kinds() {
   const char* key = fields_.has("hidden_activation") ? "hidden_activation" : "hidden_act";
   ASSIGN_OR_RETURN(const std::string activation,
                    fields_.text(key, std::string(family_.activation)));
-  if (activation != family_.activation)
+  if (activation != family_.activation && activation != family_.activation_alias)
     return fields_.unsupported(key, fmt::format("{} is not supported; expected {}",
                                                 quoted(activation), family_.activation));
   ASSIGN_OR_RETURN(const bool bias, fields_.flag("attention_bias", false));
@@ -336,10 +412,15 @@ Result<HfConfig> read_hf_config(std::string_view text, const std::string& path) 
   ASSIGN_OR_RETURN(const std::string model_type, root.text("model_type"));
   // A model that sees has its text model as a part.
   ASSIGN_OR_RETURN(const std::optional<HfFields> part, root.object("text_config"));
-  const bool is_part = part && find_family(model_type, true) != nullptr;
-  const HfFields& fields = is_part ? *part : root;
-  const HfFamily* family = find_family(model_type, is_part);
+  const HfFamily* family = find_family(model_type, part.has_value());
+  if (part && family == nullptr) {
+    ASSIGN_OR_RETURN(const std::string inner, part->text("model_type", ""));
+    family = find_family(inner, false);
+  }
+  const bool is_part = part && family != nullptr;
+  if (family == nullptr) family = find_family(model_type, false);
   if (family == nullptr) return unknown_family(root, model_type);
+  const HfFields fields = (is_part ? *part : root).with_names(family->fields);
   ASSIGN_OR_RETURN(HfConfig config, HfConfigReader(fields, *family).run());
   config.model.path = path;
   config.is_part = is_part;

@@ -28,8 +28,8 @@ struct HfConfig {
   bool is_part = false;  // of a model that also sees: its tensors are "language_model."'s
   /// What the file says of the output layer; nothing: the tensors tell.
   std::optional<bool> tied_output;
-  bool qkv_bias = false;              // q, k and v have biases
-  std::span<const ModuleName> names;  // HfFamily's
+  bool qkv_bias = false;  // q, k and v have biases
+  const HfFamily* family = nullptr;
   /// Nothing: the weights are floats. The modules that differ, by path; no value: they are floats.
   std::optional<MlxSettings> quantization;
   std::map<std::string, std::optional<MlxSettings>, std::less<>> exceptions;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "store/quoted.h"
 
 namespace pippin::store {
@@ -21,6 +23,10 @@ Error HfFields::unsupported(std::string_view key, std::string_view what) const {
 
 const json::value* HfFields::find(std::string_view key) const {
   const json::value* value = object_.if_contains(key);
+  if (value == nullptr) {
+    const auto own = std::ranges::find(names_, key, &FieldName::usual);
+    if (own != names_.end()) value = object_.if_contains(own->own);
+  }
   return value == nullptr || value->is_null() ? nullptr : value;
 }
 

@@ -3,10 +3,12 @@
 
 #include <boost/json/object.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
+#include "store/hf_family.h"
 
 namespace pippin::store {
 
@@ -16,6 +18,12 @@ class HfFields {
   /// `within` names the object in messages: "" or "rope_scaling.".
   HfFields(const boost::json::object& object, const std::string& path, std::string within = {})
       : object_(object), path_(path), within_(std::move(within)) {}
+  /// Returns the same object, whose fields may go by a family's own names, too.
+  HfFields with_names(std::span<const FieldName> names) const {
+    HfFields named = *this;
+    named.names_ = names;
+    return named;
+  }
 
   const boost::json::value* find(std::string_view key) const;
   bool has(std::string_view key) const { return find(key) != nullptr; }
@@ -38,6 +46,7 @@ class HfFields {
   const boost::json::object& object_;
   const std::string& path_;
   std::string within_;
+  std::span<const FieldName> names_;
 };
 
 }  // namespace pippin::store

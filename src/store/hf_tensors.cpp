@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -21,17 +22,18 @@ constexpr ModuleName kLayer[] = {
     {"self_attn.k_proj", "attn_k"},
     {"self_attn.v_proj", "attn_v"},
     {"self_attn.o_proj", "attn_output"},
+    {"self_attn.qkv_proj", "attn_qkv"},
     {"self_attn.q_norm", "attn_q_norm"},
     {"self_attn.k_norm", "attn_k_norm"},
     {"mlp.gate_proj", "ffn_gate"},
     {"mlp.up_proj", "ffn_up"},
     {"mlp.down_proj", "ffn_down"},
+    {"mlp.gate_up_proj", "ffn_up"},
     {"input_layernorm", "attn_norm"},
     {"post_attention_layernorm", "ffn_norm"},
     {"pre_feedforward_layernorm", "ffn_norm"},
     {"post_feedforward_layernorm", "post_ffw_norm"},
 };
-constexpr std::string_view kLayerPrefix = "model.layers.";
 
 std::string_view renamed(std::span<const ModuleName> names, std::string_view name) {
   const auto place = std::ranges::find(names, name, &ModuleName::theirs);
@@ -84,14 +86,19 @@ class TensorsReader {
     return name.starts_with("lm_head.") ? std::string(name) : std::string();
   }
 
+  bool is_ignored(std::string_view name) const {
+    return std::ranges::any_of(config_.family->ignored,
+                               [&](std::string_view end) { return name.ends_with(end); });
+  }
+
   Result<void> sort_in(const SafetensorsEntry& entry) {
     const std::string name = text_name(entry.name);
     // Older llamas come with their rope's frequencies, which follow from the configuration.
-    if (name.empty() || name.ends_with(".rotary_emb.inv_freq")) return {};
+    if (name.empty() || name.ends_with(".rotary_emb.inv_freq") || is_ignored(name)) return {};
     const size_t dot = name.rfind('.');
     const std::string module = name.substr(0, dot == std::string::npos ? 0 : dot);
     const std::string_view kind = std::string_view(entry.name).substr(entry.name.rfind('.') + 1);
-    if (gguf_tensor_name(module + ".weight", config_.names).empty())
+    if (gguf_tensor_name(module + ".weight", *config_.family).empty())
       return wrong(entry.name, fmt::format("it is no part of a {} model as this build knows it",
                                            config_.model.architecture));
     if (kind != "weight" && kind != "bias" && kind != "scales" && kind != "biases")
@@ -122,7 +129,7 @@ class TensorsReader {
 
   TensorView view_of(const std::string& name, const SafetensorsEntry& entry) const {
     TensorView view;
-    view.name = gguf_tensor_name(name, config_.names);
+    view.name = gguf_tensor_name(name, *config_.family);
     view.shape = entry.shape;
     view.bytes = entry.bytes;
     return view;
@@ -140,8 +147,30 @@ class TensorsReader {
                    entry.dtype == "U32" ? Code::kInvalidFile : Code::kUnsupported);
     TensorView view = view_of(name, entry);
     view.type = *type;
+    if (is_transposed(name) && view.shape.size() == 2) transpose(view);
     tensors_.push_back(std::move(view));
     return {};
+  }
+
+  bool is_transposed(std::string_view name) const {
+    return std::ranges::any_of(config_.family->transposed, [&](std::string_view module) {
+      return name.ends_with(fmt::format(".{}.weight", module));
+    });
+  }
+
+  // [K, N] to [N, K].
+  static void transpose(TensorView& view) {
+    const auto rows = static_cast<size_t>(view.shape[0]),
+               columns = static_cast<size_t>(view.shape[1]);
+    const auto size = static_cast<size_t>(block_bytes(view.type));
+    auto turned = std::make_shared<std::vector<std::byte>>(view.bytes.size());
+    for (size_t row = 0; row < rows; ++row)
+      for (size_t column = 0; column < columns; ++column)
+        std::copy_n(view.bytes.data() + (row * columns + column) * size, size,
+                    turned->data() + (column * rows + row) * size);
+    view.bytes = *turned;
+    view.made = std::move(turned);
+    std::swap(view.shape[0], view.shape[1]);
   }
 
   Result<MlxSettings> settings_of(const std::string& name, const SafetensorsEntry& weight) {
@@ -198,7 +227,8 @@ class TensorsReader {
     if (!config_.qkv_bias) return {};
     for (int i = 0; i < config_.model.layers; ++i) {
       for (const char* part : {"q", "k", "v"}) {
-        const std::string name = fmt::format("{}{}.self_attn.{}_proj", kLayerPrefix, i, part);
+        const std::string name =
+            fmt::format("{}{}.self_attn.{}_proj", config_.family->layer_prefix, i, part);
         const auto module = modules_.find(name);
         if (module == modules_.end() || !module->second.contains("bias"))
           return missing(name + ".bias");
@@ -215,16 +245,17 @@ class TensorsReader {
 
 }  // namespace
 
-std::string gguf_tensor_name(std::string_view name, std::span<const ModuleName> names) {
+std::string gguf_tensor_name(std::string_view name, const HfFamily& family) {
   const size_t dot = name.rfind('.');
   if (dot == std::string_view::npos) return {};
   const std::string_view kind = name.substr(dot);
   std::string_view module = name.substr(0, dot);
-  if (!module.starts_with(kLayerPrefix)) {
-    const std::string_view top = renamed(kTop, module);
+  if (!module.starts_with(family.layer_prefix)) {
+    std::string_view top = renamed(family.top_names, module);
+    if (top.empty()) top = renamed(kTop, module);
     return top.empty() ? std::string() : std::string(top) + std::string(kind);
   }
-  module.remove_prefix(kLayerPrefix.size());
+  module.remove_prefix(family.layer_prefix.size());
   const size_t end = module.find('.');
   const std::string_view layer = module.substr(0, end);
   const auto digit = [](char c) { return c >= '0' && c <= '9'; };
@@ -232,7 +263,7 @@ std::string gguf_tensor_name(std::string_view name, std::span<const ModuleName> 
       !std::ranges::all_of(layer, digit) || (layer.size() > 1 && layer[0] == '0'))
     return {};
   const std::string_view part = module.substr(end + 1);
-  std::string_view known = renamed(names, part);
+  std::string_view known = renamed(family.names, part);
   if (known.empty()) known = renamed(kLayer, part);
   return known.empty() ? std::string() : fmt::format("blk.{}.{}{}", layer, known, kind);
 }

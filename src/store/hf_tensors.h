@@ -20,7 +20,6 @@ Result<std::vector<TensorView>> hf_tensors(const std::vector<SafetensorsFile>& f
                                            HfConfig& config, const std::string& path);
 
 /// Returns GGUF's name of a tensor of transformers, e.g. "blk.3.attn_q.weight"; empty: none.
-/// `names`: the family's own.
-std::string gguf_tensor_name(std::string_view name, std::span<const ModuleName> names);
+std::string gguf_tensor_name(std::string_view name, const HfFamily& family);
 
 }  // namespace pippin::store

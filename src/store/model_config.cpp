@@ -249,6 +249,13 @@ Result<void> ConfigReader::read_rope() {
   return read_rope_scaling();
 }
 
+// YaRN sharpens attention with the logarithm of the factor; where the file says by how much scores
+// are multiplied already, by the rest.
+double yarn_magnitude(const RopeConfig& rope) {
+  const double sharper = 0.1 * std::log(rope.factor);
+  return (sharper + 1) / (rope.yarn_log_multiplier * sharper + 1);
+}
+
 Result<void> ConfigReader::read_rope_scaling() {
   RopeConfig& rope = config_.rope;
   const char* factor_name =
@@ -283,6 +290,10 @@ Result<void> ConfigReader::read_rope_scaling() {
   ASSIGN_OR_RETURN(rope.yarn_log_multiplier,
                    real_or("rope.scaling.yarn_log_multiplier", -kScaleMax, kScaleMax, 0));
   ASSIGN_OR_RETURN(rope.finetuned, file_.boolean_or(key("rope.scaling.finetuned"), false));
+  if (file_.tensor("rope_factors_long.weight") != nullptr)
+    rope.scaling = RopeScaling::kLongRope;
+  else if (rope.scaling == RopeScaling::kYarn && rope.factor > 1)
+    rope.attention_factor *= yarn_magnitude(rope);
   return {};
 }
 
@@ -313,6 +324,8 @@ Result<void> ConfigReader::read_window() {
 Result<void> ConfigReader::read_scales() {
   ASSIGN_OR_RETURN(config_.attention_scale, scale_or("attention.scale", 0));
   ASSIGN_OR_RETURN(config_.attention_soft_cap, scale_or("attn_logit_softcapping", 0));
+  ASSIGN_OR_RETURN(config_.query_scale_beta, scale_or("attention.temperature_scale", 0));
+  config_.query_scale_positions = config_.rope.original_context;
   ASSIGN_OR_RETURN(config_.logit_soft_cap, scale_or("final_logit_softcapping", 0));
   ASSIGN_OR_RETURN(config_.logit_scale, scale_or("logit_scale", 0));
   ASSIGN_OR_RETURN(config_.residual_scale, scale_or("residual_scale", 0));

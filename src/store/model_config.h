@@ -28,10 +28,12 @@ struct RopeConfig {
   int original_context = 0;  // tokens before the stretch; the file's silence means context_length
   double attention_factor = 1;  // multiplies the magnitude (YaRN, LongRoPE)
   double yarn_beta_fast = 32, yarn_beta_slow = 1, yarn_log_multiplier = 0;
-  bool finetuned = false;  // the model was trained further after the stretch
+  bool finetuned = false;     // the model was trained further after the stretch
+  bool yarn_truncate = true;  // YaRN's borders between fast and slow pairs are whole numbers
   /// [dims / 2] or empty: what each pair's frequency is divided by (Llama 3.1), where it is
-  /// computed.
-  std::vector<float> divisors;
+  /// computed; LongRoPE has two sets, for contexts up to the original one and beyond.
+  std::vector<float> divisors, short_divisors, long_divisors;
+  std::vector<bool> layers;  // [L] or empty: layers whose heads are rotated
 };
 
 /// Mixture of experts. All zero in a dense model.
@@ -69,10 +71,16 @@ struct ModelConfig {
   int window_period = 0;   // n: every n-th layer sees everything; 0: the file does not say
   std::vector<bool> windowed_layers;  // [L] or empty: the file does not say
 
-  float attention_scale = 0;     // of the scores; 0: the file does not say
-  float attention_soft_cap = 0;  // 0: none
-  float logit_soft_cap = 0;      // 0: none
+  float attention_scale = 0;  // of the scores; 0: the file does not say
+  /// Queries at position p are multiplied by 1 + b ln(1 + floor(p / n)); b = 0: not at all.
+  float query_scale_beta = 0;
+  int query_scale_positions = 0;
+  float attention_soft_cap = 0;                                    // 0: none
+  float logit_soft_cap = 0;                                        // 0: none
   float logit_scale = 0, residual_scale = 0, embedding_scale = 0;  // 0: the file does not say
+
+  /// Positions that the model will be used with; 0: up to context_length. LongRoPE depends on it.
+  int served_context = 0;
 
   ExpertConfig experts;
   WeightLayout layout = WeightLayout::kGguf;

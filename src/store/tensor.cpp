@@ -66,4 +66,18 @@ std::string TensorView::type_text() const {
   return type == TensorType::kAffine ? text + " " + std::to_string(mlx.bits) + "-bit" : text;
 }
 
+TensorView TensorView::slice(int64_t first, int64_t count) const {
+  CHECK(!shape.empty() && first >= 0 && count > 0 && first + count <= shape[0]);
+  TensorView part = *this;
+  part.shape[0] = count;
+  const auto cut = [&](std::span<const std::byte>& all) {
+    const size_t each = all.size() / static_cast<size_t>(shape[0]);
+    all = all.subspan(static_cast<size_t>(first) * each, static_cast<size_t>(count) * each);
+  };
+  cut(part.bytes);
+  cut(part.mlx.scales);
+  cut(part.mlx.biases);
+  return part;
+}
+
 }  // namespace pippin::store

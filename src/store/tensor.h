@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -50,6 +51,8 @@ struct TensorView {
   std::vector<int64_t> shape;        // outermost first (the reverse of GGUF's order)
   std::span<const std::byte> bytes;  // borrowed from the file's mapping
   QuantisationParameters mlx;                       // of a tensor without blocks
+  /// What `bytes` borrows from where the file keeps the tensor in another order; else null.
+  std::shared_ptr<const std::vector<std::byte>> made = nullptr;
 
   int64_t elements() const {
     int64_t n = 1;
@@ -62,6 +65,9 @@ struct TensorView {
   size_t stored_bytes() const { return bytes.size() + mlx.scales.size() + mlx.biases.size(); }
   /// Returns "Q4_K", "affine 4-bit" and the like.
   std::string type_text() const;
+  /// Returns entries [first, first + count) of the outermost dimension, without a copy.
+  /// Requires: they are the tensor's.
+  TensorView slice(int64_t first, int64_t count) const;
 };
 
 /// Writes the f32 values of `bytes` (whole blocks of `type`) to `out`. Reference code: plain,

@@ -23,6 +23,7 @@ import zlib
 import numpy as np
 import torch
 from safetensors.numpy import save_file
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import families  # noqa: E402
@@ -103,6 +104,17 @@ def make(name: str, peer: pathlib.Path | None) -> None:
     print(f"{name}: {size} bytes, logits from {logits.min():.2f} to {logits.max():.2f}; {note}", flush=True)
 
 
+def vocabulary() -> list[str]:
+    return (["<s>", "</s>"] + [chr(c) for c in range(33, 127)] + ["Ġ", "Ċ"] + [b.replace(" ", "") for b in BIGRAMS])
+
+
+def write_tokenizer(path: pathlib.Path) -> None:
+    merges = [tuple(pair.split(" ")) for pair in BIGRAMS]
+    tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(vocabulary())}, merges=merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.save(str(path))
+
+
 def convert(folder: pathlib.Path, peer: pathlib.Path) -> str:
     """Has llama.cpp's own converter write model.gguf; the vocabulary alone is ours."""
     sys.path[:0] = [str(peer), str(peer / "gguf-py")]
@@ -115,12 +127,10 @@ def convert(folder: pathlib.Path, peer: pathlib.Path) -> str:
         return f"no GGUF: {error}"
 
     def set_vocab(self) -> None:
-        tokens = ["<s>", "</s>"] + [chr(c) for c in range(33, 127)] + ["Ġ", "Ċ"]
-        tokens += [b.replace(" ", "") for b in BIGRAMS]
         writer = self.gguf_writer
         writer.add_tokenizer_model("gpt2")
         writer.add_tokenizer_pre("gpt-2")
-        writer.add_token_list(tokens)
+        writer.add_token_list(vocabulary())
         writer.add_token_types([gguf.TokenType.CONTROL] * 2 + [gguf.TokenType.NORMAL] * (VOCAB - 2))
         writer.add_token_merges(BIGRAMS)
         writer.add_bos_token_id(0)
@@ -128,9 +138,13 @@ def convert(folder: pathlib.Path, peer: pathlib.Path) -> str:
         writer.add_add_bos_token(False)
         writer.add_chat_template(CHAT_TEMPLATE)
 
+    write_tokenizer(folder / "tokenizer.json")  # some of its classes look for one
+    kind.get_vocab_base_pre = lambda self, tokenizer: "gpt-2"
+    conversion.TextModel.get_vocab_base_pre = kind.get_vocab_base_pre
     with torch.inference_mode():
         tiny = type(kind.__name__, (kind,), {"set_vocab": set_vocab, "model_arch": kind.model_arch})
         tiny(folder, gguf.LlamaFileType.MOSTLY_BF16, folder / "model.gguf", model_name=folder.name, eager=True).write()
+    (folder / "tokenizer.json").unlink()
     return "GGUF"
 
 

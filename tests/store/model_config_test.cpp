@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
@@ -127,7 +129,7 @@ TEST(ModelConfig, ReadsWhatTheFileSays) {
   EXPECT_EQ(config->rope.scaling, RopeScaling::kYarn);
   EXPECT_EQ(config->rope.factor, 4);
   EXPECT_EQ(config->rope.original_context, 32);
-  EXPECT_EQ(config->rope.attention_factor, 0.5);
+  EXPECT_NEAR(config->rope.attention_factor, 0.5 * (0.1 * std::log(4) + 1), 1e-12);
   EXPECT_TRUE(config->rope.finetuned);
   EXPECT_EQ(config->sliding_window, 16);
   EXPECT_EQ(config->window_period, 6);

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
+#include "models/blocks/rope.h"
 #include "nn/ops/attention.h"
 #include "nn/ops/linear.h"
 #include "nn/ops/norm.h"
@@ -20,19 +22,6 @@ bool is_global(const store::ModelConfig& config, const DecoderOptions& options, 
   return period <= 0 || (layer + 1) % period == 0;
 }
 
-// Angle per position of each rotated pair. Linear scaling stretches positions; `divisors` are a
-// file's own (Llama 3.1 and LongRoPE).
-std::vector<float> inverse_frequencies(int dims, double base, double stretch,
-                                       const std::vector<float>& divisors) {
-  std::vector<float> inv(static_cast<size_t>(dims / 2));
-  for (size_t i = 0; i < inv.size(); ++i) {
-    double frequency = std::pow(base, -2.0 * static_cast<double>(i) / dims) / stretch;
-    if (!divisors.empty()) frequency /= static_cast<double>(divisors[i]);
-    inv[i] = static_cast<float>(frequency);
-  }
-  return inv;
-}
-
 nn::AttentionSpec make_spec(const LayerSource& source, const std::vector<float>& rope_divisors) {
   const store::ModelConfig& config = source.config;
   const DecoderOptions& options = source.options;
@@ -46,21 +35,12 @@ nn::AttentionSpec make_spec(const LayerSource& source, const std::vector<float>&
   spec.soft_cap = config.attention_soft_cap;
   spec.norm_eps = config.norm_eps;
   spec.norm_after_rope = options.norm_after_rope;
-  spec.rope_interleaved = options.rope_interleaved;
-  spec.rope_dims = config.rope.dims;
+  spec.rope_interleaved = options.rope_interleaved || options.rope_pairs;
   spec.window = geometry.window;
-  const bool global = spec.window == 0;
-  double base = config.rope.freq_base;
-  if (!global) {
-    if (config.rope.freq_base_window > 0)
-      base = config.rope.freq_base_window;
-    else if (options.window_rope_base > 0)
-      base = static_cast<double>(options.window_rope_base);
-  }
-  const double stretch =
-      global && config.rope.scaling == store::RopeScaling::kLinear ? config.rope.factor : 1.0;
-  spec.inv_freq = inverse_frequencies(spec.rope_dims, base, stretch,
-                                      global ? rope_divisors : std::vector<float>{});
+  Rope rope = make_rope(config, options, source.layer, spec.window > 0, rope_divisors);
+  spec.rope_dims = rope.dims;
+  spec.rope_magnitude = rope.magnitude;
+  spec.inv_freq = std::move(rope.inv_freq);
   return spec;
 }
 
@@ -82,10 +62,6 @@ Result<void> AttentionBlock::check(const store::ModelConfig& config) {
                     config.head_dim_k),
         "attention.key_length");
   }
-  if (config.rope.scaling != store::RopeScaling::kNone &&
-      config.rope.scaling != store::RopeScaling::kLinear) {
-    return unsupported("YaRN and LongRoPE are not supported yet", "rope.scaling.type");
-  }
   return {};
 }
 
@@ -99,6 +75,8 @@ Result<std::unique_ptr<Mixer>> AttentionBlock::load(const LayerSource& source, n
                                                     const std::vector<float>& rope_divisors) {
   std::unique_ptr<AttentionBlock> block(new AttentionBlock(backend));
   block->store_ = source.store;
+  block->query_scale_beta_ = source.config.query_scale_beta;
+  block->query_scale_positions_ = std::max(source.config.query_scale_positions, 1);
   block->spec_ = make_spec(source, rope_divisors);
   RETURN_IF_ERROR(block->load_norms(source));
   RETURN_IF_ERROR(block->load_projections(source));
@@ -137,7 +115,8 @@ Result<void> AttentionBlock::load_projections(const LayerSource& source) {
 
 mx::array AttentionBlock::mix(const mx::array& x, const nn::StepBatch& batch, nn::KvCache& kv) {
   nn::KvLayerStore& store = kv.layer(store_);
-  const mx::array q = nn::qkv_rope_kv_write(backend_, spec_, projected(x), batch, store);
+  mx::array q = nn::qkv_rope_kv_write(backend_, spec_, projected(x), batch, store);
+  if (query_scale_beta_ > 0) q = nn::scale_rows(backend_, q, query_scales(batch));
   return nn::paged_attention(backend_, spec_, q, batch, store);
 }
 
@@ -147,6 +126,16 @@ mx::array AttentionBlock::projected(const mx::array& x) {
   if (q_norm_.values.empty()) return qkv;
   qkv = nn::norm_columns(backend_, q_norm_, qkv, 0);
   return nn::norm_columns(backend_, k_norm_, qkv, spec_.heads * spec_.head_dim);
+}
+
+// What each query is multiplied by; longer contexts take sharper attention.
+std::vector<float> AttentionBlock::query_scales(const nn::StepBatch& batch) const {
+  std::vector<float> scales;
+  for (const int32_t position : batch.positions) {
+    const int n = position / query_scale_positions_;
+    scales.push_back(1 + query_scale_beta_ * std::log1p(static_cast<float>(n)));
+  }
+  return scales;
 }
 
 mx::array AttentionBlock::project(const mx::array& mixed) {

@@ -17,7 +17,7 @@ class AttentionBlock final : public Mixer {
                                  int layer);
   /// Errors: kUnsupported, naming what of the configuration this block cannot do.
   static Result<void> check(const store::ModelConfig& config);
-  /// `rope_divisors`: [rope dims / 2] or empty, of layers without a window.
+  /// `rope_divisors`: [rope dims / 2] or empty, the file's own.
   static Result<std::unique_ptr<Mixer>> load(const LayerSource& source, nn::Backend& backend,
                                              const std::vector<float>& rope_divisors);
 
@@ -30,10 +30,13 @@ class AttentionBlock final : public Mixer {
   Result<void> load_norms(const LayerSource& source);
   Result<void> load_projections(const LayerSource& source);
   mx::array projected(const mx::array& x);
+  std::vector<float> query_scales(const nn::StepBatch& batch) const;
 
   nn::Backend& backend_;
   int store_ = 0;
   nn::AttentionSpec spec_;
+  float query_scale_beta_ = 0;
+  int query_scale_positions_ = 1;
   nn::LinearWeight qkv_, output_;
   nn::NormWeight q_norm_, k_norm_;  // over all heads together; or empty
 };

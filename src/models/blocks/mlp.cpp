@@ -10,9 +10,12 @@ Result<std::unique_ptr<FeedForward>> MlpBlock::load(const LayerSource& source,
   const int width = source.config.embedding_length,
             inner = source.config.feed_forward[source.index()];
   if (block->gated_) {
-    ASSIGN_OR_RETURN(block->up_, source.weights.linear({{source.name("ffn_gate"), inner},
-                                                        {source.name("ffn_up"), inner}},
-                                                       width, nn::Stacking::kGateUp));
+    std::vector<WeightLoader::Part> parts = {{source.name("ffn_gate"), inner},
+                                             {source.name("ffn_up"), inner}};
+    if (!source.has("ffn_gate"))  // one tensor, the gate's rows first
+      parts = {{source.name("ffn_up"), inner, 0, 2 * inner},
+               {source.name("ffn_up"), inner, inner, 2 * inner}};
+    ASSIGN_OR_RETURN(block->up_, source.weights.linear(parts, width, nn::Stacking::kGateUp));
   } else {
     ASSIGN_OR_RETURN(block->up_, source.weights.linear({{source.name("ffn_up"), inner}}, width));
   }

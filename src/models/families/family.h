@@ -8,6 +8,7 @@
 
 #include "nn/types/gate.h"
 #include "store/hf_family.h"
+#include "store/model_config.h"
 
 namespace pippin::models {
 
@@ -17,20 +18,30 @@ enum class MixerKind : uint8_t { kNone, kAttention };
 /// How a decoder computes a family. Sizes come from the file's ModelConfig.
 struct DecoderOptions {
   bool rope_interleaved = false;  // pairs (2i, 2i + 1): a llama's weights as GGUF permutes them
-  bool qk_norm = false;           // RMS norm of each head of q and k (Qwen 3, Gemma 3)
-  bool wide_qk_norm = false;      // RMS norm of q, and of k, over all heads (OLMo 2)
-  bool norm_after_rope = false;   // q and k are normed behind their rotation (Hunyuan)
-  bool pre_norms = true;          // norms before attention and feed-forward
+  bool rope_pairs = false;        // pairs (2i, 2i + 1) in every format (Cohere, GLM 4, Ernie)
+  int rope_skip_period = 0;       // > 0: every n-th layer has no rope (SmolLM 3)
+  /// Layers that see all positions have no rope, where others have a window (Cohere 2, EXAONE 4).
+  bool rope_windows_only = false;
+  bool rope_windows_unscaled = false;  // scaling is for layers without a window (Gemma 3, OLMo 3)
+  bool qk_norm = false;                // RMS norm of each head of q and k (Qwen 3, Gemma 3)
+  bool wide_qk_norm = false;           // RMS norm of q, and of k, over all heads (OLMo 2)
+  bool norm_after_rope = false;        // q and k are normed behind their rotation (Hunyuan)
+  bool pre_norms = true;               // norms before attention and feed-forward
   /// Attention and feed-forward take the same stream, and both are added to it (Cohere, Phi 2).
   bool parallel = false;
-  bool post_norms = false;       // norms behind them, before the residual add (Gemma, OLMo 2)
-  float norm_offset = 0;         // added to the weights of norms (Gemma, where GGUF has not yet)
-  bool scale_embedding = false;  // embeddings times sqrt(E) (Gemma)
+  bool parallel_by_norm = false;  // the same, of files without norms before feed-forward (StableLM)
+  bool norm_weights = true;       // norms have weights (not in OLMo 1)
+  bool post_norms = false;        // norms behind them, before the residual add (Gemma, OLMo 2)
+  float norm_offset = 0;          // added to the weights of norms (Gemma, where GGUF has not yet)
+  bool scale_embedding = false;   // embeddings times sqrt(E) (Gemma)
   /// The configuration's factors of embeddings, residuals and logits count; logits are divided by
   /// theirs (Granite). Elsewhere a file that has one is refused.
   bool scales = false;
+  bool logit_multiplier = false;   // the configuration's logit_scale multiplies logits (Cohere)
+  bool learned_positions = false;  // a table of positions is added to embeddings (GPT-2)
   nn::Gate gate = nn::Gate::kSilu;
-  bool gated = true;           // the feed-forward layer has a gate
+  bool gated = true;                                // the feed-forward layer has a gate
+  std::string_view feed_forward_norm = "ffn_norm";  // GGUF's name of the norm before it
   int window_period = 0;       // > 0: every n-th layer sees all positions, where the file does not
                                // say (Gemma 3)
   float window_rope_base = 0;  // > 0: rope base of the windowed layers
@@ -38,8 +49,11 @@ struct DecoderOptions {
 
 struct Family {
   std::string_view architecture;  // GGUF's general.architecture
+  std::string_view models;        // that are built so, for a reader
   DecoderOptions options;
   std::span<const store::HfFamily> hf;
+  /// Says what a GGUF file of this architecture leaves unsaid.
+  void (*complete)(store::ModelConfig& config) = nullptr;
 };
 
 /// Returns all families that this build knows.

@@ -24,13 +24,16 @@ constexpr store::HfFamily kHf[] = {{.model_type = "gemma3_text",
                                     .query_scalar = 256,
                                     .window = 4096,
                                     .window_period = 6,
+                                    .window_rule = store::WindowRule::kPeriod,
                                     .names = kNames}};
 
 }  // namespace
 
 extern const Family kGemma3;
 constexpr Family kGemma3 = {"gemma3",
-                            {.qk_norm = true,
+                            "Gemma 3 text",
+                            {.rope_windows_unscaled = true,
+                             .qk_norm = true,
                              .post_norms = true,
                              .norm_offset = 1.0f,
                              .scale_embedding = true,

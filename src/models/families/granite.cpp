@@ -15,6 +15,7 @@ constexpr store::HfFamily kHf[] = {{.model_type = "granite",
 }  // namespace
 
 extern const Family kGranite;
-constexpr Family kGranite = {"granite", {.rope_interleaved = true, .scales = true}, kHf};
+constexpr Family kGranite = {
+    "granite", "Granite 3 dense", {.rope_interleaved = true, .scales = true}, kHf};
 
 }  // namespace pippin::models

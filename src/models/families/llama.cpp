@@ -12,6 +12,10 @@ constexpr store::HfFamily kHf[] = {
 }  // namespace
 
 extern const Family kLlama;
-constexpr Family kLlama = {"llama", {.rope_interleaved = true}, kHf};
+constexpr Family kLlama = {
+    "llama",
+    "Llama 1 to 3.3, SmolLM 1 and 2, Mistral 7B to Small, TinyLlama, Yi, R1 distills",
+    {.rope_interleaved = true},
+    kHf};
 
 }  // namespace pippin::models

@@ -4,12 +4,14 @@
 namespace pippin::models {
 namespace {
 
-constexpr store::HfFamily kHf[] = {
-    {.model_type = "qwen2", .architecture = "qwen2", .qkv_bias = true, .window_by_flag = true}};
+constexpr store::HfFamily kHf[] = {{.model_type = "qwen2",
+                                    .architecture = "qwen2",
+                                    .qkv_bias = true,
+                                    .window_rule = store::WindowRule::kFlag}};
 
 }  // namespace
 
 extern const Family kQwen2;
-constexpr Family kQwen2 = {"qwen2", {}, kHf};
+constexpr Family kQwen2 = {"qwen2", "Qwen 2, 2.5, Qwen2.5-Coder, QwQ", {}, kHf};
 
 }  // namespace pippin::models

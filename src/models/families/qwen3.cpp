@@ -4,12 +4,14 @@
 namespace pippin::models {
 namespace {
 
-constexpr store::HfFamily kHf[] = {
-    {.model_type = "qwen3", .architecture = "qwen3", .head_dim = 128, .window_by_flag = true}};
+constexpr store::HfFamily kHf[] = {{.model_type = "qwen3",
+                                    .architecture = "qwen3",
+                                    .head_dim = 128,
+                                    .window_rule = store::WindowRule::kFlag}};
 
 }  // namespace
 
 extern const Family kQwen3;
-constexpr Family kQwen3 = {"qwen3", {.qk_norm = true}, kHf};
+constexpr Family kQwen3 = {"qwen3", "Qwen 3 dense", {.qk_norm = true}, kHf};
 
 }  // namespace pippin::models

@@ -5,11 +5,30 @@
 
 #define PIPPIN_FAMILIES(ROW) \
   ROW(kLlama)                \
+  ROW(kMinistral3)           \
   ROW(kQwen2)                \
   ROW(kQwen3)                \
+  ROW(kGemma)                \
+  ROW(kGemma2)               \
   ROW(kGemma3)               \
   ROW(kGranite)              \
-  ROW(kOlmo2)
+  ROW(kOlmo)                 \
+  ROW(kOlmo2)                \
+  ROW(kPhi2)                 \
+  ROW(kPhi3)                 \
+  ROW(kSmolLm3)              \
+  ROW(kCohere)               \
+  ROW(kCohere2)              \
+  ROW(kGlm4)                 \
+  ROW(kExaone4)              \
+  ROW(kSeedOss)              \
+  ROW(kStarcoder2)           \
+  ROW(kStableLm)             \
+  ROW(kGpt2)                 \
+  ROW(kHunyuan)              \
+  ROW(kErnie45)              \
+  ROW(kArcee)                \
+  ROW(kNemotron)
 
 namespace pippin {
 namespace models {

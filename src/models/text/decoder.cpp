@@ -35,7 +35,8 @@ Result<void> check_supported(const store::ModelConfig& config, const DecoderOpti
                                                    {"residual_scale", config.residual_scale},
                                                    {"logit_scale", config.logit_scale}};
   for (const auto& [key, factor] : factors) {
-    if (!options.scales && factor != 0 && factor != 1)
+    const bool used = options.scales || (options.logit_multiplier && key == factors[2].first);
+    if (!used && factor != 0 && factor != 1)
       return unsupported(
           fmt::format("a factor of {} is not supported in this architecture", factor), key);
   }
@@ -46,17 +47,29 @@ Result<void> check_supported(const store::ModelConfig& config, const DecoderOpti
   return {};
 }
 
-Result<std::vector<float>> rope_divisors(WeightLoader& weights, const store::ModelConfig& config) {
-  if (!weights.has("rope_freqs.weight")) return config.rope.divisors;
+Result<std::vector<float>> divisors_in(WeightLoader& weights, const store::ModelConfig& config,
+                                       const std::string& name) {
   ASSIGN_OR_RETURN(std::vector<float> divisors,
-                   weights.vector("rope_freqs.weight", config.rope.dims / 2));
+                   weights.vector(name + ".weight", config.rope.dims / 2));
   for (float divisor : divisors) {
     if (!(divisor > 0))
       return fail(Code::kInvalidFile,
-                  fmt::format("[model] {}: rope_freqs holds {}", config.path, divisor),
-                  "rope_freqs");
+                  fmt::format("[model] {}: {} holds {}", config.path, name, divisor), name);
   }
   return divisors;
+}
+
+// A file's own divisors of rope frequencies, as tensors or in its configuration.
+Result<std::vector<float>> rope_divisors(WeightLoader& weights, const store::ModelConfig& config) {
+  if (config.rope.scaling == store::RopeScaling::kLongRope) {
+    const int context = config.served_context > 0 ? config.served_context : config.context_length;
+    const bool longer = context > config.rope.original_context;
+    const std::string name = longer ? "rope_factors_long" : "rope_factors_short";
+    if (weights.has(name + ".weight")) return divisors_in(weights, config, name);
+    return longer ? config.rope.long_divisors : config.rope.short_divisors;
+  }
+  return weights.has("rope_freqs.weight") ? divisors_in(weights, config, "rope_freqs")
+                                          : Result<std::vector<float>>(config.rope.divisors);
 }
 
 }  // namespace
@@ -84,8 +97,8 @@ Result<void> Decoder::load_norms(const LayerSource& source, Layer& layer) const 
   if (options_.pre_norms) {
     ASSIGN_OR_RETURN(layer.norm, norm("attn_norm"));
     // A parallel feed-forward layer may take what the mixer takes.
-    if (both && (!options_.parallel || source.has("ffn_norm"))) {
-      ASSIGN_OR_RETURN(layer.feed_forward_norm, norm("ffn_norm"));
+    if (both && (!options_.parallel || source.has(options_.feed_forward_norm))) {
+      ASSIGN_OR_RETURN(layer.feed_forward_norm, norm(options_.feed_forward_norm));
     }
   }
   if (options_.post_norms) {
@@ -110,7 +123,11 @@ Result<void> Decoder::load_ends(WeightLoader& weights, const store::ModelConfig&
     residual_scale_ = factor(config.residual_scale);
     logit_factor_ = 1.0f / factor(config.logit_scale);
   }
+  if (options_.logit_multiplier) logit_factor_ = factor(config.logit_scale);
   logit_soft_cap_ = config.logit_soft_cap;
+  if (options_.learned_positions) {
+    ASSIGN_OR_RETURN(positions_, weights.linear({{"position_embd", config.context_length}}, width));
+  }
   return {};
 }
 
@@ -119,10 +136,12 @@ Result<std::unique_ptr<Model>> Decoder::load(const store::Checkpoint& checkpoint
                                              const DecoderOptions& options, nn::Backend& backend,
                                              const LoadProgress& progress) {
   ASSIGN_OR_RETURN(ModelSpec spec, make_spec(config, options));
-  WeightLoader weights(
-      checkpoint, backend, progress,
-      {.offset = options.norm_offset, .centred = config.norm == store::NormKind::kLayer});
+  WeightLoader weights(checkpoint, backend, progress,
+                       {.offset = options.norm_offset,
+                        .centred = config.norm == store::NormKind::kLayer,
+                        .weights = options.norm_weights});
   std::unique_ptr<Decoder> model(new Decoder(backend, options, std::move(spec)));
+  model->options_.parallel |= options.parallel_by_norm && !weights.has("blk.0.ffn_norm.weight");
   RETURN_IF_ERROR(model->load_ends(weights, config));
   ASSIGN_OR_RETURN(const std::vector<float> divisors, rope_divisors(weights, config));
   int store = 0;
@@ -155,7 +174,12 @@ void Decoder::set_product_order() {
 }
 
 mx::array Decoder::forward(const nn::StepBatch& batch, nn::KvCache& kv) {
-  const mx::array embedded = nn::embed(backend_, embedding_, batch, embedding_scale_);
+  mx::array embedded = nn::embed(backend_, embedding_, batch, embedding_scale_);
+  if (options_.learned_positions) {
+    nn::StepBatch places;
+    places.tokens = batch.positions;
+    embedded = nn::add(backend_, embedded, nn::embed(backend_, positions_, places, 1.0f));
+  }
   Stream stream{embedded,
                 options_.pre_norms ? nn::norm(backend_, layers_[0].norm, embedded) : embedded};
   for (size_t i = 0; i < layers_.size(); ++i) {

@@ -61,6 +61,7 @@ class Decoder final : public Model {
   float logit_factor_ = 1.0f;
   float logit_soft_cap_ = 0.0f;
   nn::LinearWeight embedding_, head_;
+  nn::LinearWeight positions_;  // [context, E], with learned_positions
   nn::NormWeight final_norm_;
   std::vector<Layer> layers_;
 };

@@ -4,15 +4,172 @@ import transformers as hf
 
 from .shapes import COMMON, WIDE, rope
 
+NARROW = {**WIDE, "num_attention_heads": 2, "num_key_value_heads": 1}
+YARN = dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=32, beta_fast=8.0, beta_slow=1.0)
+
 
 def mistral():
+    """A window in every layer."""
     return hf.MistralForCausalLM(hf.MistralConfig(
-        **WIDE, **COMMON, head_dim=32, tie_word_embeddings=False, rope_parameters=rope(1e4), sliding_window=None))
+        **NARROW, **COMMON, head_dim=32, tie_word_embeddings=False, rope_parameters=rope(1e4), sliding_window=12)), {
+            "gguf": False}  # the peer has no windows in llamas
 
 
 def llama_bias():
     return hf.LlamaForCausalLM(hf.LlamaConfig(
-        **WIDE, **COMMON, attention_bias=True, tie_word_embeddings=True, rope_parameters=rope(1e4)))
+        **WIDE, **COMMON, attention_bias=True, mlp_bias=True, tie_word_embeddings=True, rope_parameters=rope(1e4)))
 
 
-FAMILIES = {"mistral": mistral, "llama_bias": llama_bias}
+def llama_yarn():
+    return hf.LlamaForCausalLM(hf.LlamaConfig(
+        **WIDE, **COMMON, tie_word_embeddings=True, rope_parameters={"rope_theta": 1e4, **YARN}))
+
+
+def llama_linear():
+    return hf.LlamaForCausalLM(hf.LlamaConfig(
+        **WIDE, **COMMON, tie_word_embeddings=True,
+        rope_parameters=dict(rope_type="linear", factor=3.0, rope_theta=1e4)))
+
+
+def ministral3():
+    return hf.Ministral3ForCausalLM(hf.Ministral3Config(
+        **WIDE, **COMMON, head_dim=16, tie_word_embeddings=True, sliding_window=None,
+        rope_parameters={"rope_theta": 1e4, **YARN, "original_max_position_embeddings": 16,
+                         "llama_4_scaling_beta": 0.4, "mscale": 1.0, "mscale_all_dim": 1.0}))
+
+
+def gemma():
+    return hf.GemmaForCausalLM(hf.GemmaConfig(
+        **NARROW, **COMMON, head_dim=16, rope_parameters=rope(1e4))), {"offset_norms": True}
+
+
+def gemma2():
+    wide = {**NARROW, "num_hidden_layers": 3}
+    return hf.Gemma2ForCausalLM(hf.Gemma2Config(
+        **wide, **COMMON, head_dim=16, query_pre_attn_scalar=16, sliding_window=8, rope_parameters=rope(1e4),
+        attn_logit_softcapping=3.0, final_logit_softcapping=4.0)), {"offset_norms": True}
+
+
+def phi3():
+    return hf.Phi3ForCausalLM(hf.Phi3Config(
+        **WIDE, **COMMON, tie_word_embeddings=False, sliding_window=None, rope_parameters=rope(1e4)))
+
+
+def phi3_long():
+    """Phi 4 mini: LongRoPE, part of each head rotated, a window in every layer."""
+    config = hf.Phi3Config(
+        **{**WIDE, "num_attention_heads": 2}, **COMMON, tie_word_embeddings=True, sliding_window=None,
+        original_max_position_embeddings=64,
+        rope_parameters=dict(rope_type="longrope", rope_theta=1e4, partial_rotary_factor=0.75,
+                             original_max_position_embeddings=64,
+                             short_factor=[1 + 0.05 * i for i in range(12)],
+                             long_factor=[1 + 0.5 * i for i in range(12)]))
+    return hf.Phi3ForCausalLM(config)
+
+
+def phi2():
+    return hf.PhiForCausalLM(hf.PhiConfig(
+        **{**WIDE, "num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 256}, **COMMON,
+        partial_rotary_factor=0.5,
+        rope_parameters=rope(1e4, partial_rotary_factor=0.5)))
+
+
+def smollm3():
+    wide = {**WIDE, "num_hidden_layers": 5}
+    return hf.SmolLM3ForCausalLM(hf.SmolLM3Config(
+        **wide, **COMMON, tie_word_embeddings=True, rope_parameters=rope(2e6), use_sliding_window=False))
+
+
+def cohere():
+    return hf.CohereForCausalLM(hf.CohereConfig(
+        **WIDE, **COMMON, logit_scale=0.7, rope_parameters=rope(1e4)))
+
+
+def cohere2():
+    wide = {**WIDE, "num_hidden_layers": 4}
+    return hf.Cohere2ForCausalLM(hf.Cohere2Config(
+        **wide, **COMMON, logit_scale=0.7, sliding_window=8, rotary_pct=1.0, rope_parameters=rope(1e4),
+        layer_types=["sliding_attention"] * 3 + ["full_attention"]))
+
+
+def glm4():
+    return hf.Glm4ForCausalLM(hf.Glm4Config(
+        **WIDE, **COMMON, head_dim=16, attention_bias=True, tie_word_embeddings=False,
+        rope_parameters=rope(1e4, partial_rotary_factor=0.5)))
+
+
+def exaone4():
+    wide = {**WIDE, "num_hidden_layers": 4}
+    return hf.Exaone4ForCausalLM(hf.Exaone4Config(
+        **wide, **COMMON, head_dim=16, tie_word_embeddings=True, sliding_window=8, sliding_window_pattern=4,
+        rope_parameters=rope(1e6))), {"gguf": False}  # the peer knows windows in 64 layers only
+
+
+def exaone4_full():
+    return hf.Exaone4ForCausalLM(hf.Exaone4Config(
+        **WIDE, **COMMON, head_dim=16, tie_word_embeddings=True, sliding_window=None, rope_parameters=rope(1e6),
+        layer_types=["full_attention"] * 2))
+
+
+def seed_oss():
+    return hf.SeedOssForCausalLM(hf.SeedOssConfig(
+        **WIDE, **COMMON, head_dim=32, attention_bias=True, tie_word_embeddings=False, rope_parameters=rope(1e6)))
+
+
+def starcoder2():
+    return hf.Starcoder2ForCausalLM(hf.Starcoder2Config(
+        **WIDE, **COMMON, sliding_window=None, use_bias=True, rope_parameters=rope(1e5)))
+
+
+def stablelm():
+    return hf.StableLmForCausalLM(hf.StableLmConfig(
+        **{**WIDE, "num_attention_heads": 2, "num_key_value_heads": 1}, **COMMON, use_qkv_bias=True,
+        rope_parameters=rope(1e4, partial_rotary_factor=0.25)))
+
+
+def stablelm_parallel():
+    return hf.StableLmForCausalLM(hf.StableLmConfig(
+        **{**WIDE, "num_attention_heads": 2, "num_key_value_heads": 2}, **COMMON, use_parallel_residual=True,
+        rope_parameters=rope(1e4, partial_rotary_factor=0.25)))
+
+
+def gpt2():
+    return hf.GPT2LMHeadModel(hf.GPT2Config(
+        vocab_size=160, n_positions=128, n_ctx=128, n_embd=64, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=1))
+
+
+def olmo():
+    return hf.OlmoForCausalLM(hf.OlmoConfig(**WIDE, **COMMON, rope_parameters=rope(1e4)))
+
+
+def olmo3():
+    wide = {**WIDE, "num_hidden_layers": 4}
+    return hf.Olmo3ForCausalLM(hf.Olmo3Config(
+        **wide, **COMMON, sliding_window=8, rope_parameters={"rope_theta": 5e5, **YARN}))
+
+
+def hunyuan():
+    return hf.HunYuanDenseV1ForCausalLM(hf.HunYuanDenseV1Config(
+        **WIDE, **{**COMMON, "max_position_embeddings": 32768}, head_dim=16, tie_word_embeddings=True,
+        rope_parameters=dict(rope_type="dynamic", rope_theta=1e4, alpha=50.0, factor=1.0)))
+
+
+def ernie45():
+    return hf.Ernie4_5ForCausalLM(hf.Ernie4_5Config(
+        **WIDE, **COMMON, head_dim=16, tie_word_embeddings=True, rope_parameters=rope(5e5)))
+
+
+def arcee():
+    return hf.ArceeForCausalLM(hf.ArceeConfig(**WIDE, **COMMON, rope_parameters=rope(1e4)))
+
+
+def nemotron():
+    return hf.NemotronForCausalLM(hf.NemotronConfig(
+        **NARROW, **COMMON, head_dim=32, partial_rotary_factor=0.5,
+        rope_parameters=rope(1e4, partial_rotary_factor=0.5))), {"offset_norms": True}
+
+
+FAMILIES = {function.__name__: function for function in (
+    mistral, llama_bias, llama_yarn, llama_linear, ministral3, gemma, gemma2, phi3, phi3_long, phi2, smollm3, cohere,
+    cohere2, glm4, exaone4, exaone4_full, seed_oss, starcoder2, stablelm, stablelm_parallel, gpt2, olmo, olmo3, hunyuan,
+    ernie45, arcee, nemotron)}

@@ -1,0 +1,52 @@
+// Gemma 2: a Gemma with norms on both sides of each block, windows in every other layer, and caps
+// of scores and logits.
+#include <cmath>
+
+#include "models/families/family.h"
+
+namespace pippin::models {
+namespace {
+
+constexpr int kLayersOf27B = 46;
+
+// The largest model's scores are divided by the root of E / H, not of D.
+void complete(store::ModelConfig& config) {
+  if (config.layers == kLayersOf27B && config.attention_scale == 0) {
+    config.attention_scale = 1.0f / std::sqrt(static_cast<float>(config.embedding_length) /
+                                              static_cast<float>(config.heads.front()));
+  }
+}
+
+constexpr store::ModuleName kNames[] = {{"post_attention_layernorm", "post_attention_norm"}};
+constexpr store::HfFamily kHf[] = {{.model_type = "gemma2",
+                                    .architecture = "gemma2",
+                                    .activation = "gelu_pytorch_tanh",
+                                    .vocab = 256000,
+                                    .width = 2304,
+                                    .feed_forward = 9216,
+                                    .layers = 26,
+                                    .heads = 8,
+                                    .kv_heads = 4,
+                                    .head_dim = 256,
+                                    .context = 8192,
+                                    .eps = 1e-6,
+                                    .query_scalar = 256,
+                                    .window = 4096,
+                                    .window_period = 2,
+                                    .window_rule = store::WindowRule::kPeriod,
+                                    .names = kNames}};
+
+}  // namespace
+
+extern const Family kGemma2;
+constexpr Family kGemma2 = {"gemma2",
+                            "Gemma 2",
+                            {.post_norms = true,
+                             .norm_offset = 1.0f,
+                             .scale_embedding = true,
+                             .gate = nn::Gate::kGeluTanh,
+                             .window_period = 2},
+                            kHf,
+                            complete};
+
+}  // namespace pippin::models
