@@ -8,6 +8,7 @@
 #include <span>
 
 #include "mlx/ops.h"
+#include "nn/ops/gated.h"
 #include "tests/nn/cpu/random_weights.h"
 
 namespace pippin::nn {
@@ -17,7 +18,7 @@ using cpu::WeightType;
 using cpu::test::random_floats;
 using store::TensorType;
 
-constexpr int kExperts = 8, kWidth = 256, kInner = 256, kOutputs = 80;
+constexpr int kExperts = 8, kWidth = 256, kInner = 512, kOutputs = 80;
 
 /// A weight of each expert as a file holds it: `rows` rows of `columns` each.
 struct ExpertFile {
@@ -232,6 +233,25 @@ TEST_F(OpsMoe, TakesTheLowerIndexOfEqualScores) {
     for (Backend* on : {exact.get(), reference.get()})
       EXPECT_EQ(values_of(moe(*on, layer.prepared(*on, routing), x)),
                 values_of(moe(*on, only.prepared(*on, routing), x)));
+  }
+}
+
+// With one expert a token, whose weight is 1.
+TEST_F(OpsMoe, GivesOnCpusWhatTheExpertsLayerGivesBitForBit) {
+  Layer layer(TensorType::kQ4_K, cpu::test::info(WeightType::kQ4_K));
+  const mx::array x = rows_of(random_floats(70 * kWidth, 8), 70);
+  for (const size_t expert : {0, 5}) {
+    layer.router_bias.assign(kExperts, 0);
+    layer.router_bias[expert] = 1000;
+    const store::TensorView gate = layer.gate.tensors()(static_cast<int>(expert)),
+                            up = layer.up.tensors()(static_cast<int>(expert)),
+                            down = layer.down.tensors()(static_cast<int>(expert));
+    const store::TensorView *first[] = {&gate, &up}, *second[] = {&down};
+    const LinearWeight gate_up{
+        2 * kInner, kWidth, fast->prepare(first, kWidth, Stacking::kGateUp).value(), {}},
+        last{kOutputs, kInner, fast->prepare(second, kInner, Stacking::kPlain).value(), {}};
+    EXPECT_EQ(values_of(moe(*fast, layer.prepared(*fast, {.experts = kExperts, .used = 1}), x)),
+              values_of(feed_forward(*fast, Gate::kSilu, gate_up, last, x)));
   }
 }
 
