@@ -17,6 +17,7 @@
 #include "nn/backend/attention_spec.h"
 #include "nn/backend/expert_weights.h"
 #include "nn/backend/kv_cache.h"
+#include "nn/backend/recurrent_spec.h"
 #include "nn/backend/step_batch.h"
 #include "nn/backend/weight.h"
 #include "nn/types/gate.h"
@@ -93,6 +94,18 @@ class Backend {
                                       const StepBatch& batch, KvLayerStore& kv) = 0;
   virtual mx::array paged_attention(const AttentionSpec& spec, const mx::array& q,
                                     const StepBatch& batch, KvLayerStore& kv) = 0;
+  virtual mx::array causal_conv(const ConvSpec& spec, const Columns& x, const StepBatch& batch,
+                                KvLayerStore& state) = 0;
+  virtual mx::array gated_delta_rule(const DeltaRuleSpec& spec, const mx::array& qkv,
+                                     const Columns& ab, const StepBatch& batch,
+                                     KvLayerStore& state) = 0;
+  virtual mx::array ssd_scan(const SsdSpec& spec, const mx::array& xbc, const Columns& dt,
+                             const StepBatch& batch, KvLayerStore& state) = 0;
+  virtual mx::array mamba_scan(const MambaSpec& spec, const mx::array& x, const mx::array& dt,
+                               const mx::array& bc, const StepBatch& batch,
+                               KvLayerStore& state) = 0;
+  virtual mx::array gated_norm(const GatedNormSpec& spec, const mx::array& x,
+                               const Columns& gate) = 0;
 };
 
 /// The backends there are. kReference: MLX operations in f32, right on every device and the

@@ -10,6 +10,7 @@
 #include "nn/cpu/attention.h"
 #include "nn/cpu/codebook.h"
 #include "nn/cpu/linear.h"
+#include "nn/cpu/recurrent.h"
 #include "nn/cpu/tile_format.h"
 
 namespace pippin::nn::cpu {
@@ -104,6 +105,7 @@ struct Kernels {
   LinearKernels linear;
   NormRopeKernels norm_rope;
   AttentionKernels attention;
+  RecurrentKernels recurrent;
 };
 
 /// Return the path's kernels, or null where the compiler could not build them.

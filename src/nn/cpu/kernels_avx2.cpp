@@ -25,8 +25,12 @@ namespace {
 
 #include "nn/cpu/attention-inl.h"
 
-constexpr Kernels kKernels{
-    .linear = linear_kernels(), .norm_rope = norm_rope_kernels(), .attention = attention_kernels()};
+#include "nn/cpu/recurrent-inl.h"
+
+constexpr Kernels kKernels{.linear = linear_kernels(),
+                           .norm_rope = norm_rope_kernels(),
+                           .attention = attention_kernels(),
+                           .recurrent = recurrent_kernels()};
 
 }  // namespace
 

@@ -25,12 +25,17 @@ namespace {
 
 #include "nn/cpu/attention-inl.h"
 
-constexpr Kernels kKernels{
-    .linear = linear_kernels(), .norm_rope = norm_rope_kernels(), .attention = attention_kernels()};
+#include "nn/cpu/recurrent-inl.h"
+
+constexpr Kernels kKernels{.linear = linear_kernels(),
+                           .norm_rope = norm_rope_kernels(),
+                           .attention = attention_kernels(),
+                           .recurrent = recurrent_kernels()};
 
 constexpr Kernels kZenKernels{.linear = winograd_linear_kernels(kKernels.linear),
                               .norm_rope = kKernels.norm_rope,
-                              .attention = kKernels.attention};
+                              .attention = kKernels.attention,
+                              .recurrent = kKernels.recurrent};
 
 }  // namespace
 

@@ -74,6 +74,15 @@ class ReferenceBackend : public Backend {
                               const StepBatch& batch, KvLayerStore& kv) override;
   mx::array paged_attention(const AttentionSpec& spec, const mx::array& q, const StepBatch& batch,
                             KvLayerStore& kv) override;
+  mx::array causal_conv(const ConvSpec& spec, const Columns& x, const StepBatch& batch,
+                        KvLayerStore& state) override;
+  mx::array gated_delta_rule(const DeltaRuleSpec& spec, const mx::array& qkv, const Columns& ab,
+                             const StepBatch& batch, KvLayerStore& state) override;
+  mx::array ssd_scan(const SsdSpec& spec, const mx::array& xbc, const Columns& dt,
+                     const StepBatch& batch, KvLayerStore& state) override;
+  mx::array mamba_scan(const MambaSpec& spec, const mx::array& x, const mx::array& dt,
+                       const mx::array& bc, const StepBatch& batch, KvLayerStore& state) override;
+  mx::array gated_norm(const GatedNormSpec& spec, const mx::array& x, const Columns& gate) override;
 
  protected:
   /// gate(x[:, :F]) * x[:, F:]. Shapes: [T, 2 F] -> [T, F].
