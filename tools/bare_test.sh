@@ -7,7 +7,7 @@
 #   tools/bare_test.sh shell     a shell in the root
 #
 # Needs root, debootstrap and curl. The root is BARE_ROOT (default: a new folder under /var/tmp), made if it is not
-# there, and kept. The package mirror, pip's and cargo's settings and extra certificates are this machine's own.
+# there, and kept. The package mirror, pip's, cargo's and npm's settings and extra certificates are this machine's own.
 set -euo pipefail
 what=${1:-all}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -47,10 +47,18 @@ carry_settings() {
       *) install -D -m 644 "$file" "$bare$file" ;;
     esac
   done
-  # Only what says where packages come from; nothing else of this machine's environment goes in.
+  # Only what says where packages come from; nothing else of this machine's environment goes in, nor of npm's files,
+  # which may hold secrets.
+  local npm='registry|cafile|https-proxy|proxy|noproxy|strict-ssl|fetch-[a-z-]*'
+  grep -hE "^((@[^:=]+:)?registry|$npm) *=" /etc/npmrc /usr/etc/npmrc "$HOME/.npmrc" 2>/dev/null |
+    grep -v '://[^/]*@' | sort -u | install -D -m 644 /dev/stdin "$bare/root/.npmrc" || true
+  if [ -f "${NODE_EXTRA_CA_CERTS:-}" ] && [ ! -e "$bare$NODE_EXTRA_CA_CERTS" ]; then
+    install -D -m 644 "$NODE_EXTRA_CA_CERTS" "$bare$NODE_EXTRA_CA_CERTS"
+  fi
   local pip='PIP_(INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|CERT|DEFAULT_TIMEOUT)'
   local cargo='CARGO_(HTTP|REGISTRIES|SOURCE)_[A-Z_]*'
-  env | grep -E "^($pip|$cargo|https?_proxy|no_proxy|HTTPS?_PROXY|NO_PROXY)=" >"$bare.env" || true
+  local node='NODE_EXTRA_CA_CERTS|(npm_config|NPM_CONFIG)_(registry|REGISTRY|cafile|CAFILE|strict_ssl|STRICT_SSL)'
+  env | grep -E "^($pip|$cargo|$node|https?_proxy|no_proxy|HTTPS?_PROXY|NO_PROXY)=" >"$bare.env" || true
 }
 
 # inside COMMAND...: in the root, with a bare environment and no terminal. Becomes the command: call it in a subshell.
