@@ -27,6 +27,18 @@ Result<const store::TensorView*> WeightLoader::checked(const std::string& name,
   return tensor;
 }
 
+// GGUF files keep a matrix of one row as a vector.
+Result<store::TensorView> WeightLoader::matrix(const std::string& name, int rows, int columns) {
+  const store::TensorView* tensor = checkpoint_.tensor(name);
+  if (rows == 1 && tensor != nullptr && tensor->shape == std::vector<int64_t>{columns}) {
+    store::TensorView view = *tensor;
+    view.shape = {1, columns};
+    return view;
+  }
+  ASSIGN_OR_RETURN(tensor, checked(name, {rows, columns}));
+  return *tensor;
+}
+
 void WeightLoader::advance(const store::TensorView& tensor) {
   done_ += tensor.stored_bytes();
   if (progress_) progress_(done_, total_);
@@ -40,9 +52,8 @@ Result<nn::LinearWeight> WeightLoader::linear(const std::vector<Part>& parts, in
   std::vector<float> biases;
   for (const Part& part : parts) {
     const int rows = part.tensor_rows > 0 ? part.tensor_rows : part.rows;
-    ASSIGN_OR_RETURN(const store::TensorView* tensor,
-                     checked(part.name + ".weight", {rows, columns}));
-    views.push_back(tensor->slice(part.first_row, part.rows));
+    ASSIGN_OR_RETURN(const store::TensorView view, matrix(part.name + ".weight", rows, columns));
+    views.push_back(view.slice(part.first_row, part.rows));
     weight.rows += part.rows;
     if (has(part.name + ".bias")) {
       ASSIGN_OR_RETURN(const std::vector<float> bias, vector(part.name + ".bias", rows));
@@ -73,14 +84,19 @@ Result<nn::LinearWeight> WeightLoader::linear(const std::vector<Part>& parts, in
 }
 
 Result<std::vector<float>> WeightLoader::vector(const std::string& name, int size) {
-  ASSIGN_OR_RETURN(const store::TensorView* tensor, checked(name, {size}));
-  if (!tensor->has_blocks() || size % store::block_elements(tensor->type) != 0) {
+  return floats(name, {size});
+}
+
+Result<std::vector<float>> WeightLoader::floats(const std::string& name,
+                                                const std::vector<int64_t>& shape) {
+  ASSIGN_OR_RETURN(const store::TensorView* tensor, checked(name, shape));
+  if (!tensor->has_blocks() || shape.back() % store::block_elements(tensor->type) != 0) {
     return fail(Code::kInvalidFile,
                 fmt::format("[model] {}: tensor {} has a type that does not fit its size",
                             checkpoint_.path(), name),
                 name);
   }
-  std::vector<float> values(static_cast<size_t>(size));
+  std::vector<float> values(static_cast<size_t>(tensor->elements()));
   store::dequantize(tensor->type, tensor->bytes, values);
   advance(*tensor);
   return values;

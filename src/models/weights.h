@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/model.h"
+#include "nn/backend/expert_weights.h"
 #include "nn/ops/linear.h"
 #include "nn/ops/norm.h"
 
@@ -31,9 +32,14 @@ class WeightLoader {
     int rows;
     int first_row = 0;
     int tensor_rows = 0;  // > 0: `rows` of a tensor of so many
+    int row_step = 1;     // of experts: every n-th row from the first on
   };
   Result<nn::LinearWeight> linear(const std::vector<Part>& parts, int columns,
                                   nn::Stacking stacking = nn::Stacking::kPlain);
+  /// Reads a weight of each of `count` experts: of every name "<name>_exps.weight" [count, rows,
+  /// columns], or "<name>.<expert>.weight" of each, stacked as linear() does, with their biases.
+  Result<nn::ExpertWeight> experts(const std::vector<Part>& parts, int count, int columns,
+                                   nn::Stacking stacking = nn::Stacking::kPlain);
   /// Reads a norm weight [size], with its bias. `name` ends with ".weight".
   Result<nn::NormWeight> norm(const std::string& name, int size, float eps);
   Result<std::vector<float>> norm_values(const std::string& name, int size);
@@ -44,6 +50,10 @@ class WeightLoader {
  private:
   Result<const store::TensorView*> checked(const std::string& name,
                                            const std::vector<int64_t>& shape);
+  Result<store::TensorView> matrix(const std::string& name, int rows, int columns);
+  Result<std::vector<float>> floats(const std::string& name, const std::vector<int64_t>& shape);
+  Result<nn::ExpertTensors> expert_tensors(const Part& part, int count, int columns);
+  Result<std::vector<float>> expert_biases(const std::vector<Part>& parts, int count, int rows);
   void advance(const store::TensorView& tensor);
 
   const store::Checkpoint& checkpoint_;

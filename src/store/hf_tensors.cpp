@@ -10,6 +10,7 @@
 #include <span>
 #include <utility>
 
+#include "store/hf_experts.h"
 #include "store/quoted.h"
 
 namespace pippin::store {
@@ -29,6 +30,15 @@ constexpr ModuleName kLayer[] = {
     {"mlp.up_proj", "ffn_up"},
     {"mlp.down_proj", "ffn_down"},
     {"mlp.gate_up_proj", "ffn_up"},
+    {"mlp.gate", "ffn_gate_inp"},
+    {"mlp.gate.e_score_correction", "exp_probs_b"},
+    {"mlp.shared_expert.gate_proj", "ffn_gate_shexp"},
+    {"mlp.shared_expert.up_proj", "ffn_up_shexp"},
+    {"mlp.shared_expert.down_proj", "ffn_down_shexp"},
+    {"mlp.shared_expert_gate", "ffn_gate_inp_shexp"},
+    {"mlp.shared_experts.gate_proj", "ffn_gate_shexp"},
+    {"mlp.shared_experts.up_proj", "ffn_up_shexp"},
+    {"mlp.shared_experts.down_proj", "ffn_down_shexp"},
     {"input_layernorm", "attn_norm"},
     {"post_attention_layernorm", "ffn_norm"},
     {"pre_feedforward_layernorm", "ffn_norm"},
@@ -92,18 +102,19 @@ class TensorsReader {
   }
 
   Result<void> sort_in(const SafetensorsEntry& entry) {
-    const std::string name = text_name(entry.name);
+    const std::string name = with_kind(text_name(entry.name));
     // Older llamas come with their rope's frequencies, which follow from the configuration.
     if (name.empty() || name.ends_with(".rotary_emb.inv_freq") || is_ignored(name)) return {};
     const size_t dot = name.rfind('.');
     const std::string module = name.substr(0, dot == std::string::npos ? 0 : dot);
-    const std::string_view kind = std::string_view(entry.name).substr(entry.name.rfind('.') + 1);
     if (gguf_tensor_name(module + ".weight", *config_.family).empty())
       return wrong(entry.name, fmt::format("it is no part of a {} model as this build knows it",
                                            config_.model.architecture));
-    if (kind != "weight" && kind != "bias" && kind != "scales" && kind != "biases")
+    constexpr std::string_view kKinds[] = {"weight", "bias", "scales", "biases"};
+    const auto kind = std::ranges::find(kKinds, std::string_view(name).substr(dot + 1));
+    if (kind == std::end(kKinds))
       return wrong(entry.name, "expected .weight, .bias, .scales or .biases");
-    if (!modules_[module].emplace(kind, &entry).second)
+    if (!modules_[module].emplace(*kind, &entry).second)
       return wrong(entry.name, "it is in two files");
     return {};
   }
@@ -114,6 +125,8 @@ class TensorsReader {
       return place == module.end() ? nullptr : place->second;
     };
     const SafetensorsEntry* weight = find("weight");
+    if (weight == nullptr && name.ends_with("e_score_correction"))
+      return add_float(name + ".bias", *find("bias"));
     if (weight == nullptr) return missing(name + ".weight");
     const SafetensorsEntry *scales = find("scales"), *biases = find("biases");
     if (scales == nullptr && biases != nullptr) return missing(name + ".scales");
@@ -207,17 +220,18 @@ class TensorsReader {
       view.mlx.scale_type = *scale_type;
       view.mlx.biases = biases->bytes;
     }
-    const bool agree = weight.shape.size() == 2 && scales.shape.size() == 2 &&
-                       scales.shape[0] == weight.shape[0] && scales.shape[0] > 0 &&
-                       scales.shape[1] <= weight.shape[1];
+    const bool agree =
+        weight.shape.size() >= 2 && scales.shape.size() == weight.shape.size() &&
+        std::equal(weight.shape.begin(), weight.shape.end() - 1, scales.shape.begin()) &&
+        !scales.bytes.empty() && scales.shape.back() <= weight.shape.back();
     // A group of 32 codes or more fills whole words, so there are fewer groups than words.
-    if (!agree || scales.shape[1] * settings.group * settings.bits != weight.shape[1] * 32)
+    if (!agree || scales.shape.back() * settings.group * settings.bits != weight.shape.back() * 32)
       return wrong(weight.name,
                    fmt::format("its shape [{}] and that of its scales [{}] do not make {} bits in "
                                "groups of {}, as config.json says",
                                fmt::join(weight.shape, ", "), fmt::join(scales.shape, ", "),
                                settings.bits, settings.group));
-    view.shape[1] = scales.shape[1] * settings.group;
+    view.shape.back() = scales.shape.back() * settings.group;
     tensors_.push_back(std::move(view));
     return {};
   }
@@ -265,6 +279,8 @@ std::string gguf_tensor_name(std::string_view name, const HfFamily& family) {
   const std::string_view part = module.substr(end + 1);
   std::string_view known = renamed(family.names, part);
   if (known.empty()) known = renamed(kLayer, part);
+  const std::string expert = known.empty() ? expert_module(part) : std::string();
+  if (!expert.empty()) known = expert;
   return known.empty() ? std::string() : fmt::format("blk.{}.{}{}", layer, known, kind);
 }
 

@@ -340,12 +340,30 @@ Result<void> ConfigReader::read_experts() {
     ASSIGN_OR_RETURN(experts.used, size("expert_used_count", 1, experts.count));
   }
   ASSIGN_OR_RETURN(experts.shared, size_or("expert_shared_count", 0, kExpertsMax, 0));
-  ASSIGN_OR_RETURN(experts.feed_forward,
-                   size_or("expert_feed_forward_length", 0, kFeedForwardMax, 0));
+  if (has("expert_feed_forward_length")) {
+    ASSIGN_OR_RETURN(const std::vector<int> each,
+                     size_per_layer("expert_feed_forward_length", 0, kFeedForwardMax));
+    experts.feed_forward = *std::ranges::max_element(each);
+    const auto other = [&](int n) { return n != 0 && n != experts.feed_forward; };
+    if (std::ranges::any_of(each, other))
+      return wrong(key("expert_feed_forward_length"), "layers whose experts differ in size",
+                   Code::kUnsupported);
+  }
   ASSIGN_OR_RETURN(experts.shared_feed_forward,
                    size_or("expert_shared_feed_forward_length", 0, kFeedForwardMax, 0));
   ASSIGN_OR_RETURN(experts.leading_dense_layers,
                    size_or("leading_dense_block_count", 0, config_.layers, 0));
+  ASSIGN_OR_RETURN(experts.groups, size_or("expert_group_count", 0, kExpertsMax, 0));
+  ASSIGN_OR_RETURN(experts.groups_used, size_or("expert_group_used_count", 0, experts.groups, 0));
+  ASSIGN_OR_RETURN(const int gating, size_or("expert_gating_func", 0, 255, 0));
+  if (gating > static_cast<int>(ExpertGating::kSelectedSoftmax))
+    return wrong(key("expert_gating_func"),
+                 fmt::format("a router of kind {} is not supported", gating), Code::kUnsupported);
+  experts.gating = static_cast<ExpertGating>(gating);
+  if (has("expert_weights_norm")) {
+    ASSIGN_OR_RETURN(experts.normalise, file_.boolean_or(key("expert_weights_norm"), false));
+  }
+  ASSIGN_OR_RETURN(experts.scale, scale_or("expert_weights_scale", 0));
   return {};
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,12 +37,20 @@ struct RopeConfig {
   std::vector<bool> layers;  // [L] or empty: layers whose heads are rotated
 };
 
+/// How a router's logits become weights of experts, by GGUF's numbers.
+enum class ExpertGating : uint8_t { kUnsaid = 0, kSoftmax = 1, kSigmoid = 2, kSelectedSoftmax = 3 };
+
 /// Mixture of experts. All zero in a dense model.
 struct ExpertConfig {
   int count = 0, used = 0;  // used <= count
   int shared = 0;           // experts that every token passes
   int feed_forward = 0, shared_feed_forward = 0;
-  int leading_dense_layers = 0;  // layers without experts at the start
+  int leading_dense_layers = 0;     // layers without experts at the start
+  int groups = 0, groups_used = 0;  // experts are chosen from the best groups; 0: one group
+  ExpertGating gating = ExpertGating::kUnsaid;
+  std::optional<bool>
+      normalise;    // weights are divided by their sum; nothing: the file does not say
+  float scale = 0;  // of the weights, last; 0: the file does not say
 };
 
 /// How the numbers of weights are kept, where converters change them: GGUF files have the rows of a

@@ -2,7 +2,7 @@
 """Writes the tiny checkpoints of make_fixtures.py as folders too: as transformers saves them, and as mlx-lm quantises.
 
     pip install torch==2.8.0 transformers==5.23.0 gguf==0.19.0 'mlx[cpu]==0.32.4'
-    python3 tests/models/make_folders.py
+    python3 tests/models/make_folders.py [NAME ...]     # with names: those of mlx/ alone
 
 fixtures/hf/NAME is the model of fixtures/NAME.gguf, which holds its tokens and logits. fixtures/mlx/NAME has quantised
 weights; what transformers computes with the values that mx.dequantize gives is in its expected.safetensors.
@@ -11,6 +11,7 @@ weights; what transformers computes with the values that mx.dequantize gives is 
 import json
 import pathlib
 import shutil
+import sys
 import zlib
 
 import mlx.core as mx
@@ -19,6 +20,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 import make_fixtures
+from families import moe
 
 FOLDERS = make_fixtures.FOLDER
 CHAT_TEMPLATE = make_fixtures.CHAT_TEMPLATE
@@ -33,6 +35,9 @@ MLX = {
     "qwen2": (4, 32, {}),
     "gemma3": (8, 32, {}),
     "qwen3": (4, 32, {"model.layers.0.mlp.gate_proj": (8, 64), "model.layers.1.self_attn.o_proj": None}, "mxfp4"),
+    # Experts in one tensor, and routers of 8 bits, as mlx-lm has them.
+    "qwen3moe": (4, 32, {"model.layers.0.mlp.gate": (8, 32), "model.layers.1.mlp.gate": (8, 32),
+                         "model.layers.1.mlp.switch_mlp.up_proj": (6, 32)}),
 }
 
 
@@ -71,7 +76,8 @@ def write_tokenizer(folder: pathlib.Path) -> None:
 
 
 def make_model(name: str):
-    model = make_fixtures.FIXTURES[name]().eval()
+    made = make_fixtures.FIXTURES[name] if name in make_fixtures.FIXTURES else moe.qwen3moe_mlx
+    model = made().eval()
     model.set_attn_implementation("eager")
     make_fixtures.randomize(model, zlib.crc32(name.encode()))
     return model
@@ -102,22 +108,33 @@ def write_mlx(name: str) -> None:
     model = make_model(name)
     bits, group, exceptions, mode = (*MLX[name], "affine")[:4]
     written, state = {}, {}
-    for full, weight in model.named_parameters():
-        values, module = mx.array(weight.detach().numpy()), full.rpartition(".")[0]
-        if full.endswith("norm.weight") or full.endswith(".bias"):
-            written[full] = values.astype(mx.bfloat16)
-            state[full] = written[full].astype(mx.float32)
-            continue
+
+    def quantised(module: str, values: mx.array) -> mx.array:
+        """Writes a weight; returns its values."""
         form = exceptions.get(module, (bits, group, mode))
         if form is None:
-            written[full] = state[full] = values
-            continue
+            written[module + ".weight"] = values
+            return values
         how = {"bits": form[0], "group_size": form[1], "mode": (*form, "affine")[2]}
         codes, *rest = mx.quantize(values.astype(mx.bfloat16), **how)
-        written[full] = codes
-        written |= {module + kind: part for kind, part in zip((".scales", ".biases"), rest)}
+        written[module + ".weight"] = codes
+        written.update({module + kind: part for kind, part in zip((".scales", ".biases"), rest)})
         exact = [part if part.dtype == mx.uint8 else part.astype(mx.float32) for part in rest]
-        state[full] = mx.dequantize(codes, *exact, **how, dtype=mx.float32)
+        return mx.dequantize(codes, *exact, **how, dtype=mx.float32)
+
+    for full, weight in model.named_parameters():
+        values, (module, _, kind) = mx.array(weight.detach().numpy()), full.rpartition(".")
+        if full.endswith("norm.weight") or kind == "bias":
+            written[full] = values.astype(mx.bfloat16)
+            state[full] = written[full].astype(mx.float32)
+        elif kind == "gate_up_proj":
+            experts = module.replace("experts", "switch_mlp")
+            parts = zip(("gate_proj", "up_proj"), mx.split(values, 2, axis=1))
+            state[full] = mx.concatenate([quantised(f"{experts}.{name}", part) for name, part in parts], axis=1)
+        elif kind == "down_proj":
+            state[full] = quantised(f"{module.replace('experts', 'switch_mlp')}.{kind}", values)
+        else:
+            state[full] = quantised(module, values)
     mx.save_safetensors(str(folder / "model.safetensors"), written, metadata={"format": "mlx"})
 
     model.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()}, strict=False)
@@ -139,8 +156,9 @@ def main() -> None:
     torch.set_num_threads(1)
     mx.set_default_device(mx.cpu)
     for name in make_fixtures.FIXTURES:
-        write_hf(name)
-    for name in MLX:
+        if not sys.argv[1:]:
+            write_hf(name)
+    for name in sys.argv[1:] or MLX:
         write_mlx(name)
 
 

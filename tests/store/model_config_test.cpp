@@ -116,6 +116,11 @@ TEST(ModelConfig, ReadsWhatTheFileSays) {
                                     .add("llama.expert_shared_count", uint32_t{1})
                                     .add("llama.expert_feed_forward_length", uint32_t{48})
                                     .add("llama.leading_dense_block_count", uint32_t{1})
+                                    .add("llama.expert_group_count", uint32_t{4})
+                                    .add("llama.expert_group_used_count", uint32_t{2})
+                                    .add("llama.expert_gating_func", uint32_t{2})
+                                    .add("llama.expert_weights_norm", true)
+                                    .add("llama.expert_weights_scale", 2.5f)
                                     .zeros("token_embd.weight", TensorType::kF32, {12, 64})
                                     .zeros("output.weight", TensorType::kF32, {12, 64}));
   ASSERT_TRUE(config.ok()) << config.error().message;
@@ -142,6 +147,11 @@ TEST(ModelConfig, ReadsWhatTheFileSays) {
   EXPECT_EQ(config->experts.shared, 1);
   EXPECT_EQ(config->experts.feed_forward, 48);
   EXPECT_EQ(config->experts.leading_dense_layers, 1);
+  EXPECT_EQ(config->experts.groups, 4);
+  EXPECT_EQ(config->experts.groups_used, 2);
+  EXPECT_EQ(config->experts.gating, ExpertGating::kSigmoid);
+  EXPECT_EQ(config->experts.normalise, true);
+  EXPECT_EQ(config->experts.scale, 2.5f);
   EXPECT_FALSE(config->tied_output);
 }
 
@@ -272,6 +282,8 @@ TEST(ModelConfigErrors, Bounds) {
   expect_refused("llama.attention.sliding_window", int32_t{-1}, "found -1");
   expect_refused("llama.attention.sliding_window_pattern", "x", "expected an integer");
   expect_refused("llama.expert_count", int32_t{-1}, "found -1");
+  expect_refused("llama.expert_gating_func", uint32_t{4}, "kind 4", Code::kUnsupported);
+  expect_refused("llama.expert_group_used_count", uint32_t{1}, "found 1");
   expect_refused("llama.leading_dense_block_count", uint32_t{4}, "0 to 3");
   expect_refused("general.architecture", "../x", "'../x'");
   expect_refused("general.architecture", "", "''");
@@ -314,6 +326,11 @@ TEST(ModelConfigErrors, SizesThatDoNotFitEachOther) {
                                      .add("llama.expert_used_count", uint32_t{5}));
   ASSERT_FALSE(experts.ok());
   EXPECT_EQ(experts.error().param, "llama.expert_used_count");
+  const auto sizes = [](const std::vector<int32_t>& each) {
+    return config_of(small_model().add_array("llama.expert_feed_forward_length", each));
+  };
+  EXPECT_EQ(sizes({0, 32, 32})->experts.feed_forward, 32);
+  EXPECT_EQ(sizes({16, 32, 32}).error().code, Code::kUnsupported);
   const auto flat = config_of(small_model().zeros("token_embd.weight", TensorType::kF32, {64}));
   ASSERT_FALSE(flat.ok());
   EXPECT_NE(flat.error().message.find("token_embd.weight"), std::string::npos);

@@ -3,10 +3,12 @@
 // one row in table.cpp. Thread: any.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string_view>
 
 #include "nn/types/gate.h"
+#include "nn/types/router.h"
 #include "store/hf_family.h"
 #include "store/model_config.h"
 
@@ -14,6 +16,15 @@ namespace pippin::models {
 
 /// What mixes the tokens of a sequence in a layer.
 enum class MixerKind : uint8_t { kNone, kAttention };
+
+/// How a mixture of experts chooses and weighs them, where the file does not say.
+struct MoeOptions {
+  nn::RouterScores scores = nn::RouterScores::kSoftmax;
+  bool normalise = false;      // weights are divided by their sum
+  bool group_by_best = false;  // a group of experts is as good as its best one, not its best two
+  bool weigh_inputs = false;   // weights multiply what experts take (Llama 4)
+  float closeness = 0;         // of kSparseMixer
+};
 
 /// How a decoder computes a family. Sizes come from the file's ModelConfig.
 struct DecoderOptions {
@@ -42,6 +53,7 @@ struct DecoderOptions {
   nn::Gate gate = nn::Gate::kSilu;
   bool gated = true;                                // the feed-forward layer has a gate
   std::string_view feed_forward_norm = "ffn_norm";  // GGUF's name of the norm before it
+  std::optional<MoeOptions> experts = {};           // nothing: a file with experts is refused
   int window_period = 0;       // > 0: every n-th layer sees all positions, where the file does not
                                // say (Gemma 3)
   float window_rope_base = 0;  // > 0: rope base of the windowed layers

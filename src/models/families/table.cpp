@@ -28,7 +28,11 @@
   ROW(kHunyuan)              \
   ROW(kErnie45)              \
   ROW(kArcee)                \
-  ROW(kNemotron)
+  ROW(kNemotron)             \
+  ROW(kQwen2Moe)             \
+  ROW(kQwen3Moe)             \
+  ROW(kOlmoe)                \
+  ROW(kGraniteMoe)
 
 namespace pippin {
 namespace models {

@@ -6,6 +6,7 @@
 
 #include "models/blocks/attention.h"
 #include "models/blocks/mlp.h"
+#include "models/blocks/moe.h"
 #include "nn/ops/linear.h"
 #include "nn/ops/norm.h"
 
@@ -20,7 +21,7 @@ MixerKind mixer_kind(const store::ModelConfig& /*config*/, const DecoderOptions&
 }
 
 bool has_feed_forward(const store::ModelConfig& config, int layer) {
-  return config.feed_forward[static_cast<size_t>(layer)] > 0;
+  return config.feed_forward[static_cast<size_t>(layer)] > 0 || config.experts.count > 0;
 }
 
 // What this decoder cannot do is refused before a weight is read.
@@ -29,8 +30,7 @@ Result<void> check_supported(const store::ModelConfig& config, const DecoderOpti
     return fail(Code::kUnsupported, fmt::format("[model] {}: {}", config.path, what),
                 config.architecture + "." + key);
   };
-  if (config.experts.count > 0)
-    return unsupported("mixtures of experts are not supported yet", "expert_count");
+  RETURN_IF_ERROR(MoeBlock::check(config, options));
   const std::pair<const char*, float> factors[] = {{"embedding_scale", config.embedding_scale},
                                                    {"residual_scale", config.residual_scale},
                                                    {"logit_scale", config.logit_scale}};
@@ -153,7 +153,9 @@ Result<std::unique_ptr<Model>> Decoder::load(const store::Checkpoint& checkpoint
       ++store;
     }
     if (has_feed_forward(config, i)) {
-      ASSIGN_OR_RETURN(layer.feed_forward, MlpBlock::load(source, backend));
+      const bool experts = config.experts.count > 0 && source.has("ffn_gate_inp");
+      ASSIGN_OR_RETURN(layer.feed_forward,
+                       experts ? MoeBlock::load(source, backend) : MlpBlock::load(source, backend));
     }
     RETURN_IF_ERROR(model->load_norms(source, layer));
     model->layers_.push_back(std::move(layer));
