@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/kv_plan.h"
+#include "base/model_inputs.h"
 #include "base/result.h"
 #include "nn/backend/backend.h"
 #include "nn/backend/kv_cache.h"
@@ -23,6 +24,7 @@ struct ModelSpec {
   std::string architecture;
   int vocab = 0;
   int context_tokens_max = 0;  // what the model was made for
+  ModelInputs inputs;          // what it takes besides token ids
   /// What is kept of a sequence: an entry for each mixer that keeps something, in the order of the
   /// layers.
   std::vector<nn::KvGeometry> layers;
@@ -38,6 +40,8 @@ class Model {
   /// names, before the final norm. Without any, what comes back is for evaluating only: then all
   /// keys and values of the step are written.
   virtual mlx::core::array forward(const nn::StepBatch& batch, nn::KvCache& kv) = 0;
+  /// The final norm alone, of which embeddings are made. Shapes: hidden [R, E] -> [R, E] f32.
+  virtual mlx::core::array final_norm(const mlx::core::array& hidden) = 0;
   /// Shapes: hidden [R, E] -> logits [R, V] f32.
   virtual mlx::core::array logits(const mlx::core::array& hidden) = 0;
 };

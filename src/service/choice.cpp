@@ -76,14 +76,19 @@ void Choice::take(const engine::PromptLogprobsEvent& event, std::vector<Delta>& 
   out.push_back({index_, std::move(delta)});
 }
 
+/// No choice asks for an embedding: its answer is an error, not an empty text.
+void Choice::take(const engine::EmbeddingEvent& /*event*/, std::vector<Delta>& /*out*/) {
+  unasked_ = fail(Code::kInternal, "expected tokens of the model, got an embedding");
+}
+
 void Choice::take(const engine::FinishEvent& event, std::vector<Delta>& out) {
   finished_ = true;
   cached_tokens_ = event.cached_tokens;
   reader_.finish(out);
   Finish finish;
   if (!reader_.ended()) {  // else it is kStop, whatever ended the sequence after that
-    finish.reason = event.reason;
-    finish.error = error_of(event);
+    finish.reason = unasked_.message.empty() ? event.reason : FinishReason::kError;
+    finish.error = unasked_.message.empty() ? error_of(event) : unasked_;
     if (!score_only_ && !spent_) completion_tokens_ = event.completion_tokens;
   }
   finish.called_tools = reader_.called_tools();

@@ -45,8 +45,7 @@ class Choice {
  private:
   void take(const engine::TokenEvent& event, std::vector<Delta>& out);
   void take(const engine::PromptLogprobsEvent& event, std::vector<Delta>& out) const;
-  /// No choice asks for an embedding.
-  static void take(const engine::EmbeddingEvent& /*event*/, std::vector<Delta>& /*out*/) {}
+  void take(const engine::EmbeddingEvent& event, std::vector<Delta>& out);
   void take(const engine::FinishEvent& event, std::vector<Delta>& out);
   TokenLogprob named(engine::TokenLogprob logprob) const;
   ScoredToken scored(engine::TokenLogprob chosen,
@@ -63,6 +62,7 @@ class Choice {
   AnswerReader reader_;
   int completion_tokens_ = 0;
   int cached_tokens_ = 0;
+  Error unasked_;  // what came that no choice asks for
   bool finished_ = false;
 };
 

@@ -182,10 +182,12 @@ Result<void> fill_sheet(const store::Checkpoint& checkpoint, const engine::Model
   return choose_dialects(options, sheet);
 }
 
-engine::EngineOptions engine_options(const LoadOptions& options, const MemoryPlan& plan) {
+engine::EngineOptions engine_options(const LoadOptions& options, const MemoryPlan& plan,
+                                     const ModelInputs& inputs) {
   engine::EngineOptions engine;
   engine.context_tokens_max = plan.context_tokens_max;
   engine.kv = plan.kv;
+  engine.inputs = inputs;
   engine.rows_max = options.memory.rows_max;
   engine.step_tokens_max = options.memory.step_tokens_max;
   engine.queue_max = options.queue_max;
@@ -247,9 +249,9 @@ Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
   model->fingerprint = fingerprint_of(checkpoint, info, model->plan, *model);
   if (options.on_plan) options.on_plan(model->plan);
   // start() returns after the runner is made, so the file may be unmapped when this function ends.
-  ASSIGN_OR_RETURN(model->engine, engine::Engine::start(engine_options(options, model->plan), [&] {
-                     return make_runner(checkpoint, model->plan);
-                   }));
+  ASSIGN_OR_RETURN(model->engine,
+                   engine::Engine::start(engine_options(options, model->plan, info.inputs),
+                                         [&] { return make_runner(checkpoint, model->plan); }));
   return model;
 }
 

@@ -20,6 +20,7 @@ SchedulerOptions hybrid(int states = 16) {
   options.kv.add(state, states);
   options.rows_max = 8;
   options.step_tokens_max = 128;
+  options.inputs = ModelInputs::all(2);
   return options;
 }
 
@@ -278,6 +279,34 @@ TEST(States, OfABlockWithMediaAreFound) {
   EXPECT_EQ(harness.got[id].tokens, fake_answer(submission, 4));
 }
 
+/// What a model does not take is refused by name: its runner would not look at it.
+TEST(Inputs, ThatTheModelDoesNotTakeAreRefused) {
+  SchedulerOptions options = small_options();
+  Submission positions = with_picture(10, 8), media = prompt_of(40, 2), pooled = prompt_of(40, 0),
+             encoded = prompt_of(40, 2);
+  media.media = {{5, 8, "cat", true}};
+  pooled.pooling = Pooling::kMean;
+  encoded.encoded = EncodedInput{"a"};
+  for (const Submission* taken : {&positions, &media, &pooled})
+    EXPECT_TRUE(Scheduler::check(options, *taken).ok());
+  const auto refused = [&](const Submission& submission) {
+    const Result<void> checked = Scheduler::check(options, submission);
+    if (checked.ok()) return std::string("nothing");
+    EXPECT_EQ(checked.error().code, Code::kUnsupported);
+    return checked.error().param;
+  };
+  options.inputs.both_ways = false;
+  EXPECT_EQ(refused(media), "media");
+  options.inputs.position_components = 3;
+  EXPECT_EQ(refused(positions), "positions");
+  options.inputs = {};
+  EXPECT_EQ(refused(positions), "positions");
+  EXPECT_EQ(refused(media), "media");
+  EXPECT_EQ(refused(pooled), "pooling");
+  EXPECT_EQ(refused(encoded), "input");
+  EXPECT_EQ(refused(prompt_of(40, 2)), "nothing");
+}
+
 TEST(Embeddings, ComeWithoutTokens) {
   for (const bool keeps : {true, false}) {
     SchedulerOptions options = small_options();
@@ -293,6 +322,8 @@ TEST(Embeddings, ComeWithoutTokens) {
       EXPECT_EQ(harness.got[id].finish->reason, FinishReason::kStop);
       EXPECT_EQ(harness.got[id].finish->completion_tokens, 0);
     }
+    submission.sampling.prompt_logprobs = 1;
+    EXPECT_EQ(Scheduler::check(options, submission).error().param, "prompt_logprobs");
     submission.stop.max_tokens = 1;
     EXPECT_EQ(Scheduler::check(options, submission).error().param, "max_tokens");
   }

@@ -19,6 +19,7 @@ inline SchedulerOptions small_options() {
   options.rows_max = 8;
   options.queue_max = 64;
   options.step_tokens_max = 64;
+  options.inputs = ModelInputs::all(2);
   return options;
 }
 

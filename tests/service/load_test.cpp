@@ -3,10 +3,14 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <string>
+#include <thread>
+#include <variant>
 #include <vector>
 
+#include "service/choice.h"
 #include "store/gguf_builder.h"
 
 namespace pippin::service {
@@ -72,6 +76,32 @@ Result<std::unique_ptr<Model>> load(const GgufBuilder& builder, LoadOptions opti
   const TemporaryFile file(builder);
   options.path = file.path();
   return load_model(options, idle_runner);
+}
+
+/// The text of an answer is never empty because something else came.
+TEST(Choice, AnEmbeddingThatItDidNotAskForIsAnError) {
+  const auto model = load(tiny_llama());
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  engine::Submission submission;
+  submission.tokens = {0, 1};
+  submission.pooling = engine::Pooling::kMean;
+  auto stream = (*model)->engine->submit(submission);
+  ASSERT_TRUE(stream.ok()) << stream.error().message;
+  const Request request;
+  const Choice::Terms terms{
+      .request = request, .tokenizer = (*model)->tokenizer, .prompt = submission.tokens};
+  Choice choice(0, terms, *stream, nullptr);
+  std::vector<Delta> deltas;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!choice.finished() && std::chrono::steady_clock::now() < end) {
+    choice.poll(deltas);
+    std::this_thread::yield();
+  }
+  ASSERT_EQ(deltas.size(), 1u);
+  const auto* finish = std::get_if<Finish>(&deltas[0].body);
+  ASSERT_NE(finish, nullptr);
+  EXPECT_EQ(finish->reason, FinishReason::kError);
+  EXPECT_EQ(finish->error.code, Code::kInternal);
 }
 
 TEST(Load, AModelHasWhatTheFileSays) {

@@ -56,7 +56,10 @@ class Simulation {
   /// Has answers compared with a cold serial run where they went through a prefix hit, a preemption
   /// or a rollback.
   /// Requires: before run().
-  void compare_with_cold_runs() { compares_ = true; }
+  void compare_with_cold_runs() {
+    compares_ = true;
+    drafts_ = 0.5;
+  }
   const SchedulerOptions& options() const { return options_; }
   /// Says whether this world has the KV groups that its plant needs.
   bool can_plant() const;
@@ -92,6 +95,7 @@ class Simulation {
     bool failed = false;  // a row of it did
     bool preempted = false;
     bool rolled_back = false;  // drafts of it were rejected
+    bool cut = false;          // a span of it was, as the planted fault
     bool was_full = false;     // its queue was, since it last read
     bool ever_full = false;
     std::deque<Event> queue;

@@ -152,13 +152,14 @@ bool Simulation::plant_lost_inputs(StepPlan& plan) {
 /// Makes the scheduler believe that a sequence may be cut anywhere.
 void Simulation::forget_spans(SequenceId id) { SchedulerTamper::forget_spans(scheduler_, id); }
 
-/// Notes whether a span is cut, where that is the fault.
+/// Notes whose spans are cut, where that is the fault.
 void Simulation::see_cut_spans(const StepPlan& plan) {
   if (plant_ != Plant::kCutSpan) return;
   for (const PlanRow& row : plan.rows) {
     const int end = row.start + static_cast<int>(row.tokens.size());
-    for (const MediaSpan& media : clients_.at(row.sequence)->submission.media)
-      planted_ |= media.both_ways && media.begin < end && end < media.begin + media.count;
+    Client& client = *clients_.at(row.sequence);
+    for (const MediaSpan& media : client.submission.media)
+      client.cut |= media.both_ways && media.begin < end && end < media.begin + media.count;
   }
 }
 

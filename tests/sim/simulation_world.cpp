@@ -39,6 +39,7 @@ SchedulerOptions Simulation::random_options(uint64_t seed, std::mt19937_64& rand
   options.prefix_cache = draw(0, 7) != 0;
   options.serial = draw(0, 15) == 0;
   options.drafts_max = draw(1, 8);
+  options.inputs = ModelInputs::all(draw(1, 3));
   add_groups(options, seed, random);
   return options;
 }
@@ -130,8 +131,11 @@ Submission Simulation::random_submission() {
   } else if (chance(constrained_)) {
     submission.constraint = std::make_shared<FakeConstraint>();
   }
-  if (options_.kv.group(KvKind::kCross) != nullptr)
-    submission.encoded = EncodedInput{fmt::format("clip {}", between(0, 5))};
+  if (options_.kv.group(KvKind::kCross) != nullptr) {
+    // Where more has to agree, fewer inputs let prefixes be shared all the same.
+    const int clips = options_.kv.group(KvKind::kState) != nullptr ? 2 : 6;
+    submission.encoded = EncodedInput{fmt::format("clip {}", between(1, clips))};
+  }
   if (chance(media_)) add_media(submission);
   if (chance(grids_)) add_positions(submission);
   return submission;
@@ -156,7 +160,8 @@ void Simulation::add_media(Submission& submission) {
 /// of equal tokens have equal positions or other ones.
 void Simulation::add_positions(Submission& submission) {
   const int length = static_cast<int>(submission.tokens.size());
-  const int components = between(1, 3), width = between(1, 3);
+  const int components = chance(0.3) ? 1 : options_.inputs.position_components;
+  const int width = between(1, 3);
   const int begin = 4 * between(0, 4), end = std::min(length, begin + 6);
   submission.position_components = components;
   int32_t next = 0;  // of the text behind what came so far

@@ -36,6 +36,8 @@ void DirectRun::step(const Paths& places, std::vector<DirectAnswer>& answers, si
       DirectAnswer& answer = answers[places.at(event.sequence)];
       if (const auto* token = std::get_if<TokenEvent>(&event.event)) {
         answer.tokens.push_back(token->token);
+      } else if (auto* embedding = std::get_if<EmbeddingEvent>(&event.event)) {
+        answer.embedding = std::move(embedding->values);
       } else if (auto* finish = std::get_if<FinishEvent>(&event.event)) {
         answer.finish = std::move(*finish);
         ++ended;

@@ -16,6 +16,7 @@ namespace pippin::engine {
 /// What one sequence gave.
 struct DirectAnswer {
   std::vector<Token> tokens;
+  std::vector<float> embedding;  // where one was asked for
   FinishEvent finish;
 };
 

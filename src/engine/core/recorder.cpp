@@ -53,10 +53,13 @@ std::string options_line(const SchedulerOptions& o) {
   return fmt::format(
       R"({{"options":1,"context":{},"block_positions":{},"kv_type":"{}","groups":[{}],)"
       R"("rows":{},"queue":{},"step_tokens":{},"drafts_max":{},)"
-      R"("step_target_ns":{},"slow_reader_ns":{},"prefix_cache":{},"serial":{}}})",
+      R"("step_target_ns":{},"slow_reader_ns":{},"prefix_cache":{},"serial":{},)"
+      R"("inputs":[{},{},{},{},{}]}})",
       o.context_tokens_max, o.kv.block_positions, o.kv.type, groups, o.rows_max, o.queue_max,
       o.step_tokens_max, o.drafts_max, std::chrono::nanoseconds(o.step_target).count(),
-      std::chrono::nanoseconds(o.slow_reader_max).count(), int{o.prefix_cache}, int{o.serial});
+      std::chrono::nanoseconds(o.slow_reader_max).count(), int{o.prefix_cache}, int{o.serial},
+      o.inputs.position_components, int{o.inputs.both_ways}, o.inputs.embedding_width,
+      int{o.inputs.encoded}, int{o.inputs.pooling});
 }
 
 /// A plan's tokens follow from what went in before, so their count is enough.
@@ -158,6 +161,9 @@ SchedulerOptions read_options(const Line& line) {
   options.slow_reader_max = std::chrono::nanoseconds(line.integer("slow_reader_ns"));
   options.prefix_cache = line.integer("prefix_cache") != 0;
   options.serial = line.integer("serial") != 0;
+  if (const std::vector<int64_t> inputs = line.integers("inputs"); inputs.size() == 5)
+    options.inputs = {static_cast<int>(inputs[0]), inputs[1] != 0, static_cast<int>(inputs[2]),
+                      inputs[3] != 0, inputs[4] != 0};
   return options;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/kv_plan.h"
+#include "base/model_inputs.h"
 #include "base/result.h"
 #include "engine/core/block_pool.h"
 #include "engine/core/types.h"
@@ -16,6 +17,7 @@ namespace pippin::engine {
 struct SchedulerOptions {
   int context_tokens_max = 0;  // prompt and answer together
   KvPlan kv;
+  ModelInputs inputs;  // what the model takes besides token ids
   int rows_max =
       64;  // at most step_tokens_max of them are used, so that every row can move in every step
   int queue_max = 512;        // sequences waiting; more is kOverloaded

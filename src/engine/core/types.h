@@ -89,11 +89,14 @@ class Drafter {
   virtual std::vector<Token> propose(std::span<const Token> tokens, int at_most) = 0;
 };
 
-/// Tokens of a prompt whose embeddings come from an encoder (an image, a clip) in place of a table.
+/// Tokens of a prompt (an image's, a clip's) whose embeddings come from an encoder in place of a
+/// table.
 struct MediaSpan {
   int begin = 0, count = 0;  // in the prompt
   std::string hash;          // of the content and its preprocessing; names the encoder's rows
   bool both_ways = false;    // its tokens see each other, whichever comes first: never cut
+  /// Shapes: [count, E], the encoder's rows; null, where the runner has them.
+  std::shared_ptr<const std::vector<float>> embeddings;
 };
 
 /// What an encoder sees, for a model that attends to it by cross attention.

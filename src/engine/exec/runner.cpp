@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "engine/core/thrown.h"
 #include "engine/exec/grammar_mask_prefetch.h"
+#include "engine/exec/pooler.h"
+#include "engine/exec/row_inputs.h"
 #include "engine/exec/sampling/sampler.h"
 #include "mlx/memory.h"
 #include "mlx/ops.h"
@@ -59,6 +61,9 @@ class ModelRunner final : public Runner {
       sequence.constraint = std::make_unique<GrammarMaskPrefetch>(
           submission.constraint, submission.sampling.logprobs < 0, *mask_workers_);
     }
+    if (submission.pooling != Pooling::kNone) sequence.pooler.emplace(submission.pooling);
+    if (const Result<void> runs = check_runnable(model_->spec().inputs, submission); !runs.ok())
+      sequence.refusal = runs.error();
     sequences_.insert_or_assign(id, std::move(sequence));
   }
 
@@ -73,8 +78,9 @@ class ModelRunner final : public Runner {
 
   bool can_enqueue_async(const StepPlan& plan) const override {
     return !under_way_.empty() && under_way_.back().sampled_ids != nullptr &&
-           std::all_of(plan.rows.begin(), plan.rows.end(),
-                       [](const PlanRow& row) { return row.sample; });
+           std::all_of(plan.rows.begin(), plan.rows.end(), [this](const PlanRow& row) {
+             return row.sample && !sequences_.at(row.sequence).refusal;
+           });
   }
 
   void enqueue(const StepPlan& plan) override {
@@ -104,11 +110,19 @@ class ModelRunner final : public Runner {
     const Submission* submission = nullptr;
     std::unique_ptr<RowSampler> sampler;
     std::unique_ptr<GrammarMaskPrefetch> constraint;  // null without one
+    std::optional<Pooler> pooler;                     // where an embedding is wanted
+    std::optional<Error> refusal;                     // of what this model does not take
   };
 
   // Where a plan row's logits lie among the rows that logits() returns.
   struct LogitSpan {
     int first = 0, count = 0;
+  };
+
+  // Which of forward()'s rows become logits, and which are pooled, row after row of the plan.
+  struct HiddenRows {
+    std::vector<int32_t> logits, pooled;
+    bool pooling = false;  // some row is of a sequence that wants an embedding
   };
 
   // A step between enqueue() and collect().
@@ -141,14 +155,19 @@ class ModelRunner final : public Runner {
     const StepPlan& plan = *step.plan;
     for (const BlockCopy& copy : plan.copies) kv_->copy_block(copy.from, copy.to, copy.group);
     if (plan.rows.empty()) return;
-    CHECK(plan.encodes.empty(), "no model here has an encoder");
-    const nn::StepBatch batch = make_batch(plan, step.spans);
+    HiddenRows rows;
+    const nn::StepBatch batch = make_batch(step, rows);
+    if (batch.tokens.empty()) return;  // all were refused
     const mx::array hidden = model_->forward(batch, *kv_);
-    if (batch.logit_tokens.empty()) {
-      if (!hidden.is_available()) mx::array(hidden).eval();
-      return;
+    if (batch.logit_tokens.empty() && !hidden.is_available()) mx::array(hidden).eval();
+    if (rows.pooling) {
+      std::optional<mx::array> pooled;
+      if (!rows.pooled.empty()) pooled = nn::gather(*backend_, hidden, rows.pooled);
+      pool(step, pooled);
     }
-    const mx::array logits = model_->logits(hidden);
+    if (rows.logits.empty()) return;
+    const mx::array logits =
+        model_->logits(rows.pooled.empty() ? hidden : nn::gather(*backend_, hidden, rows.logits));
     if (backend_->samples_ids() && all_plain_greedy(plan)) {
       step.sampled_ids = backend_->greedy_sample(logits);
     } else {
@@ -169,7 +188,7 @@ class ModelRunner final : public Runner {
     const int32_t* best = step.sampled_ids->read();
     for (size_t r = 0; r < step.plan->rows.size(); ++r) {
       const PlanRow& row = step.plan->rows[r];
-      if (!row.sample) continue;
+      if (step.spans[r].count == 0) continue;
       RowOutput& out = step.out.rows[r];
       out.sampled = true;
       out.token = best[step.spans[r].first];
@@ -177,23 +196,72 @@ class ModelRunner final : public Runner {
     }
   }
 
-  nn::StepBatch make_batch(const StepPlan& plan, std::vector<LogitSpan>& spans) {
+  // Hands each row that pools its hidden states, and takes the embeddings of prompts that end.
+  // Shapes: hidden [rows.pooled, E]; nothing where no row has a token to pool.
+  void pool(Step& step, const std::optional<mx::array>& hidden) {
+    std::optional<mx::array> states;
+    if (hidden) states = nn::host_ready(model_->final_norm(*hidden));
+    const size_t width = states ? static_cast<size_t>(states->shape(1)) : 0;
+    const float* next = states ? states->data<float>() : nullptr;
+    for (size_t r = 0; r < step.plan->rows.size(); ++r) {
+      const PlanRow& row = step.plan->rows[r];
+      Sequence& sequence = sequences_.at(row.sequence);
+      if (!sequence.pooler || sequence.refusal) continue;
+      const auto [first, end] = sequence.pooler->wanted(row);
+      const std::span<const float> own(next, static_cast<size_t>(end - first) * width);
+      sequence.pooler->add(row, own);
+      next += own.size();
+      if (row.pool) take_embedding(sequence, step.out.rows[r]);
+    }
+  }
+
+  static void take_embedding(const Sequence& sequence, RowOutput& out) {
+    Result<std::vector<float>> embedding =
+        sequence.pooler->take(static_cast<int>(sequence.submission->tokens.size()));
+    if (embedding.ok()) {
+      out.embedding = std::move(embedding).value();
+    } else {
+      out.error = embedding.error();
+    }
+  }
+
+  nn::StepBatch make_batch(Step& step, HiddenRows& rows) {
+    const StepPlan& plan = *step.plan;
     nn::StepBatch batch;
     batch.kv.resize(kv_->plan().groups.size());
-    for (const PlanRow& row : plan.rows) {
+    batch.position_components = std::max(1, model_->spec().inputs.position_components);
+    for (size_t r = 0; r < plan.rows.size(); ++r) {
+      const PlanRow& row = plan.rows[r];
+      const Sequence& sequence = sequences_.at(row.sequence);
+      LogitSpan& span = step.spans.emplace_back();
+      if (sequence.refusal) {
+        step.out.rows[r].error = sequence.refusal;
+        continue;
+      }
       const int first = static_cast<int>(batch.tokens.size()),
                 count = static_cast<int>(row.tokens.size());
       batch.tokens.insert(batch.tokens.end(), row.tokens.begin(), row.tokens.end());
-      for (int i = 0; i < count; ++i) batch.positions.push_back(row.start + i);
+      add_positions(batch, row);
+      add_media(batch, first, row, *sequence.submission);
       for (size_t g = 0; g < batch.kv.size(); ++g)
         add_places(batch.kv[g], kv_->plan().groups[g].kind, first, row, row.kv[g]);
+      const auto want = [&](int begin, int end, std::vector<int32_t>& of) {
+        for (int i = begin; i < end; ++i) {
+          of.push_back(static_cast<int32_t>(batch.logit_tokens.size()));
+          batch.logit_tokens.push_back(first + i);
+        }
+      };
+      if (sequence.pooler) {
+        const auto [begin, end] = sequence.pooler->wanted(row);
+        want(begin, end, rows.pooled);
+        rows.pooling = true;
+        continue;
+      }
       const bool all = wants_prompt_logprobs(row);
-      LogitSpan span{static_cast<int>(batch.logit_tokens.size()), all          ? count
-                                                                  : row.sample ? 1 + row.drafts
-                                                                               : 0};
-      for (int i = count - span.count; i < count; ++i) batch.logit_tokens.push_back(first + i);
-      spans.push_back(span);
+      span = {static_cast<int>(rows.logits.size()), all ? count : row.sample ? 1 + row.drafts : 0};
+      want(count - span.count, count, rows.logits);
     }
+    if (batch.tokens.empty()) return batch;
     backend_->prepare_step(batch, kv_->plan());
     if (!plan.rows.empty() && plan.rows.front().previous_row >= 0)
       batch.token_ids = followed_tokens(plan, batch.size());
@@ -390,6 +458,7 @@ Result<ModelInfo> inspect_model(const store::Checkpoint& checkpoint, DeviceKind 
   info.architecture = spec.architecture;
   info.vocab = spec.vocab;
   info.context_tokens_max = spec.context_tokens_max;
+  info.inputs = spec.inputs;
   info.kv = spec.kv_groups(kv_type);
   info.kv_type = device == DeviceKind::kCpu ? nn::kv_type_name(kv_type) : "bf16";
   info.embedding = config.embedding_length;
@@ -403,7 +472,6 @@ Result<ModelInfo> inspect_model(const store::Checkpoint& checkpoint, DeviceKind 
 
 Result<std::unique_ptr<Runner>> make_runner(const store::Checkpoint& checkpoint,
                                             const RunnerOptions& options) try {
-  CHECK(!options.kv.groups.empty());
   RETURN_IF_ERROR(check_kv_type(options.kv_type, options.device, options.ops));
   const bool on_gpu = options.device == DeviceKind::kCuda;
   const nn::BackendKind fast = on_gpu ? nn::BackendKind::kCuda : nn::BackendKind::kCpu;
@@ -415,6 +483,10 @@ Result<std::unique_ptr<Runner>> make_runner(const store::Checkpoint& checkpoint,
   ASSIGN_OR_RETURN(std::unique_ptr<nn::Backend> backend, nn::make_backend(backend_options));
   ASSIGN_OR_RETURN(std::unique_ptr<models::Model> model,
                    models::load_model(checkpoint, *backend, options.progress));
+  if (options.kv.groups.empty() && !model->spec().layers.empty())
+    return fail(Code::kInvalidArgument,
+                fmt::format("[runner] {}: expected a KV plan with blocks for {} layers, got none",
+                            checkpoint.path(), model->spec().layers.size()));
   KvPlan plan = options.kv;
   for (KvGroupPlan& group : plan.groups) ++group.blocks;  // one each for padding
   ASSIGN_OR_RETURN(std::unique_ptr<nn::KvCache> kv,

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/kv_plan.h"
+#include "base/model_inputs.h"
 #include "base/result.h"
 #include "engine/core/runner.h"
 #include "nn/types/kv_type.h"
@@ -44,6 +45,7 @@ struct ModelInfo {
   std::string architecture;
   int vocab = 0;
   int context_tokens_max = 0;           // what the model was made for
+  ModelInputs inputs;                   // what it takes besides token ids
   std::vector<KvGroupSpec> kv;          // the group that keeps every position is the first
   std::string kv_type;                  // "f16", "int8", "bf16": what blocks hold
   int embedding = 0, feed_forward = 0;  // widths; the widest layer's

@@ -81,6 +81,7 @@ Result<ModelSpec> Decoder::make_spec(const store::ModelConfig& config,
   spec.architecture = config.architecture;
   spec.vocab = config.vocab_size;
   spec.context_tokens_max = config.context_length;
+  spec.inputs.pooling = true;
   for (int i = 0; i < config.layers; ++i) {
     if (mixer_kind(config, options, i) == MixerKind::kAttention)
       spec.layers.push_back(AttentionBlock::geometry(config, options, i));
@@ -248,6 +249,10 @@ mx::array Decoder::take_in(const nn::NormWeight* norm, mx::array& x, const mx::a
   if (norm != nullptr) return nn::add_norm(backend_, *norm, x, delta);
   x = nn::add(backend_, x, delta);
   return x;
+}
+
+mx::array Decoder::final_norm(const mx::array& hidden) {
+  return nn::as_floats(nn::norm(backend_, final_norm_, hidden));
 }
 
 mx::array Decoder::logits(const mx::array& hidden) {

@@ -25,6 +25,7 @@ class Decoder final : public Model {
 
   const ModelSpec& spec() const override { return spec_; }
   mlx::core::array forward(const nn::StepBatch& batch, nn::KvCache& kv) override;
+  mlx::core::array final_norm(const mlx::core::array& hidden) override;
   mlx::core::array logits(const mlx::core::array& hidden) override;
 
  private:

@@ -25,12 +25,22 @@ struct AttentionMetadata {
   std::shared_ptr<const DeviceTables> device;  // by Backend::prepare_step()
 };
 
+/// Tokens of one row that see each other, whichever comes first: indices into [0, T).
+struct TokenSpan {
+  int begin = 0, count = 0;
+  bool operator==(const TokenSpan&) const = default;
+};
+
 struct StepBatch {
   std::vector<int32_t> tokens;  // [T]
   std::optional<mlx::core::array>
       token_ids;                      // [T] int32: the tokens, where only the device knows them
-  std::vector<int32_t> positions;     // [T] position of each token in its sequence
-  std::vector<int32_t> logit_tokens;  // indices into [0, T) whose logits are wanted
+  int position_components = 1;        // C
+  std::vector<int32_t> positions;     // [T, C] position of each token: its place, or as stated
+  std::vector<TokenSpan> spans;       // all other tokens see those before them
+  std::vector<int32_t> embedded;      // indices into [0, T) of tokens that have no id
+  std::vector<float> embeddings;      // [embedded, E] in place of the table's rows
+  std::vector<int32_t> logit_tokens;  // indices into [0, T) whose hidden states are wanted
   std::vector<AttentionMetadata> kv;  // one for each group of the KV plan
 
   const AttentionMetadata& kv_of(const KvLayerStore& layer) const {

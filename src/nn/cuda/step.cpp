@@ -83,7 +83,7 @@ void send_to_device(StepBatch& batch, const KvPlan& plan, Transfer& transfer) {
   }
   const int tokens = bucket(static_cast<int>(batch.tokens.size()));
   batch.tokens.resize(static_cast<size_t>(tokens), 0);
-  batch.positions.resize(static_cast<size_t>(tokens), 0);
+  batch.positions.resize(static_cast<size_t>(tokens * batch.position_components), 0);
   token_row.resize(static_cast<size_t>(tokens), rows);
   // Padded by themselves, so that logits of all tokens are wanted as such.
   if (!batch.logit_tokens.empty()) {

@@ -25,6 +25,7 @@ mx::array linear(Backend& on, const LinearWeight& weight, const mx::array& x) {
 }
 
 mx::array embed(Backend& on, const LinearWeight& table, const StepBatch& batch, float scale) {
+  CHECK(batch.embedded.empty(), "embed: tokens without an id are the model's to fill in");
   return on.embed(table, batch, scale);
 }
 
@@ -104,11 +105,13 @@ mx::array qkv_rope_kv_write(Backend& on, const AttentionSpec& spec, const mx::ar
                             const StepBatch& batch, KvLayerStore& kv) {
   CHECK(qkv.shape(1) == (spec.heads + 2 * spec.kv_heads) * spec.head_dim,
         "qkv must be [T, (H + 2 K) D]");
+  CHECK(batch.position_components == 1, "qkv_rope_kv_write: positions must be [T, 1]");
   return on.qkv_rope_kv_write(spec, qkv, batch, kv);
 }
 
 mx::array paged_attention(Backend& on, const AttentionSpec& spec, const mx::array& q,
                           const StepBatch& batch, KvLayerStore& kv) {
+  CHECK(batch.spans.empty(), "paged_attention: queries see what is before them");
   return on.paged_attention(spec, q, batch, kv);
 }
 
