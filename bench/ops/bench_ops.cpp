@@ -7,12 +7,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "base/thread_pool.h"
 #include "nn/cpu/attention.h"
+#include "nn/cpu/experts.h"
 #include "nn/cpu/float_formats.h"
 #include "nn/cpu/kernels.h"
 #include "nn/cpu/linear.h"
@@ -36,13 +38,15 @@ struct Times {
   double best, median;
 };
 
-// Times of one call, after one to warm up.
-template <typename Call>
-Times call_seconds(const Options& options, Call call) {
+// Times of one call, after one to warm up. `before`: what is not timed.
+template <typename Before, typename Call>
+Times call_seconds(const Options& options, Before before, Call call) {
+  before();
   call();
   std::vector<double> times;
   const double end = now() + options.seconds;
   while (times.size() < 5 || now() < end) {
+    before();
     const double start = now();
     call();
     times.push_back(now() - start);
@@ -51,10 +55,22 @@ Times call_seconds(const Options& options, Call call) {
   return {times.front(), times[times.size() / 2]};
 }
 
+template <typename Call>
+Times call_seconds(const Options& options, Call call) {
+  return call_seconds(
+      options, [] {}, call);
+}
+
 // The best, because neighbours on the machine only ever add.
 template <typename Call>
 double best_seconds(const Options& options, Call call) {
-  return call_seconds(options, call).best;
+  return call_seconds(
+             options, [] {}, call)
+      .best;
+}
+template <typename Before, typename Call>
+double best_seconds(const Options& options, Before before, Call call) {
+  return call_seconds(options, before, call).best;
 }
 
 struct Format {
@@ -96,6 +112,29 @@ const LinearCase kLinearCases[] = {
     {"other", kAffine8, 4096, 2048},      {"other", kQ4_1, 4096, 2048},
 };
 
+// Random rows as a model file holds them.
+struct FileRows {
+  FileRows(const Format& of, int64_t rows, int64_t k, uint32_t seed) : format(of), n(rows) {
+    std::mt19937 random(seed);
+    const auto groups = static_cast<size_t>(n * (k / format.columns));
+    const auto floats = static_cast<size_t>(format.affine_floats);
+    bytes.resize(groups * (static_cast<size_t>(format.bytes) - floats));
+    for (std::byte& b : bytes) b = static_cast<std::byte>(random());
+    for (size_t i = 1; i < bytes.size(); i += 2)
+      bytes[i] &= std::byte{0x33};  // no f16 scale is infinite or NaN
+    scales.assign(groups * floats / 2, std::byte{0x33});
+  }
+  PackedLinear::Part part() const {
+    const AffineScales affine{
+        .type = WeightType::kBF16, .group = format.columns, .scales = scales, .biases = scales};
+    return {format.type, bytes, n, affine};
+  }
+
+  Format format;
+  int64_t n;
+  std::vector<std::byte> bytes, scales;
+};
+
 // Copies of a matrix, so that a small one is not timed out of cache: a model reads all its layers
 // before it returns to the first.
 struct Weights {
@@ -104,17 +143,8 @@ struct Weights {
 };
 
 Weights make_weights(const LinearCase& c, const Options& options, ThreadPool& pool) {
-  std::mt19937 random(1);
-  const auto groups = static_cast<size_t>(c.n * (c.k / c.format.columns));
-  const auto floats = static_cast<size_t>(c.format.affine_floats);
-  std::vector<std::byte> bytes(groups * (static_cast<size_t>(c.format.bytes) - floats));
-  for (std::byte& b : bytes) b = static_cast<std::byte>(random());
-  for (size_t i = 1; i < bytes.size(); i += 2)
-    bytes[i] &= std::byte{0x33};  // no f16 scale is infinite or NaN
-  const std::vector<std::byte> scales(groups * floats / 2, std::byte{0x33});
-  const AffineScales affine{
-      .type = WeightType::kBF16, .group = c.format.columns, .scales = scales, .biases = scales};
-  const PackedLinear::Part part{c.format.type, bytes, c.n, affine};
+  const FileRows rows(c.format, c.n, c.k, 1);
+  const PackedLinear::Part part = rows.part();
   Weights out{{}, 0};
   constexpr size_t kBeyondCache = size_t{200} << 20;
   WeightArena arena;
@@ -154,6 +184,73 @@ void bench_linear(const LinearCase& c, const Options& options, ThreadPool& pool)
         static_cast<double>(m * c.n) * static_cast<double>(c.k) / seconds * 1e-9,
         bytes / (static_cast<double>(c.n) * static_cast<double>(c.k) / c.format.columns *
                  c.format.bytes));
+    std::fflush(stdout);
+  }
+}
+
+struct ExpertsCase {
+  const char* name;
+  Format format;
+  int count, used;
+  int64_t inner, k;
+};
+
+// The layers of OLMoE-1B-7B and Qwen3-30B-A3B; small experts of other formats.
+const ExpertsCase kExpertsCases[] = {
+    {"olmoe", kQ4_K, 64, 8, 1024, 2048},  {"qwen3moe", kQ4_K, 128, 8, 768, 2048},
+    {"granite", kQ4_K, 32, 8, 512, 1024}, {"granite", kQ8_0, 32, 8, 512, 1024},
+    {"granite", kQ4_0, 32, 8, 512, 1024}, {"granite", kAffine4, 32, 8, 512, 1024},
+};
+
+// Tokens choose experts at random, others at each call.
+void bench_experts(const ExpertsCase& c, const Options& options, ThreadPool& pool) {
+  const FileRows half(c.format, c.inner, c.k, 1), last(c.format, c.k, c.inner, 2);
+  const PackedLinear::Part first[] = {half.part(), half.part()}, second[] = {last.part()};
+  std::vector<PackedLinear> up, down;
+  WeightArena arena;
+  for (int e = 0; e < c.count; ++e) {
+    up.push_back(
+        PackedLinear::pack(first, c.k, options.isa, pool, &arena, PackedLinear::Order::kInterleaved)
+            .value());
+    down.push_back(PackedLinear::pack(second, c.inner, options.isa, pool, &arena).value());
+  }
+  const size_t expert_bytes = up.front().bytes() + down.front().bytes();
+  const ExpertLayer layer{.up = up, .down = down};
+  LinearScratch scratch;
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal;
+  for (const int64_t m : options.rows) {
+    std::vector<float> x(static_cast<size_t>(m * c.k)), y(x.size());
+    for (float& v : x) v = normal(random);
+    const auto used = static_cast<size_t>(c.used);
+    std::vector<int32_t> chosen(static_cast<size_t>(m) * used), all(static_cast<size_t>(c.count));
+    const std::vector<float> weights(chosen.size(), 0.1f);
+    size_t read = 0, calls = 0;
+    const auto choose = [&] {
+      std::iota(all.begin(), all.end(), 0);
+      std::vector<bool> hit(all.size());
+      for (size_t t = 0; t < static_cast<size_t>(m); ++t) {
+        std::shuffle(all.begin(), all.end(), random);
+        std::copy_n(all.begin(), used, chosen.begin() + static_cast<ptrdiff_t>(t * used));
+        for (size_t r = 0; r < used; ++r) hit[static_cast<size_t>(all[r])] = true;
+      }
+      read += static_cast<size_t>(std::count(hit.begin(), hit.end(), true));
+      ++calls;
+    };
+    const double seconds = best_seconds(options, choose, [&] {
+      experts(layer, {m, c.used, chosen.data(), weights.data()}, x.data(), y.data(), scratch, pool);
+    });
+    const double macs = 3.0 * static_cast<double>(m * c.used) * static_cast<double>(c.inner) *
+                        static_cast<double>(c.k);
+    const double hits = static_cast<double>(read) / static_cast<double>(calls);
+    std::printf(
+        "{\"op\":\"experts\",\"name\":\"%s\",\"type\":\"%s\",\"experts\":%d,\"used\":%d,"
+        "\"inner\":%lld,\"k\":%lld,\"m\":%lld,\"read\":%.1f,\"threads\":%d,\"isa\":\"%s\","
+        "\"us\":%.1f,\"gb_s\":%.1f,\"gmac_s\":%.1f}\n",
+        c.name, c.format.name, c.count, c.used, static_cast<long long>(c.inner),
+        static_cast<long long>(c.k), static_cast<long long>(m), hits, pool.threads(),
+        isa_name(options.isa), seconds * 1e6,
+        hits * static_cast<double>(expert_bytes) / seconds * 1e-9, macs / seconds * 1e-9);
     std::fflush(stdout);
   }
 }
@@ -342,6 +439,10 @@ void run(const Options& options) {
   for (const LinearCase& c : kLinearCases) {
     if (wanted(options, std::string("linear.") + c.name + "." + c.format.name))
       bench_linear(c, options, pool);
+  }
+  for (const ExpertsCase& c : kExpertsCases) {
+    if (wanted(options, std::string("experts.") + c.name + "." + c.format.name))
+      bench_experts(c, options, pool);
   }
   for (const AttentionCase& c : {AttentionCase{"smol", 9, 3, 64}, AttentionCase{"qwen", 12, 2, 128},
                                  AttentionCase{"gemma", 4, 1, 256}}) {
