@@ -8,10 +8,10 @@ if(EXISTS ${PROJECT_SOURCE_DIR}/.deps/venv/bin/python)
 endif()
 set(PIPPIN_DEVICE_TESTS "^pippin_test_(nn_ops|nn_kv|nn_blocks|models|models_.*)$")
 
-# A sanitizer build may take the rooms in which no threads meet (kernels, models, parsers) from another build folder, as
-# they are: they are most of the compile time. A room that gives back what several threads share (the wires) is not one
-# of them: the last reference, dropped where ThreadSanitizer does not see it, looks like a race.
-set(PIPPIN_PREBUILT "" CACHE PATH "Build folder whose libraries of those rooms are linked as they are")
+# A sanitizer build may take the modules in which no threads meet (kernels, models, parsers) from another build folder,
+# as they are: they are most of the compile time. A module that gives back what several threads share (the APIs) is not
+# one of them: the last reference, dropped where ThreadSanitizer does not see it, looks like a race.
+set(PIPPIN_PREBUILT "" CACHE PATH "Build folder whose libraries of those modules are linked as they are")
 set(PIPPIN_PREBUILT_LIBRARIES "^pippin_(parse|text|store|families|nn|nn_.+|models)$")
 
 # pippin_is_prebuilt(NAME RESULT DEPS...): makes NAME from the other folder's library and sets RESULT, if so asked for.

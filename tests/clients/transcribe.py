@@ -4,7 +4,7 @@
     transcribe.py RECORD TRANSCRIPT --client "Codex 0.169.0" [--task "what it was asked"]
 
 The client's own texts do not come along: each is told by its length and its number of lines, and replay.py puts filler
-of that shape in their place. Names, types, schemas and short values stay: they are the wire's. Standard library only.
+of that shape in their place. Names, types, schemas and short values stay: they are the API's. Standard library only.
 """
 
 import argparse

@@ -144,7 +144,7 @@ TEST(Stream, HeartbeatsFillSilence) {
   const auto silences = std::make_shared<std::atomic<int>>(0);
   own.exchange->on_heartbeat([silences] { ++*silences; });
   own.exchange->start_stream(std::move(head));
-  EXPECT_TRUE(own.client.read_until("event: ping\ndata: {}\n\n")) << "the wire's own words";
+  EXPECT_TRUE(own.client.read_until("event: ping\ndata: {}\n\n")) << "the API's own words";
   EXPECT_TRUE(wait_for([&] { return *silences > 0; })) << "the handler may say more";
   own.exchange->finish();
   Stream plain(running, running.client());

@@ -158,14 +158,14 @@ def test_another_registry_is_asked_by_its_host(puller, model):
 
 
 def test_removing_keeps_what_others_use(puller, model):
-    model.add_model("library/twin", "latest", LAYERS[:2] + [("system", b"Be long.")], CONFIG)
+    model.add_model("library/copy", "latest", LAYERS[:2] + [("system", b"Be long.")], CONFIG)
     path = puller.pull(NAME)
-    puller.pull("ollama:twin")
+    puller.pull("ollama:copy")
     code, freed, err = puller("rm", NAME)
     assert code == 0, err
-    assert path.exists() and puller("resolve", "ollama:twin")[0] == 0 and puller("resolve", NAME)[0] == 1
+    assert path.exists() and puller("resolve", "ollama:copy")[0] == 0 and puller("resolve", NAME)[0] == 1
     assert 0 < int(freed) < 1000
-    assert puller("rm", "ollama:twin")[0] == 0
+    assert puller("rm", "ollama:copy")[0] == 0
     assert puller.blobs() == [] and puller("list")[1] == ""
 
 

@@ -1,4 +1,4 @@
-"""Reads answers of all wires as a client's own reader would: whole, well-formed, ended. Standard library only."""
+"""Reads answers of all APIs as a client's own reader would: whole, well-formed, ended. Standard library only."""
 
 import json
 import re
@@ -79,7 +79,7 @@ def usage(path, answer, streamed):
 
 
 def warnings(answer):
-    """The codes of the warnings in an answer of any wire, each once."""
+    """The codes of the warnings in an answer of any API, each once."""
     found = re.findall(r'"warnings":(\[.*?\])[,}]', answer)
     return sorted({warning["code"] for listed in found for warning in json.loads(listed)})
 

@@ -1,4 +1,4 @@
-"""What the fuzzers of all wires share: how a right body is made wrong, and how much memory a program has."""
+"""What the fuzzers of all APIs share: how a right body is made wrong, and how much memory a program has."""
 
 import copy
 import json

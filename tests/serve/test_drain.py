@@ -1,4 +1,4 @@
-"""A server that is told to end while it answers: what is cut off is told so, in the wire's own form."""
+"""A server that is told to end while it answers: what is cut off is told so, in the API's own form."""
 
 import json
 import signal
@@ -17,11 +17,11 @@ def ask(running, stream, answers):
     answers[stream] = running.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
 
 
-@pytest.mark.parametrize("wire", ["chat", "responses"])
-def test_answers_past_the_drain_time_end_with_an_error(server, wire):
+@pytest.mark.parametrize("api", ["chat", "responses"])
+def test_answers_past_the_drain_time_end_with_an_error(server, api):
     answers = {}
     with Program("--drain", 1, "--context", 2048) as running:
-        if wire == "chat":
+        if api == "chat":
             asks = [threading.Thread(target=ask, args=(running, stream, answers)) for stream in (True, False)]
         else:
             asks = [threading.Thread(target=ask_responses, args=(running, answers))]
@@ -31,7 +31,7 @@ def test_answers_past_the_drain_time_end_with_an_error(server, wire):
         assert running.stop(signal.SIGTERM) == 0
         for thread in asks:
             thread.join(30)
-    if wire == "chat":
+    if api == "chat":
         status, _, body = answers[True]
         assert status == 200
         events = [line[6:] for line in body.decode().splitlines() if line.startswith("data: ")]

@@ -1,4 +1,4 @@
-"""docs/openai.md and its neighbours name every field that the OpenAI wire reads, and no other. Needs no server."""
+"""docs/openai.md and its neighbours name every field that the OpenAI API reads, and no other. Needs no server."""
 
 import re
 from pathlib import Path

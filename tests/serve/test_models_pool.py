@@ -27,9 +27,9 @@ ASKS = {"messages": [{"role": "user", "content": "Say hi."}], "max_tokens": 4, "
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     """A server of two models, of which its memory holds one."""
-    twin = tmp_path_factory.mktemp("models") / "twin.gguf"
-    twin.symlink_to(program.model_path())
-    with Program(twin, *FLAGS) as running:
+    double = tmp_path_factory.mktemp("models") / "double.gguf"
+    double.symlink_to(program.model_path())
+    with Program(double, *FLAGS) as running:
         yield running
 
 
@@ -61,7 +61,7 @@ def resident(running):
 
 
 def asker(running):
-    """How to ask, one way after another, over all wires; each returns the answer's text, or fails."""
+    """How to ask, one way after another, over all APIs; each returns the answer's text, or fails."""
     openai_client = openai.OpenAI(base_url=running.url + "/v1", api_key="none", max_retries=0, timeout=120)
     anthropic_client = anthropic.Anthropic(base_url=running.url, api_key="none", max_retries=0, timeout=120)
     ollama_client = ollama.Client(running.url, timeout=120)

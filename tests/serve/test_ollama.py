@@ -10,7 +10,7 @@ from program import wait_until
 
 QUESTION = [{"role": "user", "content": "Name three rivers of Europe and one fact about each."}]
 PROMPT = "The capital of France is"
-# The same samplers as on the other wires: none.
+# The same samplers as on the other APIs: none.
 GREEDY = {"temperature": 0, "repeat_penalty": 1, "num_predict": 24}
 
 

@@ -1,4 +1,4 @@
-"""Malformed requests in Ollama's and llama-server's form by a seeded fuzzer: each is a 4xx in its wire's form.
+"""Malformed requests in Ollama's and llama-server's form by a seeded fuzzer: each is a 4xx in its API's form.
 
 PIPPIN_FUZZ_REQUESTS   how many for each route; 10000 for the long form
 """

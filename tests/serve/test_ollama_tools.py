@@ -1,4 +1,4 @@
-"""Tools, infill and images of the ollama package, against Qwen2.5-Coder-1.5B."""
+"""Tools, fill-in-the-middle and images of the ollama package, against Qwen2.5-Coder-1.5B."""
 
 import json
 

@@ -319,7 +319,7 @@ fn wrong(at: &str, what: &str, value: &Value) -> Error {
     Error::invalid(format!("Invalid '{at}': expected {what}, got {}", kind(value)))
 }
 
-/// The place of a member, as wires name fields: `a.b`, `a["b c"]`.
+/// The place of a member, as APIs name fields: `a.b`, `a["b c"]`.
 fn member(place: &str, name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '$');
     match !name.is_empty() && name.chars().all(plain) {
