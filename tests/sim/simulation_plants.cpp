@@ -20,7 +20,7 @@ struct SchedulerTamper {
     kv.groups_[group] = std::make_unique<Group>(plan, kv.limits_, static_cast<int>(group), planted);
   }
   static void forget_spans(Scheduler& scheduler, SequenceId id) {
-    for (MediaSpan& media : scheduler.find(id)->submission.media) media.both_ways = false;
+    for (MediaSpan& media : scheduler.table_.find(id)->submission.media) media.both_ways = false;
   }
 };
 

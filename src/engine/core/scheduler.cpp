@@ -1,12 +1,11 @@
-// The life of a sequence between steps, and what is told of it.
 #include "engine/core/scheduler.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
-#include "engine/core/positions.h"
 #include "engine/core/recorder.h"
 #include "engine/core/submission_check.h"
 
@@ -19,27 +18,23 @@ SchedulerOptions checked(SchedulerOptions options) {
   return options;
 }
 
-/// Marks the tokens that do not follow from those before: of media, and where positions jump.
-void mark(Sequence& sequence) {
-  const Submission& submission = sequence.submission;
-  if (!submission.positions.empty()) sequence.position_behind = position_behind(submission);
-  std::vector<Token> marked = sequence.tokens;
-  for (const MediaSpan& media : submission.media)
-    std::fill_n(marked.begin() + media.begin, media.count, -1);
-  for (int place = 0; place < sequence.length(); ++place)
-    if (jumps(sequence, place)) marked[static_cast<size_t>(place)] = -1;
-  if (std::ranges::find(marked, -1) != marked.end()) sequence.marked = std::move(marked);
-}
-
 }  // namespace
 
 Scheduler::Scheduler(const SchedulerOptions& options)
     : options_(checked(options)),
       kv_(options_),
-      budget_(options_.step_tokens_max, options_.step_target),
-      serial_(options_.serial) {}
+      table_(options_, kv_),
+      rows_(options_, kv_, table_),
+      admission_(options_, kv_, table_),
+      prefill_(options_, kv_, table_, rows_),
+      decode_(options_, kv_, table_, rows_) {}
 
 Scheduler::~Scheduler() = default;
+
+void Scheduler::set_recorder(Recorder* recorder) {
+  recorder_ = recorder;
+  decode_.set_recorder(recorder);
+}
 
 Result<void> Scheduler::check(const SchedulerOptions& options, const Submission& submission) {
   return check_submission(options, submission);
@@ -47,62 +42,39 @@ Result<void> Scheduler::check(const SchedulerOptions& options, const Submission&
 
 Result<void> Scheduler::submit(SequenceId id, Submission submission) {
   RETURN_IF_ERROR(check(options_, submission));
-  if (counters_.queued >= options_.queue_max) {
-    return fail(
-        Code::kOverloaded,
-        fmt::format("[engine] the queue is full: {} requests are waiting", counters_.queued));
+  if (queued() >= options_.queue_max) {
+    return fail(Code::kOverloaded,
+                fmt::format("[engine] the queue is full: {} requests are waiting", queued()));
   }
   if (recorder_ != nullptr) recorder_->submitted(id, submission);
-  auto sequence = std::make_unique<Sequence>();
-  sequence->id = id;
-  sequence->arrival = arrivals_++;
-  sequence->tokens = submission.tokens;
-  const int64_t room = options_.positions_max() - static_cast<int64_t>(submission.tokens.size());
-  sequence->max_tokens = static_cast<int>(std::min<int64_t>(submission.stop.max_tokens, room));
-  sequence->submission = std::move(submission);
-  if (sequence->submission.deadline) {
-    timers_.emplace(*sequence->submission.deadline, id, FinishReason::kTimeout);
-  }
-  if (!sequence->submission.media.empty() || !sequence->submission.positions.empty())
-    mark(*sequence);
-  if (options_.prefix_cache) kv_.extend_hashes(*sequence);
-  waiting_.insert(sequence.get());
-  ++counters_.queued;
-  const bool inserted = sequences_.try_emplace(id, std::move(sequence)).second;
-  CHECK(inserted, "an id is used once");
+  table_.add(id, std::move(submission));
   return {};
 }
 
 void Scheduler::cancel(SequenceId id, FinishReason reason) {
-  Sequence* sequence = find(id);
+  Sequence* sequence = table_.find(id);
   if (sequence == nullptr) return;
   if (recorder_ != nullptr) recorder_->cancelled(id, reason);
-  finish(*sequence, reason);
+  table_.finish(*sequence, reason);
 }
 
 void Scheduler::pause(SequenceId id, TimePoint now) {
-  Sequence* sequence = find(id);
+  Sequence* sequence = table_.find(id);
   if (sequence == nullptr || sequence->reader_behind) return;
   if (recorder_ != nullptr) recorder_->paused(id, now);
-  sequence->reader_behind = true;
-  sequence->paused_until = now + options_.slow_reader_max;
-  timers_.emplace(*sequence->paused_until, id, FinishReason::kSlowReader);
-  if (sequence->phase == Phase::kActive) {
-    leave_lists(*sequence);
-    sequence->phase = Phase::kPaused;
-    paused_.push_back(sequence);
-  }
+  table_.reader_falls_behind(*sequence, now);
 }
 
 void Scheduler::resume(SequenceId id) {
-  Sequence* sequence = find(id);
+  Sequence* sequence = table_.find(id);
   if (sequence == nullptr || !sequence->reader_behind) return;
   if (recorder_ != nullptr) recorder_->resumed(id);
-  end_pause(*sequence);
+  table_.reader_caught_up(*sequence);
 }
 
 void Scheduler::serialise() {
-  if (std::exchange(serial_, true)) return;
+  if (rows_.serial()) return;
+  rows_.serialise();
   if (recorder_ != nullptr) recorder_->serialised();
 }
 
@@ -117,142 +89,128 @@ bool Scheduler::resize(std::span<const int> blocks) {
     group.blocks = blocks[i];
   }
   if (!resized.check().ok() || resized.positions_max() < options_.positions_max()) return false;
-  const bool idle = active_.empty() && paused_.empty() && copy_sources_.empty() &&
-                    ended_blocks_.empty() && steps_under_way_ == 0;
+  const bool idle = table_.idle() && admission_.copy_sources().empty() && steps_under_way_ == 0;
   if (shrinks && !idle) return false;
   kv_.resize(blocks);
   if (recorder_ != nullptr) recorder_->resized(blocks);
   return true;
 }
 
-void Scheduler::end_pause(Sequence& sequence) {
-  if (!sequence.reader_behind) return;
-  sequence.reader_behind = false;
-  timers_.erase({*sequence.paused_until, sequence.id, FinishReason::kSlowReader});
-  sequence.paused_until.reset();
+StepPlan Scheduler::next(TimePoint now) {
+  CHECK(steps_under_way_ == 0, "next() follows commit()");
+  steps_under_way_ = 1;
+  planned_at_ = now;
+  StepPlan plan;
+  plan.rows.reserve(table_.active().size() + 1);
+  table_.expire(now);
+  // Paused sequences whose readers caught up go before new ones: they hold blocks already.
+  table_.rejoin_readers();
+  admission_.make_room_for_head();
+  plan_rows(plan);
+  plan.released = table_.take_released();
+  if (!plan.rows.empty()) plan.step = ++table_.counters().steps;
+  if (recorder_ != nullptr) recorder_->planned(plan, now);
+  return plan;
 }
 
-Sequence* Scheduler::find(SequenceId id) {
-  const auto found = sequences_.find(id);
-  return found == sequences_.end() ? nullptr : found->second.get();
+/// Gives the step to one sequence that must share none, or to all others.
+void Scheduler::plan_rows(StepPlan& plan) {
+  const bool others =
+      std::any_of(table_.active().begin(), table_.active().end(),
+                  [this](const Sequence* sequence) { return !rows_.is_exclusive(*sequence); });
+  const bool exclusive = rows_.serial() || !last_step_was_exclusive_ || !others;
+  last_step_was_exclusive_ = exclusive && plan_exclusive(plan);
+  const bool shared = !last_step_was_exclusive_ && !rows_.serial();
+  if (shared) decode_.plan(plan, prefill_.first_needs());
+  admission_.admit_waiting(plan);
+  if (shared) prefill_.plan(plan);
+  if (plan.rows.empty()) last_step_was_exclusive_ = plan_exclusive(plan);
 }
 
-void Scheduler::activate(Sequence& sequence) {
-  sequence.phase = Phase::kActive;
-  sequence.last_turn = ++turns_;
-  active_.insert(std::upper_bound(active_.begin(), active_.end(), &sequence, ComesFirst()),
-                 &sequence);
-}
-
-/// Takes a sequence out of the list of its phase.
-void Scheduler::leave_lists(Sequence& sequence) {
-  switch (sequence.phase) {
-    case Phase::kWaiting:
-      waiting_.erase(&sequence);
-      break;
-    case Phase::kActive:
-      std::erase(active_, &sequence);
-      break;
-    case Phase::kPaused:
-      std::erase(paused_, &sequence);
-      break;
+/// Returns: the sequence that has waited longest for a step of its own, null if none needs one.
+Sequence* Scheduler::next_exclusive() const {
+  Sequence* next = nullptr;
+  for (Sequence* sequence : table_.active()) {
+    if (!rows_.is_exclusive(*sequence)) continue;
+    if (next == nullptr || sequence->last_turn < next->last_turn) next = sequence;
   }
+  return next;
 }
 
-void Scheduler::finish(Sequence& sequence, FinishReason reason, Error error) {
-  const bool failed = reason == FinishReason::kError;
-  FinishEvent event;
-  event.reason = reason;
-  event.prompt_tokens = sequence.prompt_tokens();
-  event.cached_tokens = sequence.cached_tokens;
-  event.completion_tokens = sequence.generated();
-  event.error = std::move(error);
-  events_.push_back({sequence.id, std::move(event)});
-
-  if (sequence.submission.deadline) {
-    timers_.erase({*sequence.submission.deadline, sequence.id, FinishReason::kTimeout});
+/// Plans the one row of a step. Prompts go in whole chunks and answers token by token, even those
+/// that are computed again.
+/// Returns: false if no sequence needs a step for itself.
+bool Scheduler::plan_exclusive(StepPlan& plan) {
+  while (Sequence* sequence = next_exclusive()) {
+    const int prompt_left = sequence->prompt_tokens() - sequence->computed;
+    const int tokens = prompt_left > 0 ? std::min(prompt_left, options_.step_tokens_max) : 1;
+    if (!rows_.grow(*sequence, tokens)) continue;  // it is not active any more
+    const int end = rows_.row_end(*sequence, sequence->computed + tokens);
+    rows_.add_row(plan, *sequence, end - sequence->computed);
+    sequence->last_turn = table_.next_turn();
+    return true;
   }
-  end_pause(sequence);
-  leave_lists(sequence);
-  if (steps_under_way_ > 0 && sequence.planned > 0) {
-    kv_.release(sequence, failed ? Leaving::kFailed : Leaving::kBusy, &ended_blocks_);
-  } else {
-    kv_.release(sequence, failed ? Leaving::kFailed : Leaving::kSound);
-  }
-  if (!sequence.admitted_before) --counters_.queued;
-  const auto owner = sequences_.find(sequence.id);
-  if (sequence.known_to_runner) {
-    released_.push_back(sequence.id);
-    ended_.push_back(std::move(owner->second));
-  }
-  sequences_.erase(owner);
+  return false;
 }
 
-std::optional<TimePoint> Scheduler::next_timer() const {
-  if (timers_.empty()) return std::nullopt;
-  return std::get<TimePoint>(*timers_.begin());
+std::optional<StepPlan> Scheduler::next_async(const StepPlan& plan, TimePoint now) {
+  CHECK(steps_under_way_ == 1, "one step may be planned ahead of the one under way");
+  if (!decode_.can_continue(plan, now)) return std::nullopt;
+  StepPlan next = decode_.plan_behind(plan);
+  steps_under_way_ = 2;
+  next.released = table_.take_released();
+  next.step = ++table_.counters().steps;
+  if (recorder_ != nullptr) recorder_->planned(next, now);
+  return next;
 }
 
-const Submission& Scheduler::submission(SequenceId id) const {
-  const auto found = sequences_.find(id);
-  if (found != sequences_.end()) return found->second->submission;
-  const auto ended = std::find_if(ended_.begin(), ended_.end(),
-                                  [id](const auto& sequence) { return sequence->id == id; });
-  CHECK(ended != ended_.end(), "no such sequence");
-  return (*ended)->submission;
+std::vector<SequenceEvent> Scheduler::commit(const StepPlan& plan, StepOutput output,
+                                             TimePoint now) {
+  CHECK(steps_under_way_ > 0, "commit() follows next()");
+  CHECK(output.rows.size() == plan.rows.size(), "one output for each row");
+  if (recorder_ != nullptr) recorder_->ran(output, now);
+  // A step planned ahead was enqueued before this commit: it still writes to the blocks of
+  // sequences that end in it.
+  const bool another_runs = --steps_under_way_ > 0;
+  admission_.copies_done();
+  table_.step_done(plan.released.size(), another_runs);
+  for (size_t i = 0; i < plan.rows.size(); ++i) {
+    Sequence* sequence = table_.find(plan.rows[i].sequence);
+    if (sequence == nullptr) continue;  // cancelled while the step ran
+    commit_row(*sequence, plan.rows[i], output.rows[i]);
+  }
+  // How long a step takes is known only where none runs before or behind it.
+  const bool planned_ahead = !plan.rows.empty() && plan.rows.front().previous_row >= 0;
+  if (!plan.rows.empty() && !another_runs && !planned_ahead)
+    prefill_.observe(plan.tokens(), now - planned_at_);
+  return table_.take_events();
+}
+
+void Scheduler::commit_row(Sequence& sequence, const PlanRow& row, RowOutput& output) {
+  const int tokens = static_cast<int>(row.tokens.size());
+  CHECK(sequence.planned == tokens && sequence.computed == row.start);
+  sequence.planned = std::exchange(sequence.ahead, 0);
+  if (output.error) {
+    table_.finish(sequence, FinishReason::kError, *std::move(output.error));
+    return;
+  }
+  if (row.drafts > 0) {
+    decode_.accept_drafts(sequence, row, output);
+    return;
+  }
+  kv_.commit(sequence, tokens, tokens);
+  sequence.forced = std::max(0, sequence.forced - tokens);
+  if (prefill_.commit(sequence, row, output) && row.sample) decode_.accept(sequence, output);
 }
 
 SchedulerStatus Scheduler::status() const {
-  SchedulerStatus status = counters_;
-  status.running = static_cast<int>(active_.size());
-  status.waiting = static_cast<int>(waiting_.size());
-  status.paused = static_cast<int>(paused_.size());
+  SchedulerStatus status = table_.status();
   status.kv = kv_.status();
   return status;
 }
 
-std::vector<SequenceStatus> Scheduler::sequences() const {
-  std::unordered_map<const Sequence*, int> queue_positions;
-  for (const Sequence* sequence : waiting_) {
-    const int position = static_cast<int>(queue_positions.size()) + 1;
-    queue_positions.emplace(sequence, position);
-  }
-  std::vector<SequenceStatus> all;
-  all.reserve(sequences_.size());
-  for (const auto& [id, sequence] : sequences_) {
-    SequenceStatus status;
-    status.id = id;
-    status.phase = sequence->phase;
-    status.priority = sequence->submission.priority;
-    status.admitted_before = sequence->admitted_before;
-    status.prompt_tokens = sequence->prompt_tokens();
-    status.cached_tokens = sequence->cached_tokens;
-    status.first_difference = sequence->first_difference;
-    status.miss = sequence->miss;
-    status.computed_tokens = sequence->computed;
-    status.generated_tokens = sequence->generated();
-    status.max_tokens = sequence->max_tokens;
-    status.blocks = sequence->kv.empty() ? 0 : sequence->kv.front().size();
-    status.preemptions = sequence->preemptions;
-    const auto waits = queue_positions.find(sequence.get());
-    if (waits != queue_positions.end()) status.queue_position = waits->second;
-    all.push_back(status);
-  }
-  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
-  return all;
-}
-
 Result<void> Scheduler::check_integrity() const {
-  std::vector<const Sequence*> holders, others;
-  for (const auto& [id, sequence] : sequences_)
-    (sequence->phase == Phase::kWaiting ? others : holders).push_back(sequence.get());
-  std::vector<const BlockLease*> held;
-  for (const auto* leases : {&copy_sources_, &ended_blocks_})
-    for (const BlockLease& lease : *leases) held.push_back(&lease);
-  RETURN_IF_ERROR(kv_.check_integrity(holders, others, held));
-  if (sequences_.size() != waiting_.size() + active_.size() + paused_.size())
-    return fail(Code::kInternal, "[scheduler] a sequence is in no list, or in two");
-  return {};
+  return table_.check_integrity(admission_.copy_sources());
 }
 
 }  // namespace pippin::engine
