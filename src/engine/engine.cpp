@@ -35,36 +35,6 @@ constexpr Duration kLastStepMax = std::chrono::seconds(10);
 constexpr std::chrono::seconds kRetryMin{1}, kRetryMax{60};
 constexpr Duration kRetryKept = std::chrono::milliseconds(250);
 
-class StreamHandle final : public EventStream {
- public:
-  StreamHandle(SequenceId id, std::shared_ptr<EventQueue> events, std::shared_ptr<Mailbox> mailbox)
-      : id_(id), events_(std::move(events)), mailbox_(std::move(mailbox)) {}
-
-  ~StreamHandle() override {
-    events_->close();
-    cancel(FinishReason::kCancelled);
-  }
-
-  SequenceId id() const override { return id_; }
-
-  void take(std::vector<Event>& out) override {
-    if (events_->take(out)) mailbox_->post(ResumeCommand{id_});
-  }
-
-  void set_notify(std::function<void()> notify) override { events_->set_notify(std::move(notify)); }
-
-  void cancel(FinishReason reason) override {
-    if (events_->finished() || cancelled_.exchange(true)) return;
-    mailbox_->post(CancelCommand{id_, reason});
-  }
-
- private:
-  const SequenceId id_;
-  const std::shared_ptr<EventQueue> events_;
-  const std::shared_ptr<Mailbox> mailbox_;
-  std::atomic<bool> cancelled_ = false;
-};
-
 /// Runs `work`. Returns: the error that it threw, if it did.
 template <typename Work>
 std::optional<Error> thrown_by(Work&& work) {
@@ -144,8 +114,7 @@ class LoopEngine final : public Engine {
       }
       return error;
     }
-    return std::shared_ptr<EventStream>(
-        std::make_shared<StreamHandle>(id, std::move(events), mailbox_));
+    return std::make_shared<EventStream>(id, std::move(events), mailbox_);
   }
 
   EngineStatus status() const override;

@@ -16,25 +16,10 @@
 #include "engine/core/scheduler_options.h"
 #include "engine/core/sequence.h"
 #include "engine/core/types.h"
+#include "engine/event_stream.h"
 #include "engine/metrics.h"
 
 namespace pippin::engine {
-
-/// The events of one sequence, bounded. The device thread pushes, one reader takes. Destroying the
-/// last handle cancels the sequence.
-class EventStream {
- public:
-  virtual ~EventStream() = default;
-  virtual SequenceId id() const = 0;
-  /// Moves all waiting events to the end of `out`. Never blocks.
-  virtual void take(std::vector<Event>& out) = 0;
-  /// Sets a callback for "events are waiting"; called on the device thread, must not block. Called
-  /// at once if events wait already. Called when the queue turns from empty to not empty, so the
-  /// reader takes all. A call under way may outlast the handle.
-  virtual void set_notify(std::function<void()> notify) = 0;
-  /// Asks for the end. Blocks are free within one step; a FinishEvent with `reason` follows.
-  virtual void cancel(FinishReason reason) = 0;
-};
 
 /// Limits, frozen at start. Memory terms are computed by the caller from the machine and the model
 /// (service/memory_plan).
