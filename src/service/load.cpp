@@ -18,8 +18,8 @@ namespace {
 using engine::Token;
 
 // The sampling that the model's makers advise, where it makes sense.
-Result<engine::SamplingParams> default_sampling(const store::Checkpoint& checkpoint,
-                                                bool openai_defaults) {
+Result<void> add_sampling(const store::Checkpoint& checkpoint, bool openai_defaults,
+                          ModelInfo& info) {
   ASSIGN_OR_RETURN(const store::GenerationConfig generation, checkpoint.generation_config());
   engine::SamplingParams sampling = sampling_defaults(openai_defaults);
   const auto take = [](std::optional<double> value, double low, double high, float& to) {
@@ -29,9 +29,11 @@ Result<engine::SamplingParams> default_sampling(const store::Checkpoint& checkpo
   take(generation.top_p, 0, 1, sampling.top_p);
   take(generation.min_p, 0, 1, sampling.min_p);
   take(generation.repetition_penalty, 0.01, 10, sampling.repetition_penalty);
+  info.penalty_in_file = generation.repetition_penalty.has_value();
   if (generation.top_k)
     sampling.top_k = static_cast<int>(std::clamp<int64_t>(*generation.top_k, 0, 1 << 20));
-  return sampling;
+  info.default_sampling = sampling;
+  return {};
 }
 
 MemoryNeeds needs_of(const engine::ModelInfo& info) {
@@ -175,8 +177,7 @@ Result<void> fill_sheet(const store::Checkpoint& checkpoint, const engine::Model
   sheet.context_tokens_max = wished > 0 ? wished : info.context_tokens_max;
   sheet.output_tokens_max = options.output_tokens_max;
   sheet.infills = knows_infill(checkpoint);
-  ASSIGN_OR_RETURN(sheet.default_sampling,
-                   default_sampling(checkpoint, options.sampling.openai_defaults));
+  RETURN_IF_ERROR(add_sampling(checkpoint, options.sampling.openai_defaults, sheet));
   overlay(options.sampling, sheet.default_sampling);
   RETURN_IF_ERROR(read_template(checkpoint, sheet));
   return choose_dialects(options, sheet);

@@ -34,7 +34,8 @@ struct ModelInfo {
   std::shared_ptr<const text::ChatTemplate> chat_template;     // null if the file has none
   const parse::ToolDialect* tool_dialect = nullptr;            // null: calls are not read
   const parse::ReasoningDialect* reasoning_dialect = nullptr;  // null: it is not known to think
-  engine::SamplingParams default_sampling;
+  engine::SamplingParams default_sampling;                     // of every API
+  bool penalty_in_file = false;  // its repetition_penalty is the file's, also where it is 1
 };
 
 /// Frozen once loaded, but for the engine, which takes submissions from any thread.

@@ -129,6 +129,23 @@ TEST(Load, AModelHasWhatTheFileSays) {
   EXPECT_TRUE(tiny.fingerprint.starts_with("fp_"));
 }
 
+// What a file advises holds also where it turns a sampler off.
+TEST(Load, NeutralAdviceIsAdvice) {
+  GgufBuilder builder = tiny_llama();
+  builder.add("general.sampling.temp", 1.0f).add("general.sampling.top_k", int32_t{0});
+  builder.add("general.sampling.top_p", 1.0f).add("general.sampling.min_p", 0.0f);
+  builder.add("general.sampling.penalty_repeat", 1.0f);
+  const auto model = load(builder);
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  const engine::SamplingParams& sampling = (*model)->default_sampling;
+  EXPECT_FLOAT_EQ(sampling.temperature, 1.0f);
+  EXPECT_EQ(sampling.top_k, 0);
+  EXPECT_FLOAT_EQ(sampling.top_p, 1.0f);
+  EXPECT_FLOAT_EQ(sampling.min_p, 0.0f);
+  EXPECT_TRUE((*model)->penalty_in_file);
+  EXPECT_FALSE((*load(tiny_llama()))->penalty_in_file);
+}
+
 TEST(Load, ATokenizerLargerThanItsModelIsRefused) {
   GgufBuilder builder = tiny_llama();
   builder.tensor("token_embd.weight", {static_cast<int64_t>(kTokens.size()) - 1, 64},

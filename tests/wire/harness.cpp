@@ -12,6 +12,7 @@
 
 #include "api/routes.h"
 #include "parse/registry.h"
+#include "service/load.h"
 
 namespace pippin::api::testing {
 namespace {
@@ -194,6 +195,7 @@ std::unique_ptr<service::Model> make_model(const HarnessOptions& options,
   model->created_unix_s = 1700000000;
   model->infills = options.infill;
   model->context_tokens_max = options.context_tokens_max;
+  model->default_sampling = service::sampling_defaults(false);
   auto tokenizer = text::Tokenizer::from_gguf(byte_vocabulary(options.infill));
   if (!tokenizer.ok()) ADD_FAILURE() << tokenizer.error().message;
   model->tokenizer = *tokenizer;

@@ -41,7 +41,7 @@ void write_props(JsonWriter& json, const service::Model& model) {
   json.begin_object().key("default_generation_settings").begin_object();
   service::Request request;
   request.sampling = model.default_sampling;
-  fill_defaults(request.sampling, [](const char*) { return false; });
+  request.sampling.penalty_last_n = kPenaltyLastN;
   json.key("params").begin_object();
   write_settings(json, request, sampler_names());
   json.end_object().field("n_ctx", model.context_tokens_max).end_object();

@@ -186,9 +186,9 @@ void read_options(FieldReader& reader, const boost::json::value& bias, const Mod
                   CompletionCall& call) {
   service::Request& request = call.request;
   read_sampling(reader, model, request);
-  fill_defaults(request.sampling, [&](const char* field) { return reader.any(field) != nullptr; });
   if (const auto penalty = reader.number("repeat_penalty", 0.01, 100))
     request.sampling.repetition_penalty = static_cast<float>(*penalty);
+  if (reader.any("penalty_last_n") == nullptr) request.sampling.penalty_last_n = kPenaltyLastN;
   if (const auto last = reader.integer("repeat_last_n", -1, kIntMax))
     request.sampling.penalty_last_n = static_cast<int>(*last);
   read_bias(reader, bias, model, request.sampling);

@@ -90,18 +90,6 @@ std::optional<std::string> sampler_name(std::string_view name) {
   return std::string(name);
 }
 
-void fill_defaults(SamplingParams& sampling, const std::function<bool(const char* field)>& said) {
-  const SamplingParams neutral;
-  const auto fill = [&](const char* field, auto SamplingParams::*member, auto value) {
-    if (!said(field) && sampling.*member == neutral.*member) sampling.*member = value;
-  };
-  fill("temperature", &SamplingParams::temperature, 0.8F);
-  fill("top_k", &SamplingParams::top_k, 40);
-  fill("top_p", &SamplingParams::top_p, 0.95F);
-  fill("min_p", &SamplingParams::min_p, 0.05F);
-  fill("repeat_last_n", &SamplingParams::penalty_last_n, 64);
-}
-
 void keep_samplers(const std::vector<std::string>& names, SamplingParams& sampling) {
   for (const Sampler& sampler : kSamplers) {
     if (std::ranges::find(names, sampler.name) == names.end()) sampler.turn_off(sampling);

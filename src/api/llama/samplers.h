@@ -1,7 +1,6 @@
 // Samplers by llama-server's names, and its defaults. Thread: any.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,10 +18,9 @@ std::optional<std::string> sampler_name(std::string_view name);
 /// Turns off all samplers that are not named.
 void keep_samplers(const std::vector<std::string>& names, engine::SamplingParams& sampling);
 
-/// Fills in llama-server's own defaults where neither the model's file nor the request says
-/// anything; `said` tells whether the request has a field.
-void fill_defaults(engine::SamplingParams& sampling,
-                   const std::function<bool(const char* field)>& said);
+/// How far back the repetition penalty looks where a request does not say. The other defaults are
+/// the model's, the same on every API. Source: llama-server's repeat_last_n.
+constexpr int kPenaltyLastN = 64;
 
 /// Writes how tokens are chosen, as "generation_settings" and /props have it, without the brackets.
 void write_settings(service::JsonWriter& json, const service::Request& request,

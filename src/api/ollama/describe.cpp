@@ -13,7 +13,7 @@ namespace {
 using service::JsonWriter;
 using service::ModelInfo;
 
-/// A parameter of Modelfiles that the model's file may set.
+/// A parameter of Modelfiles that each model has a value of.
 struct Default {
   std::string_view name;
   float engine::SamplingParams::*member;
@@ -22,7 +22,6 @@ constexpr Default kDefaults[] = {
     {"temperature", &engine::SamplingParams::temperature},
     {"top_p", &engine::SamplingParams::top_p},
     {"min_p", &engine::SamplingParams::min_p},
-    {"repeat_penalty", &engine::SamplingParams::repetition_penalty},
 };
 
 std::string quoted(std::string_view text) {
@@ -40,17 +39,16 @@ std::string value_text(const boost::json::value& value) {
 // Calls `visit` with the name and the text of each parameter; lists have a line for each entry.
 template <typename Visit>
 void each_parameter(const ModelInfo& model, const DerivedModel* made, Visit visit) {
-  const engine::SamplingParams neutral;
   const auto set_above = [&](std::string_view name) {
     return made != nullptr && made->parameters.contains(name);
   };
   for (const Default& known : kDefaults) {
-    const float value = model.default_sampling.*known.member;
-    if (value != neutral.*known.member && !set_above(known.name))
-      visit(known.name, fmt::format("{}", value));
+    if (!set_above(known.name))
+      visit(known.name, fmt::format("{}", model.default_sampling.*known.member));
   }
-  const int top_k = model.default_sampling.top_k;
-  if (top_k != neutral.top_k && !set_above("top_k")) visit("top_k", fmt::format("{}", top_k));
+  if (!set_above("top_k")) visit("top_k", fmt::format("{}", model.default_sampling.top_k));
+  if (model.penalty_in_file && !set_above("repeat_penalty"))
+    visit("repeat_penalty", fmt::format("{}", model.default_sampling.repetition_penalty));
   if (made == nullptr) return;
   for (const auto& [name, value] : made->parameters) {
     const boost::json::array* list = value.if_array();

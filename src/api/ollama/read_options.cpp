@@ -63,9 +63,8 @@ constexpr IgnoredOption kIgnored[] = {
 };
 
 // Where the file says nothing, the penalty that Ollama's users know.
-void apply_defaults(SamplingParams& sampling) {
-  const SamplingParams neutral;
-  if (sampling.repetition_penalty != neutral.repetition_penalty) return;
+void apply_defaults(const service::ModelInfo& model, SamplingParams& sampling) {
+  if (model.penalty_in_file) return;
   sampling.repetition_penalty = 1.1F;
   sampling.penalty_last_n = 64;
 }
@@ -82,7 +81,7 @@ void read_options(FieldReader& options, const service::ModelInfo& model,
                   service::Request& request) {
   SamplingParams& sampling = request.sampling;
   sampling = model.default_sampling;
-  apply_defaults(sampling);
+  apply_defaults(model, sampling);
   for (const NumberOption& option : kNumbers) {
     if (const auto value = options.number(option.name, option.low, option.high))
       sampling.*option.member = static_cast<float>(*value);
