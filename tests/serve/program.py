@@ -1,9 +1,11 @@
 """The program under test: started on a free port, asked over HTTP, stopped with a signal."""
 
+import http.client
 import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -47,18 +49,37 @@ def wait_until(condition, limit_s, what):
     return value
 
 
-class Program:
-    """One running server. Use as a context manager: leaving it stops the server and checks that it ends well."""
+def make_certificate(folder):
+    """Returns the files of a certificate for this machine and of its key."""
+    cert, private = Path(folder) / "cert.pem", Path(folder) / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-keyout", private, "-out", cert, "-days", "2", "-subj", "/CN=localhost", "-addext",
+                    "subjectAltName=IP:127.0.0.1,DNS:localhost"], check=True, capture_output=True, timeout=60)
+    return cert, private
 
-    def __init__(self, *flags, model=None, port=None, path=None, before_start=None, environment=None):
+
+class Program:
+    """One running server. Use as a context manager: leaving it stops the server and checks that it ends well.
+
+    `certificate`, of make_certificate(), makes it speak TLS. `headers` are sent with every request of this class.
+    """
+
+    def __init__(self, *flags, model=None, port=None, path=None, before_start=None, environment=None, certificate=None,
+                 headers=None):
         self.port = port or free_port()
+        self.headers, self.context = headers or {}, None
+        if certificate:
+            flags = (*flags, "--tls-cert", certificate[0], "--tls-key", certificate[1])
+            self.context = ssl.create_default_context(cafile=str(certificate[0]))
+        self.made = tempfile.TemporaryDirectory(prefix="pippin-made-")
         self.log = tempfile.NamedTemporaryFile("w+", prefix="pippin-", suffix=".log")
         # model="": none is named.
         command = [str(path or program_path()), "serve", str(model_path() if model is None else model)]
         command += ["--host", "127.0.0.1", "--port", str(self.port), *map(str, flags)]
         # Tests leave nothing in the user's folders.
         variables = {"PIPPIN_RESPONSES": ":memory:", "PIPPIN_KEYS": "off", "PIPPIN_BATCHES": ":memory:",
-                     "PIPPIN_SIGNING_KEY": "off"} | os.environ | (environment or {})
+                     "PIPPIN_SIGNING_KEY": "off", "PIPPIN_OLLAMA_FOLDER": self.made.name}
+        variables |= os.environ | (environment or {})
         self.process = subprocess.Popen(
             command,
             stdout=self.log,
@@ -70,7 +91,7 @@ class Program:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.context else ''}://127.0.0.1:{self.port}"
 
     def log_text(self):
         return Path(self.log.name).read_text(errors="replace")
@@ -109,9 +130,10 @@ class Program:
 
     def request(self, method, path, body=None, headers=None, timeout_s=60):
         """Returns (status, headers, body bytes)."""
-        request = urllib.request.Request(self.url + path, data=body, method=method, headers=headers or {})
+        request = urllib.request.Request(self.url + path, data=body, method=method,
+                                         headers=self.headers | (headers or {}))
         try:
-            with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+            with urllib.request.urlopen(request, timeout=timeout_s, context=self.context) as answer:
                 return answer.status, dict(answer.headers), answer.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -119,6 +141,11 @@ class Program:
 
     def get(self, path):
         return self.request("GET", path, timeout_s=10)
+
+    def http_connection(self, timeout_s=30):
+        if self.context:
+            return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout_s, context=self.context)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
 
     def connect(self, timeout_s=30):
         return socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s)

@@ -16,7 +16,7 @@ from pathlib import Path
 import openai
 import pytest
 
-from program import Program, program_path, wait_until
+from program import Program, make_certificate, program_path, wait_until
 
 OPENAPI = json.loads((Path(__file__).resolve().parents[2] / "docs" / "openapi.json").read_text())
 CHAT = "/v1/chat/completions"
@@ -295,10 +295,7 @@ def test_the_audit_log_tells_who_and_what_but_no_text(keyed):
 def test_a_server_beyond_this_machine_speaks_https_to_who_has_a_key(server, tmp_path):
     if shutil.which("openssl") is None:
         pytest.skip("no openssl to make a certificate")
-    cert, private = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                    "-keyout", private, "-out", cert, "-days", "2", "-subj", "/CN=localhost", "-addext",
-                    "subjectAltName=IP:127.0.0.1,DNS:localhost"], check=True, capture_output=True, timeout=60)
+    cert, private = make_certificate(tmp_path)
     file = tmp_path / "keys.db"
     key = make_key(file, "far")
     audit = tmp_path / "audit.jsonl"

@@ -22,23 +22,12 @@ def pippin(*arguments, **environment):
 def certificate(tmp_path_factory):
     if shutil.which("openssl") is None:
         pytest.skip("no openssl to make a certificate")
-    folder = tmp_path_factory.mktemp("tls")
-    cert, private = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                    "-keyout", private, "-out", cert, "-days", "2", "-subj", "/CN=localhost", "-addext",
-                    "subjectAltName=IP:127.0.0.1,DNS:localhost"], check=True, capture_output=True, timeout=60)
-    return cert, private
-
-
-class TlsProgram(program.Program):
-    def _is_ready(self):
-        return "pippin serves" in self.log_text()
+    return program.make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module")
 def secure(certificate):
-    cert, private = certificate
-    with TlsProgram("--context", 256, "--tls-cert", cert, "--tls-key", private) as running:
+    with program.Program("--context", 256, certificate=certificate) as running:
         yield running
 
 
