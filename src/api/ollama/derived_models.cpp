@@ -1,6 +1,7 @@
 #include "api/ollama/derived_models.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -11,6 +12,7 @@
 #include "api/ollama/names.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/size_text.h"
 #include "service/json.h"
 
 namespace pippin::api::ollama {
@@ -21,13 +23,21 @@ namespace fs = std::filesystem;
 constexpr size_t kModelsMax = 1000;
 constexpr uintmax_t kFileBytesMax = 4 << 20;
 
-// Of any content: a file that cannot be read takes its place, too.
-size_t count_files(const std::string& folder) {
-  size_t count = 0;
-  std::error_code ec;
-  for (fs::directory_iterator entry(folder, ec), end; !ec && entry != end; entry.increment(ec))
-    count += entry->path().extension() == ".json" ? 1 : 0;
-  return count;
+struct Usage {
+  size_t models = 0;
+  uint64_t bytes = 0;
+};
+
+// Of any content: a file that cannot be read takes its place, too, and so does what a write that
+// was cut off has left.
+Usage usage_of(const std::string& folder) {
+  Usage usage;
+  for (const std::string& name : names_in(folder)) {
+    const fs::path path = fs::path(folder) / name;
+    usage.models += path.extension() == ".json" ? 1 : 0;
+    usage.bytes += bytes_of(path);
+  }
+  return usage;
 }
 
 std::string json_of(const DerivedModel& model) {
@@ -93,19 +103,50 @@ std::string DerivedModels::path_of(std::string_view name) const {
   return folder_ + "/" + file + ".json";
 }
 
-std::vector<DerivedModel> DerivedModels::list() const {
-  std::vector<DerivedModel> models;
-  if (folder_.empty()) return models;
+DerivedIndex::File DerivedIndex::look_at(const std::string& path, const Folder& before) {
+  struct stat status = {};
+  if (stat(path.c_str(), &status) != 0) return {};
+  File file{.inode = status.st_ino, .bytes = static_cast<uint64_t>(status.st_size)};
   std::error_code ec;
-  for (fs::directory_iterator entry(folder_, ec), end; !ec && entry != end; entry.increment(ec)) {
-    if (entry->path().extension() != ".json" || models.size() == kModelsMax) continue;
-    if (std::optional<DerivedModel> model = read(entry->path()))
-      models.push_back(std::move(*model));
-    else
-      log::warn("[ollama] {} is no model that was made here", entry->path().string());
+  file.changed = fs::last_write_time(path, ec).time_since_epoch().count();
+  if (const auto known = before.find(path); known != before.end()) {
+    const File& old = known->second;
+    if (!ec && old.inode == file.inode && old.bytes == file.bytes && old.changed == file.changed)
+      return old;
   }
-  std::ranges::sort(models, {}, &DerivedModel::name);
-  return models;
+  if (std::optional<DerivedModel> model = read(path))
+    file.head = std::move(static_cast<DerivedHead&>(*model));
+  else
+    log::warn("[ollama] {} is no model that was made here", path);
+  return file;
+}
+
+std::vector<DerivedHead> DerivedIndex::list(const std::string& folder) {
+  std::shared_ptr<const Folder> before;
+  {
+    const std::lock_guard lock(mutex_);
+    before = folders_[folder];
+  }
+  if (before == nullptr) before = std::make_shared<const Folder>();
+  auto now = std::make_shared<Folder>();
+  std::vector<DerivedHead> heads;
+  std::error_code ec;
+  for (fs::directory_iterator entry(folder, ec), end; !ec && entry != end; entry.increment(ec)) {
+    if (entry->path().extension() != ".json" || now->size() == kModelsMax) continue;
+    const std::string path = entry->path().string();
+    const File& file = now->emplace(path, look_at(path, *before)).first->second;
+    if (file.head) heads.push_back(*file.head);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    folders_[folder] = std::move(now);
+  }
+  std::ranges::sort(heads, {}, &DerivedHead::name);
+  return heads;
+}
+
+std::vector<DerivedHead> DerivedModels::list() const {
+  return folder_.empty() ? std::vector<DerivedHead>() : index_->list(folder_);
 }
 
 std::optional<DerivedModel> DerivedModels::find(std::string_view name) const {
@@ -128,13 +169,21 @@ Result<void> DerivedModels::keep(const DerivedModel& model) const {
                     "of {} at most",
                     text.size(), kFileBytesMax),
         "system");
-  std::error_code ec;
   const fs::path path = path_of(model.name);
   // What is counted must not change before the file is there.
   static std::mutex mutex;
   const std::lock_guard lock(mutex);
-  if (!fs::exists(path, ec) && count_files(folder_) >= kModelsMax)
+  const Usage usage = usage_of(folder_);
+  if (!is_regular(path) && usage.models >= kModelsMax)
     return fail(Code::kTooLarge, fmt::format("there are {} models already", kModelsMax));
+  if (usage.bytes + text.size() > bytes_max_ + bytes_of(path))
+    return fail(
+        Code::kTooLarge,
+        fmt::format("the model takes {}, and all that are made here {} at most, of which {} are "
+                    "taken; delete one first",
+                    size_text(static_cast<double>(text.size())),
+                    size_text(static_cast<double>(bytes_max_)),
+                    size_text(static_cast<double>(usage.bytes))));
   return write_file(path, text);
 }
 

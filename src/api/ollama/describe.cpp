@@ -60,11 +60,9 @@ void each_parameter(const ModelInfo& model, const DerivedModel* made, Visit visi
   }
 }
 
-std::string_view template_of(const Listed& listed) {
-  if (listed.made != nullptr && !listed.made->template_text.empty())
-    return listed.made->template_text;
-  return listed.model.chat_template ? std::string_view(listed.model.chat_template->source())
-                                    : std::string_view();
+std::string_view template_of(const ModelInfo& model, const DerivedModel* made) {
+  if (made != nullptr && !made->template_text.empty()) return made->template_text;
+  return model.chat_template ? std::string_view(model.chat_template->source()) : std::string_view();
 }
 
 }  // namespace
@@ -111,15 +109,15 @@ std::string parameters_text(const ModelInfo& model, const DerivedModel* made) {
   return lines;
 }
 
-std::string modelfile_text(const Listed& listed) {
+std::string modelfile_text(const Listed& listed, const DerivedModel* made) {
   const std::string& path = listed.model.facts.path;
   std::string text =
       fmt::format("# Made by \"ollama show\"\n# FROM {}\n\nFROM {}\n", listed.name,
-                  listed.made != nullptr ? listed.made->from : (path.empty() ? listed.name : path));
-  text += fmt::format("TEMPLATE \"\"\"{}\"\"\"\n", template_of(listed));
-  if (listed.made != nullptr && !listed.made->system.empty())
-    text += fmt::format("SYSTEM {}\n", quoted(listed.made->system));
-  each_parameter(listed.model, listed.made, [&](std::string_view name, const std::string& value) {
+                  made != nullptr ? made->from : (path.empty() ? listed.name : path));
+  text += fmt::format("TEMPLATE \"\"\"{}\"\"\"\n", template_of(listed.model, made));
+  if (made != nullptr && !made->system.empty())
+    text += fmt::format("SYSTEM {}\n", quoted(made->system));
+  each_parameter(listed.model, made, [&](std::string_view name, const std::string& value) {
     text += fmt::format("PARAMETER {} {}\n", name, value);
   });
   return text;

@@ -16,7 +16,7 @@ namespace pippin::api::ollama {
 struct Listed {
   std::string name;  // with its tag
   const service::ModelInfo& model;
-  const DerivedModel* made = nullptr;
+  const DerivedHead* made = nullptr;
 
   /// Returns when the model, or what is made of it, was last changed.
   int64_t modified_unix_s() const;
@@ -33,6 +33,6 @@ std::vector<std::string_view> capabilities(const service::ModelInfo& model);
 /// Returns the parameters as lines of a Modelfile without the word PARAMETER; empty: none are set.
 std::string parameters_text(const service::ModelInfo& model, const DerivedModel* made);
 /// Returns the Modelfile by which the model could be made.
-std::string modelfile_text(const Listed& listed);
+std::string modelfile_text(const Listed& listed, const DerivedModel* made);
 
 }  // namespace pippin::api::ollama

@@ -19,19 +19,22 @@ std::string below(const std::string& folder, const char* name) {
 Library::Library(const Context& context)
     : context_(context),
       made_folder_(below(context.data_folder, "made")),
-      made_(made_folder_),
+      made_(made_folder_, index_),
       blobs_folder_(below(context.data_folder, "blobs")) {}
 
 DerivedModels Library::made_by(const Caller* caller) const {
   if (may_manage(caller)) return made_;
-  return DerivedModels(below(made_folder_, caller->key_id().c_str()));
+  const int64_t bytes = caller->permissions().storage_bytes;
+  return DerivedModels(
+      below(made_folder_, caller->key_id().c_str()), index_,
+      bytes > 0 ? std::min(static_cast<uint64_t>(bytes), kDerivedBytesMax) : kDerivedBytesMax);
 }
 
-std::vector<DerivedModel> Library::made_for(const Caller* caller) const {
-  std::vector<DerivedModel> models = made_by(caller).list();
+std::vector<DerivedHead> Library::made_for(const Caller* caller) const {
+  std::vector<DerivedHead> models = made_by(caller).list();
   if (may_manage(caller)) return models;
-  for (DerivedModel& shared : made_.list()) {
-    if (std::ranges::find(models, shared.name, &DerivedModel::name) == models.end())
+  for (DerivedHead& shared : made_.list()) {
+    if (std::ranges::find(models, shared.name, &DerivedHead::name) == models.end())
       models.push_back(std::move(shared));
   }
   return models;

@@ -38,7 +38,7 @@ class Library {
   /// models, those that everybody may use.
   DerivedModels made_by(const Caller* caller) const;
   /// Returns the made models that a caller may use, its own first.
-  std::vector<DerivedModel> made_for(const Caller* caller) const;
+  std::vector<DerivedHead> made_for(const Caller* caller) const;
   /// Where uploaded files lie; empty: nowhere.
   const std::string& blobs_folder() const { return blobs_folder_; }
 
@@ -52,6 +52,7 @@ class Library {
  private:
   const Context& context_;
   const std::string made_folder_;
+  const std::shared_ptr<DerivedIndex> index_ = std::make_shared<DerivedIndex>();
   const DerivedModels made_;  // everybody's
   const std::string blobs_folder_;
 };

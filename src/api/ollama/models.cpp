@@ -35,14 +35,14 @@ struct Inventory {
     for (const service::ModelStatus& status : served) {
       if (status.found && status.unreadable) continue;
       listed.push_back({full_name(status.sheet.id), status.sheet, nullptr});
-      for (const DerivedModel& model : made) {
+      for (const DerivedHead& model : made) {
         if (model.from == status.sheet.id) listed.push_back({model.name, status.sheet, &model});
       }
     }
   }
 
   std::vector<service::ModelStatus> served;
-  std::vector<DerivedModel> made;
+  std::vector<DerivedHead> made;
   std::vector<Listed> listed;
 };
 
@@ -67,13 +67,12 @@ void write_info(JsonWriter& json, const service::ModelInfo& model) {
   json.end_object();
 }
 
-void write_shown(JsonWriter& json, const Listed& listed, bool verbose) {
+void write_shown(JsonWriter& json, const Listed& listed, const DerivedModel* made, bool verbose) {
   const service::ModelInfo& model = listed.model;
-  const DerivedModel* made = listed.made;
   const bool own_license = made != nullptr && !made->license.empty();
   const bool own_template = made != nullptr && !made->template_text.empty();
   json.begin_object().field("license", own_license ? made->license : model.facts.license);
-  json.field("modelfile", modelfile_text(listed));
+  json.field("modelfile", modelfile_text(listed, made));
   json.field("parameters", parameters_text(model, made));
   json.field("template", own_template          ? std::string_view(made->template_text)
                          : model.chat_template ? std::string_view(model.chat_template->source())
@@ -143,7 +142,7 @@ Handler show_model(const Home& home) {
     const DerivedModel* made = wanted->made ? &*wanted->made : nullptr;
     Response response;
     JsonWriter json(response.body);
-    write_shown(json, {full_name(wanted->name), status->sheet, made}, verbose);
+    write_shown(json, {full_name(wanted->name), status->sheet, made}, made, verbose);
     exchange->respond(std::move(response));
   };
 }

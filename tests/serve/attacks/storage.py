@@ -3,6 +3,7 @@
 import json
 
 from attacks import Attack
+from attacks.http import resident_bytes
 from program import wait_until
 
 MIB = 1 << 20
@@ -24,6 +25,30 @@ def large_made_models(server):
         status, answer = post(server, "/api/create", {"model": "large", "from": "default", "stream": False} | body)
         assert status in (400, 413), (status, answer[:200])
     assert post(server, "/api/show", {"model": "large"})[0] == 404
+
+
+def many_made_models(server):
+    """Made models as large as they may be, until there is no more room for them; and lists of them all."""
+    before = resident_bytes(server)
+    sizes = [4_000_000] * 16 + [100_000] * 40
+    names = [f"large-{i}" for i in range(len(sizes))]
+    taken = 0
+    try:
+        for name, size in zip(names, sizes):
+            body = {"model": name, "from": "default", "system": "x" * size, "stream": False}
+            status, answer = post(server, "/api/create", body)
+            assert status in (200, 413), (status, answer[:200])
+            taken += size if status == 200 else 0
+        assert 60_000_000 < taken < 64 * MIB, taken
+        most = 0
+        for _ in range(20):
+            status, _, answer = server.get("/api/tags")
+            assert status == 200 and answer.count(b'"large-') > 16
+            most = max(most, resident_bytes(server))
+        assert most < before + 50 * MIB, f"{(most - before) // MIB} MiB more while they were listed"
+    finally:
+        for name in names:
+            server.request("DELETE", "/api/delete", json.dumps({"model": name}).encode(), HEADERS)
 
 
 def many_responses(server):
@@ -60,6 +85,7 @@ def batches_that_never_fit(server):
 
 ATTACKS = [
     Attack("create: large models", large_made_models),
+    Attack("create: many models", many_made_models),
     Attack("responses: many and long", many_responses),
     Attack("batches: what never fits", batches_that_never_fit),
 ]
