@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "api/routes.h"
+#include "api/wire/model_access.h"
 #include "service/process.h"
 
 namespace pippin::api {
@@ -197,8 +198,8 @@ void write_blocks(Exposition& out, const Sources& sources) {
     if (has_windows(source)) write_counts(out, kWindows, source, windows_of(source));
 }
 
-void write_pool(Exposition& out, const service::ModelPool& pool) {
-  const std::vector<service::ModelStatus> models = pool.states();
+void write_pool(Exposition& out, const service::ModelPool& pool, const Caller* caller) {
+  const std::vector<service::ModelStatus> models = usable(caller, pool.states());
   constexpr const char* kLoaded = "pippin:model_loaded";
   out.family(kLoaded, "gauge",
              "1 for a model that is loaded, 0 for one that is loaded when asked.");
@@ -243,7 +244,8 @@ void write_about(Exposition& out, const Sources& sources) {
   out.sample("process_resident_memory_bytes", "", process.resident_bytes);
 }
 
-std::string exposition_of(const Sources& sources, const service::ModelPool& pool) {
+std::string exposition_of(const Sources& sources, const service::ModelPool& pool,
+                          const Caller* caller) {
   std::string text;
   Exposition out(text);
   for (const Gauge& gauge : kGauges) {
@@ -262,7 +264,7 @@ std::string exposition_of(const Sources& sources, const service::ModelPool& pool
     for (const Source& source : sources)
       out.histogram(distribution.name, source.labels, source.metrics.*distribution.histogram);
   }
-  write_pool(out, pool);
+  write_pool(out, pool, caller);
   write_about(out, sources);
   return text;
 }
@@ -273,13 +275,15 @@ Handler metrics(const Context& context) {
   return [&context](std::shared_ptr<Exchange> exchange) {
     const std::vector<service::ModelLease> models = context.models.lease_all();
     Sources sources;
+    const Caller* caller = exchange->request().caller.get();
     for (const service::ModelLease& model : models) {
+      if (!may_use(caller, *model)) continue;
       sources.push_back({label("model_name", model->id), model->engine->status(),
                          model->engine->metrics(), *model});
     }
     Response response;
     response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    response.body = exposition_of(sources, context.models);
+    response.body = exposition_of(sources, context.models, caller);
     exchange->respond(std::move(response));
   };
 }
