@@ -1,6 +1,8 @@
 """The ollama package against the running program: models, chat, generate, streams, made models."""
 
+import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import ollama
 import pytest
@@ -314,6 +316,25 @@ def test_files_with_digests(client, tmp_path):
     assert digest.startswith("sha256:")
     with pytest.raises(ollama.ResponseError, match="uploaded files"):
         client.create("of-files", files={"a.gguf": digest})
+
+
+def test_an_upload_is_written_whole_beside_others_of_its_name(serving):
+    content = bytes(range(256)) * 5000
+    hex_ = hashlib.sha256(content).hexdigest()
+    blobs = serving.ollama_folder / "blobs"
+    file = blobs / f"sha256-{hex_}"
+    # What lies in the way of a name that every writer would take.
+    for name in (".next", ".new", ".part"):
+        (blobs / (file.name + name)).mkdir(parents=True)
+    before = {path.name for path in blobs.iterdir()}
+
+    def upload(_):
+        return serving.request("POST", f"/api/blobs/sha256:{hex_}", content)[0]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(upload, range(32))) == {201}
+    assert file.read_bytes() == content
+    assert {path.name for path in blobs.iterdir()} == before | {file.name}
 
 
 def test_pulling_what_is_served_is_done(client, model):

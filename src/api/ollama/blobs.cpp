@@ -1,19 +1,21 @@
 // HEAD and POST /api/blobs/{digest}: files that clients upload to make models of.
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <filesystem>
-#include <fstream>
+#include <mutex>
 
 #include "api/ollama/errors.h"
 #include "api/ollama/names.h"
 #include "api/ollama/ollama.h"
+#include "base/files.h"
 
 namespace pippin::api::ollama {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uintmax_t kBlobsBytesMax = uintmax_t{1} << 30;
+constexpr uint64_t kBlobsBytesMax = uint64_t{1} << 30;
 
 // Returns the digits of the digest in the address. If it is none, answers and returns nothing.
 std::string_view read_digest(Exchange& exchange) {
@@ -26,13 +28,9 @@ std::string_view read_digest(Exchange& exchange) {
   return hex;
 }
 
-uintmax_t bytes_in(const fs::path& folder) {
-  uintmax_t sum = 0;
-  std::error_code ec;
-  for (fs::directory_iterator entry(folder, ec), end; !ec && entry != end; entry.increment(ec)) {
-    const uintmax_t bytes = entry->file_size(ec);
-    if (!ec) sum += bytes;
-  }
+uint64_t bytes_in(const fs::path& folder) {
+  uint64_t sum = 0;
+  for (const std::string& name : names_in(folder)) sum += bytes_of(folder / name);
   return sum;
 }
 
@@ -40,21 +38,13 @@ Result<void> write(const std::string& folder, std::string_view hex, const std::s
   if (folder.empty()) return fail(Code::kUnavailable, "this server has no folder to keep files in");
   if (sha256_hex(bytes) != hex)
     return fail(Code::kInvalidArgument, "digest mismatch: the file is another one", "digest");
-  std::error_code ec;
-  fs::create_directories(folder, ec);
-  if (bytes_in(folder) + bytes.size() > kBlobsBytesMax)
-    return fail(Code::kTooLarge, "the uploaded files would take more than 1 GiB");
   const fs::path path = fs::path(folder) / fmt::format("sha256-{}", hex);
-  const fs::path next = path.string() + ".next";
-  {
-    std::ofstream file(next, std::ios::binary | std::ios::trunc);
-    file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    if (!file.flush())
-      return fail(Code::kUnavailable, fmt::format("cannot write {}", next.string()));
-  }
-  fs::rename(next, path, ec);
-  if (ec) return fail(Code::kUnavailable, fmt::format("{}: {}", path.string(), ec.message()));
-  return {};
+  // What is counted must not change before the file is there.
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  if (bytes_in(folder) + bytes.size() > kBlobsBytesMax + bytes_of(path))
+    return fail(Code::kTooLarge, "the uploaded files would take more than 1 GiB");
+  return write_file(path, bytes);
 }
 
 }  // namespace
