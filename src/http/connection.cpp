@@ -66,7 +66,14 @@ void Connection::refuse() {
 }
 
 void Connection::drain() {
-  if (phase_ == Phase::kIdle && !bytes_wait()) close();
+  if (phase_ != Phase::kIdle || late_ || bytes_wait()) return;
+  if (asked_) return close();
+  // Its first request is on the way, a load balancer's for /health perhaps: it is answered, but no drain waits for it.
+  late_ = true;
+  Shared& shared = lane_.shared;
+  const std::lock_guard lock(shared.mutex);
+  ++shared.late;
+  shared.connection_ended.notify_all();
 }
 
 void Connection::close() {
@@ -85,10 +92,11 @@ void Connection::close() {
   }
   end_visit();
   lane_.connections.erase(position_);
-  const std::lock_guard lock(lane_.shared.mutex);
-  --lane_.shared.connections;
-  if (late_) --lane_.shared.late;
-  lane_.shared.connection_ended.notify_all();
+  Shared& shared = lane_.shared;
+  const std::lock_guard lock(shared.mutex);
+  --shared.connections;
+  if (late_) --shared.late;
+  shared.connection_ended.notify_all();
 }
 
 // --- Reading ---
@@ -210,6 +218,7 @@ bool Connection::parse_header() {
     input_.consume(static_cast<size_t>(begin - bytes));
     if (input_.size() > 0) {
       phase_ = Phase::kHeader;
+      asked_ = true;
       request_began_ = now();
       set_deadline(request_began_ + options().header_timeout);
     }

@@ -119,7 +119,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::optional<IdlePlace> idle_;  // in lane_.idle; none while an answer is made
 
   Phase phase_ = Phase::kIdle;
-  bool late_ = false;  // came while the server was draining
+  bool asked_ = false;  // has sent a request, or has begun to
+  bool late_ = false;  // had not asked when the server began to drain
   bool reading_ = false;
   bool writing_ = false;  // output_, or "100 Continue" before it
   bool close_after_ = false;  // this answer is the connection's last

@@ -36,7 +36,7 @@ struct Shared {
   std::atomic<bool> closing{false};   // nobody is
   std::atomic<size_t> connections{0};
   std::mutex mutex;
-  size_t late = 0;  // of the connections, those that came while draining: no drain waits for them
+  size_t late = 0;  // of the connections, those that ask only while draining: no drain waits for them
   std::condition_variable connection_ended;
 };
 

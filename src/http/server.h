@@ -94,10 +94,10 @@ class Server {
   /// Returns the port that start() bound.
   uint16_t bound_port() const;
 
-  /// Closes idle connections, lets running exchanges end for up to `drain`. Then calls `end_answers`, whose exchanges
-  /// have some seconds to send their last words. Until then, and for `least` at least, it goes on listening: /health
-  /// and /metrics are answered, all else is refused with 503. Then closes the rest (their on_disconnect is called).
-  /// Returns when all I/O threads have ended. Thread: not an I/O thread.
+  /// Closes connections that wait for a further request, lets running exchanges end for up to `drain`. Then calls
+  /// `end_answers`, whose exchanges have some seconds to send their last words. Until then, and for `least` at least,
+  /// it goes on listening: /health and /metrics are answered, all else is refused with 503. Then closes the rest (their
+  /// on_disconnect is called). Returns when all I/O threads have ended. Thread: not an I/O thread.
   void stop(Milliseconds drain, const std::function<void()>& end_answers = {}, Milliseconds least = Milliseconds(0));
 
   /// Returns the number of open connections.

@@ -80,11 +80,13 @@ TEST(Stream, SlowReaderIsSeenInQueuedBytesAndDrainedWhenItReads) {
   stream.exchange->start_stream(events());
   const std::string event(16 << 10, 'x');
   // Fill the kernel's buffers until bytes stay with us.
-  EXPECT_TRUE(wait_for([&] {
-    if (stream.exchange->queued_bytes() > (1 << 20)) return true;
-    EXPECT_TRUE(stream.exchange->write(event));
-    return false;
-  }, Milliseconds(30'000)));
+  EXPECT_TRUE(wait_for(
+      [&] {
+        if (stream.exchange->queued_bytes() > (1 << 20)) return true;
+        EXPECT_TRUE(stream.exchange->write(event));
+        return false;
+      },
+      Milliseconds(30'000)));
   const int before = drained;
   std::this_thread::sleep_for(Milliseconds(50));
   EXPECT_GT(stream.exchange->queued_bytes(), 1u << 20);
@@ -103,10 +105,12 @@ TEST(Stream, TooSlowReaderIsDropped) {
   stream.exchange->start_stream(events());
   const std::string event(16 << 10, 'x');
   size_t most = 0;
-  EXPECT_TRUE(wait_for([&] {
-    most = std::max(most, stream.exchange->queued_bytes());
-    return !stream.exchange->write(event);
-  }, Milliseconds(30'000)));
+  EXPECT_TRUE(wait_for(
+      [&] {
+        most = std::max(most, stream.exchange->queued_bytes());
+        return !stream.exchange->write(event);
+      },
+      Milliseconds(30'000)));
   EXPECT_LE(most, 256u << 10) << "memory stays bounded";
   EXPECT_TRUE(wait_for([&] { return left.load(); }));
   EXPECT_EQ(running.client().get("/echo").status, 200);
@@ -137,7 +141,8 @@ TEST(Stream, HeartbeatsFillSilence) {
   EXPECT_TRUE(stream.client.read_until(" and half\n\n"));
   stream.exchange->finish();
   const Reply reply = stream.client.reply();
-  EXPECT_NE(reply.body.find("data: half and half\n\n"), std::string::npos) << "never inside an event";
+  EXPECT_NE(reply.body.find("data: half and half\n\n"), std::string::npos)
+      << "never inside an event";
   Stream own(running, running.client());
   api::Response head = events();
   head.heartbeat = "event: ping\ndata: {}\n\n";
@@ -170,7 +175,9 @@ TEST(Stream, LeavingIsNoticedAtOnce) {
       }
       EXPECT_FALSE(left);
       const auto begin = Steady::now();
-      way == 0 ? stream.client.close() : way == 1 ? stream.client.reset() : stream.client.half_close();
+      way == 0   ? stream.client.close()
+      : way == 1 ? stream.client.reset()
+                 : stream.client.half_close();
       EXPECT_TRUE(wait_for([&] { return left.load(); }, Milliseconds(2000)));
       EXPECT_LT(Steady::now() - begin, Milliseconds(100));
       if (started) {
@@ -195,7 +202,8 @@ TEST(Stream, FiveHundredAtOnce) {
   for (int i = 0; i < 500; ++i) streams.emplace_back(running, running.client());
   for (auto& stream : streams) stream.exchange->start_stream(events());
   for (int k = 0; k < 20; ++k)
-    for (auto& stream : streams) EXPECT_TRUE(stream.exchange->write("data: " + std::to_string(k) + "\n\n"));
+    for (auto& stream : streams)
+      EXPECT_TRUE(stream.exchange->write("data: " + std::to_string(k) + "\n\n"));
   std::string expected;
   for (int k = 0; k < 20; ++k) expected += "data: " + std::to_string(k) + "\n\n";
   for (auto& stream : streams) stream.exchange->finish();
@@ -248,6 +256,19 @@ TEST(Stop, LetsRunningAnswersEndAndRefusesNewRequests) {
   stream.client.close();
   stopper.join();
   EXPECT_FALSE(running.client().connected());
+}
+
+TEST(Stop, AnswersWhoHasConnectedButNotAskedYet) {
+  RunningServer running;
+  Client early = running.client();
+  Client silent = running.client();
+  ASSERT_TRUE(wait_for([&] { return running.server().connections() == 2; }));
+  const auto begin = Steady::now();
+  std::thread stopper([&] { running.server().stop(Milliseconds(10'000), {}, Milliseconds(500)); });
+  EXPECT_TRUE(wait_for([&] { return running.client().get("/echo").status == 503; }));
+  EXPECT_EQ(early.get("/health").status, 200) << "the handler's own answer";
+  stopper.join();
+  EXPECT_LT(Steady::now() - begin, Milliseconds(3000)) << "the silent one holds up nothing";
 }
 
 TEST(Stop, ListensForAsLongAsItIsTold) {
