@@ -6,16 +6,19 @@ client's stream never paused for long. The attacks themselves are in attacks/.
 
 import http.client
 import json
+import shutil
 import threading
 import time
 
 import pytest
 
 from attacks import all_attacks
-from program import Program, wait_until
+from program import Program, make_certificate, wait_until
+from test_access import bearer, make_key
 
 MEMORY_BACK_BYTES = 50 << 20
 MEMORY_BACK_S = 30
+JSON = {"content-type": "application/json"}
 ATTACKS = all_attacks()
 
 
@@ -41,9 +44,9 @@ class HealthWatch(threading.Thread):
 class StreamWatch(threading.Thread):
     """Another client that streams answer after answer; keeps the longest pause within one."""
 
-    def __init__(self, server, headers):
+    def __init__(self, server, may_be_refused):
         super().__init__(daemon=True)
-        self.server, self.headers, self.longest_s, self.failure = server, headers, 0.0, None
+        self.server, self.may_be_refused, self.longest_s, self.failure = server, may_be_refused, 0.0, None
         self.ended, self.streams = threading.Event(), threading.Event()
 
     def run(self):
@@ -56,10 +59,13 @@ class StreamWatch(threading.Thread):
 
     def one_answer(self):
         body = {"model": "default", "stream": True, "ignore_eos": True, "max_tokens": 400, "prompt": "Once upon a time"}
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
+        connection = self.server.http_connection()
         try:
-            connection.request("POST", "/v1/completions", json.dumps(body), self.headers)
+            connection.request("POST", "/v1/completions", json.dumps(body), JSON | self.server.headers)
             answer = connection.getresponse()
+            if answer.status == 503 and self.may_be_refused:
+                self.ended.wait(0.05)
+                return
             assert answer.status == 200, answer.read()
             last = None
             while line := answer.readline():
@@ -82,33 +88,37 @@ def resident_bytes(server):
 
 
 def fill_caches(server):
-    """Asks for so many different long prompts that each page of the KV cache and of its notes has been touched."""
+    """Asks different long prompts until each page of the KV cache has been touched."""
     body = {"model": "default", "ignore_eos": True, "max_tokens": 8, "n": 1}
     for i in range(24):
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        if server.engine()["blocks_free"] == 0:
+            return
         prompt = f"{i} " + "word " * 1800
-        headers = {"content-type": "application/json"}
-        connection.request("POST", "/v1/completions", json.dumps(body | {"prompt": prompt}), headers)
-        assert connection.getresponse().read()
-        connection.close()
+        assert server.request("POST", "/v1/completions", json.dumps(body | {"prompt": prompt}).encode(), JSON)[2]
 
 
 @pytest.fixture(scope="module")
-def servers(model_file):
+def servers(model_file, tmp_path_factory):
     """Returns a function that gives a warm server for an attack; one lives at a time."""
     running = {}
 
     def of(attack):
-        key = (attack.flags, attack.environment)
-        if key not in running:
+        if attack.server() not in running:
             for old in running.values():
                 old.__exit__(None)
             running.clear()
-            new = Program("--context", 2048, *attack.flags, model=model_file, environment=dict(attack.environment))
+            flags, more = attack.flags, {}
+            if attack.keyed:
+                file = tmp_path_factory.mktemp("keys") / "keys.db"
+                more["headers"], flags = bearer(make_key(file, "watcher")), (*flags, "--keys", file)
+            if attack.tls:
+                more["certificate"] = make_certificate(tmp_path_factory.mktemp("tls"))
+            flags = ("--context", 2048, "--kv-memory", "96MiB", *flags)
+            new = Program(*flags, model=model_file, environment=dict(attack.environment), **more)
             new.__enter__()
-            running[key] = new
+            running[attack.server()] = new
             fill_caches(new)
-        return running[key]
+        return running[attack.server()]
 
     yield of
     for old in running.values():
@@ -118,8 +128,10 @@ def servers(model_file):
 @pytest.mark.skipif(not ATTACKS, reason="no attacks")
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_attack(servers, attack):
+    if attack.tls and shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate")
     server = servers(attack)
-    health, stream = HealthWatch(server), StreamWatch(server, {"content-type": "application/json"})
+    health, stream = HealthWatch(server), StreamWatch(server, attack.refuses)
     health.start()
     stream.start()
     try:

@@ -17,8 +17,15 @@ class Attack:
     run: Callable
     flags: tuple = ()  # of the server; attacks with equal flags share one
     environment: tuple = ()  # (name, value) pairs of the server's environment
+    keyed: bool = False  # the server asks for keys, of which only the watchers have one
+    tls: bool = False
+    refuses: bool = False  # while it lasts, other clients' new answers may be refused with 503, running ones not
     health_s: float = 0.3  # /health is answered within this
     pause_s: float = 1.0  # no pause of another client's stream is longer
+
+    def server(self):
+        """What tells its server from others'."""
+        return (self.flags, self.environment, self.keyed, self.tls)
 
 
 def all_attacks():
@@ -26,4 +33,4 @@ def all_attacks():
     found = []
     for module in pkgutil.iter_modules(__path__):
         found += importlib.import_module(f"{__name__}.{module.name}").ATTACKS
-    return sorted(found, key=lambda attack: (attack.flags, attack.environment))
+    return sorted(found, key=Attack.server)

@@ -1,12 +1,18 @@
 """What clients do to the server's connections and queues."""
 
 import concurrent.futures
+import contextlib
+import http.client
 import json
+import os
 import socket
+import ssl
 import struct
+import tempfile
 import time
 
 from attacks import Attack
+from program import Program, make_certificate
 
 MIB = 1 << 20
 
@@ -126,6 +132,82 @@ def long_chats(server):
             assert status == 400 and b"context_length_exceeded" in answer, (status, answer[:300])
 
 
+def cpu_s(server):
+    fields = open(f"/proc/{server.process.pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def parts_of_tls_records(server):
+    """Connections that send three bytes, the head of a record, or a greeting without its end, and wait.
+
+    The attacked server is watched as always; a second one, which has nothing else to do, tells how its I/O thread
+    spends the time meanwhile.
+    """
+    parts = [b"\x16\x03\x01", b"\x16\x03\x01\x02\x00", b"\x16\x03\x01\x02\x00\x01" + bytes(200), b"\x16"]
+    with contextlib.ExitStack() as stack:
+        certificate = make_certificate(stack.enter_context(tempfile.TemporaryDirectory()))
+        idle = stack.enter_context(Program("--context", 256, certificate=certificate))
+        waiting = []
+        for part in parts * 8:
+            for target in (server, idle):
+                client = connect(target)
+                client.sendall(part)
+                waiting.append(client)
+        half = [greeted(target) for target in (server, idle)]
+        for client in half:
+            client.sendall(b"\x17\x03\x03")  # within a session that stands
+        before = cpu_s(idle)
+        time.sleep(3)
+        spent = cpu_s(idle) - before
+        assert spent < 0.3, f"{spent:.2f} s of processor time for clients who send nothing"
+        for client in waiting + half:
+            client.close()
+        began = time.monotonic()
+        assert idle.stop() == 0
+        assert time.monotonic() - began < 5, "nor do they hold up the end"
+
+
+def greeted(server):
+    """Returns the bare socket of a TLS session that is set up."""
+    ours, theirs = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = server.context.wrap_bio(theirs, ours, server_hostname="localhost")
+    client = connect(server)
+    while True:
+        try:
+            session.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            client.sendall(ours.read())
+            theirs.write(client.recv(65536))
+    client.sendall(ours.read())
+    return client
+
+
+def full_queues(server):
+    """Hundreds of clients at once, for whom the queue has no places; half of their prompts take long to tokenise."""
+    prompts = [{"prompt": "word " * 1_500, "max_tokens": 4}, {"prompt": "Hi", "max_tokens": 40, "ignore_eos": True}]
+    requests = []
+    for fields in prompts:
+        body = json.dumps({"model": "default"} | fields).encode()
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(body)}"
+        requests.append(head.encode() + b"\r\n\r\n" + body)
+    for _ in range(3):
+        clients = [connect(server) for _ in range(900)]
+        for number, client in enumerate(clients):
+            client.sendall(requests[number % 2])
+        statuses = []
+        for client in clients:
+            answer = http.client.HTTPResponse(client)
+            answer.begin()
+            statuses.append(answer.status)
+            assert answer.status in (200, 503), (answer.status, answer.read()[:200])
+            assert answer.status == 200 or int(answer.getheader("retry-after")) >= 1, "it is told when to come again"
+            answer.close()
+            client.close()
+        assert 503 in statuses, "no queue was full"
+        assert 200 in statuses, "nobody was let in"
+
+
 ATTACKS = [
     Attack("endless chunk extension", endless_framing(b"1;a=", b"x" * 1024)),
     Attack("many chunk extensions", endless_framing(b"", b"1;a=" + b"x" * 1000 + b"\r\na\r\n")),
@@ -134,4 +216,6 @@ ATTACKS = [
     Attack("clients who leave while queued", leave_while_queued),
     Attack("long chats", long_chats),
     Attack("many references to an item", many_references),
+    Attack("parts of TLS records", parts_of_tls_records, tls=True),
+    Attack("full queues", full_queues, flags=("--max-rows", "2", "--max-queue", "4"), refuses=True),
 ]

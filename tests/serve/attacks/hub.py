@@ -1,10 +1,16 @@
 """Names of models that lead to where no client should."""
 
+import hashlib
+import http.server
 import json
+import os
+import shutil
 import socket
+import tempfile
 import threading
 
 from attacks import Attack
+from program import free_port
 
 
 def pull(server, name):
@@ -55,7 +61,60 @@ def ports_behind_the_firewall(server):
     assert not any("password" in error for error in errors), errors
 
 
+class Registry(http.server.BaseHTTPRequestHandler):
+    """Has one model of a few bytes, by whatever name it is asked for."""
+
+    asked = []
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        bodies = {"config": b"{}", "model": b"GGUF"}
+        layers = {
+            name: {"digest": "sha256:" + hashlib.sha256(body).hexdigest(), "size": len(body),
+                   "mediaType": "application/vnd.ollama.image." + name}
+            for name, body in bodies.items()
+        }
+        body = json.dumps({"schemaVersion": 2, "config": layers["config"], "layers": [layers["model"]]}).encode()
+        for name, layer in layers.items():
+            if self.path.endswith(layer["digest"]):
+                body = bodies[name]
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def registry_of_a_long_name(server):
+    """A registry that the operator has named so, and that answers: its name is too long for a folder."""
+    Registry.asked.clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Registry) as registry:
+        thread = threading.Thread(target=registry.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            error = pull(server, f"{LONG_HOST}/x/y:z")
+            assert "--registries" not in error, error
+            # Streamed: the pull's own thread ends it, and tells.
+            body = json.dumps({"model": f"{LONG_HOST}/x/y:z", "stream": True}).encode()
+            answer = server.request("POST", "/api/pull", body, {"content-type": "application/json"})[2]
+            assert "error" in json.loads(answer.splitlines()[-1]), answer
+            assert Registry.asked, "the registry was not reached"
+        finally:
+            registry.shutdown()
+            thread.join()
+            shutil.rmtree(STORE, ignore_errors=True)
+
+
+# An address in octal with zeros before it, 300 characters long.
+PORT = free_port()
+LONG_HOST = f"0177.0.0.1:{PORT}".rjust(300, "0")
+STORE = os.path.join(tempfile.gettempdir(), f"pippin-attacks-{os.getpid()}")
+
 ATTACKS = [
     Attack("pull: long and wandering names", long_names),
     Attack("pull: ports of this machine", ports_behind_the_firewall),
+    Attack("pull: a registry of a long name", registry_of_a_long_name, flags=("--registries", LONG_HOST),
+           environment=(("OLLAMA_MODELS", STORE),)),
 ]
