@@ -1,5 +1,6 @@
 """How the program starts, or says why it does not: once, with the cause, and without files in places nobody named."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -90,8 +91,52 @@ def test_a_context_beyond_the_models_own_is_asked_for_twice(tmp_path, model_file
     code, out, err = pippin("run", model_file, "Hello", "--context", 9000, "--rope-scale", 2, "--max-tokens", 4,
                             "--temperature", 0, HOME=tmp_path)
     assert code == 0 and out.strip() and "9000" in err and "somewhat worse" in err, err
+    code, _, err = pippin("serve", model_file, "--context", 100_000, "--port", 0, HOME=tmp_path)
+    assert code == 1 and "100000" in err and "8192" in err and "--rope-scale" in err, err
+    with program.Program("--context", 9000, "--rope-scale", 2) as running:
+        assert "9000" in running.log_text() and "somewhat worse" in running.log_text()
+        (model,) = json.loads(running.get("/v1/status")[2])["models"]
+        assert model["limits"]["context_tokens"] == 9000
     # Positions are another, so the answer is.
     plain = pippin("run", model_file, "Hello", "--max-tokens", 24, "--temperature", 0, HOME=tmp_path)[1]
     scaled = pippin("run", model_file, "Hello", "--max-tokens", 24, "--temperature", 0, "--rope-scale", 8,
                     HOME=tmp_path)[1]
     assert plain != scaled
+
+
+def test_the_grammar_vocabulary_is_prepared_behind_the_first_request(built):
+    """On few processors its thread would take a third of those that answer: it is a nice one, and gets little."""
+    if program.coder_path() is None:
+        pytest.skip("no model with a large vocabulary")
+    two = sorted(os.sched_getaffinity(0))[:2]
+    server = program.Program("--context", 1024, model=program.coder_path(),
+                             before_start=lambda: os.sched_setaffinity(0, two))
+
+    def threads():
+        """Returns {thread: (niceness, ticks of processor time)}."""
+        found = {}
+        for task in os.listdir(f"/proc/{server.process.pid}/task"):
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{server.process.pid}/task/{task}/stat") as file:
+                    fields = file.read().rsplit(")", 1)[1].split()
+                found[task] = int(fields[16]), int(fields[11]) + int(fields[12])
+        return found
+
+    preparing = set()
+
+    def sees_it():
+        preparing.update(task for task, (niceness, _) in threads().items() if niceness >= 10)
+        return preparing
+
+    try:
+        program.wait_until(sees_it, 60, "a nice thread prepares it while the weights are read")
+    finally:
+        if not preparing:
+            server.stop()
+    with server:
+        before = threads()
+        body = {"model": "default", "prompt": "The heron waits. " * 40, "max_tokens": 16, "ignore_eos": True}
+        assert server.request("POST", "/v1/completions", json.dumps(body).encode())[0] == 200
+        spent = {task: ticks - before.get(task, (0, 0))[1] for task, (_, ticks) in threads().items()}
+        behind = sum(ticks for task, ticks in spent.items() if task in preparing)
+        assert behind <= sum(spent.values()) / 4, (behind, spent)
