@@ -1,5 +1,6 @@
 # pippin_library(NAME DEPS ...): one static library per folder under src/, of all .cpp files directly in it.
-# pippin_tests(NAME DEPS ...): one GoogleTest program of all *_test.cpp files directly in the folder.
+# pippin_tests(NAME DEPS ...): one GoogleTest program of all *_test.cpp files directly in the folder; OPTIMISED for one
+# that computes much itself.
 # pippin_host_tests: the test programs worth a sanitizer build; those that spend their time inside MLX are left out.
 add_custom_target(pippin_host_tests)
 # Python tests run in the environment that scripts/test makes, where there is one.
@@ -48,7 +49,7 @@ function(pippin_library name)
 endfunction()
 
 function(pippin_tests name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "DEPS;SUPPORT" ${ARGN})
+  cmake_parse_arguments(ARG "OPTIMISED" "TIMEOUT" "DEPS;SUPPORT" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_test.cpp)
   if(NOT sources)
     return()
@@ -60,6 +61,10 @@ function(pippin_tests name)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(${name} PRIVATE PIPPIN_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} pippin_warnings GTest::gtest GTest::gtest_main)
+  # A test's own code is read by the compiler once and run for milliseconds: what it calls is optimised, it is not.
+  if(NOT ARG_OPTIMISED)
+    target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
+  endif()
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
   if(NOT name MATCHES "${PIPPIN_DEVICE_TESTS}")
