@@ -12,11 +12,11 @@ namespace {
 // What the reader promised about a file that it accepted.
 void check_views(const store::GgufFile& file, std::span<const std::byte> bytes) {
   for (const store::TensorView& tensor : file.tensors()) {
-    const int64_t blocks = tensor.elements() / store::block_elements(tensor.type);
+    const int64_t blocks = tensor.elements() / block_elements(tensor.type);
     const bool inside = tensor.bytes.data() >= bytes.data() &&
                         tensor.bytes.data() + tensor.bytes.size() <= bytes.data() + bytes.size();
     const bool whole =
-        tensor.bytes.size() == static_cast<size_t>(blocks * store::block_bytes(tensor.type));
+        tensor.bytes.size() == static_cast<size_t>(blocks * block_bytes(tensor.type));
     if (!inside || !whole || file.tensor(tensor.name) != &tensor) std::abort();
     std::vector<float> values(static_cast<size_t>(tensor.elements()));
     store::dequantize(tensor.type, tensor.bytes, values);

@@ -75,21 +75,21 @@ double best_seconds(const Options& options, Before before, Call call) {
 
 struct Format {
   const char* name;
-  WeightType type;
+  TensorType type;
   int columns;            // of a block or an affine group
   int bytes;              // of both, with scales
   int affine_floats = 0;  // of them, bytes of scale and bias that lie apart
 };
-constexpr Format kQ4_0{"Q4_0", WeightType::kQ4_0, 32, 18};
-constexpr Format kQ4_1{"Q4_1", WeightType::kQ4_1, 32, 20};
-constexpr Format kQ5_0{"Q5_0", WeightType::kQ5_0, 32, 22};
-constexpr Format kQ8_0{"Q8_0", WeightType::kQ8_0, 32, 34};
-constexpr Format kQ4_K{"Q4_K", WeightType::kQ4_K, 256, 144};
-constexpr Format kQ5_K{"Q5_K", WeightType::kQ5_K, 256, 176};
-constexpr Format kQ6_K{"Q6_K", WeightType::kQ6_K, 256, 210};
-constexpr Format kF16{"F16", WeightType::kF16, 1, 2};
-constexpr Format kAffine4{"affine4", WeightType::kAffine4, 64, 36, 4};
-constexpr Format kAffine8{"affine8", WeightType::kAffine8, 64, 68, 4};
+constexpr Format kQ4_0{"Q4_0", TensorType::kQ4_0, 32, 18};
+constexpr Format kQ4_1{"Q4_1", TensorType::kQ4_1, 32, 20};
+constexpr Format kQ5_0{"Q5_0", TensorType::kQ5_0, 32, 22};
+constexpr Format kQ8_0{"Q8_0", TensorType::kQ8_0, 32, 34};
+constexpr Format kQ4_K{"Q4_K", TensorType::kQ4_K, 256, 144};
+constexpr Format kQ5_K{"Q5_K", TensorType::kQ5_K, 256, 176};
+constexpr Format kQ6_K{"Q6_K", TensorType::kQ6_K, 256, 210};
+constexpr Format kF16{"F16", TensorType::kF16, 1, 2};
+constexpr Format kAffine4{"affine4", TensorType::kAffine4, 64, 36, 4};
+constexpr Format kAffine8{"affine8", TensorType::kAffine8, 64, 68, 4};
 
 struct LinearCase {
   const char* name;
@@ -125,8 +125,10 @@ struct FileRows {
     scales.assign(groups * floats / 2, std::byte{0x33});
   }
   PackedLinear::Part part() const {
-    const AffineScales affine{
-        .type = WeightType::kBF16, .group = format.columns, .scales = scales, .biases = scales};
+    const QuantisationParameters affine{.group = format.columns,
+                                        .scale_type = TensorType::kBF16,
+                                        .scales = scales,
+                                        .biases = scales};
     return {format.type, bytes, n, affine};
   }
 
@@ -329,24 +331,7 @@ void bench_norm_rope(int64_t tokens, int64_t dim, int64_t ff, const Options& opt
         }));
 }
 
-struct TileCase {
-  const char* name;
-  WeightType type;
-};
-constexpr TileCase kTileCases[] = {
-    {"F32", WeightType::kF32},         {"F16", WeightType::kF16},
-    {"BF16", WeightType::kBF16},       {"Q4_0", WeightType::kQ4_0},
-    {"Q4_1", WeightType::kQ4_1},       {"Q5_0", WeightType::kQ5_0},
-    {"Q5_1", WeightType::kQ5_1},       {"Q8_0", WeightType::kQ8_0},
-    {"Q2_K", WeightType::kQ2_K},       {"Q3_K", WeightType::kQ3_K},
-    {"Q4_K", WeightType::kQ4_K},       {"Q5_K", WeightType::kQ5_K},
-    {"Q6_K", WeightType::kQ6_K},       {"IQ4_NL", WeightType::kIQ4_NL},
-    {"IQ4_XS", WeightType::kIQ4_XS},   {"MXFP4", WeightType::kMXFP4},
-    {"affine2", WeightType::kAffine2}, {"affine3", WeightType::kAffine3},
-    {"affine4", WeightType::kAffine4}, {"affine5", WeightType::kAffine5},
-    {"affine6", WeightType::kAffine6}, {"affine8", WeightType::kAffine8},
-};
-constexpr AffineLayout kAffineLayout{.groups = 2, .floats = WeightType::kBF16};
+constexpr AffineLayout kAffineLayout{.groups = 2, .floats = TensorType::kBF16};
 
 // ---- ceilings ----
 
@@ -381,7 +366,7 @@ void bench_ceilings(const Options& options) {
 
 // The kernels alone: one tile that stays in the first-level cache, on one thread. What a layer
 // reaches beside this is what memory and the cutting of the work cost.
-void bench_tiles(const TileCase& c, const Options& options) {
+void bench_tiles(const TensorFormat& c, const Options& options) {
   const LinearKernels& path = kernels(options.isa).linear;
   const int type = static_cast<int>(c.type);
   constexpr int64_t kGroups = 16;
@@ -402,7 +387,7 @@ void bench_tiles(const TileCase& c, const Options& options) {
       std::printf(
           "{\"op\":\"tile\",\"type\":\"%s\",\"m\":%d,\"activations\":\"%s\",\"isa\":\"%s\","
           "\"gb_s\":%.1f,\"gmac_s\":%.1f}\n",
-          c.name, rows, activations, isa_name(options.isa),
+          c.name.data(), rows, activations, isa_name(options.isa),
           100.0 * static_cast<double>(planes + scales) / seconds * 1e-9,
           100.0 * kGroups * kGroup * kTileRows * rows / seconds * 1e-9);
       std::fflush(stdout);
@@ -433,8 +418,8 @@ bool wanted(const Options& options, const std::string& name) {
 void run(const Options& options) {
   ThreadPool pool(options.threads);
   if (wanted(options, "ceilings")) bench_ceilings(options);
-  for (const TileCase& c : kTileCases) {
-    if (wanted(options, std::string("tile.") + c.name)) bench_tiles(c, options);
+  for (const TensorFormat& c : kTensorFormats) {
+    if (wanted(options, "tile." + std::string(c.name))) bench_tiles(c, options);
   }
   for (const LinearCase& c : kLinearCases) {
     if (wanted(options, std::string("linear.") + c.name + "." + c.format.name))

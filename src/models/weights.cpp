@@ -90,7 +90,7 @@ Result<std::vector<float>> WeightLoader::vector(const std::string& name, int siz
 Result<std::vector<float>> WeightLoader::floats(const std::string& name,
                                                 const std::vector<int64_t>& shape) {
   ASSIGN_OR_RETURN(const store::TensorView* tensor, checked(name, shape));
-  if (!tensor->has_blocks() || shape.back() % store::block_elements(tensor->type) != 0) {
+  if (!tensor->has_blocks() || shape.back() % block_elements(tensor->type) != 0) {
     return fail(Code::kInvalidFile,
                 fmt::format("[model] {}: tensor {} has a type that does not fit its size",
                             checkpoint_.path(), name),

@@ -61,7 +61,7 @@ std::string fingerprint_of(const store::Checkpoint& checkpoint, const engine::Mo
   mix(text);
   for (const store::TensorView& tensor : checkpoint.tensors()) {
     mix(tensor.name);
-    mix(tensor.type_text());
+    mix(std::string(type_name(tensor.type)));
   }
   if (model.chat_template) mix(model.chat_template->source());
   if (model.tool_dialect) mix(model.tool_dialect->name);

@@ -89,7 +89,9 @@ std::string tensors_json(const store::Checkpoint& checkpoint) {
   JsonWriter json(out);
   json.begin_array();
   for (const store::TensorView& tensor : checkpoint.tensors()) {
-    json.begin_object().field("name", tensor.name).field("type", tensor.type_text());
+    json.begin_object()
+        .field("name", tensor.name)
+        .field("type", std::string(type_name(tensor.type)));
     json.key("shape").begin_array();
     for (const int64_t size : tensor.shape) json.integer(size);
     json.end_array().end_object();
@@ -102,9 +104,8 @@ std::string tensors_json(const store::Checkpoint& checkpoint) {
 std::string main_type(const store::Checkpoint& checkpoint) {
   std::map<std::string, int64_t> weights;
   for (const store::TensorView& tensor : checkpoint.tensors()) {
-    const bool affine = tensor.type == store::TensorType::kAffine;
-    weights[affine ? fmt::format("{}-bit", tensor.mlx.bits)
-                   : std::string(store::type_name(tensor.type))] += tensor.elements();
+    weights[is_affine(tensor.type) ? fmt::format("{}-bit", tensor_format(tensor.type).code_bits)
+                                   : std::string(type_name(tensor.type))] += tensor.elements();
   }
   const auto most =
       std::ranges::max_element(weights, {}, [](const auto& row) { return row.second; });

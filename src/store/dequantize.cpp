@@ -209,6 +209,7 @@ template <typename Block>
 void each_block(TensorType type, std::span<const std::byte> bytes, float* out, Block block) {
   const auto* in = reinterpret_cast<const Byte*>(bytes.data());
   const size_t stride = static_cast<size_t>(block_bytes(type));
+  CHECK(!is_affine(type), "affine tensors have no blocks");
   const size_t elements = static_cast<size_t>(block_elements(type));
   for (size_t at = 0; at < bytes.size(); at += stride, out += elements) block(in + at, out);
 }
@@ -230,8 +231,9 @@ void affine_values(const TensorView& tensor, std::span<float> out) {
   dequantize(form.scale_type, form.scales, scales);
   dequantize(form.scale_type, form.biases, biases);
   const auto* codes = reinterpret_cast<const Byte*>(tensor.bytes.data());
+  const int bits = tensor_format(tensor.type).code_bits;
   for (size_t i = 0; i < out.size(); ++i) {
-    const int code = stream_code(codes, i, form.bits);
+    const int code = stream_code(codes, i, bits);
     out[i] = scales[i / group] * static_cast<float>(code) + biases[i / group];
   }
 }
@@ -241,7 +243,7 @@ void mxfp4_values(const TensorView& tensor, std::span<float> out) {
   const auto* codes = reinterpret_cast<const Byte*>(tensor.bytes.data());
   const auto* scales = reinterpret_cast<const Byte*>(tensor.mlx.scales.data());
   for (size_t i = 0; i < out.size(); ++i) {
-    const int code = stream_code(codes, i, tensor.mlx.bits);
+    const int code = stream_code(codes, i, tensor_format(tensor.type).code_bits);
     out[i] = static_cast<float>(kE2M1Doubled[code]) * load_half_e8m0(scales + i / group);
   }
 }
@@ -249,6 +251,7 @@ void mxfp4_values(const TensorView& tensor, std::span<float> out) {
 }  // namespace
 
 void dequantize(TensorType type, std::span<const std::byte> bytes, std::span<float> out) {
+  CHECK(!is_affine(type), "affine tensors have no blocks");
   const size_t elements = static_cast<size_t>(block_elements(type));
   CHECK(out.size() % elements == 0, "whole blocks only");
   CHECK(bytes.size() == out.size() / elements * static_cast<size_t>(block_bytes(type)),
@@ -288,7 +291,7 @@ void dequantize(TensorType type, std::span<const std::byte> bytes, std::span<flo
       return run(block_iq4_xs);
     case TensorType::kMXFP4:
       return run(block_mxfp4);
-    case TensorType::kAffine:
+    default:  // affine: no blocks
       break;
   }
   CHECK(false, "not a TensorType of blocks");

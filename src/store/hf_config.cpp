@@ -337,19 +337,21 @@ Result<MlxSettings> read_settings(const HfFields& fields) {
         "mode", fmt::format("quantisation {} is not supported yet; this build reads affine, mxfp4",
                             quoted(mode)));
   MlxSettings settings;
-  ASSIGN_OR_RETURN(settings.bits, fields.size("bits", 2, 8));
+  ASSIGN_OR_RETURN(const int bits, fields.size("bits", 2, 8));
   ASSIGN_OR_RETURN(settings.group, fields.size("group_size", 32, 128));
   if (mode == "mxfp4") {
     settings.type = TensorType::kMXFP4;
-    if (settings.bits != 4)
-      return fields.wrong("bits",
-                          fmt::format("expected 4 with mxfp4, but found {}", settings.bits));
+    if (bits != 4)
+      return fields.wrong("bits", fmt::format("expected 4 with mxfp4, but found {}", bits));
     if (settings.group != 32)
       return fields.wrong("group_size",
                           fmt::format("expected 32 with mxfp4, but found {}", settings.group));
     return settings;
   }
-  if (settings.bits == 7) return fields.wrong("bits", "expected 2, 3, 4, 5, 6 or 8, but found 7");
+  const std::optional<TensorType> type = affine_type(bits);
+  if (!type)
+    return fields.wrong("bits", fmt::format("expected 2, 3, 4, 5, 6 or 8, but found {}", bits));
+  settings.type = *type;
   if (settings.group != 32 && settings.group != 64 && settings.group != 128)
     return fields.wrong("group_size",
                         fmt::format("expected 32, 64 or 128, but found {}", settings.group));

@@ -19,8 +19,8 @@ namespace pippin::store {
 
 /// How MLX quantised a module.
 struct MlxSettings {
-  TensorType type = TensorType::kAffine;  // or kMXFP4
-  int bits = 0, group = 0;
+  TensorType type = TensorType::kAffine4;  // kAffine*, or kMXFP4
+  int group = 0;
 };
 
 struct HfConfig {

@@ -204,7 +204,7 @@ class TensorsReader {
       return wrong(weight.name, fmt::format("expected codes in U32, but found {}", weight.dtype));
     TensorView view = view_of(name + ".weight", weight);
     view.type = settings.type;
-    view.mlx = {.bits = settings.bits, .group = settings.group, .scales = scales.bytes};
+    view.mlx = {.group = settings.group, .scales = scales.bytes};
     if (settings.type == TensorType::kMXFP4) {
       if (biases != nullptr) return wrong(biases->name, "weights in mxfp4 have no biases");
       if (scales.dtype != "U8")
@@ -225,12 +225,13 @@ class TensorsReader {
         std::equal(weight.shape.begin(), weight.shape.end() - 1, scales.shape.begin()) &&
         !scales.bytes.empty() && scales.shape.back() <= weight.shape.back();
     // A group of 32 codes or more fills whole words, so there are fewer groups than words.
-    if (!agree || scales.shape.back() * settings.group * settings.bits != weight.shape.back() * 32)
+    const int bits = tensor_format(settings.type).code_bits;
+    if (!agree || scales.shape.back() * settings.group * bits != weight.shape.back() * 32)
       return wrong(weight.name,
                    fmt::format("its shape [{}] and that of its scales [{}] do not make {} bits in "
                                "groups of {}, as config.json says",
-                               fmt::join(weight.shape, ", "), fmt::join(scales.shape, ", "),
-                               settings.bits, settings.group));
+                               fmt::join(weight.shape, ", "), fmt::join(scales.shape, ", "), bits,
+                               settings.group));
     view.shape.back() = scales.shape.back() * settings.group;
     tensors_.push_back(std::move(view));
     return {};

@@ -132,12 +132,12 @@ TEST(Checkpoint, AQuantisedWeightIsOneTensorOfThree) {
   ASSERT_TRUE(opened.ok()) << opened.error().message;
   const TensorView* head = opened->tensor("output.weight");
   ASSERT_NE(head, nullptr);
-  EXPECT_EQ(head->type_text(), "affine 8-bit");
+  EXPECT_EQ(head->type, TensorType::kAffine8);
   EXPECT_EQ(head->shape, (std::vector<int64_t>{160, 64}));
   EXPECT_EQ(head->mlx.group, 64);
   EXPECT_EQ(head->mlx.scale_type, TensorType::kBF16);
   EXPECT_EQ(head->stored_bytes(), 160u * (64 + 2 * 2));
-  EXPECT_EQ(opened->tensor("blk.0.attn_q.weight")->mlx.bits, 2);
+  EXPECT_EQ(opened->tensor("blk.0.attn_q.weight")->type, TensorType::kAffine2);
   EXPECT_EQ(opened->tensor("blk.1.attn_output.weight")->type, TensorType::kF32);
   EXPECT_EQ(opened->tensor("output.scales"), nullptr);
 
@@ -154,12 +154,12 @@ TEST(Checkpoint, Mxfp4HasNoBiases) {
   ASSERT_TRUE(opened.ok()) << opened.error().message;
   const TensorView* embedding = opened->tensor("token_embd.weight");
   ASSERT_NE(embedding, nullptr);
-  EXPECT_EQ(embedding->type_text(), "MXFP4");
+  EXPECT_EQ(embedding->type, TensorType::kMXFP4);
   EXPECT_FALSE(embedding->has_blocks());
   EXPECT_EQ(embedding->shape, (std::vector<int64_t>{160, 64}));
   EXPECT_EQ(embedding->stored_bytes(), 160u * 64 * 17 / 32);
   // A module that differs is affine unless it says otherwise.
-  EXPECT_EQ(opened->tensor("blk.0.ffn_gate.weight")->type_text(), "affine 8-bit");
+  EXPECT_EQ(opened->tensor("blk.0.ffn_gate.weight")->type, TensorType::kAffine8);
   EXPECT_EQ(opened->tensor("blk.1.attn_output.weight")->type, TensorType::kF32);
 
   struct Edit {

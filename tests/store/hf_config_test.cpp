@@ -117,10 +117,10 @@ TEST(HfConfig, MlxQuantisationHasExceptions) {
   const auto config = config_of(with(llama(), R"({"quantization": {"group_size": 64, "bits": 4,
     "lm_head": false, "model.layers.0.mlp.down_proj": {"group_size": 32, "bits": 6}}})"));
   ASSERT_TRUE(config.quantization);
-  EXPECT_EQ(config.quantization->bits, 4);
+  EXPECT_EQ(config.quantization->type, TensorType::kAffine4);
   EXPECT_EQ(config.quantization->group, 64);
   EXPECT_FALSE(config.exceptions.at("lm_head"));
-  EXPECT_EQ(config.exceptions.at("model.layers.0.mlp.down_proj")->bits, 6);
+  EXPECT_EQ(config.exceptions.at("model.layers.0.mlp.down_proj")->type, TensorType::kAffine6);
 }
 
 struct Refused {

@@ -109,14 +109,14 @@ inline void score_tile_int8(const AttentionTile& tile, const uint8_t* keys, int 
                             float* scores) {
   using S = Scales<ScaleKind::kHalf>;
   const int groups = kv_groups(tile.head_dim);
-  const WTable table = w_table(kCodebook<WeightType::kQ8_0>);  // not looked into
+  const WTable table = w_table(kCodebook<TensorType::kQ8_0>);  // not looked into
   F acc[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) acc[r] = f_zero();
   for (int g = 0; g < groups; ++g) {
     const S scales(keys + groups * kGroupCodes + 32 * g);
-    const GroupCodes<WeightType::kQ8_0, false> codes(keys + g * kGroupCodes, table);
-    group_products<WeightType::kQ8_0, kRows>(codes, GroupScales<S>(scales, 0),
+    const GroupCodes<TensorType::kQ8_0, false> codes(keys + g * kGroupCodes, table);
+    group_products<TensorType::kQ8_0, kRows>(codes, GroupScales<S>(scales, 0),
                                              tile.q8 + g * tile.rows + row, acc);
   }
 #pragma GCC unroll 16

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "nn/cpu/linear.h"
+#include "base/tensor_type.h"
 
 namespace pippin::nn::cpu {
 
@@ -13,8 +13,8 @@ namespace pippin::nn::cpu {
 struct Codebook {
   uint8_t codes[16];
 };
-constexpr Codebook codebook(WeightType type) {
-  if (type == WeightType::kMXFP4)
+constexpr Codebook codebook(TensorType type) {
+  if (type == TensorType::kMXFP4)
     return {{16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4}};
   return {{1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241}};
 }

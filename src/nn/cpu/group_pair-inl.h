@@ -13,7 +13,7 @@
 
 #if defined(PIPPIN_DOT_BY_CODES)
 /// The codes of two groups: where they lie, or in memory, unpacked once for many rows.
-template <WeightType kType, bool kUnpack>
+template <TensorType kType, bool kUnpack>
 struct GroupPairCodes {
   GroupPairCodes(const uint8_t* planes, const WTable& table)
       : first(planes, table), second(planes + tile_format(kType).group_plane_bytes(), table) {}
@@ -21,7 +21,7 @@ struct GroupPairCodes {
 };
 
 /// Adds the products of two groups with kRows activation rows.
-template <WeightType kType, int kRows, bool kUnpack>
+template <TensorType kType, int kRows, bool kUnpack>
 [[gnu::always_inline]] inline void group_pair_products(const GroupPairCodes<kType, kUnpack>& codes,
                                                        const W* scales, const ActGroupPair* x,
                                                        I* dots) {
@@ -35,7 +35,7 @@ template <WeightType kType, int kRows, bool kUnpack>
 }
 
 /// The same where sub-blocks have scales: sub-vectors 0 to 3 are of the first group.
-template <WeightType kType, int kRows, bool kUnpack>
+template <TensorType kType, int kRows, bool kUnpack>
 [[gnu::always_inline]] inline void group_pair_products(const GroupPairCodes<kType, kUnpack>& codes,
                                                        const W* scales, const ActSubBlocks16* x,
                                                        F* dots) {
@@ -62,7 +62,7 @@ template <WeightType kType, int kRows, bool kUnpack>
 }
 #else
 /// The codes of two groups, in registers.
-template <WeightType kType, bool kUnpack>
+template <TensorType kType, bool kUnpack>
 struct GroupPairCodes {
   GroupPairCodes(const uint8_t* planes, const WTable& table) {
     unpack_codes<kType>(planes, table, w);
@@ -72,7 +72,7 @@ struct GroupPairCodes {
 };
 
 /// Adds the products of two groups with kRows activation rows.
-template <WeightType kType, int kRows, bool kUnpack>
+template <TensorType kType, int kRows, bool kUnpack>
 [[gnu::always_inline]] inline void group_pair_products(const GroupPairCodes<kType, kUnpack>& codes,
                                                        const W* scales, const ActGroupPair* x,
                                                        I* dots) {
@@ -90,7 +90,7 @@ template <WeightType kType, int kRows, bool kUnpack>
 }
 
 /// The same where sub-blocks have scales: sub-vectors 0 to 3 are of the first group.
-template <WeightType kType, int kRows, bool kUnpack>
+template <TensorType kType, int kRows, bool kUnpack>
 [[gnu::always_inline]] inline void group_pair_products(const GroupPairCodes<kType, kUnpack>& codes,
                                                        const W* scales, const ActSubBlocks16* x,
                                                        F* dots) {
@@ -120,10 +120,10 @@ template <WeightType kType, int kRows, bool kUnpack>
 
 /// The products of two groups, taken directly. A path may have another class for some formats.
 struct PlainGroupPair {
-  template <WeightType kType, bool kUnpack>
+  template <TensorType kType, bool kUnpack>
   using Codes = GroupPairCodes<kType, kUnpack>;
 
-  template <WeightType kType, int kRows, bool kUnpack>
+  template <TensorType kType, int kRows, bool kUnpack>
   [[gnu::always_inline]] static void add(const Codes<kType, kUnpack>& codes, const W* scales,
                                          const auto* x, auto* dots) {
     group_pair_products<kType, kRows, kUnpack>(codes, scales, x, dots);
@@ -233,7 +233,7 @@ struct GroupPairScales<ScaleKind::kSuperBlock16> : Scales<ScaleKind::kSuperBlock
 };
 
 /// tile_kernel() of interleaved group pairs.
-template <WeightType kType, int kRows, typename Products = PlainGroupPair>
+template <TensorType kType, int kRows, typename Products = PlainGroupPair>
 void group_pair_kernel(const TileView& tile, int64_t groups, const ActRows& activations, float* out,
                        int64_t stride) {
   constexpr TileFormat kFormat = tile_format(kType);

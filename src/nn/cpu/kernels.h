@@ -28,10 +28,10 @@ using TileKernelF32 = void (*)(const TileView& tile, int64_t columns, const floa
 using TileRow = void (*)(const TileView& tile, int64_t columns, int lane, float* out);
 
 struct LinearKernels {
-  TileKernel tile[kWeightTypes][kRowsMax + 1] =
+  TileKernel tile[kTensorTypes][kRowsMax + 1] =
       {};  // [type][rows]; null where that many rows have no kernel
-  TileKernelF32 tile_f32[kWeightTypes][kRowsMax + 1] = {};
-  TileRow row[kWeightTypes] = {};
+  TileKernelF32 tile_f32[kTensorTypes][kRowsMax + 1] = {};
+  TileRow row[kTensorTypes] = {};
   /// Quantises one row of `groups` groups. Group g goes to out.groups[g * out.rows], or a pair of
   /// groups to [g / 2 * out.rows] of out.group_pairs or out.sub_blocks. Block b goes to
   /// out.block_sums[b * out.rows].

@@ -3,7 +3,7 @@
 // instruction set; hence no includes here.
 
 /// The codes of a group as floats, by sub-vector and byte.
-template <WeightType kType>
+template <TensorType kType>
 class GroupFloats {
  public:
   GroupFloats(const uint8_t* planes, const WTable& table) {
@@ -21,7 +21,7 @@ class GroupFloats {
 };
 
 /// The codes of one group of an interleaved pair.
-template <WeightType kType>
+template <TensorType kType>
 class GroupPairFloats {
  public:
   GroupPairFloats(const uint8_t* planes, const WTable& table, bool second)
@@ -61,16 +61,16 @@ inline void group_values(const auto& codes, const S& scales, int g, float* out) 
   }
 }
 
-template <WeightType kType>
+template <TensorType kType>
 inline F float_column(const uint8_t* planes) {
-  if constexpr (kType == WeightType::kF32) return f_load(reinterpret_cast<const float*>(planes));
-  if constexpr (kType == WeightType::kF16)
+  if constexpr (kType == TensorType::kF32) return f_load(reinterpret_cast<const float*>(planes));
+  if constexpr (kType == TensorType::kF16)
     return f_from_half(reinterpret_cast<const uint16_t*>(planes));
   return f_from_bfloat(reinterpret_cast<const uint16_t*>(planes));
 }
 
 /// Calls use(columns, values [columns][16]) over the tile's columns in order, up to 32 at a time.
-template <WeightType kType, typename Use>
+template <TensorType kType, typename Use>
 inline void each_group_values(const TileView& tile, int64_t columns, Use use) {
   constexpr TileFormat kFormat = tile_format(kType);
   alignas(64) float values[kGroup * kTileRows];
@@ -116,7 +116,7 @@ template <int kPass>
   }
 }
 
-template <WeightType kType, int kRows>
+template <TensorType kType, int kRows>
 void tile_kernel_f32(const TileView& tile, int64_t columns, const float* x,
                      [[maybe_unused]] int many, float* out, int64_t stride) {
   constexpr bool kMany = kRows == kManyRows;
@@ -141,7 +141,7 @@ void tile_kernel_f32(const TileView& tile, int64_t columns, const float* x,
   for (int r = 0; r < rows; ++r) f_store(out + stride * r, acc[r]);
 }
 
-template <WeightType kType>
+template <TensorType kType>
 void tile_row(const TileView& tile, int64_t columns, int lane, float* out) {
   each_group_values<kType>(tile, columns, [&](int count, const float* values) {
     for (int c = 0; c < count; ++c) out[c] = values[16 * c + lane];
@@ -174,7 +174,7 @@ inline void quantize_sub_blocks(const float* x, int64_t groups, const ActRows& o
 
 // ---- the table ----
 
-template <WeightType kType, int kRows>
+template <TensorType kType, int kRows>
 constexpr TileKernel tile_kernel_of() {
   if constexpr (tile_format(kType).interleaved)
     return group_pair_kernel<kType, kRows>;
@@ -182,7 +182,7 @@ constexpr TileKernel tile_kernel_of() {
     return tile_kernel<kType, kRows>;
 }
 
-template <WeightType kType, int kRows>
+template <TensorType kType, int kRows>
 constexpr void fill_rows(LinearKernels& k) {
   constexpr int kIndex = static_cast<int>(kType);
   if constexpr (kRows <= kPassRows) {
@@ -198,7 +198,7 @@ constexpr void fill_many(Kernel* by_rows, Kernel kernel) {
   for (int rows = 2 * kPassRows; rows <= kRowsMax; rows += kPassRows) by_rows[rows] = kernel;
 }
 
-template <WeightType kType, int... kRows>
+template <TensorType kType, int... kRows>
 constexpr void fill_type(LinearKernels& k, std::integer_sequence<int, kRows...>) {
   k.row[static_cast<int>(kType)] = tile_row<kType>;
   (fill_rows<kType, kRows>(k), ...);
@@ -217,12 +217,12 @@ constexpr void fill_type(LinearKernels& k, std::integer_sequence<int, kRows...>)
 template <int... kTypes>
 constexpr void fill_types(LinearKernels& k, std::integer_sequence<int, kTypes...>) {
   using Rows = std::integer_sequence<int, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16>;
-  (fill_type<static_cast<WeightType>(kTypes)>(k, Rows()), ...);
+  (fill_type<static_cast<TensorType>(kTypes)>(k, Rows()), ...);
 }
 
 constexpr LinearKernels linear_kernels() {
   LinearKernels k;
-  fill_types(k, std::make_integer_sequence<int, kWeightTypes>());
+  fill_types(k, std::make_integer_sequence<int, kTensorTypes>());
   k.quantize[static_cast<int>(ActQuantisation::kGroups)] = quantize_row<false>;
   k.quantize[static_cast<int>(ActQuantisation::kPowerOfTwoScales)] = quantize_row<true>;
   k.quantize[static_cast<int>(ActQuantisation::kGroupPairs)] = quantize_group_pairs;

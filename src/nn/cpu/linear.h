@@ -11,49 +11,11 @@
 #include <string>
 
 #include "base/result.h"
+#include "base/tensor_type.h"
 #include "base/thread_pool.h"
 #include "nn/types/gate.h"
 
 namespace pippin::nn::cpu {
-
-/// Formats that can be packed; byte layouts as in the model file. kAffine* are MLX's affine weights
-/// of 2 to 8 bits, whose scales come apart from the codes (AffineScales); the others are GGML's.
-enum class WeightType : uint8_t {
-  kF32,
-  kF16,
-  kBF16,
-  kQ4_0,
-  kQ4_1,
-  kQ5_0,
-  kQ5_1,
-  kQ8_0,
-  kQ2_K,
-  kQ3_K,
-  kQ4_K,
-  kQ5_K,
-  kQ6_K,
-  kIQ4_NL,
-  kIQ4_XS,
-  kMXFP4,
-  kAffine2,
-  kAffine3,
-  kAffine4,
-  kAffine5,
-  kAffine6,
-  kAffine8,
-};
-
-/// Scales that lie apart from their codes, as MLX's quantised weights keep them. kAffine*: a row's
-/// codes are a little-endian bit stream, value = scale * code + bias, rounded after each step;
-/// scales and biases are [rows, columns / group] each. kMXFP4 with scales here is MLX's mode
-/// "mxfp4": nibbles in sequence, groups of 32, `scales` the E8M0 bytes [rows, columns / 32]; type
-/// and biases are left as they are.
-/// Source: mx.quantize's documentation; MLX's affine_dequantize.
-struct AffineScales {
-  WeightType type = WeightType::kF16;  // of scales and biases: kF16, kBF16, kF32
-  int group = 0;                       // columns that share a scale: 32, 64, 128
-  std::span<const std::byte> scales = {}, biases = {};
-};
 
 /// Instruction-set paths. kPortable is the oracle of the others.
 enum class Isa : uint8_t {
@@ -104,10 +66,10 @@ class PackedLinear {
   /// type, a group, or a K that is not a multiple of the type's block or the group; kInvalidFile,
   /// for bytes, scales or biases that end before the last row.
   struct Part {
-    WeightType type;
+    TensorType type;
     std::span<const std::byte> bytes;
     int64_t rows;
-    AffineScales affine = {};  // of kAffine* and MLX's kMXFP4; else not looked at
+    QuantisationParameters mlx = {};  // where scales lie apart from the codes
   };
   static Result<PackedLinear> pack(std::span<const Part> parts, int64_t columns, Isa isa,
                                    ThreadPool& pool, WeightArena* arena = nullptr,

@@ -10,48 +10,6 @@
 namespace pippin::nn::cpu {
 namespace {
 
-struct FileBlock {
-  int columns;
-  int bytes;  // 0: scales lie apart from the codes
-};
-
-constexpr FileBlock file_block(WeightType type) {
-  switch (type) {
-    case WeightType::kF32:
-      return {1, 4};
-    case WeightType::kF16:
-    case WeightType::kBF16:
-      return {1, 2};
-    case WeightType::kQ4_0:
-    case WeightType::kIQ4_NL:
-      return {32, 18};
-    case WeightType::kQ4_1:
-      return {32, 20};
-    case WeightType::kQ5_0:
-      return {32, 22};
-    case WeightType::kQ5_1:
-      return {32, 24};
-    case WeightType::kQ8_0:
-      return {32, 34};
-    case WeightType::kQ2_K:
-      return {256, 84};
-    case WeightType::kQ3_K:
-      return {256, 110};
-    case WeightType::kQ4_K:
-      return {256, 144};
-    case WeightType::kQ5_K:
-      return {256, 176};
-    case WeightType::kQ6_K:
-      return {256, 210};
-    case WeightType::kIQ4_XS:
-      return {256, 136};
-    case WeightType::kMXFP4:
-      return {32, 17};
-    default:
-      return {1, 0};
-  }
-}
-
 // One row's block, taken apart: codes by column and what its scales are, in the order of
 // TileFormat's scale bytes.
 struct RowBlock {
@@ -125,59 +83,59 @@ void scales_iq4_xs(const uint8_t* in, uint8_t* out) {  // in: u16 high bits, 4 b
   }
 }
 
-template <WeightType kType>
+template <TensorType kType>
 void read_block(const uint8_t* in, RowBlock& out) {
   switch (kType) {
-    case WeightType::kQ4_0:
-    case WeightType::kIQ4_NL:
+    case TensorType::kQ4_0:
+    case TensorType::kIQ4_NL:
       std::memcpy(out.f16s, in, 2);
       return nibbles_by_half(in + 2, out.codes);
-    case WeightType::kQ4_1:
+    case TensorType::kQ4_1:
       std::memcpy(out.f16s, in, 4);
       return nibbles_by_half(in + 4, out.codes);
-    case WeightType::kQ5_0:
+    case TensorType::kQ5_0:
       std::memcpy(out.f16s, in, 2);
       nibbles_by_half(in + 6, out.codes);
       return fifth_bits(in + 2, out.codes);
-    case WeightType::kQ5_1:
+    case TensorType::kQ5_1:
       std::memcpy(out.f16s, in, 4);
       nibbles_by_half(in + 8, out.codes);
       return fifth_bits(in + 4, out.codes);
-    case WeightType::kQ8_0:
+    case TensorType::kQ8_0:
       std::memcpy(out.f16s, in, 2);
       for (int j = 0; j < 32; ++j) out.codes[j] = in[2 + j] ^ 0x80;
       return;
-    case WeightType::kMXFP4:
+    case TensorType::kMXFP4:
       out.small[0] = in[0];
       return nibbles_by_half(in + 1, out.codes);
-    case WeightType::kQ2_K:
+    case TensorType::kQ2_K:
       std::memcpy(out.small, in, 16);
       std::memcpy(out.f16s, in + 80, 4);
       return two_bits(in + 16, out.codes);
-    case WeightType::kQ3_K:
+    case TensorType::kQ3_K:
       two_bits(in + 32, out.codes);
       for (int k = 0; k < 256; ++k)
         out.codes[k] |= static_cast<uint8_t>((in[k % 32] >> (k / 32) & 1) << 2);
       scales_q3(in + 96, out.small);
       std::memcpy(out.f16s, in + 108, 2);
       return;
-    case WeightType::kQ4_K:
+    case TensorType::kQ4_K:
       std::memcpy(out.f16s, in, 4);
       scales_and_minimums(in + 4, out.small, out.small + 8);
       return nibbles_by_pair(in + 16, out.codes);
-    case WeightType::kQ5_K:
+    case TensorType::kQ5_K:
       std::memcpy(out.f16s, in, 4);
       scales_and_minimums(in + 4, out.small, out.small + 8);
       nibbles_by_pair(in + 48, out.codes);
       for (int k = 0; k < 256; ++k)
         out.codes[k] |= static_cast<uint8_t>((in[16 + k % 32] >> (k / 32) & 1) << 4);
       return;
-    case WeightType::kQ6_K:
+    case TensorType::kQ6_K:
       codes_q6(in, in + 128, out.codes);
       std::memcpy(out.small, in + 192, 16);
       std::memcpy(out.f16s, in + 208, 2);
       return;
-    case WeightType::kIQ4_XS:
+    case TensorType::kIQ4_XS:
       std::memcpy(out.f16s, in, 2);
       scales_iq4_xs(in + 2, out.small);
       for (int g = 0; g < 8; ++g) nibbles_by_half(in + 8 + 16 * g, out.codes + 32 * g);
@@ -206,7 +164,7 @@ void pair_sub_blocks(RowBlock* rows) {
 
 // Packs four consecutive codes of sub-vector s per lane. Each plane takes its bits of all eight
 // sub-vectors of the lane's 32 codes.
-template <WeightType kType>
+template <TensorType kType>
 void write_codes(const uint8_t* codes, int row, uint8_t* planes) {
   constexpr TileFormat kFormat = tile_format(kType);
   uint32_t sub[8];
@@ -309,22 +267,21 @@ void pack_floats(const TileSource& source, int64_t columns, uint8_t* planes) {
 
 // Prefetches the next blocks of all rows while these are packed: the hardware does not follow so
 // many streams.
-template <WeightType kType>
+template <TensorType kType>
 void pack_blocks(const TileSource& source, int64_t columns, uint8_t* planes, uint8_t* scales) {
   constexpr TileFormat kFormat = tile_format(kType);
-  constexpr FileBlock kBlock = file_block(kType);
-  constexpr int kBytesAhead = std::max(256, 2 * kBlock.bytes);
+  constexpr int kColumns = block_elements(kType), kBytes = block_bytes(kType);
+  constexpr int kBytesAhead = std::max(256, 2 * kBytes);
   RowBlock blocks[kTileRows] = {};
-  for (int64_t b = 0; b < columns / kBlock.columns; ++b) {
+  for (int64_t b = 0; b < columns / kColumns; ++b) {
     for (int r = 0; r < source.rows; ++r) {
       const auto* in =
-          reinterpret_cast<const uint8_t*>(source.codes[static_cast<size_t>(r)]) + b * kBlock.bytes;
-      for (int line = 0; line < kBlock.bytes; line += 64)
-        __builtin_prefetch(in + kBytesAhead + line);
+          reinterpret_cast<const uint8_t*>(source.codes[static_cast<size_t>(r)]) + b * kBytes;
+      for (int line = 0; line < kBytes; line += 64) __builtin_prefetch(in + kBytesAhead + line);
       read_block<kType>(in, blocks[r]);
     }
     if constexpr (kFormat.activations() == ActQuantisation::kSubBlocks16) pair_sub_blocks(blocks);
-    for (int g = 0; g < kBlock.columns / kGroup; ++g) {
+    for (int g = 0; g < kColumns / kGroup; ++g) {
       for (int r = 0; r < kTileRows; ++r) {
         const Place at = kFormat.interleaved ? pair_place(r, g % 2) : Place{r, 0};
         write_codes<kType>(blocks[r].codes + kGroup * g, at.lane,
@@ -340,27 +297,6 @@ void pack_blocks(const TileSource& source, int64_t columns, uint8_t* planes, uin
 
 // ---- scales apart from the codes ----
 
-/// Bits of a code in the file; 0 of types whose scales never lie apart.
-constexpr int stream_bits(WeightType type) {
-  switch (type) {
-    case WeightType::kAffine2:
-      return 2;
-    case WeightType::kAffine3:
-      return 3;
-    case WeightType::kAffine4:
-    case WeightType::kMXFP4:
-      return 4;
-    case WeightType::kAffine5:
-      return 5;
-    case WeightType::kAffine6:
-      return 6;
-    case WeightType::kAffine8:
-      return 8;
-    default:
-      return 0;
-  }
-}
-
 // Codes of a little-endian bit stream: eight of them are a whole number of bytes at every width.
 template <int kBits>
 void read_stream(const uint8_t* in, int count, uint8_t* codes) {
@@ -372,10 +308,10 @@ void read_stream(const uint8_t* in, int count, uint8_t* codes) {
   }
 }
 
-template <WeightType kType>
+template <TensorType kType>
 void pack_stream(const AffineLayout& affine, const TileSource& source, int64_t columns,
                  uint8_t* planes, uint8_t* scales) {
-  constexpr int kBits = stream_bits(kType);
+  constexpr int kBits = tensor_format(kType).code_bits;
   const TileFormat format = tile_format(kType, affine);
   const bool biased = format.scales == ScaleKind::kAffine;
   const auto gather_scales = !biased                     ? gather<1>
@@ -396,58 +332,59 @@ void pack_stream(const AffineLayout& affine, const TileSource& source, int64_t c
   }
 }
 
-template <WeightType kType>
+template <TensorType kType>
 void pack_typed(const AffineLayout& affine, const TileSource& source, int64_t columns,
                 uint8_t* planes, uint8_t* scales) {
   constexpr TileFormat kFormat = tile_format(kType);
   if constexpr (kFormat.is_float())
     return pack_floats<kFormat.float_bytes>(source, columns, planes);
-  if constexpr (stream_bits(kType) != 0) {
+  if constexpr (tensor_format(kType).code_bits != 0) {
     if (source.scales[0] != nullptr)
       return pack_stream<kType>(affine, source, columns, planes, scales);
   }
-  if constexpr (file_block(kType).bytes != 0 && !kFormat.is_float())
+  if constexpr (!is_affine(kType) && !kFormat.is_float())
     pack_blocks<kType>(source, columns, planes, scales);
 }
 
 // One packer for each type, so that what a format is made of is known where its loops are compiled.
 template <size_t... kTypes>
 constexpr auto packers(std::index_sequence<kTypes...>) {
-  return std::array{pack_typed<static_cast<WeightType>(kTypes)>...};
+  return std::array{pack_typed<static_cast<TensorType>(kTypes)>...};
 }
-constexpr auto kPackers = packers(std::make_index_sequence<kWeightTypes>());
+constexpr auto kPackers = packers(std::make_index_sequence<kTensorTypes>());
 
-bool known_layout(const AffineScales& scales) {
-  return (scales.group == 32 || scales.group == 64 || scales.group == 128) &&
-         (scales.type == WeightType::kF16 || scales.type == WeightType::kBF16 ||
-          scales.type == WeightType::kF32);
+bool known_layout(const QuantisationParameters& mlx) {
+  return (mlx.group == 32 || mlx.group == 64 || mlx.group == 128) &&
+         (mlx.scale_type == TensorType::kF16 || mlx.scale_type == TensorType::kBF16 ||
+          mlx.scale_type == TensorType::kF32);
 }
 
 }  // namespace
 
-AffineLayout affine_layout(WeightType type, const AffineScales& scales) {
-  if (tile_format(type).scales != ScaleKind::kAffine) return {};
-  return {.groups = scales.group / kGroup, .floats = scales.type};
+AffineLayout affine_layout(TensorType type, const QuantisationParameters& mlx) {
+  if (!is_affine(type)) return {};
+  return {.groups = mlx.group / kGroup, .floats = mlx.scale_type};
 }
 
-FileRow file_row(WeightType type, const AffineScales& affine, int64_t columns) {
-  const FileBlock block = file_block(type);
-  const auto stream = static_cast<size_t>(columns / 8 * stream_bits(type));
-  if (tile_format(type).scales == ScaleKind::kAffine) {
-    if (!known_layout(affine) || columns % affine.group != 0) return {};
-    const auto scales = static_cast<size_t>(columns / affine.group) *
-                        static_cast<size_t>(affine_layout(type, affine).float_bytes());
+FileRow file_row(TensorType type, const QuantisationParameters& mlx, int64_t columns) {
+  const auto stream = static_cast<size_t>(columns / 8 * tensor_format(type).code_bits);
+  if (is_affine(type)) {
+    if (!known_layout(mlx) || columns % mlx.group != 0) return {};
+    const auto scales = static_cast<size_t>(columns / mlx.group) *
+                        static_cast<size_t>(affine_layout(type, mlx).float_bytes());
     return {stream, scales, scales};
   }
-  if (columns % block.columns != 0) return {};
-  if (type == WeightType::kMXFP4 && !affine.scales.empty()) {
-    if (affine.group != block.columns) return {};
-    return {stream, static_cast<size_t>(columns / block.columns), 0};
+  const int block = block_elements(type);
+  if (columns % block != 0) return {};
+  const auto blocks = static_cast<size_t>(columns / block);
+  if (type == TensorType::kMXFP4 && !mlx.scales.empty()) {
+    if (mlx.group != block) return {};
+    return {stream, blocks, 0};
   }
-  return {static_cast<size_t>(columns / block.columns * block.bytes), 0, 0};
+  return {blocks * static_cast<size_t>(block_bytes(type)), 0, 0};
 }
 
-void pack_tile(WeightType type, const AffineLayout& affine, const TileSource& source,
+void pack_tile(TensorType type, const AffineLayout& affine, const TileSource& source,
                int64_t columns, uint8_t* planes, uint8_t* scales) {
   kPackers[static_cast<size_t>(type)](affine, source, columns, planes, scales);
 }

@@ -42,7 +42,7 @@ namespace {
 // The run of a part that begins at the given row, tile and byte.
 Result<TileRun> layout_run(const PackedLinear::Part& part, int64_t columns, int64_t row,
                            int64_t tile, size_t offset) {
-  const FileRow file = columns > 0 ? file_row(part.type, part.affine, columns) : FileRow{};
+  const FileRow file = columns > 0 ? file_row(part.type, part.mlx, columns) : FileRow{};
   if (file.codes == 0) {
     return fail(Code::kUnsupported,
                 "[cpu] " + std::to_string(columns) +
@@ -51,12 +51,12 @@ Result<TileRun> layout_run(const PackedLinear::Part& part, int64_t columns, int6
   const auto holds = [&](std::span<const std::byte> bytes, size_t row_bytes) {
     return row_bytes == 0 || bytes.size() / row_bytes >= static_cast<size_t>(part.rows);
   };
-  if (part.rows <= 0 || !holds(part.bytes, file.codes) || !holds(part.affine.scales, file.scales) ||
-      !holds(part.affine.biases, file.biases)) {
+  if (part.rows <= 0 || !holds(part.bytes, file.codes) || !holds(part.mlx.scales, file.scales) ||
+      !holds(part.mlx.biases, file.biases)) {
     return fail(Code::kInvalidFile, "[cpu] weights or their scales end before their last row");
   }
   TileRun run{.type = part.type,
-              .format = tile_format(part.type, affine_layout(part.type, part.affine)),
+              .format = tile_format(part.type, affine_layout(part.type, part.mlx)),
               .first_row = row,
               .rows = part.rows,
               .first_tile = tile,
@@ -82,8 +82,8 @@ TileSource tile_source(const PackedLinear::Part& part, const FileRow& file, int6
   for (size_t r = 0; r < static_cast<size_t>(source.rows); ++r) {
     const size_t row = static_cast<size_t>(t * kTileRows) + r;
     source.codes[r] = part.bytes.data() + row * file.codes;
-    if (file.scales != 0) source.scales[r] = part.affine.scales.data() + row * file.scales;
-    if (file.biases != 0) source.biases[r] = part.affine.biases.data() + row * file.biases;
+    if (file.scales != 0) source.scales[r] = part.mlx.scales.data() + row * file.scales;
+    if (file.biases != 0) source.biases[r] = part.mlx.biases.data() + row * file.biases;
   }
   return source;
 }
@@ -118,7 +118,7 @@ Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t col
 
   for (size_t p = 0; p < parts.size(); ++p) {
     const TileRun& run = impl->runs[p];
-    const FileRow file = file_row(run.type, parts[p].affine, columns);
+    const FileRow file = file_row(run.type, parts[p].mlx, columns);
     const int64_t per_task =
         std::max<int64_t>(1, static_cast<int64_t>((size_t{1} << 18) / run.tile_bytes));
     pool.run(static_cast<int>(ceil_div(run.tiles, per_task)), [&](int task, int) {

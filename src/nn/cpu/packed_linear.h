@@ -17,7 +17,7 @@ constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// A run of tiles of one format: one part of the stack. Its last tile may hold fewer than 16 rows.
 struct TileRun {
-  WeightType type = WeightType::kF32;
+  TensorType type = TensorType::kF32;
   TileFormat format;  // of the type and, of kAffine*, its layout
   int64_t first_row = 0;
   int64_t rows = 0;
@@ -52,18 +52,18 @@ struct PackedLinear::Impl {
 };
 
 /// The layout of a part's tiles; of the default values where its type has none.
-AffineLayout affine_layout(WeightType type, const AffineScales& scales);
+AffineLayout affine_layout(TensorType type, const QuantisationParameters& mlx);
 
 /// Where up to 16 rows of a tile begin in the model file.
 struct TileSource {
   int rows = 0;  // of the arrays, that many are set
   std::array<const std::byte*, kTileRows> codes{};
-  // Where they lie apart from the codes (AffineScales); else null.
+  // Where they lie apart from the codes (QuantisationParameters); else null.
   std::array<const std::byte*, kTileRows> scales{}, biases{};
 };
 
 /// Packs the rows as one tile; missing rows become zeros.
-void pack_tile(WeightType type, const AffineLayout& affine, const TileSource& source,
+void pack_tile(TensorType type, const AffineLayout& affine, const TileSource& source,
                int64_t columns, uint8_t* planes, uint8_t* scales);
 
 /// Bytes that one row of `columns` values takes in the model file. Zeros, where `columns` is not a
@@ -72,6 +72,6 @@ struct FileRow {
   size_t codes = 0;
   size_t scales = 0, biases = 0;  // where they lie apart
 };
-FileRow file_row(WeightType type, const AffineScales& affine, int64_t columns);
+FileRow file_row(TensorType type, const QuantisationParameters& mlx, int64_t columns);
 
 }  // namespace pippin::nn::cpu

@@ -11,7 +11,7 @@
 //   acc = fma(integer dot * activation scale, weight scale, acc), for each group or sub-block.
 
 /// The format of a tile. Only of an affine type does it depend on more than the type.
-template <WeightType kType>
+template <TensorType kType>
 inline TileFormat format_of(const TileView& tile) {
   constexpr TileFormat kFormat = tile_format(kType);
   TileFormat format = kFormat;
@@ -21,12 +21,12 @@ inline TileFormat format_of(const TileView& tile) {
 
 constexpr int kGroupCodes = kGroup * kTileRows;  // bytes of a group's codes, unpacked
 
-template <WeightType kType>
+template <TensorType kType>
 constexpr Codebook kCodebook = codebook(kType);
 
 /// Unpacks sub-vector s of a group into unsigned codes. Called for all eight in a row, the loads of
 /// shared planes are one.
-template <WeightType kType, int s>
+template <TensorType kType, int s>
 inline W sub_vector(const uint8_t* planes, const WTable& table) {
   constexpr TileFormat kFormat = tile_format(kType);
   if constexpr (kFormat.plane8) return w_load(planes + 64 * s);
@@ -48,7 +48,7 @@ inline W sub_vector(const uint8_t* planes, const WTable& table) {
 }
 
 /// All eight.
-template <WeightType kType>
+template <TensorType kType>
 inline void unpack_codes(const uint8_t* planes, const WTable& table, W* w) {
   w[0] = sub_vector<kType, 0>(planes, table);
   w[1] = sub_vector<kType, 1>(planes, table);
@@ -61,7 +61,7 @@ inline void unpack_codes(const uint8_t* planes, const WTable& table, W* w) {
 }
 
 /// Unpacks them into memory.
-template <WeightType kType>
+template <TensorType kType>
 inline void store_codes(const uint8_t* planes, const WTable& table, uint8_t* codes) {
   W w[8];
   unpack_codes<kType>(planes, table, w);
@@ -126,12 +126,12 @@ struct Scales {
       : bytes(block) {
     const auto* f16s = reinterpret_cast<const uint16_t*>(block);
     if constexpr (kKind == ScaleKind::kAffine) {
-      if (affine.floats == WeightType::kF32) {
+      if (affine.floats == TensorType::kF32) {
         d = f_load(reinterpret_cast<const float*>(block));
         m = f_load(reinterpret_cast<const float*>(block) + kTileRows);
         return;
       }
-      if (affine.floats == WeightType::kBF16) {
+      if (affine.floats == TensorType::kBF16) {
         d = f_from_bfloat(f16s);
         m = f_from_bfloat(f16s + kTileRows);
         return;
@@ -242,7 +242,7 @@ struct GroupScales {
 
 #if defined(PIPPIN_DOT_BY_CODES)
 /// The codes of a group: where they lie, or in memory, unpacked once for many rows.
-template <WeightType kType, bool kUnpack>
+template <TensorType kType, bool kUnpack>
 class GroupCodes {
  public:
   GroupCodes(const uint8_t* planes, const WTable& table) : planes_(planes), table_(table) {
@@ -277,7 +277,7 @@ template <typename Dots, typename Codes, typename X>
 
 /// One group of all activation rows, sub-vector by sub-vector: few registers hold codes, most hold
 /// the rows' sums.
-template <WeightType kType, int kRows, bool kUnpack, typename S>
+template <TensorType kType, int kRows, bool kUnpack, typename S>
 [[gnu::always_inline]] inline void group_products(const GroupCodes<kType, kUnpack>& codes,
                                                   const GroupScales<S>& scales, const ActGroup* x,
                                                   F* acc) {
@@ -309,7 +309,7 @@ template <WeightType kType, int kRows, bool kUnpack, typename S>
 }
 #else
 /// The codes of a group, in registers.
-template <WeightType kType, bool kUnpack>
+template <TensorType kType, bool kUnpack>
 struct GroupCodes {
   GroupCodes(const uint8_t* planes, const WTable& table) {
     unpack_codes<kType>(planes, table, w);
@@ -320,7 +320,7 @@ struct GroupCodes {
 };
 
 /// One group of all activation rows, a few rows at a time: the group's codes stay in registers.
-template <WeightType kType, int kRows, bool kUnpack, typename S>
+template <TensorType kType, int kRows, bool kUnpack, typename S>
 [[gnu::always_inline]] inline void group_products(const GroupCodes<kType, kUnpack>& codes,
                                                   const GroupScales<S>& scales, const ActGroup* x,
                                                   F* acc) {
@@ -367,7 +367,7 @@ constexpr int kBytesNear = 1024;
 /// memory, so the stream goes on into the next tile: a step is a group's planes and its share of
 /// the scales. An affine tile's lines are counted with 16-bit scales for each group, its steps as
 /// they are.
-template <WeightType kType>
+template <TensorType kType>
 class WeightStream {
  public:
   explicit WeightStream(const TileView& tile)
@@ -395,7 +395,7 @@ constexpr int kManyRows = 0;
 
 /// The products of a tile with kRows activation rows. Of many rows, whose sums no registers hold,
 /// kPassRows at a time go over a group, whose codes are unpacked into memory once for all of them.
-template <WeightType kType, int kRows>
+template <TensorType kType, int kRows>
 void tile_kernel(const TileView& tile, int64_t groups, const ActRows& activations, float* out,
                  int64_t stride) {
   constexpr TileFormat kFormat = tile_format(kType);

@@ -21,14 +21,13 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "nn/cpu/linear.h"
+#include "base/tensor_type.h"
 
 namespace pippin::nn::cpu {
 
 constexpr int kTileRows = 16;
 constexpr int kGroup = 32;
 constexpr int kSuperGroups = 8;  // groups in a K-quant's block of 256
-constexpr int kWeightTypes = 22;
 
 enum class ScaleKind : uint8_t {
   kNone,             // float weights
@@ -46,9 +45,9 @@ enum class ScaleKind : uint8_t {
 /// kernels of their own for every type, group and float would be nine times as many.
 struct AffineLayout {
   int groups = 1;                        // that share a scale and a bias: 1, 2, 4
-  WeightType floats = WeightType::kF16;  // of scales and biases: kF16, kBF16, kF32
+  TensorType floats = TensorType::kF16;  // of scales and biases: kF16, kBF16, kF32
 
-  constexpr int float_bytes() const { return floats == WeightType::kF32 ? 4 : 2; }
+  constexpr int float_bytes() const { return floats == TensorType::kF32 ? 4 : 2; }
 };
 
 /// How activations are quantised for a format.
@@ -114,75 +113,75 @@ struct TileFormat {
   }
 };
 
-constexpr TileFormat tile_format(WeightType type) {
+constexpr TileFormat tile_format(TensorType type) {
   using K = ScaleKind;
   switch (type) {
-    case WeightType::kF32:
+    case TensorType::kF32:
       return {.float_bytes = 4};
-    case WeightType::kF16:
+    case TensorType::kF16:
       return {.float_bytes = 2};
-    case WeightType::kBF16:
+    case TensorType::kBF16:
       return {.float_bytes = 2};
-    case WeightType::kQ4_0:
+    case TensorType::kQ4_0:
       return {.scales = K::kHalf, .plane4 = true, .offset_shift = 3, .code_max = 15};
-    case WeightType::kQ4_1:
+    case TensorType::kQ4_1:
       return {.scales = K::kHalfMin, .plane4 = true, .code_max = 15};
-    case WeightType::kQ5_0:
+    case TensorType::kQ5_0:
       return {
           .scales = K::kHalf, .plane4 = true, .plane1 = true, .offset_shift = 4, .code_max = 31};
-    case WeightType::kQ5_1:
+    case TensorType::kQ5_1:
       return {.scales = K::kHalfMin, .plane4 = true, .plane1 = true, .code_max = 31};
-    case WeightType::kQ8_0:
+    case TensorType::kQ8_0:
       return {.scales = K::kHalf, .plane8 = true, .offset_shift = 7, .code_max = 255};
-    case WeightType::kQ2_K:
+    case TensorType::kQ2_K:
       return {.scales = K::kSuperBlock16Min, .plane2 = true, .code_max = 3};
-    case WeightType::kQ3_K:
+    case TensorType::kQ3_K:
       return {.scales = K::kSuperBlock16,
               .plane2 = true,
               .plane1 = true,
               .offset_shift = 2,
               .code_max = 7};
-    case WeightType::kQ4_K:
+    case TensorType::kQ4_K:
       return {.scales = K::kSuperBlock32Min, .plane4 = true, .code_max = 15, .interleaved = true};
-    case WeightType::kQ5_K:
+    case TensorType::kQ5_K:
       return {.scales = K::kSuperBlock32Min, .plane4 = true, .plane1 = true, .code_max = 31};
-    case WeightType::kQ6_K:
+    case TensorType::kQ6_K:
       return {.scales = K::kSuperBlock16,
               .plane4 = true,
               .plane2 = true,
               .offset_shift = 5,
               .code_max = 63,
               .interleaved = true};
-    case WeightType::kIQ4_NL:
+    case TensorType::kIQ4_NL:
       return {
           .scales = K::kHalf, .plane4 = true, .offset_shift = 7, .code_max = 255, .table = true};
-    case WeightType::kIQ4_XS:
+    case TensorType::kIQ4_XS:
       return {.scales = K::kSuperBlock32,
               .plane4 = true,
               .offset_shift = 7,
               .code_max = 255,
               .table = true};
-    case WeightType::kMXFP4:
+    case TensorType::kMXFP4:
       return {
           .scales = K::kExponent, .plane4 = true, .offset_shift = 4, .code_max = 28, .table = true};
-    case WeightType::kAffine2:
+    case TensorType::kAffine2:
       return {.scales = K::kAffine, .plane2 = true, .code_max = 3};
-    case WeightType::kAffine3:
+    case TensorType::kAffine3:
       return {.scales = K::kAffine, .plane2 = true, .plane1 = true, .code_max = 7};
-    case WeightType::kAffine4:
+    case TensorType::kAffine4:
       return {.scales = K::kAffine, .plane4 = true, .code_max = 15};
-    case WeightType::kAffine5:
+    case TensorType::kAffine5:
       return {.scales = K::kAffine, .plane4 = true, .plane1 = true, .code_max = 31};
-    case WeightType::kAffine6:
+    case TensorType::kAffine6:
       return {.scales = K::kAffine, .plane4 = true, .plane2 = true, .code_max = 63};
-    case WeightType::kAffine8:
+    case TensorType::kAffine8:
       return {.scales = K::kAffine, .plane8 = true, .code_max = 255};
   }
   return {};
 }
 
 /// The same of one run of tiles.
-constexpr TileFormat tile_format(WeightType type, AffineLayout affine) {
+constexpr TileFormat tile_format(TensorType type, AffineLayout affine) {
   TileFormat format = tile_format(type);
   format.affine = affine;
   return format;

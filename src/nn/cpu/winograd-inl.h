@@ -75,7 +75,7 @@ inline void add_winograd_sub_blocks(const W* w, const ActSubBlocks16& x, I* firs
 
 /// The products of two groups, in place of PlainGroupPair.
 struct WinogradGroupPair {
-  template <WeightType kType, bool kUnpack>
+  template <TensorType kType, bool kUnpack>
   struct Codes {
     static constexpr bool kSubBlocks16 =
         tile_format(kType).activations() == ActQuantisation::kSubBlocks16;
@@ -99,7 +99,7 @@ struct WinogradGroupPair {
     I start[kSubBlocks16 ? 2 : 1][2];
   };
 
-  template <WeightType kType, int kRows, bool kUnpack>
+  template <TensorType kType, int kRows, bool kUnpack>
   [[gnu::always_inline]] static void add(const Codes<kType, kUnpack>& codes, const W* scales,
                                          const auto* x, auto* dots) {
     const auto keep = [&]<int n> [[gnu::always_inline]] (int r, const auto* sums) {
@@ -111,7 +111,7 @@ struct WinogradGroupPair {
 
   /// Adds the products of two groups to so_far[step * row] and hands the sums on:
   /// then<n>(first row, of n rows).
-  template <WeightType kType, int kRows>
+  template <TensorType kType, int kRows>
   [[gnu::always_inline]] static void products(const auto& codes, const W* scales,
                                               const ActGroupPair* x, const I* so_far, int64_t step,
                                               const auto& then) {
@@ -137,7 +137,7 @@ struct WinogradGroupPair {
     }
   }
 
-  template <WeightType kType, int kRows>
+  template <TensorType kType, int kRows>
   [[gnu::always_inline]] static void products(const auto& codes, const W* scales,
                                               const ActSubBlocks16* x, const F* so_far,
                                               int64_t step, const auto& then) {
@@ -169,7 +169,7 @@ struct WinogradGroupPair {
 
 /// group_pair_kernel() of many rows. A block's end is computed with its last two groups, so that
 /// its multiplications lie among additions. Its first two groups begin at zero.
-template <WeightType kType>
+template <TensorType kType>
 void winograd_kernel(const TileView& tile, int64_t groups, const ActRows& activations, float* out,
                      int64_t stride) {
   using S = GroupPairScales<tile_format(kType).scales>;
@@ -227,7 +227,7 @@ void winograd_kernel(const TileView& tile, int64_t groups, const ActRows& activa
   for (int r = 0; r < rows; ++r) f_store(out + stride * r, acc[r]);
 }
 
-template <WeightType kType, int... kRows>
+template <TensorType kType, int... kRows>
 constexpr void fill_winograd(LinearKernels& k, std::integer_sequence<int, kRows...>) {
   TileKernel* by_rows = k.tile[static_cast<int>(kType)];
   ((by_rows[kRows] = group_pair_kernel<kType, kRows, WinogradGroupPair>), ...);
@@ -236,7 +236,7 @@ constexpr void fill_winograd(LinearKernels& k, std::integer_sequence<int, kRows.
 
 /// The path's kernels, with Winograd inner products for the numbers of rows that gain by them.
 constexpr LinearKernels winograd_linear_kernels(LinearKernels k) {
-  fill_winograd<WeightType::kQ4_K>(k, std::integer_sequence<int, 8, 12, 16>());
-  fill_winograd<WeightType::kQ6_K>(k, std::integer_sequence<int, 12, 16>());
+  fill_winograd<TensorType::kQ4_K>(k, std::integer_sequence<int, 8, 12, 16>());
+  fill_winograd<TensorType::kQ6_K>(k, std::integer_sequence<int, 12, 16>());
   return k;
 }

@@ -135,7 +135,7 @@ TEST_P(EachFormat, MatchesDoublePrecision) {
   const auto bias = random_floats(static_cast<size_t>(n), 4);
   const auto rounded = rounded_activations(x, tile_format(type).activations());
   // Minimums of 6 bits meet sums of activations that are rounded to 13 bits.
-  const bool rounds_sums = type == WeightType::kQ5_K;
+  const bool rounds_sums = type == TensorType::kQ5_K;
   ThreadPool pool(2);
   const PackedLinear packed = pack_one(weights.part(), k, Isa::kPortable, pool);
   for (Activations activations : {Activations::kInt8, Activations::kF32}) {
@@ -231,10 +231,10 @@ TEST(Linear, KnowingTheNextProductChangesNoBit) {
   const int64_t k = 256;
   ThreadPool pool(3);
   const PackedLinear first =
-      pack_one({WeightType::kQ4_K, random_weights(WeightType::kQ4_K, 300, k, 1), 300}, k,
+      pack_one({TensorType::kQ4_K, random_weights(TensorType::kQ4_K, 300, k, 1), 300}, k,
                Isa::kPortable, pool);
   const PackedLinear tiny =  // fewer tiles than threads
-      pack_one({WeightType::kQ8_0, random_weights(WeightType::kQ8_0, 5, k, 2), 5}, k,
+      pack_one({TensorType::kQ8_0, random_weights(TensorType::kQ8_0, 5, k, 2), 5}, k,
                Isa::kPortable, pool);
   const auto x = random_floats(static_cast<size_t>(2 * k), 3);
   const auto expected = run_linear(first, x.data(), 2, nullptr, pool);
@@ -252,11 +252,11 @@ TEST(Linear, StacksPartsOfDifferentFormats) {
   const auto add = [&](const FormatInfo& format, int64_t rows) {
     parts.push_back(random_matrix(format, rows, k, static_cast<uint32_t>(rows)));
   };
-  add(info(WeightType::kQ4_K), 40);
-  add(info(WeightType::kQ6_K), 24);
+  add(info(TensorType::kQ4_K), 40);
+  add(info(TensorType::kQ6_K), 24);
   for (const FormatInfo& format : affine_formats(false)) add(format, 17);
-  add(info(WeightType::kF16), 9);
-  add(info(WeightType::kQ8_0), 16);
+  add(info(TensorType::kF16), 9);
+  add(info(TensorType::kQ8_0), 16);
   int64_t n = 0;
   for (const Weights& part : parts) n += part.rows;
   ThreadPool pool(2);
@@ -290,9 +290,9 @@ TEST(Linear, StacksPartsOfDifferentFormats) {
 TEST(Linear, GatedIsTwoProductsAndAGate) {
   const int64_t k = 512;
   ThreadPool pool(2);
-  for (const auto& [gates, ups] : {std::pair{WeightType::kQ4_K, WeightType::kQ6_K},
-                                   std::pair{WeightType::kQ8_0, WeightType::kQ8_0},
-                                   std::pair{WeightType::kF16, WeightType::kQ4_1}}) {
+  for (const auto& [gates, ups] : {std::pair{TensorType::kQ4_K, TensorType::kQ6_K},
+                                   std::pair{TensorType::kQ8_0, TensorType::kQ8_0},
+                                   std::pair{TensorType::kF16, TensorType::kQ4_1}}) {
     for (int64_t n : {16, 40, 331}) {
       const Weights gate_part = random_matrix(info(gates), n, k, 1);
       const Weights up_part = random_matrix(info(ups), n, k, 2);
@@ -331,14 +331,14 @@ TEST(Linear, AFeedForwardLayerIsItsTwoProducts) {
   const int64_t k = 256, outputs = 40;
   ThreadPool pool(2);
   struct Layer {
-    WeightType gate_up, down;
+    TensorType gate_up, down;
     int64_t width;
   };
-  for (const Layer& layer : {Layer{WeightType::kQ4_K, WeightType::kQ6_K, 2304},
-                             Layer{WeightType::kQ4_1, WeightType::kQ4_K, 256},
-                             Layer{WeightType::kF16, WeightType::kQ5_0, 2080},
-                             Layer{WeightType::kQ8_0, WeightType::kQ4_1, 32},
-                             Layer{WeightType::kQ4_K, WeightType::kF16, 272}}) {
+  for (const Layer& layer : {Layer{TensorType::kQ4_K, TensorType::kQ6_K, 2304},
+                             Layer{TensorType::kQ4_1, TensorType::kQ4_K, 256},
+                             Layer{TensorType::kF16, TensorType::kQ5_0, 2080},
+                             Layer{TensorType::kQ8_0, TensorType::kQ4_1, 32},
+                             Layer{TensorType::kQ4_K, TensorType::kF16, 272}}) {
     const Weights gates = random_matrix(info(layer.gate_up), layer.width, k, 1);
     const Weights ups = random_matrix(info(layer.gate_up), layer.width, k, 2);
     const Weights downs = random_matrix(info(layer.down), outputs, layer.width, 3);
@@ -371,9 +371,9 @@ TEST(Linear, AFeedForwardLayerIsItsTwoProducts) {
 
 TEST(Linear, AnArenasChunkLivesAsLongAsItsPieces) {
   ThreadPool pool(1);
-  const auto bytes = random_weights(WeightType::kQ8_0, 40, 64, 3);
-  const auto values = weight_values(WeightType::kQ8_0, bytes);
-  const PackedLinear::Part part{WeightType::kQ8_0, bytes, 40};
+  const auto bytes = random_weights(TensorType::kQ8_0, 40, 64, 3);
+  const auto values = weight_values(TensorType::kQ8_0, bytes);
+  const PackedLinear::Part part{TensorType::kQ8_0, bytes, 40};
   auto arena = std::make_unique<WeightArena>(1);  // every chunk is one huge page
   std::vector<PackedLinear> packed;
   for (int i = 0; i < 1000; ++i)
@@ -406,7 +406,7 @@ Weights extreme_matrix(const FormatInfo& format, int64_t n, int64_t k, int fill)
       const uint16_t half = float_to_half(0.5f);
       std::memcpy(out.bytes.data() + b + at, &half, 2);
     }
-    if (format.type == WeightType::kMXFP4) out.bytes[b] = std::byte{127};
+    if (format.type == TensorType::kMXFP4) out.bytes[b] = std::byte{127};
   }
   return out;
 }
@@ -461,12 +461,12 @@ TEST(Linear, ExtremeCodesDoNotOverflow) {
 TEST(Linear, OddActivationsStayFinite) {
   const int64_t k = 64;
   ThreadPool pool(1);
-  const auto bytes = random_weights(WeightType::kQ4_0, 16, k, 9);
+  const auto bytes = random_weights(TensorType::kQ4_0, 16, k, 9);
   std::vector<float> x(static_cast<size_t>(k), 0.0f);
   for (float value : {0.0f, 1e-40f, 1e-36f, -1e-30f, 1e30f}) {
     x[3] = value;
     for (Isa isa : available_isas()) {
-      const auto y = run_linear(pack_one({WeightType::kQ4_0, bytes, 16}, k, isa, pool), x.data(), 1,
+      const auto y = run_linear(pack_one({TensorType::kQ4_0, bytes, 16}, k, isa, pool), x.data(), 1,
                                 nullptr, pool);
       for (float v : y) EXPECT_TRUE(std::isfinite(v)) << isa_name(isa) << " " << value;
     }
@@ -475,13 +475,13 @@ TEST(Linear, OddActivationsStayFinite) {
 
 TEST(Linear, RefusesWhatItCannotPack) {
   ThreadPool pool(1);
-  const auto bytes = random_weights(WeightType::kQ4_K, 4, 256, 1);
-  const PackedLinear::Part whole{WeightType::kQ4_K, bytes, 4};
+  const auto bytes = random_weights(TensorType::kQ4_K, 4, 256, 1);
+  const PackedLinear::Part whole{TensorType::kQ4_K, bytes, 4};
   EXPECT_EQ(PackedLinear::pack({&whole, 1}, 128, Isa::kPortable, pool).error().code,
             Code::kUnsupported);
   EXPECT_EQ(PackedLinear::pack({&whole, 1}, 0, Isa::kPortable, pool).error().code,
             Code::kUnsupported);
-  const PackedLinear::Part more{WeightType::kQ4_K, bytes, 5};
+  const PackedLinear::Part more{TensorType::kQ4_K, bytes, 5};
   EXPECT_EQ(PackedLinear::pack({&more, 1}, 256, Isa::kPortable, pool).error().code,
             Code::kInvalidFile);
 }
@@ -504,12 +504,12 @@ TEST(Linear, RefusesAffineWeightsItCannotPack) {
       EXPECT_EQ(pack_error(whole, columns), Code::kUnsupported) << columns;
     for (const int group : {0, -32, 1, 16, 48, 96, 256, 1 << 30}) {
       PackedLinear::Part part = whole;
-      part.affine.group = group;
+      part.mlx.group = group;
       EXPECT_EQ(pack_error(part, k), Code::kUnsupported) << group;
     }
-    for (const WeightType type : {WeightType::kQ8_0, WeightType::kAffine4, WeightType{255}}) {
+    for (const TensorType type : {TensorType::kQ8_0, TensorType::kAffine4, TensorType{255}}) {
       PackedLinear::Part part = whole;
-      part.affine.type = type;
+      part.mlx.scale_type = type;
       EXPECT_EQ(pack_error(part, k), Code::kUnsupported);
     }
     for (const int64_t rows : {int64_t{0}, int64_t{-1}, int64_t{4}, int64_t{1} << 60}) {
@@ -523,10 +523,11 @@ TEST(Linear, RefusesAffineWeightsItCannotPack) {
     PackedLinear::Part codes = whole;
     codes.bytes = shorter(codes.bytes);
     EXPECT_EQ(pack_error(codes, k), Code::kInvalidFile);
-    for (Bytes AffineScales::*bytes : {&AffineScales::scales, &AffineScales::biases}) {
+    for (Bytes QuantisationParameters::*bytes :
+         {&QuantisationParameters::scales, &QuantisationParameters::biases}) {
       for (const bool none : {false, true}) {
         PackedLinear::Part part = whole;
-        part.affine.*bytes = none ? Bytes() : shorter(part.affine.*bytes);
+        part.mlx.*bytes = none ? Bytes() : shorter(part.mlx.*bytes);
         EXPECT_EQ(pack_error(part, k), Code::kInvalidFile);
       }
     }

@@ -18,67 +18,58 @@
 namespace pippin::nn::cpu::test {
 
 struct FormatInfo {
-  WeightType type;
+  TensorType type;
   std::string name;
   int columns;  // of a block or of an affine group
   int bytes;    // of a block; 0: affine
   // Of an affine type:
   int bits = 0;
-  WeightType floats = WeightType::kF16;  // of scales and biases
+  TensorType floats = TensorType::kF16;  // of scales and biases
 
   bool is_float() const { return columns == 1; }
   bool is_super() const { return columns == 256; }
   bool is_affine() const { return bits != 0; }
 };
 
-inline const std::array<FormatInfo, 16> kFormats{{
-    {WeightType::kF32, "F32", 1, 4},
-    {WeightType::kF16, "F16", 1, 2},
-    {WeightType::kBF16, "BF16", 1, 2},
-    {WeightType::kQ4_0, "Q4_0", 32, 18},
-    {WeightType::kQ4_1, "Q4_1", 32, 20},
-    {WeightType::kQ5_0, "Q5_0", 32, 22},
-    {WeightType::kQ5_1, "Q5_1", 32, 24},
-    {WeightType::kQ8_0, "Q8_0", 32, 34},
-    {WeightType::kQ2_K, "Q2_K", 256, 84},
-    {WeightType::kQ3_K, "Q3_K", 256, 110},
-    {WeightType::kQ4_K, "Q4_K", 256, 144},
-    {WeightType::kQ5_K, "Q5_K", 256, 176},
-    {WeightType::kQ6_K, "Q6_K", 256, 210},
-    {WeightType::kIQ4_NL, "IQ4_NL", 32, 18},
-    {WeightType::kIQ4_XS, "IQ4_XS", 256, 136},
-    {WeightType::kMXFP4, "MXFP4", 32, 17},
-}};
+/// The formats whose files have blocks, in the order of the enum.
+inline const std::vector<FormatInfo> kFormats = [] {
+  std::vector<FormatInfo> formats;
+  for (const TensorFormat& f : kTensorFormats) {
+    if (!is_affine(f.type))
+      formats.push_back({f.type, std::string(f.name), f.block_elements, f.block_bytes});
+  }
+  return formats;
+}();
 
-inline const FormatInfo& info(WeightType type) { return kFormats[static_cast<size_t>(type)]; }
+inline const FormatInfo& info(TensorType type) { return kFormats[static_cast<size_t>(type)]; }
 
 /// Offsets of the f16 fields of a block, which must hold sensible numbers; everything else may be
 /// any byte.
-inline std::vector<int> half_fields(WeightType type) {
+inline std::vector<int> half_fields(TensorType type) {
   switch (type) {
-    case WeightType::kQ4_0:
-    case WeightType::kQ5_0:
-    case WeightType::kQ8_0:
-    case WeightType::kIQ4_NL:
-    case WeightType::kIQ4_XS:
+    case TensorType::kQ4_0:
+    case TensorType::kQ5_0:
+    case TensorType::kQ8_0:
+    case TensorType::kIQ4_NL:
+    case TensorType::kIQ4_XS:
       return {0};
-    case WeightType::kQ4_1:
-    case WeightType::kQ5_1:
-    case WeightType::kQ4_K:
-    case WeightType::kQ5_K:
+    case TensorType::kQ4_1:
+    case TensorType::kQ5_1:
+    case TensorType::kQ4_K:
+    case TensorType::kQ5_K:
       return {0, 2};
-    case WeightType::kQ2_K:
+    case TensorType::kQ2_K:
       return {80, 82};
-    case WeightType::kQ3_K:
+    case TensorType::kQ3_K:
       return {108};
-    case WeightType::kQ6_K:
+    case TensorType::kQ6_K:
       return {208};
     default:
       return {};
   }
 }
 
-inline std::vector<std::byte> random_weights(WeightType type, int64_t rows, int64_t columns,
+inline std::vector<std::byte> random_weights(TensorType type, int64_t rows, int64_t columns,
                                              uint32_t seed) {
   const FormatInfo& f = info(type);
   std::mt19937 random(seed);
@@ -87,21 +78,21 @@ inline std::vector<std::byte> random_weights(WeightType type, int64_t rows, int6
   const int64_t blocks = rows * (columns / f.columns);
   for (int64_t b = 0; b < blocks; ++b) {
     auto* block = reinterpret_cast<uint8_t*>(out.data()) + b * f.bytes;
-    if (type == WeightType::kF32) {
+    if (type == TensorType::kF32) {
       const float v = uniform(random);
       std::memcpy(block, &v, 4);
       continue;
     }
-    if (type == WeightType::kF16 || type == WeightType::kBF16) {
+    if (type == TensorType::kF16 || type == TensorType::kBF16) {
       const float v = uniform(random);
-      const uint16_t bits = type == WeightType::kF16
+      const uint16_t bits = type == TensorType::kF16
                                 ? float_to_half(v)
                                 : static_cast<uint16_t>(float_to_bits(v) >> 16);
       std::memcpy(block, &bits, 2);
       continue;
     }
     for (int i = 0; i < f.bytes; ++i) block[i] = static_cast<uint8_t>(random());
-    if (type == WeightType::kMXFP4) block[0] = static_cast<uint8_t>(120 + random() % 8);
+    if (type == TensorType::kMXFP4) block[0] = static_cast<uint8_t>(120 + random() % 8);
     for (int at : half_fields(type)) {
       const uint16_t bits = float_to_half(0.02f * uniform(random));
       std::memcpy(block + at, &bits, 2);
@@ -124,31 +115,31 @@ inline int nibble(const uint8_t* q, int j) { return j < 16 ? q[j] & 15 : q[j - 1
 inline int fifth_bit(const uint8_t* h, int j) { return (h[j / 8] >> (j % 8) & 1) * 16; }
 
 /// Value j of a block of 32 (or of one float), by the definition of its format.
-inline float small_block_value(WeightType type, const uint8_t* p, int j) {
+inline float small_block_value(TensorType type, const uint8_t* p, int j) {
   const auto scaled = [&](int code) { return half_at(p, 0) * static_cast<float>(code); };
   switch (type) {
-    case WeightType::kF32: {
+    case TensorType::kF32: {
       float value;
       std::memcpy(&value, p, 4);
       return value;
     }
-    case WeightType::kF16:
+    case TensorType::kF16:
       return half_at(p, 0);
-    case WeightType::kBF16:
+    case TensorType::kBF16:
       return bfloat16_to_float(static_cast<uint16_t>(p[0] | p[1] << 8));
-    case WeightType::kQ4_0:
+    case TensorType::kQ4_0:
       return scaled(nibble(p + 2, j) - 8);
-    case WeightType::kQ4_1:
+    case TensorType::kQ4_1:
       return scaled(nibble(p + 4, j)) + half_at(p, 2);
-    case WeightType::kQ5_0:
+    case TensorType::kQ5_0:
       return scaled(nibble(p + 6, j) + fifth_bit(p + 2, j) - 16);
-    case WeightType::kQ5_1:
+    case TensorType::kQ5_1:
       return scaled(nibble(p + 8, j) + fifth_bit(p + 4, j)) + half_at(p, 2);
-    case WeightType::kQ8_0:
+    case TensorType::kQ8_0:
       return scaled(static_cast<int8_t>(p[2 + j]));
-    case WeightType::kIQ4_NL:
+    case TensorType::kIQ4_NL:
       return scaled(kNlValues[nibble(p + 2, j)]);
-    case WeightType::kMXFP4:
+    case TensorType::kMXFP4:
       return std::ldexp(1.0f, p[0] - 128) * static_cast<float>(kFp4Values[nibble(p + 1, j)]);
     default:
       return 0;
@@ -156,21 +147,21 @@ inline float small_block_value(WeightType type, const uint8_t* p, int j) {
 }
 
 /// Value k of a Q4_K or Q5_K block.
-inline float super32_value(WeightType type, const uint8_t* p, int k) {
+inline float super32_value(TensorType type, const uint8_t* p, int k) {
   const int l = k % 32;
   const int g = k / 32;
   const uint8_t* q = p + 4;
   const int scale = g < 4 ? q[g] & 63 : (q[g + 4] & 15) | (q[g - 4] >> 6) << 4;
   const int minimum = g < 4 ? q[g + 4] & 63 : (q[g + 4] >> 4) | (q[g] >> 6) << 4;
-  const uint8_t* low = p + (type == WeightType::kQ4_K ? 16 : 48) + 32 * (g / 2);
+  const uint8_t* low = p + (type == TensorType::kQ4_K ? 16 : 48) + 32 * (g / 2);
   int code = g % 2 == 0 ? low[l] & 15 : low[l] >> 4;
-  if (type == WeightType::kQ5_K) code += (p[16 + l] >> g & 1) * 16;
+  if (type == TensorType::kQ5_K) code += (p[16 + l] >> g & 1) * 16;
   return half_at(p, 0) * static_cast<float>(scale) * static_cast<float>(code) -
          half_at(p, 2) * static_cast<float>(minimum);
 }
 
 /// Value k of a block of 256, by the definition of its format.
-inline float large_block_value(WeightType type, const uint8_t* p, int k) {
+inline float large_block_value(TensorType type, const uint8_t* p, int k) {
   const int n = k / 128;
   const int j = k % 128 / 32;
   const int l = k % 32;
@@ -179,27 +170,27 @@ inline float large_block_value(WeightType type, const uint8_t* p, int k) {
     return half_at(p, at) * static_cast<float>(scale) * static_cast<float>(code);
   };
   switch (type) {
-    case WeightType::kQ2_K: {
+    case TensorType::kQ2_K: {
       const int both = p[k / 16];
       const int code = p[16 + 32 * n + l] >> (2 * j) & 3;
       return scaled(80, both & 15, code) - half_at(p, 82) * static_cast<float>(both >> 4);
     }
-    case WeightType::kQ3_K: {
+    case TensorType::kQ3_K: {
       const int i = k / 16;
       const int low = i < 8 ? p[96 + i] & 15 : p[96 + i - 8] >> 4;
       const int scale = (low | (p[104 + i % 4] >> (2 * (i / 4)) & 3) << 4) - 32;
       return scaled(108, scale, (p[32 + 32 * n + l] >> (2 * j) & 3) - ((p[l] >> g & 1) ? 0 : 4));
     }
-    case WeightType::kQ4_K:
-    case WeightType::kQ5_K:
+    case TensorType::kQ4_K:
+    case TensorType::kQ5_K:
       return super32_value(type, p, k);
-    case WeightType::kQ6_K: {
+    case TensorType::kQ6_K: {
       const uint8_t low = p[64 * n + l + 32 * (j % 2)];
       const int high = p[128 + 32 * n + l] >> (2 * j) & 3;
       return scaled(208, static_cast<int8_t>(p[192 + k / 16]),
                     ((j < 2 ? low & 15 : low >> 4) | high << 4) - 32);
     }
-    case WeightType::kIQ4_XS: {
+    case TensorType::kIQ4_XS: {
       const int high = (p[2] | p[3] << 8) >> (2 * g) & 3;
       const int scale = ((p[4 + g / 2] >> (4 * (g % 2)) & 15) | high << 4) - 32;
       return scaled(0, scale, kNlValues[nibble(p + 8 + 16 * g, l)]);
@@ -210,7 +201,7 @@ inline float large_block_value(WeightType type, const uint8_t* p, int k) {
 }
 
 /// All values [rows, columns].
-inline std::vector<float> weight_values(WeightType type, const std::vector<std::byte>& bytes) {
+inline std::vector<float> weight_values(TensorType type, const std::vector<std::byte>& bytes) {
   const FormatInfo& f = info(type);
   const size_t blocks = bytes.size() / static_cast<size_t>(f.bytes);
   std::vector<float> out(blocks * static_cast<size_t>(f.columns));
@@ -228,10 +219,10 @@ inline std::vector<float> weight_values(WeightType type, const std::vector<std::
 /// MLX's affine types: every number of bits with every group, and with `every_float` every type of
 /// scales too, which else take turns.
 inline std::vector<FormatInfo> affine_formats(bool every_float) {
-  using enum WeightType;
-  constexpr std::pair<WeightType, int> kTypes[] = {{kAffine2, 2}, {kAffine3, 3}, {kAffine4, 4},
+  using enum TensorType;
+  constexpr std::pair<TensorType, int> kTypes[] = {{kAffine2, 2}, {kAffine3, 3}, {kAffine4, 4},
                                                    {kAffine5, 5}, {kAffine6, 6}, {kAffine8, 8}};
-  constexpr std::pair<WeightType, const char*> kFloats[] = {
+  constexpr std::pair<TensorType, const char*> kFloats[] = {
       {kF16, "F16"}, {kBF16, "BF16"}, {kF32, "F32"}};
   std::vector<FormatInfo> out;
   size_t turn = 0;
@@ -258,22 +249,23 @@ struct Weights {
   std::vector<std::byte> bytes, scales = {}, biases = {};
 
   PackedLinear::Part part() const {
-    return {format.type,
-            bytes,
-            rows,
-            {.type = format.floats, .group = format.columns, .scales = scales, .biases = biases}};
+    return {
+        format.type,
+        bytes,
+        rows,
+        {.group = format.columns, .scale_type = format.floats, .scales = scales, .biases = biases}};
   }
   std::vector<float> values() const;  // [rows, columns]
 };
 
 /// Appends a value, rounded to a type of scales.
-inline void append_float(WeightType type, float value, std::vector<std::byte>& out) {
+inline void append_float(TensorType type, float value, std::vector<std::byte>& out) {
   const uint32_t bits = float_to_bits(value);
   const uint16_t half =
-      type == WeightType::kF16 ? float_to_half(value) : static_cast<uint16_t>(bits >> 16);
-  const auto* from = type == WeightType::kF32 ? reinterpret_cast<const std::byte*>(&bits)
+      type == TensorType::kF16 ? float_to_half(value) : static_cast<uint16_t>(bits >> 16);
+  const auto* from = type == TensorType::kF32 ? reinterpret_cast<const std::byte*>(&bits)
                                               : reinterpret_cast<const std::byte*>(&half);
-  out.insert(out.end(), from, from + (type == WeightType::kF32 ? 4 : 2));
+  out.insert(out.end(), from, from + (type == TensorType::kF32 ? 4 : 2));
 }
 
 inline Weights random_matrix(const FormatInfo& format, int64_t rows, int64_t columns,
@@ -293,14 +285,14 @@ inline Weights random_matrix(const FormatInfo& format, int64_t rows, int64_t col
 }
 
 /// Number i of an array of scales or biases.
-inline float float_at(WeightType type, const std::vector<std::byte>& bytes, size_t i) {
-  if (type == WeightType::kF32) {
+inline float float_at(TensorType type, const std::vector<std::byte>& bytes, size_t i) {
+  if (type == TensorType::kF32) {
     float value;
     std::memcpy(&value, bytes.data() + 4 * i, 4);
     return value;
   }
   const auto* half = reinterpret_cast<const uint8_t*>(bytes.data()) + 2 * i;
-  return type == WeightType::kF16
+  return type == TensorType::kF16
              ? half_at(half, 0)
              : bfloat16_to_float(static_cast<uint16_t>(half[0] | half[1] << 8));
 }

@@ -7,6 +7,7 @@
 
 #include "mlx/ops.h"
 #include "mlx/transforms.h"
+#include "nn/attention_scene.h"
 #include "nn/cuda/cuda_backend.h"
 #include "nn/cuda/step.h"
 #include "nn/ops/attention.h"
@@ -16,6 +17,9 @@
 
 namespace pippin::nn {
 namespace {
+
+using test::AttentionCase;
+using test::Scene;
 
 mx::array random_array(mx::Shape shape, uint32_t seed) {
   std::mt19937 rng(seed);
@@ -124,31 +128,11 @@ TEST_F(Cuda, IntegersTravelBothWays) {
   }
 }
 
-struct Case {
-  const char* name;
-  int heads, kv_heads, dim, window;
-  float soft_cap;
-  bool interleaved, qk_norm;
-};
-
-class CudaAttention : public Cuda, public testing::WithParamInterface<Case> {};
+class CudaAttention : public Cuda, public testing::WithParamInterface<AttentionCase> {};
 
 TEST_P(CudaAttention, FollowsTheReferenceOverScatteredBlocks) {
-  const Case c = GetParam();
-  AttentionSpec spec{.heads = c.heads,
-                     .kv_heads = c.kv_heads,
-                     .head_dim = c.dim,
-                     .scale = 1.0f / std::sqrt(static_cast<float>(c.dim)),
-                     .window = c.window,
-                     .soft_cap = c.soft_cap};
-  spec.rope_interleaved = c.interleaved;
-  spec.rope_dims = c.dim;
-  std::vector<float> inv_freq;
-  for (int i = 0; i < c.dim / 2; ++i)
-    inv_freq.push_back(
-        std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(c.dim)));
-  spec.inv_freq = inv_freq;
-  if (c.qk_norm) spec.q_norm = random_values(c.dim, 9), spec.k_norm = random_values(c.dim, 10);
+  const AttentionCase c = GetParam();
+  const AttentionSpec spec = attention_spec(c, random_values(c.dim, 9), random_values(c.dim, 10));
   KvPlan blocks = KvPlan::full(64);
   if (c.window > 0) blocks.add({KvKind::kSliding}, 64);
   const std::vector<KvGeometry> layers = {{c.kv_heads, c.dim, c.window}};
@@ -159,23 +143,10 @@ TEST_P(CudaAttention, FollowsTheReferenceOverScatteredBlocks) {
   for (int i = 0; i < 20; ++i) first.push_back(40 - i), second.push_back(20 - i);
   for (const auto& [a_start, a_tokens, b_start, b_tokens] :
        std::vector<std::array<int, 4>>{{0, 270, 0, 33}, {270, 20, 33, 1}, {290, 1, 34, 1}}) {
-    StepBatch batch;
-    batch.kv.resize(blocks.groups.size());
-    const auto add = [&](std::vector<int32_t>& table, int start, int tokens) {
-      // Blocks before the window are given back.
-      for (int b = 0; c.window > 0 && 16 * (b + 1) <= start - c.window + 1; ++b)
-        table[static_cast<size_t>(b)] = -1;
-      AttentionMetadata& kv = batch.kv.front();
-      kv.rows.push_back({static_cast<int>(batch.tokens.size()), tokens, start, table.data()});
-      for (int p = start; p < start + tokens; ++p) {
-        batch.tokens.push_back(0);
-        batch.positions.push_back(p);
-        kv.slots.push_back(table[static_cast<size_t>(p / 16)] * 16 + p % 16);
-      }
-    };
-    add(first, a_start, a_tokens);
-    add(second, b_start, b_tokens);
-    if (c.window > 0) batch.kv.back() = batch.kv.front();
+    Scene scene(c.window, first, second);
+    scene.add(scene.first, a_start, a_tokens);
+    scene.add(scene.second, b_start, b_tokens);
+    const StepBatch& batch = scene.batch;
     const int tokens = static_cast<int>(batch.size());
     StepBatch padded = batch;
     cuda->prepare_step(padded, blocks);
@@ -191,11 +162,11 @@ TEST_P(CudaAttention, FollowsTheReferenceOverScatteredBlocks) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CudaAttention,
-                         testing::Values(Case{"smollm2", 9, 3, 64, 0, 0, true, false},
-                                         Case{"llama8b", 32, 8, 128, 0, 0, true, false},
-                                         Case{"qwen2", 12, 2, 128, 0, 0, false, false},
-                                         Case{"gemma3", 4, 1, 256, 24, 0, false, true},
-                                         Case{"softcap", 4, 4, 64, 0, 5.0f, false, false}),
+                         testing::Values(AttentionCase{"smollm2", 9, 3, 64, 0, 0, true, false},
+                                         AttentionCase{"llama8b", 32, 8, 128, 0, 0, true, false},
+                                         AttentionCase{"qwen2", 12, 2, 128, 0, 0, false, false},
+                                         AttentionCase{"gemma3", 4, 1, 256, 24, 0, false, true},
+                                         AttentionCase{"softcap", 4, 4, 64, 0, 5.0f, false, false}),
                          [](const auto& c) { return c.param.name; });
 
 }  // namespace

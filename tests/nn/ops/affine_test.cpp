@@ -40,13 +40,12 @@ void expect_rows(const cpu::PackedLinear::Part& part, const mx::array& want) {
 }
 
 TEST(Affine, PackedWeightsHaveTheValuesOfMlx) {
-  constexpr std::pair<cpu::WeightType, int> kTypes[] = {
-      {cpu::WeightType::kAffine2, 2}, {cpu::WeightType::kAffine3, 3},
-      {cpu::WeightType::kAffine4, 4}, {cpu::WeightType::kAffine5, 5},
-      {cpu::WeightType::kAffine6, 6}, {cpu::WeightType::kAffine8, 8}};
-  const std::pair<cpu::WeightType, mx::Dtype> floats[] = {{cpu::WeightType::kF16, mx::float16},
-                                                          {cpu::WeightType::kBF16, mx::bfloat16},
-                                                          {cpu::WeightType::kF32, mx::float32}};
+  constexpr std::pair<TensorType, int> kTypes[] = {
+      {TensorType::kAffine2, 2}, {TensorType::kAffine3, 3}, {TensorType::kAffine4, 4},
+      {TensorType::kAffine5, 5}, {TensorType::kAffine6, 6}, {TensorType::kAffine8, 8}};
+  const std::pair<TensorType, mx::Dtype> floats[] = {{TensorType::kF16, mx::float16},
+                                                     {TensorType::kBF16, mx::bfloat16},
+                                                     {TensorType::kF32, mx::float32}};
   for (const auto& [type, bits] : kTypes) {
     for (const int group : {32, 64, 128}) {
       for (const auto& [float_type, dtype] : floats) {
@@ -56,8 +55,10 @@ TEST(Affine, PackedWeightsHaveTheValuesOfMlx) {
         mx::array want = mx::dequantize(q[0], mx::astype(q[1], mx::float32),
                                         mx::astype(q[2], mx::float32), group, bits);
         want.eval();
-        const cpu::AffineScales affine{
-            .type = float_type, .group = group, .scales = bytes_of(q[1]), .biases = bytes_of(q[2])};
+        const QuantisationParameters affine{.group = group,
+                                            .scale_type = float_type,
+                                            .scales = bytes_of(q[1]),
+                                            .biases = bytes_of(q[2])};
         expect_rows({type, bytes_of(q[0]), kRows, affine}, want);
         if (HasFatalFailure()) return;
       }
@@ -70,8 +71,8 @@ TEST(Affine, PackedMxfp4HasTheValuesOfMlx) {
   mx::array want =
       mx::dequantize(q[0], q[1], std::nullopt, 32, 4, "mxfp4", std::nullopt, mx::float32);
   want.eval();
-  const cpu::AffineScales scales{.group = 32, .scales = bytes_of(q[1])};
-  expect_rows({cpu::WeightType::kMXFP4, bytes_of(q[0]), kRows, scales}, want);
+  const QuantisationParameters scales{.group = 32, .scales = bytes_of(q[1])};
+  expect_rows({TensorType::kMXFP4, bytes_of(q[0]), kRows, scales}, want);
 }
 
 }  // namespace

@@ -14,9 +14,7 @@
 namespace pippin::nn {
 namespace {
 
-using cpu::WeightType;
 using cpu::test::random_floats;
-using store::TensorType;
 
 constexpr int kExperts = 8, kWidth = 256, kInner = 512, kOutputs = 80;
 
@@ -46,9 +44,8 @@ struct ExpertFile {
       view.type = type;
       view.shape = {rows, columns};
       view.bytes = from.bytes;
-      if (type == TensorType::kAffine)
-        view.mlx = {.bits = from.format.bits,
-                    .group = from.format.columns,
+      if (is_affine(type))
+        view.mlx = {.group = from.format.columns,
                     .scale_type = TensorType::kF16,
                     .scales = from.scales,
                     .biases = from.biases};
@@ -69,7 +66,7 @@ struct Layer {
   std::vector<float> router, router_bias, selection_bias, up_bias, down_bias;
 
   explicit Layer(TensorType type = TensorType::kF32,
-                 const cpu::test::FormatInfo& format = cpu::test::info(WeightType::kF32))
+                 const cpu::test::FormatInfo& format = cpu::test::info(TensorType::kF32))
       : gate(type, format, kInner, kWidth, 100),
         up(type, format, kInner, kWidth, 200),
         down(type, format, kOutputs, kInner, 300),
@@ -205,17 +202,14 @@ TEST_F(OpsMoe, FollowsTheReferenceWithoutAGate) {
 
 TEST_F(OpsMoe, FollowsTheReferenceInEveryFormat) {
   const RouterSpec routing{.experts = kExperts, .used = 3, .normalise = true};
-  constexpr std::pair<TensorType, WeightType> kTypes[] = {
-      {TensorType::kF16, WeightType::kF16},   {TensorType::kQ4_0, WeightType::kQ4_0},
-      {TensorType::kQ4_1, WeightType::kQ4_1}, {TensorType::kQ4_K, WeightType::kQ4_K},
-      {TensorType::kQ5_K, WeightType::kQ5_K}, {TensorType::kQ6_K, WeightType::kQ6_K},
-      {TensorType::kQ8_0, WeightType::kQ8_0}, {TensorType::kMXFP4, WeightType::kMXFP4}};
-  for (const auto& [type, packed] : kTypes) {
-    SCOPED_TRACE(store::type_name(type));
-    compare(Layer(type, cpu::test::info(packed)), routing);
+  for (const TensorType type :
+       {TensorType::kF16, TensorType::kQ4_0, TensorType::kQ4_1, TensorType::kQ4_K,
+        TensorType::kQ5_K, TensorType::kQ6_K, TensorType::kQ8_0, TensorType::kMXFP4}) {
+    SCOPED_TRACE(type_name(type));
+    compare(Layer(type, cpu::test::info(type)), routing);
   }
-  const cpu::test::FormatInfo affine{WeightType::kAffine4, "Affine4", 64, 0, 4, WeightType::kF16};
-  compare(Layer(TensorType::kAffine, affine), routing);
+  const cpu::test::FormatInfo affine{TensorType::kAffine4, "Affine4", 64, 0, 4, TensorType::kF16};
+  compare(Layer(affine.type, affine), routing);
 }
 
 // The router's rows are the same, so all experts have the same logits.
@@ -238,7 +232,7 @@ TEST_F(OpsMoe, TakesTheLowerIndexOfEqualScores) {
 
 // With one expert a token, whose weight is 1.
 TEST_F(OpsMoe, GivesOnCpusWhatTheExpertsLayerGivesBitForBit) {
-  Layer layer(TensorType::kQ4_K, cpu::test::info(WeightType::kQ4_K));
+  Layer layer(TensorType::kQ4_K, cpu::test::info(TensorType::kQ4_K));
   const mx::array x = rows_of(random_floats(70 * kWidth, 8), 70);
   for (const size_t expert : {0, 5}) {
     layer.router_bias.assign(kExperts, 0);
@@ -260,14 +254,11 @@ TEST_F(OpsMoe, RowsDoNotDependOnTheirNeighboursNorOnThreads) {
   const auto alone = make_backend({.threads = 1}).value();
   const RouterSpec routing{
       .scores = RouterScores::kSigmoid, .experts = kExperts, .used = 3, .normalise = true};
-  constexpr std::pair<TensorType, WeightType> kTypes[] = {{TensorType::kF32, WeightType::kF32},
-                                                          {TensorType::kQ4_K, WeightType::kQ4_K},
-                                                          {TensorType::kQ6_K, WeightType::kQ6_K},
-                                                          {TensorType::kQ8_0, WeightType::kQ8_0},
-                                                          {TensorType::kQ2_K, WeightType::kQ2_K}};
-  for (const auto& [type, packed] : kTypes) {
-    SCOPED_TRACE(store::type_name(type));
-    const Layer layer(type, cpu::test::info(packed));
+  for (const TensorType type :
+       {TensorType::kF16, TensorType::kQ4_0, TensorType::kQ4_1, TensorType::kQ4_K,
+        TensorType::kQ5_K, TensorType::kQ6_K, TensorType::kQ8_0, TensorType::kMXFP4}) {
+    SCOPED_TRACE(type_name(type));
+    const Layer layer(type, cpu::test::info(type));
     const MoeWeights many = layer.prepared(*fast, routing, true),
                      single = layer.prepared(*alone, routing, true);
     constexpr int kRows = 70;

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "mlx/ops.h"
+#include "nn/attention_scene.h"
 #include "nn/cpu/backend/cpu_backend.h"
 #include "nn/ops/attention.h"
 #include "nn/ops/gated.h"
@@ -14,6 +15,9 @@
 
 namespace pippin::nn {
 namespace {
+
+using test::AttentionCase;
+using test::Scene;
 
 std::vector<float> random_values(size_t n, uint32_t seed, float scale = 1.0f) {
   std::mt19937 rng(seed);
@@ -134,54 +138,12 @@ KvPlan windowed_plan(int blocks, int window_blocks) {
   return plan;
 }
 
-// Two sequences of one step, with scattered blocks: one in prefill behind cached positions, one
-// decoding. With a window, blocks that lie before it are given back.
-struct Scene {
-  explicit Scene(int seen) : window(seen) { batch.kv.resize(seen > 0 ? 2 : 1); }
-  const int window;
-  StepBatch batch;
-  std::vector<int32_t> first_blocks{5, 2, 7, 0}, second_blocks{6, 1, 3};
-  void add(std::vector<int32_t>& blocks, int start, int tokens) {
-    for (int b = 0; window > 0 && 16 * (b + 1) <= start - window + 1; ++b)
-      blocks[static_cast<size_t>(b)] = -1;
-    AttentionMetadata& kv = batch.kv.back();
-    kv.rows.push_back({static_cast<int>(batch.tokens.size()), tokens, start, blocks.data()});
-    for (int p = start; p < start + tokens; ++p) {
-      batch.tokens.push_back(0);
-      batch.positions.push_back(p);
-      kv.slots.push_back(blocks[static_cast<size_t>(p / 16)] * 16 + p % 16);
-    }
-  }
-};
-
-struct AttentionCase {
-  const char* name;
-  int heads, kv_heads, dim, window;
-  float soft_cap;
-  bool interleaved, qk_norm;
-  KvType type = KvType::kF16;
-};
-
 class OpsAttention : public Ops, public testing::WithParamInterface<AttentionCase> {};
 
 TEST_P(OpsAttention, FollowsTheReferenceOverScatteredBlocks) {
   const AttentionCase c = GetParam();
-  AttentionSpec spec{.heads = c.heads,
-                     .kv_heads = c.kv_heads,
-                     .head_dim = c.dim,
-                     .scale = 1.0f / std::sqrt(static_cast<float>(c.dim)),
-                     .window = c.window,
-                     .soft_cap = c.soft_cap};
-  spec.rope_interleaved = c.interleaved;
-  spec.rope_dims = c.dim;
-  std::vector<float> inv_freq;
-  for (int i = 0; i < c.dim / 2; ++i)
-    inv_freq.push_back(
-        std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(c.dim)));
-  spec.inv_freq = inv_freq;
-  if (c.qk_norm)
-    spec.q_norm = random_values(static_cast<size_t>(c.dim), 9),
-    spec.k_norm = random_values(static_cast<size_t>(c.dim), 10);
+  const auto dims = static_cast<size_t>(c.dim);
+  const AttentionSpec spec = attention_spec(c, random_values(dims, 9), random_values(dims, 10));
   const KvGeometry geometry{c.kv_heads, c.dim, c.window};
   const KvPlan blocks = c.window > 0 ? windowed_plan(1, 8) : KvPlan::full(8);
   const auto fast = cpu->make_kv_cache({geometry}, blocks, c.type).value();
@@ -191,9 +153,9 @@ TEST_P(OpsAttention, FollowsTheReferenceOverScatteredBlocks) {
   // by one.
   for (const auto& [a_start, a_tokens, b_start, b_tokens] :
        std::vector<std::array<int, 4>>{{0, 37, 0, 33}, {37, 20, 33, 1}, {57, 1, 40, 1}}) {
-    Scene scene(c.window);
-    scene.add(scene.first_blocks, a_start, a_tokens);
-    scene.add(scene.second_blocks, b_start, b_tokens);
+    Scene scene(c.window, {5, 2, 7, 0}, {6, 1, 3});
+    scene.add(scene.first, a_start, a_tokens);
+    scene.add(scene.second, b_start, b_tokens);
     const mx::array qkv = matrix(random_values(static_cast<size_t>(scene.batch.size() * width), 11),
                                  static_cast<int>(scene.batch.size()));
     const mx::array q_fast = qkv_rope_kv_write(*cpu, spec, qkv, scene.batch, fast->layer(0));

@@ -7,76 +7,8 @@
 namespace pippin::nn {
 namespace {
 
-cpu::WeightType weight_type(store::TensorType type) {
-  switch (type) {
-    using enum store::TensorType;
-    case kF32:
-      return cpu::WeightType::kF32;
-    case kF16:
-      return cpu::WeightType::kF16;
-    case kBF16:
-      return cpu::WeightType::kBF16;
-    case kQ4_0:
-      return cpu::WeightType::kQ4_0;
-    case kQ4_1:
-      return cpu::WeightType::kQ4_1;
-    case kQ5_0:
-      return cpu::WeightType::kQ5_0;
-    case kQ5_1:
-      return cpu::WeightType::kQ5_1;
-    case kQ8_0:
-      return cpu::WeightType::kQ8_0;
-    case kQ2_K:
-      return cpu::WeightType::kQ2_K;
-    case kQ3_K:
-      return cpu::WeightType::kQ3_K;
-    case kQ4_K:
-      return cpu::WeightType::kQ4_K;
-    case kQ5_K:
-      return cpu::WeightType::kQ5_K;
-    case kQ6_K:
-      return cpu::WeightType::kQ6_K;
-    case kIQ4_NL:
-      return cpu::WeightType::kIQ4_NL;
-    case kIQ4_XS:
-      return cpu::WeightType::kIQ4_XS;
-    case kMXFP4:
-      return cpu::WeightType::kMXFP4;
-    case kAffine:
-      break;  // by its bits, below
-  }
-  CHECK(false, "unknown tensor type");
-  return cpu::WeightType::kF32;
-}
-
-cpu::WeightType affine_type(int bits) {
-  switch (bits) {
-    case 2:
-      return cpu::WeightType::kAffine2;
-    case 3:
-      return cpu::WeightType::kAffine3;
-    case 4:
-      return cpu::WeightType::kAffine4;
-    case 5:
-      return cpu::WeightType::kAffine5;
-    case 6:
-      return cpu::WeightType::kAffine6;
-    case 8:
-      return cpu::WeightType::kAffine8;
-    default:
-      CHECK(false, "a width that no file has");
-      return cpu::WeightType::kAffine8;
-  }
-}
-
 cpu::PackedLinear::Part part_of(const store::TensorView& tensor) {
-  if (tensor.has_blocks()) return {weight_type(tensor.type), tensor.bytes, tensor.shape[0]};
-  const store::QuantisationParameters& form = tensor.mlx;
-  const bool affine = tensor.type == store::TensorType::kAffine;
-  return {affine ? affine_type(form.bits) : weight_type(tensor.type),
-          tensor.bytes,
-          tensor.shape[0],
-          {weight_type(form.scale_type), form.group, form.scales, form.biases}};
+  return {tensor.type, tensor.bytes, tensor.shape[0], tensor.mlx};
 }
 
 cpu::PackedLinear::Order order_of(Stacking stacking) {
