@@ -13,26 +13,26 @@ namespace {
 
 using Seconds = std::chrono::duration<double>;
 
-/// A flag that the device thread raises. Shared, since a call of its callback may outlast the
+/// An event that the device thread sets. Shared, since a call of its callback may outlast the
 /// generation.
 class Wakeup {
  public:
-  void ring() {
+  void notify() {
     const std::lock_guard lock(mutex_);
-    rung_ = true;
+    notified_ = true;
     changed_.notify_one();
   }
-  /// Returns after a ring, or after a while, for a look at the interrupts.
+  /// Returns once notified, or after a while, so that interrupts are seen.
   void wait() {
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, std::chrono::milliseconds(50), [this] { return rung_; });
-    rung_ = false;
+    changed_.wait_for(lock, std::chrono::milliseconds(50), [this] { return notified_; });
+    notified_ = false;
   }
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool rung_ = false;
+  bool notified_ = false;
 };
 
 }  // namespace
@@ -43,8 +43,8 @@ Result<Answer> stream_answer(service::ModelPool& models, service::Request reques
   ASSIGN_OR_RETURN(service::ModelLease lease, models.lease("default"));
   ASSIGN_OR_RETURN(std::unique_ptr<service::Generation> generation,
                    service::Generation::start(std::move(lease), std::move(request), nullptr));
-  const auto bell = std::make_shared<Wakeup>();
-  generation->set_notify([bell] { bell->ring(); });
+  const auto wakeup = std::make_shared<Wakeup>();
+  generation->set_notify([wakeup] { wakeup->notify(); });
 
   Answer answer;
   TimePoint first = start;
@@ -74,7 +74,7 @@ Result<Answer> stream_answer(service::ModelPool& models, service::Request reques
       cancelled = true;
       generation->cancel();
     }
-    bell->wait();
+    wakeup->wait();
   }
   answer.usage = generation->usage();
   answer.first_token_s = Seconds(first - start).count();

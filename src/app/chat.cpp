@@ -90,7 +90,7 @@ std::string Chat::set(const std::string& name, const std::string& value) {
   if (!result.ok()) return result.error().message + "\n";
   if (name != "system") return {};
   forget();
-  return "the conversation starts anew\n";
+  return "the conversation starts again\n";
 }
 
 std::string Chat::command(const std::string& line) {

@@ -31,7 +31,7 @@ ClientSetup claude(const ServerAddress& server) {
                      // A line that changes with each request, before everything else.
                      {"CLAUDE_CODE_ATTRIBUTION_HEADER", "0"},
                      {"API_TIMEOUT_MS", kPatienceMs},
-                     // Its clock for silence counts events of the answer alone, no pings.
+                     // Its timeout for silence ignores pings: only events of the answer count.
                      {"CLAUDE_STREAM_IDLE_TIMEOUT_MS", kPatienceMs},
                      {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"}};
   if (server.context_tokens >= kClaudeWindowMin) {

@@ -1,5 +1,4 @@
-// Clients: what the agents and chats that people point at a local server need to be told, in their
-// own variables and flags. Pure. Thread: any.
+// Clients: variables and flags by which agents and chats find a local server. Pure. Thread: any.
 #pragma once
 
 #include <span>

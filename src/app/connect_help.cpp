@@ -28,11 +28,12 @@ Result<void> check_exposure(const std::string& host, bool asks_for_keys,
                             bool allow_unauthenticated) {
   if (is_loopback(host) || asks_for_keys || allow_unauthenticated) return {};
   return fail(Code::kInvalidArgument,
-              fmt::format("--host {} lets other machines in, and there are no keys.\n"
-                          "  Leave --host out to serve this machine only; make a key by `pippin "
-                          "key create NAME`; or "
-                          "add\n  --allow-unauthenticated to let everyone who can reach that "
-                          "address use the model.",
+              fmt::format("--host {}: listening beyond loopback needs API keys or "
+                          "--allow-unauthenticated.\n"
+                          "  `pippin key create NAME` makes a key. --allow-unauthenticated lets "
+                          "everyone who can reach\n"
+                          "  that address use the models. Without --host, only this machine is "
+                          "served.",
                           host),
               "--host");
 }

@@ -23,8 +23,8 @@ std::string url_of(const std::string& host, uint16_t port, bool tls = false);
 /// Returns whether only this machine can reach an address or name.
 bool is_loopback(const std::string& host);
 
-/// Refuses to listen beyond this machine where no keys are asked for, unless told so a second time.
-/// Errors: kInvalidArgument for --host.
+/// Checks that listening beyond loopback has API keys or `allow_unauthenticated`. Errors:
+/// kInvalidArgument for --host.
 Result<void> check_exposure(const std::string& host, bool asks_for_keys,
                             bool allow_unauthenticated);
 

@@ -23,7 +23,7 @@ Result<hub::LocalModel> find_default(const Settings& settings, const hub::Paths&
     return fail(Code::kNotFound,
                 fmt::format("PIPPIN_DEFAULT_MODEL names no file: {}", path.string()));
   return fail(Code::kNotFound,
-              fmt::format("no model named, and the default one is not there: {}\n"
+              fmt::format("no MODEL is named, and the default model does not exist: {}\n"
                           "  scripts/serve fetches it; or name a GGUF file: pippin serve MODEL",
                           path.string()));
 }

@@ -45,7 +45,7 @@ bool DivergenceReport::same() const {
 std::string DivergenceReport::to_text() const {
   std::string text = fmt::format(
       "{} on {}{}: {} prompts, {} tokens each, against the same prompts alone.\n"
-      "In brackets: where the true share lies with 95 % confidence.\n\n"
+      "In brackets: 95 % confidence interval of the share.\n\n"
       "  {:<14} {:<34} {}\n",
       model, device, serial ? ", one row a step" : "", prompts, tokens, "way", "same answers",
       "same tokens");
@@ -59,8 +59,8 @@ std::string DivergenceReport::to_text() const {
                           a.first_token);
   }
   return text + (same()
-                     ? "\nNo answer depends on its company.\n"
-                     : "\nAnswers depend on their company. `--deterministic` keeps them from it, "
+                     ? "\nAll answers are independent of concurrent requests.\n"
+                     : "\nAnswers depend on concurrent requests. `--deterministic` prevents that, "
                        "at the cost of speed.\n");
 }
 

@@ -1,5 +1,5 @@
-// pippin doctor: checks what this program promises, with a user's own model. docs/determinism.md
-// tells what the figures mean. Thread: main.
+// pippin doctor: checks with a user's own model that batching and caches do not change answers.
+// docs/determinism.md explains the figures. Thread: main.
 #pragma once
 
 #include <functional>
@@ -33,7 +33,7 @@ struct DivergenceReport {
   std::string to_json() const;
 };
 
-/// Loads the model and runs the fixed prompts in every way. `progress` is told each way's name.
+/// Loads the model and runs the fixed prompts in every way. `progress` gets each way's name.
 /// Errors: of the file, the tokenizer and the device; kContextLength, when the model's context is
 /// too short for the prompts.
 Result<DivergenceReport> check_divergence(const DivergenceRequest& request,

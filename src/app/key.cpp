@@ -77,7 +77,7 @@ Result<int> create(service::KeyStore& store, const Settings& settings, const std
   }
   fmt::print("{}\n", made.secret);
   fmt::print(stderr,
-             "This is the key {} ({}). It is told this once; what is kept is a hash of it.\n",
+             "This is the key {} ({}). It is shown only once; the server keeps a hash of it.\n",
              made.key.name, made.key.id);
   return kExitOk;
 }
@@ -119,17 +119,17 @@ std::optional<std::string> keys_path(const Settings& settings, const Environment
   return history_file(environment).replace_filename("keys.db").string();
 }
 
-Result<std::unique_ptr<service::Authenticator>> gatekeeper(const Settings& settings,
-                                                           const Environment& environment) {
+Result<std::unique_ptr<service::Authenticator>> make_authenticator(const Settings& settings,
+                                                                   const Environment& environment) {
   const std::optional<std::string> path = keys_path(settings, environment);
   if (!path) return std::unique_ptr<service::Authenticator>();
-  auto keeper = std::make_unique<service::Authenticator>(*path, unix_now_s);
-  if (const Result<bool> readable = keeper->asks_for_keys(); !readable.ok()) {
+  auto authenticator = std::make_unique<service::Authenticator>(*path, unix_now_s);
+  if (const Result<bool> readable = authenticator->asks_for_keys(); !readable.ok()) {
     return fail(readable.error().code,
-                fmt::format("{} is there, but cannot be read: {}", *path, readable.error().message),
+                fmt::format("{} exists, but cannot be read: {}", *path, readable.error().message),
                 "--keys");
   }
-  return keeper;
+  return authenticator;
 }
 
 Result<int> key(const Settings& settings, const std::string& action,
@@ -141,7 +141,7 @@ Result<int> key(const Settings& settings, const std::string& action,
   if (action == "create" && which) return create(store, settings, *which);
   if (action == "revoke" && which) {
     ASSIGN_OR_RETURN(const Key revoked, store.revoke(*which, unix_now_s()));
-    fmt::print(stderr, "The key {} ({}) is not valid any more.\n", revoked.name, revoked.id);
+    fmt::print(stderr, "The key {} ({}) is revoked.\n", revoked.name, revoked.id);
     return kExitOk;
   }
   return fail(Code::kInvalidArgument,

@@ -20,9 +20,9 @@ Result<int> key(const Settings& settings, const std::string& action,
 /// ${XDG_STATE_HOME:-~/.local/state}/pippin/keys.db; nothing if they turn it off.
 std::optional<std::string> keys_path(const Settings& settings, const Environment& environment);
 
-/// Returns who lets requests in; null if the settings turn keys off. Errors: kUnavailable, if there
-/// is a file that cannot be read: then nobody is let in unseen.
-Result<std::unique_ptr<service::Authenticator>> gatekeeper(const Settings& settings,
-                                                           const Environment& environment);
+/// Returns what checks API keys; null if the settings turn keys off. Errors: kUnavailable, if the
+/// file exists and cannot be read: the server must not start without its keys.
+Result<std::unique_ptr<service::Authenticator>> make_authenticator(const Settings& settings,
+                                                                   const Environment& environment);
 
 }  // namespace pippin::app

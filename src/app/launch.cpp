@@ -10,7 +10,7 @@
 
 #include "app/clients.h"
 #include "app/commands.h"
-#include "app/server_access.h"
+#include "app/server_client.h"
 
 namespace pippin::app {
 namespace {
@@ -19,8 +19,8 @@ namespace {
 constexpr const char* kNoKey = "pippin";
 
 Result<ServerAddress> address_of(const Settings& settings) {
-  ASSIGN_OR_RETURN(const hub::ServerAccess access, server_access(settings));
-  ASSIGN_OR_RETURN(const hub::ServerStatus status, hub::ask_server(access));
+  ASSIGN_OR_RETURN(const ServerAccess access, server_access(settings));
+  ASSIGN_OR_RETURN(const ServerStatus status, ask_server(access));
   if (!status.ready || status.models.empty()) {
     return fail(Code::kUnavailable,
                 fmt::format("the server at {} has no model ready: {}", access.url, status.reason));
@@ -44,10 +44,9 @@ Error become(const ClientSetup& setup) {
   std::fflush(nullptr);
   execvp(setup.program.c_str(), words.data());
   if (errno == ENOENT) {
-    return fail(Code::kNotFound,
-                fmt::format("{} is not installed here: {}\n  With --print, what to "
-                            "set is told instead.",
-                            setup.program, setup.install));
+    return fail(Code::kNotFound, fmt::format("{} is not installed here: {}\n  --print shows "
+                                             "what to set instead.",
+                                             setup.program, setup.install));
   }
   return fail(Code::kUnavailable,
               fmt::format("cannot start {}: {}", setup.program, std::strerror(errno)));

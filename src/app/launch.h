@@ -1,4 +1,4 @@
-// pippin launch CLIENT: starts an agent or a chat with a running server as its model.
+// pippin launch CLIENT: starts an agent or a chat as a client of a running server.
 #pragma once
 
 #include <string>
@@ -9,10 +9,10 @@
 
 namespace pippin::app {
 
-/// Asks the server of the settings what it serves, and becomes the client; with --print it only
-/// tells what to set. `arguments`: what the client gets beside its own. Errors: kInvalidArgument
-/// for an unknown client; kUnavailable when no server runs; kNotFound when the client is not
-/// installed.
+/// Asks the server of the settings which model it serves, and replaces this process by the client;
+/// with --print, only prints what would be set. `arguments`: further ones for the client. Errors:
+/// kInvalidArgument for an unknown client; kUnavailable when no server runs; kNotFound when the
+/// client is not installed.
 Result<int> launch(const Settings& settings, const std::string& client,
                    const std::vector<std::string>& arguments);
 

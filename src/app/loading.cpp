@@ -3,14 +3,13 @@
 #include <chrono>
 #include <cstdio>
 
-#include "app/doctor_monitor.h"
+#include "app/doctor_prompts.h"
 #include "app/progress.h"
 #include "app/terminal.h"
 #include "base/clock.h"
 #include "service/load.h"
 
 namespace pippin::app {
-
 namespace {
 
 engine::KvType kv_type_of(const Settings& settings) {
@@ -82,6 +81,16 @@ Result<std::unique_ptr<service::Model>> load_for(const Settings& settings,
   ASSIGN_OR_RETURN(const service::LoadOptions options, load_options(settings, found, rows_max));
   ASSIGN_OR_RETURN(engine::RunnerOptions runner, runner_options(settings));
   return load_shown(options, std::move(runner));
+}
+
+Result<std::unique_ptr<engine::DivergenceMonitor>> start_monitor(const Settings& settings,
+                                                                 const service::Model& model) {
+  if (settings.divergence_monitor_s <= 0) return std::unique_ptr<engine::DivergenceMonitor>();
+  ASSIGN_OR_RETURN(std::vector<engine::Submission> prompts, monitor_prompts(*model.tokenizer));
+  engine::MonitorOptions options;
+  options.every = std::chrono::seconds(settings.divergence_monitor_s);
+  options.serialise = settings.divergence_action == "serialise";
+  return std::make_unique<engine::DivergenceMonitor>(*model.engine, options, std::move(prompts));
 }
 
 Result<std::unique_ptr<service::Model>> FileLoader::load(const service::ModelSpec& spec,

@@ -6,8 +6,10 @@
 
 #include "app/settings/settings.h"
 #include "base/result.h"
+#include "engine/divergence_monitor.h"
 #include "engine/exec/runner.h"
 #include "hub/catalogue.h"
+#include "service/model.h"
 #include "service/model_loader.h"
 
 namespace pippin::app {
@@ -40,6 +42,11 @@ class FileLoader final : public service::ModelLoader {
  private:
   const Settings& settings_;
 };
+
+/// Starts watching the model, which outlives the monitor. Returns: null if the settings do not ask
+/// for it. Errors: of the tokenizer.
+Result<std::unique_ptr<engine::DivergenceMonitor>> start_monitor(const Settings& settings,
+                                                                 const service::Model& model);
 
 /// What the settings say of the runner. Errors: kUnsupported, a device that is not here.
 Result<engine::RunnerOptions> runner_options(const Settings& settings);

@@ -19,13 +19,13 @@
 
 #include "app/commands.h"
 #include "app/default_model.h"
-#include "app/server_access.h"
+#include "app/server_client.h"
 #include "app/terminal.h"
 #include "base/size_text.h"
 #include "hub/aliases.h"
 #include "hub/catalogue.h"
+#include "hub/http_client.h"
 #include "hub/paths.h"
-#include "hub/server.h"
 #include "models/model.h"
 #include "service/json.h"
 #include "service/model_facts.h"
@@ -216,19 +216,19 @@ Result<int> alias(const Settings& settings, const std::string& name,
 
 namespace {
 
-std::string until_text(const hub::ServerModel& model) {
+std::string until_text(const ServerModel& model) {
   if (model.state != "loaded") return "";
   return model.expires_in_s ? fmt::format("{:.0f} s", *model.expires_in_s) : "forever";
 }
 
-void print_json(const hub::ServerStatus& status) {
+void print_json(const ServerStatus& status) {
   std::string text;
   JsonWriter json(text);
   json.begin_object().field("ready", status.ready).field("version", status.version);
   json.field("pid", status.pid).field("resident_bytes", status.resident_bytes);
   json.key("uptime_s").number(status.uptime_s);
   json.key("models").begin_array();
-  for (const hub::ServerModel& model : status.models) {
+  for (const ServerModel& model : status.models) {
     json.begin_object().field("id", model.id).field("architecture", model.architecture);
     json.field("context_tokens", model.context_tokens);
     json.field("state", model.state).field("memory_bytes", model.memory_bytes);
@@ -258,8 +258,8 @@ bool is_pippin(pid_t pid) {
 }  // namespace
 
 Result<int> ps(const Settings& settings) {
-  ASSIGN_OR_RETURN(const hub::ServerAccess server, server_access(settings));
-  ASSIGN_OR_RETURN(const hub::ServerStatus status, hub::ask_server(server));
+  ASSIGN_OR_RETURN(const ServerAccess server, server_access(settings));
+  ASSIGN_OR_RETURN(const ServerStatus status, ask_server(server));
   if (settings.models_json) {
     print_json(status);
     return kExitOk;
@@ -269,7 +269,7 @@ Result<int> ps(const Settings& settings) {
              bytes_text(status.resident_bytes));
   std::vector<std::vector<std::string>> rows{{"MODEL", "STATE", "UNTIL", "ARCHITECTURE", "CONTEXT",
                                               "MEMORY", "WEIGHTS", "KV", "RUNNING", "WAITING"}};
-  for (const hub::ServerModel& model : status.models)
+  for (const ServerModel& model : status.models)
     rows.push_back({printable(model.id), printable(model.state), until_text(model),
                     printable(model.architecture), fmt::to_string(model.context_tokens),
                     bytes_text(model.memory_bytes), bytes_text(model.weights_bytes),
@@ -280,14 +280,14 @@ Result<int> ps(const Settings& settings) {
 }
 
 Result<int> stop(const Settings& settings, const std::string& model) {
-  ASSIGN_OR_RETURN(const hub::ServerAccess server, server_access(settings));
+  ASSIGN_OR_RETURN(const ServerAccess server, server_access(settings));
   if (!model.empty()) {
-    RETURN_IF_ERROR(hub::ask_to_unload(server, model));
+    RETURN_IF_ERROR(ask_to_unload(server, model));
     fmt::print("{} is unloaded once its requests have ended\n", model);
     return kExitOk;
   }
-  ASSIGN_OR_RETURN(const hub::ServerStatus status, hub::ask_server(server));
-  if (!hub::is_this_machine(server.url))
+  ASSIGN_OR_RETURN(const ServerStatus status, ask_server(server));
+  if (!hub::is_loopback(server.url))
     return fail(
         Code::kUnsupported,
         fmt::format("{} is another machine; a server is stopped where it runs", server.url));

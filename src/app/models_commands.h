@@ -1,4 +1,4 @@
-// The commands about models that are here, and about the server that runs.
+// The commands about models on this machine, and about a running server.
 #pragma once
 
 #include <optional>
@@ -21,8 +21,8 @@ Result<int> alias(const Settings& settings, const std::string& name,
 
 /// pippin ps: the models of a running server.
 Result<int> ps(const Settings& settings);
-/// pippin stop [MODEL]: has a server unload a model; or asks a server on this machine to end, as
-/// SIGTERM does. Running answers may end first.
+/// pippin stop [MODEL]: makes a server unload a model, or ends a server on this machine as SIGTERM
+/// does. Running answers may end first.
 Result<int> stop(const Settings& settings, const std::string& model);
 
 }  // namespace pippin::app

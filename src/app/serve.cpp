@@ -7,19 +7,21 @@
 #include <future>
 #include <thread>
 
+#include "api/anthropic/errors.h"
 #include "api/context.h"
+#include "api/ollama/errors.h"
+#include "api/openai/errors.h"
 #include "api/routes.h"
 #include "app/audit_log.h"
+#include "app/chat.h"
 #include "app/commands.h"
 #include "app/connect_help.h"
 #include "app/default_model.h"
-#include "app/error_form.h"
-#include "app/hub_shelf.h"
+#include "app/hub_model_store.h"
 #include "app/interrupts.h"
 #include "app/key.h"
 #include "app/listeners.h"
 #include "app/loading.h"
-#include "app/response_file.h"
 #include "app/served_models.h"
 #include "app/signing_key.h"
 #include "base/alarm.h"
@@ -27,12 +29,24 @@
 #include "base/thread_pool.h"
 #include "base/worker_pool.h"
 #include "http/server.h"
+#include "service/batch_store.h"
 #include "service/memory_plan.h"
 #include "service/model_pool.h"
 #include "service/readiness.h"
+#include "service/response_store.h"
 
 namespace pippin::app {
 namespace {
+
+/// An http::ErrorForm for errors below the routes: Anthropic's below /v1/messages, Ollama's below
+/// /api, else OpenAI's.
+api::Response error_form(std::string_view path, int status, const Error& error) {
+  if (path.starts_with("/v1/messages")) return api::anthropic::error_response(status, error);
+  if (path.starts_with("/api/"))
+    return {status, "application/json", api::ollama::error_json(error.message), {}};
+  const api::openai::WireError wire = api::openai::wire_error(error);
+  return {status, "application/json", api::openai::error_json(wire), {}};
+}
 
 http::Options http_options(const Settings& settings) {
   http::Options options;
@@ -52,15 +66,16 @@ Result<void> check_tls(const Settings& settings) {
   return fail(Code::kInvalidArgument, "--tls-cert and --tls-key belong together", "--tls-cert");
 }
 
-/// Refuses what would let others in unasked.
-Result<void> check_access(const Settings& settings, service::Authenticator* keeper) {
+/// Checks keys, TLS and the audit log against each other.
+Result<void> check_access(const Settings& settings, service::Authenticator* authenticator) {
   RETURN_IF_ERROR(check_tls(settings));
   if (settings.audit_required && settings.audit_path.empty())
     return fail(Code::kInvalidArgument, "--audit-required needs --audit-log", "--audit-required");
-  const bool asks_for_keys = keeper != nullptr && keeper->asks_for_keys().value();
+  const bool asks_for_keys = authenticator != nullptr && authenticator->asks_for_keys().value();
   RETURN_IF_ERROR(check_exposure(settings.host, asks_for_keys, settings.allow_unauthenticated));
   if (!is_loopback(settings.host) && settings.tls_cert_path.empty())
-    log::warn("[serve] without --tls-cert, keys and texts cross the network in plain text");
+    log::warn(
+        "[serve] without --tls-cert, keys, prompts and answers cross the network unencrypted");
   return {};
 }
 
@@ -71,8 +86,36 @@ std::string ollama_folder(const Settings& settings, const Environment& environme
   return models_folder(environment).replace_filename("ollama").string();
 }
 
-/// Loads what is to be there from the start, in its order: the first must fit, the others do where
-/// there is room. Prints nothing but the progress.
+/// Returns the store of responses; null where the settings turn it off. A file that cannot be used
+/// now is a warning: each request that needs it tries again.
+std::unique_ptr<service::ResponseStore> response_store(const Settings& settings,
+                                                       const Environment& environment) {
+  if (settings.responses_path == "off") return nullptr;
+  service::ResponseStoreOptions options;
+  options.path = settings.responses_path;
+  if (options.path.empty())
+    options.path = history_file(environment).replace_filename("responses.db").string();
+  options.responses_max = settings.responses_max;
+  options.bytes_max = settings.responses_bytes;
+  auto store = std::make_unique<service::ResponseStore>(std::move(options));
+  if (const Result<void> open = store->open(); !open.ok())
+    log::warn("[responses] answers are not kept: {}", open.error().message);
+  return store;
+}
+
+/// The same for batches.
+std::unique_ptr<service::BatchStore> batch_store(const Settings& settings,
+                                                 const Environment& environment) {
+  if (settings.batches_path == "off") return nullptr;
+  service::BatchStoreOptions options;
+  options.path = settings.batches_path;
+  if (options.path.empty())
+    options.path = history_file(environment).replace_filename("batches.db").string();
+  return std::make_unique<service::BatchStore>(std::move(options));
+}
+
+/// Loads the models of the start, in their order. The first one must fit; others that do not fit
+/// are loaded when a request asks for them. Prints only the progress.
 Result<void> load_first(service::ModelPool& models, const std::vector<NamedModel>& named) {
   for (size_t i = 0; i < named.size(); ++i) {
     if (!named[i].at_start) continue;
@@ -89,7 +132,7 @@ Result<void> load_first(service::ModelPool& models, const std::vector<NamedModel
     const bool may_wait =
         i > 0 && !named[i].spec.pinned && result.error().code == Code::kOutOfMemory;
     if (!may_wait) return result;
-    fmt::print(stderr, "{} is loaded when it is asked for: {}\n", id, result.error().message);
+    fmt::print(stderr, "{} is loaded when a request asks for it: {}\n", id, result.error().message);
   }
   return {};
 }
@@ -107,8 +150,8 @@ void announce(const std::string& url, const std::string& ollama_url, service::Mo
   const std::vector<service::ModelLease> loaded = models.lease_all();
   const std::vector<service::ModelStatus> all = models.states();
   if (loaded.empty()) {
-    fmt::print("\npippin serves {} models at {}, each loaded when it is asked for\n", all.size(),
-               url);
+    fmt::print("\npippin serves {} models at {}, each loaded when a request asks for it\n",
+               all.size(), url);
   } else {
     const service::Model& model = *loaded.front();
     fmt::print("{}", ready_text(url, {model.id, model.architecture, model.facts.path,
@@ -120,7 +163,7 @@ void announce(const std::string& url, const std::string& ollama_url, service::Mo
       fmt::print("  {}  ({})\n", status.sheet.id, state_text(status));
   }
   if (is_on_demand(settings))
-    fmt::print("Others that `pippin list` names are loaded when they are asked for.\n");
+    fmt::print("The others that `pippin list` names are loaded when a request asks for them.\n");
   if (!ollama_url.empty()) fmt::print("Clients of Ollama find it at {}, too.\n", ollama_url);
   std::fflush(stdout);
 }
@@ -138,8 +181,8 @@ void end_answers(service::ModelPool& models) {
     lease->engine->drain(Duration::zero());
 }
 
-/// Ends what the drain has left, and lets the workers carry it to its end while they still can: an
-/// answer's last turn gives its model back.
+/// Ends the answers that the drain has left, and waits for their last turns: these give the models
+/// back, and need the workers.
 void settle(service::ModelPool& models, const WorkerPool& workers) {
   constexpr auto kPause = std::chrono::milliseconds(10);
   constexpr int kPausesMax = 300, kQuietPauses = 3;
@@ -185,9 +228,9 @@ void note_requests(AuditLog& log, bool required, http::Options& options) {
 }  // namespace
 
 Result<int> serve(const Settings& settings, const std::vector<std::string>& names) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<service::Authenticator> keeper,
-                   gatekeeper(settings, environment_variable));
-  RETURN_IF_ERROR(check_access(settings, keeper.get()));
+  ASSIGN_OR_RETURN(const std::unique_ptr<service::Authenticator> authenticator,
+                   make_authenticator(settings, environment_variable));
+  RETURN_IF_ERROR(check_access(settings, authenticator.get()));
   service::Readiness readiness;
   ASSIGN_OR_RETURN(const std::unique_ptr<AuditLog> audit, audit_log(settings, readiness));
   ASSIGN_OR_RETURN(const std::vector<NamedModel> named,
@@ -209,17 +252,17 @@ Result<int> serve(const Settings& settings, const std::vector<std::string>& name
       response_store(settings, environment_variable);
   const std::unique_ptr<service::BatchStore> batches = batch_store(settings, environment_variable);
   http::Options options = http_options(settings);
-  if (keeper != nullptr)
-    options.gate = [&keeper](const std::vector<std::string_view>& keys) {
-      return keeper->admit(keys);
+  if (authenticator != nullptr)
+    options.gate = [&authenticator](const std::vector<std::string_view>& keys) {
+      return authenticator->admit(keys);
     };
   if (audit != nullptr) note_requests(*audit, settings.audit_required, options);
   WorkerPool workers(std::clamp(allowed_cpus(), 2, 8), 2 * options.connections_max);
-  HubShelf shelf(paths, settings.registries);
+  HubModelStore model_store(paths, settings.registries);
   api::Context context{models, readiness, workers};
   Alarm alarm;
-  context.shelf = &shelf;
-  context.keeper = keeper.get();
+  context.shelf = &model_store;
+  context.keeper = authenticator.get();
   context.responses = responses.get();
   context.batches = batches.get();
   context.alarm = &alarm;

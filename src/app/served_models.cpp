@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "app/default_model.h"
-#include "app/hub_shelf.h"
+#include "app/hub_model_store.h"
 #include "app/loading.h"
 #include "app/settings/settings_file.h"
 #include "base/duration_text.h"

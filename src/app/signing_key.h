@@ -1,4 +1,4 @@
-// The secret of this installation, by which what goes to clients and comes back is signed.
+// The secret that signs what clients send back: thinking of /v1/messages.
 #pragma once
 
 #include <string>

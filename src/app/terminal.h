@@ -1,4 +1,4 @@
-// The terminal: what kind of place stdin and stdout are, text that may be shown there, and a line
+// The terminal: whether stdin and stdout are one, text that is safe to show there, and a line
 // editor.
 #pragma once
 

@@ -1,2 +1,2 @@
-// Boost.JSON itself, compiled once for all rooms that read it.
+// Boost.JSON itself, compiled once for all modules that read it.
 #include <boost/json/src.hpp>

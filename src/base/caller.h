@@ -1,6 +1,6 @@
-// Caller: on whose behalf a request is worked on: one visit of the holder of an API key. Made where
-// keys are checked, carried by the request through all rooms, and the visit ends with it.
-// Owner: shared by all that work on the request. Thread: any.
+// Caller: the context of one request of an API key: its id, its permissions and its quota. Made
+// where keys are checked, carried by the request through all modules. Owner: shared by all that
+// work on the request. Thread: any.
 #pragma once
 
 #include <cstdint>
@@ -18,31 +18,30 @@ namespace pippin {
 class Caller {
  public:
   virtual ~Caller() = default;
-  /// The key's public id: for logs, and to keep what belongs to it apart from what is others'.
+  /// The key's public id: for logs, and the owner of what the request stores.
   virtual const std::string& key_id() const = 0;
-  /// What its key lets it do; does not change during the visit.
+  /// What the key may do; constant during the request.
   virtual const Permissions& permissions() const = 0;
-  /// Counts a prompt before it is computed. Errors: kRateLimited, saying when to try again; then it
-  /// does not count.
+  /// Counts a prompt before it is computed. Errors: kRateLimited, with the time to retry; then
+  /// nothing is counted.
   virtual Result<void> take_prompt(int64_t tokens) = 0;
-  /// Counts one token of an answer. Returns: false if the key has none left; then it does not
-  /// count.
+  /// Counts one token of an answer. Returns: false, and counts nothing, if the key has none left.
   virtual bool take_token() = 0;
-  /// The request is answered: another may take its place. Called at the end at the latest.
+  /// Ends the request: it no longer counts as concurrent. Called at the end at the latest.
   virtual void leave() = 0;
-  /// What this visit has counted.
+  /// What this request has counted.
   struct Taken {
     int64_t prompt_tokens = 0, answer_tokens = 0;
   };
   virtual Taken taken() const = 0;
-  /// What an answer's head tells of the key's limits; empty if it has none.
+  /// Response headers about the key's limits; empty if it has none.
   virtual std::vector<std::pair<std::string, std::string>> headers() const = 0;
 };
 
-/// How a request that presents keys is met.
+/// What the check of a request's keys gave.
 struct Admission {
-  std::shared_ptr<Caller> caller;  // null where no key is needed, or none that came is valid
-  std::optional<Error> refusal;    // it is not let in; a caller is then who it is refused to
+  std::shared_ptr<Caller> caller;  // null: no key is needed, or none is valid
+  std::optional<Error> refusal;    // why it is refused; a caller is then whose key it is
 };
 
 }  // namespace pippin

@@ -1,5 +1,5 @@
 // The one error type of expected failures: the caller's fault, the file's, the world's. Our own
-// faults are CHECK's (check.h). Each wire maps Code to its own status and form in one function.
+// faults are CHECK's (check.h). Each API maps Code to its own status and form in one function.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// FairQueue: jobs that wait, in turns among their owners: who queues a thousand jobs delays nobody
-// else by more than one. Owner: a WorkerPool. Thread: its lock's.
+// FairQueue: waiting jobs, served round-robin over their owners: however many jobs an owner queues,
+// it delays another's next job by one. Owner: a WorkerPool. Thread: its lock's.
 #pragma once
 
 #include <algorithm>

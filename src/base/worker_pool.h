@@ -1,5 +1,5 @@
-// WorkerPool: threads for short CPU work off the I/O and device threads: templates, tokenising, JSON.
-// Owner: the app. Thread: all but the ends from any.
+// WorkerPool: threads for short CPU work off the I/O and device threads: templates, tokenising,
+// JSON. Owner: the app. Thread: all but the ends from any.
 #pragma once
 
 #include <condition_variable>
@@ -17,19 +17,21 @@
 
 namespace pippin {
 
-/// A fixed number of threads for new work, and one more that new work never takes: so a turn of an answer that was let
-/// in, and a look at the server's health, wait for no stranger's request. All queues but those two are bounded, and
-/// what they hold is bounded by what was let in.
-/// The destructor refuses new jobs, runs those already queued, and joins.
+/// A fixed number of threads for new requests, and one thread more for turns of admitted answers
+/// and for probes, which therefore never wait for a new request. The queues of new requests are
+/// bounded. Those of turns and probes hold at most one job for each answer and connection. The
+/// destructor refuses new jobs, runs those already queued, and joins.
 class WorkerPool {
  public:
   using Job = std::function<void()>;
 
   /// Whose new work it is, and how much.
   struct Work {
-    std::string owner = {};  // owners take turns, and one alone may hold half of the places; "": the program itself
-    size_t bytes = 0;        // that the job reads; from kLargeBytes on it is for half of the threads alone
-    bool admitted = false;   // it was let in before, so it is never refused
+    std::string owner =
+        {};  // owners take turns, and one alone may hold half of the places; "": the program itself
+    size_t bytes =
+        0;  // that the job reads; from kLargeBytes on it is for half of the threads alone
+    bool admitted = false;  // it was let in before, so it is never refused
   };
   static constexpr size_t kLargeBytes = 256 << 10;
 
@@ -46,19 +48,19 @@ class WorkerPool {
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  /// Queues new work. Returns nothing, and drops the job, if all places or all of its owner's are taken, or the pool is
-  /// ending. A job that throws is logged and costs nothing but itself.
+  /// Queues new work. Returns nothing, and drops the job, if all places or all of its owner's are
+  /// taken, or the pool is ending. A job that throws is logged and costs nothing but itself.
   [[nodiscard]] std::optional<Place> post(Job job, Work work);
   [[nodiscard]] bool post(Job job) { return post(std::move(job), Work()).has_value(); }
 
   /// Drops a job that still waits, and frees its place; else does nothing.
   void withdraw(const Place& place);
 
-  /// Queues a turn of an answer that was let in, before all new work. Never refused: an answer has one turn queued at a
-  /// time.
+  /// Queues a turn of an admitted answer, before all new work. Never refused: an answer has one
+  /// turn queued at a time.
   void post_turn(Job job);
 
-  /// Queues a look at how the server does (/health, /metrics), before all else. Never refused: a connection has one at
+  /// Queues a probe (/health, /metrics), before all else. Never refused: a connection has one at
   /// a time.
   void post_probe(Job job);
 
@@ -74,7 +76,9 @@ class WorkerPool {
   void work(Takes takes);
   std::optional<Job> next(Takes takes);
   void post_prompt(std::deque<Job>& queue, Job job);
-  size_t queued_locked() const { return probes_.size() + turns_.size() + small_.size() + large_.size(); }
+  size_t queued_locked() const {
+    return probes_.size() + turns_.size() + small_.size() + large_.size();
+  }
 
   const size_t jobs_max_;
   mutable std::mutex mutex_;

@@ -47,12 +47,12 @@ Error too_long(const Remote& remote) {
 /// over.
 Result<void> fetch_whole(Session& session, const Remote& remote, Link& link, PartialFile& file) {
   HttpClient client(session.http());
-  RetryPolicy patience(session, remote.item);
+  RetryPolicy retries(session, remote.item);
   while (file.written() < remote.bytes) {
     uint64_t at = 0;
     Result<void> outcome;
     HttpRequest request = link.request();
-    request.sink = [&](const HttpAnswer&, std::string_view piece) {
+    request.sink = [&](const HttpResponse&, std::string_view piece) {
       const uint64_t known =
           std::min<uint64_t>(piece.size(), file.written() - std::min(at, file.written()));
       at += piece.size();
@@ -62,14 +62,14 @@ Result<void> fetch_whole(Session& session, const Remote& remote, Link& link, Par
       }
       if (piece.size() > known) {
         outcome = file.append(piece.substr(known));
-        patience.reset();
+        retries.reset();
         session.report(PullStage::kDownload, remote.item, file.written(), remote.bytes);
       }
       return outcome.ok();
     };
-    Result<HttpAnswer> answer = client.follow(request);
+    Result<HttpResponse> answer = client.follow(request);
     RETURN_IF_ERROR(outcome);
-    RETURN_IF_ERROR(after_answer(remote, link, patience, answer, file.written() == remote.bytes));
+    RETURN_IF_ERROR(after_answer(remote, link, retries, answer, file.written() == remote.bytes));
   }
   return {};
 }
@@ -85,18 +85,18 @@ Result<void> fetch_and_commit(Session& session, const Remote& remote, PartialFil
 
 }  // namespace
 
-Result<void> after_answer(const Remote& remote, Link& link, RetryPolicy& patience,
-                          const Result<HttpAnswer>& answer, bool complete) {
+Result<void> after_answer(const Remote& remote, Link& link, RetryPolicy& retries,
+                          const Result<HttpResponse>& answer, bool complete) {
   if (!answer.ok()) {
     if (complete) return {};
     if (!is_transient(answer.error())) return answer.error();
-    return patience.after(answer.error());
+    return retries.after(answer.error());
   }
   const int status = answer->status;
   if (answer->ok()) {
     link.led_to(answer->url);
     if (complete) return {};
-    return patience.after(
+    return retries.after(
         fail(Code::kUnavailable,
              fmt::format("[hub] {}: the server ends before the file does", remote.item)));
   }
@@ -105,9 +105,9 @@ Result<void> after_answer(const Remote& remote, Link& link, RetryPolicy& patienc
                 fmt::format("[hub] {}: expected {} bytes, but the server has fewer", remote.item,
                             remote.bytes));
   const Error refused = remote.refusal(*answer);
-  if (is_transient(status)) return patience.after(*answer, refused);
+  if (is_transient(status)) return retries.after(*answer, refused);
   // Links to storage expire; the address that gave them gives another.
-  if (link.forget(answer->url)) return patience.at_once(refused);
+  if (link.forget(answer->url)) return retries.at_once(refused);
   return refused;
 }
 
@@ -135,7 +135,7 @@ Result<void> download(Session& session, const Remote& remote, const Destination&
 Result<std::string> fetch_head(Session& session, const Remote& remote, uint64_t bytes) {
   const uint64_t wanted = std::min(bytes, remote.bytes);
   HttpClient client(session.http());
-  RetryPolicy patience(session, remote.item);
+  RetryPolicy retries(session, remote.item);
   Link link(remote.url, remote.bearer);
   std::string head;
   for (bool ranged = true;;) {
@@ -143,7 +143,7 @@ Result<std::string> fetch_head(Session& session, const Remote& remote, uint64_t 
     const uint64_t before = head.size();
     if (ranged && wanted > 0) request.range = ByteRange{before, wanted - 1};
     uint64_t passed_over = 0;  // of an answer that begins at the file's beginning
-    request.sink = [&](const HttpAnswer& answer, std::string_view piece) {
+    request.sink = [&](const HttpResponse& answer, std::string_view piece) {
       if (answer.status == 206 && request.range) {
         if (!covers(answer, *request.range, remote.bytes)) ranged = false;
         if (!ranged) return false;
@@ -155,10 +155,10 @@ Result<std::string> fetch_head(Session& session, const Remote& remote, uint64_t 
       head += piece.substr(0, wanted - head.size());
       return head.size() < wanted;
     };
-    const Result<HttpAnswer> answer = client.follow(request);
+    const Result<HttpResponse> answer = client.follow(request);
     const bool complete = head.size() == wanted && (!answer.ok() || answer->ok());
-    if (head.size() > before) patience.reset();
-    RETURN_IF_ERROR(after_answer(remote, link, patience, answer, complete));
+    if (head.size() > before) retries.reset();
+    RETURN_IF_ERROR(after_answer(remote, link, retries, answer, complete));
     if (complete) return head;
   }
 }

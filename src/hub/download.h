@@ -1,7 +1,6 @@
 // download: one file from a server to its place, by parallel ranges. Bytes reach the partial file
-// strictly in order, so that whatever its length, it is the beginning of the file: nothing else has
-// to be remembered to go on after a kill, and older versions of huggingface_hub go on from it, too.
-// Internal to hub.
+// strictly in order, so that it is always a prefix of the file: after a kill, its length is all
+// that is needed to resume, also for older versions of huggingface_hub. Internal to hub.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +43,7 @@ struct Remote {
   HashKind kind = HashKind::kNone;
   std::string hex;  // the digest it must have; empty for kNone
   /// Says what a refusal (401, 403, 404, ...) means.
-  std::function<Error(const HttpAnswer&)> refusal;
+  std::function<Error(const HttpResponse&)> refusal;
 };
 
 /// Where it goes: `path` by way of "`path`.incomplete", under the lock.

@@ -101,7 +101,7 @@ Result<Repo> ask_repo(Session& session, const Paths& paths, const HfName& name) 
   request.url = fmt::format("{}/api/models/{}/revision/{}?blobs=true", paths.hf_endpoint, name.repo,
                             revision);
   request.bearer = paths.hf_token;
-  ASSIGN_OR_RETURN(const HttpAnswer answer, ask(session, request));
+  ASSIGN_OR_RETURN(const HttpResponse answer, ask(session, request));
   if (!answer.ok()) return hf_refusal(paths, name, answer);
   return parse_repo(answer.body);
 }
@@ -115,7 +115,7 @@ Result<void> ask_file(Session& session, const Paths& paths, const HfName& name, 
   request.bearer = paths.hf_token;
   request.head = true;
   // The answer that redirects to storage is the one that tells; storage has ETags of its own.
-  ASSIGN_OR_RETURN(const HttpAnswer answer, client.send(request));
+  ASSIGN_OR_RETURN(const HttpResponse answer, client.send(request));
   if (!answer.ok() && !answer.is_redirect()) return hf_refusal(paths, name, answer);
   const auto header = [&](std::string_view linked, std::string_view own) {
     return answer.header(linked).empty() ? answer.header(own) : answer.header(linked);
@@ -141,13 +141,13 @@ Remote remote_of(const Paths& paths, const HfName& name, const Repo& repo, const
   remote.bytes = file.bytes;
   remote.kind = file.kind;
   if (file.kind != HashKind::kNone) remote.hex = file.etag;
-  remote.refusal = [&paths, name](const HttpAnswer& answer) {
+  remote.refusal = [&paths, name](const HttpResponse& answer) {
     return hf_refusal(paths, name, answer);
   };
   return remote;
 }
 
-Error hf_refusal(const Paths& paths, const HfName& name, const HttpAnswer& answer) {
+Error hf_refusal(const Paths& paths, const HfName& name, const HttpResponse& answer) {
   const std::string_view code = answer.header("x-error-code");
   const std::string& server = paths.hf_endpoint;
   const bool has_token = !paths.hf_token.empty();

@@ -47,6 +47,6 @@ Result<void> ask_file(Session& session, const Paths& paths, const HfName& name, 
 Remote remote_of(const Paths& paths, const HfName& name, const Repo& repo, const RepoFile& file);
 
 /// Returns what a refusal means for the person who asked, and what to do.
-Error hf_refusal(const Paths& paths, const HfName& name, const HttpAnswer& answer);
+Error hf_refusal(const Paths& paths, const HfName& name, const HttpResponse& answer);
 
 }  // namespace pippin::hub

@@ -69,7 +69,7 @@ struct Transfer {
   const HttpRequest& request;
   const HttpOptions& options;
   CURL* easy;
-  HttpAnswer answer;
+  HttpResponse answer;
   size_t header_bytes = 0;
   bool ended_by_sink = false, too_large = false, address_refused = false;
 };
@@ -122,7 +122,7 @@ size_t on_header(char* data, size_t size, size_t count, void* user) {
 size_t on_body(char* data, size_t size, size_t count, void* user) {
   auto& transfer = *static_cast<Transfer*>(user);
   const std::string_view piece(data, size * count);
-  HttpAnswer& answer = transfer.answer;
+  HttpResponse& answer = transfer.answer;
   if (answer.status == 0) {
     long status = 0;
     curl_easy_getinfo(transfer.easy, CURLINFO_RESPONSE_CODE, &status);
@@ -155,7 +155,8 @@ Error transfer_error(CURLcode code, const char* detail, const Transfer& transfer
   const std::string why = *detail != '\0' ? detail : curl_easy_strerror(code);
   if (code == CURLE_ABORTED_BY_CALLBACK) return fail(Code::kCancelled, "[hub] cancelled");
   if (transfer.too_large)
-    return fail(Code::kTooLarge, fmt::format("[hub] {}: the answer is longer than is sane", url));
+    return fail(Code::kTooLarge,
+                fmt::format("[hub] {}: the response is longer than the limit", url));
   if (transfer.address_refused)
     return fail(Code::kPermissionDenied,
                 fmt::format("[hub] {} leads to an address that is not public", url));
@@ -179,12 +180,12 @@ Error transfer_error(CURLcode code, const char* detail, const Transfer& transfer
 
 }  // namespace
 
-bool HttpAnswer::is_redirect() const {
+bool HttpResponse::is_redirect() const {
   return (status == 301 || status == 302 || status == 303 || status == 307 || status == 308) &&
          headers.contains("location");
 }
 
-std::string_view HttpAnswer::header(std::string_view name) const {
+std::string_view HttpResponse::header(std::string_view name) const {
   const auto place = headers.find(name);
   return place == headers.end() ? std::string_view() : std::string_view(place->second);
 }
@@ -203,7 +204,7 @@ HttpClient::HttpClient(HttpOptions options) : impl_(std::make_unique<Impl>()) {
 
 HttpClient::~HttpClient() { curl_easy_cleanup(impl_->easy); }
 
-Result<HttpAnswer> HttpClient::send(const HttpRequest& request) {
+Result<HttpResponse> HttpClient::send(const HttpRequest& request) {
   ASSIGN_OR_RETURN([[maybe_unused]] const UrlHandle checked, parse_url(request.url));
   CURL* easy = impl_->easy;
   curl_easy_reset(easy);  // keeps its open connections
@@ -258,11 +259,11 @@ Result<HttpAnswer> HttpClient::send(const HttpRequest& request) {
   return std::move(transfer.answer);
 }
 
-Result<HttpAnswer> HttpClient::follow(HttpRequest request) {
+Result<HttpResponse> HttpClient::follow(HttpRequest request) {
   ASSIGN_OR_RETURN(const std::string home, origin_of(request.url));
   const std::string bearer = request.bearer;
   for (int hop = 0; hop <= kRedirectsMax; ++hop) {
-    ASSIGN_OR_RETURN(HttpAnswer answer, send(request));
+    ASSIGN_OR_RETURN(HttpResponse answer, send(request));
     if (!answer.is_redirect()) return answer;
     ASSIGN_OR_RETURN(std::string next,
                      resolve_url(request.url, std::string(answer.header("location"))));
@@ -301,7 +302,7 @@ std::string escape_path(std::string_view text) {
   return out;
 }
 
-std::optional<std::chrono::seconds> pause_asked(const HttpAnswer& answer) {
+std::optional<std::chrono::seconds> pause_asked(const HttpResponse& answer) {
   using std::chrono::seconds;
   const std::string after(answer.header("retry-after"));
   int64_t count = 0;

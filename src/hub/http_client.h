@@ -24,7 +24,7 @@ struct ByteRange {
   bool operator==(const ByteRange&) const = default;
 };
 
-struct HttpAnswer {
+struct HttpResponse {
   int status = 0;
   std::map<std::string, std::string, std::less<>> headers;  // names in lower case; the last wins
   std::string body;  // where no sink took it; of a failure its beginning
@@ -46,7 +46,7 @@ struct HttpRequest {
   size_t body_max = size_t{32} << 20;
   /// Takes the body of a 2xx answer piece by piece, its status and headers known; false ends the
   /// transfer, which is then no error.
-  std::function<bool(const HttpAnswer& answer, std::string_view piece)> sink;
+  std::function<bool(const HttpResponse& answer, std::string_view piece)> sink;
 };
 
 struct HttpOptions {
@@ -71,11 +71,11 @@ class HttpClient {
   /// none came about; kPermissionDenied when TLS failed, as over a certificate that is not trusted,
   /// or the address may not be connected to; kTooLarge over body_max; kCancelled; kInvalidArgument
   /// for a URL that is not http or https.
-  Result<HttpAnswer> send(const HttpRequest& request);
+  Result<HttpResponse> send(const HttpRequest& request);
 
   /// The same, but follows redirects: over http and https only, never from https down to http, and
   /// with the bearer only where scheme, host and port are those of request.url.
-  Result<HttpAnswer> follow(HttpRequest request);
+  Result<HttpResponse> follow(HttpRequest request);
 
  private:
   struct Impl;
@@ -90,7 +90,7 @@ Result<std::string> resolve_url(const std::string& base, const std::string& loca
 /// Returns text with all but letters, digits, "-._~" and '/' escaped, fit for a URL's path.
 std::string escape_path(std::string_view text);
 /// Returns how long a server asks to wait: Retry-After in seconds or as a date, or RateLimit's t.
-std::optional<std::chrono::seconds> pause_asked(const HttpAnswer& answer);
+std::optional<std::chrono::seconds> pause_asked(const HttpResponse& answer);
 /// Returns a URL's host in lower case, without its port; empty for no URL.
 std::string host_of(const std::string& url);
 /// Returns whether a URL's host is this machine.

@@ -1,4 +1,4 @@
-// PartialFile: the file that a download grows, always a beginning of the whole, and its hash so
+// PartialFile: the file that a download grows, always a prefix of the whole, and its hash so
 // far. Internal to hub. Thread: one at a time.
 #pragma once
 

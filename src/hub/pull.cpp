@@ -49,7 +49,7 @@ Result<void> check_head(Session& session, const Remote& remote) {
     }
     if (bytes >= kHeadBytesMax)
       return fail(Code::kInvalidFile,
-                  fmt::format("[hub] {}: its metadata is longer than is sane", remote.item));
+                  fmt::format("[hub] {}: its metadata is longer than the limit", remote.item));
   }
 }
 
@@ -88,7 +88,7 @@ Result<void> check_config(Session& session, const Remote& remote, const std::str
   session.report(PullStage::kCheck, remote.item);
   if (remote.bytes > kHeadBytesFirst)
     return fail(Code::kInvalidFile,
-                fmt::format("[hub] {}: {} is longer than is sane", repo, remote.item));
+                fmt::format("[hub] {}: {} is longer than the limit", repo, remote.item));
   ASSIGN_OR_RETURN(const std::string text, fetch_head(session, remote, remote.bytes));
   ASSIGN_OR_RETURN(const store::HfConfig config,
                    store::read_hf_config(text, repo + "/" + remote.item));
@@ -155,7 +155,7 @@ std::string registry_of(const Paths& paths, const OllamaName& name) {
   return is_loopback(plain) ? plain : "https://" + name.host;
 }
 
-Error registry_refusal(const OllamaName& name, const HttpAnswer& answer) {
+Error registry_refusal(const OllamaName& name, const HttpResponse& answer) {
   if (answer.status == 404)
     return fail(Code::kNotFound, fmt::format("[hub] {} has no {}", name.host, name.short_text()),
                 name.short_text());
@@ -178,7 +178,9 @@ Item layer_item(const OllamaStore& store, const OllamaName& name, const std::str
   item.remote.bytes = layer.bytes;
   item.remote.kind = HashKind::kSha256;
   item.remote.hex = layer.hex;
-  item.remote.refusal = [name](const HttpAnswer& answer) { return registry_refusal(name, answer); };
+  item.remote.refusal = [name](const HttpResponse& answer) {
+    return registry_refusal(name, answer);
+  };
   item.destination = {store.blob_path(layer.hex),
                       store.root() / ".locks" / ("sha256-" + layer.hex + ".lock")};
   return item;
@@ -194,7 +196,7 @@ Result<LocalModel> pull_ollama(Session& session, const Paths& paths, const Ollam
   request.url = fmt::format("{}/manifests/{}", base, escape_path(name.tag));
   request.headers = {"Accept: application/vnd.docker.distribution.manifest.v2+json"};
   request.body_max = kManifestBytesMax;
-  ASSIGN_OR_RETURN(const HttpAnswer answer, ask(session, request));
+  ASSIGN_OR_RETURN(const HttpResponse answer, ask(session, request));
   if (!answer.ok()) return registry_refusal(name, answer);
   ASSIGN_OR_RETURN(const OllamaManifest manifest, parse_manifest(answer.body));
   const OllamaLayer* weights = manifest.layer(kLayerModel);

@@ -48,7 +48,8 @@ class RangeFetch {
   void work_guarded();
   std::shared_ptr<Chunk> claim();
   Result<void> fetch(HttpClient& client, Chunk& chunk);
-  bool take(const HttpAnswer& answer, std::string_view piece, const ByteRange& asked, Chunk& chunk);
+  bool take(const HttpResponse& answer, std::string_view piece, const ByteRange& asked,
+            Chunk& chunk);
   void write_front();
   void end(Error error);
   void end_without_ranges();
@@ -115,23 +116,23 @@ void RangeFetch::work() {
 }
 
 Result<void> RangeFetch::fetch(HttpClient& client, Chunk& chunk) {
-  RetryPolicy patience(session_, remote_.item);
+  RetryPolicy retries(session_, remote_.item);
   while (!chunk.complete()) {
     HttpRequest request = link_.request();
     const ByteRange asked = chunk.rest();
     request.range = asked;
-    request.sink = [&](const HttpAnswer& answer, std::string_view piece) {
+    request.sink = [&](const HttpResponse& answer, std::string_view piece) {
       return take(answer, piece, asked, chunk);
     };
-    const Result<HttpAnswer> answer = client.follow(request);
+    const Result<HttpResponse> answer = client.follow(request);
     if (ended()) return {};
-    if (chunk.received > asked.first - chunk.range.first) patience.reset();
-    RETURN_IF_ERROR(after_answer(remote_, link_, patience, answer, chunk.complete()));
+    if (chunk.received > asked.first - chunk.range.first) retries.reset();
+    RETURN_IF_ERROR(after_answer(remote_, link_, retries, answer, chunk.complete()));
   }
   return {};
 }
 
-bool RangeFetch::take(const HttpAnswer& answer, std::string_view piece, const ByteRange& asked,
+bool RangeFetch::take(const HttpResponse& answer, std::string_view piece, const ByteRange& asked,
                       Chunk& chunk) {
   const bool in_range = answer.status == 206 && covers(answer, asked, remote_.bytes) &&
                         piece.size() <= chunk.rest().bytes() && !chunk.complete();
@@ -193,7 +194,7 @@ Result<bool> fetch_ranges(Session& session, const Remote& remote, Link& link, Pa
   return RangeFetch(session, remote, link, file).run();
 }
 
-bool covers(const HttpAnswer& answer, const ByteRange& asked, uint64_t file_bytes) {
+bool covers(const HttpResponse& answer, const ByteRange& asked, uint64_t file_bytes) {
   std::string_view text = answer.header("content-range");
   if (!text.starts_with("bytes ")) return false;
   text.remove_prefix(6);

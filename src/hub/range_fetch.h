@@ -13,11 +13,11 @@ Result<bool> fetch_ranges(Session& session, const Remote& remote, Link& link, Pa
 
 /// What follows from an answer to a request for bytes of `remote`: nothing to do when `complete`,
 /// else another try after a wait, or an error for good.
-Result<void> after_answer(const Remote& remote, Link& link, RetryPolicy& patience,
-                          const Result<HttpAnswer>& answer, bool complete);
+Result<void> after_answer(const Remote& remote, Link& link, RetryPolicy& retries,
+                          const Result<HttpResponse>& answer, bool complete);
 
 /// Returns whether a 206 answer holds the range that was asked for, or a beginning of it, of a file
 /// of that size.
-bool covers(const HttpAnswer& answer, const ByteRange& asked, uint64_t file_bytes);
+bool covers(const HttpResponse& answer, const ByteRange& asked, uint64_t file_bytes);
 
 }  // namespace pippin::hub

@@ -56,7 +56,7 @@ Result<void> RetryPolicy::after(const Error& error) {
   return wait(std::min(kLongestPause, kFirstPause * (1 << std::min(failures_ - 1, 10))));
 }
 
-Result<void> RetryPolicy::after(const HttpAnswer& answer, const Error& error) {
+Result<void> RetryPolicy::after(const HttpResponse& answer, const Error& error) {
   const std::optional<std::chrono::seconds> asked = pause_asked(answer);
   if (!asked || (answer.status != 429 && answer.status != 503)) return after(error);
   RETURN_IF_ERROR(at_once(error));
@@ -77,26 +77,26 @@ bool is_transient(const Error& error) {
   return error.code == Code::kTimeout || error.code == Code::kUnavailable;
 }
 
-Result<HttpAnswer> ask(Session& session, const HttpRequest& request) {
+Result<HttpResponse> ask(Session& session, const HttpRequest& request) {
   HttpClient client(session.http());
-  RetryPolicy patience(session, {});
+  RetryPolicy retries(session, {});
   while (true) {
-    Result<HttpAnswer> answer = client.follow(request);
+    Result<HttpResponse> answer = client.follow(request);
     // A host that cannot be reached at all is told at once: the name or the network is wrong.
     if (!answer.ok()) {
       if (answer.error().code != Code::kTimeout) return answer.error();
-      RETURN_IF_ERROR(patience.after(answer.error()));
+      RETURN_IF_ERROR(retries.after(answer.error()));
     } else if (is_transient(answer->status)) {
       const Code code = answer->status == 429 ? Code::kOverloaded : Code::kUnavailable;
       RETURN_IF_ERROR(
-          patience.after(*answer, fail(code, fmt::format("[hub] {}", status_text(*answer)))));
+          retries.after(*answer, fail(code, fmt::format("[hub] {}", status_text(*answer)))));
     } else {
       return answer;
     }
   }
 }
 
-std::string status_text(const HttpAnswer& answer) {
+std::string status_text(const HttpResponse& answer) {
   constexpr size_t kShownMax = 200;
   const std::string_view words = answer.header("x-error-message");
   std::string text = fmt::format("the server answers {}", answer.status);

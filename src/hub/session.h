@@ -1,5 +1,5 @@
-// Session: what all parts of one pull share: its options, its progress, and how long it is patient
-// with a server. Internal to hub. Thread: any.
+// Session: what all parts of one pull share: its options, its progress and its retries. Internal to
+// hub. Thread: any.
 #pragma once
 
 #include <chrono>
@@ -51,8 +51,7 @@ class Session {
   std::chrono::steady_clock::time_point told_;
 };
 
-/// RetryPolicy of one connection: counts failures in a row and waits between them, longer each
-/// time.
+/// Retries of one connection: counts failures in a row and waits between them, longer each time.
 class RetryPolicy {
  public:
   RetryPolicy(Session& session, std::string item) : session_(session), item_(std::move(item)) {}
@@ -62,7 +61,7 @@ class RetryPolicy {
   /// Waits before another try. Returns `error`, or kCancelled, when there shall be none.
   Result<void> after(const Error& error);
   /// The same for an answer that asks for a pause (429, 503) or is a server's failure.
-  Result<void> after(const HttpAnswer& answer, const Error& error);
+  Result<void> after(const HttpResponse& answer, const Error& error);
   /// The same without a wait.
   Result<void> at_once(const Error& error);
 
@@ -79,13 +78,13 @@ bool is_transient(int status);
 /// Returns whether an error is the connection's, not the request's.
 bool is_transient(const Error& error);
 
-/// Asks for something small and follows redirects, with patience. Errors: of HttpClient; a
-/// transient answer that stayed.
-Result<HttpAnswer> ask(Session& session, const HttpRequest& request);
+/// Asks for something small and follows redirects; retries transient failures. Errors: of
+/// HttpClient; a transient answer that stayed.
+Result<HttpResponse> ask(Session& session, const HttpRequest& request);
 
 /// Returns "the server answers 503: Busy", with the words of the hub's own header for that. Not
 /// with those of the body: whoever can have a server ask another one must not read what that
 /// answers.
-std::string status_text(const HttpAnswer& answer);
+std::string status_text(const HttpResponse& answer);
 
 }  // namespace pippin::hub

@@ -22,8 +22,14 @@ TEST(WorkerPool, RunsJobsOnSeveralThreadsAtOnce) {
   std::promise<void> second;
   WorkerPool pool(2, 10);  // ends before what its jobs use
   // Each waits for the other: one thread alone would never end.
-  ASSERT_TRUE(pool.post([&] { first.set_value(); second.get_future().wait(); }));
-  ASSERT_TRUE(pool.post([&] { first.get_future().wait(); second.set_value(); }));
+  ASSERT_TRUE(pool.post([&] {
+    first.set_value();
+    second.get_future().wait();
+  }));
+  ASSERT_TRUE(pool.post([&] {
+    first.get_future().wait();
+    second.set_value();
+  }));
 }
 
 TEST(WorkerPool, KeepsOrderWithOneThread) {
@@ -42,7 +48,10 @@ TEST(WorkerPool, RefusesJobsBeyondItsBound) {
   std::atomic<int> ran{0};
   {
     WorkerPool pool(1, 2);
-    ASSERT_TRUE(pool.post([&] { begun.set_value(); gate.get_future().wait(); }));
+    ASSERT_TRUE(pool.post([&] {
+      begun.set_value();
+      gate.get_future().wait();
+    }));
     begun.get_future().wait();
     EXPECT_TRUE(pool.post([&] { ++ran; }));
     EXPECT_TRUE(pool.post([&] { ++ran; }));
@@ -109,7 +118,8 @@ TEST(WorkerPool, TurnsAndProbesWaitForNoNewWorkAndAreNeverRefused) {
 
 TEST(WorkerPool, OwnersTakeTurns) {
   BusyPool busy(100);
-  for (const char* owner : {"a", "a", "a", "a", "b", "c", "b"}) ASSERT_TRUE(busy.add(owner).has_value());
+  for (const char* owner : {"a", "a", "a", "a", "b", "c", "b"})
+    ASSERT_TRUE(busy.add(owner).has_value());
   EXPECT_EQ(order_of(busy), "abcabaa");
 }
 
@@ -143,10 +153,13 @@ TEST(WorkerPool, LargeJobsLeaveThreadsToSmallOnes) {
   std::atomic<int> large_run{0};
   WorkerPool pool(2, 10);
   for (const char* owner : {"a", "b", "c"})
-    ASSERT_TRUE(pool.post([&, opened] { opened.wait(), ++large_run; }, {owner, WorkerPool::kLargeBytes}).has_value());
+    ASSERT_TRUE(
+        pool.post([&, opened] { opened.wait(), ++large_run; }, {owner, WorkerPool::kLargeBytes})
+            .has_value());
   for (int i = 0; i < 5; ++i) {
     std::promise<void> small;
-    ASSERT_TRUE(pool.post([&] { small.set_value(); }, {"d", WorkerPool::kLargeBytes - 1}).has_value());
+    ASSERT_TRUE(
+        pool.post([&] { small.set_value(); }, {"d", WorkerPool::kLargeBytes - 1}).has_value());
     EXPECT_EQ(small.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
   }
   EXPECT_EQ(large_run, 0);

@@ -71,8 +71,8 @@ TEST(Listing, HashesAreTakenWhereTheyAre) {
   EXPECT_TRUE(repo->files[2].etag.empty());
 }
 
-HttpAnswer with(const char* name, const std::string& value) {
-  HttpAnswer answer;
+HttpResponse with(const char* name, const std::string& value) {
+  HttpResponse answer;
   answer.headers[name] = value;
   return answer;
 }
@@ -100,7 +100,7 @@ TEST(Pauses, AreReadInEveryForm) {
   EXPECT_EQ(pause_asked(with("ratelimit", R"("api";r=0;t=37)")), seconds(37));
   for (const char* wrong : {"", "soon", "-5", "99999999999999999999999"})
     EXPECT_EQ(pause_asked(with("retry-after", wrong)), std::nullopt) << wrong;
-  EXPECT_EQ(pause_asked(HttpAnswer()), std::nullopt);
+  EXPECT_EQ(pause_asked(HttpResponse()), std::nullopt);
 }
 
 TEST(Urls, OriginsAreSchemeHostAndPort) {

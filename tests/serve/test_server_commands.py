@@ -124,7 +124,7 @@ def test_a_key_that_is_missing_wrong_or_too_weak(tmp_path):
     with Keyed("--context", 256, "--keys", keys) as running:
         at = ["--server", running.url]
         code, _, err = pippin("ps", *at)
-        assert code == 1 and "wants a key" in err and "PIPPIN_API_KEY" in err
+        assert code == 1 and "needs a key" in err and "PIPPIN_API_KEY" in err
         code, _, err = pippin("ps", *at, PIPPIN_API_KEY="pip-wrong")
         assert code == 1 and "does not accept" in err
         assert pippin("ps", *at, PIPPIN_API_KEY=user)[0] == 0

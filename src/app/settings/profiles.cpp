@@ -23,11 +23,11 @@ constexpr Row kAgent[] = {{"--temperature", "0.2"},
 
 constexpr Profile kProfiles[] = {
     {"text-default",
-     "Conversation, with the sampling that the model's makers advise, else the defaults",
+     "Conversation, sampled by the model's generation config, else by the defaults",
      {},
      {}},
     {"deterministic", "The same request always gets the same answer", kDeterministic, {}},
-    {"tools", "Tool calls by small models: little chance in the choice of words", kTools, {}},
+    {"tools", "Tool calls by small models: low temperature", kTools, {}},
     {"json", "Extraction and structured answers", kJson, {}},
     {"agent", "Coding agents: long histories, many of them kept, slow readers", kAgent, {}},
     {"vision", "Pictures in conversations", {}, "models that see"},

@@ -1,5 +1,6 @@
-// The monitor of a served model whose device is wrong in company: what it says, counts and does.
-#include "app/doctor_monitor.h"
+// The monitor of a served model whose device is wrong with concurrent requests: what it says,
+// counts and does.
+#include "app/loading.h"
 
 #include <gtest/gtest.h>
 #include <spdlog/sinks/ostream_sink.h>
@@ -41,7 +42,7 @@ struct Told {
   std::string log, metrics;
 };
 
-/// Serves a model that is wrong in company, watched, until /metrics has `row`.
+/// Serves a model that is wrong with concurrent requests, monitored, until /metrics has `row`.
 Told watch_until(const std::string& action, const std::string& row) {
   Logged logged;
   auto model = std::make_unique<service::Model>();

@@ -1,5 +1,5 @@
-// HubShelf: the models on disk, for the wires. Names are those of Ollama's clients. Owner: serve.
-// Thread: any.
+// HubModelStore: the models on disk, for the APIs. Names are those of Ollama's clients. Owner:
+// serve. Thread: any.
 #pragma once
 
 #include <string>
@@ -15,10 +15,10 @@ namespace pippin::app {
 /// "hf:org/repo:Q4_K_M", "qwen2.5:0.5b" is "ollama:qwen2.5:0.5b".
 std::string hub_name(std::string_view name);
 
-class HubShelf final : public api::ModelShelf {
+class HubModelStore final : public api::ModelShelf {
  public:
   /// `registries`: hosts of Ollama registries that may be pulled from beside the configured one.
-  HubShelf(const hub::Paths& paths, const std::vector<std::string>& registries)
+  HubModelStore(const hub::Paths& paths, const std::vector<std::string>& registries)
       : paths_(paths), registries_(registries) {}
 
   Result<void> remove(std::string_view name) override;

@@ -1,18 +1,23 @@
-#include "hub/server.h"
+#include "app/server_client.h"
 
 #include <fmt/format.h>
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
+#include <chrono>
+#include <filesystem>
 #include <utility>
 
+#include "app/connect_help.h"
+#include "base/environment.h"
 #include "base/json_read.h"
 #include "hub/http_client.h"
 
-namespace pippin::hub {
+namespace pippin::app {
 namespace {
 
 namespace json = boost::json;
+using hub::HttpResponse;
 
 double number_in(const json::object& object, std::string_view key) {
   const json::value* value = object.if_contains(key);
@@ -42,8 +47,8 @@ ServerModel read_model(const json::object& object) {
 }
 
 /// What a server says of its refusal, in any of the forms of an error; empty: nothing.
-std::string said_in(const HttpAnswer& answer) {
-  const Result<json::object> object = parse_object(answer.body, "[hub] answer");
+std::string said_in(const HttpResponse& answer) {
+  const Result<json::object> object = parse_object(answer.body, "[server] answer");
   const json::value* error = object.ok() ? object->if_contains("error") : nullptr;
   if (error == nullptr || !error->is_object()) return {};
   return std::string(string_in(error->get_object(), "message"));
@@ -57,19 +62,19 @@ Error explained(const ServerAccess& server, const Error& error) {
   if (error.code == Code::kPermissionDenied)
     advice = "\n  --cacert names the certificate to trust; a server without TLS is an http:// one";
   if (error.code == Code::kTimeout && server.url.starts_with("http:"))
-    advice = "\n  Does it want https? Then --tls-cert or --server says so";
+    advice = "\n  If it speaks https, give --tls-cert, or an https URL as --server";
   const std::string what = error.code == Code::kUnavailable
                                ? fmt::format("no server answers at {}: ", server.url)
                                : std::string();
   return fail(error.code, what + error.message + advice, error.param);
 }
 
-Error refused(const ServerAccess& server, const HttpAnswer& answer) {
+Error refused(const ServerAccess& server, const HttpResponse& answer) {
   const std::string said = said_in(answer);
   if (answer.status == 401)
     return fail(Code::kUnauthenticated,
                 server.key.empty()
-                    ? fmt::format("the server at {} wants a key: set PIPPIN_API_KEY", server.url)
+                    ? fmt::format("the server at {} needs a key: set PIPPIN_API_KEY", server.url)
                     : fmt::format("the server at {} does not accept the key in PIPPIN_API_KEY: {}",
                                   server.url, said));
   return fail(Code::kPermissionDenied,
@@ -77,13 +82,13 @@ Error refused(const ServerAccess& server, const HttpAnswer& answer) {
                           server.key.empty() ? "" : " with the key in PIPPIN_API_KEY", said));
 }
 
-Result<HttpAnswer> send(const ServerAccess& server, HttpRequest request) {
-  HttpOptions options;
+Result<HttpResponse> send(const ServerAccess& server, hub::HttpRequest request) {
+  hub::HttpOptions options;
   options.stall = std::chrono::seconds(10);
   options.cacert = server.cacert;
-  HttpClient client(std::move(options));
+  hub::HttpClient client(std::move(options));
   request.bearer = server.key;
-  Result<HttpAnswer> answer = client.send(request);
+  Result<HttpResponse> answer = client.send(request);
   if (!answer.ok()) return explained(server, answer.error());
   if (answer->status == 401 || answer->status == 403) return refused(server, *answer);
   return answer;
@@ -91,12 +96,35 @@ Result<HttpAnswer> send(const ServerAccess& server, HttpRequest request) {
 
 }  // namespace
 
+Result<ServerAccess> server_access(const Settings& settings) {
+  ServerAccess server;
+  server.url = settings.server;
+  const bool tls = !settings.tls_cert_path.empty();
+  if (server.url.empty()) {
+    if (settings.port == 0)
+      return fail(Code::kInvalidArgument,
+                  "--port 0 does not name a port: --server names the running server", "--server");
+    server.url = url_of(settings.host, static_cast<uint16_t>(settings.port), tls);
+  }
+  while (server.url.ends_with('/')) server.url.pop_back();
+  const char* key = environment_variable("PIPPIN_API_KEY");
+  if (key != nullptr) server.key = key;
+  server.cacert = settings.cacert_path.empty() ? settings.tls_cert_path : settings.cacert_path;
+  std::error_code ignored;
+  if (!server.cacert.empty() && !std::filesystem::is_regular_file(server.cacert, ignored))
+    return fail(
+        Code::kNotFound,
+        fmt::format("{}: there is no file {}",
+                    settings.cacert_path.empty() ? "--tls-cert" : "--cacert", server.cacert));
+  return server;
+}
+
 Result<void> ask_to_unload(const ServerAccess& server, const std::string& model) {
-  HttpRequest request;
+  hub::HttpRequest request;
   request.url = server.url + "/models/unload";
   request.headers = {"Content-Type: application/json"};
   request.post = json::serialize(json::object{{"model", model}});
-  ASSIGN_OR_RETURN(const HttpAnswer answer, send(server, std::move(request)));
+  ASSIGN_OR_RETURN(const HttpResponse answer, send(server, std::move(request)));
   if (answer.ok()) return {};
   const std::string said = said_in(answer);
   return fail(
@@ -105,13 +133,13 @@ Result<void> ask_to_unload(const ServerAccess& server, const std::string& model)
 }
 
 Result<ServerStatus> ask_server(const ServerAccess& server) {
-  HttpRequest request;
+  hub::HttpRequest request;
   request.url = server.url + "/v1/status";
-  Result<HttpAnswer> answer = send(server, std::move(request));
+  Result<HttpResponse> answer = send(server, std::move(request));
   if (!answer.ok()) return answer.error();
-  const Result<json::object> object = parse_object(answer->body, "[hub] " + server.url);
+  const Result<json::object> object = parse_object(answer->body, "[server] " + server.url);
   if (!answer->ok() || !object.ok() || !object->contains("ready"))
-    return fail(Code::kInvalidFile, fmt::format("what answers at {} is no pippin", server.url));
+    return fail(Code::kInvalidFile, fmt::format("the server at {} is no pippin", server.url));
   ServerStatus status;
   const json::value* ready = object->if_contains("ready");
   status.ready = ready->is_bool() && ready->get_bool();
@@ -126,6 +154,4 @@ Result<ServerStatus> ask_server(const ServerAccess& server) {
   return status;
 }
 
-bool is_this_machine(const std::string& url) { return is_loopback(url); }
-
-}  // namespace pippin::hub
+}  // namespace pippin::app

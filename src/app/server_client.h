@@ -1,4 +1,5 @@
-// ask_server: what a running pippin says of itself, for commands that talk to it. Thread: any.
+// The client of a running server: which one the settings mean, and what commands ask of it.
+// Thread: any.
 #pragma once
 
 #include <cstdint>
@@ -6,9 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "app/settings/settings.h"
 #include "base/result.h"
 
-namespace pippin::hub {
+namespace pippin::app {
 
 struct ServerModel {
   std::string id, architecture;
@@ -37,6 +39,11 @@ struct ServerAccess {
   std::string cacert;  // PEM file by which an https server is trusted; empty: the system's
 };
 
+/// Returns the server of --server, else the one that `serve` would be with the same host, port and
+/// certificate; with the key of PIPPIN_API_KEY. Errors: kInvalidArgument, a port that is chosen at
+/// the start; kNotFound, a file of certificates that is not there.
+Result<ServerAccess> server_access(const Settings& settings);
+
 /// Asks GET /v1/status of a server. Errors: kUnavailable when none runs there; kTimeout when it
 /// does not go on; kPermissionDenied when its certificate is not trusted, or the key may not ask;
 /// kUnauthenticated; kInvalidFile when it is no pippin.
@@ -46,7 +53,4 @@ Result<ServerStatus> ask_server(const ServerAccess& server);
 /// server says.
 Result<void> ask_to_unload(const ServerAccess& server, const std::string& model);
 
-/// Returns whether a URL means this machine.
-bool is_this_machine(const std::string& url);
-
-}  // namespace pippin::hub
+}  // namespace pippin::app

@@ -1,4 +1,4 @@
-#include "app/hub_shelf.h"
+#include "app/hub_model_store.h"
 
 #include <fmt/format.h>
 
@@ -43,13 +43,13 @@ std::string hub_name(std::string_view name) {
   return "ollama:" + std::string(name);
 }
 
-Result<void> HubShelf::remove(std::string_view name) {
+Result<void> HubModelStore::remove(std::string_view name) {
   ASSIGN_OR_RETURN(const hub::Removed removed, hub::remove_model(hub_name(name), paths_));
   return {};
 }
 
-Result<void> HubShelf::pull(std::string_view name,
-                            const std::function<bool(const Progress&)>& go_on) {
+Result<void> HubModelStore::pull(std::string_view name,
+                                 const std::function<bool(const Progress&)>& go_on) {
   ASSIGN_OR_RETURN(const hub::ModelName wanted, hub::parse_model_name(hub_name(name)));
   // Who may have models fetched may not have the server ask any host it can reach.
   if (const auto* ollama = std::get_if<hub::OllamaName>(&wanted);
