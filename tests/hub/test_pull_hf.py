@@ -440,7 +440,7 @@ def test_a_model_of_safetensors_arrives_whole(puller, house, name, shards):
         ({"model_type": "nonesuch"}, "'nonesuch' is not supported yet"),
         ({"quantization_config": {"quant_method": "awq", "bits": 4}}, "quantised by 'awq'"),
         ({"quantization_config": {"quant_method": "fp8"}}, "quantised by 'fp8'"),
-        ({"rope_scaling": {"type": "spiral", "factor": 2}}, "'spiral'"),
+        ({"rope_parameters": {"rope_type": "spiral", "factor": 2}}, "'spiral'"),
         ({"hidden_size": "many"}, "hidden_size"),
     ],
 )
