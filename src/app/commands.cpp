@@ -343,7 +343,7 @@ Result<int> doctor(const Settings& settings, const std::string& named) {
     return fail(Code::kInvalidArgument, "doctor has nothing to check: expected --divergence",
                 "--divergence");
   }
-  DivergenceRequest request;
+  InvarianceRequest request;
   ASSIGN_OR_RETURN(const hub::LocalModel model, find_model(named, settings, environment_variable));
   request.model = model.path.string();
   ASSIGN_OR_RETURN(request.runner, runner_options(settings));
@@ -352,7 +352,7 @@ Result<int> doctor(const Settings& settings, const std::string& named) {
   const auto progress = [](const std::string& way) {
     std::fprintf(stderr, "running: %s\n", way.c_str());
   };
-  ASSIGN_OR_RETURN(const DivergenceReport report, check_divergence(request, progress));
+  ASSIGN_OR_RETURN(const InvarianceReport report, check_invariance(request, progress));
   const std::string text = settings.doctor_json ? report.to_json() + "\n" : report.to_text();
   std::fputs(text.c_str(), stdout);
   return report.same() ? kExitOk : kExitFound;

@@ -37,12 +37,12 @@ Result<std::vector<engine::Submission>> prompts_for(const store::Checkpoint& che
 
 }  // namespace
 
-bool DivergenceReport::same() const {
+bool InvarianceReport::same() const {
   return std::all_of(agreements.begin(), agreements.end(),
                      [](const engine::Agreement& agreement) { return agreement.same(); });
 }
 
-std::string DivergenceReport::to_text() const {
+std::string InvarianceReport::to_text() const {
   std::string text = fmt::format(
       "{} on {}{}: {} prompts, {} tokens each, against the same prompts alone.\n"
       "In brackets: 95 % confidence interval of the share.\n\n"
@@ -64,7 +64,7 @@ std::string DivergenceReport::to_text() const {
                        "at the cost of speed.\n");
 }
 
-std::string DivergenceReport::to_json() const {
+std::string InvarianceReport::to_json() const {
   std::string text;
   service::JsonWriter json(text);
   json.begin_object().field("model", model).field("device", device).field("serial", serial);
@@ -83,7 +83,7 @@ std::string DivergenceReport::to_json() const {
   return text;
 }
 
-Result<DivergenceReport> check_divergence(const DivergenceRequest& request,
+Result<InvarianceReport> check_invariance(const InvarianceRequest& request,
                                           const std::function<void(const std::string&)>& progress) {
   ASSIGN_OR_RETURN(const store::Checkpoint checkpoint, store::Checkpoint::open(request.model));
   ASSIGN_OR_RETURN(const engine::ModelInfo info, engine::inspect_model(checkpoint));
@@ -114,7 +114,7 @@ Result<DivergenceReport> check_divergence(const DivergenceRequest& request,
   runner_options.kv = limits.kv;
   ASSIGN_OR_RETURN(const std::unique_ptr<engine::Runner> runner,
                    engine::make_runner(checkpoint, runner_options));
-  DivergenceReport report;
+  InvarianceReport report;
   report.model = service::model_id_of(request.model);
   report.device = cuda ? "cuda" : "cpu";
   report.prompts = static_cast<int>(prompts.size());

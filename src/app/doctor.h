@@ -12,7 +12,7 @@
 
 namespace pippin::app {
 
-struct DivergenceRequest {
+struct InvarianceRequest {
   std::string model;             // a path
   engine::RunnerOptions runner;  // device, threads
   int tokens = 32;               // of each answer
@@ -20,7 +20,7 @@ struct DivergenceRequest {
 };
 
 /// What the check found.
-struct DivergenceReport {
+struct InvarianceReport {
   std::string model, device;
   int prompts = 0, tokens = 0;
   bool serial = false;  // every step held one row
@@ -36,7 +36,7 @@ struct DivergenceReport {
 /// Loads the model and runs the fixed prompts in every way. `progress` gets each way's name.
 /// Errors: of the file, the tokenizer and the device; kContextLength, when the model's context is
 /// too short for the prompts.
-Result<DivergenceReport> check_divergence(const DivergenceRequest& request,
+Result<InvarianceReport> check_invariance(const InvarianceRequest& request,
                                           const std::function<void(const std::string&)>& progress);
 
 }  // namespace pippin::app

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Which stages scripts/test runs and which it skips, in a scratch checkout whose tools are stubs. Standard library only."""
+"""Which stages scripts/test runs and skips, in a scratch checkout whose tools are stubs. Standard library only."""
 
 import os
 import pathlib
