@@ -47,6 +47,14 @@ def missing_files(text):
     return [name for name in FILE.findall(text) if not list(ROOT.glob(name))]
 
 
+def missing_modules(text):
+    """Returns what ARCHITECTURE.md names below src/ or the root and is not there; NAME and <API> stand for anything."""
+    names = re.findall(r"`((?:[\w<>]+/)+[\w.*<>-]*)`", text)
+    patterns = {name: re.sub(r"NAME|<API>", "*", name).rstrip("/") for name in names}
+    return [name for name, pattern in patterns.items()
+            if not any(list(base.glob(pattern + end)) for base in (ROOT / "src", ROOT) for end in ("", ".*"))]
+
+
 def missing_routes(text):
     found = {(method, re.sub(r"\{[^}]*\}", "{}", path)) for method, path in ROUTE.findall(text)}
     known = ROUTES | ABSENT | {("HEAD", path) for method, path in ROUTES if method == "GET"}
@@ -92,6 +100,14 @@ def test_what_a_document_names_exists(path, helps):
     assert missing_files(text) == []
     assert missing_routes(text) == []
     assert list(unknown_commands(text, helps)) == []
+
+
+def test_what_the_architecture_names_exists():
+    text = text_of("ARCHITECTURE.md")
+    assert missing_modules(text) == []
+    assert list(broken_links("ARCHITECTURE.md", text)) == []
+    assert missing_modules("`engine/meter.cpp` `service/nothing` `api/routes` `parse/tool/` `nn/ops/NAME.h` `nn/NAME.x`"
+                           ) == ["engine/meter.cpp", "service/nothing", "nn/NAME.x"]
 
 
 def test_what_does_not_exist_is_found(helps):
