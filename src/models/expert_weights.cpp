@@ -10,21 +10,50 @@
 namespace pippin::models {
 namespace {
 
+using Bytes = std::vector<std::byte>;
+
+// Which rows of an expert's tensor a part takes.
+struct RowRange {
+  int first, step, count;
+};
+
 // Copies rows that do not follow each other in the file.
-store::TensorView gathered(const store::TensorView& from, int first, int step, int rows,
-                           std::vector<std::byte>& bytes, std::vector<std::byte>& scales) {
+store::TensorView gathered(const store::TensorView& from, RowRange rows, Bytes& bytes,
+                           Bytes& scales) {
   store::TensorView out = from;
-  out.shape[0] = rows;
-  const auto gather = [&](std::span<const std::byte>& all, std::vector<std::byte>& to) {
+  out.shape[0] = rows.count;
+  const auto gather = [&](std::span<const std::byte>& all, Bytes& to) {
     const size_t each = all.size() / static_cast<size_t>(from.shape[0]);
-    to.resize(each * static_cast<size_t>(rows));
-    for (int row = 0; row < rows; ++row)
-      std::ranges::copy(all.subspan(static_cast<size_t>(first + row * step) * each, each),
+    to.resize(each * static_cast<size_t>(rows.count));
+    for (int row = 0; row < rows.count; ++row)
+      std::ranges::copy(all.subspan(static_cast<size_t>(rows.first + row * rows.step) * each, each),
                         to.begin() + static_cast<ptrdiff_t>(static_cast<size_t>(row) * each));
     all = to;
   };
   gather(out.bytes, bytes);
-  gather(out.mlx.scales, scales);
+  if (!out.mlx.scales.empty()) gather(out.mlx.scales, scales);
+  return out;
+}
+
+// Copies columns of a tensor [K, N] of floats as rows.
+store::TensorView turned(const store::TensorView& from, RowRange rows, Bytes& bytes) {
+  const auto all_rows = static_cast<size_t>(from.shape[0]),
+             columns = static_cast<size_t>(from.shape[1]);
+  const auto size = static_cast<size_t>(block_bytes(from.type));
+  store::TensorView out = from;
+  out.shape[0] = rows.count;
+  out.transposed = false;
+  bytes.resize(static_cast<size_t>(rows.count) * columns * size);
+  constexpr size_t kAtOnce = 16;  // columns, so that lines of both sides stay in the cache
+  for (size_t begin = 0; begin < columns; begin += kAtOnce) {
+    for (int row = 0; row < rows.count; ++row) {
+      const auto source = static_cast<size_t>(rows.first + row * rows.step);
+      for (size_t k = begin; k < std::min(columns, begin + kAtOnce); ++k)
+        std::copy_n(from.bytes.data() + (k * all_rows + source) * size, size,
+                    bytes.data() + (static_cast<size_t>(row) * columns + k) * size);
+    }
+  }
+  out.bytes = bytes;
   return out;
 }
 
@@ -35,10 +64,12 @@ Result<nn::ExpertTensors> WeightLoader::expert_tensors(const Part& part, int cou
   const int rows = part.tensor_rows > 0 ? part.tensor_rows : part.rows;
   std::vector<store::TensorView> experts;
   if (has(part.name + "_exps.weight")) {
-    ASSIGN_OR_RETURN(const store::TensorView* all,
+    ASSIGN_OR_RETURN(const store::TensorView* found,
                      checked(part.name + "_exps.weight", {count, rows, columns}));
+    store::TensorView all = *found;
+    all.shape = {count, rows, columns};
     for (int e = 0; e < count; ++e) {
-      experts.push_back(all->slice(e, 1));
+      experts.push_back(all.slice(e, 1));
       experts.back().shape = {rows, columns};
     }
   } else {
@@ -49,13 +80,13 @@ Result<nn::ExpertTensors> WeightLoader::expert_tensors(const Part& part, int cou
     }
   }
   return nn::ExpertTensors([this, part, experts = std::move(experts),
-                            bytes = std::make_shared<std::vector<std::byte>>(),
-                            scales = std::make_shared<std::vector<std::byte>>()](int expert) {
+                            bytes = std::make_shared<Bytes>(),
+                            scales = std::make_shared<Bytes>()](int expert) {
     const store::TensorView& whole = experts[static_cast<size_t>(expert)];
-    const store::TensorView view =
-        part.row_step == 1
-            ? whole.slice(part.first_row, part.rows)
-            : gathered(whole, part.first_row, part.row_step, part.rows, *bytes, *scales);
+    const RowRange taken{part.first_row, part.row_step, part.rows};
+    const store::TensorView view = whole.transposed  ? turned(whole, taken, *bytes)
+                                   : taken.step != 1 ? gathered(whole, taken, *bytes, *scales)
+                                                     : whole.slice(taken.first, taken.count);
     advance(view);
     return view;
   });

@@ -4,6 +4,16 @@
 #include <fmt/ranges.h>
 
 namespace pippin::models {
+namespace {
+
+// A matrix of one row may be kept as a vector, and the other way round.
+std::vector<int64_t> without_ones(std::vector<int64_t> shape) {
+  while (shape.size() > 1 && shape.front() == 1) shape.erase(shape.begin());
+  return shape;
+}
+
+}  // namespace
+
 WeightLoader::WeightLoader(const store::Checkpoint& checkpoint, nn::Backend& backend,
                            LoadProgress progress, NormStyle norms)
     : checkpoint_(checkpoint), backend_(backend), progress_(std::move(progress)), norms_(norms) {
@@ -17,7 +27,7 @@ Result<const store::TensorView*> WeightLoader::checked(const std::string& name,
     return fail(Code::kInvalidFile,
                 fmt::format("[model] {}: tensor {} is missing", checkpoint_.path(), name), name);
   }
-  if (tensor->shape != shape) {
+  if (without_ones(tensor->shape) != without_ones(shape)) {
     return fail(
         Code::kInvalidFile,
         fmt::format("[model] {}: tensor {} should have shape [{}], it has [{}]", checkpoint_.path(),
@@ -27,16 +37,11 @@ Result<const store::TensorView*> WeightLoader::checked(const std::string& name,
   return tensor;
 }
 
-// GGUF files keep a matrix of one row as a vector.
 Result<store::TensorView> WeightLoader::matrix(const std::string& name, int rows, int columns) {
-  const store::TensorView* tensor = checkpoint_.tensor(name);
-  if (rows == 1 && tensor != nullptr && tensor->shape == std::vector<int64_t>{columns}) {
-    store::TensorView view = *tensor;
-    view.shape = {1, columns};
-    return view;
-  }
-  ASSIGN_OR_RETURN(tensor, checked(name, {rows, columns}));
-  return *tensor;
+  ASSIGN_OR_RETURN(const store::TensorView* tensor, checked(name, {rows, columns}));
+  store::TensorView view = *tensor;
+  view.shape = {rows, columns};
+  return view;
 }
 
 void WeightLoader::advance(const store::TensorView& tensor) {

@@ -366,6 +366,8 @@ Result<void> read_quantization(const HfFields& root, HfConfig& config) {
     if (!other) return {};
     if (other->has("quant_method")) {
       ASSIGN_OR_RETURN(const std::string method, other->text("quant_method"));
+      config.mxfp4_blocks = method == "mxfp4";
+      if (config.mxfp4_blocks) return {};
       return other->unsupported(
           "quant_method",
           fmt::format("weights quantised by {} are not supported; this build reads F32, F16, BF16 "

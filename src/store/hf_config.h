@@ -30,6 +30,7 @@ struct HfConfig {
   std::optional<bool> tied_output;
   bool qkv_bias = false;  // q, k and v have biases
   const HfFamily* family = nullptr;
+  bool mxfp4_blocks = false;  // weights may be MXFP4 as transformers keeps it: *_blocks, *_scales
   /// Nothing: the weights are floats. The modules that differ, by path; no value: they are floats.
   std::optional<MlxSettings> quantization;
   std::map<std::string, std::optional<MlxSettings>, std::less<>> exceptions;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <boost/json/array.hpp>
+
 #include <algorithm>
 
 #include "store/quoted.h"
@@ -40,6 +42,20 @@ Result<int> HfFields::size(std::string_view key, int min, int max,
   if (*number < min || *number > max)
     return wrong(key, fmt::format("expected {} to {}, but found {}", min, max, *number));
   return static_cast<int>(*number);
+}
+
+Result<int> HfFields::size_of_all(std::string_view key, int min, int max,
+                                  std::optional<int> otherwise) const {
+  const json::value* value = find(key);
+  if (value == nullptr || !value->is_array()) return size(key, min, max, otherwise);
+  const json::array& each = value->get_array();
+  const int64_t* first = each.empty() ? nullptr : each.front().if_int64();
+  if (first == nullptr) return wrong(key, "expected integers");
+  if (*first < min || *first > max)
+    return wrong(key, fmt::format("expected {} to {}, but found {}", min, max, *first));
+  for (const json::value& one : each)
+    if (one != each.front()) return unsupported(key, "layers that differ are not supported");
+  return static_cast<int>(*first);
 }
 
 Result<double> HfFields::number(std::string_view key, double min, double max,

@@ -31,6 +31,10 @@ class HfFields {
   /// Errors of all: kInvalidFile naming the field, when it is of another kind or out of bounds, or
   /// absent where there is no default.
   Result<int> size(std::string_view key, int min, int max, std::optional<int> otherwise = {}) const;
+  /// The same of a field that may have a list of one number for each layer. Errors: kUnsupported,
+  /// too, where they differ.
+  Result<int> size_of_all(std::string_view key, int min, int max,
+                          std::optional<int> otherwise = {}) const;
   Result<double> number(std::string_view key, double min, double max,
                         std::optional<double> otherwise = {}) const;
   Result<bool> flag(std::string_view key, bool otherwise) const;

@@ -26,6 +26,7 @@ constexpr ModuleName kLayer[] = {
     {"self_attn.qkv_proj", "attn_qkv"},
     {"self_attn.q_norm", "attn_q_norm"},
     {"self_attn.k_norm", "attn_k_norm"},
+    {"self_attn.sinks", "attn_sinks"},
     {"mlp.gate_proj", "ffn_gate"},
     {"mlp.up_proj", "ffn_up"},
     {"mlp.down_proj", "ffn_down"},
@@ -161,6 +162,10 @@ class TensorsReader {
     TensorView view = view_of(name, entry);
     view.type = *type;
     if (is_transposed(name) && view.shape.size() == 2) transpose(view);
+    if (is_transposed(name) && view.shape.size() == 3) {
+      view.transposed = true;
+      std::swap(view.shape[1], view.shape[2]);
+    }
     tensors_.push_back(std::move(view));
     return {};
   }
@@ -199,6 +204,7 @@ class TensorsReader {
   // `biases`: null where there are none.
   Result<void> add_quantised(const std::string& name, const SafetensorsEntry& weight,
                              const SafetensorsEntry& scales, const SafetensorsEntry* biases) {
+    if (weight.dtype == "U8" && biases == nullptr) return add_mxfp4(name, weight, scales);
     ASSIGN_OR_RETURN(const MlxSettings settings, settings_of(name, weight));
     if (weight.dtype != "U32")
       return wrong(weight.name, fmt::format("expected codes in U32, but found {}", weight.dtype));
@@ -233,6 +239,28 @@ class TensorsReader {
                                fmt::join(weight.shape, ", "), fmt::join(scales.shape, ", "), bits,
                                settings.group));
     view.shape.back() = scales.shape.back() * settings.group;
+    tensors_.push_back(std::move(view));
+    return {};
+  }
+
+  // Blocks of 32 codes, [.., K / 32, 16] bytes, with an exponent each: MLX's mxfp4 in other words.
+  Result<void> add_mxfp4(const std::string& name, const SafetensorsEntry& weight,
+                         const SafetensorsEntry& scales) {
+    const std::vector<int64_t>& shape = weight.shape;
+    const bool agree = shape.size() == 4 && shape.back() == 16 && scales.dtype == "U8" &&
+                       scales.shape.size() == 3 &&
+                       std::equal(scales.shape.begin(), scales.shape.end(), shape.begin()) &&
+                       !scales.bytes.empty();
+    if (!agree || !config_.mxfp4_blocks)
+      return wrong(weight.name,
+                   agree ? "it is quantised, but config.json does not say how"
+                         : fmt::format("expected blocks [E, N, K / 32, 16] with scales [E, N, K / "
+                                       "32], but found [{}] and [{}]",
+                                       fmt::join(shape, ", "), fmt::join(scales.shape, ", ")));
+    TensorView view = view_of(name + ".weight", weight);
+    view.type = TensorType::kMXFP4;
+    view.mlx = {.group = 32, .scales = scales.bytes};
+    view.shape = {shape[0], shape[1], shape[2] * 32};
     tensors_.push_back(std::move(view));
     return {};
   }

@@ -51,6 +51,7 @@ struct ExpertConfig {
   std::optional<bool>
       normalise;    // weights are divided by their sum; nothing: the file does not say
   float scale = 0;  // of the weights, last; 0: the file does not say
+  std::optional<float> closeness;  // of Phi MoE's router; nothing: the file does not say
 };
 
 /// How the numbers of weights are kept, where converters change them: GGUF files have the rows of a

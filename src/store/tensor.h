@@ -23,6 +23,10 @@ struct TensorView {
   /// What `bytes` borrows from where the file keeps the tensor in another order; else null.
   std::shared_ptr<const std::vector<std::byte>> made = nullptr;
 
+  /// Whether `bytes` have the last two dimensions the other way round, [.., K, N]. Of floats; only
+  /// loaders of experts, which copy one at a time, meet it.
+  bool transposed = false;
+
   int64_t elements() const {
     int64_t n = 1;
     for (int64_t d : shape) n *= d;

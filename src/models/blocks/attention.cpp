@@ -87,7 +87,8 @@ Result<void> AttentionBlock::load_norms(const LayerSource& source) {
   WeightLoader& weights = source.weights;
   const std::string q_name = source.name("attn_q_norm.weight"),
                     k_name = source.name("attn_k_norm.weight");
-  if (source.options.qk_norm) {
+  const bool optional = source.options.qk_norm_if_there && source.has("attn_q_norm");
+  if (source.options.qk_norm || optional) {
     ASSIGN_OR_RETURN(std::vector<float> q_norm, weights.norm_values(q_name, spec_.head_dim));
     ASSIGN_OR_RETURN(std::vector<float> k_norm, weights.norm_values(k_name, spec_.head_dim));
     spec_.q_norm = std::move(q_norm);
@@ -98,6 +99,11 @@ Result<void> AttentionBlock::load_norms(const LayerSource& source) {
                      weights.norm(q_name, spec_.heads * spec_.head_dim, source.config.norm_eps));
     ASSIGN_OR_RETURN(k_norm_,
                      weights.norm(k_name, spec_.kv_heads * spec_.head_dim, source.config.norm_eps));
+  }
+  if (source.has("attn_sinks")) {
+    ASSIGN_OR_RETURN(std::vector<float> sinks,
+                     weights.vector(source.name("attn_sinks.weight"), spec_.heads));
+    spec_.sinks = std::move(sinks);
   }
   return {};
 }

@@ -36,7 +36,7 @@ nn::RouterSpec routing_of(const store::ModelConfig& config, const MoeOptions& op
   }
   spec.normalise = experts.normalise.value_or(options.normalise);
   if (experts.scale > 0) spec.scale = experts.scale;
-  spec.closeness = options.closeness;
+  spec.closeness = experts.closeness.value_or(options.closeness);
   return spec;
 }
 

@@ -14,7 +14,7 @@ Result<void> read_experts(const store::HfFields& fields, const ExpertFields& nam
                       : fields.has("n_routed_experts") ? "n_routed_experts"
                                                        : "num_experts";
   ASSIGN_OR_RETURN(experts.count, fields.size(count, 1, store::kExpertsMax));
-  ASSIGN_OR_RETURN(experts.used, fields.size(names.used, 1, experts.count));
+  ASSIGN_OR_RETURN(experts.used, fields.size_of_all(names.used, 1, experts.count));
   if (!names.inner.empty()) {
     ASSIGN_OR_RETURN(experts.feed_forward, fields.size(names.inner, 1, store::kFeedForwardMax));
   }

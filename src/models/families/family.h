@@ -35,6 +35,7 @@ struct DecoderOptions {
   bool rope_windows_only = false;
   bool rope_windows_unscaled = false;  // scaling is for layers without a window (Gemma 3, OLMo 3)
   bool qk_norm = false;                // RMS norm of each head of q and k (Qwen 3, Gemma 3)
+  bool qk_norm_if_there = false;       // the same, of files that have weights for it (GLM 4.5)
   bool wide_qk_norm = false;           // RMS norm of q, and of k, over all heads (OLMo 2)
   bool norm_after_rope = false;        // q and k are normed behind their rotation (Hunyuan)
   bool pre_norms = true;               // norms before attention and feed-forward

@@ -32,7 +32,14 @@
   ROW(kQwen2Moe)             \
   ROW(kQwen3Moe)             \
   ROW(kOlmoe)                \
-  ROW(kGraniteMoe)
+  ROW(kGraniteMoe)           \
+  ROW(kPhiMoe)               \
+  ROW(kGlm4Moe)              \
+  ROW(kGptOss)               \
+  ROW(kErnie45Moe)           \
+  ROW(kHunyuanMoe)           \
+  ROW(kMiniMaxM2)            \
+  ROW(kDots1)
 
 namespace pippin {
 namespace models {
