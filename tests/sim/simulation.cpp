@@ -282,8 +282,11 @@ void Simulation::check_plan(const StepPlan& plan) {
       steps_without_row_.erase(status.id);
       continue;
     }
+    const auto before = active_before_.find(status.id);
+    const bool stayed = before != active_before_.end() && before->second == status.preemptions;
+    // Who was preempted, and admitted again in this very plan, waits anew.
     int& without_row = steps_without_row_[status.id];
-    without_row = runs ? 0 : without_row + 1;
+    without_row = runs || !stayed ? 0 : without_row + 1;
     if (is_alone(status.id, status.computed_tokens)) {
       if (without_row > 2 * options_.rows_max) {
         broken(fmt::format("sequence {} waits for its turn for ever", status.id.value));
@@ -292,8 +295,6 @@ void Simulation::check_plan(const StepPlan& plan) {
     }
     if (first == nullptr || status.priority > first->priority) first = &status;
     const int remaining = status.prompt_tokens + status.generated_tokens - status.computed_tokens;
-    const auto before = active_before_.find(status.id);
-    const bool stayed = before != active_before_.end() && before->second == status.preemptions;
     if (remaining == 1 && stayed && !runs && (!step_is_alone || last_was_alone_)) {
       broken(fmt::format("sequence {} decodes and has no row", status.id.value));
     }
