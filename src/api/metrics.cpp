@@ -91,7 +91,9 @@ constexpr Gauge kGauges[] = {
     {"pippin:num_requests_paused", "Sequences whose reader is behind.",
      [](const Source& s) { return double(s.status.paused); }},
     {"pippin:serial", "1 where every step runs one row, so that company cannot change an answer.",
-     [](const Source& s) { return s.metrics.serial.load(std::memory_order_relaxed) ? 1.0 : 0.0; }},
+     [](const Source& s) {
+       return s.metrics.deterministic.load(std::memory_order_relaxed) ? 1.0 : 0.0;
+     }},
     {"vllm:kv_cache_usage_perc", "Share of the KV blocks that sequences hold, from 0 to 1.",
      [](const Source& s) {
        double fullest = 0;
@@ -119,14 +121,14 @@ constexpr Counter kCounters[] = {
      [](const Source& s) { return s.status.preemptions; }},
     {"pippin:steps_total", "Steps run.", [](const Source& s) { return s.status.steps; }},
     {"pippin:divergence_answers_total",
-     "Answers given in company that were compared with those alone.",
-     [](const Source& s) { return s.metrics.divergence_answers.load(std::memory_order_relaxed); }},
+     "Answers beside concurrent requests that were compared with those of exclusive steps.",
+     [](const Source& s) { return s.metrics.invariance_answers.load(std::memory_order_relaxed); }},
     {"pippin:divergence_exact_total", "Of those, answers that were the same.",
-     [](const Source& s) { return s.metrics.divergence_exact.load(std::memory_order_relaxed); }},
+     [](const Source& s) { return s.metrics.invariance_exact.load(std::memory_order_relaxed); }},
     {"pippin:divergence_tokens_total", "Tokens that were compared so.",
-     [](const Source& s) { return s.metrics.divergence_tokens.load(std::memory_order_relaxed); }},
+     [](const Source& s) { return s.metrics.invariance_tokens.load(std::memory_order_relaxed); }},
     {"pippin:divergence_agreed_total", "Of those, tokens that were the same.",
-     [](const Source& s) { return s.metrics.divergence_agreed.load(std::memory_order_relaxed); }},
+     [](const Source& s) { return s.metrics.invariance_agreed.load(std::memory_order_relaxed); }},
     {"pippin:requests_refused_total", "Submissions that found the queue full.",
      [](const Source& s) { return s.metrics.refused.load(std::memory_order_relaxed); }},
 };

@@ -91,21 +91,21 @@ Result<InvarianceReport> check_invariance(const InvarianceRequest& request,
                    prompts_for(checkpoint, info.vocab, request.tokens));
   const bool cuda = request.runner.device == engine::DeviceKind::kCuda;
 
-  engine::DivergenceOptions options;
+  engine::BatchInvarianceOptions options;
   engine::SchedulerOptions& limits = options.scheduler;
   limits.context_tokens_max = info.context_tokens_max;
   // As served, but with room for all prompts.
   const int positions = limits.kv.block_positions;
-  const int blocks = engine::divergence_blocks(prompts, positions);
+  const int blocks = engine::batch_invariance_blocks(prompts, positions);
   for (const KvGroupSpec& group : info.kv) {
     const engine::Sight sight{group.kind, group.window, positions};
     limits.kv.add(group, blocks + sight.blocks_min(kStepTokens));
   }
   limits.rows_max = static_cast<int>(prompts.size());
   limits.step_tokens_max = kStepTokens;
-  limits.serial = cuda && request.deterministic;
-  limits.prefix_cache = !limits.serial;
-  if (limits.serial) options.chunks = {};  // which are fixed, then
+  limits.deterministic = cuda && request.deterministic;
+  limits.prefix_cache = !limits.deterministic;
+  if (limits.deterministic) options.chunks = {};  // which are fixed, then
   options.progress = progress;
   for (const engine::Submission& prompt : prompts)
     RETURN_IF_ERROR(engine::Scheduler::check(limits, prompt));
@@ -119,8 +119,8 @@ Result<InvarianceReport> check_invariance(const InvarianceRequest& request,
   report.device = cuda ? "cuda" : "cpu";
   report.prompts = static_cast<int>(prompts.size());
   report.tokens = request.tokens;
-  report.serial = limits.serial;
-  ASSIGN_OR_RETURN(report.agreements, engine::check_divergence(*runner, options, prompts));
+  report.serial = limits.deterministic;
+  ASSIGN_OR_RETURN(report.agreements, engine::check_batch_invariance(*runner, options, prompts));
   return report;
 }
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "engine/core/divergence.h"
+#include "engine/core/batch_invariance.h"
 #include "engine/exec/runner.h"
 
 namespace pippin::app {

@@ -83,14 +83,15 @@ Result<std::unique_ptr<service::Model>> load_for(const Settings& settings,
   return load_shown(options, std::move(runner));
 }
 
-Result<std::unique_ptr<engine::DivergenceMonitor>> start_monitor(const Settings& settings,
-                                                                 const service::Model& model) {
-  if (settings.divergence_monitor_s <= 0) return std::unique_ptr<engine::DivergenceMonitor>();
+Result<std::unique_ptr<engine::BatchInvarianceMonitor>> start_monitor(const Settings& settings,
+                                                                      const service::Model& model) {
+  if (settings.divergence_monitor_s <= 0) return std::unique_ptr<engine::BatchInvarianceMonitor>();
   ASSIGN_OR_RETURN(std::vector<engine::Submission> prompts, monitor_prompts(*model.tokenizer));
   engine::MonitorOptions options;
   options.every = std::chrono::seconds(settings.divergence_monitor_s);
-  options.serialise = settings.divergence_action == "serialise";
-  return std::make_unique<engine::DivergenceMonitor>(*model.engine, options, std::move(prompts));
+  options.make_deterministic = settings.divergence_action == "serialise";
+  return std::make_unique<engine::BatchInvarianceMonitor>(*model.engine, options,
+                                                          std::move(prompts));
 }
 
 Result<std::unique_ptr<service::Model>> FileLoader::load(const service::ModelSpec& spec,

@@ -6,7 +6,7 @@
 
 #include "app/settings/settings.h"
 #include "base/result.h"
-#include "engine/divergence_monitor.h"
+#include "engine/batch_invariance_monitor.h"
 #include "engine/exec/runner.h"
 #include "hub/catalogue.h"
 #include "service/model.h"
@@ -24,8 +24,8 @@ Result<std::unique_ptr<service::Model>> load_for(const Settings& settings,
 Result<service::LoadOptions> load_options(const Settings& settings, const hub::LocalModel& model,
                                           int rows_max);
 
-/// Loads the server's models from their files, with progress on stderr and a divergence monitor
-/// where the settings ask for one. Thread: see ModelLoader.
+/// Loads the server's models from their files, with progress on stderr and a batch-invariance
+/// monitor where the settings ask for one. Thread: see ModelLoader.
 class FileLoader final : public service::ModelLoader {
  public:
   explicit FileLoader(const Settings& settings) : settings_(settings) {}
@@ -45,8 +45,8 @@ class FileLoader final : public service::ModelLoader {
 
 /// Starts watching the model, which outlives the monitor. Returns: null if the settings do not ask
 /// for it. Errors: of the tokenizer.
-Result<std::unique_ptr<engine::DivergenceMonitor>> start_monitor(const Settings& settings,
-                                                                 const service::Model& model);
+Result<std::unique_ptr<engine::BatchInvarianceMonitor>> start_monitor(const Settings& settings,
+                                                                      const service::Model& model);
 
 /// What the settings say of the runner. Errors: kUnsupported, a device that is not here.
 Result<engine::RunnerOptions> runner_options(const Settings& settings);

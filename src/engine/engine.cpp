@@ -16,9 +16,9 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "engine/core/exception_mapping.h"
 #include "engine/core/recorder.h"
 #include "engine/core/scheduler.h"
-#include "engine/core/thrown.h"
 #include "engine/core/warm_up.h"
 #include "engine/event_queue.h"
 #include "engine/mailbox.h"
@@ -27,11 +27,10 @@
 namespace pippin::engine {
 namespace {
 
-// After a drain's time is over, what is left ends within a step. A step that takes longer than this
-// hangs.
+// After a drain's time is over, all sequences end within a step. A longer step hangs.
 constexpr Duration kLastStepMax = std::chrono::seconds(10);
 
-// How long a client is told to wait for room in a full queue, and how long that is believed.
+// Retry-After bounds for a full queue, and how long an estimate is cached.
 constexpr std::chrono::seconds kRetryMin{1}, kRetryMax{60};
 constexpr Duration kRetryKept = std::chrono::milliseconds(250);
 
@@ -42,7 +41,7 @@ std::optional<Error> thrown_by(Work&& work) {
     work();
     return std::nullopt;
   } catch (const std::exception& thrown) {
-    return error_of_thrown("[engine]", thrown);
+    return error_of_exception("[engine]", thrown);
   }
 }
 
@@ -54,7 +53,7 @@ class LoopEngine final : public Engine {
       : options_(options),
         mailbox_(std::make_shared<Mailbox>(options.queue_max)),
         scheduler_(options_) {
-    metrics_.serial = options.serial;
+    metrics_.deterministic = options.deterministic;
   }
 
   ~LoopEngine() override {
@@ -125,9 +124,9 @@ class LoopEngine final : public Engine {
 
   const EngineOptions& options() const override { return options_; }
 
-  void serialise() override {
-    metrics_.serial = true;
-    mailbox_->post(SerialiseCommand{});
+  void make_deterministic() override {
+    metrics_.deterministic = true;
+    mailbox_->post(DeterministicCommand{});
   }
 
   bool resize_kv(const std::vector<int>& blocks) override {
@@ -141,11 +140,11 @@ class LoopEngine final : public Engine {
     }
   }
 
-  void note_divergence(const Agreement& agreement) override {
-    metrics_.divergence_answers += static_cast<uint64_t>(agreement.answers);
-    metrics_.divergence_exact += static_cast<uint64_t>(agreement.exact);
-    metrics_.divergence_tokens += static_cast<uint64_t>(agreement.tokens);
-    metrics_.divergence_agreed += static_cast<uint64_t>(agreement.agreed);
+  void note_batch_invariance(const Agreement& agreement) override {
+    metrics_.invariance_answers += static_cast<uint64_t>(agreement.answers);
+    metrics_.invariance_exact += static_cast<uint64_t>(agreement.exact);
+    metrics_.invariance_tokens += static_cast<uint64_t>(agreement.tokens);
+    metrics_.invariance_agreed += static_cast<uint64_t>(agreement.agreed);
   }
 
   void drain(Duration at_most) override {
@@ -177,7 +176,7 @@ class LoopEngine final : public Engine {
   void read(CancelCommand& command) { scheduler_.cancel(command.id, command.reason); }
   void read(CancelAllCommand&) { cancel_all(); }
   void read(ResumeCommand& command) { scheduler_.resume(command.id); }
-  void read(SerialiseCommand&) { scheduler_.serialise(); }
+  void read(DeterministicCommand&) { scheduler_.make_deterministic(); }
   void cancel_all();
   void deliver(std::vector<SequenceEvent> events);
 
@@ -186,15 +185,15 @@ class LoopEngine final : public Engine {
   const std::shared_ptr<Mailbox> mailbox_;
   std::atomic<uint64_t> next_id_ = 1;
   EngineMetrics metrics_;
-  // Guards scheduler_ and meter_; never held while a step runs or a reader is told.
+  // Guards scheduler_ and stats_; never held while a step runs or a reader is told.
   mutable std::mutex mutex_;
   Scheduler scheduler_;
-  StepStats meter_{metrics_};
+  StepStats stats_{metrics_};
   std::ofstream recording_;
   std::optional<Recorder> recorder_;
   std::unordered_map<SequenceId, std::shared_ptr<EventQueue>> streams_;
   TimePoint last_end_{};
-  bool ending_ = false;         // what is cancelled from now on is so because the engine ends
+  bool ending_ = false;         // the engine ends, and cancels what is left
   int retry_s_ = 0;             // the last estimate
   TimePoint retry_known_{};     // and when it was made
   Runner* runner_ = nullptr;    // while the loop runs
@@ -214,7 +213,7 @@ std::vector<SequenceStatus> LoopEngine::sequences() const {
   {
     const std::lock_guard lock(mutex_);
     all = scheduler_.sequences();
-    for (SequenceStatus& sequence : all) meter_.tell(sequence);
+    for (SequenceStatus& sequence : all) stats_.tell(sequence);
   }
   int queue_position = 0;
   for (const SequenceStatus& known : all)
@@ -243,10 +242,10 @@ int LoopEngine::retry_after_s() {
   double tokens = 0;
   for (const SequenceStatus& sequence : all) {
     if (sequence.phase != Phase::kWaiting) continue;
-    const double answer = std::min<double>(sequence.max_tokens, meter_.answer_tokens());
+    const double answer = std::min<double>(sequence.max_tokens, stats_.answer_tokens());
     tokens += sequence.prompt_tokens + std::max(answer, double(sequence.generated_tokens));
   }
-  const auto wait = std::chrono::ceil<std::chrono::seconds>(meter_.time_for(tokens));
+  const auto wait = std::chrono::ceil<std::chrono::seconds>(stats_.time_for(tokens));
   retry_s_ = static_cast<int>(std::clamp(wait, kRetryMin, kRetryMax).count());
   retry_known_ = now;
   return retry_s_;
@@ -270,8 +269,9 @@ void LoopEngine::loop(Runner& runner) {
   CHECK(streams_.empty(), "every stream ends");
 }
 
-/// Plans and enqueues a step unless one is under way, enqueues the one behind it where the device
-/// works ahead, and commits the first. Returns: false if there was nothing to run.
+/// Plans and enqueues a step unless one is under way, then the next where async scheduling allows
+/// it, and commits the first.
+/// Returns: false if there was nothing to run.
 bool LoopEngine::step(Runner& runner) {
   int queued = 0;
   if (under_way_.empty()) {
@@ -279,7 +279,7 @@ bool LoopEngine::step(Runner& runner) {
       const std::lock_guard lock(mutex_);
       const TimePoint now = clock_.now();
       under_way_.push_back({scheduler_.next(now), now, {}});
-      meter_.planned(under_way_.back().plan, now);
+      stats_.planned(under_way_.back().plan, now);
       queued = scheduler_.queued();
     }
     mailbox_->note(queued, 0);  // those admitted just now wait no more
@@ -304,10 +304,10 @@ bool LoopEngine::step(Runner& runner) {
   {
     const std::lock_guard lock(mutex_);
     const TimePoint now = clock_.now();
-    if (ran) meter_.ran(plan, std::max(first.began, last_end_), now);
+    if (ran) stats_.ran(plan, std::max(first.began, last_end_), now);
     last_end_ = now;
     events = scheduler_.commit(plan, std::move(output), now);
-    meter_.came(events, now);
+    stats_.came(events, now);
     queued = scheduler_.queued();
   }
   under_way_.pop_front();
@@ -317,8 +317,8 @@ bool LoopEngine::step(Runner& runner) {
   return ran;
 }
 
-/// Hands a plan to the runner. A runner answers for its own errors; should one throw all the same,
-/// for want of memory say, then the step's rows fail and the server lives on.
+/// Hands a plan to the runner, which reports its own errors. If it throws all the same, the step's
+/// rows fail and the server lives on.
 void LoopEngine::begin(Runner& runner, Step& step) {
   step.error = thrown_by([&] {
     for (const SequenceId id : step.plan.admitted) runner.admit(id, scheduler_.submission(id));
@@ -347,7 +347,7 @@ void LoopEngine::read(std::vector<EngineCommand>& commands) {
 
 void LoopEngine::read(SubmitCommand& command) {
   streams_.emplace(command.id, std::move(command.events));
-  meter_.submitted(command.id, command.submitted_at);
+  stats_.submitted(command.id, command.submitted_at);
   const Result<void> submitted = scheduler_.submit(command.id, std::move(command.submission));
   CHECK(submitted.ok(), "the mailbox checks what it takes");
 }

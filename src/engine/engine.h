@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "engine/core/divergence.h"
+#include "engine/core/batch_invariance.h"
 #include "engine/core/runner.h"
 #include "engine/core/scheduler_options.h"
 #include "engine/core/sequence.h"
@@ -53,15 +53,15 @@ class Engine {
   /// What was measured since the start.
   virtual const EngineMetrics& metrics() const = 0;
   virtual const EngineOptions& options() const = 0;
-  /// From now on every step runs one row, so that company cannot change an answer.
-  virtual void serialise() {}
-  /// Gives each KV group that many blocks, at most those of options(): memory of the others goes
-  /// back to the system, with the prefixes that they hold. Waits for the step under way.
-  /// Returns: false, with nothing changed, if blocks that would go are in use, if the device cannot
-  /// give memory back, or if the longest request would not fit any more.
+  /// From now on every step runs one row, so that concurrent requests cannot change an answer.
+  virtual void make_deterministic() {}
+  /// Gives each KV group that many blocks, at most those of options(). The memory of the others
+  /// goes back to the system, with the prefixes that they hold. Waits for the step under way.
+  /// Returns: false, with nothing changed, if blocks that would go are in use, or the longest
+  /// request would not fit any more. Also if the device cannot give memory back.
   virtual bool resize_kv(const std::vector<int>& /*blocks*/) { return false; }
-  /// Counts what a check of this engine has found (metrics().divergence_*).
-  virtual void note_divergence(const Agreement& /*agreement*/) {}
+  /// Counts what a batch-invariance check of this engine has found (metrics().invariance_*).
+  virtual void note_batch_invariance(const Agreement& /*agreement*/) {}
   /// Refuses new work; returns when all sequences have ended or the time is over (then they are
   /// cancelled, with the error kUnavailable).
   virtual void drain(Duration at_most) = 0;

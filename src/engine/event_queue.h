@@ -18,12 +18,10 @@ class EventQueue {
   explicit EventQueue(int events_max) : events_max_(static_cast<size_t>(events_max)) {}
 
   /// Appends an event and notifies the reader if the queue was empty.
-  /// Returns: true if the queue is
-  /// now full.
+  /// Returns: true if the queue is now full.
   bool push(Event event);
   /// Moves all events to the end of `out`.
-  /// Returns: true if the queue was full, so that the
-  /// sequence waits to be resumed.
+  /// Returns: true if the queue was full, so that the sequence waits to be resumed.
   bool take(std::vector<Event>& out);
   void set_notify(std::function<void()> notify);
   /// The reader has gone: drops the events and takes no more.

@@ -34,13 +34,13 @@ struct CancelAllCommand {};
 struct ResumeCommand {
   SequenceId id;
 };
-struct SerialiseCommand {};
+struct DeterministicCommand {};
 struct ResizeCommand {
   std::vector<int> blocks;
   std::shared_ptr<std::promise<bool>> done;
 };
 using EngineCommand = std::variant<SubmitCommand, CancelCommand, CancelAllCommand, ResumeCommand,
-                                   SerialiseCommand, ResizeCommand>;
+                                   DeterministicCommand, ResizeCommand>;
 
 class Mailbox {
  public:

@@ -35,10 +35,10 @@ struct EngineMetrics {
   Histogram request_prompt_tokens{kTokens};
   Histogram request_generated_tokens{kTokens};
   std::array<std::atomic<uint64_t>, kFinishReasons> finished{};  // by FinishReason
-  std::atomic<bool> serial{false};                               // every step runs one row
-  // Answers and tokens that were compared with those alone, and those that were equal.
-  std::atomic<uint64_t> divergence_answers{0}, divergence_exact{0};
-  std::atomic<uint64_t> divergence_tokens{0}, divergence_agreed{0};
+  std::atomic<bool> deterministic{false};                        // every step runs one row
+  // Answers and tokens that the batch-invariance monitor compared, and those that were equal.
+  std::atomic<uint64_t> invariance_answers{0}, invariance_exact{0};
+  std::atomic<uint64_t> invariance_tokens{0}, invariance_agreed{0};
   std::atomic<uint64_t> refused{0};  // submissions that found the queue full
 };
 

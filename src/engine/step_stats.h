@@ -15,7 +15,7 @@ namespace pippin::engine {
 
 class StepStats {
  public:
-  /// Requires: `metrics` outlives the meter.
+  /// Requires: `metrics` outlives it.
   explicit StepStats(EngineMetrics& metrics) : metrics_(metrics) {}
 
   void submitted(SequenceId id, TimePoint at) { times_[id].submitted = at; }
@@ -24,7 +24,7 @@ class StepStats {
   /// Notes a step that has run, and what came of it.
   void ran(const StepPlan& plan, TimePoint began, TimePoint now);
   void came(const std::vector<SequenceEvent>& events, TimePoint now);
-  /// Returns how many tokens an answer has, as the last ones had.
+  /// Returns how many tokens the last answers had, on average.
   double answer_tokens() const { return answer_tokens_; }
   /// Returns how long so many tokens take at the speed of the last steps; zero before any step.
   Duration time_for(double tokens) const;

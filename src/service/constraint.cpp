@@ -34,7 +34,7 @@ class GrammarConstraint final : public engine::Constraint {
   Result<void> accept(std::span<const engine::Token> tokens) override {
     return matcher_->accept(tokens);
   }
-  std::vector<engine::Token> forced() override { return matcher_->forced(); }
+  std::vector<engine::Token> jump_forward() override { return matcher_->forced(); }
   Result<void> fill_mask(std::vector<uint32_t>& mask) override { return matcher_->fill_mask(mask); }
   bool complete() override { return matcher_->is_complete(); }
 

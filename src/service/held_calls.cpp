@@ -76,9 +76,9 @@ class HeldCallsConstraint final : public engine::Constraint {
     return {};
   }
 
-  std::vector<engine::Token> forced() override {
+  std::vector<engine::Token> jump_forward() override {
     return arguments_ != nullptr || parser_.in_unmarked_head() ? std::vector<engine::Token>()
-                                                               : answer_->forced();
+                                                               : answer_->jump_forward();
   }
 
   Result<void> fill_mask(std::vector<uint32_t>& mask) override {

@@ -192,8 +192,8 @@ engine::EngineOptions engine_options(const LoadOptions& options, const MemoryPla
   engine.rows_max = options.memory.rows_max;
   engine.step_tokens_max = options.memory.step_tokens_max;
   engine.queue_max = options.queue_max;
-  engine.serial = options.deterministic && options.device != engine::DeviceKind::kCpu;
-  engine.prefix_cache = options.prefix_cache && !engine.serial;
+  engine.deterministic = options.deterministic && options.device != engine::DeviceKind::kCpu;
+  engine.prefix_cache = options.prefix_cache && !engine.deterministic;
   engine.warm_up = options.device != engine::DeviceKind::kCpu;  // whose kernels come as source
   engine.step_target = options.step_target;
   engine.slow_reader_max = options.slow_reader_max;

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/divergence_monitor.h"
+#include "engine/batch_invariance_monitor.h"
 #include "engine/engine.h"
 #include "parse/dialect.h"
 #include "service/memory_plan.h"
@@ -50,7 +50,8 @@ struct Model : ModelInfo {
 
   MemoryPlan plan;
   std::unique_ptr<engine::Engine> engine;
-  std::unique_ptr<engine::DivergenceMonitor> monitor;  // of the engine; null: nobody watches it
+  std::unique_ptr<engine::BatchInvarianceMonitor>
+      monitor;  // of the engine; null: nobody watches it
 };
 
 }  // namespace pippin::service

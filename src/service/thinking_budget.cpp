@@ -49,9 +49,9 @@ void ThinkingBudget::take(Token token) {
   }
 }
 
-std::vector<Token> ThinkingBudget::forced() {
+std::vector<Token> ThinkingBudget::jump_forward() {
   if (closing()) return {end_.begin() + static_cast<std::ptrdiff_t>(at_), end_.end()};
-  return inner_ ? inner_->forced() : std::vector<Token>();
+  return inner_ ? inner_->jump_forward() : std::vector<Token>();
 }
 
 Result<void> ThinkingBudget::fill_mask(std::vector<uint32_t>& mask) {

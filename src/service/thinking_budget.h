@@ -20,7 +20,7 @@ class ThinkingBudget final : public engine::Constraint {
       int tokens_max, std::shared_ptr<engine::Constraint> inner);
 
   Result<void> accept(std::span<const engine::Token> tokens) override;
-  std::vector<engine::Token> forced() override;
+  std::vector<engine::Token> jump_forward() override;
   Result<void> fill_mask(std::vector<uint32_t>& mask) override;
   bool complete() override;
 

@@ -158,20 +158,20 @@ TEST_F(Measured, WhatAFailedStepComputedIsNotCached) {
 
 TEST(StepStats, TellsHowLongTokensTakeAtTheSpeedOfNow) {
   EngineMetrics metrics;
-  StepStats meter(metrics);
-  EXPECT_EQ(meter.time_for(100), Duration::zero()) << "nothing is known yet";
+  StepStats stats(metrics);
+  EXPECT_EQ(stats.time_for(100), Duration::zero()) << "nothing is known yet";
   StepPlan plan;
   plan.rows.resize(1);
   plan.rows[0].tokens.resize(100);
   TimePoint now{};
   const auto steps = [&](int count, Duration each) {
-    for (int i = 0; i < count; ++i, now += each) meter.ran(plan, now, now + each);
+    for (int i = 0; i < count; ++i, now += each) stats.ran(plan, now, now + each);
   };
   steps(5, seconds(1));
-  EXPECT_EQ(meter.time_for(300), seconds(3));
+  EXPECT_EQ(stats.time_for(300), seconds(3));
   steps(40, seconds(2));  // slower now
-  EXPECT_GT(meter.time_for(300), std::chrono::milliseconds(5900));
-  EXPECT_LE(meter.time_for(300), seconds(6));
+  EXPECT_GT(stats.time_for(300), std::chrono::milliseconds(5900));
+  EXPECT_LE(stats.time_for(300), seconds(6));
 }
 
 TEST_F(Measured, AFullQueueTellsWhenItIsWorkedOff) {

@@ -105,7 +105,7 @@ TEST(States, APreemptedSequenceGoesOnFromWhereItWas) {
 }
 
 /// Drafts change how many steps an answer takes, not the answer; what was wrong leaves no trace.
-TEST(Drafts, GiveTheTokensOfASerialRun) {
+TEST(Drafts, GiveTheTokensOfARunWithoutThem) {
   for (const bool with_state : {false, true}) {
     for (const size_t wrong_each : {0u, 3u, 1u}) {
       SchedulerOptions options = with_state ? hybrid() : small_options();

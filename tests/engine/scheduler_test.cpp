@@ -1,5 +1,5 @@
-// What a single sequence gets: its answer, its end, its errors. Company and blocks are in
-// scheduler_sharing_test.cpp and scheduler_fairness_test.cpp.
+// What a single sequence gets: its answer, its end, its errors. Concurrent requests and blocks are
+// in scheduler_sharing_test.cpp and scheduler_fairness_test.cpp.
 #include "engine/core/scheduler.h"
 
 #include <gtest/gtest.h>

@@ -199,10 +199,10 @@ TEST(Windows, AShortPoolServesManyInTurn) {
   EXPECT_GT(harness.scheduler.status().preemptions, 0u);
 }
 
-/// What preemption and company do not change where steps are serial: where prompts are cut.
-TEST(Windows, SerialStepsAreNeverCutShort) {
+/// Preemption and concurrent requests do not change where deterministic steps cut prompts.
+TEST(Windows, DeterministicStepsAreNeverCutShort) {
   SchedulerOptions options = tight();
-  options.serial = true;
+  options.deterministic = true;
   options.prefix_cache = false;
   Harness harness(options);
   std::vector<SequenceId> ids;

@@ -23,7 +23,7 @@ class Counting final : public Constraint {
     }
     return {};
   }
-  std::vector<Token> forced() override {
+  std::vector<Token> jump_forward() override {
     return !taken.empty() && taken.back() == 7 ? std::vector<Token>{8, 9} : std::vector<Token>{};
   }
   Result<void> fill_mask(std::vector<uint32_t>& mask) override {
@@ -71,7 +71,7 @@ TEST(GrammarMaskPrefetch, TheMaskFollowsEachToken) {
   GrammarMaskPrefetch ahead(constraint, true, workers);
   EXPECT_EQ(mask_of(ahead), 0u);
   for (uint32_t count = 1; count < 200; ++count) {
-    EXPECT_TRUE(ahead.advance(static_cast<Token>(count % 5)).forced.empty());
+    EXPECT_TRUE(ahead.advance(static_cast<Token>(count % 5)).jump_forward.empty());
     ASSERT_EQ(mask_of(ahead), count);
   }
   EXPECT_EQ(constraint->taken.size(), 199u);
@@ -82,7 +82,7 @@ TEST(GrammarMaskPrefetch, ForcedTokensAreTakenAndToldOnce) {
   const auto constraint = std::make_shared<Counting>();
   GrammarMaskPrefetch ahead(constraint, true, workers);
   const GrammarMaskPrefetch::Outlook outlook = ahead.advance(7);
-  EXPECT_EQ(outlook.forced, (std::vector<Token>{8, 9}));
+  EXPECT_EQ(outlook.jump_forward, (std::vector<Token>{8, 9}));
   EXPECT_TRUE(outlook.complete);
   EXPECT_EQ(mask_of(ahead), 3u);
   EXPECT_EQ(constraint->taken, (std::vector<Token>{7, 8, 9}));
@@ -93,8 +93,8 @@ TEST(GrammarMaskPrefetch, WhatAnAnswerBeginsWithIsTakenAndToldOnce) {
   const auto constraint = std::make_shared<Counting>();
   constraint->taken = {7};
   GrammarMaskPrefetch ahead(constraint, true, workers);
-  EXPECT_EQ(ahead.take_start().forced, (std::vector<Token>{8, 9}));
-  EXPECT_TRUE(ahead.take_start().forced.empty());
+  EXPECT_EQ(ahead.take_start().jump_forward, (std::vector<Token>{8, 9}));
+  EXPECT_TRUE(ahead.take_start().jump_forward.empty());
   EXPECT_EQ(mask_of(ahead), 3u);
 }
 
@@ -106,7 +106,7 @@ TEST(GrammarMaskPrefetch, WhatMustFollowWaitsForNoWorker) {
   GrammarMaskPrefetch ahead(constraint, true, workers);
   EXPECT_EQ(mask_of(ahead), 0u);
   gate.hold(workers);
-  EXPECT_EQ(ahead.advance(7).forced, (std::vector<Token>{8, 9}));
+  EXPECT_EQ(ahead.advance(7).jump_forward, (std::vector<Token>{8, 9}));
   gate.open();
   EXPECT_EQ(mask_of(ahead), 3u);
 }
@@ -115,7 +115,7 @@ TEST(GrammarMaskPrefetch, ForcedTokensAreLeftToTheModelWhereItIsAskedForEach) {
   WorkerPool workers(1, 16);
   const auto constraint = std::make_shared<Counting>();
   GrammarMaskPrefetch ahead(constraint, false, workers);
-  EXPECT_TRUE(ahead.advance(7).forced.empty());
+  EXPECT_TRUE(ahead.advance(7).jump_forward.empty());
   EXPECT_EQ(mask_of(ahead), 1u);
 }
 

@@ -1,8 +1,7 @@
-// Company never changes an answer: a real model behind the real engine gives the same tokens alone,
-// together, in chunks of any size, from the prefix cache and after preemption, with either type of
-// KV. With SmolLM2 and,
-// for its sliding windows, Gemma 3, where PIPPIN_TEST_MODELS has them; without them with tiny
-// checkpoints, whose window is of 8 positions.
+// Concurrent requests never change an answer: a real model behind the real engine gives the same
+// tokens by itself, together, in chunks of any size, from the prefix cache and after preemption,
+// with either type of KV. With SmolLM2 and, for its sliding windows, Gemma 3, where
+// PIPPIN_TEST_MODELS has them; without them with tiny checkpoints, whose window is of 8 positions.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -113,23 +112,23 @@ class SameBits : public testing::TestWithParam<Case> {
       std::condition_variable woken;
       bool pending = false;
     };
-    const auto bell = std::make_shared<Wakeup>();  // a callback under way may outlast this call
+    const auto wakeup = std::make_shared<Wakeup>();  // a callback under way may outlast this call
     std::vector<std::shared_ptr<EventStream>> streams;
     for (const Submission& s : submissions) {
       streams.push_back(engine.submit(s).value());
-      streams.back()->set_notify([bell] {
-        const std::lock_guard lock(bell->mutex);
-        bell->pending = true;
-        bell->woken.notify_one();
+      streams.back()->set_notify([wakeup] {
+        const std::lock_guard lock(wakeup->mutex);
+        wakeup->pending = true;
+        wakeup->woken.notify_one();
       });
     }
     std::vector<Answer> answers(submissions.size());
     size_t ended = 0;
     while (ended < streams.size()) {
       {
-        std::unique_lock lock(bell->mutex);
-        bell->woken.wait(lock, [&] { return bell->pending; });
-        bell->pending = false;
+        std::unique_lock lock(wakeup->mutex);
+        wakeup->woken.wait(lock, [&] { return wakeup->pending; });
+        wakeup->pending = false;
       }
       for (size_t i = 0; i < streams.size(); ++i) {
         std::vector<Event> events;
@@ -279,13 +278,13 @@ TEST_P(SameBits, SharedPromptWithSeedsOfTheirOwn) {
   EXPECT_NE(shared[0].tokens, shared[1].tokens);
 }
 
-// A serial engine gives the same answers as well, one row a step.
-TEST_P(SameBits, SerialAndNot) {
+// A deterministic engine gives the same answers as well, one row a step.
+TEST_P(SameBits, DeterministicAndNot) {
   EngineOptions o = options();
   std::vector<Submission> requests = sixteen();
   requests.resize(5);
   const std::vector<Answer> together_all = together(*start(o), requests);
-  o.serial = true;
+  o.deterministic = true;
   expect_same(together(*start(o), requests), together_all);
 }
 

@@ -243,7 +243,7 @@ class Writer {
 
   std::optional<std::string> write() {
     for (int tokens = 0; tokens < 3000; ++tokens) {
-      const std::vector<engine::Token> forced = constraint_->forced();
+      const std::vector<engine::Token> forced = constraint_->jump_forward();
       if (!forced.empty()) queue_.clear();
       if (!take(forced)) return std::nullopt;
       if (constraint_->complete()) return text_;

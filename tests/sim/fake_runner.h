@@ -125,7 +125,7 @@ inline Token fake_choice(uint64_t context_hash, const Submission& submission, in
 class FakeConstraint final : public Constraint {
  public:
   Result<void> accept(std::span<const Token>) override { return {}; }
-  std::vector<Token> forced() override { return {}; }
+  std::vector<Token> jump_forward() override { return {}; }
   Result<void> fill_mask(std::vector<uint32_t>&) override { return {}; }
   bool complete() override { return false; }
 };
@@ -483,8 +483,9 @@ class FakeRunner final : public Runner {
       output.verified.push_back({token, 0, {}});
       state.sampled.push_back(token);
     }
-    std::tie(output.forced, output.complete) = fake_forced(submission, row.generated);
-    state.sampled.insert(state.sampled.end(), output.forced.begin(), output.forced.end());
+    std::tie(output.jump_forward, output.complete) = fake_forced(submission, row.generated);
+    state.sampled.insert(state.sampled.end(), output.jump_forward.begin(),
+                         output.jump_forward.end());
   }
 
   static void add_prompt_logprobs(const PlanRow& row, const Submission& submission,

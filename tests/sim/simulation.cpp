@@ -54,15 +54,15 @@ Simulation::Simulation(uint64_t seed, int requests, Plant plant)
       steps_max_(2000 + 200 * requests),
       arrivals_(0.02 * (1 << between(0, 5))),
       row_failures_(chance(0.3) ? 0.002 : 0),
-      works_ahead_(chance(0.5) ? 0.8 : 0),
-      alone_(chance(0.2) ? 0.3 : 0),
+      async_(chance(0.5) ? 0.8 : 0),
+      exclusive_(chance(0.2) ? 0.3 : 0),
       drafts_(chance(0.4) ? 0.5 : 0),
       media_(chance(0.3) ? 0.4 : 0),
       grids_(chance(0.3) ? 0.4 : 0),
       constrained_(chance(0.4) ? 0.3 : 0),
       resizes_(chance(0.2) ? 0.2 : 0),
-      serialises_(chance(0.05) ? 0.01 : 0),
-      serial_(options_.serial),
+      turns_deterministic_(chance(0.05) ? 0.01 : 0),
+      deterministic_(options_.deterministic),
       events_max_(between(1, 12)),
       scheduler_(options_),
       runner_(options_),
@@ -90,7 +90,7 @@ int Simulation::least_tokens(const Submission& submission, int computed) const {
 
 bool Simulation::is_exclusive(const Client& client, int computed) const {
   const int rows = std::min(options_.rows_max, options_.step_tokens_max);
-  return serial_ || client.submission.alone ||
+  return deterministic_ || client.submission.exclusive ||
          least_tokens(client.submission, computed) > std::max(1, options_.step_tokens_max - rows);
 }
 
@@ -187,10 +187,10 @@ void Simulation::act() {
 void Simulation::step() {
   ++tally_.steps;
   if (under_way_.empty()) {
-    if (chance(serialises_)) {
-      scheduler_.serialise();
-      if (!serial_) steps_without_row_.clear();  // another order holds from here on
-      serial_ = true;
+    if (chance(turns_deterministic_)) {
+      scheduler_.make_deterministic();
+      if (!deterministic_) steps_without_row_.clear();  // another order holds from here on
+      deterministic_ = true;
     }
     if (chance(resizes_)) resize();
     planned_at_ = clock_.now();
@@ -199,12 +199,12 @@ void Simulation::step() {
     check_plan(under_way_.back().plan);
     run(under_way_.back());
   }
-  if (chance(works_ahead_)) {
+  if (chance(async_)) {
     if (auto next = scheduler_.next_async(under_way_.front().plan, clock_.now())) {
       planned_at_ = clock_.now();
-      ++tally_.followed;
+      ++tally_.async_steps;
       if (next->rows.size() != under_way_.front().plan.rows.size())
-        broken("a plan follows without all rows");
+        broken("an asynchronous plan lacks rows");
       under_way_.push_back({*std::move(next), {}});
       run(under_way_.back());
     }
@@ -258,15 +258,15 @@ void Simulation::check_plan(const StepPlan& plan) {
       if (std::ranges::find(table, -1) != table.end()) ++tally_.cut_tables;
     }
   }
-  const auto is_alone = [&](SequenceId id, int computed) {
+  const auto is_exclusive_at = [&](SequenceId id, int computed) {
     return is_exclusive(*clients_.at(id), computed);
   };
   for (const PlanRow& row : plan.rows) {
-    if (is_alone(row.sequence, row.start) && plan.rows.size() > 1)
-      broken("a row that must be alone is not");
+    if (is_exclusive_at(row.sequence, row.start) && plan.rows.size() > 1)
+      broken("an exclusive row shares its step");
   }
-  const bool step_is_alone =
-      plan.rows.size() == 1 && is_alone(plan.rows[0].sequence, plan.rows[0].start);
+  const bool step_is_exclusive =
+      plan.rows.size() == 1 && is_exclusive_at(plan.rows[0].sequence, plan.rows[0].start);
   // Whoever only decodes moves in every step, and so does the one whose turn is first; where steps
   // are not shared, everybody moves in turn.
   const std::vector<SequenceStatus> statuses = scheduler_.sequences();
@@ -287,7 +287,7 @@ void Simulation::check_plan(const StepPlan& plan) {
     // Who was preempted, and admitted again in this very plan, waits anew.
     int& without_row = steps_without_row_[status.id];
     without_row = runs || !stayed ? 0 : without_row + 1;
-    if (is_alone(status.id, status.computed_tokens)) {
+    if (is_exclusive_at(status.id, status.computed_tokens)) {
       if (without_row > 2 * options_.rows_max) {
         broken(fmt::format("sequence {} waits for its turn for ever", status.id.value));
       }
@@ -295,14 +295,14 @@ void Simulation::check_plan(const StepPlan& plan) {
     }
     if (first == nullptr || status.priority > first->priority) first = &status;
     const int remaining = status.prompt_tokens + status.generated_tokens - status.computed_tokens;
-    if (remaining == 1 && stayed && !runs && (!step_is_alone || last_was_alone_)) {
+    if (remaining == 1 && stayed && !runs && (!step_is_exclusive || last_was_exclusive_)) {
       broken(fmt::format("sequence {} decodes and has no row", status.id.value));
     }
   }
-  if (first != nullptr && !step_is_alone && !rows.contains(first->id)) {
+  if (first != nullptr && !step_is_exclusive && !rows.contains(first->id)) {
     broken("the sequence whose turn it is has no row");
   }
-  last_was_alone_ = step_is_alone;
+  last_was_exclusive_ = step_is_exclusive;
   if (could_run && plan.rows.empty()) broken("somebody could run and nobody does");
 }
 
@@ -414,7 +414,7 @@ void Simulation::compare_cold(const Client& client, const FinishEvent& finish) {
       !(hit || client.preempted || client.rolled_back))
     return;
   SchedulerOptions options = options_;
-  options.serial = true;
+  options.deterministic = true;
   options.prefix_cache = false;
   Submission submission = client.submission;
   submission.drafter = nullptr;
@@ -424,10 +424,10 @@ void Simulation::compare_cold(const Client& client, const FinishEvent& finish) {
   const Result<std::vector<DirectAnswer>> cold =
       DirectRun(runner, options, ids).run({submission}, 0);
   if (!cold.ok() || !runner.faults().empty()) {
-    broken("the cold serial run fails");
+    broken("the cold deterministic run fails");
   } else if (cold->front().tokens != client.read) {
-    broken(
-        fmt::format("the answer of sequence {} differs from a cold serial run", client.id.value));
+    broken(fmt::format("the answer of sequence {} differs from a cold deterministic run",
+                       client.id.value));
   }
   tally_.cold_hits += hit;
   tally_.cold_preemptions += client.preempted;
@@ -453,7 +453,7 @@ void Simulation::check_end(Client& client, const FinishEvent& finish) {
       broken(fmt::format("sequence {} (reason {}): {}", client.id.value,
                          static_cast<int>(finish.reason), what));
   };
-  must(is_prefix(tokens, expected), "the answer differs from the one alone");
+  must(is_prefix(tokens, expected), "the answer is not the one that the model gives");
   must(finish.prompt_tokens == static_cast<int>(client.submission.tokens.size()),
        "wrong count of the prompt");
   must(finish.cached_tokens < finish.prompt_tokens, "nothing left to compute");

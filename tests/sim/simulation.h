@@ -1,6 +1,6 @@
 // Simulation: a world of random clients around one scheduler, all drawn from a seed: limits,
 // prompts that share prefixes, priorities, deadlines, cancels, slow readers, failing rows. Every
-// step is followed by the checks of what must always hold.
+// step is async_steps by the checks of what must always hold.
 #pragma once
 
 #include <cstdint>
@@ -53,9 +53,8 @@ class Simulation {
   /// Records the run.
   /// Requires: before run().
   void set_recorder(Recorder* recorder) { scheduler_.set_recorder(recorder); }
-  /// Has answers compared with a cold serial run where they went through a prefix hit, a preemption
-  /// or a rollback.
-  /// Requires: before run().
+  /// Has answers compared with a cold deterministic run where they went through a prefix hit, a
+  /// preemption or a rollback. Requires: before run().
   void compare_with_cold_runs() {
     compares_ = true;
     drafts_ = 0.5;
@@ -67,10 +66,11 @@ class Simulation {
   /// What happened, to see that the world is not a quiet one.
   struct Tally {
     uint64_t steps = 0, tokens = 0, preemptions = 0, cached_tokens = 0, copies = 0, refused = 0,
-             pauses = 0, resized = 0, followed = 0, state_copies = 0, cut_tables = 0, drafted = 0,
-             accepted = 0, encoded = 0, embeddings = 0, media = 0, grids = 0, spans = 0;
-    /// Answers that a cold serial run has given, too: of those with a prefix hit, preempted, with
-    /// drafts rolled back.
+             pauses = 0, resized = 0, async_steps = 0, state_copies = 0, cut_tables = 0,
+             drafted = 0, accepted = 0, encoded = 0, embeddings = 0, media = 0, grids = 0,
+             spans = 0;
+    /// Answers that a cold deterministic run has given, too: of those with a prefix hit, preempted,
+    /// with drafts rolled back.
     uint64_t cold_hits = 0, cold_preemptions = 0, cold_rollbacks = 0;
     std::map<std::string, uint64_t> answers;  // by the kinds of KV groups: "full+state"
     std::map<FinishReason, uint64_t> ends;
@@ -85,7 +85,7 @@ class Simulation {
   struct Client {
     SequenceId id;
     Submission submission;
-    std::vector<Token> expected;  // the answer when run alone
+    std::vector<Token> expected;  // what the model answers
     bool embedded = false;        // its embedding came
     int tokens_max = 0;
     double reads = 1;  // the chance that it reads in a step
@@ -153,16 +153,16 @@ class Simulation {
   int steps_max_;
   double arrivals_;  // the chance of a burst in a step
   double row_failures_;
-  double works_ahead_;  // the chance that a step is followed before it is committed
-  double alone_;        // the chance that a request shares no step
-  double drafts_;       // the chance that an answer is guessed ahead
-  double media_;        // the chance that a prompt holds media
-  double grids_;        // the chance that a prompt states positions
-  double constrained_;  // the chance that a grammar holds an answer
-  double resizes_;      // the chance that a KV group gets another number of blocks
-  double serialises_;   // the chance that from now on none is shared
-  bool serial_;
-  bool last_was_alone_ = false;  // the step before was one sequence's own
+  double async_;                // the chance that the next step is planned before a commit
+  double exclusive_;            // the chance that a request shares no step
+  double drafts_;               // the chance that an answer is guessed ahead
+  double media_;                // the chance that a prompt holds media
+  double grids_;                // the chance that a prompt states positions
+  double constrained_;          // the chance that a grammar holds an answer
+  double resizes_;              // the chance that a KV group gets another number of blocks
+  double turns_deterministic_;  // the chance that steps are so from now on
+  bool deterministic_;
+  bool last_was_exclusive_ = false;  // the step before was
   int events_max_;
   ManualClock clock_;
   Scheduler scheduler_;

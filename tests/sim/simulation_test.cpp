@@ -32,7 +32,7 @@ TEST(Simulation, NothingIsLostUnderRandomLoad) {
     total.copies += tally.copies;
     total.refused += tally.refused;
     total.pauses += tally.pauses;
-    total.followed += tally.followed;
+    total.async_steps += tally.async_steps;
     total.resized += tally.resized;
     total.state_copies += tally.state_copies;
     total.drafted += tally.drafted;
@@ -49,11 +49,11 @@ TEST(Simulation, NothingIsLostUnderRandomLoad) {
   std::cout << "steps " << total.steps << ", tokens " << total.tokens << ", preemptions "
             << total.preemptions << ", cached tokens " << total.cached_tokens << ", copies "
             << total.copies << ", refused " << total.refused << ", pauses " << total.pauses
-            << ", followed " << total.followed << ", state copies " << total.state_copies
-            << ", cut tables " << total.cut_tables << ", drafted " << total.drafted << ", accepted "
-            << total.accepted << ", encoded " << total.encoded << ", embeddings "
-            << total.embeddings << ", media " << total.media << ", grids " << total.grids
-            << ", spans " << total.spans << ", ends";
+            << ", asynchronous steps " << total.async_steps << ", state copies "
+            << total.state_copies << ", cut tables " << total.cut_tables << ", drafted "
+            << total.drafted << ", accepted " << total.accepted << ", encoded " << total.encoded
+            << ", embeddings " << total.embeddings << ", media " << total.media << ", grids "
+            << total.grids << ", spans " << total.spans << ", ends";
   for (const auto& [reason, count] : total.ends)
     std::cout << ' ' << static_cast<int>(reason) << ':' << count;
   std::cout << "\nanswers by KV groups";
@@ -65,7 +65,7 @@ TEST(Simulation, NothingIsLostUnderRandomLoad) {
   EXPECT_GT(total.copies, 0u);
   EXPECT_GT(total.refused, 0u);
   EXPECT_GT(total.pauses, 0u);
-  EXPECT_GT(total.followed, 0u);
+  EXPECT_GT(total.async_steps, 0u);
   EXPECT_GT(total.resized, 0u);
   EXPECT_GT(total.state_copies, 0u);
   EXPECT_GT(total.accepted, 0u);
@@ -130,7 +130,7 @@ TEST(Simulation, PlantedFaultsAreFound) {
       {Plant::kLeakedInput, "leases, sequences hold"},
       {Plant::kLostPosition, "another position"},
       {Plant::kLostSpan, "a span that was cut"},
-      {Plant::kCutSpan, "differs from the one alone"},
+      {Plant::kCutSpan, "is not the one that the model gives"},
   };
   for (const auto& [plant, finding] : plants) {
     constexpr uint64_t kSeeds = 400;

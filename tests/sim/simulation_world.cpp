@@ -37,7 +37,7 @@ SchedulerOptions Simulation::random_options(uint64_t seed, std::mt19937_64& rand
   options.step_target = draw(0, 1) == 0 ? Duration::zero() : Duration(kTick * draw(1, 3));
   options.slow_reader_max = kTick * draw(20, 60);
   options.prefix_cache = draw(0, 7) != 0;
-  options.serial = draw(0, 15) == 0;
+  options.deterministic = draw(0, 15) == 0;
   options.drafts_max = draw(1, 8);
   options.inputs = ModelInputs::all(draw(1, 3));
   add_groups(options, seed, random);
@@ -123,7 +123,7 @@ Submission Simulation::random_submission() {
   submission.priority = static_cast<Priority>(chance(0.6) ? 0 : between(-1, 1));
   if (chance(0.08)) submission.deadline = clock_.now() + kTick * between(0, 80);
   if (chance(0.1)) submission.cache_salt = "another tenant";
-  submission.alone = chance(alone_);
+  submission.exclusive = chance(exclusive_);
   if (options_.kv.groups.empty() || chance(0.05)) {
     submission.pooling = Pooling::kMean;
     submission.stop.max_tokens = 0;

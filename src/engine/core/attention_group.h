@@ -34,21 +34,18 @@ struct Sight {
 };
 
 /// How a group keeps only what its layers can see again:
-///  1. kFull leases blocks for the whole prompt at admission; the others only for the chunk that
+///  1. kFull leases blocks for the whole prompt at admission. The others lease for the chunk that
 ///  the
 ///     next step computes.
-///  2. Behind each step the blocks that no later query sees go back. They stay cached like any
-///     other, so that a prompt which ends or turns off there still finds them.
-///  3. A sequence goes on from a position if all blocks that its next token sees are cached, and
-///  the
-///     partly filled one, which is copied.
-///  4. Before anything is planned each active sequence, in order of turn, leases its next token's
-///     block, at the cost of those whose turn comes last; chunks of prompts are then cut to what is
-///     left. The first in turn always moves, because the pool holds at least what a token sees and
-///     a step.
-///  5. At admission what each active sequence sees and one step are kept back, so that chunks
-///  seldom
-///     have to be cut.
+///  2. After each step, blocks that no later query sees are released. They stay cached, so that a
+///     prompt that ends or differs there still finds them.
+///  3. A sequence continues from a position if all blocks that its next token sees are cached. A
+///     partly filled one is copied.
+///  4. First of all, each active sequence in order of turn leases its next token's block, if need
+///  be
+///     by preempting the last in turn. Chunks of prompts are cut to the blocks that are left.
+///  5. The first in turn always moves: the pool holds at least what a token sees and a step.
+///  6. Admission keeps back what each active sequence sees, and a step. So chunks are seldom cut.
 class AttentionGroup : public KvGroup {
  public:
   /// Requires: plan.blocks >= sight().blocks_min(limits.step_tokens_max).

@@ -25,8 +25,8 @@ void Decode::plan(StepPlan& plan, int prefill_needs) {
       ++i;
       continue;
     }
-    const bool decodes = sequence.remaining() == 1 + sequence.forced;
-    const int chunk = decodes ? std::min(sequence.forced, std::max(spare, 0)) : 0;
+    const bool decodes = sequence.remaining() == 1 + sequence.jump_forward;
+    const int chunk = decodes ? std::min(sequence.jump_forward, std::max(spare, 0)) : 0;
     const int least = decodes ? 1 + chunk : rows_.least_tokens(sequence);
     if (!rows_.grow(sequence, least)) continue;  // it is not active any more
     if (decodes) {
@@ -42,7 +42,7 @@ void Decode::plan(StepPlan& plan, int prefill_needs) {
 /// Returns: the number of tokens guessed.
 int Decode::draft(Sequence& sequence, int at_most) {
   const Submission& submission = sequence.submission;
-  if (submission.drafter == nullptr || submission.constraint != nullptr || rows_.serial() ||
+  if (submission.drafter == nullptr || submission.constraint != nullptr || rows_.deterministic() ||
       sequence.remaining() != 1 || sequence.wants_prompt_logprobs())
     return 0;
   // The row gives one token more than it has drafts.
@@ -98,7 +98,7 @@ void Decode::accept_drafts(Sequence& sequence, const PlanRow& row, RowOutput& ou
   sequence.tokens.resize(length);  // accept() puts them there one by one
   if (sequence.marked.size() > length) sequence.marked.resize(length);
   // Where nothing counts as computed, what came true is computed again.
-  sequence.forced = counted > 0 ? 0 : 1 + accepted;
+  sequence.jump_forward = counted > 0 ? 0 : 1 + accepted;
   accept(sequence, output);
 }
 
@@ -113,9 +113,9 @@ void Decode::accept(Sequence& sequence, RowOutput& output) {
     return;
   for (SampledToken& token : output.verified)
     if (!accept_token(sequence, std::move(token), false)) return;
-  for (const Token token : output.forced)
+  for (const Token token : output.jump_forward)
     if (!accept_token(sequence, {token, 0, {}}, false)) return;
-  sequence.forced += static_cast<int>(output.forced.size());
+  sequence.jump_forward += static_cast<int>(output.jump_forward.size());
   if (output.complete) table_.finish(sequence, FinishReason::kStop);
 }
 

@@ -27,7 +27,7 @@ Result<std::vector<DirectAnswer>> DirectRun::run(const std::vector<Submission>& 
   return answers;
 }
 
-/// Runs a step, and the one behind it where the device works ahead, as the engine's loop does.
+/// Runs a step, and the asynchronously planned one behind it, as the engine's loop does.
 void DirectRun::step(const Paths& places, std::vector<DirectAnswer>& answers, size_t& ended) {
   const auto commit = [&](const StepPlan& plan) {
     StepOutput output;

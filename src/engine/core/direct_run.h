@@ -28,7 +28,7 @@ class DirectRun {
       : runner_(runner), ids_(ids), scheduler_(options) {}
 
   /// Runs submissions to their ends, a new one arriving every `stagger` steps (0: all at once).
-  /// What earlier calls have computed lies in the prefix cache.
+  /// The prefix cache keeps what earlier calls have computed.
   /// Returns: an answer for each, in order.
   /// Errors: Scheduler::check()'s; the first sequence's that failed.
   Result<std::vector<DirectAnswer>> run(const std::vector<Submission>& submissions, int stagger);

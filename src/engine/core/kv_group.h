@@ -23,8 +23,7 @@ struct KvLimits {
   int block_positions = 16;
   int step_tokens_max = 512;
   bool prefix_cache = true;
-  /// A part of a block shorter than this is computed beside the rest of a prompt rather than copied
-  /// in a launch of its own.
+  /// A shorter part of a block is computed again: a copy costs a launch of its own.
   int copy_positions_min = 4;
 
   int blocks_for(int positions) const {
@@ -50,8 +49,8 @@ struct KnownPrefix {
   PrefixMiss miss = PrefixMiss::kNone;
 };
 
-/// In what state a sequence leaves what it holds: as it computed it; still written to by a step;
-/// not to be trusted, because a row failed.
+/// What a sequence's blocks hold when it leaves: what it computed; what a step still writes;
+/// nothing of use, because a row failed.
 enum class Leaving : uint8_t { kSound, kBusy, kFailed };
 
 class KvGroup {
@@ -76,7 +75,7 @@ class KvGroup {
   /// Leases what going on from `positions` takes.
   /// Requires: longest(prompt, positions) == positions.
   virtual void lease(const PromptKey& prompt, int positions, GroupMatch& match) = 0;
-  /// Says whether what the sequence's next block will hold can be found, or need not be.
+  /// Says whether the full block of this hash is cached; true for kinds that find none by hash.
   virtual bool contains(const BlockHash& /*hash*/) const { return true; }
 
   // A sequence's life.
@@ -107,8 +106,8 @@ class KvGroup {
   /// Writes the ids that a row at positions [start, end) needs, and the copies that go before it.
   virtual void plan_row(Sequence& sequence, int start, int end, BlockTable& ids,
                         StepPlan& plan) = 0;
-  /// Takes the step's result in: positions [start, sequence.computed) are computed. `tokens` of the
-  /// row were true; the rest, if any, must be as if never computed.
+  /// Takes in a row's result: positions up to sequence.computed are computed. Without `all_true`
+  /// the rejected drafts must be as if never computed.
   virtual void commit(Sequence& sequence, bool all_true) = 0;
   /// Says whether rejected drafts cost the whole row, which is computed again without them.
   virtual bool rolls_back_whole_rows() const { return false; }

@@ -21,7 +21,7 @@ KvLimits limits_of(const SchedulerOptions& options) {
   limits.block_positions = options.kv.block_positions;
   limits.step_tokens_max = options.step_tokens_max;
   limits.prefix_cache = options.prefix_cache;
-  // A state lies where it lies: the others have to follow it to the position.
+  // A state is of one position: the other groups have to match exactly there.
   limits.copy_positions_min = options.kv.group(KvKind::kState) != nullptr ? 1 : kCopyPositionsMin;
   return limits;
 }
@@ -131,7 +131,7 @@ void KvGroups::explain(const PromptKey& prompt, PrefixMatch& match) {
     const KnownPrefix known = groups_[i]->known(prompt);
     if (known.positions >= match.first_difference) continue;
     match.first_difference = known.positions;
-    // All groups computed it; this one has it no more, or never kept it.
+    // All groups have computed it; this one has evicted it, or kept no state there.
     match.miss =
         groups_[i]->plan().kind == KvKind::kState ? PrefixMiss::kNoState : PrefixMiss::kEvicted;
   }

@@ -1,5 +1,5 @@
-// KvGroups: all KV groups of a model as the scheduler sees them. A prefix counts as far as every
-// group can go on from it; a sequence is admitted, grows and goes in all of them or in none.
+// KvGroups: all KV groups of a model as the scheduler sees them. A prefix match is the longest from
+// which every group can continue. A sequence is admitted, extended and released in all groups.
 // Owner: the scheduler. Thread: the device thread.
 #pragma once
 
@@ -43,12 +43,12 @@ class KvGroups {
 
   /// Hashes the full blocks of the sequence's tokens that have no hash yet.
   void extend_hashes(Sequence& sequence);
-  /// Leases the longest prefix that every group can go on from, of at most `at_most` positions. At
-  /// least the last token is left to compute, so that there are logits to sample from.
+  /// Leases the longest prefix that every group can continue from, of at most `at_most` positions.
+  /// The last token is always left to compute, so that there are logits to sample from.
   PrefixMatch match(Sequence& sequence, int at_most);
   /// Returns a match of nothing.
   PrefixMatch no_match() const;
-  /// Says whether a block's content can be found in every group that needs it.
+  /// Says whether every group has the block of this hash, or needs none.
   bool contains(const BlockHash& hash) const;
 
   bool fits(const Sequence& sequence, const PrefixMatch& match,
@@ -59,9 +59,9 @@ class KvGroups {
   /// Leases blocks up to position `end`, and for all tokens where a group holds them all.
   /// Returns: false if a group has not that many.
   bool cover(Sequence& sequence, int end);
-  /// Leases blocks that were asked for before.
+  /// cover(), which must succeed: can_cover() or reach() has been asked.
   void must_cover(Sequence& sequence, int end);
-  /// Says whether cover() would do for all of these together.
+  /// Says whether cover() would succeed for all of these together.
   bool can_cover(std::span<const std::pair<const Sequence*, int>> ends) const;
   /// Returns where a prompt's chunk that would end at `end` should end, for checkpoints.
   int chunk_end(const Sequence& sequence, int end) const;
@@ -70,10 +70,11 @@ class KvGroups {
   bool prepare_drafts(Sequence& sequence);
   /// Fills in what a row at [start, end) needs of each group.
   void plan_row(Sequence& sequence, int start, int end, PlanRow& row, StepPlan& plan);
-  /// Takes in that of a row's tokens, `accepted` were true. Returns the positions that count.
+  /// Takes in a row of which the first `accepted` tokens were right.
+  /// Returns: the positions that count as computed.
   int commit(Sequence& sequence, int row_tokens, int accepted);
-  /// Gives everything of a sequence back; what must outlast a step under way goes to `held`, if
-  /// that is given.
+  /// Releases all that a sequence holds. With `held`, the leases move there, for a step that still
+  /// writes.
   void release(Sequence& sequence, Leaving how, std::vector<BlockLease>* held = nullptr);
 
   /// Gives each group that many blocks, at most those it was made with.

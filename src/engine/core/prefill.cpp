@@ -19,7 +19,7 @@ constexpr int kLonePrefillTokensMin = 64;
 int Prefill::first_needs() const {
   for (const Sequence* sequence : table_.active()) {
     if (rows_.is_exclusive(*sequence)) continue;
-    if (sequence->remaining() > 1 + sequence->forced) return rows_.least_tokens(*sequence);
+    if (sequence->remaining() > 1 + sequence->jump_forward) return rows_.least_tokens(*sequence);
   }
   return 0;
 }

@@ -23,8 +23,7 @@ int64_t ns_of(TimePoint time) {
 
 TimePoint time_of(int64_t ns) { return TimePoint(std::chrono::nanoseconds(ns)); }
 
-/// Stands for a row's whole tables of blocks (FNV-1a); they themselves would make a line as long as
-/// the context.
+/// Hashes a row's block tables (FNV-1a): written out, they would make lines as long as the context.
 uint32_t hash_of_tables(const PlanRow& row) {
   uint32_t hash = 2166136261u;
   for (const BlockTable& table : row.kv)
@@ -57,9 +56,9 @@ std::string options_line(const SchedulerOptions& o) {
       R"("inputs":[{},{},{},{},{}]}})",
       o.context_tokens_max, o.kv.block_positions, o.kv.type, groups, o.rows_max, o.queue_max,
       o.step_tokens_max, o.drafts_max, std::chrono::nanoseconds(o.step_target).count(),
-      std::chrono::nanoseconds(o.slow_reader_max).count(), int{o.prefix_cache}, int{o.serial},
-      o.inputs.position_components, int{o.inputs.both_ways}, o.inputs.embedding_width,
-      int{o.inputs.encoded}, int{o.inputs.pooling});
+      std::chrono::nanoseconds(o.slow_reader_max).count(), int{o.prefix_cache},
+      int{o.deterministic}, o.inputs.position_components, int{o.inputs.both_ways},
+      o.inputs.embedding_width, int{o.inputs.encoded}, int{o.inputs.pooling});
 }
 
 /// A plan's tokens follow from what went in before, so their count is enough.
@@ -160,7 +159,7 @@ SchedulerOptions read_options(const Line& line) {
   options.step_target = std::chrono::nanoseconds(line.integer("step_target_ns"));
   options.slow_reader_max = std::chrono::nanoseconds(line.integer("slow_reader_ns"));
   options.prefix_cache = line.integer("prefix_cache") != 0;
-  options.serial = line.integer("serial") != 0;
+  options.deterministic = line.integer("serial") != 0;
   if (const std::vector<int64_t> inputs = line.integers("inputs"); inputs.size() == 5)
     options.inputs = {static_cast<int>(inputs[0]), inputs[1] != 0, static_cast<int>(inputs[2]),
                       inputs[3] != 0, inputs[4] != 0};
@@ -178,7 +177,7 @@ class RecordedDrafter final : public Drafter {
 class RecordedConstraint final : public Constraint {
  public:
   Result<void> accept(std::span<const Token>) override { return {}; }
-  std::vector<Token> forced() override { return {}; }
+  std::vector<Token> jump_forward() override { return {}; }
   Result<void> fill_mask(std::vector<uint32_t>&) override { return {}; }
   bool complete() override { return false; }
 };
@@ -192,7 +191,7 @@ Submission read_submission(const Line& line) {
   submission.stop.min_tokens = line.number("min_tokens");
   submission.stop.ignore_eos = line.integer("ignore_eos") != 0;
   submission.priority = static_cast<Priority>(line.number("priority"));
-  submission.alone = line.integer("alone") != 0;
+  submission.exclusive = line.integer("alone") != 0;
   if (line.has("deadline_ns")) submission.deadline = time_of(line.integer("deadline_ns"));
   submission.cache_salt = std::to_string(line.integer("salt"));
   submission.pooling = static_cast<Pooling>(line.number("pooling"));
@@ -211,7 +210,7 @@ Submission read_submission(const Line& line) {
 }
 
 /// A row of an output: sampled, token, error, complete, then two lists, each behind its length:
-/// what is forced and what was verified.
+/// jump-forward tokens and verified ones.
 constexpr size_t kRowValues = 4;
 
 std::vector<Token> take_tokens(const std::vector<int64_t>& values, size_t& at) {
@@ -232,7 +231,7 @@ StepOutput read_output(const Line& line) {
     if (values[i + 2] != 0) row.error = fail(Code::kInternal, "[recorder] a row that failed");
     row.complete = values[i + 3] != 0;
     i += kRowValues;
-    row.forced = take_tokens(values, i);
+    row.jump_forward = take_tokens(values, i);
     for (const Token token : take_tokens(values, i)) row.verified.push_back({token, 0, {}});
   }
   return output;
@@ -253,7 +252,7 @@ class Player {
     } else if (line.has("resume")) {
       scheduler_.resume(line.id("resume"));
     } else if (line.has("serialise")) {
-      scheduler_.serialise();
+      scheduler_.make_deterministic();
     } else if (line.has("resize")) {
       const std::vector<int64_t> blocks = line.integers("resize");
       if (!scheduler_.resize(std::vector<int>(blocks.begin(), blocks.end())))
@@ -288,11 +287,12 @@ class Player {
   }
 
   Result<void> plan(std::string_view recorded, TimePoint now) {
-    // A plan before the output of the last one is of a step planned ahead.
+    // A plan before the output of the last one was planned asynchronously.
     if (under_way_.size() > 1) return fail(Code::kInvalidFile, "expected an output, got a plan");
     std::optional<StepPlan> plan =
         under_way_.empty() ? scheduler_.next(now) : scheduler_.next_async(under_way_.front(), now);
-    if (!plan) return fail(Code::kInvalidFile, "there is now no plan ahead");
+    if (!plan)
+      return fail(Code::kInvalidFile, "the next step cannot be planned asynchronously now");
     ++plans_;
     const std::string again = plan_line(*plan, now);
     under_way_.push_back(*std::move(plan));
@@ -345,7 +345,7 @@ void Recorder::submitted(SequenceId id, const Submission& submission) {
   if (!submission.positions.empty())
     out_ << fmt::format(R"(,"position_components":{},"positions":[{}])",
                         submission.position_components, fmt::join(submission.positions, ","));
-  if (submission.alone) out_ << R"(,"alone":1)";
+  if (submission.exclusive) out_ << R"(,"alone":1)";
   if (submission.deadline) out_ << fmt::format(R"(,"deadline_ns":{})", ns_of(*submission.deadline));
   out_ << fmt::format(R"(,"tokens":[{}]}})", fmt::join(submission.tokens, ",")) << '\n';
 }
@@ -362,7 +362,7 @@ void Recorder::resumed(SequenceId id) {
   out_ << fmt::format(R"({{"resume":{}}})", id.value) << '\n';
 }
 
-void Recorder::serialised() { out_ << "{\"serialise\":1}\n"; }
+void Recorder::made_deterministic() { out_ << "{\"serialise\":1}\n"; }
 
 void Recorder::resized(std::span<const int> blocks) {
   out_ << fmt::format(R"({{"resize":[{}]}})", fmt::join(blocks, ",")) << '\n';
@@ -385,9 +385,9 @@ void Recorder::ran(const StepOutput& output, TimePoint now) {
     for (const SampledToken& token : row.verified) verified.push_back(token.token);
     out_ << fmt::format("{}[{},{},{},{},{}{}{},{}{}{}]", std::exchange(comma, ","),
                         int{row.sampled}, row.token, int{row.error.has_value()}, int{row.complete},
-                        row.forced.size(), row.forced.empty() ? "" : ",",
-                        fmt::join(row.forced, ","), verified.size(), verified.empty() ? "" : ",",
-                        fmt::join(verified, ","));
+                        row.jump_forward.size(), row.jump_forward.empty() ? "" : ",",
+                        fmt::join(row.jump_forward, ","), verified.size(),
+                        verified.empty() ? "" : ",", fmt::join(verified, ","));
   }
   out_ << "]}\n";
 }

@@ -27,7 +27,7 @@ class Recorder {
   void cancelled(SequenceId id, FinishReason reason);
   void paused(SequenceId id, TimePoint now);
   void resumed(SequenceId id);
-  void serialised();
+  void made_deterministic();
   void resized(std::span<const int> blocks);
   void drafted(SequenceId id, const std::vector<Token>& tokens);
   void planned(const StepPlan& plan, TimePoint now);

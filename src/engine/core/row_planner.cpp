@@ -31,7 +31,7 @@ int RowPlanner::least_tokens(const Sequence& sequence) const {
 }
 
 bool RowPlanner::is_exclusive(const Sequence& sequence) const {
-  return serial_ || sequence.submission.alone ||
+  return deterministic_ || sequence.submission.exclusive ||
          least_tokens(sequence) > std::max(1, options_.step_tokens_max - options_.rows_max);
 }
 
@@ -92,7 +92,7 @@ void RowPlanner::add_async_row(StepPlan& plan, Sequence& sequence, int previous_
   row.sample = true;
   row.generated = sequence.generated() + 1;
   row.previous_row = previous_row;
-  sequence.ahead = 1;
+  sequence.planned_async = 1;
 }
 
 void RowPlanner::introduce(StepPlan& plan, Sequence& sequence) {

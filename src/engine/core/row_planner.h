@@ -36,9 +36,9 @@ class RowPlanner {
   /// Has the runner told of a sequence before it first hears of it.
   static void introduce(StepPlan& plan, Sequence& sequence);
 
-  /// From now on every sequence is exclusive.
-  void serialise() { serial_ = true; }
-  bool serial() const { return serial_; }
+  /// Makes every sequence exclusive from now on.
+  void make_deterministic() { deterministic_ = true; }
+  bool deterministic() const { return deterministic_; }
 
  private:
   int uncut_end(const Sequence& sequence, int end) const;
@@ -47,7 +47,7 @@ class RowPlanner {
   const SchedulerOptions& options_;
   KvGroups& kv_;
   SequenceTable& table_;
-  bool serial_ = options_.serial;
+  bool deterministic_ = options_.deterministic;
 };
 
 }  // namespace pippin::engine

@@ -27,12 +27,13 @@ class Runner {
   /// Requires: no step is under way.
   virtual void give_back(std::span<const int> /*in_service*/) {}
 
-  /// Says whether a step whose rows follow this plan's may be enqueued before this plan's output is
-  /// known.
+  /// Says whether the next step may be enqueued before this plan's output is known (async
+  /// scheduling).
   virtual bool can_enqueue_async(const StepPlan& /*plan*/) const { return false; }
-  /// run() in two halves, for devices that work by themselves: enqueue() up to two steps, then
-  /// collect() their outputs in order. Requires: the plan lives until its output is collected. A
-  /// row that follows another needs can_enqueue_async() of the step before.
+  /// run() in two halves, for async scheduling: enqueue() up to two steps, then collect() their
+  /// outputs in order.
+  /// Requires: the plan lives until its output is collected; can_enqueue_async() of the step
+  /// before, if a row has a previous_row.
   virtual void enqueue(const StepPlan& plan) { ready_.push_back(run(plan)); }
   virtual StepOutput collect() {
     StepOutput output = std::move(ready_.front());

@@ -72,10 +72,10 @@ void Scheduler::resume(SequenceId id) {
   table_.reader_caught_up(*sequence);
 }
 
-void Scheduler::serialise() {
-  if (rows_.serial()) return;
-  rows_.serialise();
-  if (recorder_ != nullptr) recorder_->serialised();
+void Scheduler::make_deterministic() {
+  if (rows_.deterministic()) return;
+  rows_.make_deterministic();
+  if (recorder_ != nullptr) recorder_->made_deterministic();
 }
 
 bool Scheduler::resize(std::span<const int> blocks) {
@@ -113,14 +113,14 @@ StepPlan Scheduler::next(TimePoint now) {
   return plan;
 }
 
-/// Gives the step to one sequence that must share none, or to all others.
+/// Gives the step to one exclusive sequence, or to all others.
 void Scheduler::plan_rows(StepPlan& plan) {
   const bool others =
       std::any_of(table_.active().begin(), table_.active().end(),
                   [this](const Sequence* sequence) { return !rows_.is_exclusive(*sequence); });
-  const bool exclusive = rows_.serial() || !last_step_was_exclusive_ || !others;
+  const bool exclusive = rows_.deterministic() || !last_step_was_exclusive_ || !others;
   last_step_was_exclusive_ = exclusive && plan_exclusive(plan);
-  const bool shared = !last_step_was_exclusive_ && !rows_.serial();
+  const bool shared = !last_step_was_exclusive_ && !rows_.deterministic();
   if (shared) decode_.plan(plan, prefill_.first_needs());
   admission_.admit_waiting(plan);
   if (shared) prefill_.plan(plan);
@@ -137,8 +137,8 @@ Sequence* Scheduler::next_exclusive() const {
   return next;
 }
 
-/// Plans the one row of a step. Prompts go in whole chunks and answers token by token, even those
-/// that are computed again.
+/// Plans the one row of an exclusive step. Recomputation after preemption replays the original
+/// chunks: prompts in whole chunks, answers token by token.
 /// Returns: false if no sequence needs a step for itself.
 bool Scheduler::plan_exclusive(StepPlan& plan) {
   while (Sequence* sequence = next_exclusive()) {
@@ -154,7 +154,7 @@ bool Scheduler::plan_exclusive(StepPlan& plan) {
 }
 
 std::optional<StepPlan> Scheduler::next_async(const StepPlan& plan, TimePoint now) {
-  CHECK(steps_under_way_ == 1, "one step may be planned ahead of the one under way");
+  CHECK(steps_under_way_ == 1, "at most one step is planned asynchronously");
   if (!decode_.can_continue(plan, now)) return std::nullopt;
   StepPlan next = decode_.plan_behind(plan);
   steps_under_way_ = 2;
@@ -169,8 +169,8 @@ std::vector<SequenceEvent> Scheduler::commit(const StepPlan& plan, StepOutput ou
   CHECK(steps_under_way_ > 0, "commit() follows next()");
   CHECK(output.rows.size() == plan.rows.size(), "one output for each row");
   if (recorder_ != nullptr) recorder_->ran(output, now);
-  // A step planned ahead was enqueued before this commit: it still writes to the blocks of
-  // sequences that end in it.
+  // An asynchronously planned step is enqueued already: it still writes to the blocks of sequences
+  // that end in this commit.
   const bool another_runs = --steps_under_way_ > 0;
   admission_.copies_done();
   table_.step_done(plan.released.size(), another_runs);
@@ -180,8 +180,8 @@ std::vector<SequenceEvent> Scheduler::commit(const StepPlan& plan, StepOutput ou
     commit_row(*sequence, plan.rows[i], output.rows[i]);
   }
   // How long a step takes is known only where none runs before or behind it.
-  const bool planned_ahead = !plan.rows.empty() && plan.rows.front().previous_row >= 0;
-  if (!plan.rows.empty() && !another_runs && !planned_ahead)
+  const bool planned_async = !plan.rows.empty() && plan.rows.front().previous_row >= 0;
+  if (!plan.rows.empty() && !another_runs && !planned_async)
     prefill_.observe(plan.tokens(), now - planned_at_);
   return table_.take_events();
 }
@@ -189,7 +189,7 @@ std::vector<SequenceEvent> Scheduler::commit(const StepPlan& plan, StepOutput ou
 void Scheduler::commit_row(Sequence& sequence, const PlanRow& row, RowOutput& output) {
   const int tokens = static_cast<int>(row.tokens.size());
   CHECK(sequence.planned == tokens && sequence.computed == row.start);
-  sequence.planned = std::exchange(sequence.ahead, 0);
+  sequence.planned = std::exchange(sequence.planned_async, 0);
   if (output.error) {
     table_.finish(sequence, FinishReason::kError, *std::move(output.error));
     return;
@@ -199,7 +199,7 @@ void Scheduler::commit_row(Sequence& sequence, const PlanRow& row, RowOutput& ou
     return;
   }
   kv_.commit(sequence, tokens, tokens);
-  sequence.forced = std::max(0, sequence.forced - tokens);
+  sequence.jump_forward = std::max(0, sequence.jump_forward - tokens);
   if (prefill_.commit(sequence, row, output) && row.sample) decode_.accept(sequence, output);
 }
 

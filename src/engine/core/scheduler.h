@@ -34,9 +34,8 @@ class Scheduler {
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 
-  /// Has everything told and planned from now on recorded.
-  /// Requires: before the first submit(); a
-  /// null recorder records nothing.
+  /// Records everything told and planned from now on; null records nothing.
+  /// Requires: before the first submit().
   void set_recorder(Recorder* recorder);
 
   /// Says whether a submission can ever be served. Thread: any.
@@ -52,28 +51,27 @@ class Scheduler {
   /// kSlowReader after slow_reader_max.
   void pause(SequenceId id, TimePoint now);
   void resume(SequenceId id);
-  /// From now on every step holds one row; see SchedulerOptions::serial.
-  void serialise();
+  /// From now on every step holds one row; see SchedulerOptions::deterministic.
+  void make_deterministic();
   /// Takes blocks of each KV group out of service, or back into it; what they held is forgotten.
-  /// Returns: false, with nothing changed, while blocks that would go may be in use, and where the
-  /// numbers are more than the options', or too few for the longest request.
+  /// Returns: false, with nothing changed, while blocks that would go may be in use. Also where the
+  /// numbers exceed the options', or are too few for the longest request.
   bool resize(std::span<const int> blocks);
 
   /// Plans a step. One without rows means that nothing can run now; it is run only if
   /// StepPlan::runs(), and committed in any case.
   /// Requires: the plan before has been committed.
   StepPlan next(TimePoint now);
-  /// Plans the step after `plan` before `plan` has been run: each of its rows goes on by the token
-  /// that it will give. For devices that work ahead. Returns nothing where that cannot be said yet
-  /// or should not be done: prompts are being computed, others wait, a deadline or a limit is near,
-  /// or blocks are short. Requires: `plan` is the last one planned and not yet committed.
+  /// Plans step n+1 before the tokens of step n, which is `plan`, are known (async scheduling).
+  /// Returns: nothing while prompts are being computed, sequences wait, a deadline or a limit is
+  /// near, or blocks are short.
+  /// Requires: `plan` is the last one planned and not yet committed.
   std::optional<StepPlan> next_async(const StepPlan& plan, TimePoint now);
-  /// Takes in what the plan's rows gave. Returns all events since the last commit.
-  /// Requires: one
-  /// RowOutput for each row.
+  /// Takes in the output of a plan. Returns all events since the last commit.
+  /// Requires: one RowOutput for each row.
   std::vector<SequenceEvent> commit(const StepPlan& plan, StepOutput output, TimePoint now);
 
-  /// When next() has something to end although nobody called; nothing if no deadline is near.
+  /// Returns when the next deadline or time limit passes; nothing without any.
   std::optional<TimePoint> next_timer() const { return table_.next_timer(); }
   /// The submission of a live sequence or of one whose release the runner has not seen yet.
   const Submission& submission(SequenceId id) const { return table_.submission(id); }
@@ -105,7 +103,7 @@ class Scheduler {
   Recorder* recorder_ = nullptr;
 
   bool last_step_was_exclusive_ = false;
-  int steps_under_way_ = 0;  // two, while a step that was planned ahead waits behind another
+  int steps_under_way_ = 0;  // two, while an asynchronously planned step waits behind another
   TimePoint planned_at_{};
 };
 

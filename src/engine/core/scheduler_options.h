@@ -18,21 +18,20 @@ struct SchedulerOptions {
   int context_tokens_max = 0;  // prompt and answer together
   KvPlan kv;
   ModelInputs inputs;  // what the model takes besides token ids
-  int rows_max =
-      64;  // at most step_tokens_max of them are used, so that every row can move in every step
+  /// At most step_tokens_max of them are used, so that every row moves in every step.
+  int rows_max = 64;
   int queue_max = 512;        // sequences waiting; more is kOverloaded
   int step_tokens_max = 512;  // token budget of a step
-  /// The token budget adapts so that a step takes about as long. Zero = always step_tokens_max.
+  /// The token budget adapts so that a step takes about this long. Zero = always step_tokens_max.
   Duration step_target{};
   /// A reader whose queue is full for longer is cancelled.
   Duration slow_reader_max = std::chrono::seconds(30);
   bool prefix_cache = true;
-  int drafts_max = 8;  // guessed tokens of a row that one step verifies, at most
-  /// Every step holds one row, the prompts are cut at the same places always, and what preemption
-  /// makes to be computed again is computed as it was the first time: with the prefix cache off, a
-  /// sequence's steps look the same whatever company it has. For devices whose kernels choose
-  /// another order of sums for another shape.
-  bool serial = false;
+  int drafts_max = 8;  // drafted tokens that one row verifies, at most
+  /// Every step holds one row and prompts are cut at fixed places. Recomputation after preemption
+  /// replays the original chunks. Without the prefix cache, a sequence's steps do not depend on
+  /// concurrent requests. For devices whose kernels order sums by shape.
+  bool deterministic = false;
 
   /// Errors: kInvalidArgument, naming the limit or the group of the KV plan that cannot work.
   Result<void> check() const;
@@ -59,7 +58,7 @@ struct SchedulerStatus {
   std::vector<KvGroupStatus> kv;  // as in the KV plan
   uint64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, preemptions = 0;
   uint64_t prefix_queries = 0, prefix_hits = 0;  // tokens
-  uint64_t drafted = 0, accepted = 0;            // tokens guessed, and of those that came true
+  uint64_t drafted = 0, accepted = 0;            // drafted tokens, and those that were accepted
 
   /// Returns the counts of the first group of a kind; zeros without one.
   BlockCounts blocks(KvKind kind = KvKind::kFull) const {

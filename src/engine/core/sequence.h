@@ -40,16 +40,16 @@ struct Sequence {
   std::vector<Token> marked;
   int32_t position_behind = 0;  // of the first token behind the prompt, if positions are stated
   bool first_row = true;        // no row yet since (re)admission
-  uint64_t last_turn = 0;       // when it last had a step for itself, or was (re)admitted
-  int forced = 0;               // tokens at the end, before the last, that a constraint decided
-  int planned = 0;              // tokens in the step that is under way
-  int ahead = 0;                // tokens in the step that waits behind it
-  std::vector<Token> drafts;    // of those planned, at their end
+  uint64_t last_turn = 0;       // when it last had an exclusive step, or was admitted
+  int jump_forward = 0;         // known tokens before the last that a constraint has chosen
+  int planned = 0;              // tokens of its row in the step under way
+  int planned_async = 0;        // tokens of its row in the step enqueued behind that one
+  std::vector<Token> drafts;    // guesses at the end of the planned row
 
   bool admitted_before = false;
-  int cached_tokens = 0;                // at the first admission
-  int first_difference = 0;             // likewise: where the cache stopped to agree
-  PrefixMiss miss = PrefixMiss::kNone;  // likewise: why
+  int cached_tokens = 0;                // of the prompt, found at the first admission
+  int first_difference = 0;             // where its prefix match ended then
+  PrefixMiss miss = PrefixMiss::kNone;  // why it ended there
   int preemptions = 0;
   bool prompt_logprobs_sent = false;
   std::vector<PromptLogprobsEvent::Entry> prompt_logprobs;
@@ -86,8 +86,7 @@ struct SequenceStatus {
   bool admitted_before = false;
   int prompt_tokens = 0;
   int cached_tokens = 0;
-  int first_difference =
-      0;  // position of the prompt's first token that the prefix cache did not know
+  int first_difference = 0;             // position of the first prompt token that was not cached
   PrefixMiss miss = PrefixMiss::kNone;  // why it did not; kNone before the first admission
   int computed_tokens = 0;
   int generated_tokens = 0;

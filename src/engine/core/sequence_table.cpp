@@ -90,7 +90,7 @@ void SequenceTable::preempt(Sequence& sequence) {
   sequence.phase = Phase::kWaiting;
   sequence.computed = 0;
   sequence.recorded = 0;
-  sequence.forced = 0;
+  sequence.jump_forward = 0;
   sequence.first_row = true;
   sequence.prompt_logprobs.clear();
   ++sequence.preemptions;

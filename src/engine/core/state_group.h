@@ -11,14 +11,12 @@
 namespace pippin::engine {
 
 /// Where checkpoints come from:
-///  1. Chunks of prompts end at multiples of checkpoint_positions. The row that begins there copies
-///     the state away before it runs, if a block is to be had.
-///  2. A sequence that ends or is preempted leaves its state where it is: as a checkpoint of its
-///  last
-///     computed position, wherever that lies, so that a conversation's next turn goes on from
-///     there.
-///  3. Before drafts are run the state is copied to a spare block. If one proves wrong the sequence
-///     goes back to the spare, and what came true is computed again.
+///  1. Chunks of prompts end at multiples of checkpoint_positions. The row that begins there first
+///     copies the state to a block of its own, if the pool has one.
+///  2. A sequence that ends or is preempted leaves its state as a checkpoint of its last computed
+///     position, so that a conversation's next turn continues there.
+///  3. Before drafts run, the state is copied to a spare block. If a draft is rejected the sequence
+///     returns to the spare, and accepted tokens are computed again.
 class StateGroup : public KvGroup {
  public:
   /// A sequence's state, one to copy from, and a checkpoint or spare.

@@ -32,25 +32,21 @@ struct PlanRow {
   std::vector<BlockTable> kv;  // one for each KV group; covers positions [0, start + tokens.size())
   bool sample = false;         // the last token's logits choose the next token
   bool pool = false;           // the prompt ends here, and its embedding is wanted
-  int drafts = 0;  // tokens at the end that are guesses: logits of each, and of the one before, are
-                   // wanted
-  int generated = 0;      // tokens before this step: the counter of the row's random numbers
-  bool first = false;     // first row of this sequence since (re)admission
-  int previous_row = -1;  // >= 0: tokens[0] is not known yet: it is what that row of the step
-                          // before gives
+  int drafts = 0;      // guesses at the end; their logits and those of the token before are wanted
+  int generated = 0;   // tokens before this step; counter of the row's random numbers
+  bool first = false;  // first row of this sequence since (re)admission
+  int previous_row = -1;  // row of the previous step whose sampled token is this input; -1 = none
 };
 
-/// A copy done before the step: of a partly filled block, the first `positions` of `from` become
-/// those of `to`; of a state, all of it. The copies of a plan may be done in any order: none reads
-/// what another writes.
+/// A copy done before the step: the first `positions` of block `from` become those of `to`. A state
+/// is copied whole. The copies of a plan may run in any order: none reads what another writes.
 struct BlockCopy {
   int group = 0;  // of the KV plan
   BlockId from = 0, to = 0;
   int positions = 0;  // 0 = a state
 };
 
-/// An encoder's input that is computed before the step's rows, into a block of a cross-attention
-/// group.
+/// An encoder's input, computed into a block of a cross-attention group before the step's rows.
 struct EncodeItem {
   SequenceId sequence;  // whose submission holds the input
   int group = 0;
@@ -89,13 +85,12 @@ struct RowOutput {
   Token token = 0;
   float logprob = 0;
   std::vector<TokenLogprob> top;
-  /// Of a row with drafts: what the model chose behind `token`, one for each draft that came true,
-  /// as far as it goes on.
+  /// Of a row with drafts: the tokens that the model chose behind `token`, one for each accepted
+  /// draft.
   std::vector<SampledToken> verified;
-  std::vector<Token>
-      forced;             // what a constraint puts behind `token`; they need no row of their own
-  bool complete = false;  // a constraint ends the answer behind these tokens
-  // If asked for: of the token after each of this chunk's tokens, as far as the prompt goes.
+  std::vector<Token> jump_forward;  // tokens that a constraint decides behind `token`
+  bool complete = false;            // the constraint ends the answer behind these tokens
+  /// If asked for: one for each token of this chunk, of the prompt token that follows it.
   std::vector<PromptLogprobsEvent::Entry> prompt_logprobs;
   std::vector<float> embedding;  // of a row that pools
   std::optional<Error> error;    // this row failed; others may be fine

@@ -69,11 +69,11 @@ struct StopRules {
 class Constraint {
  public:
   virtual ~Constraint() = default;
-  /// Moves on by tokens of the answer.
+  /// Advances by tokens of the answer.
   virtual Result<void> accept(std::span<const Token> tokens) = 0;
-  /// Returns the tokens that must come next, without moving on; none where there is a choice.
-  virtual std::vector<Token> forced() = 0;
-  /// Writes the mask of allowed next tokens: bit t % 32 of word t / 32. Where forced() gives tokens
+  /// Returns the tokens that must come next; none where there is a choice. Does not advance.
+  virtual std::vector<Token> jump_forward() = 0;
+  /// Writes the mask of allowed next tokens: bit t % 32 of word t / 32. Before jump-forward tokens
   /// it allows the first of them only.
   virtual Result<void> fill_mask(std::vector<uint32_t>& mask) = 0;
   /// Returns whether the answer is at its end.
@@ -119,7 +119,7 @@ struct Submission {
   std::optional<TimePoint> deadline;
   std::string cache_salt;  // joined to model, adapter and tenant
   /// Shares no step with other sequences; its steps and theirs take turns. For self-checks.
-  bool alone = false;
+  bool exclusive = false;
   std::shared_ptr<Constraint> constraint;
   std::shared_ptr<Drafter> drafter;  // not asked where a constraint holds the answer
   std::vector<MediaSpan> media;      // by rising position, apart from each other

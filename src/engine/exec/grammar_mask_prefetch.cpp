@@ -9,11 +9,11 @@ namespace pippin::engine {
 
 // Shared with the job under way, which may outlast its sequence.
 struct GrammarMaskPrefetch::State {
-  State(std::shared_ptr<Constraint> constraint_in, bool take_forced_in)
-      : constraint(std::move(constraint_in)), take_forced(take_forced_in) {}
+  State(std::shared_ptr<Constraint> constraint_in, bool take_jump_forward_in)
+      : constraint(std::move(constraint_in)), take_jump_forward(take_jump_forward_in) {}
 
   const std::shared_ptr<Constraint> constraint;
-  const bool take_forced;
+  const bool take_jump_forward;
 
   std::mutex mutex;
   std::condition_variable changed;
@@ -25,9 +25,9 @@ struct GrammarMaskPrefetch::State {
   void look_ahead(const std::vector<Token>& tokens) {
     outlook = {};
     Result<void> accepted = constraint->accept(tokens);
-    if (accepted.ok() && take_forced && !constraint->complete()) {
-      outlook.forced = constraint->forced();
-      accepted = constraint->accept(outlook.forced);
+    if (accepted.ok() && take_jump_forward && !constraint->complete()) {
+      outlook.jump_forward = constraint->jump_forward();
+      accepted = constraint->accept(outlook.jump_forward);
     }
     if (!accepted.ok()) {
       error = accepted.error();
@@ -57,9 +57,9 @@ struct GrammarMaskPrefetch::State {
   }
 };
 
-GrammarMaskPrefetch::GrammarMaskPrefetch(std::shared_ptr<Constraint> constraint, bool take_forced,
-                                         WorkerPool& workers)
-    : state_(std::make_shared<State>(std::move(constraint), take_forced)), workers_(workers) {
+GrammarMaskPrefetch::GrammarMaskPrefetch(std::shared_ptr<Constraint> constraint,
+                                         bool take_jump_forward, WorkerPool& workers)
+    : state_(std::make_shared<State>(std::move(constraint), take_jump_forward)), workers_(workers) {
   post([](State& state) {
     state.look_ahead({});
     state.fill_mask();
@@ -76,8 +76,8 @@ void GrammarMaskPrefetch::post(void (*work)(State& state)) {
   if (!workers_.post(job)) job();
 }
 
-// What must follow is wanted before the step ends. Behind the masks of other rows, in the workers'
-// queue, it would hold the step up; here it takes microseconds.
+// The step needs the jump-forward tokens before it ends. In the workers' queue they would wait
+// behind the masks of other rows; here they take microseconds.
 GrammarMaskPrefetch::Outlook GrammarMaskPrefetch::advance(Token token) {
   state_->wait();
   state_->look_ahead({token});

@@ -15,9 +15,9 @@ namespace pippin::engine {
 
 class GrammarMaskPrefetch {
  public:
-  /// Starts on the first mask. With `take_forced`, tokens that must come are taken without asking
-  /// the model. The pool outlives this object.
-  GrammarMaskPrefetch(std::shared_ptr<Constraint> constraint, bool take_forced,
+  /// Starts on the first mask. With `take_jump_forward`, tokens that must come are taken without
+  /// asking the model. The pool outlives this object.
+  GrammarMaskPrefetch(std::shared_ptr<Constraint> constraint, bool take_jump_forward,
                       WorkerPool& workers);
   /// Work under way goes on by itself and is dropped.
   ~GrammarMaskPrefetch() = default;
@@ -27,7 +27,7 @@ class GrammarMaskPrefetch {
   /// The tokens that must come next, already taken, and whether the answer is at its end behind
   /// them.
   struct Outlook {
-    std::vector<Token> forced;
+    std::vector<Token> jump_forward;
     bool complete = false;
   };
 

@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
-#include "engine/core/thrown.h"
+#include "engine/core/exception_mapping.h"
 #include "engine/exec/grammar_mask_prefetch.h"
 #include "engine/exec/pooler.h"
 #include "engine/exec/row_inputs.h"
@@ -139,7 +139,7 @@ class ModelRunner final : public Runner {
     try {
       work();
     } catch (const std::exception& thrown) {
-      fail_all(step, error_of_thrown("[runner]", thrown));
+      fail_all(step, error_of_exception("[runner]", thrown));
     }
   }
 
@@ -264,7 +264,7 @@ class ModelRunner final : public Runner {
     if (batch.tokens.empty()) return batch;
     backend_->prepare_step(batch, kv_->plan());
     if (!plan.rows.empty() && plan.rows.front().previous_row >= 0)
-      batch.token_ids = followed_tokens(plan, batch.size());
+      batch.token_ids = previous_tokens(plan, batch.size());
     return batch;
   }
 
@@ -286,9 +286,9 @@ class ModelRunner final : public Runner {
 
   // The ids that the step before will have sampled, one for each row, without waiting for them.
   // Shapes: [T] int32.
-  mx::array followed_tokens(const StepPlan& plan, int64_t padded) const {
+  mx::array previous_tokens(const StepPlan& plan, int64_t padded) const {
     CHECK(under_way_.size() == 2 && under_way_.front().sampled_ids,
-          "a row follows a step that samples on the device");
+          "the step before samples on the device");
     const Step& before = under_way_.front();
     const mx::array& best = before.sampled_ids->tokens();
     std::vector<int32_t> rows;
@@ -347,7 +347,7 @@ class ModelRunner final : public Runner {
                      RowOutput& result) {
     const std::vector<uint32_t>* mask = nullptr;
     if (sequence.constraint != nullptr) {
-      if (begin_as_forced(sequence, result)) return;
+      if (begin_with_jump_forward(sequence, result)) return;
       if (const Result<const std::vector<uint32_t>*> made = sequence.constraint->mask(); made.ok())
         mask = *made;
       else
@@ -361,12 +361,12 @@ class ModelRunner final : public Runner {
     sequence.sampler->accept(result.token);
     if (sequence.constraint == nullptr) return;
     GrammarMaskPrefetch::Outlook outlook = sequence.constraint->advance(result.token);
-    for (const Token token : outlook.forced) sequence.sampler->accept(token);
-    result.forced = std::move(outlook.forced);
+    for (const Token token : outlook.jump_forward) sequence.sampler->accept(token);
+    result.jump_forward = std::move(outlook.jump_forward);
     result.complete = outlook.complete;
   }
 
-  // Goes on behind the row's own token while the drafts are what the model chooses.
+  // Samples behind the row's own token, as long as each draft is what the model chose.
   static void verify(const PlanRow& row, Sequence& sequence, std::span<float> logits,
                      RowOutput& result) {
     const auto drafts = static_cast<size_t>(row.drafts);
@@ -385,20 +385,20 @@ class ModelRunner final : public Runner {
     }
   }
 
-  // Takes what the answer must begin with, if anything, instead of asking the model.
-  static bool begin_as_forced(Sequence& sequence, RowOutput& result) {
+  // Takes the jump-forward tokens that the answer begins with, if any, without asking the model.
+  static bool begin_with_jump_forward(Sequence& sequence, RowOutput& result) {
     const GrammarMaskPrefetch::Outlook outlook = sequence.constraint->take_start();
-    if (outlook.forced.empty()) return false;
-    for (const Token token : outlook.forced) sequence.sampler->accept(token);
+    if (outlook.jump_forward.empty()) return false;
+    for (const Token token : outlook.jump_forward) sequence.sampler->accept(token);
     result.sampled = true;
-    result.token = outlook.forced.front();
-    result.forced.assign(outlook.forced.begin() + 1, outlook.forced.end());
+    result.token = outlook.jump_forward.front();
+    result.jump_forward.assign(outlook.jump_forward.begin() + 1, outlook.jump_forward.end());
     result.complete = outlook.complete;
     return true;
   }
 
-  // Ends what MLX keeps for the device thread, once all arrays of the model are gone: their memory
-  // is the next model's, and streams that outlive their thread break a GPU's teardown.
+  // Clears what MLX keeps for the device thread, once all arrays of the model are gone. The next
+  // model needs their memory, and streams that outlive their thread break a GPU's teardown.
   struct LastOfThread {
     ~LastOfThread() {
       try {

@@ -40,7 +40,7 @@ DeviceMemory gpu_memory();
 /// How keys and values are kept. A GPU takes bf16 in place of f16.
 using KvType = nn::KvType;
 
-/// What the memory plan and the wires need to know of a model before it is loaded.
+/// What the memory plan and the APIs need to know of a model before it is loaded.
 struct ModelInfo {
   std::string architecture;
   int vocab = 0;

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "engine/core/types.h"
-#include "engine/exec/sampling/lanes.h"
+#include "engine/exec/sampling/simd_reductions.h"
 
 namespace pippin::engine::sampling {
 

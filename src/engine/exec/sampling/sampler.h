@@ -19,8 +19,8 @@
 #include "engine/core/types.h"
 #include "engine/exec/sampling/distribution.h"
 #include "engine/exec/sampling/history.h"
-#include "engine/exec/sampling/lanes.h"
 #include "engine/exec/sampling/logit_edits.h"
+#include "engine/exec/sampling/simd_reductions.h"
 
 namespace pippin::engine {
 

@@ -1,6 +1,6 @@
-// The self-check of company: an honest runner agrees with itself in every way of running, and one
-// that is wrong in company, in chunks or with a cached prefix is found out, by the right name.
-#include "engine/core/divergence.h"
+// The batch-invariance check: an honest runner agrees with itself in every way of running. One that
+// is wrong beside others, in chunks or with a cached prefix is found, by the right name.
+#include "engine/core/batch_invariance.h"
 
 #include <gtest/gtest.h>
 
@@ -20,17 +20,17 @@ std::vector<Submission> prompts() {
   return all;
 }
 
-DivergenceOptions options() {
-  DivergenceOptions options;
+BatchInvarianceOptions options() {
+  BatchInvarianceOptions options;
   options.scheduler = small_options();
-  options.scheduler.kv = KvPlan::full(divergence_blocks(prompts(), kPositions), kPositions);
+  options.scheduler.kv = KvPlan::full(batch_invariance_blocks(prompts(), kPositions), kPositions);
   options.scheduler.rows_max = 16;
   options.scheduler.step_tokens_max = 512;
   return options;
 }
 
-std::map<std::string, Agreement> check(Runner& runner, DivergenceOptions with = options()) {
-  const auto agreements = check_divergence(runner, with, prompts());
+std::map<std::string, Agreement> check(Runner& runner, BatchInvarianceOptions with = options()) {
+  const auto agreements = check_batch_invariance(runner, with, prompts());
   EXPECT_TRUE(agreements.ok()) << agreements.error().message;
   std::map<std::string, Agreement> named;
   for (const Agreement& agreement : *agreements) named[agreement.name] = agreement;
@@ -64,9 +64,9 @@ TEST(Agreement, CountsPlacesAndNamesTheFirstDifference) {
   EXPECT_FALSE(agreement.same());
 }
 
-TEST(Divergence, AnHonestRunnerAgreesWithItself) {
+TEST(BatchInvariance, AnHonestRunnerAgreesWithItself) {
   for (const int window : {0, 20}) {
-    DivergenceOptions with = options();
+    BatchInvarianceOptions with = options();
     KvGroupSpec sliding{KvKind::kSliding};
     sliding.window = window;
     if (window > 0) with.scheduler.kv.add(sliding, with.scheduler.kv.blocks());
@@ -84,7 +84,7 @@ TEST(Divergence, AnHonestRunnerAgreesWithItself) {
   }
 }
 
-TEST(Divergence, ARunnerThatIsWrongInCompanyIsFound) {
+TEST(BatchInvariance, ARunnerThatIsWrongBesideOthersIsFound) {
   BiasedRunner runner([](const StepPlan& plan, const PlanRow&) { return plan.rows.size() >= 4; });
   const auto agreements = check(runner);
   for (const char* name : {"4 rows", "8 rows", "16 rows"}) {
@@ -95,7 +95,7 @@ TEST(Divergence, ARunnerThatIsWrongInCompanyIsFound) {
     EXPECT_TRUE(agreements.at(name).same()) << name;
 }
 
-TEST(Divergence, ARunnerThatIsWrongInChunksIsFound) {
+TEST(BatchInvariance, ARunnerThatIsWrongInChunksIsFound) {
   BiasedRunner runner([](const StepPlan&, const PlanRow& row) {
     return row.generated == 0 && row.start > 0 && row.start % kPositions == 0;
   });
@@ -106,7 +106,7 @@ TEST(Divergence, ARunnerThatIsWrongInChunksIsFound) {
   EXPECT_TRUE(agreements.at("16 rows").same());
 }
 
-TEST(Divergence, OneRowThatIsWrongOnceIsFound) {
+TEST(BatchInvariance, OneRowThatIsWrongOnceIsFound) {
   BiasedRunner runner([](const StepPlan& plan, const PlanRow& row) {
     return plan.rows.size() > 12 && row.generated == 20 && plan.rows[0].sequence == row.sequence;
   });
@@ -116,28 +116,28 @@ TEST(Divergence, OneRowThatIsWrongOnceIsFound) {
   EXPECT_EQ(agreement.first_token, 20);
 }
 
-/// A serial scheduler hides a runner that is wrong in company: that is what it is for.
-TEST(Divergence, SerialStepsKeepARunnerFromBeingWrong) {
+/// A deterministic scheduler keeps a runner right that is wrong beside others: that is its purpose.
+TEST(BatchInvariance, DeterministicStepsKeepARunnerRight) {
   BiasedRunner runner([](const StepPlan& plan, const PlanRow& row) {
-    // In company, where a prompt is not whole, or where an answer's tokens come in one step.
+    // Beside others, where a prompt is not whole, or where an answer's tokens come in one step.
     const bool recomputes = row.generated > 0 && row.tokens.size() > 1;
     return plan.rows.size() > 1 || recomputes || (row.generated == 0 && row.start > 0);
   });
-  DivergenceOptions serial = options();
-  serial.scheduler.serial = true;
-  serial.scheduler.prefix_cache = false;
-  serial.chunks = {};
-  for (const auto& [name, agreement] : check(runner, serial)) {
+  BatchInvarianceOptions deterministic = options();
+  deterministic.scheduler.deterministic = true;
+  deterministic.scheduler.prefix_cache = false;
+  deterministic.chunks = {};
+  for (const auto& [name, agreement] : check(runner, deterministic)) {
     EXPECT_TRUE(agreement.same()) << name;
     EXPECT_EQ(agreement.note, "") << name;
   }
   EXPECT_FALSE(check(runner).at("16 rows").same());
 }
 
-TEST(Divergence, AFailingRowIsAnError) {
+TEST(BatchInvariance, AFailingRowIsAnError) {
   FakeRunner runner(options().scheduler);
   runner.fails = [](const PlanRow& row) { return row.generated == 3; };
-  EXPECT_EQ(check_divergence(runner, options(), prompts()).error().code, Code::kInternal);
+  EXPECT_EQ(check_batch_invariance(runner, options(), prompts()).error().code, Code::kInternal);
 }
 
 }  // namespace

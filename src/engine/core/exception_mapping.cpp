@@ -1,4 +1,4 @@
-#include "engine/core/thrown.h"
+#include "engine/core/exception_mapping.h"
 
 #include <fmt/format.h>
 
@@ -23,7 +23,7 @@ bool tells_of_memory(const std::exception& thrown) {
 
 }  // namespace
 
-Error error_of_thrown(std::string_view where, const std::exception& thrown) {
+Error error_of_exception(std::string_view where, const std::exception& thrown) {
   if (tells_of_memory(thrown))
     return fail(Code::kOutOfMemory,
                 fmt::format("{} there is not enough memory for this step", where));

@@ -1,4 +1,4 @@
-#include "engine/divergence_monitor.h"
+#include "engine/batch_invariance_monitor.h"
 
 #include <fmt/format.h>
 
@@ -12,10 +12,10 @@
 
 namespace pippin::engine {
 
-/// Rung when events wait or the monitor ends.
-class DivergenceMonitor::Wakeup {
+/// Notified when events wait or the monitor ends.
+class BatchInvarianceMonitor::Wakeup {
  public:
-  void ring() {
+  void notify() {
     const std::lock_guard lock(mutex_);
     pending_ = true;
     changed_.notify_one();
@@ -25,14 +25,14 @@ class DivergenceMonitor::Wakeup {
     stopped_ = true;
     changed_.notify_one();
   }
-  /// Waits for a ring. Returns: false when the monitor ends.
+  /// Waits for notify(). Returns: false when the monitor ends.
   bool wait() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return pending_ || stopped_; });
     pending_ = false;
     return !stopped_;
   }
-  /// Waits for the time to pass, whatever rings. Returns: false when the monitor ends.
+  /// Waits for the time to pass, whatever notifies. Returns: false when the monitor ends.
   bool sleep(Duration time) {
     std::unique_lock lock(mutex_);
     return !changed_.wait_for(lock, time, [this] { return stopped_; });
@@ -45,72 +45,73 @@ class DivergenceMonitor::Wakeup {
   bool stopped_ = false;
 };
 
-DivergenceMonitor::DivergenceMonitor(Engine& engine, MonitorOptions options,
-                                     std::vector<Submission> prompts)
+BatchInvarianceMonitor::BatchInvarianceMonitor(Engine& engine, MonitorOptions options,
+                                               std::vector<Submission> prompts)
     : engine_(engine),
       options_(options),
       prompts_([&] {
         for (Submission& prompt : prompts) prompt.priority = Priority::kLow;
         return std::move(prompts);
       }()),
-      bell_(std::make_shared<Wakeup>()) {
+      wakeup_(std::make_shared<Wakeup>()) {
   CHECK(prompts_.size() >= 2 && options.every > Duration::zero());
   thread_ = std::thread([this] { loop(); });
 }
 
-DivergenceMonitor::~DivergenceMonitor() {
-  bell_->stop();
+BatchInvarianceMonitor::~BatchInvarianceMonitor() {
+  wakeup_->stop();
   thread_.join();
 }
 
-void DivergenceMonitor::loop() {
-  while (bell_->sleep(options_.every))
-    static_cast<void>(guarded("[divergence]", [this] { round(); }));
+void BatchInvarianceMonitor::loop() {
+  while (wakeup_->sleep(options_.every))
+    static_cast<void>(guarded("[batch_invariance]", [this] { round(); }));
 }
 
-void DivergenceMonitor::round() {
-  if (alone_.empty()) {
-    std::optional<std::vector<Answer>> alone = run_alone();
-    if (!alone) return;
-    alone_ = *std::move(alone);
+void BatchInvarianceMonitor::round() {
+  if (exclusive_.empty()) {
+    std::optional<std::vector<Answer>> exclusive = run_exclusive();
+    if (!exclusive) return;
+    exclusive_ = *std::move(exclusive);
   }
   // Two rounds share a salt: the first finds nothing in the prefix cache, the second everything.
-  std::vector<Submission> company = prompts_;
-  for (Submission& prompt : company)
-    prompt.cache_salt += fmt::format("divergence monitor {}", rounds_ / 2);
-  const std::optional<std::vector<Answer>> answers = run(company);
+  std::vector<Submission> concurrent = prompts_;
+  for (Submission& prompt : concurrent)
+    prompt.cache_salt += fmt::format("batch-invariance monitor {}", rounds_ / 2);
+  const std::optional<std::vector<Answer>> answers = run(concurrent);
   if (!answers) return;
   ++rounds_;
   Agreement agreement;
-  agreement.name = "company";
+  agreement.name = "concurrent requests";
   for (size_t i = 0; i < answers->size(); ++i)
-    agreement.add(static_cast<int>(i), (*answers)[i], alone_[i]);
-  engine_.note_divergence(agreement);
+    agreement.add(static_cast<int>(i), (*answers)[i], exclusive_[i]);
+  engine_.note_batch_invariance(agreement);
   if (!agreement.same()) return report(agreement);
-  log::info("[divergence] {} of {} answers are the same in company as alone, {} tokens",
-            agreement.exact, agreement.answers, agreement.tokens);
+  log::info(
+      "[batch_invariance] {} of {} answers are the same beside concurrent requests, {} tokens",
+      agreement.exact, agreement.answers, agreement.tokens);
 }
 
-void DivergenceMonitor::report(const Agreement& agreement) {
-  const std::optional<std::vector<Answer>> again = run_alone();
-  const char* alone = !again             ? "was not asked again alone"
-                      : *again == alone_ ? "is the same as before when alone"
-                                         : "is another one even when alone";
+void BatchInvarianceMonitor::report(const Agreement& agreement) {
+  const std::optional<std::vector<Answer>> again = run_exclusive();
+  const char* repeated = !again                 ? "could not be repeated exclusively"
+                         : *again == exclusive_ ? "is the same as before when repeated exclusively"
+                                                : "differs even when repeated exclusively";
   log::warn(
-      "[divergence] {} of {} answers differ from those alone ({} of {} tokens agree), first prompt "
-      "{} at token {}; it {}",
+      "[batch_invariance] {} of {} answers differ from those of exclusive steps ({} of {} tokens "
+      "agree), first prompt {} at token {}; it {}",
       agreement.answers - agreement.exact, agreement.answers, agreement.agreed, agreement.tokens,
-      agreement.first_prompt, agreement.first_token, alone);
-  if (!options_.serialise) return;
-  log::warn("[divergence] from now on every step runs one row");
-  engine_.serialise();
+      agreement.first_prompt, agreement.first_token, repeated);
+  if (!options_.make_deterministic) return;
+  log::warn("[batch_invariance] from now on every step runs one row");
+  engine_.make_deterministic();
 }
 
-std::optional<std::vector<DivergenceMonitor::Answer>> DivergenceMonitor::run_alone() {
+std::optional<std::vector<BatchInvarianceMonitor::Answer>> BatchInvarianceMonitor::run_exclusive() {
   std::vector<Answer> answers;
   for (Submission prompt : prompts_) {
-    prompt.alone = true;
-    prompt.cache_salt += fmt::format("divergence monitor, alone {}", rounds_);
+    prompt.exclusive = true;
+    prompt.cache_salt += fmt::format("batch-invariance monitor, exclusive {}", rounds_);
     std::optional<std::vector<Answer>> answer = run({std::move(prompt)});
     if (!answer) return std::nullopt;
     answers.push_back(std::move(answer->front()));
@@ -118,21 +119,21 @@ std::optional<std::vector<DivergenceMonitor::Answer>> DivergenceMonitor::run_alo
   return answers;
 }
 
-std::optional<std::vector<DivergenceMonitor::Answer>> DivergenceMonitor::run(
+std::optional<std::vector<BatchInvarianceMonitor::Answer>> BatchInvarianceMonitor::run(
     const std::vector<Submission>& submissions) {
   std::vector<std::shared_ptr<EventStream>> streams;
   for (const Submission& submission : submissions) {
     Result<std::shared_ptr<EventStream>> stream = engine_.submit(submission);
     if (!stream.ok()) {
-      log::debug("[divergence] a round is left out: {}", stream.error().message);
+      log::debug("[batch_invariance] a round is left out: {}", stream.error().message);
       return std::nullopt;
     }
-    (*stream)->set_notify([bell = bell_] { bell->ring(); });
+    (*stream)->set_notify([wakeup = wakeup_] { wakeup->notify(); });
     streams.push_back(*std::move(stream));
   }
   std::vector<Answer> answers(streams.size());
   for (size_t ended = 0; ended < streams.size();) {
-    if (!bell_->wait()) return std::nullopt;
+    if (!wakeup_->wait()) return std::nullopt;
     for (size_t i = 0; i < streams.size(); ++i) {
       std::vector<Event> events;
       streams[i]->take(events);

@@ -1,4 +1,4 @@
-// Lanes: passes over a whole row of logits, sixteen floats at a time. Every sum has a fixed order
+// SIMD reductions over a whole row of logits, sixteen floats at a time. Every sum has a fixed order
 // and exp() is our own, so that all machines and instruction sets give the same bits. Thread: any.
 #pragma once
 
@@ -19,8 +19,7 @@ inline constexpr float kMasked = -std::numeric_limits<float>::infinity();
 constexpr size_t chunks_of(size_t n) { return (n + kChunk - 1) / kChunk; }
 
 /// The maxima of a row. Lane l of chunk c holds the largest of the chunk's values at positions
-/// l, l
-/// + 16, l + 32, ...; NaNs are passed over and reported.
+/// l, l + 16, l + 32, ...; NaNs are passed over and reported.
 struct Maxima {
   std::vector<float> lanes;  // [chunks * kLanes]
   float max = kMasked;

@@ -1,6 +1,6 @@
-// The divergence monitor on a live engine: an honest device is left alone, one that is wrong in
-// company is counted and, where asked for, made serial.
-#include "engine/divergence_monitor.h"
+// The batch-invariance monitor on a live engine. An honest device is left alone; one that is wrong
+// beside concurrent requests is counted and, where asked for, made deterministic.
+#include "engine/batch_invariance_monitor.h"
 
 #include <gtest/gtest.h>
 
@@ -45,44 +45,44 @@ bool becomes(Condition&& condition) {
   return true;
 }
 
-bool wrong_in_company(const StepPlan& plan, const PlanRow&) { return plan.rows.size() > 1; }
+bool wrong_beside_others(const StepPlan& plan, const PlanRow&) { return plan.rows.size() > 1; }
 
-TEST(DivergenceMonitor, AnHonestDeviceAgreesWithItself) {
+TEST(BatchInvarianceMonitor, AnHonestDeviceAgreesWithItself) {
   const auto engine = start(nullptr);
   const EngineMetrics& metrics = engine->metrics();
-  const DivergenceMonitor monitor(*engine, {std::chrono::milliseconds(1), true}, prompts());
-  ASSERT_TRUE(becomes([&] { return metrics.divergence_answers >= 12; }));
-  EXPECT_EQ(metrics.divergence_exact, metrics.divergence_answers);
-  EXPECT_FALSE(metrics.serial);
+  const BatchInvarianceMonitor monitor(*engine, {std::chrono::milliseconds(1), true}, prompts());
+  ASSERT_TRUE(becomes([&] { return metrics.invariance_answers >= 12; }));
+  EXPECT_EQ(metrics.invariance_exact, metrics.invariance_answers);
+  EXPECT_FALSE(metrics.deterministic);
 }
 
-TEST(DivergenceMonitor, AWarningChangesNothing) {
-  const auto engine = start(wrong_in_company);
+TEST(BatchInvarianceMonitor, AWarningChangesNothing) {
+  const auto engine = start(wrong_beside_others);
   const EngineMetrics& metrics = engine->metrics();
-  const DivergenceMonitor monitor(*engine, {std::chrono::milliseconds(1), false}, prompts());
+  const BatchInvarianceMonitor monitor(*engine, {std::chrono::milliseconds(1), false}, prompts());
   // A round whose prompts happen to run one after the other finds nothing: on a busy machine the
   // first may end before the second is submitted.
   ASSERT_TRUE(becomes([&] {
-    return metrics.divergence_exact < metrics.divergence_answers &&
-           metrics.divergence_agreed < metrics.divergence_tokens;
+    return metrics.invariance_exact < metrics.invariance_answers &&
+           metrics.invariance_agreed < metrics.invariance_tokens;
   }));
-  EXPECT_FALSE(metrics.serial);
+  EXPECT_FALSE(metrics.deterministic);
 }
 
-TEST(DivergenceMonitor, ASerialEngineIsRightAgain) {
-  const auto engine = start(wrong_in_company);
+TEST(BatchInvarianceMonitor, ADeterministicEngineIsRightAgain) {
+  const auto engine = start(wrong_beside_others);
   const EngineMetrics& metrics = engine->metrics();
-  const DivergenceMonitor monitor(*engine, {std::chrono::milliseconds(1), true}, prompts());
-  ASSERT_TRUE(becomes([&] { return metrics.serial.load(); }));
-  const uint64_t wrong = metrics.divergence_answers - metrics.divergence_exact;
+  const BatchInvarianceMonitor monitor(*engine, {std::chrono::milliseconds(1), true}, prompts());
+  ASSERT_TRUE(becomes([&] { return metrics.deterministic.load(); }));
+  const uint64_t wrong = metrics.invariance_answers - metrics.invariance_exact;
   EXPECT_GT(wrong, 0u);
-  const uint64_t answers = metrics.divergence_answers;
-  ASSERT_TRUE(becomes([&] { return metrics.divergence_answers >= answers + 12; }));
-  EXPECT_EQ(metrics.divergence_answers - metrics.divergence_exact, wrong);
+  const uint64_t answers = metrics.invariance_answers;
+  ASSERT_TRUE(becomes([&] { return metrics.invariance_answers >= answers + 12; }));
+  EXPECT_EQ(metrics.invariance_answers - metrics.invariance_exact, wrong);
 }
 
-// What runs alone takes turns with what users asked for.
-TEST(DivergenceMonitor, UsersWaitForOneStepAtMost) {
+// Exclusive steps take turns with those of users.
+TEST(BatchInvarianceMonitor, UsersWaitForOneStepAtMost) {
   constexpr int kUsersTokens = 400;
   std::atomic<int> without{0}, longest{0}, alone{0};
   std::atomic<bool> over{false};
@@ -99,20 +99,20 @@ TEST(DivergenceMonitor, UsersWaitForOneStepAtMost) {
     return false;
   });
   const auto user = engine->submit(prompt_of(20, kUsersTokens)).value();
-  const DivergenceMonitor monitor(*engine, {std::chrono::milliseconds(1), false}, prompts());
+  const BatchInvarianceMonitor monitor(*engine, {std::chrono::milliseconds(1), false}, prompts());
   ASSERT_TRUE(becomes([&] { return over.load(); }));
   EXPECT_EQ(longest, 1);
   EXPECT_GT(alone, 10);
-  EXPECT_GE(engine->metrics().divergence_answers, 4u);
+  EXPECT_GE(engine->metrics().invariance_answers, 4u);
 }
 
-TEST(DivergenceMonitor, EndsWhileARoundIsUnderWay) {
+TEST(BatchInvarianceMonitor, EndsWhileARoundIsUnderWay) {
   const auto engine = start([](const StepPlan&, const PlanRow&) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     return false;
   });
   {
-    const DivergenceMonitor monitor(*engine, {std::chrono::milliseconds(1), false}, prompts());
+    const BatchInvarianceMonitor monitor(*engine, {std::chrono::milliseconds(1), false}, prompts());
     ASSERT_TRUE(becomes([&] { return engine->status().running > 0; }));
   }
   EXPECT_TRUE(becomes([&] { return engine->status().blocks().leased == 0; }));

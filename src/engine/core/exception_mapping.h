@@ -1,4 +1,4 @@
-// What an exception that a device has thrown means to the requests of its step. Thread: any.
+// Exception mapping: turns what a device throws into the error of the step's requests. Thread: any.
 #pragma once
 
 #include <exception>
@@ -10,6 +10,6 @@ namespace pippin::engine {
 
 /// Returns kOutOfMemory for bad_alloc and for what says so in words, as MLX does; else kInternal
 /// with the exception's text. `where` begins the message: "[runner]".
-Error error_of_thrown(std::string_view where, const std::exception& thrown);
+Error error_of_exception(std::string_view where, const std::exception& thrown);
 
 }  // namespace pippin::engine

@@ -1,6 +1,5 @@
-// Divergence: whether a sequence's answer depends on what runs beside it. The same prompts run
-// alone and in company, in chunks, from the prefix cache and after preemption; the answers must
-// agree token by token.
+// Batch-invariance check: the same prompts run exclusively, beside concurrent requests, in chunks,
+// from the prefix cache and after preemption. The answers must agree token by token.
 // Owner: the caller. Thread: the device thread.
 #pragma once
 
@@ -27,26 +26,26 @@ struct Share {
 /// 1927.
 Share wilson(int64_t successes, int64_t trials);
 
-/// Answers of one kind against those alone.
+/// Answers of one kind of run, compared with those of exclusive runs.
 struct Agreement {
   std::string name;  // "16 rows", "chunks of 64"
   int answers = 0;
   int exact = 0;                   // answers equal to the last token
-  int64_t tokens = 0, agreed = 0;  // places of the answers, and those that hold the same token
-  int first_prompt = -1;  // where the first difference lies: prompt and place in its answer
+  int64_t tokens = 0, agreed = 0;  // tokens compared, and those that are equal
+  int first_prompt = -1;  // of the first difference: the prompt, and the place in its answer
   int first_token = -1;
-  std::string note;  // what else is worth a word, such as that nothing was preempted
+  std::string note;  // such as that nothing was preempted
 
   bool same() const { return exact == answers; }
   Share exact_share() const { return wilson(exact, answers); }
-  /// Places of one answer are not independent (all behind a difference may differ), so that this
-  /// interval is narrower than it should be; the exact share's is not.
+  /// Too narrow an interval: behind a difference all tokens of an answer may differ. exact_share()
+  /// does not have this fault.
   Share token_share() const { return wilson(agreed, tokens); }
   /// Counts one answer in.
-  void add(int prompt, const std::vector<Token>& got, const std::vector<Token>& alone);
+  void add(int prompt, const std::vector<Token>& got, const std::vector<Token>& exclusive);
 };
 
-struct DivergenceOptions {
+struct BatchInvarianceOptions {
   /// Limits of the engine that is checked. Blocks and rows must suffice for all prompts together.
   SchedulerOptions scheduler;
   std::vector<int> rows = {2, 4, 8, 16};
@@ -60,10 +59,11 @@ struct DivergenceOptions {
 /// generated.
 /// Returns: one agreement for each way.
 /// Errors: of a submission that does not fit, or of a row that failed.
-Result<std::vector<Agreement>> check_divergence(Runner& runner, const DivergenceOptions& options,
-                                                const std::vector<Submission>& prompts);
+Result<std::vector<Agreement>> check_batch_invariance(Runner& runner,
+                                                      const BatchInvarianceOptions& options,
+                                                      const std::vector<Submission>& prompts);
 
-/// Returns the blocks that check_divergence() needs.
-int divergence_blocks(const std::vector<Submission>& prompts, int block_positions);
+/// Returns the blocks that check_batch_invariance() needs.
+int batch_invariance_blocks(const std::vector<Submission>& prompts, int block_positions);
 
 }  // namespace pippin::engine

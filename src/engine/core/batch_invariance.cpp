@@ -1,4 +1,4 @@
-#include "engine/core/divergence.h"
+#include "engine/core/batch_invariance.h"
 
 #include <fmt/format.h>
 
@@ -18,13 +18,14 @@ int positions_of(const Submission& submission) {
 
 class Check {
  public:
-  Check(Runner& runner, const DivergenceOptions& options, const std::vector<Submission>& prompts)
+  Check(Runner& runner, const BatchInvarianceOptions& options,
+        const std::vector<Submission>& prompts)
       : runner_(runner), options_(options), prompts_(prompts) {}
 
   Result<std::vector<Agreement>> all() {
     tell("alone");
-    ASSIGN_OR_RETURN(alone_, one_by_one(cold()));
-    for (const int rows : options_.rows) RETURN_IF_ERROR(in_company(rows));
+    ASSIGN_OR_RETURN(exclusive_, one_by_one(cold()));
+    for (const int rows : options_.rows) RETURN_IF_ERROR(beside_others(rows));
     for (const int chunk : options_.chunks) RETURN_IF_ERROR(in_chunks(chunk));
     if (options_.scheduler.prefix_cache) RETURN_IF_ERROR(from_cache());
     RETURN_IF_ERROR(preempted());
@@ -64,7 +65,7 @@ class Check {
     agreement.name = name;
     agreement.note = std::move(note);
     for (size_t i = 0; i < got.size(); ++i)
-      agreement.add(static_cast<int>(places[i]), got[i].tokens, alone_[places[i]].tokens);
+      agreement.add(static_cast<int>(places[i]), got[i].tokens, exclusive_[places[i]].tokens);
     agreements_.push_back(std::move(agreement));
   }
   /// Compares answers to all prompts.
@@ -76,7 +77,7 @@ class Check {
 
   /// Groups of `rows`, a new one arriving in each step, so that prompts are computed beside
   /// answers.
-  Result<void> in_company(int rows) {
+  Result<void> beside_others(int rows) {
     const std::string name = fmt::format("{} rows", rows);
     tell(name);
     Answers answers;
@@ -143,10 +144,10 @@ class Check {
   }
 
   Runner& runner_;
-  const DivergenceOptions& options_;
+  const BatchInvarianceOptions& options_;
   const std::vector<Submission>& prompts_;
   uint64_t ids_ = 0;
-  Answers alone_;
+  Answers exclusive_;
   std::vector<Agreement> agreements_;
 };
 
@@ -162,13 +163,14 @@ Share wilson(int64_t successes, int64_t trials) {
   return {p, std::max(0.0, (centre - reach) / spread), std::min(1.0, (centre + reach) / spread)};
 }
 
-void Agreement::add(int prompt, const std::vector<Token>& got, const std::vector<Token>& alone) {
+void Agreement::add(int prompt, const std::vector<Token>& got,
+                    const std::vector<Token>& exclusive) {
   ++answers;
-  if (got == alone) ++exact;
-  const size_t places = std::max(got.size(), alone.size());
+  if (got == exclusive) ++exact;
+  const size_t places = std::max(got.size(), exclusive.size());
   tokens += static_cast<int64_t>(places);
   for (size_t i = 0; i < places; ++i) {
-    const bool same = i < got.size() && i < alone.size() && got[i] == alone[i];
+    const bool same = i < got.size() && i < exclusive.size() && got[i] == exclusive[i];
     if (same) ++agreed;
     if (same || first_prompt >= 0) continue;
     first_prompt = prompt;
@@ -176,13 +178,14 @@ void Agreement::add(int prompt, const std::vector<Token>& got, const std::vector
   }
 }
 
-Result<std::vector<Agreement>> check_divergence(Runner& runner, const DivergenceOptions& options,
-                                                const std::vector<Submission>& prompts) {
+Result<std::vector<Agreement>> check_batch_invariance(Runner& runner,
+                                                      const BatchInvarianceOptions& options,
+                                                      const std::vector<Submission>& prompts) {
   CHECK(prompts.size() >= 2);
   return Check(runner, options, prompts).all();
 }
 
-int divergence_blocks(const std::vector<Submission>& prompts, int block_positions) {
+int batch_invariance_blocks(const std::vector<Submission>& prompts, int block_positions) {
   int blocks = 0;
   // One more each for growth ahead, and one kept back.
   for (const Submission& prompt : prompts) blocks += positions_of(prompt) / block_positions + 3;

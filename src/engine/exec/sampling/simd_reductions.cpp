@@ -1,4 +1,4 @@
-#include "engine/exec/sampling/lanes.h"
+#include "engine/exec/sampling/simd_reductions.h"
 
 #include <algorithm>
 #include <bit>

@@ -1,4 +1,4 @@
-"""The divergence monitor of a running server beside users: on a CPU company changes nothing, and it says so."""
+"""The batch-invariance monitor beside users: on a CPU, concurrent requests change no answer, and it says so."""
 
 import json
 import re
@@ -43,5 +43,6 @@ def test_monitor_beside_users(server):
         assert told["serial"] == 0
         assert len(set(answers)) == 1 and answers[0][0] == 200, set(answers)
         log = running.log_text()
-        assert re.search(r"\[divergence\] 4 of 4 answers are the same in company as alone, \d+ tokens", log), log
+        line = r"\[batch_invariance\] 4 of 4 answers are the same beside concurrent requests, \d+ tokens"
+        assert re.search(line, log), log
         assert "differ" not in log
