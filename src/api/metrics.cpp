@@ -177,18 +177,18 @@ void write_finished(Exposition& out, const Sources& sources) {
   }
 }
 
-void write_counts(Exposition& out, const char* name, const Source& source,
+void write_counts(Exposition& out, const char* name, const std::string& labels,
                   const engine::BlockCounts& counts) {
   for (const auto& [state, blocks] :
        {std::pair{"free", counts.free}, {"cached", counts.cached}, {"leased", counts.leased}}) {
-    out.sample(name, fmt::format("{},state=\"{}\"", source.labels, state), double(blocks));
+    out.sample(name, fmt::format("{},state=\"{}\"", labels, state), double(blocks));
   }
 }
 
 void write_blocks(Exposition& out, const Sources& sources) {
   constexpr const char* kName = "pippin:kv_blocks";
   out.family(kName, "gauge", "KV blocks by what they are: free, cached for reuse, or leased.");
-  for (const Source& source : sources) write_counts(out, kName, source, source.status.blocks());
+  for (const Source& source : sources) write_counts(out, kName, source.labels, source.status.blocks());
   const auto windows_of = [](const Source& source) {
     return source.status.blocks(KvKind::kSliding);
   };
@@ -197,7 +197,20 @@ void write_blocks(Exposition& out, const Sources& sources) {
   constexpr const char* kWindows = "pippin:kv_window_blocks";
   out.family(kWindows, "gauge", "KV blocks of layers with a sliding window, likewise.");
   for (const Source& source : sources)
-    if (has_windows(source)) write_counts(out, kWindows, source, windows_of(source));
+    if (has_windows(source)) write_counts(out, kWindows, source.labels, windows_of(source));
+}
+
+void write_groups(Exposition& out, const Sources& sources) {
+  constexpr const char* kName = "pippin:kv_group_blocks";
+  out.family(kName, "gauge",
+             "Blocks of each group of layers: of positions, or states, by what they are.");
+  for (const Source& source : sources) {
+    for (const engine::KvGroupStatus& group : source.status.kv) {
+      const std::string labels =
+          fmt::format("{},group=\"{}\"", source.labels, kv_kind_name(group.kind));
+      write_counts(out, kName, labels, group.blocks);
+    }
+  }
 }
 
 void write_pool(Exposition& out, const service::ModelPool& pool, const Caller* caller) {
@@ -261,6 +274,7 @@ std::string exposition_of(const Sources& sources, const service::ModelPool& pool
   }
   write_finished(out, sources);
   write_blocks(out, sources);
+  write_groups(out, sources);
   for (const Distribution& distribution : kDistributions) {
     out.family(distribution.name, "histogram", distribution.help);
     for (const Source& source : sources)

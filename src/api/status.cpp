@@ -106,6 +106,12 @@ void write_memory(JsonWriter& json, const service::MemoryPlan& plan) {
   json.field("block_bytes", plan.block_bytes(KvKind::kFull))
       .field("block_tokens", plan.kv.block_positions);
   json.field("window_block_bytes", plan.block_bytes(KvKind::kSliding));
+  json.key("kv_groups").begin_array();
+  for (const KvGroupPlan& group : plan.kv.groups) {
+    json.begin_object().field("kind", kv_kind_name(group.kind)).field("layers", group.layers);
+    json.field("blocks", group.blocks).field("block_bytes", group.bytes).end_object();
+  }
+  json.end_array();
   json.end_object();
 }
 

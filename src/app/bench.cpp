@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/thread_pool.h"
+#include "engine/core/state_group.h"
 #include "engine/engine.h"
 #include "store/checkpoint.h"
 
@@ -218,8 +219,14 @@ Result<void> run_bench(const BenchOptions& options) {
   const int block = limits.kv.block_positions;
   const int blocks = rows_max * (row_tokens / block + 2) + longest / block + 2;
   KvGroupSpec all;  // windows share the blocks of the others
-  for (const KvGroupSpec& group : info.kv) all.bytes += group.bytes, all.layers += group.layers;
-  limits.kv.add(all, blocks);
+  for (const KvGroupSpec& group : info.kv) {
+    if (group.kind == KvKind::kState) {
+      limits.kv.add(group, rows_max + engine::StateGroup::kBlocksMin);
+    } else {
+      all.bytes += group.bytes, all.layers += group.layers;
+    }
+  }
+  if (all.layers > 0) limits.kv.add(all, blocks);
   limits.prefix_cache = false;
   limits.step_target = {};
   engine::RunnerOptions runner = options.runner;

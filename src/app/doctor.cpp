@@ -6,6 +6,7 @@
 
 #include "app/doctor_prompts.h"
 #include "engine/core/attention_group.h"
+#include "engine/core/state_group.h"
 #include "service/json.h"
 #include "service/load.h"
 #include "service/load_tokenizer.h"
@@ -98,6 +99,10 @@ Result<InvarianceReport> check_invariance(const InvarianceRequest& request,
   const int positions = limits.kv.block_positions;
   const int blocks = engine::batch_invariance_blocks(prompts, positions);
   for (const KvGroupSpec& group : info.kv) {
+    if (group.kind == KvKind::kState) {  // one each to run, and one that is kept
+      limits.kv.add(group, 2 * static_cast<int>(prompts.size()) + engine::StateGroup::kBlocksMin);
+      continue;
+    }
     const engine::Sight sight{group.kind, group.window, positions};
     limits.kv.add(group, blocks + sight.blocks_min(kStepTokens));
   }

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "engine/core/attention_group.h"
+#include "engine/core/state_group.h"
 
 #ifdef __APPLE__
 #include <sys/sysctl.h>
@@ -33,6 +34,10 @@ constexpr int64_t kPositionsWanted = int64_t{16} * 2048;
 // conversation's place in the prefix cache earlier here than there.
 constexpr int64_t kPositionsPerWindow = 2048;
 constexpr int64_t kWindowsPerWindow = 4;
+// States kept beside those of running rows, for prompts that go on from one.
+constexpr int64_t kCheckpoints = 16;
+// What one sequence takes with its checkpoints, and one more, so that two can run.
+constexpr int64_t kStatesMin = engine::StateGroup::kBlocksMin + 1;
 // A context below this is of no use; better to say that the memory does not suffice.
 constexpr int kContextTokensMin = 256;
 
@@ -115,19 +120,36 @@ class KvSizes {
 };
 
 // Says how many blocks there are of each group, and what they take.
-void set_blocks(MemoryPlan& plan, const MemoryNeeds& needs, const KvSizes& sizes, int64_t blocks) {
+void set_blocks(MemoryPlan& plan, const MemoryNeeds& needs, const KvSizes& sizes, int64_t blocks,
+                int64_t states) {
   const int64_t few = sizes.window_blocks(blocks);
   KvGroupSpec full{KvKind::kFull};
+  std::vector<KvGroupPlan> others;
   for (const KvGroupSpec& group : needs.kv) {
-    if (group.kind == KvKind::kSliding && few > 0) {
-      plan.kv.add(group, static_cast<int>(few));
+    if (group.kind == KvKind::kState) {
+      others.push_back({group, static_cast<int>(states)});
+    } else if (group.kind == KvKind::kSliding && few > 0) {
+      others.push_back({group, static_cast<int>(few)});
     } else {
       full.layers += group.layers;
       full.bytes += group.bytes;
     }
   }
-  plan.kv.groups.insert(plan.kv.groups.begin(), KvGroupPlan{full, static_cast<int>(blocks)});
+  if (full.bytes > 0) plan.kv.add(full, static_cast<int>(blocks));
+  plan.kv.groups.insert(plan.kv.groups.end(), others.begin(), others.end());
   plan.kv_bytes = plan.kv.bytes();
+}
+
+// States beside the blocks of positions: one for each row and some checkpoints, but no more than a
+// quarter of the memory, where positions need the rest.
+int64_t states_of(const MemoryNeeds& needs, const MemoryWishes& wishes, uint64_t budget) {
+  const uint64_t each = bytes_of(needs, KvKind::kState);
+  if (each == 0) return 0;
+  if (wishes.least) return kStatesMin;
+  const bool alone = needs.kv.size() == 1;
+  const auto most = static_cast<int64_t>(
+      std::min<uint64_t>((alone ? budget : budget / 4) / each, std::numeric_limits<int>::max()));
+  return std::max(kStatesMin, std::min(wishes.rows_max + kCheckpoints, most));
 }
 
 Error too_small(const MemoryPlan& plan, const MemoryNeeds& needs, const MemoryWishes& wishes,
@@ -135,6 +157,8 @@ Error too_small(const MemoryPlan& plan, const MemoryNeeds& needs, const MemoryWi
   std::string kv;
   if (const uint64_t windows = bytes_of(needs, KvKind::kSliding); windows > 0)
     kv += fmt::format(", in layers with a window {} more at most", bytes_text(windows));
+  if (const uint64_t state = bytes_of(needs, KvKind::kState); state > 0)
+    kv += fmt::format(", each state of the recurrent layers {}", bytes_text(state));
   if (wishes.kv_bytes > 0) kv += fmt::format(", --kv-memory is {}", bytes_text(wishes.kv_bytes));
   return fail(
       Code::kOutOfMemory,
@@ -188,6 +212,11 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wis
                      fmt::format("a KV cache of {}", bytes_text(wishes.kv_bytes)));
   }
   if (wishes.kv_bytes > 0) kv_budget = wishes.kv_bytes;
+  const int64_t states = states_of(needs, wishes, kv_budget);
+  const uint64_t state_bytes = uint64_t(states) * bytes_of(needs, KvKind::kState);
+  if (state_bytes > kv_budget)
+    return too_small(plan, needs, wishes, fmt::format("memory for {} states", states));
+  kv_budget -= state_bytes;
   const int64_t block = plan.kv.block_positions;
   const KvSizes sizes(needs, wishes);
   const int64_t fits = sizes.most(kv_budget) * block;  // positions
@@ -205,7 +234,7 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wis
   const int64_t wanted = wishes.kv_bytes > 0 ? fits
                          : wishes.least      ? context
                                         : std::max(context * wishes.contexts, kPositionsWanted);
-  set_blocks(plan, needs, sizes, (std::min(wanted, fits) + block - 1) / block);
+  set_blocks(plan, needs, sizes, (std::min(wanted, fits) + block - 1) / block, states);
   return plan;
 }
 
@@ -227,12 +256,18 @@ std::string MemoryPlan::to_text() const {
   };
   std::string text;
   text += line("weights", weights_bytes, "packed from the file");
-  std::string groups =
-      fmt::format("{} tokens as {} in {} blocks of {}, each {}", positions(), kv.type, kv.blocks(),
-                  kv.block_positions, bytes_text(block_bytes(KvKind::kFull)));
+  std::string groups;
+  if (kv.blocks() > 0) {
+    groups = fmt::format("{} tokens as {} in {} blocks of {}, each {}", positions(), kv.type,
+                         kv.blocks(), kv.block_positions, bytes_text(block_bytes(KvKind::kFull)));
+  }
   if (const KvGroupPlan* windows = kv.group(KvKind::kSliding)) {
     groups += fmt::format("; {} for windows of {}, each {}", windows->blocks, windows->window,
                           bytes_text(block_bytes(KvKind::kSliding)));
+  }
+  if (const KvGroupPlan* states = kv.group(KvKind::kState)) {
+    groups += fmt::format("{}{} states of recurrent layers, each {}", groups.empty() ? "" : "; ",
+                          states->blocks, bytes_text(block_bytes(KvKind::kState)));
   }
   text += line("kv", kv_bytes, groups);
   text += line("scratch", scratch_bytes, "activations, logits, grammars, the program");

@@ -49,12 +49,13 @@ struct MemoryPlan {
   uint64_t scratch_bytes = 0;  // activations and logits of one step
   uint64_t kv_bytes = 0;       // of all blocks
   /// Windowed layers have a group of their own where fewer blocks suffice for them; else they lie
-  /// in the group that keeps every position.
+  /// in the group that keeps every position. States always have their own.
   KvPlan kv;
   int context_tokens_max = 0;
   int context_tokens_model = 0;  // what the file allows
 
   uint64_t bytes_total() const { return weights_bytes + scratch_bytes + kv_bytes; }
+  /// Returns the positions that all sequences together can hold; 0 where only states are kept.
   int64_t positions() const { return int64_t{kv.blocks()} * kv.block_positions; }
   /// Returns the bytes of a block of one kind of group; 0 without one.
   uint64_t block_bytes(KvKind kind) const {

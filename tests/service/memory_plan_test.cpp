@@ -270,5 +270,63 @@ TEST(MemoryPlan, ThisMachineHasMemory) {
   EXPECT_LE(machine.memory_bytes_available, machine.memory_bytes_total);
 }
 
+// Qwen3.5 0.8B: 6 layers of 2 kv heads of 256, and 18 with states of 19 MiB together.
+MemoryNeeds hybrid_model() {
+  MemoryNeeds needs = small_model();
+  needs.weights_bytes = 500 * kMiB;
+  needs.kv = {group(KvKind::kFull, 6 * 16 * 2 * 256 * 2 * 2), group(KvKind::kState, 19 * kMiB)};
+  needs.context_tokens_max = 262144;
+  return needs;
+}
+
+TEST(MemoryPlan, EachRowHasAStateAndSomeAreKept) {
+  const MemoryPlan plan = plan_memory(hybrid_model(), {}, {32 * kGiB, 30 * kGiB}).value();
+  expect_consistent(plan);
+  ASSERT_EQ(plan.kv.groups.size(), 2u);
+  EXPECT_EQ(plan.kv.groups[0].kind, KvKind::kFull);
+  EXPECT_EQ(plan.kv.blocks(KvKind::kState), 64 + 16);
+  EXPECT_EQ(plan.context_tokens_max, 262144);
+  EXPECT_NE(plan.to_text().find("80 states"), std::string::npos) << plan.to_text();
+}
+
+TEST(MemoryPlan, StatesTakeAQuarterAtMostAndFourAtLeast) {
+  const Machine machine{16 * kGiB, 14 * kGiB};
+  MemoryWishes wishes;
+  wishes.kv_bytes = 1000 * kMiB;
+  const MemoryPlan plan = plan_memory(hybrid_model(), wishes, machine).value();
+  expect_consistent(plan);
+  EXPECT_EQ(plan.kv.blocks(KvKind::kState), 250 / 19);
+  EXPECT_LE(plan.kv_bytes, wishes.kv_bytes);
+  EXPECT_GT(plan.kv_bytes + plan.block_bytes(KvKind::kFull), wishes.kv_bytes);
+
+  wishes.kv_bytes = 100 * kMiB;
+  EXPECT_EQ(plan_memory(hybrid_model(), wishes, machine)->kv.blocks(KvKind::kState), 4);
+  wishes.kv_bytes = 75 * kMiB;
+  const auto refused = plan_memory(hybrid_model(), wishes, machine);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kOutOfMemory);
+  EXPECT_NE(refused.error().message.find("4 states"), std::string::npos);
+
+  wishes = {};
+  wishes.context_tokens = 1000;
+  wishes.least = true;
+  EXPECT_EQ(plan_memory(hybrid_model(), wishes, machine)->kv.blocks(KvKind::kState), 4);
+}
+
+TEST(MemoryPlan, StatesAloneBoundNoContext) {
+  MemoryNeeds needs = small_model();
+  needs.kv = {group(KvKind::kState, 10 * kMiB)};
+  needs.context_tokens_max = 1 << 20;
+  MemoryWishes wishes;
+  wishes.kv_bytes = 200 * kMiB;
+  const MemoryPlan plan = plan_memory(needs, wishes, {16 * kGiB, 14 * kGiB}).value();
+  ASSERT_EQ(plan.kv.groups.size(), 1u);
+  EXPECT_EQ(plan.kv.blocks(KvKind::kState), 20);
+  EXPECT_EQ(plan.context_tokens_max, 1 << 20);
+  EXPECT_EQ(plan.positions(), 0);
+  EXPECT_EQ(plan.kv.positions_max(), -1);
+  EXPECT_EQ(plan.kv_bytes, 200 * kMiB);
+}
+
 }  // namespace
 }  // namespace pippin::service

@@ -1,4 +1,4 @@
-// Convolutions, the delta rule and Mamba, written once over the vector vocabulary of a simd_*.h
+// Convolutions, the delta rule and Mamba, written once over the vector vocabulary of a simd_*-inl.h
 // file. A matrix's columns lie in the lanes, so that no sum crosses lanes. Included inside an
 // unnamed namespace by one .cpp file per instruction set, behind the norms; hence no includes here.
 

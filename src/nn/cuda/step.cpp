@@ -95,12 +95,17 @@ void send_to_device(StepBatch& batch, const KvPlan& plan, Transfer& transfer) {
   const auto ids = staging.add(batch.tokens), positions = staging.add(batch.positions),
              of_row = staging.add(token_row);
   std::vector<PlaceSlices> slices;
-  for (size_t g = 0; g < batch.kv.size(); ++g)
-    slices.push_back(add_places(staging, batch.kv[g], tokens, plan.groups[g].blocks - 1));
+  for (size_t g = 0; g < batch.kv.size(); ++g) {
+    // Recurrent layers take their states by the rows.
+    slices.push_back(plan.groups[g].kind == KvKind::kState
+                         ? PlaceSlices{}
+                         : add_places(staging, batch.kv[g], tokens, plan.groups[g].blocks - 1));
+  }
   staging.send(transfer);
   batch.token_ids = staging.take(ids);
   const mx::array at = staging.take(positions), row = staging.take(of_row);
   for (size_t g = 0; g < batch.kv.size(); ++g) {
+    if (plan.groups[g].kind == KvKind::kState) continue;
     const mx::array tables =
         mx::reshape(staging.take(slices[g].tables), {rows + 1, slices[g].width});
     batch.kv[g].device =

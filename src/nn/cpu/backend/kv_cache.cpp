@@ -54,24 +54,30 @@ class CpuKvCache final : public KvCache {
   bool can_give_back() const override { return true; }
   void give_back(std::span<const int> in_service) override {
     CHECK(in_service.size() == plan_.groups.size());
-    const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
     for (const std::unique_ptr<KvLayerStore>& store : layers_) {
-      if (store->geometry.kind() == KvKind::kState) continue;  // few, and each is soon used again
-      const cpu::KvLayer& layer = static_cast<CpuKv&>(*store).blocks;
-      const int64_t block = layer.block_bytes();
-      const int64_t first = block * in_service[static_cast<size_t>(store->group)];
-      for (uint8_t* const blocks : {layer.k, layer.v}) {
-        const auto at = reinterpret_cast<uintptr_t>(blocks);
-        // Whole pages only: the first and the last may hold a neighbour's blocks, too.
-        const uintptr_t from = (at + static_cast<uintptr_t>(first) + page - 1) / page * page;
-        const uintptr_t to =
-            (at + static_cast<uintptr_t>(block * blocks_of(store->group))) / page * page;
-        if (from < to) madvise(reinterpret_cast<void*>(from), to - from, MADV_DONTNEED);
+      const int from = in_service[static_cast<size_t>(store->group)], all = blocks_of(store->group);
+      if (store->geometry.kind() == KvKind::kState) {
+        auto* first = reinterpret_cast<uint8_t*>(static_cast<CpuState&>(*store).first);
+        give_pages(first, store->geometry.block_bytes(KvType::kF16), from, all);
+        continue;
       }
+      const cpu::KvLayer& layer = static_cast<CpuKv&>(*store).blocks;
+      for (uint8_t* const blocks : {layer.k, layer.v})
+        give_pages(blocks, layer.block_bytes(), from, all);
     }
   }
 
  private:
+  // Gives back blocks [from, end) of those that begin at `blocks`.
+  static void give_pages(uint8_t* blocks, int64_t block_bytes, int from, int end) {
+    const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+    const auto at = reinterpret_cast<uintptr_t>(blocks);
+    // Whole pages only: the first and the last may hold a neighbour's blocks, too.
+    const uintptr_t first =
+        (at + static_cast<uintptr_t>(block_bytes * from) + page - 1) / page * page;
+    const uintptr_t last = (at + static_cast<uintptr_t>(block_bytes * end)) / page * page;
+    if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  }
   // K of all blocks, then V.
   std::unique_ptr<CpuKv> attention_store(const KvGeometry& g, int group, KvType type,
                                          uint8_t* at) const {
