@@ -18,60 +18,10 @@
 #include "nn/cpu/float_formats.h"
 #include "nn/cpu/kernels.h"
 #include "nn/cpu/linear.h"
+#include "ops/bench.h"
 
 namespace pippin::nn::cpu {
 namespace {
-
-struct Options {
-  Isa isa = Isa::kPortable;
-  int threads = allowed_cpus();
-  double seconds = 0.3;  // per line
-  std::string only;
-  std::vector<int64_t> rows = {1, 2, 4, 8, 16, 64, 512};
-};
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-struct Times {
-  double best, median;
-};
-
-// Times of one call, after one to warm up. `before`: what is not timed.
-template <typename Before, typename Call>
-Times call_seconds(const Options& options, Before before, Call call) {
-  before();
-  call();
-  std::vector<double> times;
-  const double end = now() + options.seconds;
-  while (times.size() < 5 || now() < end) {
-    before();
-    const double start = now();
-    call();
-    times.push_back(now() - start);
-  }
-  std::sort(times.begin(), times.end());
-  return {times.front(), times[times.size() / 2]};
-}
-
-template <typename Call>
-Times call_seconds(const Options& options, Call call) {
-  return call_seconds(
-      options, [] {}, call);
-}
-
-// The best, because neighbours on the machine only ever add.
-template <typename Call>
-double best_seconds(const Options& options, Call call) {
-  return call_seconds(
-             options, [] {}, call)
-      .best;
-}
-template <typename Before, typename Call>
-double best_seconds(const Options& options, Before before, Call call) {
-  return call_seconds(options, before, call).best;
-}
 
 struct Format {
   const char* name;
@@ -441,6 +391,7 @@ void run(const Options& options) {
       bench_attention(c, type, 1, 512, 0, 1, options, pool);
     }
   }
+  if (wanted(options, "recurrent")) bench_recurrent(options, pool);
   if (wanted(options, "norm_rope")) {
     for (int64_t tokens : {1, 16, 512}) bench_norm_rope(tokens, 576, 1536, options, pool);
     for (int64_t tokens : {1, 16, 512}) bench_norm_rope(tokens, 1536, 8960, options, pool);
