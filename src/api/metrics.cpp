@@ -188,7 +188,8 @@ void write_counts(Exposition& out, const char* name, const std::string& labels,
 void write_blocks(Exposition& out, const Sources& sources) {
   constexpr const char* kName = "pippin:kv_blocks";
   out.family(kName, "gauge", "KV blocks by what they are: free, cached for reuse, or leased.");
-  for (const Source& source : sources) write_counts(out, kName, source.labels, source.status.blocks());
+  for (const Source& source : sources)
+    write_counts(out, kName, source.labels, source.status.blocks());
   const auto windows_of = [](const Source& source) {
     return source.status.blocks(KvKind::kSliding);
   };

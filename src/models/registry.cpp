@@ -11,11 +11,12 @@
 namespace pippin::models {
 namespace {
 
-// Converters to GGUF permute a llama's q and k, so that pairs are interleaved, and add to norms
-// what the model adds.
+// Converters to GGUF permute a llama's q and k, so that pairs are interleaved, add to norms what
+// the model adds, and reorder the heads of Qwen 3.5's delta nets.
 DecoderOptions fit(DecoderOptions options, store::WeightLayout layout) {
   if (layout == store::WeightLayout::kGguf) options.norm_offset = 0;
-  if (layout == store::WeightLayout::kHuggingFace) options.rope_interleaved = false;
+  if (layout == store::WeightLayout::kHuggingFace)
+    options.rope_interleaved = options.keys_tiled = false;
   return options;
 }
 

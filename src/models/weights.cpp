@@ -95,21 +95,39 @@ Result<std::vector<float>> WeightLoader::vector(const std::string& name, int siz
 Result<std::vector<float>> WeightLoader::floats(const std::string& name,
                                                 const std::vector<int64_t>& shape) {
   ASSIGN_OR_RETURN(const store::TensorView* tensor, checked(name, shape));
-  if (!tensor->has_blocks() || shape.back() % block_elements(tensor->type) != 0) {
+  return dequantized(*tensor);
+}
+
+Result<std::vector<float>> WeightLoader::values(const std::string& name, int64_t count) {
+  const store::TensorView* tensor = checkpoint_.tensor(name);
+  if (tensor == nullptr) return checked(name, {}).error();
+  if (tensor->elements() != count) {
     return fail(Code::kInvalidFile,
-                fmt::format("[model] {}: tensor {} has a type that does not fit its size",
-                            checkpoint_.path(), name),
+                fmt::format("[model] {}: tensor {} should have {} values, its shape is [{}]",
+                            checkpoint_.path(), name, count, fmt::join(tensor->shape, ", ")),
                 name);
   }
-  std::vector<float> values(static_cast<size_t>(tensor->elements()));
-  store::dequantize(tensor->type, tensor->bytes, values);
-  advance(*tensor);
+  return dequantized(*tensor);
+}
+
+Result<std::vector<float>> WeightLoader::dequantized(const store::TensorView& tensor) {
+  if (!tensor.has_blocks() || tensor.shape.back() % block_elements(tensor.type) != 0) {
+    return fail(Code::kInvalidFile,
+                fmt::format("[model] {}: tensor {} has a type that does not fit its size",
+                            checkpoint_.path(), tensor.name),
+                tensor.name);
+  }
+  std::vector<float> values(static_cast<size_t>(tensor.elements()));
+  store::dequantize(tensor.type, tensor.bytes, values);
+  advance(tensor);
   return values;
 }
 
 Result<std::vector<float>> WeightLoader::norm_values(const std::string& name, int size) {
   if (!norms_.weights) return std::vector<float>(static_cast<size_t>(size), 1.0f);
-  ASSIGN_OR_RETURN(std::vector<float> values, vector(name, size));
+  // Files of Falcon-H1 leave out the end of the name.
+  const std::string bare = name.substr(0, name.rfind('.'));
+  ASSIGN_OR_RETURN(std::vector<float> values, vector(!has(name) && has(bare) ? bare : name, size));
   for (float& value : values) value += norms_.offset;
   return values;
 }

@@ -45,6 +45,9 @@ class WeightLoader {
   Result<std::vector<float>> norm_values(const std::string& name, int size);
   /// Reads a float vector [size].
   Result<std::vector<float>> vector(const std::string& name, int size);
+  /// Reads a float tensor of any shape that has so many values: formats add dimensions of one, and
+  /// divide norms into groups.
+  Result<std::vector<float>> values(const std::string& name, int64_t count);
   bool has(const std::string& name) const { return checkpoint_.tensor(name) != nullptr; }
 
  private:
@@ -54,6 +57,7 @@ class WeightLoader {
   Result<std::vector<float>> floats(const std::string& name, const std::vector<int64_t>& shape);
   Result<nn::ExpertTensors> expert_tensors(const Part& part, int count, int columns);
   Result<std::vector<float>> expert_biases(const std::vector<Part>& parts, int count, int rows);
+  Result<std::vector<float>> dequantized(const store::TensorView& tensor);
   void advance(const store::TensorView& tensor);
 
   const store::Checkpoint& checkpoint_;

@@ -135,7 +135,9 @@ void set_blocks(MemoryPlan& plan, const MemoryNeeds& needs, const KvSizes& sizes
       full.bytes += group.bytes;
     }
   }
-  if (full.bytes > 0) plan.kv.add(full, static_cast<int>(blocks));
+  const bool has_positions = std::ranges::any_of(
+      needs.kv, [](const KvGroupSpec& group) { return group.kind != KvKind::kState; });
+  if (has_positions) plan.kv.add(full, static_cast<int>(blocks));
   plan.kv.groups.insert(plan.kv.groups.end(), others.begin(), others.end());
   plan.kv_bytes = plan.kv.bytes();
 }

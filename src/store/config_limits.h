@@ -13,6 +13,7 @@ constexpr int kHeadDimMax = 8192;         // D
 constexpr int kVocabMax = 1 << 24;        // V
 constexpr int kContextMax = 1 << 30;      // tokens
 constexpr int kExpertsMax = 1 << 14;
+constexpr int kConvTapsMax = 8;
 constexpr double kScaleMax = 1e6;  // of any scale, cap or stretch
 constexpr double kRopeBaseMax = 1e12;
 constexpr double kNormEpsMax = 0.1;

@@ -66,8 +66,9 @@ Result<void> HfConfigReader::read_sizes() {
                    fields_.size("vocab_size", 1, kVocabMax, given(family_.vocab)));
   ASSIGN_OR_RETURN(model.embedding_length,
                    fields_.size("hidden_size", 1, kWidthMax, given(family_.width)));
-  ASSIGN_OR_RETURN(model.layers,
-                   fields_.size("num_hidden_layers", 1, kLayersMax, given(family_.layers)));
+  const std::optional<int> listed = fields_.length("layer_types");
+  ASSIGN_OR_RETURN(model.layers, fields_.size("num_hidden_layers", 1, kLayersMax,
+                                              listed ? listed : given(family_.layers)));
   ASSIGN_OR_RETURN(model.context_length,
                    fields_.size("max_position_embeddings", 1, kContextMax, given(family_.context)));
   ASSIGN_OR_RETURN(const int feed_forward, fields_.size("intermediate_size", 1, kFeedForwardMax,
@@ -408,10 +409,29 @@ Error unknown_family(const HfFields& root, std::string_view model_type) {
                                                     quoted(model_type), known));
 }
 
+// Python writes Infinity, which JSON has not; newer files have an object in its place.
+std::string without_infinities(std::string_view text) {
+  constexpr std::string_view kInfinity = "Infinity";
+  std::string out;
+  bool quoted = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (!quoted && text.substr(i).starts_with(kInfinity)) {
+      out += R"({"__float__": "Infinity"})";
+      i += kInfinity.size() - 1;
+      continue;
+    }
+    if (text[i] == '"') quoted = !quoted;
+    out += text[i];
+    if (quoted && text[i] == '\\' && i + 1 < text.size()) out += text[++i];
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<HfConfig> read_hf_config(std::string_view text, const std::string& path) {
-  ASSIGN_OR_RETURN(const json::object object, parse_object(text, "[config] " + path));
+  ASSIGN_OR_RETURN(const json::object object,
+                   parse_object(without_infinities(text), "[config] " + path));
   const HfFields root(object, path);
   ASSIGN_OR_RETURN(const std::string model_type, root.text("model_type"));
   // A model that sees has its text model as a part.

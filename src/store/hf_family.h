@@ -52,11 +52,13 @@ struct HfFamily {
   /// Fields of factors, 1 where a file leaves them out; empty: it has none.
   std::string_view attention_scale = {}, embedding_scale = {}, residual_scale = {},
                    logit_scale = {};
-  std::span<const ModuleName> names = {};      // those that mean something else than in a llama
-  std::span<const ModuleName> top_names = {};  // the same, outside of layers
+  std::span<const ModuleName> names = {};       // those that mean something else than in a llama
+  std::span<const ModuleName> top_names = {};   // the same, outside of layers
+  std::span<const ModuleName> parameters = {};  // whole names of tensors that are no module's
   std::string_view layer_prefix = "model.layers.";    // of the names of a layer's tensors
   std::span<const std::string_view> transposed = {};  // modules whose weights are [K, N]
-  std::span<const std::string_view> ignored = {};     // ends of names of tensors without a use
+  /// Ends of names of tensors without a use; with a dot behind them, beginnings.
+  std::span<const std::string_view> ignored = {};
   std::span<const FieldName> fields = {};
   /// Reads what only this family has. Errors: kInvalidFile, kUnsupported naming the field.
   Result<void> (*read)(const HfFields& fields, ModelConfig& config) = nullptr;

@@ -5,6 +5,8 @@
 #include <boost/json/array.hpp>
 
 #include <algorithm>
+#include <boost/json/array.hpp>
+#include <limits>
 
 #include "store/quoted.h"
 
@@ -84,6 +86,43 @@ Result<std::string> HfFields::text(std::string_view key,
   if (value == nullptr || !value->is_string())
     return wrong(key, value == nullptr ? "it is missing" : "expected a text");
   return std::string(value->get_string());
+}
+
+Result<std::vector<std::string>> HfFields::texts(std::string_view key, size_t count) const {
+  const json::value* value = find(key);
+  const json::array* list = value == nullptr ? nullptr : value->if_array();
+  if (list == nullptr || list->size() != count)
+    return wrong(key, fmt::format("expected a list of {} texts", count));
+  std::vector<std::string> texts;
+  for (const json::value& one : *list) {
+    if (!one.is_string()) return wrong(key, "expected texts");
+    texts.emplace_back(one.get_string());
+  }
+  return texts;
+}
+
+std::optional<int> HfFields::length(std::string_view key) const {
+  const json::value* value = find(key);
+  const json::array* list = value == nullptr ? nullptr : value->if_array();
+  if (list == nullptr || list->size() > 1 << 20) return std::nullopt;
+  return static_cast<int>(list->size());
+}
+
+Result<std::vector<double>> HfFields::numbers(std::string_view key, size_t count) const {
+  const json::value* value = find(key);
+  const json::array* list = value == nullptr ? nullptr : value->if_array();
+  if (list == nullptr || list->size() != count)
+    return wrong(key, fmt::format("expected a list of {} numbers", count));
+  std::vector<double> numbers;
+  for (const json::value& one : *list) {
+    // JSON has no infinity; transformers writes an object in its place.
+    const json::object* other = one.if_object();
+    const bool infinite =
+        other != nullptr && other->contains("__float__") && other->at("__float__") == "Infinity";
+    if (!one.is_number() && !infinite) return wrong(key, "expected numbers");
+    numbers.push_back(infinite ? std::numeric_limits<double>::infinity() : one.to_number<double>());
+  }
+  return numbers;
 }
 
 Result<std::optional<HfFields>> HfFields::object(std::string_view key) const {

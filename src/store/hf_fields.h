@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "store/hf_family.h"
@@ -39,6 +40,11 @@ class HfFields {
                         std::optional<double> otherwise = {}) const;
   Result<bool> flag(std::string_view key, bool otherwise) const;
   Result<std::string> text(std::string_view key, std::optional<std::string> otherwise = {}) const;
+  /// A list of `count` texts, or numbers.
+  Result<std::vector<std::string>> texts(std::string_view key, size_t count) const;
+  Result<std::vector<double>> numbers(std::string_view key, size_t count) const;
+  /// The length of the list under a key, or nothing.
+  std::optional<int> length(std::string_view key) const;
   /// The object under a key, or nothing.
   Result<std::optional<HfFields>> object(std::string_view key) const;
 

@@ -51,6 +51,23 @@ std::string_view renamed(std::span<const ModuleName> names, std::string_view nam
   return place == names.end() ? std::string_view() : place->gguf;
 }
 
+/// A name within a layer; empty: it is of none.
+struct LayerPart {
+  std::string_view layer, part;
+};
+
+LayerPart layer_part(std::string_view name, const HfFamily& family) {
+  if (!name.starts_with(family.layer_prefix)) return {};
+  name.remove_prefix(family.layer_prefix.size());
+  const size_t end = name.find('.');
+  const std::string_view layer = name.substr(0, end);
+  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (end == std::string_view::npos || layer.empty() || layer.size() > 4 ||
+      !std::ranges::all_of(layer, digit) || (layer.size() > 1 && layer[0] == '0'))
+    return {};
+  return {layer, name.substr(end + 1)};
+}
+
 /// A module's tensors, by what they are: "weight", "bias", "scales", "biases".
 using Module = std::map<std::string_view, const SafetensorsEntry*>;
 
@@ -74,6 +91,7 @@ class TensorsReader {
     if (tied) modules_.erase("lm_head");  // a copy of the embedding, where it was saved
     if (!tied && !has_head) return missing("lm_head.weight");
     for (const auto& [name, module] : modules_) RETURN_IF_ERROR(read(name, module));
+    for (const auto& [name, entry] : parameters_) RETURN_IF_ERROR(add_float(name, *entry));
     RETURN_IF_ERROR(check_biases());
     return std::move(tensors_);
   }
@@ -91,6 +109,9 @@ class TensorsReader {
   // Strips what a model that also sees puts before its text model's names. Empty: not of that.
   std::string text_name(std::string_view name) const {
     constexpr std::string_view kOuter = "language_model.", kInner = "model.language_model.";
+    // The first Mambas call the model so.
+    for (const std::string_view backbone : {"backbone.", "model.backbone."})
+      if (name.starts_with(backbone)) return "model." + std::string(name.substr(backbone.size()));
     if (!config_.is_part) return std::string(name);
     if (name.starts_with(kOuter)) return std::string(name.substr(kOuter.size()));
     if (name.starts_with(kInner)) return "model." + std::string(name.substr(kInner.size()));
@@ -98,14 +119,20 @@ class TensorsReader {
   }
 
   bool is_ignored(std::string_view name) const {
-    return std::ranges::any_of(config_.family->ignored,
-                               [&](std::string_view end) { return name.ends_with(end); });
+    return std::ranges::any_of(config_.family->ignored, [&](std::string_view part) {
+      return part.ends_with('.') ? name.starts_with(part) : name.ends_with(part);
+    });
   }
 
   Result<void> sort_in(const SafetensorsEntry& entry) {
     const std::string name = with_kind(text_name(entry.name));
     // Older llamas come with their rope's frequencies, which follow from the configuration.
     if (name.empty() || name.ends_with(".rotary_emb.inv_freq") || is_ignored(name)) return {};
+    if (const HfFamily& family = *config_.family;
+        !renamed(family.parameters, layer_part(name, family).part).empty()) {
+      if (!parameters_.emplace(name, &entry).second) return wrong(entry.name, "it is in two files");
+      return {};
+    }
     const size_t dot = name.rfind('.');
     const std::string module = name.substr(0, dot == std::string::npos ? 0 : dot);
     if (gguf_tensor_name(module + ".weight", *config_.family).empty())
@@ -283,12 +310,16 @@ class TensorsReader {
   HfConfig& config_;
   const std::string& path_;
   std::map<std::string, Module, std::less<>> modules_;
+  std::map<std::string, const SafetensorsEntry*, std::less<>> parameters_;
   std::vector<TensorView> tensors_;
 };
 
 }  // namespace
 
 std::string gguf_tensor_name(std::string_view name, const HfFamily& family) {
+  const LayerPart own = layer_part(name, family);
+  if (const auto known = renamed(family.parameters, own.part); !known.empty())
+    return fmt::format("blk.{}.{}", own.layer, known);
   const size_t dot = name.rfind('.');
   if (dot == std::string_view::npos) return {};
   const std::string_view kind = name.substr(dot);
@@ -298,14 +329,7 @@ std::string gguf_tensor_name(std::string_view name, const HfFamily& family) {
     if (top.empty()) top = renamed(kTop, module);
     return top.empty() ? std::string() : std::string(top) + std::string(kind);
   }
-  module.remove_prefix(family.layer_prefix.size());
-  const size_t end = module.find('.');
-  const std::string_view layer = module.substr(0, end);
-  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
-  if (end == std::string_view::npos || layer.empty() || layer.size() > 4 ||
-      !std::ranges::all_of(layer, digit) || (layer.size() > 1 && layer[0] == '0'))
-    return {};
-  const std::string_view part = module.substr(end + 1);
+  const auto [layer, part] = layer_part(module, family);
   std::string_view known = renamed(family.names, part);
   if (known.empty()) known = renamed(kLayer, part);
   const std::string expert = known.empty() ? expert_module(part) : std::string();

@@ -57,6 +57,8 @@ class ConfigReader {
   Result<void> read_window();
   Result<void> read_scales();
   Result<void> read_experts();
+  Result<void> read_recurrent();
+  Result<void> read_recurrent_layers();
 
   std::string key(std::string_view name) const {
     return fmt::format("{}.{}", config_.architecture, name);
@@ -73,11 +75,14 @@ class ConfigReader {
   Result<int> size(std::string_view name, int min, int max) const;
   Result<int> size_or(std::string_view name, int min, int max, int otherwise) const;
   Result<std::vector<int>> size_per_layer(std::string_view name, int min, int max) const;
+  Result<void> check_length(std::string_view name, size_t elements) const;
+  Result<std::vector<bool>> flag_per_layer(std::string_view name) const;
   Result<double> real_or(std::string_view name, double min, double max, double otherwise) const;
   Result<float> scale_or(std::string_view name, double otherwise) const;
 
   const GgufFile& file_;
   ModelConfig config_;
+  int blocks_ = 0;  // layers, and behind them those that predict further tokens
 };
 
 Result<int> ConfigReader::within(const std::string& full_key, int64_t value, int min,
@@ -95,6 +100,13 @@ Result<int> ConfigReader::size_or(std::string_view name, int min, int max, int o
   return has(name) ? size(name, min, max) : Result<int>(otherwise);
 }
 
+// Arrays have an element for each block, those that predict further tokens included.
+Result<void> ConfigReader::check_length(std::string_view name, size_t elements) const {
+  if (elements == static_cast<size_t>(blocks_)) return {};
+  return wrong(key(name),
+               fmt::format("expected {} elements, one per layer, but found {}", blocks_, elements));
+}
+
 // One number for all layers, or an array of one for each.
 Result<std::vector<int>> ConfigReader::size_per_layer(std::string_view name, int min,
                                                       int max) const {
@@ -105,16 +117,29 @@ Result<std::vector<int>> ConfigReader::size_per_layer(std::string_view name, int
     return std::vector<int>(layers, same);
   }
   ASSIGN_OR_RETURN(const std::vector<int64_t>* each, file_.integers(key(name)));
-  if (each->size() != layers) {
-    return wrong(key(name), fmt::format("expected {} elements, one per layer, but found {}", layers,
-                                        each->size()));
-  }
+  RETURN_IF_ERROR(check_length(name, each->size()));
   std::vector<int> sizes;
-  for (const int64_t element : *each) {
-    ASSIGN_OR_RETURN(const int checked, within(key(name), element, min, max));
+  for (size_t i = 0; i < layers; ++i) {
+    ASSIGN_OR_RETURN(const int checked, within(key(name), (*each)[i], min, max));
     sizes.push_back(checked);
   }
   return sizes;
+}
+
+Result<std::vector<bool>> ConfigReader::flag_per_layer(std::string_view name) const {
+  const GgufValue* value = file_.find(key(name));
+  const auto* array = value ? std::get_if<GgufArray>(value) : nullptr;
+  std::vector<bool> flags;
+  if (const auto* bools = array ? std::get_if<std::vector<bool>>(array) : nullptr) {
+    flags = *bools;
+  } else if (const auto* numbers = array ? std::get_if<std::vector<int64_t>>(array) : nullptr) {
+    for (const int64_t number : *numbers) flags.push_back(number != 0);
+  } else {
+    return wrong(key(name), "expected an integer or an array of bools");
+  }
+  RETURN_IF_ERROR(check_length(name, flags.size()));
+  flags.resize(static_cast<size_t>(config_.layers));
+  return flags;
 }
 
 Result<double> ConfigReader::real_or(std::string_view name, double min, double max,
@@ -181,13 +206,16 @@ Result<void> ConfigReader::read_vocab_size() {
 }
 
 Result<void> ConfigReader::read_sizes() {
-  ASSIGN_OR_RETURN(config_.layers, size("block_count", 1, kLayersMax));
+  ASSIGN_OR_RETURN(blocks_, size("block_count", 1, kLayersMax));
+  ASSIGN_OR_RETURN(const int further, size_or("nextn_predict_layers", 0, blocks_ - 1, 0));
+  config_.layers = blocks_ - further;
   ASSIGN_OR_RETURN(config_.embedding_length, size("embedding_length", 1, kWidthMax));
   ASSIGN_OR_RETURN(config_.context_length, size("context_length", 1, kContextMax));
   RETURN_IF_ERROR(read_vocab_size());
   config_.tied_output = file_.tensor("output.weight") == nullptr;
   RETURN_IF_ERROR(read_experts());
-  const bool optional = config_.experts.count > 0;
+  RETURN_IF_ERROR(read_recurrent());
+  const bool optional = config_.experts.count > 0 || config_.recurrent.any();
   if (optional && !has("feed_forward_length")) {
     config_.feed_forward.assign(static_cast<size_t>(config_.layers), 0);
     return {};
@@ -198,19 +226,24 @@ Result<void> ConfigReader::read_sizes() {
 }
 
 Result<void> ConfigReader::read_heads() {
-  ASSIGN_OR_RETURN(config_.heads, size_per_layer("attention.head_count", 1, kHeadsMax));
+  // A layer of a recurrent model may have no attention.
+  const int min = config_.recurrent.any() ? 0 : 1;
+  ASSIGN_OR_RETURN(config_.heads, size_per_layer("attention.head_count", min, kHeadsMax));
   config_.kv_heads = config_.heads;
   if (has("attention.head_count_kv")) {
-    ASSIGN_OR_RETURN(config_.kv_heads, size_per_layer("attention.head_count_kv", 1, kHeadsMax));
+    ASSIGN_OR_RETURN(config_.kv_heads, size_per_layer("attention.head_count_kv", min, kHeadsMax));
   }
   for (size_t i = 0; i < config_.heads.size(); ++i) {
-    if (config_.heads[i] % config_.kv_heads[i] != 0) {
+    if (config_.kv_heads[i] > 0 && config_.heads[i] % config_.kv_heads[i] != 0) {
       return wrong(key("attention.head_count_kv"),
                    fmt::format("expected a divisor of the {} heads of layer {}, but found {}",
                                config_.heads[i], i, config_.kv_heads[i]));
     }
   }
-  const int heads = config_.heads.front();
+  RETURN_IF_ERROR(read_recurrent_layers());
+  const auto first = std::ranges::find_if(config_.heads, [](int count) { return count > 0; });
+  if (first == config_.heads.end()) return {};  // no layer has attention
+  const int heads = *first;
   const bool divides = config_.embedding_length % heads == 0;
   if (!divides && !(has("attention.key_length") && has("attention.value_length"))) {
     return wrong(key("attention.head_count"),
@@ -299,24 +332,12 @@ Result<void> ConfigReader::read_rope_scaling() {
 
 Result<void> ConfigReader::read_window() {
   ASSIGN_OR_RETURN(config_.sliding_window, size_or("attention.sliding_window", 0, kContextMax, 0));
-  const std::string pattern_key = key("attention.sliding_window_pattern");
-  const GgufValue* pattern = file_.find(pattern_key);
-  const auto* array = pattern ? std::get_if<GgufArray>(pattern) : nullptr;
-  if (!array) {
-    ASSIGN_OR_RETURN(config_.window_period,
-                     size_or("attention.sliding_window_pattern", 0, kLayersMax, 0));
-    return {};
-  }
-  if (const auto* bools = std::get_if<std::vector<bool>>(array)) {
-    config_.windowed_layers = *bools;
-  } else if (const auto* numbers = std::get_if<std::vector<int64_t>>(array)) {
-    for (const int64_t number : *numbers) config_.windowed_layers.push_back(number != 0);
+  constexpr const char* kPattern = "attention.sliding_window_pattern";
+  const GgufValue* pattern = file_.find(key(kPattern));
+  if (pattern != nullptr && std::holds_alternative<GgufArray>(*pattern)) {
+    ASSIGN_OR_RETURN(config_.windowed_layers, flag_per_layer(kPattern));
   } else {
-    return wrong(pattern_key, "expected an integer or an array of bools");
-  }
-  if (config_.windowed_layers.size() != static_cast<size_t>(config_.layers)) {
-    return wrong(pattern_key, fmt::format("expected {} elements, one per layer, but found {}",
-                                          config_.layers, config_.windowed_layers.size()));
+    ASSIGN_OR_RETURN(config_.window_period, size_or(kPattern, 0, kLayersMax, 0));
   }
   return {};
 }
@@ -364,6 +385,37 @@ Result<void> ConfigReader::read_experts() {
     ASSIGN_OR_RETURN(experts.normalise, file_.boolean_or(key("expert_weights_norm"), false));
   }
   ASSIGN_OR_RETURN(experts.scale, scale_or("expert_weights_scale", 0));
+  return {};
+}
+
+Result<void> ConfigReader::read_recurrent() {
+  RecurrentConfig& recurrent = config_.recurrent;
+  ASSIGN_OR_RETURN(recurrent.conv_taps, size_or("ssm.conv_kernel", 2, kConvTapsMax, 0));
+  ASSIGN_OR_RETURN(recurrent.conv_taps,
+                   size_or("shortconv.l_cache", 2, kConvTapsMax, recurrent.conv_taps));
+  ASSIGN_OR_RETURN(recurrent.inner, size_or("ssm.inner_size", 1, kWidthMax, 0));
+  ASSIGN_OR_RETURN(recurrent.state, size_or("ssm.state_size", 1, kHeadDimMax, 0));
+  ASSIGN_OR_RETURN(recurrent.groups, size_or("ssm.group_count", 0, kHeadsMax, 0));
+  ASSIGN_OR_RETURN(recurrent.time_step_rank, size_or("ssm.time_step_rank", 1, kWidthMax, 0));
+  ASSIGN_OR_RETURN(recurrent.step_norms, file_.boolean_or(key("ssm.dt_b_c_rms"), false));
+  return {};
+}
+
+// Files list them, or say which layers attend, or give these alone heads of keys.
+Result<void> ConfigReader::read_recurrent_layers() {
+  RecurrentConfig& recurrent = config_.recurrent;
+  if (!recurrent.any()) return {};
+  const auto layers = static_cast<size_t>(config_.layers);
+  if (has("attention.recurrent_layers")) {
+    ASSIGN_OR_RETURN(recurrent.layers, flag_per_layer("attention.recurrent_layers"));
+    return {};
+  }
+  ASSIGN_OR_RETURN(const int period, size_or("full_attention_interval", 0, kLayersMax, 0));
+  recurrent.layers.resize(layers);
+  for (size_t i = 0; i < layers; ++i) {
+    recurrent.layers[i] =
+        period > 0 ? (i + 1) % static_cast<size_t>(period) != 0 : config_.kv_heads[i] == 0;
+  }
   return {};
 }
 

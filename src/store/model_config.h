@@ -5,7 +5,9 @@
 // Source: the key names of the GGUF specification and of llama.cpp's src/llama-arch.cpp.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -54,6 +56,33 @@ struct ExpertConfig {
   std::optional<float> closeness;  // of Phi MoE's router; nothing: the file does not say
 };
 
+/// Layers that fold what they have seen into a state: Mamba, delta nets, short convolutions. All
+/// zero in a model without any.
+struct RecurrentConfig {
+  int conv_taps = 0;        // inputs that an output of the convolution sees
+  int inner = 0;            // width of what the recurrence takes in
+  int state = 0;            // rows of a head's matrix; Mamba 1: of a channel's state
+  int groups = 0;           // of heads that share B and C; delta nets: heads of q and k
+  int time_step_rank = 0;   // heads; Mamba 1: rank of the step sizes' projection
+  bool step_norms = false;  // Mamba 1: step sizes, B and C are normed where the file has no weights
+  float step_norm_eps = 0;  // of these; 0: as of other norms
+  float time_step_min = 0;  // Mamba 2: bounds of step sizes
+  float time_step_max = std::numeric_limits<float>::infinity();
+  std::vector<bool> layers;  // [L] or empty: which layers are recurrent
+
+  bool norm_before_gate = false;  // Mamba 2: outputs are normed, then gated; else the other way
+  bool any() const { return conv_taps > 0; }
+};
+
+/// What a model multiplies by, which converters to GGUF fold into weights (Falcon-H1).
+struct Multipliers {
+  float attention_in = 1, attention_out = 1, keys = 1;
+  float feed_forward_gate = 1, feed_forward_out = 1;
+  float recurrent_in = 1, recurrent_out = 1;
+  /// Of the recurrence's gate, x, B, C and step sizes.
+  std::array<float, 5> recurrent_parts = {1, 1, 1, 1, 1};
+};
+
 /// How the numbers of weights are kept, where converters change them: GGUF files have the rows of a
 /// llama's q and k in the order of interleaved pairs, and one added to Gemma's norms.
 enum class WeightLayout : uint8_t { kGguf, kHuggingFace };
@@ -63,15 +92,17 @@ struct ModelConfig {
   std::string architecture;  // as GGUF has it in general.architecture: "llama"
   std::string name;          // general.name; empty where absent or not printable UTF-8
 
-  int vocab_size = 0;             // V: rows of token_embd.weight
-  int context_length = 0;         // tokens that the model was made for
-  int embedding_length = 0;       // E
-  int layers = 0;                 // L
-  std::vector<int> feed_forward;  // [L] F; zeros only where all feed-forward is by experts
-  std::vector<int> heads;         // [L] H
-  std::vector<int> kv_heads;      // [L] K, divides H
-  int head_dim_k = 0;             // D of queries and keys
-  int head_dim_v = 0;             // D of values
+  int vocab_size = 0;        // V: rows of token_embd.weight
+  int context_length = 0;    // tokens that the model was made for
+  int embedding_length = 0;  // E
+  int layers = 0;            // L
+  /// [L] F; zeros only where all feed-forward is by experts, and in recurrent models where a layer
+  /// has none.
+  std::vector<int> feed_forward;
+  /// [L] H, and K, which divides H; zeros only in recurrent models, where a layer has no attention.
+  std::vector<int> heads, kv_heads;
+  int head_dim_k = 0;  // D of queries and keys
+  int head_dim_v = 0;  // D of values
 
   NormKind norm = NormKind::kRms;
   float norm_eps = 0;
@@ -93,6 +124,8 @@ struct ModelConfig {
   int served_context = 0;
 
   ExpertConfig experts;
+  RecurrentConfig recurrent;
+  Multipliers multipliers;
   WeightLayout layout = WeightLayout::kGguf;
   bool tied_output = false;  // no output.weight: the head is token_embd.weight
 };

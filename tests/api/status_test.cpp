@@ -94,6 +94,12 @@ TEST(Metrics, BlocksOfLayersWithAWindowAreCountedApart) {
   EXPECT_EQ(blocks("leased"), 0);
   EXPECT_GT(blocks("cached"), 0);
   EXPECT_EQ(blocks("free") + blocks("cached"), 48);
+  const auto of_group = [&](const std::string& group, const std::string& state) {
+    return std::stoi(sample(body, "pippin:kv_group_blocks{model_name=\"parrot\",group=\"" + group +
+                                      "\",state=\"" + state + "\"}"));
+  };
+  EXPECT_EQ(of_group("sliding", "cached"), blocks("cached"));
+  EXPECT_GT(of_group("full", "free"), 0);
   const value status = *service::parse_json(harness.call("GET", "/v1/status", "").body);
   EXPECT_EQ(status.at("models").at(0).at("window_blocks").at("total").as_int64(), 48);
   // A model without windows says nothing of them.

@@ -21,6 +21,7 @@ import sys
 import zlib
 
 import numpy as np
+import safetensors.torch
 import torch
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -66,7 +67,7 @@ def values_for(name: str, weight: torch.Tensor, generator: torch.Generator, offs
 def randomize(model: torch.nn.Module, seed: int, offset_norms: bool) -> None:
     generator = torch.Generator().manual_seed(seed)
     named = dict(model.named_parameters())
-    named |= {k: v for k, v in model.named_buffers() if "correction_bias" in k}
+    named |= {k: v for k, v in model.named_buffers() if k.endswith(("correction_bias", "expert_bias"))}
     with torch.no_grad():
         for name in sorted(named):
             weight = named[name]
@@ -83,7 +84,9 @@ def compute(model, tokens: np.ndarray) -> np.ndarray:
 def make(name: str, peer: pathlib.Path | None) -> None:
     seed = zlib.crc32(name.encode())
     made = all_families()[name]()
-    # A function returns the model, or (model, options): offset_norms where 1 is added to the weights of norms.
+    # A function returns the model, or (model, options): offset_norms where 1 is added to the weights of norms; further,
+    # a function of the model's tensors, gives others that its files hold beside them; config, fields that config.json
+    # says otherwise than transformers writes them; peer, attributes of the peer's converter.
     model, options = made if isinstance(made, tuple) else (made, {})
     model = model.eval().float()
     model.set_attn_implementation("eager")
@@ -95,11 +98,19 @@ def make(name: str, peer: pathlib.Path | None) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     model.to(torch.bfloat16).save_pretrained(folder)
+    own = options.get("config", {})  # None: the field is left out
+    config = {k: v for k, v in json.loads((folder / "config.json").read_text()).items() if own.get(k, 0) is not None}
+    config |= {k: v for k, v in own.items() if v is not None}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    if further := options.get("further"):
+        tensors = safetensors.torch.load_file(folder / "model.safetensors")
+        more = {k: v.clone() for k, v in further(tensors).items()}
+        safetensors.torch.save_file(tensors | more, folder / "model.safetensors", metadata={"format": "pt"})
     for other in folder.glob("*.json"):
         if other.name != "config.json":
             other.unlink()
     save_file({"tokens": tokens, "logits": logits}, folder / "expected.safetensors")
-    note = convert(folder, peer) if peer and options.get("gguf", True) else "no GGUF"
+    note = convert(folder, peer, options) if peer and options.get("gguf", True) else "no GGUF"
     size = sum(f.stat().st_size for f in folder.iterdir())
     print(f"{name}: {size} bytes, logits from {logits.min():.2f} to {logits.max():.2f}; {note}", flush=True)
 
@@ -115,7 +126,7 @@ def write_tokenizer(path: pathlib.Path) -> None:
     tokenizer.save(str(path))
 
 
-def convert(folder: pathlib.Path, peer: pathlib.Path) -> str:
+def convert(folder: pathlib.Path, peer: pathlib.Path, options: dict) -> str:
     """Has llama.cpp's own converter write model.gguf; the vocabulary alone is ours."""
     sys.path[:0] = [str(peer), str(peer / "gguf-py")]
     import conversion
@@ -142,8 +153,12 @@ def convert(folder: pathlib.Path, peer: pathlib.Path) -> str:
     kind.get_vocab_base_pre = lambda self, tokenizer: "gpt-2"
     conversion.TextModel.get_vocab_base_pre = kind.get_vocab_base_pre
     with torch.inference_mode():
-        tiny = type(kind.__name__, (kind,), {"set_vocab": set_vocab, "model_arch": kind.model_arch})
-        tiny(folder, gguf.LlamaFileType.MOSTLY_BF16, folder / "model.gguf", model_name=folder.name, eager=True).write()
+        tiny = type(kind.__name__, (kind,), {"set_vocab": set_vocab, "model_arch": kind.model_arch}
+                    | options.get("peer", {}))
+        # It asks transformers to read config.json, which adds fields; but not where a model says them itself.
+        more = {"hparams": json.loads((folder / "config.json").read_text())} if "config" in options else {}
+        tiny(folder, gguf.LlamaFileType.MOSTLY_BF16, folder / "model.gguf", model_name=folder.name, eager=True,
+             **more).write()
     (folder / "tokenizer.json").unlink()
     return "GGUF"
 

@@ -6,6 +6,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <cmath>
+#include <limits>
 #include <string>
 
 namespace pippin::store {
@@ -57,6 +58,50 @@ TEST(HfConfig, ALlamaHasWhatTheFileSays) {
   EXPECT_EQ(config_of(with(llama(), R"({"model_type": "mistral"})")).model.architecture, "llama");
   EXPECT_EQ(config_of(with(llama(), R"({"head_dim": 32})")).model.head_dim_k, 32);
   EXPECT_EQ(config_of(with(llama(), R"({"head_dim": null})")).model.head_dim_k, 16);
+}
+
+json::object mamba2() {
+  return json::parse(R"({"model_type": "mamba2", "vocab_size": 100, "hidden_size": 64,
+    "num_hidden_layers": 2, "num_heads": 4, "head_dim": 32, "state_size": 24, "n_groups": 2,
+    "layer_norm_epsilon": 1e-5})")
+      .get_object();
+}
+
+TEST(HfConfig, AMambaHasNoAttention) {
+  const ModelConfig model = config_of(mamba2()).model;
+  EXPECT_EQ(model.heads, (std::vector<int>{0, 0}));
+  EXPECT_EQ(model.feed_forward, (std::vector<int>{0, 0}));
+  EXPECT_EQ(model.recurrent.layers, (std::vector<bool>{true, true}));
+  EXPECT_EQ(model.recurrent.inner, 128);
+  EXPECT_EQ(model.recurrent.time_step_rank, 4);
+  EXPECT_EQ(model.recurrent.time_step_max, std::numeric_limits<float>::infinity());
+}
+
+// Python writes a number that JSON has not; in a text it means nothing.
+TEST(HfConfig, InfinityIsReadInBothForms) {
+  for (const char* infinity : {"Infinity", R"({"__float__": "Infinity"})"}) {
+    std::string text = json::serialize(mamba2());
+    text.insert(1, std::string(R"("name": "an \"Infinity\"", "time_step_limit": [0.5, )") +
+                       infinity + "],");
+    const auto config = read_hf_config(text, "m/config.json");
+    ASSERT_TRUE(config.ok()) << config.error().message;
+    EXPECT_EQ(config->model.recurrent.time_step_min, 0.5f);
+    EXPECT_EQ(config->model.recurrent.time_step_max, std::numeric_limits<float>::infinity());
+  }
+  EXPECT_FALSE(read(with(mamba2(), R"({"time_step_limit": [0.5]})")).ok());
+}
+
+TEST(HfConfig, LayersOfAHybridAreToldApart) {
+  const json::object lfm2 =
+      with(llama(), R"({"model_type": "lfm2", "norm_eps": 1e-5, "intermediate_size": 120,
+        "block_multiple_of": 32, "layer_types": ["conv", "full_attention", "conv"]})");
+  const ModelConfig model = config_of(lfm2).model;
+  EXPECT_EQ(model.recurrent.layers, (std::vector<bool>{true, false, true}));
+  EXPECT_EQ(model.feed_forward, (std::vector<int>{96, 96, 96})) << "80, in multiples of 32";
+  const auto refused = read(with(lfm2, R"({"layer_types": ["conv", "other", "conv"]})"));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kUnsupported);
+  EXPECT_EQ(refused.error().param, "layer_types");
 }
 
 TEST(HfConfig, RopeIsReadInBothForms) {

@@ -172,6 +172,48 @@ TEST(ModelConfig, ReadsSizesPerLayer) {
   EXPECT_EQ(config->head_dim_k, 16);
 }
 
+// A hybrid: layers without heads of keys are recurrent, unless the file says otherwise.
+TEST(ModelConfig, RecurrentLayersAreThoseWithoutAttention) {
+  const auto hybrid = [] {
+    return small_model({"llama.attention.head_count_kv"})
+        .add_array<uint32_t>("llama.attention.head_count_kv", {0, 2, 0})
+        .add("llama.ssm.conv_kernel", uint32_t{4})
+        .add("llama.ssm.inner_size", uint32_t{128})
+        .add("llama.ssm.state_size", uint32_t{16})
+        .add("llama.ssm.group_count", uint32_t{2})
+        .add("llama.ssm.time_step_rank", uint32_t{8});
+  };
+  const auto config = config_of(hybrid());
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_EQ(config->recurrent.layers, (std::vector<bool>{true, false, true}));
+  EXPECT_EQ(config->recurrent.conv_taps, 4);
+  EXPECT_EQ(config->recurrent.inner, 128);
+  EXPECT_EQ(config->recurrent.state, 16);
+  EXPECT_EQ(config->recurrent.groups, 2);
+  EXPECT_EQ(config->recurrent.time_step_rank, 8);
+  EXPECT_EQ(config_of(hybrid().add("llama.full_attention_interval", uint32_t{3}))->recurrent.layers,
+            (std::vector<bool>{true, true, false}));
+  EXPECT_EQ(
+      config_of(hybrid().add_array<bool>("llama.attention.recurrent_layers", {false, true, true}))
+          ->recurrent.layers,
+      (std::vector<bool>{false, true, true}));
+  // Without a recurrence, layers without attention make no sense.
+  EXPECT_FALSE(config_of(small_model({"llama.attention.head_count_kv"})
+                             .add_array<uint32_t>("llama.attention.head_count_kv", {0, 2, 0}))
+                   .ok());
+}
+
+// Arrays have an element for each block, and the last of these predict further tokens.
+TEST(ModelConfig, LayersThatPredictFurtherTokensAreNotTheModels) {
+  const auto config = config_of(small_model({"llama.feed_forward_length"})
+                                    .add_array<uint32_t>("llama.feed_forward_length", {90, 91, 92})
+                                    .add("llama.nextn_predict_layers", uint32_t{1}));
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_EQ(config->layers, 2);
+  EXPECT_EQ(config->feed_forward, (std::vector<int>{90, 91}));
+  EXPECT_EQ(config->heads.size(), 2u);
+}
+
 TEST(ModelConfig, KvHeadsAreTheHeadsWhereAbsent) {
   const auto config = config_of(small_model({"llama.attention.head_count_kv"}));
   ASSERT_TRUE(config.ok()) << config.error().message;

@@ -8,6 +8,7 @@
 
 #include "models/blocks/rope.h"
 #include "nn/ops/attention.h"
+#include "nn/ops/gated.h"
 #include "nn/ops/linear.h"
 #include "nn/ops/norm.h"
 
@@ -32,6 +33,7 @@ nn::AttentionSpec make_spec(const LayerSource& source, const std::vector<float>&
   spec.head_dim = geometry.head_dim;
   spec.scale = config.attention_scale > 0 ? config.attention_scale
                                           : 1.0f / std::sqrt(static_cast<float>(spec.head_dim));
+  spec.scale *= config.multipliers.keys;
   spec.soft_cap = config.attention_soft_cap;
   spec.norm_eps = config.norm_eps;
   spec.norm_after_rope = options.norm_after_rope;
@@ -42,6 +44,16 @@ nn::AttentionSpec make_spec(const LayerSource& source, const std::vector<float>&
   spec.rope_magnitude = rope.magnitude;
   spec.inv_freq = std::move(rope.inv_freq);
   return spec;
+}
+
+// Of a projection that gives each head's query and its gate behind each other: one of the two.
+std::vector<WeightLoader::Part> head_halves(const LayerSource& source,
+                                            const nn::AttentionSpec& spec, int half) {
+  std::vector<WeightLoader::Part> parts;
+  for (int head = 0; head < spec.heads; ++head)
+    parts.push_back({source.name("attn_q"), spec.head_dim, (2 * head + half) * spec.head_dim,
+                     2 * spec.heads * spec.head_dim});
+  return parts;
 }
 
 }  // namespace
@@ -114,6 +126,12 @@ Result<void> AttentionBlock::load_projections(const LayerSource& source) {
   std::vector<WeightLoader::Part> parts = {{source.name("attn_qkv"), q + 2 * kv}};
   if (!source.has("attn_qkv"))
     parts = {{source.name("attn_q"), q}, {source.name("attn_k"), kv}, {source.name("attn_v"), kv}};
+  if (source.options.output_gate) {
+    parts = head_halves(source, spec_, 0);
+    parts.push_back({source.name("attn_k"), kv});
+    parts.push_back({source.name("attn_v"), kv});
+    ASSIGN_OR_RETURN(gate_, source.weights.linear(head_halves(source, spec_, 1), width));
+  }
   ASSIGN_OR_RETURN(qkv_, source.weights.linear(parts, width));
   ASSIGN_OR_RETURN(output_, source.weights.linear({{source.name("attn_output"), width}}, q));
   return {};
@@ -123,7 +141,9 @@ mx::array AttentionBlock::mix(const mx::array& x, const nn::StepBatch& batch, nn
   nn::KvLayerStore& store = kv.layer(store_);
   mx::array q = nn::qkv_rope_kv_write(backend_, spec_, projected(x), batch, store);
   if (query_scale_beta_ > 0) q = nn::scale_rows(backend_, q, query_scales(batch));
-  return nn::paged_attention(backend_, spec_, q, batch, store);
+  const mx::array mixed = nn::paged_attention(backend_, spec_, q, batch, store);
+  if (gate_.rows == 0) return mixed;
+  return nn::gate(backend_, nn::Gate::kSigmoid, nn::linear(backend_, gate_, x), mixed);
 }
 
 // q, k and v, side by side.
@@ -149,7 +169,9 @@ mx::array AttentionBlock::project(const mx::array& mixed) {
 }
 
 void AttentionBlock::add_products(ProductOrder& order) const {
-  order.insert(order.end(), {&qkv_, &output_});
+  order.push_back(&qkv_);
+  if (gate_.rows > 0) order.push_back(&gate_);
+  order.push_back(&output_);
 }
 
 }  // namespace pippin::models

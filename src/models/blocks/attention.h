@@ -38,6 +38,7 @@ class AttentionBlock final : public Mixer {
   float query_scale_beta_ = 0;
   int query_scale_positions_ = 1;
   nn::LinearWeight qkv_, output_;
+  nn::LinearWeight gate_;           // of the outputs; or empty
   nn::NormWeight q_norm_, k_norm_;  // over all heads together; or empty
 };
 

@@ -30,6 +30,9 @@ struct LayerSource {
   /// Returns the name of a part's tensors: "blk.3.attn_q".
   std::string name(std::string_view part) const;
   bool has(std::string_view part) const { return weights.has(name(part) + ".weight"); }
+  /// Reads how fast a recurrence forgets, "<layer>.ssm_a": -exp(A_log), which GGUF files have
+  /// computed.
+  Result<std::vector<float>> decay(int count) const;
   size_t index() const { return static_cast<size_t>(layer); }
 };
 

@@ -17,11 +17,14 @@ class MlpBlock final : public FeedForward {
  private:
   MlpBlock(nn::Backend& backend, const DecoderOptions& options)
       : backend_(backend), activation_(options.gate), gated_(options.gated) {}
+  mx::array fed(const mx::array& x);
 
   nn::Backend& backend_;
   const nn::Gate activation_;
   const bool gated_;
+  float gate_factor_ = 1, out_factor_ = 1;
   nn::LinearWeight up_, down_;  // up: gate and up where there is a gate
+  nn::LinearWeight gate_;       // the gate alone, where it has a factor
 };
 
 }  // namespace pippin::models

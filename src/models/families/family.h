@@ -15,7 +15,15 @@
 namespace pippin::models {
 
 /// What mixes the tokens of a sequence in a layer.
-enum class MixerKind : uint8_t { kNone, kAttention };
+enum class MixerKind : uint8_t {
+  kNone,
+  kAttention,
+  kShortConv,
+  kDeltaNet,
+  kMamba,
+  kMamba2,
+  kAttentionAndMamba2,  // side by side
+};
 
 /// How a mixture of experts chooses and weighs them, where the file does not say.
 struct MoeOptions {
@@ -55,6 +63,11 @@ struct DecoderOptions {
   bool gated = true;                                // the feed-forward layer has a gate
   std::string_view feed_forward_norm = "ffn_norm";  // GGUF's name of the norm before it
   std::optional<MoeOptions> experts = {};           // nothing: a file with experts is refused
+  std::string_view final_norm = "output_norm";      // and of the last one
+  MixerKind recurrence = MixerKind::kNone;  // of layers that the configuration calls recurrent
+  bool keys_tiled = false;        // delta nets: head h takes keys h % K, as GGUF reorders them
+  bool beside_attention = false;  // every layer has a recurrence beside its attention (Falcon-H1)
+  bool output_gate = false;    // attention: queries come with a gate of the outputs (Qwen 3 Next)
   int window_period = 0;       // > 0: every n-th layer sees all positions, where the file does not
                                // say (Gemma 3)
   float window_rope_base = 0;  // > 0: rope base of the windowed layers

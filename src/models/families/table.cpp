@@ -39,7 +39,19 @@
   ROW(kErnie45Moe)           \
   ROW(kHunyuanMoe)           \
   ROW(kMiniMaxM2)            \
-  ROW(kDots1)
+  ROW(kDots1)                \
+  ROW(kLfm2)                 \
+  ROW(kLfm2Moe)              \
+  ROW(kQwen3Next)            \
+  ROW(kQwen35)               \
+  ROW(kQwen35Moe)            \
+  ROW(kMamba2)               \
+  ROW(kGraniteHybrid)        \
+  ROW(kNemotronH)            \
+  ROW(kNemotronHMoe)         \
+  ROW(kFalconH1)             \
+  ROW(kMamba)                \
+  ROW(kJamba)
 
 namespace pippin {
 namespace models {

@@ -2,9 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
-#include "models/blocks/attention.h"
+#include "models/blocks/mixers.h"
 #include "models/blocks/mlp.h"
 #include "models/blocks/moe.h"
 #include "nn/ops/linear.h"
@@ -15,13 +16,10 @@ namespace {
 
 namespace mx = mlx::core;
 
-MixerKind mixer_kind(const store::ModelConfig& /*config*/, const DecoderOptions& /*options*/,
-                     int /*layer*/) {
-  return MixerKind::kAttention;
-}
-
+// Where all is by experts a configuration may leave the size out; but a hybrid has layers without.
 bool has_feed_forward(const store::ModelConfig& config, int layer) {
-  return config.feed_forward[static_cast<size_t>(layer)] > 0 || config.experts.count > 0;
+  const bool experts = config.experts.count > 0 && !config.recurrent.any();
+  return config.feed_forward[static_cast<size_t>(layer)] > 0 || experts;
 }
 
 // What this decoder cannot do is refused before a weight is read.
@@ -40,11 +38,16 @@ Result<void> check_supported(const store::ModelConfig& config, const DecoderOpti
       return unsupported(
           fmt::format("a factor of {} is not supported in this architecture", factor), key);
   }
-  for (int i = 0; i < config.layers; ++i) {
-    if (mixer_kind(config, options, i) == MixerKind::kAttention)
-      return AttentionBlock::check(config);
-  }
-  return {};
+  return check_mixers(config, options);
+}
+
+// mlx-lm turns the weights of convolutions, [C, 1, taps], to [C, taps, 1], and adds what is to be
+// added to norms where it does.
+bool has_mlx_convolutions(const store::Checkpoint& checkpoint) {
+  return std::ranges::any_of(checkpoint.tensors(), [](const store::TensorView& tensor) {
+    return tensor.name.ends_with(".ssm_conv1d.weight") && tensor.shape.size() == 3 &&
+           tensor.shape[2] == 1;
+  });
 }
 
 Result<std::vector<float>> divisors_in(WeightLoader& weights, const store::ModelConfig& config,
@@ -83,8 +86,8 @@ Result<ModelSpec> Decoder::make_spec(const store::ModelConfig& config,
   spec.context_tokens_max = config.context_length;
   spec.inputs.pooling = true;
   for (int i = 0; i < config.layers; ++i) {
-    if (mixer_kind(config, options, i) == MixerKind::kAttention)
-      spec.layers.push_back(AttentionBlock::geometry(config, options, i));
+    const std::vector<nn::KvGeometry> stores = mixer_stores(config, options, i);
+    spec.layers.insert(spec.layers.end(), stores.begin(), stores.end());
   }
   return spec;
 }
@@ -116,7 +119,8 @@ Result<void> Decoder::load_ends(WeightLoader& weights, const store::ModelConfig&
   if (weights.has("output.weight")) {
     ASSIGN_OR_RETURN(head_, weights.linear({{"output", config.vocab_size}}, width));
   }
-  ASSIGN_OR_RETURN(final_norm_, weights.norm("output_norm.weight", width, config.norm_eps));
+  ASSIGN_OR_RETURN(final_norm_, weights.norm(std::string(options_.final_norm) + ".weight", width,
+                                             config.norm_eps));
   if (options_.scale_embedding) embedding_scale_ = std::sqrt(static_cast<float>(width));
   const auto factor = [](float value) { return value > 0 ? value : 1.0f; };
   if (options_.scales) {
@@ -137,8 +141,9 @@ Result<std::unique_ptr<Model>> Decoder::load(const store::Checkpoint& checkpoint
                                              const DecoderOptions& options, nn::Backend& backend,
                                              const LoadProgress& progress) {
   ASSIGN_OR_RETURN(ModelSpec spec, make_spec(config, options));
+  const float offset = has_mlx_convolutions(checkpoint) ? 0 : options.norm_offset;
   WeightLoader weights(checkpoint, backend, progress,
-                       {.offset = options.norm_offset,
+                       {.offset = offset,
                         .centred = config.norm == store::NormKind::kLayer,
                         .weights = options.norm_weights});
   std::unique_ptr<Decoder> model(new Decoder(backend, options, std::move(spec)));
@@ -149,12 +154,10 @@ Result<std::unique_ptr<Model>> Decoder::load(const store::Checkpoint& checkpoint
   for (int i = 0; i < config.layers; ++i) {
     const LayerSource source{weights, config, options, i, store};
     Layer layer;
-    if (mixer_kind(config, options, i) == MixerKind::kAttention) {
-      ASSIGN_OR_RETURN(layer.mixer, AttentionBlock::load(source, backend, divisors));
-      ++store;
-    }
-    if (has_feed_forward(config, i)) {
-      const bool experts = config.experts.count > 0 && source.has("ffn_gate_inp");
+    ASSIGN_OR_RETURN(layer.mixer, load_mixer(source, backend, divisors));
+    store += static_cast<int>(mixer_stores(config, options, i).size());
+    const bool experts = config.experts.count > 0 && source.has("ffn_gate_inp");
+    if (experts || has_feed_forward(config, i)) {
       ASSIGN_OR_RETURN(layer.feed_forward,
                        experts ? MoeBlock::load(source, backend) : MlpBlock::load(source, backend));
     }

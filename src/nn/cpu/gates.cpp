@@ -31,10 +31,6 @@ void relu_squared(const float* by, const float* x, int64_t count, float* out) {
   });
 }
 
-void sigmoid_gate(const float* by, const float* x, int64_t count, float* out) {
-  each(by, x, count, out, [](float g, float u) { return sigmoid(g) * u; });
-}
-
 void swiglu_oai(const float* by, const float* x, int64_t count, float* out) {
   each(by, x, count, out, [](float g, float u) {
     const float held = std::min(g, 7.0f);
@@ -57,7 +53,7 @@ GateFunction gate_function(const NormRopeKernels& path, Gate gate) {
     case Gate::kReluSquared:
       return relu_squared;
     case Gate::kSigmoid:
-      return sigmoid_gate;
+      return path.sigmoid;
     case Gate::kSwigluOai:
       return swiglu_oai;
   }

@@ -47,6 +47,7 @@ struct NormRopeKernels {
                    float* out) = nullptr;
   void (*silu)(const float* gate, const float* up, int64_t count, float* out) = nullptr;
   void (*gelu_tanh)(const float* gate, const float* up, int64_t count, float* out) = nullptr;
+  void (*sigmoid)(const float* gate, const float* up, int64_t count, float* out) = nullptr;
   /// Writes cos and sin of position * inv_freq[i], each [half].
   void (*angles)(float position, const float* inv_freq, int half, float* cosine,
                  float* sine) = nullptr;

@@ -106,6 +106,12 @@ inline void gated_row(const float* gate, const float* up, int64_t count, float* 
   if (tail > 0)
     store_part(out + i, tail, f_mul(function(load_part(gate + i, tail)), load_part(up + i, tail)));
 }
+inline F sigmoid_of(F x) {
+  return f_div(f_set1(1.0f), f_add(f_set1(1.0f), f_exp(f_sub(f_zero(), x))));
+}
+void sigmoid_row(const float* gate, const float* up, int64_t count, float* out) {
+  gated_row(gate, up, count, out, [](F x) { return sigmoid_of(x); });
+}
 void silu_row(const float* gate, const float* up, int64_t count, float* out) {
   gated_row(gate, up, count, out, [](F x) { return silu_of(x); });
 }
@@ -162,6 +168,7 @@ constexpr NormRopeKernels norm_rope_kernels() {
   return {.rms_norm = rms_norm_row,
           .silu = silu_row,
           .gelu_tanh = gelu_tanh_row,
+          .sigmoid = sigmoid_row,
           .angles = angles_row,
           .rotate = rotate_row,
           .store_half = store_half_row};

@@ -19,10 +19,6 @@ inline F f_softplus(F x) {
   return f_fma(p, s, f_max(x, f_zero()));
 }
 
-inline F f_sigmoid(F x) {
-  return f_div(f_set1(1.0f), f_add(f_set1(1.0f), f_exp(f_sub(f_zero(), x))));
-}
-
 /// Calls one(i, n) for n <= 16 of `count` values at a time.
 template <typename One>
 inline void each_part(int count, One one) {
@@ -133,7 +129,7 @@ void delta_prepare_token(const DeltaRuleArgs& a, int64_t token) {
   each_part(a.heads, [&](int h, int n) {
     const F step = f_softplus(f_add(load_part(raw + h, n), load_part(a.dt_bias + h, n)));
     store_part(out + h, n, f_exp(f_mul(step, load_part(a.decay + h, n))));
-    store_part(out + a.heads + h, n, f_sigmoid(load_part(raw + a.heads + h, n)));
+    store_part(out + a.heads + h, n, sigmoid_of(load_part(raw + a.heads + h, n)));
   });
 }
 
