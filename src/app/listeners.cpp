@@ -1,7 +1,9 @@
 #include "app/listeners.h"
 
-#include <thread>
 #include <utility>
+
+#include "base/guarded.h"
+#include "base/thread.h"
 
 namespace pippin::app {
 
@@ -28,10 +30,20 @@ size_t Listeners::connections() const {
 
 void Listeners::stop(std::chrono::milliseconds drain, const std::function<void()>& end_answers,
                      std::chrono::milliseconds least) {
-  std::thread beside;
-  if (ollama_) beside = std::thread([&] { ollama_->stop(drain, end_answers, least); });
-  own_.stop(drain, end_answers, least);
-  if (beside.joinable()) beside.join();
+  const auto stop = [&](http::Server& server) {
+    static_cast<void>(guarded("[http]", [&] { server.stop(drain, end_answers, least); }));
+  };
+  Thread beside;
+  if (ollama_) {
+    Result<Thread> started = Thread::start("[http]", [&] { stop(*ollama_); });
+    if (started.ok()) {
+      beside = *std::move(started);
+    } else {
+      stop(*ollama_);  // one after the other
+    }
+  }
+  stop(own_);
+  beside.join();
 }
 
 }  // namespace pippin::app

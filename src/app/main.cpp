@@ -5,6 +5,7 @@
 #endif
 
 #include "app/commands.h"
+#include "base/guarded.h"
 
 namespace {
 
@@ -23,5 +24,8 @@ void give_back_large_blocks() {
 
 int main(int argc, char** argv) {
   give_back_large_blocks();
-  return pippin::app::run_command_line(argc, argv);
+  int status = 1;
+  static_cast<void>(
+      pippin::guarded("[pippin]", [&] { status = pippin::app::run_command_line(argc, argv); }));
+  return status;
 }

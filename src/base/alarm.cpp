@@ -6,7 +6,7 @@
 
 namespace pippin {
 
-Alarm::Alarm() : thread_([this] { run(); }) {}
+Alarm::Alarm() : thread_("[alarm]", [this] { run(); }) {}
 
 void Alarm::stop() {
   {
@@ -14,7 +14,7 @@ void Alarm::stop() {
     ending_ = true;
   }
   changed_.notify_one();
-  if (thread_.joinable()) thread_.join();
+  thread_.join();
 }
 
 void Alarm::in(Clock::duration delay, std::function<void()> call) {

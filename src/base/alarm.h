@@ -7,7 +7,8 @@
 #include <functional>
 #include <map>
 #include <mutex>
-#include <thread>
+
+#include "base/thread.h"
 
 namespace pippin {
 
@@ -20,8 +21,7 @@ class Alarm {
   Alarm(const Alarm&) = delete;
   Alarm& operator=(const Alarm&) = delete;
 
-  /// Has `call` called once, after `delay`, unless stop() comes before. It must neither throw nor
-  /// block.
+  /// Has `call` called once, after `delay`, unless stop() comes before. It must not block.
   void in(Clock::duration delay, std::function<void()> call);
   /// Waits for a call under way; no other follows.
   void stop();
@@ -33,7 +33,7 @@ class Alarm {
   std::condition_variable changed_;
   std::multimap<Clock::time_point, std::function<void()>> calls_;
   bool ending_ = false;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace pippin

@@ -5,6 +5,7 @@
 #include <exception>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "base/log.h"
@@ -12,20 +13,27 @@
 
 namespace pippin {
 
-/// Runs `work`. `where` names the job, for the log and the error: "[pull]".
-/// Returns: kInternal, if it threw.
+/// Runs `work`, which returns nothing or a Result. `where` names the job, for the log and the
+/// error: "[pull]".
+/// Returns: what `work` returns; kInternal, if it threw.
 template <typename Work>
-Result<void> guarded(std::string_view where, Work&& work) {
+auto guarded(std::string_view where, Work&& work) {
+  using Given = std::invoke_result_t<Work>;
+  using Returned = std::conditional_t<std::is_void_v<Given>, Result<void>, Given>;
   std::string what = "an unknown exception";
   try {
-    std::forward<Work>(work)();
-    return {};
+    if constexpr (std::is_void_v<Given>) {
+      std::forward<Work>(work)();
+      return Returned();
+    } else {
+      return std::forward<Work>(work)();
+    }
   } catch (const std::exception& thrown) {
     what = thrown.what();
   } catch (...) {  // NOLINT: whatever it is, it must not end the process
   }
   log::error("{} a job failed: {}", where, what);
-  return fail(Code::kInternal, std::string(where) + " a job failed: " + what);
+  return Returned(fail(Code::kInternal, std::string(where) + " a job failed: " + what));
 }
 
 }  // namespace pippin

@@ -4,13 +4,16 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <fstream>
+#include <mutex>
 #include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "base/check.h"
+#include "base/thread.h"
 
 #if defined(__linux__)
 #include <sched.h>
@@ -172,9 +175,12 @@ struct ThreadPool::State {
   explicit State(int threads);
   ~State();
 
+  void end();
   void worker(int thread);
   void work(int thread);
   uint32_t take_run(size_t run, int thread);
+  void run_task(uint32_t task, int thread);
+  void rethrow();
   bool wait_for_job(uint32_t seen, int thread);
 
   // The end of a thread's run of tasks.
@@ -197,21 +203,55 @@ struct ThreadPool::State {
   alignas(64) std::atomic<Invoke> invoke{nullptr};
   std::atomic<void*> context{nullptr};
   std::atomic<uint32_t> tasks{0};
+  std::atomic<bool> has_thrown{false};  // then `thrown` says what
+  std::mutex thrown_mutex;
+  std::exception_ptr thrown;  // by a task of the job, the first
 
-  std::vector<std::thread> workers;
+  std::vector<Thread> workers;
 };
 
 ThreadPool::State::State(int threads)
     : runs(static_cast<size_t>(threads)), hints(static_cast<size_t>(threads)) {
   workers.reserve(static_cast<size_t>(threads - 1));
-  for (int t = 1; t < threads; ++t) workers.emplace_back([this, t] { worker(t); });
+  try {
+    for (int t = 1; t < threads; ++t)
+      workers.emplace_back("[thread_pool]", [this, t] { worker(t); });
+  } catch (...) {  // the system has no more threads
+    end();
+    throw;
+  }
 }
 
-ThreadPool::State::~State() {
+ThreadPool::State::~State() { end(); }
+
+void ThreadPool::State::end() {
   stop.store(true);
   generation.fetch_add(1);
   generation.notify_all();
-  for (std::thread& thread : workers) thread.join();
+  for (Thread& thread : workers) thread.join();
+}
+
+// A task that throws counts as done: run() waits for all, and throws it then.
+void ThreadPool::State::run_task(uint32_t task, int thread) {
+  try {
+    invoke.load(std::memory_order_relaxed)(context.load(std::memory_order_relaxed),
+                                           static_cast<int>(task), thread);
+  } catch (...) {
+    const std::lock_guard lock(thrown_mutex);
+    if (!thrown) thrown = std::current_exception();
+    has_thrown.store(true, std::memory_order_release);
+  }
+}
+
+void ThreadPool::State::rethrow() {
+  if (!has_thrown.load(std::memory_order_acquire)) return;
+  std::exception_ptr first;
+  {
+    const std::lock_guard lock(thrown_mutex);
+    first.swap(thrown);
+    has_thrown.store(false, std::memory_order_relaxed);
+  }
+  std::rethrow_exception(first);
 }
 
 // Takes and runs the tasks of one run until none is left. Returns how many that were.
@@ -226,8 +266,7 @@ uint32_t ThreadPool::State::take_run(size_t run, int thread) {
     }
     const uint32_t count = tasks.load(std::memory_order_relaxed);
     const uint32_t task = end_of(run, count) - static_cast<uint32_t>(seen);
-    invoke.load(std::memory_order_relaxed)(context.load(std::memory_order_relaxed),
-                                           static_cast<int>(task), thread);
+    run_task(task, thread);
     ++finished;
     seen = ticket.load(std::memory_order_acquire);
     // A new job cannot begin before this thread reports its tasks, so `seen` is of the same job.
@@ -303,11 +342,12 @@ void ThreadPool::run_erased(int tasks, Invoke invoke, void* context) {
 
   s.work(0);
   const auto finished = [&] { return s.unfinished.load(std::memory_order_acquire) == 0; };
-  if (spin_until(finished, s.hints[0])) return;
+  if (spin_until(finished, s.hints[0])) return s.rethrow();
   for (uint32_t left = s.unfinished.load(std::memory_order_acquire); left != 0;
        left = s.unfinished.load(std::memory_order_acquire)) {
     s.unfinished.wait(left, std::memory_order_acquire);
   }
+  s.rethrow();
 }
 
 }  // namespace pippin

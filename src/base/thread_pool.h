@@ -28,8 +28,8 @@ class ThreadPool {
 
   /// Calls fn(task, thread) once for each task in [0, tasks), and returns when all are done.
   /// Each thread begins with its own run of neighbouring tasks, then helps the others. `thread` is
-  /// in [0, threads()). fn must not throw and must not call run(). Cost: about a microsecond when
-  /// the workers are awake.
+  /// in [0, threads()). fn must not call run(). Cost: about a microsecond when the workers are
+  /// awake. Errors: throws what a task threw, one of them, once all are done.
   template <typename Fn>
   void run(int tasks, Fn&& fn) {
     run_erased(

@@ -1,26 +1,13 @@
 #include "base/worker_pool.h"
 
 #include <algorithm>
-#include <exception>
 #include <utility>
 
 #include "base/check.h"
-#include "base/log.h"
+#include "base/guarded.h"
 
 namespace pippin {
 namespace {
-
-// The pool lives through a job's exception (memory that ran out, say): one lost job is an error
-// answer, a lost process is an outage.
-void run_job(const std::function<void()>& job) {
-  try {
-    job();
-  } catch (const std::exception& e) {
-    log::error("[worker_pool] a job failed: {}", e.what());
-  } catch (...) {
-    log::error("[worker_pool] a job failed with an unknown exception");
-  }
-}
 
 WorkerPool::Job pop_front(std::deque<WorkerPool::Job>& queue) {
   WorkerPool::Job job = std::move(queue.front());
@@ -36,20 +23,29 @@ WorkerPool::WorkerPool(int threads, size_t jobs_max) : jobs_max_(jobs_max) {
   threads_.reserve(static_cast<size_t>(threads) + 1);
   // Large jobs have half of the threads, so that small ones never wait for the end of a large one.
   const int for_all = std::max(1, threads / 2);
-  for (int i = 0; i < threads; ++i)
-    threads_.emplace_back(
-        [this, takes = i < for_all ? Takes::kAll : Takes::kSmall] { work(takes); });
-  threads_.emplace_back([this] { work(Takes::kPrompt); });
+  try {
+    for (int i = 0; i < threads; ++i) start(i < for_all ? Takes::kAll : Takes::kSmall);
+    start(Takes::kPrompt);
+  } catch (...) {  // the system has no more threads
+    end();
+    throw;
+  }
 }
 
-WorkerPool::~WorkerPool() {
+WorkerPool::~WorkerPool() { end(); }
+
+void WorkerPool::start(Takes takes) {
+  threads_.emplace_back("[worker_pool]", [this, takes] { work(takes); });
+}
+
+void WorkerPool::end() {
   {
     std::lock_guard lock(mutex_);
     ending_ = true;
   }
   wake_.notify_all();
   wake_prompt_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
+  for (Thread& thread : threads_) thread.join();
 }
 
 std::optional<WorkerPool::Place> WorkerPool::post(Job job, Work work) {
@@ -122,7 +118,7 @@ void WorkerPool::work(Takes takes) {
     resting_ -= counts;
     if (!job) return;
     lock.unlock();
-    run_job(*job);
+    static_cast<void>(guarded("[worker_pool]", *job));
     job.reset();  // what it captured is released before the next wait, and outside the lock
     lock.lock();
   }

@@ -10,10 +10,10 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/fair_queue.h"
+#include "base/thread.h"
 
 namespace pippin {
 
@@ -42,7 +42,7 @@ class WorkerPool {
     bool large = false;
   };
 
-  /// Requires: threads >= 1, jobs_max >= 1.
+  /// Requires: threads >= 1, jobs_max >= 1. Errors: throws std::system_error, where the system has no more threads.
   WorkerPool(int threads, size_t jobs_max);
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
@@ -73,6 +73,8 @@ class WorkerPool {
  private:
   enum class Takes : uint8_t { kPrompt, kSmall, kAll };
 
+  void start(Takes takes);
+  void end();
   void work(Takes takes);
   std::optional<Job> next(Takes takes);
   void post_prompt(std::deque<Job>& queue, Job job);
@@ -89,7 +91,7 @@ class WorkerPool {
   uint64_t next_id_ = 0;
   size_t resting_ = 0;  // threads for new work that have none
   bool ending_ = false;
-  std::vector<std::thread> threads_;
+  std::vector<Thread> threads_;
 };
 
 }  // namespace pippin

@@ -55,7 +55,7 @@ BatchInvarianceMonitor::BatchInvarianceMonitor(Engine& engine, MonitorOptions op
       }()),
       wakeup_(std::make_shared<Wakeup>()) {
   CHECK(prompts_.size() >= 2 && options.every > Duration::zero());
-  thread_ = std::thread([this] { loop(); });
+  thread_ = Thread("[divergence]", [this] { loop(); });
 }
 
 BatchInvarianceMonitor::~BatchInvarianceMonitor() {

@@ -6,10 +6,10 @@
 
 #include <memory>
 #include <optional>
-#include <thread>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "engine/core/batch_invariance.h"
 #include "engine/engine.h"
 
@@ -47,7 +47,7 @@ class BatchInvarianceMonitor {
   std::vector<Answer> exclusive_;  // of the first round
   int rounds_ = 0;
   std::shared_ptr<Wakeup> wakeup_;  // shared, since a callback under way may outlast the monitor
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace pippin::engine

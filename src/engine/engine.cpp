@@ -10,12 +10,13 @@
 #include <fstream>
 #include <future>
 #include <optional>
-#include <thread>
 #include <unordered_map>
 #include <utility>
 
 #include "base/check.h"
+#include "base/guarded.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "engine/core/exception_mapping.h"
 #include "engine/core/recorder.h"
 #include "engine/core/scheduler.h"
@@ -34,17 +35,6 @@ constexpr Duration kLastStepMax = std::chrono::seconds(10);
 constexpr std::chrono::seconds kRetryMin{1}, kRetryMax{60};
 constexpr Duration kRetryKept = std::chrono::milliseconds(250);
 
-/// Runs `work`. Returns: the error that it threw, if it did.
-template <typename Work>
-std::optional<Error> thrown_by(Work&& work) {
-  try {
-    work();
-    return std::nullopt;
-  } catch (const std::exception& thrown) {
-    return error_of_exception("[engine]", thrown);
-  }
-}
-
 class LoopEngine final : public Engine {
  public:
   using MakeRunner = std::function<Result<std::unique_ptr<Runner>>()>;
@@ -58,7 +48,7 @@ class LoopEngine final : public Engine {
 
   ~LoopEngine() override {
     mailbox_->stop();
-    if (thread_.joinable()) thread_.join();
+    thread_.join();
   }
 
   /// Errors: kPermissionDenied, if the file cannot be written.
@@ -82,21 +72,12 @@ class LoopEngine final : public Engine {
   Result<void> launch(MakeRunner make_runner) {
     std::promise<Result<void>> started;
     std::future<Result<void>> result = started.get_future();
-    thread_ =
-        std::thread([this, started = std::move(started), make = std::move(make_runner)]() mutable {
-          Result<std::unique_ptr<Runner>> runner = make();
-          Result<void> ready = runner.ok() ? Result<void>() : runner.error();
-          if (ready.ok() && options_.warm_up) ready = warm_up(**runner, options_);
-          if (!ready.ok()) {
-            runner = ready.error();  // the model goes before the caller hears of it
-            started.set_value(ready.error());
-            return;
-          }
-          runner_ = runner->get();
-          started.set_value({});
-          loop(**runner);
-          runner_ = nullptr;
+    Result<Thread> thread = Thread::start(
+        "[engine]", [this, started = std::move(started), make = std::move(make_runner)]() mutable {
+          run_thread(make, started);
         });
+    if (!thread.ok()) return thread.error();
+    thread_ = *std::move(thread);
     return result.get();
   }
 
@@ -117,6 +98,8 @@ class LoopEngine final : public Engine {
   }
 
   EngineStatus status() const override;
+
+  bool has_failed() const override { return failed_; }
 
   std::vector<SequenceStatus> sequences() const override;
 
@@ -166,6 +149,9 @@ class LoopEngine final : public Engine {
   };
 
   // Everything below runs on the device thread.
+  void run_thread(const MakeRunner& make_runner, std::promise<Result<void>>& started);
+  Result<void> serve(const MakeRunner& make_runner, std::promise<Result<void>>& started);
+  void fail_all(const Error& error);
   void loop(Runner& runner);
   bool step(Runner& runner);
   void begin(Runner& runner, Step& step);
@@ -198,12 +184,15 @@ class LoopEngine final : public Engine {
   TimePoint retry_known_{};     // and when it was made
   Runner* runner_ = nullptr;    // while the loop runs
   std::deque<Step> under_way_;  // at most two; a deque, because the runner keeps references
-  std::thread thread_;
+  std::atomic<bool> failed_ = false;
+  Thread thread_;
 };
 
 EngineStatus LoopEngine::status() const {
   const std::lock_guard lock(mutex_);
-  return scheduler_.status();
+  EngineStatus now = scheduler_.status();
+  if (failed_) now.running = now.waiting = now.paused = now.queued = 0;
+  return now;
 }
 
 std::vector<SequenceStatus> LoopEngine::sequences() const {
@@ -212,7 +201,7 @@ std::vector<SequenceStatus> LoopEngine::sequences() const {
   std::vector<SequenceStatus> all;
   {
     const std::lock_guard lock(mutex_);
-    all = scheduler_.sequences();
+    if (!failed_) all = scheduler_.sequences();
     for (SequenceStatus& sequence : all) stats_.tell(sequence);
   }
   int queue_position = 0;
@@ -249,6 +238,50 @@ int LoopEngine::retry_after_s() {
   retry_s_ = static_cast<int>(std::clamp(wait, kRetryMin, kRetryMax).count());
   retry_known_ = now;
   return retry_s_;
+}
+
+// The root of the device thread. What is thrown before the start is told is the start's error;
+// later it is the error of all that lives, and of all that comes.
+void LoopEngine::run_thread(const MakeRunner& make_runner, std::promise<Result<void>>& started) {
+  Result<void> served;
+  const std::optional<Error> thrown =
+      thrown_by("[engine]", [&] { served = serve(make_runner, started); });
+  // By now the model has gone.
+  if (const bool runs = runner_ != nullptr; !runs) {
+    started.set_value(thrown ? *thrown : served);
+  } else if (thrown) {
+    fail_all(*thrown);
+  }
+}
+
+/// Makes the runner, tells that it is there, and serves until the end. Errors: of the start.
+Result<void> LoopEngine::serve(const MakeRunner& make_runner, std::promise<Result<void>>& started) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Runner> runner, make_runner());
+  if (options_.warm_up) RETURN_IF_ERROR(warm_up(*runner, options_));
+  runner_ = runner.get();
+  started.set_value({});
+  loop(*runner);
+  return {};
+}
+
+void LoopEngine::fail_all(const Error& error) {
+  log::error("[engine] the device thread has ended: {}", error.message);
+  {
+    const std::lock_guard lock(mutex_);
+    failed_ = true;
+  }
+  for (EngineCommand& command : mailbox_->fail(error)) {
+    if (auto* submit = std::get_if<SubmitCommand>(&command))
+      streams_.emplace(submit->id, std::move(submit->events));
+  }
+  under_way_.clear();
+  for (const auto& [id, events] : streams_) {
+    if (events->finished()) continue;  // its reader threw as it was told
+    FinishEvent last{.reason = FinishReason::kError};
+    last.error = error;
+    static_cast<void>(guarded("[engine]", [&] { events->push(std::move(last)); }));
+  }
+  streams_.clear();
 }
 
 void LoopEngine::loop(Runner& runner) {
@@ -320,7 +353,7 @@ bool LoopEngine::step(Runner& runner) {
 /// Hands a plan to the runner, which reports its own errors. If it throws all the same, the step's
 /// rows fail and the server lives on.
 void LoopEngine::begin(Runner& runner, Step& step) {
-  step.error = thrown_by([&] {
+  step.error = thrown_by("[engine]", [&] {
     for (const SequenceId id : step.plan.admitted) runner.admit(id, scheduler_.submission(id));
     if (step.plan.runs()) runner.enqueue(step.plan);
   });
@@ -329,7 +362,8 @@ void LoopEngine::begin(Runner& runner, Step& step) {
 /// Returns what a plan's rows gave, once they have run.
 StepOutput LoopEngine::end(Runner& runner, Step& step) {
   StepOutput output;
-  if (!step.error && step.plan.runs()) step.error = thrown_by([&] { output = runner.collect(); });
+  if (!step.error && step.plan.runs())
+    step.error = thrown_by("[engine]", [&] { output = runner.collect(); });
   if (!step.error) return output;
   log::error("[engine] step {} failed: {}", step.plan.step, step.error->message);
   output = {step.plan.step, std::vector<RowOutput>(step.plan.rows.size())};

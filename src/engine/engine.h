@@ -62,6 +62,9 @@ class Engine {
   virtual bool resize_kv(const std::vector<int>& /*blocks*/) { return false; }
   /// Counts what a batch-invariance check of this engine has found (metrics().invariance_*).
   virtual void note_batch_invariance(const Agreement& /*agreement*/) {}
+  /// Says whether the device thread has ended by an exception: all sequences have ended with that
+  /// error, submit() answers with it, and only a new engine serves the model again.
+  virtual bool has_failed() const { return false; }
   /// Refuses new work; returns when all sequences have ended or the time is over (then they are
   /// cancelled, with the error kUnavailable).
   virtual void drain(Duration at_most) = 0;

@@ -10,13 +10,14 @@ namespace pippin::engine {
 Result<void> Mailbox::submit(SubmitCommand command) {
   {
     const std::lock_guard lock(mutex_);
+    if (failed_) return *failed_;
     if (refusing_ || stopping_) {
-      return fail(Code::kUnavailable, "[engine] the server is shutting down");
+      return pippin::fail(Code::kUnavailable, "[engine] the server is shutting down");
     }
     if (queued_ + submissions_ >= queue_max_) {
-      return fail(Code::kOverloaded,
-                  fmt::format("[engine] the queue is full: {} requests are waiting",
-                              queued_ + submissions_));
+      return pippin::fail(Code::kOverloaded,
+                          fmt::format("[engine] the queue is full: {} requests are waiting",
+                                      queued_ + submissions_));
     }
     commands_.push_back(std::move(command));
     ++submissions_;
@@ -60,6 +61,15 @@ void Mailbox::stop() {
     stopping_ = true;
   }
   wake_.notify_one();
+}
+
+std::vector<EngineCommand> Mailbox::fail(Error error) {
+  const std::lock_guard lock(mutex_);
+  failed_ = std::move(error);
+  stopping_ = true;
+  submissions_ = queued_ = live_ = 0;
+  quiet_.notify_all();
+  return std::exchange(commands_, {});
 }
 
 bool Mailbox::wait_until_quiet(Duration at_most) {

@@ -57,6 +57,9 @@ class Mailbox {
   void refuse();
   /// Tells the device thread to end.
   void stop();
+  /// The device thread has ended by this error: from now on submissions are refused with it, and
+  /// nothing lives. Returns what lay here.
+  std::vector<EngineCommand> fail(Error error);
   /// Waits until no sequence lives.
   /// Returns: false if `at_most` passed first.
   bool wait_until_quiet(Duration at_most);
@@ -80,6 +83,7 @@ class Mailbox {
   int live_ = 0;
   bool refusing_ = false;
   bool stopping_ = false;
+  std::optional<Error> failed_;
 };
 
 }  // namespace pippin::engine

@@ -12,8 +12,8 @@
 #include <list>
 #include <memory>
 #include <mutex>
-#include <thread>
 
+#include "base/thread.h"
 #include "http/answer.h"
 #include "http/server.h"
 #include "http/tls.h"
@@ -60,7 +60,7 @@ struct IoThread {
   /// What a connection does that has no answer being made, in the order in which they make room for others.
   enum Idleness : uint8_t { kLingers, kWaits, kSends, kIdlenesses };
   std::array<std::list<Connection*>, kIdlenesses> idle;  // longest first
-  std::thread thread;
+  Thread thread;
 };
 
 }  // namespace pippin::http

@@ -129,7 +129,7 @@ Result<void> Server::start() {
   impl_->running = true;
   impl_->accept();
   for (auto& lane : impl_->lanes) {
-    lane->thread = std::thread([&lane = *lane] {
+    lane->thread = Thread("[http]", [&lane = *lane] {
       // What one connection throws is its own end, not the lane's.
       while (!guarded("[http]", [&lane] { lane.context.run(); }).ok()) {
       }
@@ -154,7 +154,7 @@ void Server::stop(Milliseconds drain, const std::function<void()>& end_answers, 
     return shared.connection_ended.wait_for(lock, limit, [&] { return shared.connections == shared.late; });
   };
   if (!ended_within(drain) && end_answers) {
-    end_answers();
+    static_cast<void>(guarded("[http]", end_answers));
     ended_within(kLastWords);
   }
   std::this_thread::sleep_until(listens_until);

@@ -7,10 +7,10 @@
 #include <condition_variable>
 #include <map>
 #include <memory>
-#include <thread>
 #include <vector>
 
 #include "base/guarded.h"
+#include "base/thread.h"
 
 namespace pippin::hub {
 namespace {
@@ -78,11 +78,14 @@ class RangeFetch {
 Result<bool> RangeFetch::run() {
   const uint64_t rest = remote_.bytes - file_.written();
   const uint64_t chunks = (rest + chunk_bytes_ - 1) / chunk_bytes_;
-  std::vector<std::thread> threads;
-  for (uint64_t i = 1; i < std::min<uint64_t>(chunks, static_cast<uint64_t>(connections_)); ++i)
-    threads.emplace_back([this] { work_guarded(); });
+  std::vector<Thread> threads;
+  for (uint64_t i = 1; i < std::min<uint64_t>(chunks, static_cast<uint64_t>(connections_)); ++i) {
+    Result<Thread> thread = Thread::start("[hub]", [this] { work_guarded(); });
+    if (!thread.ok()) break;  // fewer connections do as well
+    threads.push_back(*std::move(thread));
+  }
   work_guarded();
-  for (std::thread& thread : threads) thread.join();
+  for (Thread& thread : threads) thread.join();
   if (error_) return *error_;
   return !no_ranges_;
 }

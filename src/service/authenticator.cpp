@@ -18,7 +18,7 @@ constexpr auto kSavedEvery = std::chrono::seconds(1);
 
 Authenticator::Authenticator(std::string path, KeyQuota::Now now)
     : now_(now), store_(std::move(path)) {
-  saver_ = std::thread([this] { save_often(); });
+  saver_ = Thread("[keys]", [this] { save_often(); });
 }
 
 Authenticator::~Authenticator() {

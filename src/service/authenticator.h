@@ -10,11 +10,11 @@
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "base/caller.h"
 #include "base/result.h"
+#include "base/thread.h"
 #include "service/key_quota.h"
 #include "service/key_store.h"
 
@@ -61,7 +61,7 @@ class Authenticator {
       accounts_;  // by id; revoked ones while they are used
   std::condition_variable ends_;
   bool ending_ = false;
-  std::thread saver_;
+  Thread saver_;
 };
 
 }  // namespace pippin::service

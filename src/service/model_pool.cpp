@@ -17,6 +17,7 @@ namespace {
 const SystemClock kSystemClock;
 constexpr size_t kNamesTold = 8;  // of the models there are, where one is not found
 constexpr Duration kSleepMax = std::chrono::hours(1);
+constexpr Duration kAgainAfter = std::chrono::seconds(1);
 
 Error closed_error() {
   return fail(Code::kUnavailable, "the server is shutting down: no model is loaded any more",
@@ -138,6 +139,15 @@ void ModelPool::retire_locked(PoolEntry& entry) {
   changed_locked();
 }
 
+// A model whose device thread has ended is loaded anew for those who ask next, if it can be.
+void ModelPool::retire_failed_locked(PoolEntry& entry) {
+  if (entry.state != ModelState::kLoaded || loader_ == nullptr) return;
+  if (entry.model->engine == nullptr || !entry.model->engine->has_failed()) return;
+  log::warn("[models] {} has failed, and is loaded anew", entry.spec.load.id);
+  entry.state = ModelState::kUnloading;
+  changed_locked();
+}
+
 void ModelPool::refresh(std::string_view name) {
   if (source_ == nullptr) return;
   Result<ModelSpec> found = source_->find(name);
@@ -156,7 +166,7 @@ void ModelPool::refresh(std::string_view name) {
 }
 
 void ModelPool::start() {
-  thread_ = std::thread([this] { run(); });
+  thread_ = Thread("[pool]", [this] { run(); });
 }
 
 void ModelPool::open() {
@@ -177,7 +187,7 @@ void ModelPool::close() {
 
 void ModelPool::stop() {
   close();
-  if (thread_.joinable()) thread_.join();
+  thread_.join();
 }
 
 void ModelPool::changed_locked() {
@@ -260,6 +270,7 @@ std::optional<Result<ModelLease>> ModelPool::try_lease(std::string_view name) {
   if (!open_) return fail(Code::kUnavailable, "no model is loaded yet", "model");
   PoolEntry* const entry = find(lock, name);
   if (entry == nullptr) return not_found_locked(name);
+  retire_failed_locked(*entry);
   if (entry->state == ModelState::kLoaded) return lease_locked(*entry, true);
   if (closed_ || loader_ == nullptr) return closed_error();
   return std::nullopt;
@@ -289,6 +300,7 @@ uint64_t ModelPool::wait(std::string_view name, ModelWaiter waiter) {
     return ticket;
   };
   if (entry == nullptr) return answer(not_found_locked(name));
+  retire_failed_locked(*entry);
   if (entry->state == ModelState::kLoaded) return answer(lease_locked(*entry, true));
   if (closed_ || loader_ == nullptr) return answer(closed_error());
   const TimePoint now = clock_.now();
@@ -402,7 +414,9 @@ void ModelPool::run() {
       seen = changes_;
     }
     TimePoint next = clock_.now() + kSleepMax;
-    static_cast<void>(guarded("[pool]", [&] { next = std::min(next, work()); }));
+    // What was thrown is tried again: those who wait must not do so until something changes.
+    if (!guarded("[pool]", [&] { next = std::min(next, work()); }).ok())
+      next = clock_.now() + kAgainAfter;
     Lock lock(mutex_);
     changed_.wait_until(lock, next, [&] { return closed_ || changes_ != seen; });
   }

@@ -13,12 +13,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "base/thread.h"
 #include "service/model.h"
 #include "service/model_loader.h"
 #include "service/model_status.h"
@@ -148,6 +148,7 @@ class ModelPool {
   PoolEntry* find_to_load(Lock& lock, std::string_view name);
   PoolEntry* add_found_locked(ModelSpec spec);
   void retire_locked(PoolEntry& entry);
+  void retire_failed_locked(PoolEntry& entry);
   Error not_found_locked(std::string_view name) const;
   ModelLease lease_locked(PoolEntry& entry, bool uses);
   ModelStatus status_of(Lock& lock, PoolEntry& entry);
@@ -183,7 +184,7 @@ class ModelPool {
   uint64_t next_ticket_ = 1;
   std::list<PoolEntry> entries_;  // in the order they were added; never removed
   std::deque<PoolEntry*> loads_;  // to be loaded, in the order they were asked for
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace pippin::service

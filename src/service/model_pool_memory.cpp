@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/guarded.h"
 #include "base/log.h"
 #include "service/memory_plan.h"
 #include "service/model_pool.h"
@@ -32,7 +33,8 @@ bool ModelPool::resize(Lock& lock, PoolEntry& entry, const MemoryPlan& plan) {
   ++entry.looks;  // so that it is not unloaded meanwhile
   engine::Engine& engine = *entry.model->engine;
   lock.unlock();
-  const bool resized = engine.resize_kv(blocks);
+  bool resized = false;
+  static_cast<void>(guarded("[models]", [&] { resized = engine.resize_kv(blocks); }));
   lock.lock();
   --entry.looks;
   entry.bytes = resized ? plan.bytes_total() : before;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/guarded.h"
 #include "base/log.h"
 #include "service/memory_plan.h"
 #include "service/model_pool.h"
@@ -46,8 +47,10 @@ bool ModelPool::unload_one(Lock& lock) {
   std::unique_ptr<Model> model = std::move(entry->model);
   lock.unlock();
   log::info("[models] unloading {}", model->id);
-  model.reset();  // joins its device thread
-  give_back_memory();
+  static_cast<void>(guarded("[models]", [&] {
+    model.reset();  // joins its device thread
+    give_back_memory();
+  }));
   lock.lock();
   entry->state = ModelState::kUnloaded;
   entry->bytes = 0;
@@ -94,7 +97,7 @@ bool ModelPool::load_if_it_fits(Lock& lock, PoolEntry& entry, bool first) {
   if (!entry.sizing) {
     const ModelSpec spec = entry.spec;
     lock.unlock();
-    Result<MemorySizing> sizing = loader_->size(spec);
+    Result<MemorySizing> sizing = guarded("[models]", [&] { return loader_->size(spec); });
     lock.lock();
     if (!sizing.ok()) {
       fail_load(lock, entry, sizing.error());
@@ -129,12 +132,13 @@ void ModelPool::load_into(Lock& lock, PoolEntry& entry, uint64_t room, const Mem
   entry.part = 0;
   const ModelSpec spec = entry.spec;
   lock.unlock();
+  const auto note_progress = [this, &entry](uint64_t done, uint64_t total) {
+    Lock progress(mutex_);
+    entry.part = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0;
+    tick(progress);
+  };
   Result<std::unique_ptr<Model>> model =
-      loader_->load(spec, room, [this, &entry](uint64_t done, uint64_t total) {
-        Lock progress(mutex_);
-        entry.part = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0;
-        tick(progress);
-      });
+      guarded("[models]", [&] { return loader_->load(spec, room, note_progress); });
   lock.lock();
   if (std::exchange(entry.stale, false)) {  // it is another version than what is asked for now
     entry.state = ModelState::kUnloaded;
@@ -204,7 +208,8 @@ void ModelPool::tick(Lock& lock) {
   if (over.empty() && due.empty()) return;
   lock.unlock();
   over.run();
-  for (const auto& [waiting, part] : due) waiting->waiter.progress(part);
+  for (const auto& [waiting, part] : due)
+    static_cast<void>(guarded("[models]", [&] { waiting->waiter.progress(part); }));
   due.clear();
   lock.lock();
 }

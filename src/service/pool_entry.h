@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/guarded.h"
 #include "service/model_pool.h"
 
 namespace pippin::service {
@@ -35,9 +36,11 @@ class PoolCalls {
     waiting.clear();
   }
   bool empty() const { return calls_.empty(); }
+  /// Calls all, whatever one of them throws.
   /// Requires: no lock is held, as what is answered may give its lease back at once.
   void run() {
-    for (auto& [waiting, result] : calls_) waiting->waiter.ready(std::move(result));
+    for (auto& [waiting, result] : calls_)
+      static_cast<void>(guarded("[models]", [&] { waiting->waiter.ready(std::move(result)); }));
     calls_.clear();
   }
 

@@ -46,7 +46,7 @@ GrammarVocabulary::GrammarVocabulary(std::shared_ptr<const Tokenizer> tokenizer,
     : tokenizer_(std::move(tokenizer)), ends_(std::move(ends)) {}
 
 GrammarVocabulary::~GrammarVocabulary() {
-  if (preparing_.joinable()) preparing_.join();
+  preparing_.join();
   tk_vocabulary_free(vocabulary_of(handle_));
 }
 
@@ -66,10 +66,12 @@ const std::vector<uint32_t>& GrammarVocabulary::reaching_past_heads() const {
 }
 
 void GrammarVocabulary::prepare_ahead() {
-  preparing_ = std::thread([this] {
+  Result<Thread> preparing = Thread::start("[grammar]", [this] {
     yield_to_others();
     static_cast<void>(prepare());  // an error is kept for those who ask
   });
+  // Without a thread, or where it throws, the first use prepares.
+  if (preparing.ok()) preparing_ = *std::move(preparing);
 }
 
 Result<void> GrammarVocabulary::prepare() const {

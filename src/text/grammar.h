@@ -10,10 +10,10 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "base/result.h"
+#include "base/thread.h"
 #include "text/tokenizer.h"
 
 namespace pippin::text {
@@ -51,7 +51,7 @@ class GrammarVocabulary {
   mutable std::optional<Error> error_;
   mutable std::once_flag reaching_once_;
   mutable std::vector<uint32_t> reaching_;
-  std::thread preparing_;
+  Thread preparing_;
 };
 
 enum class GrammarSyntax : uint8_t {

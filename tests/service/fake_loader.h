@@ -49,6 +49,8 @@ class FakeEngine final : public engine::Engine {
     return true;
   }
   bool gives_back = true;
+  bool has_failed() const override { return failed; }
+  std::atomic<bool> failed = false;
 
   Result<std::shared_ptr<engine::EventStream>> submit(engine::Submission) override {
     return fail(Code::kUnavailable, "a fake");
@@ -76,6 +78,7 @@ class FakeLoader final : public ModelLoader {
   std::vector<std::string> loaded;            // in order
   std::vector<std::string> paths;             // of all loads that were tried
   std::function<void(const Progress&)> during;
+  std::function<void()> on_size;  // called as a size is asked for
 
   Result<ModelInfo> describe(const ModelSpec& spec) override {
     ModelInfo sheet;
@@ -84,6 +87,10 @@ class FakeLoader final : public ModelLoader {
     return sheet;
   }
   Result<MemorySizing> size(const ModelSpec& spec) override {
+    if (on_size) on_size();
+    return size_of(spec);
+  }
+  MemorySizing size_of(const ModelSpec& spec) const {
     MemorySizing sizing;
     const auto own = weights.find(spec.load.id);
     sizing.needs.weights_bytes = own == weights.end() ? kWeights : own->second;
@@ -99,7 +106,7 @@ class FakeLoader final : public ModelLoader {
     if (during) during(progress);
     if (const auto wrong = broken.find(spec.load.id); wrong != broken.end())
       return fail(Code::kInvalidFile, wrong->second);
-    MemorySizing sizing = *size(spec);
+    MemorySizing sizing = size_of(spec);
     sizing.wishes.memory_bytes_max = bytes_max;
     auto model = std::make_unique<Model>();
     model->id = spec.load.id;

@@ -28,15 +28,14 @@ std::string line_of(const ModelShelf::Progress& progress) {
 void run(ModelShelf& shelf, const std::string& name, bool stream, Exchange& exchange,
          const std::atomic<bool>& gone, const std::function<void()>& note) {
   if (stream) exchange.start_stream({200, kStreamType, {}, {}});
-  Result<void> pulled;
-  const Result<void> ran = guarded("[pull]", [&] {
-    pulled = shelf.pull(name, [&](const ModelShelf::Progress& progress) {
+  const Result<void> pulled = guarded("[pull]", [&] {
+    Result<void> done = shelf.pull(name, [&](const ModelShelf::Progress& progress) {
       if (stream && !gone) exchange.write(line_of(progress));
       return !gone;
     });
+    if (done.ok()) note();
+    return done;
   });
-  if (!ran.ok()) pulled = ran.error();
-  if (pulled.ok()) note();
   if (!stream) {
     if (!pulled.ok()) return exchange.respond(error_response(pulled.error()));
     return exchange.respond({200, "application/json", R"({"status":"success"})", {}});
@@ -74,12 +73,20 @@ void PullJobs::start(ModelShelf& shelf, std::string name, bool stream,
   }
   Job& job = jobs_.emplace_back();
   exchange->on_disconnect([gone = job.gone] { *gone = true; });
-  job.thread = std::thread([&shelf, &job, name = std::move(name), stream,
-                            exchange = std::move(exchange), pulled = std::move(pulled)]() mutable {
-    run(shelf, name, stream, *exchange, *job.gone, pulled);
+  Result<Thread> thread = Thread::start("[pull]", [&shelf, &job, name = std::move(name), stream,
+                                                   exchange, pulled = std::move(pulled)]() mutable {
+    // Whatever comes of it, the job's place is free then.
+    static_cast<void>(
+        guarded("[pull]", [&] { run(shelf, name, stream, *exchange, *job.gone, pulled); }));
     exchange.reset();
     job.done = true;
   });
+  if (thread.ok()) {
+    job.thread = *std::move(thread);
+    return;
+  }
+  jobs_.pop_back();
+  exchange->respond(error_response(thread.error()));
 }
 
 }  // namespace pippin::api::ollama

@@ -8,10 +8,10 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 
 #include "api/exchange.h"
 #include "api/model_shelf.h"
+#include "base/thread.h"
 
 namespace pippin::api::ollama {
 
@@ -32,7 +32,7 @@ class PullJobs {
   struct Job {
     std::shared_ptr<std::atomic<bool>> gone = std::make_shared<std::atomic<bool>>(false);
     std::atomic<bool> done{false};
-    std::thread thread;
+    Thread thread;
   };
 
   void forget_done();

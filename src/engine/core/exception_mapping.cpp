@@ -30,4 +30,8 @@ Error error_of_exception(std::string_view where, const std::exception& thrown) {
   return fail(Code::kInternal, fmt::format("{} the step failed: {}", where, thrown.what()));
 }
 
+Error error_of_unknown(std::string_view where) {
+  return fail(Code::kInternal, fmt::format("{} the step failed: an unknown exception", where));
+}
+
 }  // namespace pippin::engine
