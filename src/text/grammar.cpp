@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "base/check.h"
 #include "text/textkit_support.h"
 
 #if defined(__linux__)
@@ -29,6 +28,8 @@ Error grammar_error(tk_status status, const Buffer& message) {
   if (status == TK_LIMIT) code = Code::kTooLarge;
   return fail(code, std::string(message.view()));
 }
+
+Error no_memory() { return fail(Code::kTooLarge, "the grammar: there is no memory for it"); }
 
 // Lets the threads that read the weights, and then the first prompts, go first: on few CPUs this
 // one would take a third of their time. Linux counts niceness by thread, others by process.
@@ -95,6 +96,7 @@ Matcher::Matcher(std::shared_ptr<const GrammarVocabulary> vocabulary, void* hand
 Matcher::~Matcher() { tk_matcher_free(matcher_of(handle_)); }
 
 Result<void> Matcher::fill_mask(std::vector<uint32_t>& mask) {
+  if (handle_ == nullptr) return no_memory();
   mask.resize((static_cast<size_t>(vocabulary_->tokenizer().vocab_size()) + 31) / 32);
   Buffer error;
   const tk_status status =
@@ -104,6 +106,7 @@ Result<void> Matcher::fill_mask(std::vector<uint32_t>& mask) {
 }
 
 Result<void> Matcher::accept(std::span<const Token> tokens) {
+  if (handle_ == nullptr) return no_memory();
   const std::vector<uint32_t> ids = ids_of(tokens);
   Buffer error;
   const tk_status status =
@@ -113,14 +116,19 @@ Result<void> Matcher::accept(std::span<const Token> tokens) {
 }
 
 std::vector<Token> Matcher::forced() {
+  if (handle_ == nullptr) return {};
   const tk_ids ids = tk_matcher_forced(matcher_of(handle_));
   std::vector<Token> tokens(ids.data, ids.data + ids.len);
   tk_ids_free(ids);
   return tokens;
 }
 
-bool Matcher::is_accepting() { return tk_matcher_is_accepting(matcher_of(handle_)); }
-bool Matcher::is_complete() const { return tk_matcher_is_complete(matcher_of(handle_)); }
+bool Matcher::is_accepting() {
+  return handle_ != nullptr && tk_matcher_is_accepting(matcher_of(handle_));
+}
+bool Matcher::is_complete() const {
+  return handle_ != nullptr && tk_matcher_is_complete(matcher_of(handle_));
+}
 
 Grammar::Grammar(std::shared_ptr<const GrammarVocabulary> vocabulary, void* handle)
     : vocabulary_(std::move(vocabulary)), handle_(handle) {}
@@ -144,7 +152,6 @@ Result<std::shared_ptr<const Grammar>> Grammar::compile(
 
 std::unique_ptr<Matcher> Grammar::start() const {
   tk_matcher* matcher = tk_grammar_start(grammar_of(handle_));
-  CHECK(matcher != nullptr, "a compiled grammar starts");
   return std::unique_ptr<Matcher>(new Matcher(vocabulary_, matcher));
 }
 

@@ -69,7 +69,8 @@ class Matcher {
   Matcher& operator=(const Matcher&) = delete;
 
   /// Writes the tokens that may come next: bit t % 32 of word t / 32. After the end, the ends.
-  /// Errors: kTooLarge, where the grammar is too ambiguous to go on; kInternal.
+  /// Errors: kTooLarge, where the grammar is too ambiguous to go on, or there is no memory for it;
+  /// kInternal.
   Result<void> fill_mask(std::vector<uint32_t>& mask);
   /// Moves on. Errors: kInvalidArgument for a token that the mask does not allow.
   Result<void> accept(std::span<const Token> tokens);
@@ -84,7 +85,7 @@ class Matcher {
   friend class Grammar;
   Matcher(std::shared_ptr<const GrammarVocabulary> vocabulary, void* handle);
   const std::shared_ptr<const GrammarVocabulary> vocabulary_;
-  void* const handle_;
+  void* const handle_;  // null: there was no memory for it
 };
 
 /// Thread: any.
@@ -99,7 +100,8 @@ class Grammar {
   Grammar(const Grammar&) = delete;
   Grammar& operator=(const Grammar&) = delete;
 
-  /// Returns a matcher at the start. Cost: tens of microseconds.
+  /// Returns a matcher at the start; one that only fails, where there is no memory for it. Cost:
+  /// tens of microseconds.
   std::unique_ptr<Matcher> start() const;
 
  private:

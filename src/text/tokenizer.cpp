@@ -27,11 +27,11 @@ std::optional<Token> token(int64_t number) {
 }
 
 Result<std::vector<Token>> encode_spans(const void* handle, const std::vector<tk_span>& spans,
-                                        bool add_special) {
+                                        bool add_special, size_t tokens_max) {
   tk_ids ids{};
   Buffer error;
-  const tk_status status =
-      tk_tokenizer_encode(rust(handle), spans.data(), spans.size(), add_special, &ids, error.out());
+  const tk_status status = tk_tokenizer_encode(rust(handle), spans.data(), spans.size(),
+                                               add_special, tokens_max, &ids, error.out());
   if (status != TK_OK) return textkit::error_of(status, error, Code::kInvalidArgument);
   std::vector<Token> tokens(ids.data, ids.data + ids.len);
   tk_ids_free(ids);
@@ -94,17 +94,22 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_json(std::string_view j
 Tokenizer::~Tokenizer() { tk_tokenizer_free(static_cast<tk_tokenizer*>(handle_)); }
 
 Result<std::vector<Token>> Tokenizer::encode(std::string_view text, bool add_special,
-                                             Specials specials) const {
-  return encode_spans(handle_, {{slice(text), specials == Specials::kText}}, add_special);
+                                             Specials specials, size_t tokens_max) const {
+  return encode_spans(handle_, {{slice(text), specials == Specials::kText}}, add_special,
+                      tokens_max);
 }
 
-Result<std::vector<Token>> Tokenizer::encode(const std::vector<Span>& spans,
-                                             bool add_special) const {
+Result<std::vector<Token>> Tokenizer::encode(const std::vector<Span>& spans, bool add_special,
+                                             size_t tokens_max) const {
   std::vector<tk_span> given;
   given.reserve(spans.size());
   for (const Span& span : spans)
     given.push_back({slice(span.text), span.specials == Specials::kText});
-  return encode_spans(handle_, given, add_special);
+  return encode_spans(handle_, given, add_special, tokens_max);
+}
+
+size_t Tokenizer::bytes_per_token_max() const {
+  return tk_tokenizer_bytes_per_token_max(rust(handle_));
 }
 
 std::string Tokenizer::token_bytes(Token token, bool special) const {

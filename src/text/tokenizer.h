@@ -66,11 +66,18 @@ class Tokenizer {
   ~Tokenizer();
 
   /// Returns the ids of `text`. `add_special` puts BOS and EOS where the model's file asks for it.
-  Result<std::vector<Token>> encode(std::string_view text, bool add_special,
-                                    Specials specials) const;
+  /// Of more than `tokens_max` tokens the last may be missing, but more than `tokens_max` come:
+  /// what is too long anyway is not read to its end. Errors: kUnsupported, if it needs too much
+  /// memory.
+  Result<std::vector<Token>> encode(std::string_view text, bool add_special, Specials specials,
+                                    size_t tokens_max = SIZE_MAX) const;
   /// Returns the ids of pieces that follow each other, as if joined; a special token never forms
   /// inside or across a kText piece.
-  Result<std::vector<Token>> encode(const std::vector<Span>& spans, bool add_special) const;
+  Result<std::vector<Token>> encode(const std::vector<Span>& spans, bool add_special,
+                                    size_t tokens_max = SIZE_MAX) const;
+  /// Returns the most bytes of a text that one token stands for; 0: any number, as the tokenizer
+  /// drops or joins text. Cost: reads the whole vocabulary.
+  size_t bytes_per_token_max() const;
 
   /// Returns the bytes of one token (not necessarily whole UTF-8). Control tokens give their text
   /// if `special`, else nothing.

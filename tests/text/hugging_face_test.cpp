@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "text/corpus.h"
+#include "text/small_vocabulary.h"
 
 namespace pippin::text {
 namespace {
@@ -60,6 +61,9 @@ TEST(HuggingFace, ReadsAsTheSameVocabularyFromGguf) {
   ASSERT_TRUE(gguf.ok());
   ASSERT_TRUE(json.ok()) << json.error().message;
   EXPECT_EQ((*json)->vocab_size(), (*gguf)->vocab_size());
+  // A few bytes have no token: one reader takes the unknown one, the other drops them.
+  EXPECT_GT((*gguf)->bytes_per_token_max(), 0u);
+  EXPECT_EQ((*json)->bytes_per_token_max(), 0u);
   for (Token id = 0; id < (*gguf)->vocab_size(); ++id) {
     ASSERT_EQ((*json)->token_bytes(id, true), (*gguf)->token_bytes(id, true)) << id;
     ASSERT_EQ((*json)->is_control(id), (*gguf)->is_control(id)) << id;
@@ -155,6 +159,51 @@ TEST_F(HuggingFaceSmall, KeepsSpecialTokensOutOfText) {
   EXPECT_EQ(ids("hello[SEP]<tool>", false, Specials::kText), (std::vector<Token>{5, 7, 9, 8, 4}));
   const std::vector<Span> spans = {{"[SEP", Specials::kText}, {"] [SEP]", Specials::kParse}};
   EXPECT_EQ(*tokenizer_->encode(spans, false), (std::vector<Token>{7, 9, 8, 2}));
+}
+
+/// A byte-level tokenizer.json with that normaliser, pre-tokenizer and added token.
+std::string bytes_json(std::string_view normaliser, std::string_view cuts, std::string_view added) {
+  std::string vocab;
+  for (unsigned byte = 0; byte < 256; ++byte)
+    vocab += fmt::format("{}{}:{}", byte == 0 ? "" : ",", json_string(byte_letter(byte)), byte);
+  return fmt::format(
+      R"({{"version":"1.0","truncation":null,"padding":null,"added_tokens":[{}],"normalizer":{},)"
+      R"("pre_tokenizer":{{"type":"Sequence","pretokenizers":[{}]}},"post_processor":null,)"
+      R"("decoder":{{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true}},)"
+      R"("model":{{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,)"
+      R"("end_of_word_suffix":null,"fuse_unk":false,"byte_fallback":false,"vocab":{{{},"abcd":256}},)"
+      R"("merges":[]}}}})",
+      added, normaliser, cuts, vocab);
+}
+
+TEST(HuggingFaceBytesPerToken, CountsWhatEachStepMayDrop) {
+  constexpr char kBytes[] =
+      R"({"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true})";
+  const auto most = [&](std::string_view normaliser, std::string_view before = "",
+                        std::string_view added = "") {
+    const auto loaded =
+        Tokenizer::from_json(bytes_json(normaliser, fmt::format("{}{}", before, kBytes), added));
+    EXPECT_TRUE(loaded.ok()) << loaded.error().message;
+    return loaded.ok() ? (*loaded)->bytes_per_token_max() : SIZE_MAX;
+  };
+  EXPECT_EQ(most("null"), 4u);
+  EXPECT_EQ(most(R"({"type":"NFC"})"), 16u) << "NFC may write four bytes as one";
+  EXPECT_EQ(most(R"({"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"NFKC"}]})"), 64u);
+  EXPECT_EQ(most(R"({"type":"Replace","pattern":{"String":" "},"content":"__"})"), 4u);
+  EXPECT_EQ(most(R"({"type":"Replace","pattern":{"String":"  "},"content":" "})"), 0u);
+  EXPECT_EQ(most(R"({"type":"Lowercase"})"), 0u);
+  EXPECT_EQ(most(R"({"type":"Strip","strip_left":true,"strip_right":true})"), 0u);
+  const auto split = [](const char* behaviour) {
+    return fmt::format(
+        R"({{"type":"Split","pattern":{{"Regex":" +"}},"behavior":"{}","invert":false}},)",
+        behaviour);
+  };
+  EXPECT_EQ(most("null", split("Isolated")), 4u);
+  EXPECT_EQ(most("null", split("Removed")), 0u);
+  EXPECT_EQ(most("null", R"({"type":"Whitespace"},)"), 0u);
+  EXPECT_EQ(most("null", "", added_token(257, "<tool>", false)), 6u);
+  EXPECT_EQ(most("null", "", added_token(257, "<tool>", false, "rstrip")), 0u)
+      << "it swallows the spaces behind it";
 }
 
 TEST_F(HuggingFaceSmall, GivesBytes) {

@@ -4,6 +4,10 @@
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "text/small_vocabulary.h"
+
 namespace pippin::text {
 namespace {
 
@@ -253,6 +257,45 @@ TEST(WrongVocabulary, EmptyAndRepeatedTokensAreTolerated) {
   const int size = tokenizer->vocab_size();
   for (Token id = 0; id < size; ++id) tokenizer->token_bytes(id, true);
   EXPECT_EQ(pieces(*tokenizer, "hello"), "hello");
+}
+
+/// A vocabulary of all bytes, so that nothing is dropped.
+Small all_bytes() {
+  Small small = bpe();
+  for (unsigned byte = 0; byte < 256; ++byte) small.add(byte_letter(byte));
+  return small;
+}
+
+TEST(BytesPerToken, AreThoseOfTheLongestWhereNothingIsDropped) {
+  EXPECT_EQ(load(all_bytes())->bytes_per_token_max(), 10u) << "<|im_end|>";
+  EXPECT_EQ(load(bpe())->bytes_per_token_max(), 0u) << "bytes that are no tokens are dropped";
+  Small spaces = all_bytes();
+  std::string marks;
+  for (int i = 0; i < 16; ++i) marks += "\u0120";
+  EXPECT_EQ(load(spaces.add(marks))->bytes_per_token_max(), 16u)
+      << "bytes of the text, not the file";
+  EXPECT_EQ(load(spm())->bytes_per_token_max(), 6u) << "<0xXX> may stand in the text as it is";
+  EXPECT_EQ(load(wordpiece())->bytes_per_token_max(), 0u);
+  EXPECT_EQ(load(unigram())->bytes_per_token_max(), 0u);
+}
+
+TEST(TokensMax, EndsTheReadingOfWhatIsTooLong) {
+  for (const Small& small : {all_bytes(), spm(), wordpiece()}) {
+    const auto tokenizer = load(small);
+    std::string text;
+    for (int i = 0; i < 20000; ++i) text += i % 2 == 0 ? "hello " : "ab<|im_end|> ";
+    const std::vector<Token> whole = *tokenizer->encode(text, false, Specials::kParse);
+    ASSERT_GT(whole.size(), 20000u);
+    for (const size_t most : {size_t{0}, size_t{1}, size_t{1000}}) {
+      const std::vector<Token> some = *tokenizer->encode(text, false, Specials::kParse, most);
+      EXPECT_GT(some.size(), most);
+      EXPECT_LT(some.size(), most + 20) << "no more than one word is read after it";
+      EXPECT_TRUE(std::equal(some.begin(), some.end(), whole.begin()));
+    }
+    EXPECT_EQ(*tokenizer->encode(text, false, Specials::kParse, whole.size()), whole);
+    EXPECT_GE(whole.size() * std::max<size_t>(tokenizer->bytes_per_token_max(), 1),
+              tokenizer->bytes_per_token_max() == 0 ? 0 : text.size());
+  }
 }
 
 TEST(InvalidText, IsReadAsReplacementCharacters) {

@@ -3,7 +3,8 @@
 // Handles are opaque, and but for matchers immutable and usable from any thread. Inputs are
 // borrowed for the call and carry their length; texts are UTF-8 (other bytes are read as U+FFFD).
 // Outputs are owned by the caller and given back to their tk_*_free. A function that can fail
-// returns a status; unless it is TK_OK, `error` has the message and no other output is set.
+// returns a status; unless it is TK_OK, `error` has the message and no other output is set. Each
+// call's memory is bounded; where it is not enough, the status says so, or nothing is returned.
 #ifndef TEXTKIT_H
 #define TEXTKIT_H
 
@@ -21,7 +22,7 @@ typedef enum {
   TK_UNSUPPORTED = 2, /* understood, but not implemented here */
   TK_RAISED = 3,      /* the template called raise_exception; the message is its own */
   TK_FAILED = 4,      /* the template failed in another way */
-  TK_LIMIT = 5,       /* the template or the grammar went over a limit */
+  TK_LIMIT = 5,       /* the template, the grammar, the text or the file went over a limit */
   TK_PANIC = 6        /* a mistake of ours inside the library */
 } tk_status;
 
@@ -99,9 +100,14 @@ tk_status tk_tokenizer_from_json(tk_slice json, const tk_tokenizer_config* confi
                                  tk_tokenizer** tokenizer, tk_buffer* error);
 void tk_tokenizer_free(tk_tokenizer* tokenizer);
 
-// Gives the ids of the spans' joined text, with BOS and EOS as the file asks if `add_special`.
+// Gives the ids of the spans' joined text, with BOS and EOS as the file asks if `add_special`. Of
+// more than `ids_max` the last may be missing, but more than `ids_max` are given.
 tk_status tk_tokenizer_encode(const tk_tokenizer* tokenizer, const tk_span* spans,
-                              size_t span_count, bool add_special, tk_ids* ids, tk_buffer* error);
+                              size_t span_count, bool add_special, size_t ids_max, tk_ids* ids,
+                              tk_buffer* error);
+// Returns the most bytes of a text that one token stands for; 0: any number, as the tokenizer drops
+// or joins text.
+size_t tk_tokenizer_bytes_per_token_max(const tk_tokenizer* tokenizer);
 // Gives the bytes of one token; those of a control token only if `special`. Unknown ids have none.
 tk_buffer tk_tokenizer_token_bytes(const tk_tokenizer* tokenizer, uint32_t token, bool special);
 // Returns the id of a token by its exact text, or -1.
@@ -178,7 +184,7 @@ tk_status tk_lark_in_json(tk_slice source, tk_buffer* lark, tk_buffer* error);
 tk_status tk_grammar_compile(const tk_vocabulary* vocabulary, tk_syntax syntax, tk_slice source,
                              tk_grammar** grammar, tk_buffer* error);
 void tk_grammar_free(tk_grammar* grammar);
-// Returns a matcher at the start, independent of the grammar's life; null after a mistake of ours.
+// Returns a matcher at the start, independent of the grammar's life; null where there is no memory.
 tk_matcher* tk_grammar_start(const tk_grammar* grammar);
 
 void tk_matcher_free(tk_matcher* matcher);

@@ -1,8 +1,11 @@
 //! tk_vocabulary_*, tk_grammar_*, tk_matcher_*, tk_schema_*.
 
-use super::{array, fallible, infallible, Owned, Slice};
+use super::{array, fallible, infallible, infallible_within, Owned, Slice};
 use crate::error::Error;
-use crate::grammar::{checked_schema, gbnf_to_lark, lark_in_json, Grammar, Matcher, Strictness, Syntax, Vocabulary};
+use crate::grammar::{
+    checked_schema, gbnf_to_lark, lark_in_json, Grammar, Matcher, Strictness, Syntax, Vocabulary,
+    MEMORY_BYTES, STEP_BYTES, WHAT,
+};
 use crate::tokenizer::Tokenizer;
 
 #[no_mangle]
@@ -13,7 +16,7 @@ pub unsafe extern "C" fn tk_vocabulary_new(
     vocabulary: *mut *mut Vocabulary,
     error: *mut Owned<u8>,
 ) -> i32 {
-    fallible(vocabulary, error, || {
+    fallible(MEMORY_BYTES, WHAT, vocabulary, error, || {
         Vocabulary::new(tokenizer, array(ends, end_count)).map(|built| Box::into_raw(Box::new(built)))
     })
 }
@@ -34,19 +37,23 @@ pub unsafe extern "C" fn tk_schema_check(
     error: *mut Owned<u8>,
 ) -> i32 {
     let strictness = if lenient { Strictness::Lenient } else { Strictness::Strict };
-    fallible(checked, error, || {
+    fallible(MEMORY_BYTES, WHAT, checked, error, || {
         checked_schema(&schema.text(), strictness, &place.text()).map(|text| text.into_bytes().into())
     })
 }
 
 #[no_mangle]
 pub unsafe extern "C" fn tk_gbnf_to_lark(source: Slice, lark: *mut Owned<u8>, error: *mut Owned<u8>) -> i32 {
-    fallible(lark, error, || gbnf_to_lark(&source.text()).map(|text| text.into_bytes().into()))
+    fallible(MEMORY_BYTES, WHAT, lark, error, || {
+        gbnf_to_lark(&source.text()).map(|text| text.into_bytes().into())
+    })
 }
 
 #[no_mangle]
 pub unsafe extern "C" fn tk_lark_in_json(source: Slice, lark: *mut Owned<u8>, error: *mut Owned<u8>) -> i32 {
-    fallible(lark, error, || lark_in_json(&source.text()).map(|text| text.into_bytes().into()))
+    fallible(MEMORY_BYTES, WHAT, lark, error, || {
+        lark_in_json(&source.text()).map(|text| text.into_bytes().into())
+    })
 }
 
 #[no_mangle]
@@ -57,7 +64,7 @@ pub unsafe extern "C" fn tk_grammar_compile(
     grammar: *mut *mut Grammar,
     error: *mut Owned<u8>,
 ) -> i32 {
-    fallible(grammar, error, || {
+    fallible(MEMORY_BYTES, WHAT, grammar, error, || {
         let syntax = match syntax {
             0 => Syntax::JsonSchema,
             1 => Syntax::Regex,
@@ -79,7 +86,7 @@ pub unsafe extern "C" fn tk_grammar_free(grammar: *mut Grammar) {
 
 #[no_mangle]
 pub unsafe extern "C" fn tk_grammar_start(grammar: *const Grammar) -> *mut Matcher {
-    infallible(std::ptr::null_mut(), || Box::into_raw(Box::new((*grammar).start())))
+    infallible_within(MEMORY_BYTES, std::ptr::null_mut(), || Box::into_raw(Box::new((*grammar).start())))
 }
 
 #[no_mangle]
@@ -97,7 +104,9 @@ pub unsafe extern "C" fn tk_matcher_fill_mask(
     error: *mut Owned<u8>,
 ) -> i32 {
     let mut nothing = ();
-    fallible(&mut nothing, error, || (*matcher).fill_mask(std::slice::from_raw_parts_mut(words, word_count)))
+    fallible(STEP_BYTES, WHAT, &mut nothing, error, || {
+        (*matcher).fill_mask(std::slice::from_raw_parts_mut(words, word_count))
+    })
 }
 
 #[no_mangle]
@@ -108,17 +117,17 @@ pub unsafe extern "C" fn tk_matcher_accept(
     error: *mut Owned<u8>,
 ) -> i32 {
     let mut nothing = ();
-    fallible(&mut nothing, error, || (*matcher).accept(array(tokens, token_count)))
+    fallible(STEP_BYTES, WHAT, &mut nothing, error, || (*matcher).accept(array(tokens, token_count)))
 }
 
 #[no_mangle]
 pub unsafe extern "C" fn tk_matcher_forced(matcher: *mut Matcher) -> Owned<u32> {
-    infallible(Vec::new(), || (*matcher).forced()).into()
+    infallible_within(STEP_BYTES, Vec::new(), || (*matcher).forced()).into()
 }
 
 #[no_mangle]
 pub unsafe extern "C" fn tk_matcher_is_accepting(matcher: *mut Matcher) -> bool {
-    infallible(false, || (*matcher).is_accepting())
+    infallible_within(STEP_BYTES, false, || (*matcher).is_accepting())
 }
 
 #[no_mangle]

@@ -10,7 +10,18 @@ mod tokenizer;
 use std::borrow::Cow;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
+use crate::budget;
 use crate::error::{Error, Result, Status};
+use crate::stack::bounded_here;
+
+/// Memory of a call that is given little, and the base of the others.
+const CALL_BYTES: usize = 64 << 20;
+const CALL_BYTES_MAX: usize = 2 << 30;
+
+/// Returns the memory of a call that may take so many times the bytes that it is given.
+fn memory_for(given: usize, times: usize) -> usize {
+    CALL_BYTES.saturating_add(given.saturating_mul(times)).min(CALL_BYTES_MAX)
+}
 
 const TK_OK: i32 = 0;
 const TK_PANIC: i32 = 6;
@@ -64,12 +75,12 @@ impl<T> Owned<T> {
 
 #[no_mangle]
 pub unsafe extern "C" fn tk_buffer_free(buffer: Owned<u8>) {
-    buffer.free();
+    infallible((), || buffer.free());
 }
 
 #[no_mangle]
 pub unsafe extern "C" fn tk_ids_free(ids: Owned<u32>) {
-    ids.free();
+    infallible((), || ids.free());
 }
 
 fn code(status: Status) -> i32 {
@@ -82,9 +93,17 @@ fn code(status: Status) -> i32 {
     }
 }
 
-/// Runs the body of a function that can fail; writes its result or its message.
-unsafe fn fallible<T>(out: *mut T, error: *mut Owned<u8>, body: impl FnOnce() -> Result<T>) -> i32 {
-    let (status, message) = match catch_unwind(AssertUnwindSafe(body)) {
+/// Runs the body of a function that can fail, within so much memory; writes its result or its message, which calls
+/// what the memory is for `what`.
+unsafe fn fallible<T>(
+    memory_bytes: usize,
+    what: &str,
+    out: *mut T,
+    error: *mut Owned<u8>,
+    body: impl FnOnce() -> Result<T>,
+) -> i32 {
+    let bounded = || bounded_here(memory_bytes, what, body);
+    let (status, message) = match catch_unwind(AssertUnwindSafe(bounded)) {
         Ok(Ok(value)) => {
             out.write(value);
             return TK_OK;
@@ -100,7 +119,13 @@ unsafe fn fallible<T>(out: *mut T, error: *mut Owned<u8>, body: impl FnOnce() ->
     status
 }
 
-/// Runs the body of a function that cannot fail.
+/// Runs the body of a function that cannot tell a failure, within so much memory.
+fn infallible_within<T>(memory_bytes: usize, otherwise: T, body: impl FnOnce() -> T) -> T {
+    let bounded = || budget::within(memory_bytes, body).ok();
+    catch_unwind(AssertUnwindSafe(bounded)).ok().flatten().unwrap_or(otherwise)
+}
+
+/// The same for what takes little memory, or gives it back.
 fn infallible<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or(otherwise)
+    infallible_within(CALL_BYTES, otherwise, body)
 }

@@ -2,7 +2,7 @@
 
 use super::{fallible, infallible, Owned, Slice};
 use crate::template::spans::Piece;
-use crate::template::ChatTemplate;
+use crate::template::{bounds, ChatTemplate, WHAT};
 use crate::tokenizer::Tokenizer;
 
 /// The C side's "now".
@@ -18,7 +18,7 @@ pub unsafe extern "C" fn tk_template_compile(
     template: *mut *mut ChatTemplate,
     error: *mut Owned<u8>,
 ) -> i32 {
-    fallible(template, error, || {
+    fallible(bounds(source.len).memory_bytes, WHAT, template, error, || {
         ChatTemplate::compile(&source.text()).map(|compiled| Box::into_raw(Box::new(compiled)))
     })
 }
@@ -38,7 +38,7 @@ pub unsafe extern "C" fn tk_template_render(
     text: *mut Owned<u8>,
     error: *mut Owned<u8>,
 ) -> i32 {
-    fallible(text, error, || {
+    fallible(bounds(context_json.len).memory_bytes, WHAT, text, error, || {
         let rendered = (*template).render(&context_json.text(), clock(unix_time))?;
         Ok(rendered.into_bytes().into())
     })
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn tk_template_render_spans(
     rendered: *mut Rendered,
     error: *mut Owned<u8>,
 ) -> i32 {
-    fallible(rendered, error, || {
+    fallible(bounds(context_json.len).memory_bytes, WHAT, rendered, error, || {
         let pieces = (*template).render_spans(&context_json.text(), &*tokenizer, clock(unix_time))?;
         let mut text = Vec::new();
         let mut literal_ends = Vec::new();

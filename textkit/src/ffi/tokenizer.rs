@@ -1,7 +1,16 @@
 //! tk_tokenizer_*.
 
-use super::{array, fallible, infallible, Owned, Slice};
+use super::{array, fallible, infallible, memory_for, Owned, Slice};
 use crate::tokenizer::{GgufVocabulary, Span, TokenId, Tokenizer, TokenizerConfig};
+
+/// What reading a vocabulary takes, for each of its bytes: tables of tokens and merges, and those of a file's JSON.
+const LOAD_TIMES: usize = 64;
+/// What encoding takes for each byte of the text: a long word's heap of merges, or tokenizers' copies of each word with
+/// the places of its bytes.
+const ENCODE_TIMES: usize = 384;
+/// How messages call them.
+const FILE: &str = "the tokenizer";
+const TEXT: &str = "the text";
 
 #[repr(C)]
 pub struct TextSpan {
@@ -61,8 +70,13 @@ pub unsafe extern "C" fn tk_tokenizer_from_gguf(
     tokenizer: *mut *mut Tokenizer,
     error: *mut Owned<u8>,
 ) -> i32 {
-    fallible(tokenizer, error, || {
-        let given = &*vocabulary;
+    let given = &*vocabulary;
+    let bytes =
+        |data, len| array::<Slice>(data, len).iter().map(|slice| slice.len + size_of::<Slice>()).sum();
+    let [tokens, merges]: [usize; 2] =
+        [bytes(given.tokens, given.token_count), bytes(given.merges, given.merge_count)];
+    let memory_bytes = memory_for(tokens + merges + given.precompiled_charsmap.len, LOAD_TIMES);
+    fallible(memory_bytes, FILE, tokenizer, error, || {
         let slices = |data, len| array::<Slice>(data, len).iter().map(|slice| slice.bytes()).collect();
         let (model, pre) = (given.model.text(), given.pre.text());
         let file = GgufVocabulary {
@@ -95,7 +109,7 @@ pub unsafe extern "C" fn tk_tokenizer_from_json(
     tokenizer: *mut *mut Tokenizer,
     error: *mut Owned<u8>,
 ) -> i32 {
-    fallible(tokenizer, error, || {
+    fallible(memory_for(json.len, LOAD_TIMES), FILE, tokenizer, error, || {
         let given = &*config;
         let (bos, eos) = (given.bos.text(), given.eos.text());
         let config = TokenizerConfig {
@@ -122,16 +136,23 @@ pub unsafe extern "C" fn tk_tokenizer_encode(
     spans: *const TextSpan,
     span_count: usize,
     add_special: bool,
+    ids_max: usize,
     ids: *mut Owned<u32>,
     error: *mut Owned<u8>,
 ) -> i32 {
-    fallible(ids, error, || {
-        let given = array(spans, span_count);
+    let given = array(spans, span_count);
+    let bytes = given.iter().map(|span| span.text.len).sum();
+    fallible(memory_for(bytes, ENCODE_TIMES), TEXT, ids, error, || {
         let texts: Vec<_> = given.iter().map(|span| span.text.text()).collect();
         let spans: Vec<_> =
             given.iter().zip(&texts).map(|(span, text)| Span { text, literal: span.literal }).collect();
-        (*tokenizer).encode(&spans, add_special).map(Owned::from)
+        (*tokenizer).encode(&spans, add_special, ids_max).map(Owned::from)
     })
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn tk_tokenizer_bytes_per_token_max(tokenizer: *const Tokenizer) -> usize {
+    infallible(0, || (*tokenizer).bytes_per_token_max().unwrap_or(0))
 }
 
 #[no_mangle]
@@ -161,25 +182,25 @@ pub unsafe extern "C" fn tk_tokenizer_is_control(tokenizer: *const Tokenizer, to
 
 #[no_mangle]
 pub unsafe extern "C" fn tk_tokenizer_vocab_size(tokenizer: *const Tokenizer) -> usize {
-    (*tokenizer).len()
+    infallible(0, || (*tokenizer).len())
 }
 
 #[no_mangle]
 pub unsafe extern "C" fn tk_tokenizer_bos(tokenizer: *const Tokenizer) -> i64 {
-    number((*tokenizer).bos())
+    infallible(-1, || number((*tokenizer).bos()))
 }
 
 #[no_mangle]
 pub unsafe extern "C" fn tk_tokenizer_eos(tokenizer: *const Tokenizer) -> i64 {
-    number((*tokenizer).eos())
+    infallible(-1, || number((*tokenizer).eos()))
 }
 
 #[no_mangle]
 pub unsafe extern "C" fn tk_tokenizer_adds_bos(tokenizer: *const Tokenizer) -> bool {
-    (*tokenizer).adds_bos()
+    infallible(false, || (*tokenizer).adds_bos())
 }
 
 #[no_mangle]
 pub unsafe extern "C" fn tk_tokenizer_strips_first_space(tokenizer: *const Tokenizer) -> bool {
-    (*tokenizer).strips_first_space()
+    infallible(false, || (*tokenizer).strips_first_space())
 }

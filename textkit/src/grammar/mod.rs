@@ -21,11 +21,14 @@ const SOURCE_BYTES_MAX: usize = 1 << 20;
 const MESSAGE_CHARS_MAX: usize = 500;
 /// Rules and schemas that refer to each other are compiled by recursion. The engine's fuel is spent below a quarter of
 /// this memory.
-const BOUNDS: Bounds = Bounds { stack_bytes: 512 << 20, memory_bytes: 512 << 20 };
+const BOUNDS: Bounds = Bounds { stack_bytes: 512 << 20, memory_bytes: MEMORY_BYTES };
+pub(crate) const MEMORY_BYTES: usize = 512 << 20;
+/// Conversions recurse no deeper than what they read may be nested.
+const CONVERSION_STACK_BYTES: usize = 16 << 20;
 /// What one step of a matcher may add to it.
-const STEP_BYTES: usize = 256 << 20;
+pub(crate) const STEP_BYTES: usize = 256 << 20;
 /// How messages call it.
-const WHAT: &str = "the grammar";
+pub(crate) const WHAT: &str = "the grammar";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Syntax {
@@ -43,10 +46,10 @@ fn check_size(source: &str) -> Result<()> {
     Err(Error::new(Status::Limit, message))
 }
 
-/// Runs a conversion of a source, which recurses no deeper than what it reads may be nested.
-fn converted(source: &str, body: impl FnOnce() -> Result<String>) -> Result<String> {
+/// Runs a conversion of a source.
+fn converted(source: &str, body: impl FnOnce() -> Result<String> + Send) -> Result<String> {
     check_size(source)?;
-    bounded_here(BOUNDS.memory_bytes, WHAT, body)
+    bounded(Bounds { stack_bytes: CONVERSION_STACK_BYTES, ..BOUNDS }, WHAT, body)
 }
 
 /// Returns a Lark grammar for the same texts as a GBNF grammar.
@@ -147,7 +150,8 @@ fn failure(error: anyhow::Error) -> Error {
         text = &text[..at];
     }
     // Schemas are not fetched.
-    let outside = text.strip_prefix("Resource '").and_then(|rest| rest.split_once("' is not present in a registry"));
+    let outside =
+        text.strip_prefix("Resource '").and_then(|rest| rest.split_once("' is not present in a registry"));
     let outside = outside.map(|(name, _)| format!("the reference to '{name}' leads out of the schema"));
     let text = outside.as_deref().unwrap_or(text);
     let over = ["too complex", "limit", "too big", "too large", "too many"];

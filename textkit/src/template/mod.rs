@@ -41,10 +41,10 @@ const RECURSION_MAX: usize = 200;
 
 const NAME: &str = "chat_template";
 /// How messages call it.
-const WHAT: &str = "the chat template";
+pub(crate) const WHAT: &str = "the chat template";
 
 /// What compiling a source of so many bytes, or rendering a context of so many, may use.
-fn bounds(bytes: usize) -> Bounds {
+pub(crate) fn bounds(bytes: usize) -> Bounds {
     let memory_bytes = MEMORY_BASE_BYTES.saturating_add(MEMORY_TIMES_REQUEST.saturating_mul(bytes));
     Bounds { stack_bytes: STACK_BYTES, memory_bytes: memory_bytes.min(MEMORY_MAX_BYTES) }
 }

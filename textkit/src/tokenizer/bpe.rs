@@ -96,17 +96,35 @@ impl Bpe {
         Ok(())
     }
 
-    pub fn encode(&self, vocabulary: &Vocabulary, text: &str, repeats: &mut Repeats, out: &mut Vec<TokenId>) {
+    /// Whether each byte of a text is in some token. Else bytes that are no tokens are dropped.
+    pub fn keeps_all(&self) -> bool {
+        self.unknown.is_some() || !self.bytes.contains(&UNKNOWN)
+    }
+
+    /// Appends the ids of the text; stops behind the word with which there are more than `ids_max`.
+    pub fn encode(
+        &self,
+        vocabulary: &Vocabulary,
+        text: &str,
+        ids_max: usize,
+        repeats: &mut Repeats,
+        out: &mut Vec<TokenId>,
+    ) {
         match self.alphabet {
-            Alphabet::Bytes => self.splitter.split(text, |word| {
-                repeats.encode(word, out, |symbols, out| self.encode_bytes(vocabulary, word, symbols, out));
-            }),
+            Alphabet::Bytes => {
+                self.splitter.split(text, |word| {
+                    repeats
+                        .encode(word, out, |symbols, out| self.encode_bytes(vocabulary, word, symbols, out));
+                    out.len() <= ids_max
+                });
+            }
             Alphabet::Characters | Alphabet::Metaspace => {
                 let text = text.replace(' ', SPACE_MARK);
                 let mut encode = |word: &str| {
                     repeats.encode(word, out, |symbols, out| {
                         self.encode_characters(vocabulary, word, symbols, out)
                     });
+                    out.len() <= ids_max
                 };
                 self.splitter.split(&text, |line| match self.alphabet {
                     Alphabet::Metaspace => metaspace_words(line, &mut encode),
@@ -187,8 +205,8 @@ impl Bpe {
     }
 }
 
-/// A line starts with a space mark, and each space mark starts a word.
-fn metaspace_words(line: &str, word: &mut impl FnMut(&str)) {
+/// A line starts with a space mark, and each space mark starts a word. Calls `word` until it returns false.
+fn metaspace_words(line: &str, word: &mut impl FnMut(&str) -> bool) -> bool {
     if line.starts_with('\n') {
         return word(line);
     }
@@ -198,8 +216,10 @@ fn metaspace_words(line: &str, word: &mut impl FnMut(&str)) {
     };
     let mut start = 0;
     for (at, _) in marked.match_indices(SPACE_MARK).skip(1) {
-        word(&marked[start..at]);
+        if !word(&marked[start..at]) {
+            return false;
+        }
         start = at;
     }
-    word(&marked[start..]);
+    word(&marked[start..])
 }

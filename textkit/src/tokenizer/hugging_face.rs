@@ -2,20 +2,27 @@
 //! tokenizer cannot tell template text from what a user typed.
 
 use aho_corasick::{AhoCorasick, Input, MatchKind};
+use serde_json::Value as Json;
 use std::ops::Range;
+use tokenizers::models::bpe::BPE;
+use tokenizers::models::ModelWrapper;
 use tokenizers::normalizer::Range as TextRange;
 use tokenizers::{
     AddedToken, Encoding, Model, NormalizedString, Normalizer, OffsetReferential, OffsetType, PostProcessor,
     PreTokenizedString, PreTokenizer, Token, Tokenizer,
 };
 
+use super::byte_level;
 use super::specials::touches;
-use super::vocabulary::{byte_of, Kind, TokenId, Vocabulary};
+use super::vocabulary::{byte_of, byte_tokens, Kind, TokenId, Vocabulary};
 use super::Spelling;
 use crate::error::{Error, Result};
 
 /// More ids than any model has; a larger one is a broken file.
 const TOKENS_MAX: u32 = 1 << 24;
+/// How many bytes the normal forms of Unicode make one of at most: NFKC writes "𝐀" as "A", NFC three characters of
+/// seven bytes as one of two.
+const NORMAL_FORMS_SHRINK_BY: usize = 4;
 
 pub struct HuggingFace {
     tokenizer: Tokenizer,
@@ -23,6 +30,7 @@ pub struct HuggingFace {
     raw: AddedTokens,
     /// Added tokens that are looked for after normalisation.
     normalised: AddedTokens,
+    shrinks_by: Option<usize>,
 }
 
 pub struct Loaded {
@@ -65,7 +73,9 @@ pub fn load(json: &[u8], size: usize) -> Result<Loaded> {
     added.retain(|(id, _)| (*id as usize) < vocabulary.len());
     added.sort_by_key(|(id, _)| *id);
     let (normalised, raw) = added.into_iter().partition(|(_, token)| token.normalized);
+    let shrinks_by = shrinks_by(&tokenizer, &vocabulary).map_err(wrong)?;
     let engine = HuggingFace {
+        shrinks_by,
         raw: AddedTokens::new(raw, None)?,
         normalised: AddedTokens::new(normalised, Some(&tokenizer))?,
         tokenizer,
@@ -120,7 +130,69 @@ fn vocabulary_of(tokenizer: &Tokenizer, byte_fallback: bool, model_size: usize) 
     Ok(Vocabulary::from_parts(tokens.iter().map(|text| text.as_bytes()), kinds, scores))
 }
 
+/// How many bytes of a text may become one by normalisation, where no other step drops any; nothing where one does.
+fn shrinks_by(tokenizer: &Tokenizer, vocabulary: &Vocabulary) -> serde_json::Result<Option<usize>> {
+    let normaliser = serde_json::to_value(tokenizer.get_normalizer())?;
+    let pre_tokenizer = serde_json::to_value(tokenizer.get_pre_tokenizer())?;
+    let cuts = steps(&pre_tokenizer, "pretokenizers");
+    let by_letters = cuts.iter().any(|step| step["type"] == "ByteLevel");
+    let model_keeps = match tokenizer.get_model() {
+        ModelWrapper::BPE(model) => keeps_all(model, vocabulary, by_letters),
+        _ => false,
+    };
+    let swallows = |token: &AddedToken| token.lstrip || token.rstrip;
+    if !model_keeps || tokenizer.get_added_tokens_decoder().values().any(swallows) {
+        return Ok(None);
+    }
+    let keeps = cuts.iter().all(|step| match step["type"].as_str().unwrap_or_default() {
+        "ByteLevel" | "Metaspace" | "Digits" => true,
+        "Split" | "Punctuation" => step["behavior"] != "Removed",
+        _ => false,
+    });
+    let mut factors = steps(&normaliser, "normalizers").into_iter().map(normaliser_shrinks_by);
+    let factor = factors.try_fold(1, |product: usize, factor| factor.map(|factor| product * factor));
+    Ok(factor.filter(|_| keeps))
+}
+
+/// Returns the steps of a normaliser or a pre-tokenizer, those of a sequence one by one.
+fn steps<'j>(value: &'j Json, list: &str) -> Vec<&'j Json> {
+    match value {
+        Json::Null => Vec::new(),
+        _ if value["type"] == "Sequence" => {
+            value[list].as_array().into_iter().flatten().flat_map(|step| steps(step, list)).collect()
+        }
+        _ => vec![value],
+    }
+}
+
+fn normaliser_shrinks_by(step: &Json) -> Option<usize> {
+    match step["type"].as_str()? {
+        "NFC" | "NFD" | "NFKC" | "NFKD" => Some(NORMAL_FORMS_SHRINK_BY),
+        "Prepend" => Some(1),
+        // Spaces become space marks, or the like.
+        "Replace" => {
+            let (pattern, content) = (step["pattern"]["String"].as_str()?, step["content"].as_str()?);
+            (content.len() >= pattern.len()).then_some(1)
+        }
+        _ => None,
+    }
+}
+
+/// Whether each byte that a model knows no longer token for has one of its own.
+fn keeps_all(model: &BPE, vocabulary: &Vocabulary, by_letters: bool) -> bool {
+    let has = |text: &str| vocabulary.find(text.as_bytes()).is_some();
+    if by_letters {
+        return byte_level::alphabet().iter().all(|letter| has(letter.encode_utf8(&mut [0; 4])));
+    }
+    model.byte_fallback && byte_tokens(vocabulary).iter().all(Option::is_some)
+}
+
 impl HuggingFace {
+    /// How many bytes of a text may become one before it is cut into tokens; nothing where text may be dropped.
+    pub fn shrinks_by(&self) -> Option<usize> {
+        self.shrinks_by
+    }
+
     pub fn encode(&self, text: &str, literal: &[Range<usize>], ids: &mut Vec<TokenId>) -> Result<()> {
         let failed = |error| Error::invalid(format!("the text cannot be tokenised: {error}"));
         let mut pieces = PreTokenizedString::from(text);
@@ -228,4 +300,31 @@ fn allowed(
 /// Returns the place of the character after the one at `at`, or the end.
 fn next_character(text: &str, at: usize) -> usize {
     at + text[at..].chars().next().map_or(1, char::len_utf8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+    use unicode_normalization::UnicodeNormalization;
+
+    #[test]
+    fn no_normal_form_shrinks_by_more() {
+        let characters = || (0..=0x10ffff).filter_map(char::from_u32);
+        // The longest character whose decomposition is just this one.
+        let mut longest: HashMap<char, usize> = HashMap::new();
+        for c in characters() {
+            for decomposed in [c.nfd().collect::<Vec<_>>(), c.nfkd().collect()] {
+                if let [one] = decomposed[..] {
+                    let bytes = longest.entry(one).or_default();
+                    *bytes = c.len_utf8().max(*bytes);
+                }
+            }
+        }
+        for c in characters() {
+            let parts = c.nfd().map(|part| longest.get(&part).copied().unwrap_or(part.len_utf8()));
+            let bytes: usize = parts.sum();
+            assert!(bytes <= NORMAL_FORMS_SHRINK_BY * c.len_utf8(), "{c}: of {bytes} bytes");
+        }
+    }
 }

@@ -261,10 +261,11 @@ impl Tokenizer {
         })
     }
 
-    /// Returns the ids of the spans' joined text.
-    pub fn encode(&self, spans: &[Span], add_special: bool) -> Result<Vec<TokenId>> {
+    /// Returns the ids of the spans' joined text. Where they are more than `ids_max`, some of the last may be missing,
+    /// but never so many that it does not show: then there still are more than `ids_max`.
+    pub fn encode(&self, spans: &[Span], add_special: bool, ids_max: usize) -> Result<Vec<TokenId>> {
         let (text, literal) = join(spans);
-        let mut ids = Vec::with_capacity(text.len() / 3 + 2);
+        let mut ids = Vec::with_capacity((text.len() / 3).min(ids_max) + 2);
         if add_special {
             ids.extend_from_slice(&self.prefix);
         }
@@ -276,10 +277,14 @@ impl Tokenizer {
                     match part.token {
                         Some(id) => ids.push(id),
                         None => {
-                            self.encode_part(model, &text[part.range], after_special, &mut repeats, &mut ids)
+                            let part = Part { text: &text[part.range], after_special, ids_max };
+                            self.encode_part(model, part, &mut repeats, &mut ids)
                         }
                     }
                     after_special = part.token.is_some();
+                    if ids.len() > ids_max {
+                        return Ok(ids);
+                    }
                 }
             }
         }
@@ -292,35 +297,50 @@ impl Tokenizer {
     /// Returns the ids of a text that stands behind other text, in which no control token forms.
     pub fn encode_inside(&self, text: &str) -> Result<Vec<TokenId>> {
         let Engine::Native { model, specials } = &self.engine else {
-            return self.encode(&[Span { text, literal: true }], false);
+            return self.encode(&[Span { text, literal: true }], false, usize::MAX);
         };
         let (mut ids, mut repeats) = (Vec::new(), Repeats::default());
         let (_, literal) = join(&[Span { text, literal: true }]);
         for part in specials.partition(text, &literal) {
             match part.token {
                 Some(id) => ids.push(id),
-                None => self.encode_part(model, &text[part.range], false, &mut repeats, &mut ids),
+                None => {
+                    let part = Part { text: &text[part.range], after_special: false, ids_max: usize::MAX };
+                    self.encode_part(model, part, &mut repeats, &mut ids)
+                }
             }
         }
         Ok(ids)
     }
 
-    fn encode_part(
-        &self,
-        model: &Model,
-        text: &str,
-        after_special: bool,
-        repeats: &mut Repeats,
-        ids: &mut Vec<TokenId>,
-    ) {
+    fn encode_part(&self, model: &Model, part: Part, repeats: &mut Repeats, ids: &mut Vec<TokenId>) {
+        let Part { text, after_special, ids_max } = part;
         match model {
-            Model::Bpe(bpe) => bpe.encode(&self.vocabulary, text, repeats, ids),
+            Model::Bpe(bpe) => bpe.encode(&self.vocabulary, text, ids_max, repeats, ids),
             Model::Spm(spm) => {
-                spm.encode(&self.vocabulary, text, self.space_prefix && after_special, repeats, ids)
+                let space_before = self.space_prefix && after_special;
+                spm.encode(&self.vocabulary, text, space_before, ids_max, repeats, ids)
             }
             Model::Unigram(unigram) => unigram.encode(&self.vocabulary, text, ids),
-            Model::WordPiece(wordpiece) => wordpiece.encode(&self.vocabulary, text, ids),
+            Model::WordPiece(wordpiece) => wordpiece.encode(&self.vocabulary, text, ids_max, ids),
         }
+    }
+
+    /// Returns the most bytes of a text that one token stands for; nothing where the tokenizer drops or joins text, so
+    /// that a token may stand for any number.
+    pub fn bytes_per_token_max(&self) -> Option<usize> {
+        let shrinks_by = match &self.engine {
+            Engine::HuggingFace(engine) => engine.shrinks_by()?,
+            Engine::Native { model: Model::Bpe(bpe), .. } if bpe.keeps_all() => 1,
+            Engine::Native { model: Model::Spm(spm), .. } if spm.keeps_all() => 1,
+            Engine::Native { .. } => return None,
+        };
+        // What a file calls unused may be formed by merges all the same. A space mark may stand for itself.
+        let bytes_of = |id: TokenId| match (self.spelling, self.vocabulary.kind(id)) {
+            (Spelling::ByteLevel, kind) if kind != Kind::Unused => self.token_bytes(id, true).len(),
+            _ => self.vocabulary.bytes(id).len(),
+        };
+        Some(shrinks_by * self.vocabulary.ids().map(bytes_of).max().unwrap_or(1).max(1))
     }
 
     /// Returns the bytes of one token; those of a control token only if `special`.
@@ -418,6 +438,13 @@ impl Tokenizer {
     pub fn strips_first_space(&self) -> bool {
         self.space_prefix
     }
+}
+
+/// A text between two special tokens.
+struct Part<'t> {
+    text: &'t str,
+    after_special: bool,
+    ids_max: usize,
 }
 
 /// The tokens around a text, and whether they are put there.

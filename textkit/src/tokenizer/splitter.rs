@@ -52,8 +52,8 @@ impl Splitter {
         Ok(Splitter { passes })
     }
 
-    /// Calls `word` with each word of the text, in order.
-    pub fn split<'t>(&self, text: &'t str, mut word: impl FnMut(&'t str)) {
+    /// Calls `word` with each word of the text, in order, until it returns false. Returns what the last call did.
+    pub fn split<'t>(&self, text: &'t str, mut word: impl FnMut(&'t str) -> bool) -> bool {
         let Some((last, before)) = self.passes.split_last() else {
             return word(text);
         };
@@ -61,15 +61,21 @@ impl Splitter {
         let mut cut = Vec::new();
         for pass in before {
             cut.clear();
-            pieces.iter().for_each(|piece| pass.run(piece, &mut |p| cut.push(p)));
+            for piece in &pieces {
+                pass.run(piece, &mut |p| {
+                    cut.push(p);
+                    true
+                });
+            }
             std::mem::swap(&mut pieces, &mut cut);
         }
-        pieces.iter().for_each(|piece| last.run(piece, &mut word));
+        pieces.iter().all(|piece| last.run(piece, &mut word))
     }
 }
 
 impl CompiledPass {
-    fn run<'t>(&self, text: &'t str, emit: &mut impl FnMut(&'t str)) {
+    /// Calls `emit` with each piece, until it returns false. Returns what the last call did.
+    fn run<'t>(&self, text: &'t str, emit: &mut impl FnMut(&'t str) -> bool) -> bool {
         match self {
             CompiledPass::Isolate(regex) => isolate(regex, text, emit, |run, emit| emit(run)),
             CompiledPass::DigitGroups(regex) => isolate(regex, text, emit, digit_groups),
@@ -79,28 +85,34 @@ impl CompiledPass {
     }
 }
 
-fn isolate<'t, E: FnMut(&'t str)>(regex: &Regex, text: &'t str, emit: &mut E, cut: impl Fn(&'t str, &mut E)) {
-    let mut done = 0;
-    for found in regex.find_iter(text).filter(|found| !found.is_empty()) {
-        if found.start() > done {
-            emit(&text[done..found.start()]);
-        }
-        cut(&text[found.range()], emit);
-        done = found.end();
-    }
-    if done < text.len() {
-        emit(&text[done..]);
-    }
-}
-
-/// Runs an expression that matches nearly everywhere: each search is anchored where the last match ended. `spaces`
-/// says what to emit of a run of white space that a word follows, and returns how many bytes that was.
-fn words<'t, E: FnMut(&'t str)>(
+fn isolate<'t, E: FnMut(&'t str) -> bool>(
     regex: &Regex,
     text: &'t str,
     emit: &mut E,
-    spaces: impl Fn(&'t str, &mut E) -> usize,
-) {
+    cut: impl Fn(&'t str, &mut E) -> bool,
+) -> bool {
+    let mut done = 0;
+    for found in regex.find_iter(text).filter(|found| !found.is_empty()) {
+        if found.start() > done && !emit(&text[done..found.start()]) {
+            return false;
+        }
+        if !cut(&text[found.range()], emit) {
+            return false;
+        }
+        done = found.end();
+    }
+    done == text.len() || emit(&text[done..])
+}
+
+/// Runs an expression that matches nearly everywhere: each search is anchored where the last match ended. `spaces`
+/// says what to emit of a run of white space that a word follows, and returns how many bytes that was; nothing where
+/// no more is wanted.
+fn words<'t, E: FnMut(&'t str) -> bool>(
+    regex: &Regex,
+    text: &'t str,
+    emit: &mut E,
+    spaces: impl Fn(&'t str, &mut E) -> Option<usize>,
+) -> bool {
     let (mut unmatched, mut at) = (0, 0);
     while at < text.len() {
         let input = Input::new(text).range(at..).anchored(Anchored::Yes);
@@ -108,58 +120,58 @@ fn words<'t, E: FnMut(&'t str)>(
             at += text[at..].chars().next().map_or(1, char::len_utf8);
             continue;
         };
-        if unmatched < at {
-            emit(&text[unmatched..at]);
+        if unmatched < at && !emit(&text[unmatched..at]) {
+            return false;
         }
         let run = &text[found.range()];
-        at = match found.pattern().as_usize() == 1 && found.end() < text.len() {
-            true => at + spaces(run, emit),
-            false => {
-                emit(run);
-                found.end()
-            }
+        let taken = match found.pattern().as_usize() == 1 && found.end() < text.len() {
+            true => spaces(run, emit),
+            false => emit(run).then_some(run.len()),
         };
+        let Some(taken) = taken else { return false };
+        at += taken;
         unmatched = at;
     }
-    if unmatched < text.len() {
-        emit(&text[unmatched..]);
-    }
+    unmatched == text.len() || emit(&text[unmatched..])
 }
 
 /// Leaves the last character to the word that follows, unless it is the only one.
-fn last_space_apart<'t>(run: &'t str, emit: &mut impl FnMut(&'t str)) -> usize {
+fn last_space_apart<'t>(run: &'t str, emit: &mut impl FnMut(&'t str) -> bool) -> Option<usize> {
     let last = run.char_indices().next_back().map_or(0, |(at, _)| at);
     let taken = if last == 0 { run.len() } else { last };
-    emit(&run[..taken]);
-    taken
+    emit(&run[..taken]).then_some(taken)
 }
 
 /// Emits pieces of 512, 256, ... characters, and lets only a last single one touch the word that follows.
-fn powers_of_two<'t>(run: &'t str, emit: &mut impl FnMut(&'t str)) -> usize {
+fn powers_of_two<'t>(run: &'t str, emit: &mut impl FnMut(&'t str) -> bool) -> Option<usize> {
     let starts: Vec<usize> = run.char_indices().map(|(at, _)| at).chain([run.len()]).collect();
     let (mut at, mut left) = (0, starts.len() - 1);
     while left > 1 {
         let size = (0..=9).rev().map(|power| 1 << power).find(|&size| size < left).unwrap_or(1);
-        emit(&run[starts[at]..starts[at + size]]);
+        if !emit(&run[starts[at]..starts[at + size]]) {
+            return None;
+        }
         at += size;
         left -= size;
     }
     if at == 0 {
-        emit(run);
-        return run.len();
+        return emit(run).then_some(run.len());
     }
-    starts[at]
+    Some(starts[at])
 }
 
-fn digit_groups<'t>(run: &'t str, emit: &mut impl FnMut(&'t str)) {
+fn digit_groups<'t>(run: &'t str, emit: &mut impl FnMut(&'t str) -> bool) -> bool {
     let starts: Vec<usize> = run.char_indices().map(|(at, _)| at).chain([run.len()]).collect();
     let count = starts.len() - 1;
     let mut at = 0;
     while at < count {
         let size = if at == 0 && count % 3 > 0 { count % 3 } else { 3 };
-        emit(&run[starts[at]..starts[at + size]]);
+        if !emit(&run[starts[at]..starts[at + size]]) {
+            return false;
+        }
         at += size;
     }
+    true
 }
 
 #[cfg(test)]
@@ -170,8 +182,21 @@ mod tests {
     fn split(name: &str, text: &str) -> Vec<String> {
         let splitter = Splitter::new(pre_tokenizers::find(name).unwrap().passes).unwrap();
         let mut words = Vec::new();
-        splitter.split(text, |word| words.push(word.to_string()));
+        let all = splitter.split(text, |word| {
+            words.push(word.to_string());
+            true
+        });
+        assert!(all);
         assert_eq!(words.concat(), text);
+        // However early it is stopped, no further word comes.
+        for wanted in 1..=words.len() {
+            let mut seen = 0;
+            let went_on = splitter.split(text, |_| {
+                seen += 1;
+                seen < wanted
+            });
+            assert_eq!((seen, went_on), (wanted, false), "{name}");
+        }
         words
     }
 

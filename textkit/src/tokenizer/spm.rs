@@ -37,12 +37,18 @@ impl Spm {
         Spm { bytes: byte_tokens(vocabulary), unknown, joins_space }
     }
 
-    /// Encodes text whose spaces are still spaces.
+    /// Whether each byte of a text is in some token. Else bytes that are no tokens are dropped.
+    pub fn keeps_all(&self) -> bool {
+        self.unknown.is_some() || self.bytes.iter().all(Option::is_some)
+    }
+
+    /// Encodes text whose spaces are still spaces; stops behind the word with which there are more than `ids_max` ids.
     pub fn encode(
         &self,
         vocabulary: &Vocabulary,
         text: &str,
         space_before: bool,
+        ids_max: usize,
         repeats: &mut Repeats,
         out: &mut Vec<TokenId>,
     ) {
@@ -67,6 +73,9 @@ impl Spm {
             if !before.is_empty() && !may_join {
                 word(&marked[start..at], out);
                 start = at;
+                if out.len() > ids_max {
+                    return;
+                }
             }
         }
         word(&marked[start..], out);

@@ -13,9 +13,13 @@ pub struct WordPiece {
 }
 
 impl WordPiece {
-    pub fn encode(&self, vocabulary: &Vocabulary, text: &str, out: &mut Vec<TokenId>) {
+    /// Appends the ids of the text; stops behind the word with which there are more than `ids_max`.
+    pub fn encode(&self, vocabulary: &Vocabulary, text: &str, ids_max: usize, out: &mut Vec<TokenId>) {
         for word in self.words(text) {
             self.encode_word(vocabulary, &word, out);
+            if out.len() > ids_max {
+                return;
+            }
         }
     }
 
