@@ -65,6 +65,12 @@ class Exchange {
   virtual void on_drained(std::function<void()> callback) = 0;
   /// Sets a callback for "this event stream has just needed its heartbeat". Some never do.
   virtual void on_heartbeat(std::function<void()> callback) { static_cast<void>(callback); }
+  /// Takes so many bytes more of the memory that the bodies of all requests share, and of its
+  /// owner's part of it, until what is returned goes. Null: there is not so much.
+  virtual std::shared_ptr<void> reserve(size_t bytes) {
+    static_cast<void>(bytes);
+    return std::make_shared<char>();
+  }
 };
 
 /// Called on the worker pool. May compute for milliseconds; must not wait for the engine.

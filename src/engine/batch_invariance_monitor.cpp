@@ -55,7 +55,7 @@ BatchInvarianceMonitor::BatchInvarianceMonitor(Engine& engine, MonitorOptions op
       }()),
       wakeup_(std::make_shared<Wakeup>()) {
   CHECK(prompts_.size() >= 2 && options.every > Duration::zero());
-  thread_ = Thread("[divergence]", [this] { loop(); });
+  thread_ = Thread("[batch_invariance]", [this] { loop(); });
 }
 
 BatchInvarianceMonitor::~BatchInvarianceMonitor() {

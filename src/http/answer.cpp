@@ -40,6 +40,12 @@ bool BodyLease::grow_to(size_t bytes) {
   return true;
 }
 
+std::shared_ptr<void> BodyLease::reserve(size_t bytes) const {
+  auto more = std::make_shared<BodyLease>(budget_, owner_);
+  if (!more->grow_to(bytes)) return nullptr;
+  return more;
+}
+
 void BodyLease::release() {
   if (bytes_ > 0) budget_->give_back(owner_, std::exchange(bytes_, 0));
 }

@@ -44,6 +44,8 @@ class BodyLease {
 
   /// Returns false if the budget has no room for a body of `bytes` in all.
   bool grow_to(size_t bytes);
+  /// Takes so many bytes more for the owner, until what is returned goes. Null: there is no room for them.
+  std::shared_ptr<void> reserve(size_t bytes) const;
   void release();
 
  private:
@@ -77,6 +79,7 @@ class Answer {
   void on_drained(std::function<void()> callback);
   void on_heartbeat(std::function<void()> callback);
   void abandon();
+  std::shared_ptr<void> reserve(size_t bytes) const { return lease_.reserve(bytes); }
 
   // The connection's side, on its I/O thread.
   Output take();
@@ -132,6 +135,7 @@ class AnswerExchange final : public api::Exchange {
   void on_disconnect(std::function<void()> f) override { answer_->on_disconnect(std::move(f)); }
   void on_drained(std::function<void()> f) override { answer_->on_drained(std::move(f)); }
   void on_heartbeat(std::function<void()> f) override { answer_->on_heartbeat(std::move(f)); }
+  std::shared_ptr<void> reserve(size_t bytes) override { return answer_->reserve(bytes); }
 
  private:
   const std::shared_ptr<Answer> answer_;

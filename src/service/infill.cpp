@@ -48,9 +48,16 @@ std::optional<Tokens> marks_of(const text::Tokenizer& tokenizer) {
   return std::nullopt;
 }
 
+// Encodes a part of the prompt, which must fit the context alone.
+Result<std::vector<Token>> part_tokens(const Model& model, std::string_view text,
+                                       std::string_view field) {
+  return text_tokens(model, {{std::string(text), text::Specials::kText}}, false, field,
+                     static_cast<size_t>(model.context_tokens_max));
+}
+
 Result<std::vector<Token>> before_tokens(const Model& model, const Prompt& prefix) {
   if (const auto* text = std::get_if<TextPrompt>(&prefix))
-    return model.tokenizer->encode(text->text, false, text::Specials::kText);
+    return part_tokens(model, text->text, "prompt");
   CHECK(std::holds_alternative<TokenPrompt>(prefix), "a conversation has no middle");
   return prompt_tokens(model, prefix);
 }
@@ -66,12 +73,11 @@ std::optional<Token> first_of(const text::Tokenizer& tokenizer,
   return std::nullopt;
 }
 
-Result<std::vector<Token>> others_tokens(const text::Tokenizer& tokenizer,
-                                         std::span<const InfillFile> others) {
+Result<std::vector<Token>> others_tokens(const Model& model, std::span<const InfillFile> others) {
+  const text::Tokenizer& tokenizer = *model.tokenizer;
   std::vector<Token> tokens;
   const auto put = [&](std::string_view text) -> Result<void> {
-    ASSIGN_OR_RETURN(const std::vector<Token> some,
-                     tokenizer.encode(text, false, text::Specials::kText));
+    ASSIGN_OR_RETURN(const std::vector<Token> some, part_tokens(model, text, "input_extra"));
     tokens.insert(tokens.end(), some.begin(), some.end());
     return {};
   };
@@ -113,9 +119,8 @@ Result<Infill> infill(const Model& model, const Prompt& prefix, std::string_view
                 "suffix");
   }
   ASSIGN_OR_RETURN(const std::vector<Token> before, before_tokens(model, prefix));
-  ASSIGN_OR_RETURN(const std::vector<Token> after,
-                   tokenizer.encode(suffix, false, text::Specials::kText));
-  ASSIGN_OR_RETURN(const std::vector<Token> first, others_tokens(tokenizer, others));
+  ASSIGN_OR_RETURN(const std::vector<Token> after, part_tokens(model, suffix, "suffix"));
+  ASSIGN_OR_RETURN(const std::vector<Token> first, others_tokens(model, others));
   Infill out;
   const auto put = [&out](Token mark, const std::vector<Token>& text) {
     out.prompt.push_back(mark);

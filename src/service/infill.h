@@ -28,7 +28,8 @@ bool can_infill(const std::function<bool(std::string_view text)>& has_token);
 
 /// Puts what stands before and behind the gap in the order and between the marks that the model was
 /// trained with. Special tokens in `suffix` and in a text before it stay text. Errors:
-/// kUnsupported, for a model without such tokens; kInvalidArgument (an id out of range). Requires:
+/// kUnsupported, for a model without such tokens; kInvalidArgument (an id out of range);
+/// kContextLength, of a text that is too long alone. Requires:
 /// `prefix` is no conversation. Other files come first, behind the model's tokens for that, or as
 /// snippets if it has none. Source: Hui et al. 2024, arXiv:2409.12186 (the form of a repository).
 Result<Infill> infill(const Model& model, const Prompt& prefix, std::string_view suffix,

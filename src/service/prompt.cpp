@@ -1,5 +1,8 @@
 #include "service/prompt.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -15,18 +18,50 @@ constexpr std::string_view kEndMark = "\uF8F1\uE07A\uF8F1";
 // Smaller texts are tokenised at once: then the error's number is the true one.
 constexpr size_t kLargeBytes = size_t{1} << 20;
 
-Error too_long(const Prompt& prompt, size_t tokens_max, size_t tokens, bool at_least) {
-  const bool chat = std::holds_alternative<Conversation>(prompt);
-  const std::string came = std::to_string(tokens);
-  const std::string most = std::to_string(tokens_max);
-  // Two wordings, for the clients that look for either to shorten a conversation by themselves.
-  return fail(Code::kContextLength,
-              "prompt is too long: " + came + " tokens > " + most +
-                  " maximum. This model's maximum context length is " + most +
-                  " tokens, prompt and answer together. However, your " +
-                  (chat ? "messages" : "prompt") + " resulted in " + (at_least ? "at least " : "") +
-                  came + " tokens. Please shorten it.",
-              chat ? "messages" : "prompt");
+std::string_view field_of(const Prompt& prompt) {
+  return std::holds_alternative<Conversation>(prompt) ? "messages" : "prompt";
+}
+
+// `came`: "5000 tokens". Two wordings, for the clients that look for either to shorten a
+// conversation by themselves.
+Error too_long(std::string_view field, size_t tokens_max, const std::string& came,
+               const std::string& most) {
+  return fail(
+      Code::kContextLength,
+      fmt::format("prompt is too long: {} > {} maximum. This model's maximum context length is {} "
+                  "tokens, prompt and answer together. However, your {} resulted in {}. Please "
+                  "shorten it.",
+                  came.starts_with("at least ") ? came.substr(9) : came, most, tokens_max, field,
+                  came),
+      std::string(field));
+}
+
+Error too_many_tokens(std::string_view field, size_t tokens_max, size_t tokens, bool at_least) {
+  return too_long(field, tokens_max,
+                  fmt::format("{}{} tokens", at_least ? "at least " : "", tokens),
+                  fmt::format("{}", tokens_max));
+}
+
+// Refuses so many bytes of text, whatever they are.
+Result<void> check_bytes(const Model& model, std::string_view field, size_t bytes,
+                         std::optional<size_t> tokens_max) {
+  if (!tokens_max) {
+    if (bytes <= kCountedBytesMax) return {};
+    return fail(Code::kTooLarge,
+                fmt::format("Invalid '{}': at most {} bytes of text are read where no answer is "
+                            "asked for, {} came.",
+                            field, kCountedBytesMax, bytes),
+                std::string(field));
+  }
+  const size_t most = std::max(kLargeBytes, model.token_bound.bytes_max(*tokens_max));
+  if (bytes <= most) return {};
+  return too_long(field, *tokens_max, fmt::format("{} bytes of text", bytes),
+                  fmt::format("{}", most));
+}
+
+// Of a large text that is too long it is enough to know that.
+size_t encoded_max(size_t bytes, std::optional<size_t> tokens_max) {
+  return bytes < kLargeBytes ? SIZE_MAX : tokens_max.value_or(SIZE_MAX);
 }
 
 // The text that every template shows: what the user says. Of other messages it may leave some out.
@@ -46,12 +81,13 @@ std::string joined(const std::vector<text::Span>& spans) {
   return text;
 }
 
-// Refuses a large text that cannot have fewer than `tokens_max` tokens.
-Result<void> check_bound(const Model& model, const Prompt& prompt, std::string_view text,
-                         std::optional<size_t> tokens_max) {
+// Refuses a large text that is too long for sure.
+Result<void> check_text(const Model& model, std::string_view field, std::string_view text,
+                        std::optional<size_t> tokens_max) {
+  RETURN_IF_ERROR(check_bytes(model, field, text.size(), tokens_max));
   if (!tokens_max || text.size() < kLargeBytes) return {};
   const size_t least = model.token_bound.at_least(text);
-  if (least >= *tokens_max) return too_long(prompt, *tokens_max, least, true);
+  if (least >= *tokens_max) return too_many_tokens(field, *tokens_max, least, true);
   return {};
 }
 
@@ -112,14 +148,17 @@ Result<RenderedPrompt> render_conversation(const Model& model, const Prompt& pro
                 "The model `" + model.id + "` has no chat template; use /v1/completions",
                 "messages");
   }
-  RETURN_IF_ERROR(check_bound(model, prompt, said_by_user(conversation), tokens_max));
+  // What others say a template may leave out; but not so much more than anybody could read.
+  RETURN_IF_ERROR(check_bytes(model, "messages", text_bytes(conversation), tokens_max));
+  RETURN_IF_ERROR(check_text(model, "messages", said_by_user(conversation), tokens_max));
   std::vector<std::string_view> rules = model.prompt_rules.apply(conversation);
   ASSIGN_OR_RETURN(const std::vector<text::Span> spans, conversation.continue_final_message
                                                             ? render_continued(model, conversation)
                                                             : render(model, conversation));
   std::string text = joined(spans);
-  RETURN_IF_ERROR(check_bound(model, prompt, text, tokens_max));
-  ASSIGN_OR_RETURN(std::vector<Token> tokens, model.tokenizer->encode(spans, false));
+  RETURN_IF_ERROR(check_text(model, "messages", text, tokens_max));
+  ASSIGN_OR_RETURN(std::vector<Token> tokens,
+                   model.tokenizer->encode(spans, false, encoded_max(text.size(), tokens_max)));
   // Most templates write BOS themselves; where one does not and the model wants it, it is put here,
   // once.
   const std::optional<Token> bos = model.tokenizer->bos();
@@ -147,13 +186,20 @@ Result<RenderedPrompt> render_any(const Model& model, const Prompt& prompt,
     return render_conversation(model, prompt, tokens_max);
   RenderedPrompt rendered;
   if (const auto* raw = std::get_if<TextPrompt>(&prompt)) {
-    RETURN_IF_ERROR(check_bound(model, prompt, raw->text, tokens_max));
+    RETURN_IF_ERROR(check_text(model, "prompt", raw->text, tokens_max));
     ASSIGN_OR_RETURN(rendered.tokens,
-                     model.tokenizer->encode(raw->text, true, text::Specials::kParse));
+                     model.tokenizer->encode(raw->text, true, text::Specials::kParse,
+                                             encoded_max(raw->text.size(), tokens_max)));
   } else {
     ASSIGN_OR_RETURN(rendered.tokens, checked_tokens(model, std::get<TokenPrompt>(prompt).tokens));
   }
   return rendered;
+}
+
+// The size of the text that was encoded.
+size_t text_size(const Prompt& prompt, const RenderedPrompt& rendered) {
+  const auto* raw = std::get_if<TextPrompt>(&prompt);
+  return raw != nullptr ? raw->text.size() : rendered.text.size();
 }
 
 }  // namespace
@@ -162,13 +208,43 @@ Result<RenderedPrompt> render_prompt(const Model& model, const Prompt& prompt,
                                      std::optional<size_t> tokens_max) {
   ASSIGN_OR_RETURN(RenderedPrompt rendered, render_any(model, prompt, tokens_max));
   const size_t size = rendered.tokens.size();
-  if (tokens_max && size >= *tokens_max) return too_long(prompt, *tokens_max, size, false);
+  if (tokens_max && size >= *tokens_max) {
+    const bool cut = size > *tokens_max && text_size(prompt, rendered) >= kLargeBytes;
+    return too_many_tokens(field_of(prompt), *tokens_max, size, cut);
+  }
   return rendered;
 }
 
-Result<std::vector<Token>> prompt_tokens(const Model& model, const Prompt& prompt) {
-  ASSIGN_OR_RETURN(RenderedPrompt rendered, render_prompt(model, prompt));
+Result<std::vector<Token>> prompt_tokens(const Model& model, const Prompt& prompt,
+                                         std::optional<size_t> tokens_max) {
+  ASSIGN_OR_RETURN(RenderedPrompt rendered, render_prompt(model, prompt, tokens_max));
   return std::move(rendered.tokens);
+}
+
+Result<std::vector<Token>> text_tokens(const Model& model, const std::vector<text::Span>& spans,
+                                       bool add_special, std::string_view field,
+                                       std::optional<size_t> tokens_max) {
+  size_t bytes = 0;
+  for (const text::Span& span : spans) bytes += span.text.size();
+  RETURN_IF_ERROR(check_bytes(model, field, bytes, tokens_max));
+  if (bytes >= kLargeBytes) RETURN_IF_ERROR(check_text(model, field, joined(spans), tokens_max));
+  const size_t encoded = encoded_max(bytes, tokens_max);
+  ASSIGN_OR_RETURN(std::vector<Token> tokens, model.tokenizer->encode(spans, add_special, encoded));
+  if (tokens_max && tokens.size() >= *tokens_max)
+    return too_many_tokens(field, *tokens_max, tokens.size(), encoded != SIZE_MAX);
+  return tokens;
+}
+
+size_t text_bytes(const Conversation& conversation) {
+  size_t bytes = conversation.template_kwargs_json.size();
+  for (const Tool& tool : conversation.tools) bytes += tool.definition_json.size();
+  for (const Message& message : conversation.messages) {
+    bytes += message.reasoning.size();
+    for (const Part& part : message.parts)
+      if (const auto* piece = std::get_if<TextPart>(&part)) bytes += piece->text.size();
+    for (const ToolCall& call : message.tool_calls) bytes += call.arguments_json.size();
+  }
+  return bytes;
 }
 
 }  // namespace pippin::service

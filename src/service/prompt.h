@@ -2,6 +2,7 @@
 // conversation.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,13 +20,26 @@ struct RenderedPrompt {
   std::vector<std::string_view> rules;  // and those of the model's PromptRules that changed it
 };
 
+/// The most bytes of text that are read where tokens are only counted.
+inline constexpr size_t kCountedBytesMax = size_t{4} << 20;
+
 /// Renders and encodes a prompt. User text cannot form special tokens; template text and raw
-/// prompts can. Fewer than `tokens_max` tokens are allowed, if it is given; a large text that
-/// cannot have so few is refused before it is rendered, or before it is tokenised. Errors:
-/// kUnsupported (no chat template), kInvalidArgument (the template refuses, an id out of range,
-/// nothing to read), kContextLength (tokens_max).
+/// prompts can. Fewer than `tokens_max` tokens are allowed: a large text that cannot have so few is
+/// refused before it is rendered, or before it is tokenised, or while it is. Without `tokens_max`
+/// kCountedBytesMax are read. Errors: kUnsupported (no chat template), kInvalidArgument (the
+/// template refuses, an id out of range, nothing to read), kContextLength (tokens_max), kTooLarge
+/// (without it).
 Result<RenderedPrompt> render_prompt(const Model& model, const Prompt& prompt,
                                      std::optional<size_t> tokens_max = std::nullopt);
-Result<std::vector<Token>> prompt_tokens(const Model& model, const Prompt& prompt);
+Result<std::vector<Token>> prompt_tokens(const Model& model, const Prompt& prompt,
+                                         std::optional<size_t> tokens_max = std::nullopt);
+/// Encodes pieces of text that are no whole prompt, within the same bounds; `field` is what errors
+/// name. Errors: kContextLength, kTooLarge.
+Result<std::vector<Token>> text_tokens(const Model& model, const std::vector<text::Span>& spans,
+                                       bool add_special, std::string_view field,
+                                       std::optional<size_t> tokens_max = std::nullopt);
+
+/// Returns the bytes of all texts that a template is given.
+size_t text_bytes(const Conversation& conversation);
 
 }  // namespace pippin::service

@@ -4,8 +4,17 @@
 #include <string>
 
 namespace pippin::service {
+namespace {
 
-TokenBound::TokenBound(const text::Tokenizer& tokenizer) {
+// Room for tokenizers that write text shorter than it came.
+constexpr size_t kBytesTimes = 4;
+
+}  // namespace
+
+TokenBound::TokenBound(const text::Tokenizer& tokenizer)
+    : bytes_per_token_max_(tokenizer.bytes_per_token_max()) {
+  for (text::Token token = 0; token < tokenizer.vocab_size(); ++token)
+    longest_bytes_ = std::max(longest_bytes_, tokenizer.token_bytes(token, true).size());
   // Where a character has no token of its own, a whole word may be one unknown token: then nothing
   // is known.
   for (char c = '!'; c <= '~'; ++c)
@@ -18,6 +27,17 @@ TokenBound::TokenBound(const text::Tokenizer& tokenizer) {
 }
 
 size_t TokenBound::at_least(std::string_view text) const {
+  if (bytes_per_token_max_ == 0) return of_kinds(text);
+  const size_t of_bytes = (text.size() + bytes_per_token_max_ - 1) / bytes_per_token_max_;
+  return std::max(of_bytes, of_kinds(text));
+}
+
+size_t TokenBound::bytes_max(size_t tokens_max) const {
+  const size_t each = kBytesTimes * longest_bytes_;
+  return tokens_max > SIZE_MAX / each ? SIZE_MAX : tokens_max * each;
+}
+
+size_t TokenBound::of_kinds(std::string_view text) const {
   const auto counts = count(text);
   size_t least = 0;
   for (size_t kind = 0; kind < kKinds; ++kind) {

@@ -92,6 +92,54 @@ TEST_F(ModelWaitTest, GoesOnOnceTheModelIsLoaded) {
   EXPECT_EQ("data: a\n\n", stream->sent().body) << "no ping within the first second";
 }
 
+TEST_F(ModelWaitTest, ALargeBodyNeedsMemoryToBeRendered) {
+  /// An exchange that has room for so many bytes, or none.
+  class Full final : public Exchange {
+   public:
+    Full(size_t body_bytes, size_t room) : room_(room) { request_.body.assign(body_bytes, 'x'); }
+    const Request& request() const override { return request_; }
+    void respond(Response response) override { sent = std::move(response); }
+    void start_stream(Response) override {}
+    bool write(std::string_view) override { return true; }
+    size_t queued_bytes() const override { return 0; }
+    void finish() override {}
+    void on_disconnect(std::function<void()>) override {}
+    void on_drained(std::function<void()>) override {}
+    std::shared_ptr<void> reserve(size_t bytes) override {
+      if (bytes > room_) return nullptr;
+      auto token = std::make_shared<int>(0);
+      held = token;
+      return token;
+    }
+    std::optional<Response> sent;
+    std::weak_ptr<void> held;
+
+   private:
+    Request request_;
+    const size_t room_;
+  };
+  const auto status_of = [this](size_t body_bytes, size_t room) {
+    const auto exchange = std::make_shared<Full>(body_bytes, room);
+    WaitForm form{[](const Error& error) {
+      return Response{error.code == Code::kOverloaded ? 503 : 500, "application/json", "", {}};
+    }};
+    with_model(context_, exchange, "a", std::move(form),
+               [&](const std::shared_ptr<Exchange>& ready, const service::ModelLease&) {
+                 EXPECT_EQ(exchange->held.expired(), body_bytes < WorkerPool::kLargeBytes);
+                 ready->respond({});
+               });
+    settle();
+    for (int i = 0; i < 2000 && !exchange->sent; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    EXPECT_TRUE(exchange->held.expired()) << "it is held while the prompt is rendered, no longer";
+    return exchange->sent ? exchange->sent->status : 0;
+  };
+  constexpr size_t kLarge = WorkerPool::kLargeBytes;
+  EXPECT_EQ(status_of(100, 0), 200) << "a small one needs none; its model is loaded first";
+  EXPECT_EQ(status_of(kLarge, 100 * kLarge), 200);
+  EXPECT_EQ(status_of(kLarge, kLarge), 503);
+}
+
 TEST_F(ModelWaitTest, AStreamHearsThatTheServerLives) {
   auto held = std::make_unique<service::ModelLease>(hold("a"));
   const auto plain = send("b", false);

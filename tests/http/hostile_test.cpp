@@ -134,6 +134,26 @@ TEST(Hostile, AllBodiesTogetherAreBounded) {
   EXPECT_EQ(running.client().post("/size", std::string(60'000, 'x')).body, "60000");
 }
 
+TEST(Hostile, WhatAHandlerTakesMoreIsBoundedAlike) {
+  Options options = test_options();
+  options.bodies_bytes_max = 120'000;  // of which one client may have 90,000
+  RunningServer running(options);
+  Client first = running.client();
+  first.send("POST /parked HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" + std::string(1000, 'x'));
+  auto exchange = running.parked().take();
+  ASSERT_NE(exchange, nullptr);
+  EXPECT_EQ(exchange->reserve(90'000), nullptr) << "with its body that is more than its part";
+  std::shared_ptr<void> taken = exchange->reserve(80'000);
+  ASSERT_NE(taken, nullptr);
+  EXPECT_EQ(exchange->reserve(10'000), nullptr);
+  EXPECT_EQ(running.client().post("/size", std::string(30'000, 'x')).status, 503);
+  taken.reset();
+  EXPECT_EQ(running.client().post("/size", std::string(30'000, 'x')).body, "30000");
+  exchange->respond({});
+  exchange.reset();
+  EXPECT_EQ(first.reply().status, 200);
+}
+
 TEST(Hostile, SlowSenders) {
   Options options = test_options();
   options.header_timeout = Milliseconds(200);

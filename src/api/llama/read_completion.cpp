@@ -12,6 +12,7 @@
 #include "api/wire/names.h"
 #include "api/wire/sampling.h"
 #include "service/infill.h"
+#include "service/prompt.h"
 
 namespace pippin::api::llama {
 namespace {
@@ -59,7 +60,9 @@ void read_mixed(FieldReader& reader, const std::string& name, const boost::json:
       read_tokens(reader, fmt::format("{}[{}]", name, i), {list[i]}, model, prompt.tokens);
       continue;
     }
-    const auto tokens = model.tokenizer->encode(*text, i == 0, text::Specials::kParse);
+    const auto tokens =
+        service::text_tokens(model, {{std::string(*text), text::Specials::kParse}}, i == 0,
+                             "prompt", static_cast<size_t>(model.context_tokens_max));
     if (!tokens.ok()) return reader.wrong(name, tokens.error().message);
     prompt.tokens.insert(prompt.tokens.end(), tokens->begin(), tokens->end());
   }
@@ -115,7 +118,9 @@ void read_bias(FieldReader& reader, const boost::json::value& bias, const Model&
     const double value = amount.is_number() ? amount.to_number<double>() : kBan;
     std::vector<Token> tokens;
     if (const boost::json::string* text = (*pair)[0].if_string()) {
-      const auto encoded = model.tokenizer->encode(*text, false, text::Specials::kParse);
+      const auto encoded =
+          service::text_tokens(model, {{std::string(*text), text::Specials::kParse}}, false,
+                               "logit_bias", static_cast<size_t>(model.context_tokens_max));
       if (encoded.ok()) tokens = *encoded;
     } else {
       read_tokens(reader, fmt::format("logit_bias[{}]", i), {(*pair)[0]}, model, tokens);

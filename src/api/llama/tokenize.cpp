@@ -62,8 +62,9 @@ Handler tokenize(const Context& context, Handler other) {
     const bool with_pieces = reader.boolean("with_pieces").value_or(false);
     if (!reader.ok())
       return exchange->respond(openai::error_response(openai::wire_error(*reader.error())));
-    const Result<std::vector<Token>> tokens = call.model->tokenizer->encode(
-        content, add_special, parse_special ? text::Specials::kParse : text::Specials::kText);
+    const text::Specials specials = parse_special ? text::Specials::kParse : text::Specials::kText;
+    const Result<std::vector<Token>> tokens = service::text_tokens(
+        *call.model, {{std::string(content), specials}}, add_special, "content");
     if (!tokens.ok()) return exchange->respond(openai::error_response(tokens.error()));
     Response response;
     service::JsonWriter json(response.body);

@@ -251,11 +251,4 @@ Result<std::vector<Span>> render_go_template(std::string_view text,
   return output.take();
 }
 
-Result<std::vector<service::Token>> go_template_tokens(const service::Model& model,
-                                                       std::string_view text,
-                                                       const Conversation& conversation) {
-  ASSIGN_OR_RETURN(const std::vector<Span> spans, render_go_template(text, conversation));
-  return model.tokenizer->encode(spans, true);
-}
-
 }  // namespace pippin::api::ollama

@@ -23,10 +23,4 @@ Result<void> check_go_template(std::string_view text);
 Result<std::vector<text::Span>> render_go_template(std::string_view text,
                                                    const service::Conversation& conversation);
 
-/// Returns the tokens of the same. Special tokens form in the template's own text only. Errors: as
-/// above.
-Result<std::vector<service::Token>> go_template_tokens(const service::Model& model,
-                                                       std::string_view text,
-                                                       const service::Conversation& conversation);
-
 }  // namespace pippin::api::ollama

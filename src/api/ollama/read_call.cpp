@@ -105,7 +105,12 @@ void put_first(FieldReader& reader, const Served& served, std::string_view syste
 // A prompt through a template of Go's; thinking and calls are then part of the text.
 void use_template(const Model& model, std::string_view text, const Conversation& conversation,
                   AnswerCall& call) {
-  Result<std::vector<service::Token>> tokens = go_template_tokens(model, text, conversation);
+  const auto tokens_of = [&]() -> Result<std::vector<service::Token>> {
+    ASSIGN_OR_RETURN(const std::vector<text::Span> spans, render_go_template(text, conversation));
+    return service::text_tokens(model, spans, true, "prompt",
+                                static_cast<size_t>(model.context_tokens_max));
+  };
+  Result<std::vector<service::Token>> tokens = tokens_of();
   if (!tokens.ok()) {
     call.error = tokens.error();
     return;
@@ -119,8 +124,8 @@ void continue_context(FieldReader& reader, const boost::json::array& context, co
   service::TokenPrompt whole;
   read_tokens(reader, "context", context, model, whole.tokens);
   if (!reader.ok() || call.request.prompts.empty()) return;
-  Result<std::vector<service::Token>> tokens =
-      service::prompt_tokens(model, call.request.prompts.front());
+  Result<std::vector<service::Token>> tokens = service::prompt_tokens(
+      model, call.request.prompts.front(), static_cast<size_t>(model.context_tokens_max));
   if (!tokens.ok()) {
     call.error = tokens.error();
     return;

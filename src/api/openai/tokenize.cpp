@@ -25,7 +25,8 @@ Result<std::vector<Token>> text_tokens(FieldReader& reader, const service::Model
   const std::optional<std::string_view> text = reader.required_string("prompt");
   const bool add_special = reader.boolean("add_special_tokens").value_or(true);
   if (!text) return std::vector<Token>{};
-  return model.tokenizer->encode(*text, add_special, text::Specials::kParse);
+  return service::text_tokens(model, {{std::string(*text), text::Specials::kParse}}, add_special,
+                              "prompt");
 }
 
 void write_tokens(service::JsonWriter& json, const service::Model& model,

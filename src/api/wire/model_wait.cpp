@@ -8,9 +8,36 @@
 
 #include "api/wire/model_access.h"
 #include "base/log.h"
+#include "service/process.h"
 
 namespace pippin::api {
 namespace {
+
+// What rendering and tokenising a large body takes, in times of it: its texts as JSON, as the
+// template's values, as its output, and as pieces of it.
+constexpr size_t kRenderTimes = 8;
+
+// From this size on what a body took is given back to the system once it is read.
+constexpr size_t kTrimmedBytes = size_t{4} << 20;
+
+// Goes on, with the memory that rendering takes.
+void go_on(std::shared_ptr<Exchange> exchange, service::ModelLease model, const WaitForm& form,
+           const WithModel& then) {
+  const size_t bytes = exchange->request().body.size();
+  std::shared_ptr<void> room;
+  if (bytes >= WorkerPool::kLargeBytes) {
+    room = exchange->reserve(kRenderTimes * bytes);
+    if (room == nullptr) {
+      Error busy = fail(Code::kOverloaded,
+                        "The requests under way take all the memory that there is for them.");
+      busy.retry_after_s = 1;
+      return exchange->respond(form.error(busy));
+    }
+  }
+  then(std::move(exchange), std::move(model));
+  // Thousands of small texts leave holes, which the allocator keeps for itself.
+  if (bytes >= kTrimmedBytes) service::give_back_memory();
+}
 
 // A stream that was begun with pings: what follows is put into it.
 class BegunStream final : public Exchange {
@@ -38,6 +65,7 @@ class BegunStream final : public Exchange {
   void on_heartbeat(std::function<void()> callback) override {
     exchange_->on_heartbeat(std::move(callback));
   }
+  std::shared_ptr<void> reserve(size_t bytes) override { return exchange_->reserve(bytes); }
 
  private:
   const std::shared_ptr<Exchange> exchange_;
@@ -106,7 +134,7 @@ class ModelWait final : public std::enable_shared_from_this<ModelWait> {
       if (begun_) exchange = std::make_shared<BegunStream>(std::move(exchange), form_.error_head);
     }
     if (!model.ok()) return exchange->respond(form_.error(model.error()));
-    then_(std::move(exchange), std::move(*model));
+    api::go_on(std::move(exchange), std::move(*model), form_, then_);
   }
 
   // On the loader's thread, or a device thread.
@@ -158,7 +186,7 @@ void with_model(const Context& context, std::shared_ptr<Exchange> exchange, std:
   } else if (!model->ok()) {
     exchange->respond(form.error(model->error()));
   } else {
-    then(std::move(exchange), *std::move(*model));
+    go_on(std::move(exchange), *std::move(*model), form, then);
   }
 }
 

@@ -1,5 +1,7 @@
 #include "api/openai/responses/fit.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -14,6 +16,9 @@ using service::Message;
 using service::Role;
 
 constexpr int kAnswerTokens = 256;  // room for an answer whose length is not limited
+
+// Of all texts that are rendered to find what fits.
+constexpr size_t kRenderedBytesMax = size_t{64} << 20;
 
 bool is_head(const Message& message) {
   return message.role == Role::kSystem || message.role == Role::kDeveloper;
@@ -33,7 +38,15 @@ Result<void> fit(const service::Model& model, service::Request& request) {
   auto& whole = std::get<Conversation>(request.prompts.front());
   const int context = model.context_tokens_max;
   const int room = std::min(request.max_tokens.value_or(kAnswerTokens), context / 4);
+  size_t rendered_bytes = 0;
   const auto fits = [&](const Conversation& part) -> Result<bool> {
+    rendered_bytes += service::text_bytes(part);
+    if (rendered_bytes > kRenderedBytesMax)
+      return fail(Code::kContextLength,
+                  fmt::format("The input is so much longer than this model's maximum context "
+                              "length of {} tokens that it is not cut to it.",
+                              context),
+                  "input");
     const auto most = static_cast<size_t>(context - room) + 1;
     const Result<service::RenderedPrompt> rendered = service::render_prompt(model, part, most);
     if (!rendered.ok() && rendered.error().code != Code::kContextLength) return rendered.error();
