@@ -13,6 +13,7 @@ import time
 import pytest
 
 from attacks import all_attacks
+from gguf_edit import edited
 from program import Program, make_certificate, wait_until
 from test_access import bearer, make_key
 
@@ -107,14 +108,17 @@ def servers(model_file, tmp_path_factory):
             for old in running.values():
                 old.__exit__(None)
             running.clear()
-            flags, more = attack.flags, {}
+            flags, more, model = attack.flags, {}, model_file
+            if attack.template:
+                copy = tmp_path_factory.mktemp("model") / "m.gguf"
+                model = edited(model_file, copy, {"tokenizer.chat_template": attack.template})
             if attack.keyed:
                 file = tmp_path_factory.mktemp("keys") / "keys.db"
                 more["headers"], flags = bearer(make_key(file, "watcher")), (*flags, "--keys", file)
             if attack.tls:
                 more["certificate"] = make_certificate(tmp_path_factory.mktemp("tls"))
             flags = ("--context", 2048, "--kv-memory", "96MiB", *flags)
-            new = Program(*flags, model=model_file, environment=dict(attack.environment), **more)
+            new = Program(*flags, model=model, environment=dict(attack.environment), **more)
             new.__enter__()
             running[attack.server()] = new
             fill_caches(new)

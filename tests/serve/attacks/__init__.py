@@ -17,6 +17,7 @@ class Attack:
     run: Callable
     flags: tuple = ()  # of the server; attacks with equal flags share one
     environment: tuple = ()  # (name, value) pairs of the server's environment
+    template: str = ""  # the chat template of the model file; empty: its own
     keyed: bool = False  # the server asks for keys, of which only the watchers have one
     tls: bool = False
     refuses: bool = False  # while it lasts, other clients' new answers may be refused with 503, running ones not
@@ -25,7 +26,7 @@ class Attack:
 
     def server(self):
         """What tells its server from others'."""
-        return (self.flags, self.environment, self.keyed, self.tls)
+        return (self.flags, self.environment, self.keyed, self.tls, self.template)
 
 
 def all_attacks():
