@@ -4,12 +4,15 @@
     bench/serve/chaos.py --program build/ci/pippin --model FILE --minutes 15
 
 Clients of bench/serve/soak.py's manners, batches and keys that come and go, and again and again one of: kill -9 and a
-new start; a full disk; a clock that jumps by up to an hour; state files that are read-only; 200 readers that do not
-read, with 1,000 connections that never finish a request. As root the state lies on a small tmpfs, which is filled;
-else a limit on file sizes stands in for it.
+new start; a full disk; a clock that jumps by up to an hour; state files that are read-only or not to be read, under a
+running server and as one starts; 200 readers that ask for thousands of tokens and do not read, with 1,000 connections
+that never finish a request, for longer than --slow-reader. As root the state lies on a small tmpfs, which is filled;
+else a limit on file sizes stands in for it. At the end a small model, made up and fast, has 200 such readers to itself,
+until each has been cut off.
 Checks: the answers to prompts with a known answer are that answer, in chats and in batches; each request of each batch
-has one result; a revoked key is let in by nobody; at the end the server is idle and has all its blocks. Prints one JSON
-line; the exit status is 1 if a check failed. Needs a C compiler for the clock. Standard library only; loopback only.
+has one result; a revoked key is let in by nobody; readers that do not read are cut off, and who reads has its answer
+beside them; at the end the server is idle and has all its blocks. Prints one JSON line; the exit status is 1 if a check
+failed. Needs a C compiler for the clock. Standard library only; loopback only.
 """
 
 import argparse
@@ -36,11 +39,16 @@ import urllib.parse
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "tests" / "serve")]
 import soak  # noqa: E402
-from program import Program, free_port  # noqa: E402
+from gguf_edit import edited  # noqa: E402
+from program import Program, free_port, wait_until  # noqa: E402
 
 KNOWN = [f"Tell me about the {word}." for word in ("sea", "moon", "wolf", "north", "rain", "bread", "clock", "garden")]
 BATCH, TMPFS_BYTES, JUMP_S = 12, 48 << 20, 3600
-SLOW_READERS, HALF_OPEN = 200, 1000
+SLOW_READERS, HALF_OPEN, SLOW_TOKENS = 200, 1000, 6000
+SLOW_READER_S = 1  # --slow-reader
+RECEIVE_BYTES = 4096  # of a slow reader's socket: the system reads no more for it
+FAST_MODEL = HERE.parents[1] / "tests" / "models" / "fixtures" / "qwen2.gguf"
+FAST = ("--context", 8192, "--kv-memory", "64MiB", "--max-queue", 256, "--slow-reader", SLOW_READER_S)
 FILES_OF_CLIENTS = 256
 CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
 
@@ -82,19 +90,77 @@ class State:
         filler.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def read_only(self):
-        """Without the keys: a server that cannot read them does not start, and lets nobody in."""
-        files = [path for path in self.folder.iterdir() if ".db" in path.name and "keys" not in path.name]
+    def files_of_mode(self, mode, but=""):
+        """Holds the files, but those of a name with `but`, to a mode, and lets no others be made beside them."""
+        files = [path for path in self.folder.iterdir() if ".db" in path.name and not (but and but in path.name)]
         for path in files:
-            path.chmod(0o400)
-        yield
-        for path in files:
-            path.chmod(0o600)
+            path.chmod(mode)
+        self.folder.chmod(0o500 if not but else 0o700)
+        try:
+            yield
+        finally:
+            self.folder.chmod(0o700)
+            for path in files:
+                with contextlib.suppress(FileNotFoundError):
+                    path.chmod(0o600)
 
 
 def drop_override():
     """Root, too, is held to the modes of files."""
     ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
+
+
+def slow_request(key=""):
+    """A request for more tokens than any buffer on the way holds, each with twenty others beside it."""
+    body = json.dumps({"model": "default", "stream": True, "ignore_eos": True, "max_tokens": SLOW_TOKENS,
+                       "prompt": "Count.", "logprobs": 5}).encode()
+    return (f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n").encode() + body
+
+
+def slow_socket(port):
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)  # before it connects: it bounds the window
+    made.settimeout(2)
+    made.connect(("127.0.0.1", port))
+    return made
+
+
+def cut_slow_readers(program, readers=SLOW_READERS, limit_s=300):
+    """Returns what is wrong. All readers are cut off, while who reads is answered, and nothing is left of them."""
+    with tempfile.TemporaryDirectory(prefix="pippin-chaos-") as folder:
+        model = edited(FAST_MODEL, pathlib.Path(folder) / "fast.gguf", {"qwen2.context_length": 8192})
+        with Program(*FAST, model=model, path=program) as running:
+            sockets = [slow_socket(running.port) for _ in range(readers)]
+            for one in sockets:
+                one.sendall(slow_request())
+            body = json.dumps({"model": "default", "prompt": "Count.", "max_tokens": 8, "ignore_eos": True}).encode()
+            wrong, end = [], time.monotonic() + limit_s
+            while True:
+                status, _, answer = running.request("POST", "/v1/completions", body,
+                                                    {"content-type": "application/json"}, timeout_s=limit_s)
+                if status != 200 or json.loads(answer)["usage"]["completion_tokens"] != 8:
+                    wrong.append(f"beside slow readers: {status} {answer[:200]}")
+                state = json.loads(running.get("/v1/status")[2])
+                engine = state["models"][0]
+                if not state["requests"] and engine["running"] + engine["waiting"] + engine["paused"] == 0:
+                    break
+                if time.monotonic() > end:
+                    return wrong + [f"{len(state['requests'])} slow readers are not cut off within {limit_s} s"]
+            wait_until(running.is_idle, 30, "no blocks are left behind")
+            cut = 0
+            for one in sockets:
+                read = b"".join(iter(lambda: receive(one), b""))
+                cut += b"[DONE]" not in read
+                one.close()
+            return wrong + ([f"{readers - cut} of {readers} slow readers had whole answers"] if cut < readers else [])
+
+
+def receive(one):
+    try:
+        return one.recv(1 << 16)
+    except OSError:  # reset, as the server has closed it with bytes unsent
+        return b""
 
 
 class Chaos:
@@ -117,8 +183,9 @@ class Chaos:
     def start(self):
         names = ("keys", "batches", "responses")
         files = [flag for name in names for flag in (f"--{name}", self.state.path(f"{name}.db"))]
-        running = Program(*soak.TINY_KV, *files, model=self.model, path=self.program, port=self.port,
-                          environment=self.environment, before_start=drop_override)
+        flags = (*soak.TINY_KV, "--slow-reader", SLOW_READER_S, *files)
+        running = Program(*flags, model=self.model, path=self.program, port=self.port, environment=self.environment,
+                          before_start=drop_override)
         running.__enter__()
         return running
 
@@ -128,7 +195,7 @@ class Chaos:
 
     def key(self, *args):
         command = [self.program, "key", *args, "--keys", self.state.path("keys.db"), "--json"]
-        return subprocess.run(command, capture_output=True, text=True)
+        return subprocess.run(command, capture_output=True, text=True, preexec_fn=drop_override)
 
     def make_key(self, name):
         """Returns its id and its secret, or nothing if the file cannot be written now."""
@@ -235,31 +302,42 @@ class Chaos:
             clock.write(struct.pack("q", self.rng.randint(-JUMP_S, JUMP_S)))
         time.sleep(self.rng.uniform(0.2, 1))
 
-    def make_read_only(self):
+    def start_read_only(self):
+        """Without the keys: a server that cannot read them does not start, and lets nobody in."""
         self.kill()
-        with self.state.read_only():
+        with self.state.files_of_mode(0o400, but="keys"):
             self.running = self.start()
             time.sleep(self.rng.uniform(0.5, 2))
 
+    def make_read_only(self):
+        """Under a running server, the keys' file, too: it may refuse, and let in no key that was revoked."""
+        with self.state.files_of_mode(self.rng.choice([0o400, 0o000])):
+            end = time.monotonic() + self.rng.uniform(0.5, 3)
+            while time.monotonic() < end:
+                for secret in random.sample(self.revoked, min(3, len(self.revoked))):
+                    answer = self.ask("GET", "/v1/models", None, secret)
+                    if answer is not None and answer[0] != 401:
+                        self.tally.fail(f"a revoked key was answered with {answer[0]} while its file was closed")
+                if (known := self.ask("GET", "/v1/models")) is not None and known[0] not in (200, 401):
+                    self.tally.fail(f"with closed files a key was answered with {known[0]}")
+                time.sleep(0.1)
+
     def crowd(self):
         """Many that read nothing, and many that send nothing more."""
-        body = json.dumps({"model": "default", "stream": True, "ignore_eos": True, "max_tokens": 64,
-                           "messages": [{"role": "user", "content": "Count."}]}).encode()
-        head = (f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {self.main_key}\r\n"
-                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n").encode()
+        request = slow_request(self.main_key)
         sockets = []
         room = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FILES_OF_CLIENTS  # the other clients live here, too
         for i in range(min(SLOW_READERS + HALF_OPEN, room)):
             with contextlib.suppress(OSError):
-                sockets.append(socket.create_connection(("127.0.0.1", self.port), timeout=2))
-                sockets[-1].sendall(head + body if i < SLOW_READERS else head[: 20 + i % 40])
-        time.sleep(self.rng.uniform(1, 4))
+                sockets.append(slow_socket(self.port))
+                sockets[-1].sendall(request if i < SLOW_READERS else request[: 20 + i % 40])
+        time.sleep(SLOW_READER_S + self.rng.uniform(1, 4))
         for one in sockets:
             one.close()
 
     def disturb(self, seconds):
-        kinds = [self.kill_and_start, self.fill_disk, self.fill_disk_and_kill, self.jump, self.make_read_only,
-                 self.crowd]
+        kinds = [self.kill_and_start, self.fill_disk, self.fill_disk_and_kill, self.jump, self.start_read_only,
+                 self.make_read_only, self.crowd]
         end, planned = time.monotonic() + seconds, []
         while time.monotonic() < end:
             if not planned:  # each in turn, in another order each time
@@ -356,14 +434,15 @@ class Chaos:
         shutil.rmtree(self.work, ignore_errors=True)
 
 
-def chaos(program, model, seconds, clients=8, seed=1):
+def chaos(program, model, seconds, clients=8, seed=1, slow_readers=SLOW_READERS):
     """Returns the figures; "failures" names what is wrong."""
     trial = Chaos(str(program), str(model), seed)
     try:
         figures = trial.run(seconds, clients)
     finally:
         trial.close()
-    return figures | {"failures": trial.tally.wrong}
+    wrong = cut_slow_readers(program, slow_readers)
+    return figures | {"failures": trial.tally.wrong + wrong}
 
 
 def main():

@@ -3,12 +3,15 @@
 
     bench/serve/soak.py --program build/ci/pippin --model FILE --minutes 10 --clients 32
     bench/serve/soak.py --url http://127.0.0.1:8000 --minutes 10      (a server that already runs)
+    bench/serve/soak.py --chaos --program build/ci/pippin --model FILE --minutes 15
 
 Prompts and answers of mixed lengths, whole and streamed, one choice and several, some with an opening in common. A
 fifth of the requests leave at a random moment, a twentieth is malformed, a few are cancelled by id or read slowly.
 Checks: only the intended errors (400s for what is malformed, 503 with Retry-After for a full queue, the end of what was
 cancelled); the server's memory in the last third within 3 % of the third before; no block leased at the end and
-no request listed. Prints one JSON line; the exit status is 1 if a check failed. Standard library only; loopback only.
+no request listed. With --chaos, as bench/serve/chaos.py: kills, full disks, jumping clocks, closed files and crowds
+around the server, and that nothing is lost or mixed up. Prints one JSON line; the exit status is 1 if a check failed.
+Standard library only; loopback only.
 """
 
 import argparse
@@ -286,8 +289,15 @@ def main():
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--chaos", action="store_true", help="everything goes wrong around a server of its own")
     args = parser.parse_args()
-    if args.url:
+    if args.chaos:
+        if args.url or not args.program or not args.model:
+            sys.exit("soak: expected --program and --model with --chaos, and no --url")
+        import chaos
+
+        figures = chaos.chaos(args.program, args.model, 60 * args.minutes, args.clients, args.seed)
+    elif args.url:
         if urllib.parse.urlparse(args.url).hostname not in ("127.0.0.1", "localhost", "::1"):
             sys.exit("soak: expected a loopback address")
         figures = soak(args.url.rstrip("/"), 60 * args.minutes, args.clients, args.seed)
