@@ -42,7 +42,8 @@ class WorkerPool {
     bool large = false;
   };
 
-  /// Requires: threads >= 1, jobs_max >= 1. Errors: throws std::system_error, where the system has no more threads.
+  /// Requires: threads >= 1, jobs_max >= 1. Errors: throws std::system_error, where the system has
+  /// no more threads.
   WorkerPool(int threads, size_t jobs_max);
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;

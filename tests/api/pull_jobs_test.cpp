@@ -19,7 +19,7 @@ namespace {
 
 using testing::FakeExchange;
 
-class FakeShelf final : public ModelShelf {
+class FakeModelStore final : public ModelShelf {
  public:
   std::function<void()> on_pull = [] {};
   Result<void> remove(std::string_view) override { return {}; }
@@ -64,7 +64,7 @@ class PullJobsTest : public ::testing::Test {
     return {503};
   }
 
-  FakeShelf shelf_;
+  FakeModelStore shelf_;
   PullJobs jobs_;
 };
 
