@@ -146,7 +146,8 @@ def test_a_models_state_is_told_to_those_who_may_use_it(tmp_path, model_file):
         def runs(name):
             return "heron" in json.dumps(server.ask(name, "GET", "/api/ps")[1])
 
-        assert state("bob") == "unloaded" and not runs("bob")
+        assert server.ask("boss", "POST", "/models/unload", {"model": "heron"})[0] == 200
+        wait_until(lambda: state("bob") == "unloaded" and not runs("bob"), 30, "nobody uses it")
         assert server.ask("ann", "POST", CHAT, chat(model="heron"))[0] == 200
         assert state("bob") == "loaded" and runs("bob")
         for path in ("/v1/models", "/models", "/api/tags", "/api/ps", "/v1/status", "/metrics"):
