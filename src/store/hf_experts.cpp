@@ -8,14 +8,16 @@
 namespace pippin::store {
 namespace {
 
-constexpr std::string_view kParents[] = {"mlp.", "block_sparse_moe.", "feed_forward."};
+constexpr std::string_view kParents[] = {"mlp.", "block_sparse_moe.", "feed_forward.", "mixer."};
 constexpr ModuleName kProjections[] = {{"gate_proj", "ffn_gate"}, {"up_proj", "ffn_up"},
                                        {"down_proj", "ffn_down"}, {"gate_up_proj", "ffn_gate_up"},
                                        {"w1", "ffn_gate"},        {"w3", "ffn_up"},
-                                       {"w2", "ffn_down"}};
+                                       {"w2", "ffn_down"},        {"fc1", "ffn_up"},
+                                       {"fc2", "ffn_down"}};
 // Ends of names without a kind, and with it.
 constexpr ModuleName kBare[] = {
     {".experts.gate_up_proj", ".experts.gate_up_proj.weight"},
+    {".experts.up_proj", ".experts.up_proj.weight"},
     {".experts.down_proj", ".experts.down_proj.weight"},
     {"_proj_blocks", "_proj.weight"},
     {"_proj_scales", "_proj.scales"},

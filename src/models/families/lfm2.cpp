@@ -52,8 +52,8 @@ Result<void> read_moe(const store::HfFields& fields, store::ModelConfig& config)
 }
 
 constexpr store::HfFamily family(std::string_view model_type,
-                                 Result<void> (*read)(const store::HfFields&,
-                                                      store::ModelConfig&)) {
+                                 Result<void> (*reader)(const store::HfFields&,
+                                                        store::ModelConfig&)) {
   return {.model_type = model_type,
           .architecture = model_type == "lfm2" ? "lfm2" : "lfm2moe",
           .vocab = 65536,
@@ -67,7 +67,7 @@ constexpr store::HfFamily family(std::string_view model_type,
           .names = kNames,
           .top_names = kTop,
           .parameters = kParameters,
-          .read = read};
+          .read = reader};
 }
 constexpr store::HfFamily kHf[] = {family("lfm2", read)};
 constexpr store::HfFamily kHfMoe[] = {family("lfm2_moe", read_moe)};

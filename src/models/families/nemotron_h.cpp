@@ -70,7 +70,7 @@ Result<void> read(const store::HfFields& fields, store::ModelConfig& config) {
   ASSIGN_OR_RETURN(const std::string pattern, layer_pattern(fields, config.layers));
   for (size_t i = 0; i < pattern.size(); ++i) {
     if (std::string_view("M*-E").find(pattern[i]) == std::string_view::npos)
-      return fields.unsupported("layer_types", "only Mamba, attention and feed-forward layers are");
+      return fields.unsupported("layer_types", "no layer of this type is supported");
     config.recurrent.layers.push_back(pattern[i] == 'M');
     if (pattern[i] != '*') config.heads[i] = config.kv_heads[i] = 0;
     if (pattern[i] != '-') config.feed_forward[i] = 0;
@@ -112,6 +112,6 @@ extern const Family kNemotronH, kNemotronHMoe;
 constexpr Family kNemotronH = {"nemotron_h", "Nemotron-H, Nemotron Nano 2 and 3", kOptions, kHf,
                                complete};
 constexpr Family kNemotronHMoe = {
-    "nemotron_h_moe", "the same with experts, in GGUF", kOptions, {}, complete};
+    "nemotron_h_moe", "Nemotron Nano 3, as GGUF files have it", kOptions, {}, complete};
 
 }  // namespace pippin::models
