@@ -92,7 +92,7 @@ TEST(Monitor, WarnsAndLeavesTheEngineAsItIs) {
       << told.metrics;
   EXPECT_FALSE(has(told.metrics, "divergence_exact_total{model_name=\"wrong\"} 4")) << told.metrics;
   EXPECT_TRUE(has(told.metrics, "pippin:serial{model_name=\"wrong\"} 0"));
-  EXPECT_TRUE(has(told.log, "of 4 answers differ from those alone")) << told.log;
+  EXPECT_TRUE(has(told.log, "of 4 answers differ from those of exclusive steps")) << told.log;
   EXPECT_FALSE(has(told.log, "one row"));
 }
 

@@ -7,13 +7,19 @@ namespace pippin::models {
 namespace {
 
 constexpr store::ModuleName kTop[] = {{"model.final_layernorm", "output_norm"}};
-constexpr store::ModuleName kNames[] = {
-    {"pre_ff_layernorm", "ffn_norm"},    {"feed_forward.gate_proj", "ffn_gate"},
-    {"feed_forward.up_proj", "ffn_up"},  {"feed_forward.down_proj", "ffn_down"},
-    {"mamba.in_proj", "ssm_in"},         {"mamba.conv1d", "ssm_conv1d"},
-    {"mamba.x_proj", "ssm_x"},           {"mamba.dt_proj", "ssm_dt"},
-    {"mamba.out_proj", "ssm_out"},       {"mamba.dt_layernorm", "ssm_dt_norm"},
-    {"mamba.b_layernorm", "ssm_b_norm"}, {"mamba.c_layernorm", "ssm_c_norm"}};
+constexpr store::ModuleName kNames[] = {{"pre_ff_layernorm", "ffn_norm"},
+                                        {"feed_forward.gate_proj", "ffn_gate"},
+                                        {"feed_forward.up_proj", "ffn_up"},
+                                        {"feed_forward.down_proj", "ffn_down"},
+                                        {"feed_forward.router", "ffn_gate_inp"},
+                                        {"mamba.in_proj", "ssm_in"},
+                                        {"mamba.conv1d", "ssm_conv1d"},
+                                        {"mamba.x_proj", "ssm_x"},
+                                        {"mamba.dt_proj", "ssm_dt"},
+                                        {"mamba.out_proj", "ssm_out"},
+                                        {"mamba.dt_layernorm", "ssm_dt_norm"},
+                                        {"mamba.b_layernorm", "ssm_b_norm"},
+                                        {"mamba.c_layernorm", "ssm_c_norm"}};
 constexpr store::ModuleName kParameters[] = {{"mamba.A_log", "ssm_a"}, {"mamba.D", "ssm_d"}};
 
 Result<void> read(const store::HfFields& fields, store::ModelConfig& config) {

@@ -11,11 +11,21 @@ namespace {
 
 constexpr store::ModuleName kTop[] = {{"model.embeddings", "token_embd"},
                                       {"model.norm_f", "output_norm"}};
-constexpr store::ModuleName kNames[] = {
-    {"norm", "attn_norm"},       {"mixer.in_proj", "ssm_in"},    {"mixer.conv1d", "ssm_conv1d"},
-    {"mixer.norm", "ssm_norm"},  {"mixer.out_proj", "ssm_out"},  {"mixer.q_proj", "attn_q"},
-    {"mixer.k_proj", "attn_k"},  {"mixer.v_proj", "attn_v"},     {"mixer.o_proj", "attn_output"},
-    {"mixer.up_proj", "ffn_up"}, {"mixer.down_proj", "ffn_down"}};
+constexpr store::ModuleName kNames[] = {{"norm", "attn_norm"},
+                                        {"mixer.in_proj", "ssm_in"},
+                                        {"mixer.conv1d", "ssm_conv1d"},
+                                        {"mixer.norm", "ssm_norm"},
+                                        {"mixer.out_proj", "ssm_out"},
+                                        {"mixer.q_proj", "attn_q"},
+                                        {"mixer.k_proj", "attn_k"},
+                                        {"mixer.v_proj", "attn_v"},
+                                        {"mixer.o_proj", "attn_output"},
+                                        {"mixer.up_proj", "ffn_up"},
+                                        {"mixer.down_proj", "ffn_down"},
+                                        {"mixer.gate", "ffn_gate_inp"},
+                                        {"mixer.gate.e_score_correction", "exp_probs_b"},
+                                        {"mixer.shared_experts.up_proj", "ffn_up_shexp"},
+                                        {"mixer.shared_experts.down_proj", "ffn_down_shexp"}};
 constexpr store::ModuleName kParameters[] = {
     {"mixer.A_log", "ssm_a"}, {"mixer.D", "ssm_d"}, {"mixer.dt_bias", "ssm_dt.bias"}};
 constexpr std::string_view kIgnored[] = {"mtp."};
