@@ -48,6 +48,11 @@ class WeightLoader {
   /// Reads a float tensor of any shape that has so many values: formats add dimensions of one, and
   /// divide norms into groups.
   Result<std::vector<float>> values(const std::string& name, int64_t count);
+  /// Reads the values of a tensor of that shape.
+  Result<std::vector<float>> shaped_values(const std::string& name,
+                                           const std::vector<int64_t>& shape) {
+    return floats(name, shape);
+  }
   bool has(const std::string& name) const { return checkpoint_.tensor(name) != nullptr; }
 
  private:

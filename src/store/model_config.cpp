@@ -59,6 +59,7 @@ class ConfigReader {
   Result<void> read_experts();
   Result<void> read_recurrent();
   Result<void> read_recurrent_layers();
+  Result<void> read_latent();
 
   std::string key(std::string_view name) const {
     return fmt::format("{}.{}", config_.architecture, name);
@@ -256,6 +257,25 @@ Result<void> ConfigReader::read_heads() {
   return {};
 }
 
+// Newer files say how long keys and values of a head are beside what is kept of them.
+Result<void> ConfigReader::read_latent() {
+  LatentConfig& latent = config_.latent;
+  ASSIGN_OR_RETURN(latent.rank, size_or("attention.kv_lora_rank", 0, kWidthMax, 0));
+  if (latent.rank == 0) return {};
+  ASSIGN_OR_RETURN(latent.query_rank, size_or("attention.q_lora_rank", 0, kWidthMax, 0));
+  ASSIGN_OR_RETURN(const int key_length,
+                   size_or("attention.key_length_mla", 1, kHeadDimMax, config_.head_dim_k));
+  ASSIGN_OR_RETURN(latent.value,
+                   size_or("attention.value_length_mla", 1, kHeadDimMax, config_.head_dim_v));
+  latent.plain = key_length - config_.rope.dims;
+  if (latent.plain < 1)
+    return wrong(this->key("attention.key_length_mla"),
+                 fmt::format("expected more than the {} rotated dims, but "
+                             "found {}",
+                             config_.rope.dims, key_length));
+  return {};
+}
+
 Result<void> ConfigReader::read_norm() {
   constexpr const char *kRms = "attention.layer_norm_rms_epsilon",
                        *kLayer = "attention.layer_norm_epsilon";
@@ -426,6 +446,7 @@ Result<ModelConfig> ConfigReader::run() {
   RETURN_IF_ERROR(read_heads());
   RETURN_IF_ERROR(read_norm());
   RETURN_IF_ERROR(read_rope());
+  RETURN_IF_ERROR(read_latent());
   RETURN_IF_ERROR(read_window());
   RETURN_IF_ERROR(read_scales());
   return std::move(config_);

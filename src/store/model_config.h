@@ -83,6 +83,13 @@ struct Multipliers {
   std::array<float, 5> recurrent_parts = {1, 1, 1, 1, 1};
 };
 
+/// Compressed keys and values (MLA). All zero where there are none.
+struct LatentConfig {
+  int rank = 0;              // compressed values of a position
+  int query_rank = 0;        // of queries; 0: they are not compressed
+  int plain = 0, value = 0;  // values of a head's key that are not turned; of a head's value
+};
+
 /// How the numbers of weights are kept, where converters change them: GGUF files have the rows of a
 /// llama's q and k in the order of interleaved pairs, and one added to Gemma's norms.
 enum class WeightLayout : uint8_t { kGguf, kHuggingFace };
@@ -126,6 +133,7 @@ struct ModelConfig {
   ExpertConfig experts;
   RecurrentConfig recurrent;
   Multipliers multipliers;
+  LatentConfig latent;
   WeightLayout layout = WeightLayout::kGguf;
   bool tied_output = false;  // no output.weight: the head is token_embd.weight
 };

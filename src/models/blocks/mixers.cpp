@@ -6,6 +6,7 @@
 
 #include "models/blocks/attention.h"
 #include "models/blocks/delta_net.h"
+#include "models/blocks/latent_attention.h"
 #include "models/blocks/mamba.h"
 #include "models/blocks/mamba2.h"
 #include "models/blocks/parallel.h"
@@ -14,6 +15,7 @@
 namespace pippin::models {
 
 MixerKind mixer_kind(const store::ModelConfig& config, const DecoderOptions& options, int layer) {
+  if (config.latent.rank > 0) return MixerKind::kLatent;
   if (options.beside_attention) return MixerKind::kAttentionAndMamba2;
   const auto i = static_cast<size_t>(layer);
   const std::vector<bool>& recurrent = config.recurrent.layers;
@@ -28,6 +30,8 @@ std::vector<nn::KvGeometry> mixer_stores(const store::ModelConfig& config,
       return {};
     case MixerKind::kAttention:
       return {AttentionBlock::geometry(config, options, layer)};
+    case MixerKind::kLatent:
+      return {LatentBlock::geometry(config)};
     case MixerKind::kShortConv:
       return {ShortConvBlock::geometry(config)};
     case MixerKind::kDeltaNet:
@@ -48,6 +52,8 @@ Result<void> check_mixer(const store::ModelConfig& config, MixerKind kind) {
   switch (kind) {
     case MixerKind::kAttention:
       return AttentionBlock::check(config);
+    case MixerKind::kLatent:
+      return LatentBlock::check(config);
     case MixerKind::kDeltaNet:
       return DeltaNetBlock::check(config);
     case MixerKind::kMamba:
@@ -98,6 +104,8 @@ Result<std::unique_ptr<Mixer>> load_mixer(const LayerSource& source, nn::Backend
       return std::unique_ptr<Mixer>();
     case MixerKind::kAttention:
       return AttentionBlock::load(source, backend, rope_divisors);
+    case MixerKind::kLatent:
+      return LatentBlock::load(source, backend, rope_divisors);
     case MixerKind::kShortConv:
       return ShortConvBlock::load(source, backend);
     case MixerKind::kDeltaNet:

@@ -18,6 +18,7 @@ namespace pippin::models {
 enum class MixerKind : uint8_t {
   kNone,
   kAttention,
+  kLatent,  // attention over compressed keys and values
   kShortConv,
   kDeltaNet,
   kMamba,

@@ -24,6 +24,7 @@
   ROW(kSeedOss)              \
   ROW(kStarcoder2)           \
   ROW(kStableLm)             \
+  ROW(kDeepSeek)             \
   ROW(kGpt2)                 \
   ROW(kHunyuan)              \
   ROW(kErnie45)              \

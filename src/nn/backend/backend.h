@@ -17,6 +17,7 @@
 #include "nn/backend/attention_spec.h"
 #include "nn/backend/expert_weights.h"
 #include "nn/backend/kv_cache.h"
+#include "nn/backend/latent_spec.h"
 #include "nn/backend/recurrent_spec.h"
 #include "nn/backend/step_batch.h"
 #include "nn/backend/weight.h"
@@ -94,6 +95,9 @@ class Backend {
                                       const StepBatch& batch, KvLayerStore& kv) = 0;
   virtual mx::array paged_attention(const AttentionSpec& spec, const mx::array& q,
                                     const StepBatch& batch, KvLayerStore& kv) = 0;
+  virtual mx::array latent_attention(const LatentSpec& spec, const mx::array& q,
+                                     const mx::array& kv, const StepBatch& batch,
+                                     KvLayerStore& store) = 0;
   virtual mx::array causal_conv(const ConvSpec& spec, const Columns& x, const StepBatch& batch,
                                 KvLayerStore& state) = 0;
   virtual mx::array gated_delta_rule(const DeltaRuleSpec& spec, const mx::array& qkv,

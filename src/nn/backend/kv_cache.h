@@ -31,6 +31,8 @@ struct KvGeometry {
   int window = 0;  // > 0: queries see only so many positions back
   int chunk = 0;   // > 0: queries see only the chunk of so many positions that they lie in
   StateShape state = {};
+  /// > 0: a compressed form of keys and values (MLA), so many f16 values of each position.
+  int latent = 0;
 
   KvKind kind() const {
     if (state.values() > 0) return KvKind::kState;

@@ -9,6 +9,7 @@
 #include "nn/cpu/activations.h"
 #include "nn/cpu/attention.h"
 #include "nn/cpu/codebook.h"
+#include "nn/cpu/latent.h"
 #include "nn/cpu/linear.h"
 #include "nn/cpu/recurrent.h"
 #include "nn/cpu/tile_format.h"
@@ -107,6 +108,7 @@ struct Kernels {
   NormRopeKernels norm_rope;
   AttentionKernels attention;
   RecurrentKernels recurrent;
+  LatentKernels latent;
 };
 
 /// Return the path's kernels, or null where the compiler could not build them.

@@ -29,10 +29,13 @@ namespace {
 
 #include "nn/cpu/recurrent-inl.h"
 
+#include "nn/cpu/latent-inl.h"
+
 constexpr Kernels kKernels{.linear = linear_kernels(),
                            .norm_rope = norm_rope_kernels(),
                            .attention = attention_kernels(),
-                           .recurrent = recurrent_kernels()};
+                           .recurrent = recurrent_kernels(),
+                           .latent = latent_kernels()};
 
 }  // namespace
 

@@ -27,15 +27,19 @@ namespace {
 
 #include "nn/cpu/recurrent-inl.h"
 
+#include "nn/cpu/latent-inl.h"
+
 constexpr Kernels kKernels{.linear = linear_kernels(),
                            .norm_rope = norm_rope_kernels(),
                            .attention = attention_kernels(),
-                           .recurrent = recurrent_kernels()};
+                           .recurrent = recurrent_kernels(),
+                           .latent = latent_kernels()};
 
 constexpr Kernels kZenKernels{.linear = winograd_linear_kernels(kKernels.linear),
                               .norm_rope = kKernels.norm_rope,
                               .attention = kKernels.attention,
-                              .recurrent = kKernels.recurrent};
+                              .recurrent = kKernels.recurrent,
+                              .latent = kKernels.latent};
 
 }  // namespace
 

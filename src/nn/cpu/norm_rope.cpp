@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "nn/cpu/kernels.h"
+#include "nn/cpu/rope_angles.h"
 
 namespace pippin::nn::cpu {
 namespace {
@@ -28,32 +29,6 @@ void each_row(int64_t rows, int64_t elements_per_row, ThreadPool& pool, const On
     pool.run(static_cast<int>(tasks), task_rows);
   }
 }
-
-// The cosines and sines of one token's rotation, as NormRopeKernels::rotate wants them.
-struct Angles {
-  std::array<float, kHeadDimMax> cosine;
-  std::array<float, kHeadDimMax> sine;
-
-  void compute(const NormRopeKernels& path, int position, const RopeParams& rope) {
-    const int half = rope.dims / 2;
-    path.angles(static_cast<float>(position), rope.inv_freq, half, cosine.data(), sine.data());
-    if (rope.magnitude != 1) {
-      for (size_t i = 0; i < static_cast<size_t>(half); ++i) {
-        cosine[i] *= rope.magnitude;
-        sine[i] *= rope.magnitude;
-      }
-    }
-    if (!rope.interleaved) return;
-    for (int i = half - 1; i >= 0; --i) {  // downwards: spreads in place
-      const auto at = static_cast<size_t>(i);
-      const float c = cosine[at];
-      const float s = sine[at];
-      cosine[2 * at] = cosine[2 * at + 1] = c;
-      sine[2 * at] = -s;
-      sine[2 * at + 1] = s;
-    }
-  }
-};
 
 // Writes a head's keys and values of one position, which lies at `offset` of the head's slice of a
 // block.
@@ -120,7 +95,7 @@ struct TokenWriter {
   const KvLayer& kv;
   KvWriter writer;
 
-  void prepare(float* head, const float* norm, const Angles& angles) const {
+  void prepare(float* head, const float* norm, const RopeAngles& angles) const {
     const auto normed = [&] {
       if (norm != nullptr) path.rms_norm(head, nullptr, norm, args.norm_eps, kv.head_dim, head);
     };
@@ -138,7 +113,7 @@ struct TokenWriter {
     const float* q = args.qkv + token * (heads + 2 * kv.kv_heads) * d;
     const float* k = q + heads * d;
     const float* v = k + kv.kv_heads * d;
-    Angles angles;
+    RopeAngles angles;
     if (args.rope.dims > 0) angles.compute(path, args.positions[token], args.rope);
 
     float* q_out = args.q_out + token * heads * d;

@@ -40,6 +40,13 @@ struct DenseState final : KvLayerStore {
   mx::array conv, matrices;
 };
 
+/// Compressed keys and values of a layer, [P * S, latent].
+struct DenseLatent final : KvLayerStore {
+  DenseLatent(const KvGeometry& of, int in_group, mx::array values)
+      : KvLayerStore(of, in_group), rows(std::move(values)) {}
+  mx::array rows;
+};
+
 class ReferenceBackend : public Backend {
  public:
   /// `dtype`: of activations, weights, keys and values.
@@ -74,6 +81,8 @@ class ReferenceBackend : public Backend {
                               const StepBatch& batch, KvLayerStore& kv) override;
   mx::array paged_attention(const AttentionSpec& spec, const mx::array& q, const StepBatch& batch,
                             KvLayerStore& kv) override;
+  mx::array latent_attention(const LatentSpec& spec, const mx::array& q, const mx::array& kv,
+                             const StepBatch& batch, KvLayerStore& store) override;
   mx::array causal_conv(const ConvSpec& spec, const Columns& x, const StepBatch& batch,
                         KvLayerStore& state) override;
   mx::array gated_delta_rule(const DeltaRuleSpec& spec, const mx::array& qkv, const Columns& ab,

@@ -31,6 +31,11 @@ class DenseKvCache final : public KvCache {
             mx::zeros({blocks, g.state.heads, g.state.rows, g.state.columns}, mx::float32)));
         continue;
       }
+      if (g.latent > 0) {
+        layers_.push_back(std::make_unique<DenseLatent>(
+            g, group, mx::zeros({blocks * kBlockPositions, g.latent}, dtype)));
+        continue;
+      }
       const mx::Shape shape{blocks * kBlockPositions, g.kv_heads, g.head_dim};
       layers_.push_back(
           std::make_unique<DenseKv>(g, group, mx::zeros(shape, dtype), mx::zeros(shape, dtype)));
@@ -44,6 +49,8 @@ class DenseKvCache final : public KvCache {
         auto& states = static_cast<DenseState&>(*store);
         move(states.conv, from, to, 1);
         move(states.matrices, from, to, 1);
+      } else if (store->geometry.latent > 0) {
+        move(static_cast<DenseLatent&>(*store).rows, from, to, kBlockPositions);
       } else {
         auto& layer = static_cast<DenseKv&>(*store);
         move(layer.k, from, to, kBlockPositions);

@@ -32,6 +32,13 @@ struct CpuKv final : KvLayerStore {
   cpu::KvLayer blocks;
 };
 
+/// Compressed keys and values of a layer: a row of f16 values for each position.
+struct CpuLatent final : KvLayerStore {
+  CpuLatent(const KvGeometry& of, int in_group, uint16_t* at)
+      : KvLayerStore(of, in_group), rows(at) {}
+  uint16_t* const rows;
+};
+
 /// States of a layer, one behind the other: the convolution's inputs, then the matrices.
 struct CpuState final : KvLayerStore {
   CpuState(const KvGeometry& of, int in_group, float* at) : KvLayerStore(of, in_group), first(at) {}
@@ -75,6 +82,8 @@ class CpuBackend final : public Backend {
                               const StepBatch& batch, KvLayerStore& kv) override;
   mx::array paged_attention(const AttentionSpec& spec, const mx::array& q, const StepBatch& batch,
                             KvLayerStore& kv) override;
+  mx::array latent_attention(const LatentSpec& spec, const mx::array& q, const mx::array& kv,
+                             const StepBatch& batch, KvLayerStore& store) override;
   mx::array causal_conv(const ConvSpec& spec, const Columns& x, const StepBatch& batch,
                         KvLayerStore& state) override;
   mx::array gated_delta_rule(const DeltaRuleSpec& spec, const mx::array& qkv, const Columns& ab,

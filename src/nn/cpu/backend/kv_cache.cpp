@@ -24,11 +24,17 @@ class CpuKvCache final : public KvCache {
     auto* at = static_cast<uint8_t*>(memory);
     for (const KvGeometry& g : layers) {
       const int group = group_of(plan_, g);
-      const int64_t bytes_all = g.block_bytes(type) * blocks_of(group);
+      const int64_t block = g.block_bytes(type), bytes_all = block * blocks_of(group);
       if (g.kind() == KvKind::kState) {
         layers_.push_back(std::make_unique<CpuState>(g, group, reinterpret_cast<float*>(at)));
+        extents_.push_back({group, at, block});
+      } else if (g.latent > 0) {
+        layers_.push_back(std::make_unique<CpuLatent>(g, group, reinterpret_cast<uint16_t*>(at)));
+        extents_.push_back({group, at, block});
       } else {
         layers_.push_back(attention_store(g, group, type, at));
+        extents_.push_back({group, at, block / 2});
+        extents_.push_back({group, at + bytes_all / 2, block / 2});
       }
       at += aligned(bytes_all);
     }
@@ -36,38 +42,29 @@ class CpuKvCache final : public KvCache {
   ~CpuKvCache() override { munmap(memory_, memory_bytes_); }
 
   void copy_block(int from, int to, int group) override {
-    for (const std::unique_ptr<KvLayerStore>& store : layers_) {
-      if (store->group != group) continue;
-      if (store->geometry.kind() == KvKind::kState) {
-        const auto& states = static_cast<CpuState&>(*store);
-        const auto bytes = static_cast<size_t>(store->geometry.block_bytes(KvType::kF16));
-        std::memcpy(states.conv(to), states.conv(from), bytes);
-        continue;
-      }
-      const cpu::KvLayer& layer = static_cast<CpuKv&>(*store).blocks;
-      const int64_t n = layer.block_bytes();
-      std::memcpy(layer.k + to * n, layer.k + from * n, static_cast<size_t>(n));
-      std::memcpy(layer.v + to * n, layer.v + from * n, static_cast<size_t>(n));
+    for (const Extent& extent : extents_) {
+      if (extent.group != group) continue;
+      std::memcpy(extent.at + to * extent.block, extent.at + from * extent.block,
+                  static_cast<size_t>(extent.block));
     }
   }
 
   bool can_give_back() const override { return true; }
   void give_back(std::span<const int> in_service) override {
     CHECK(in_service.size() == plan_.groups.size());
-    for (const std::unique_ptr<KvLayerStore>& store : layers_) {
-      const int from = in_service[static_cast<size_t>(store->group)], all = blocks_of(store->group);
-      if (store->geometry.kind() == KvKind::kState) {
-        auto* first = reinterpret_cast<uint8_t*>(static_cast<CpuState&>(*store).first);
-        give_pages(first, store->geometry.block_bytes(KvType::kF16), from, all);
-        continue;
-      }
-      const cpu::KvLayer& layer = static_cast<CpuKv&>(*store).blocks;
-      for (uint8_t* const blocks : {layer.k, layer.v})
-        give_pages(blocks, layer.block_bytes(), from, all);
-    }
+    for (const Extent& extent : extents_)
+      give_pages(extent.at, extent.block, in_service[static_cast<size_t>(extent.group)],
+                 blocks_of(extent.group));
   }
 
  private:
+  // Blocks of a layer that lie one behind the other: of K, of V, of compressed rows or of states.
+  struct Extent {
+    int group;
+    uint8_t* at;
+    int64_t block;  // bytes
+  };
+
   // Gives back blocks [from, end) of those that begin at `blocks`.
   static void give_pages(uint8_t* blocks, int64_t block_bytes, int from, int end) {
     const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
@@ -91,6 +88,7 @@ class CpuKvCache final : public KvCache {
   }
   int blocks_of(int group) const { return plan_.groups[static_cast<size_t>(group)].blocks; }
 
+  std::vector<Extent> extents_;
   void* const memory_;
   const size_t memory_bytes_;
 };

@@ -1,0 +1,97 @@
+// DeepSeek 2 and 3: compressed keys and values, and experts in all but the first layers. Kimi K2 is
+// built like DeepSeek 3.
+#include "models/families/expert_fields.h"
+#include "models/families/family.h"
+#include "store/config_limits.h"
+#include "store/hf_fields.h"
+
+namespace pippin::models {
+namespace {
+
+Result<void> read_latent(const store::HfFields& fields, store::ModelConfig& config) {
+  store::LatentConfig& latent = config.latent;
+  ASSIGN_OR_RETURN(latent.rank, fields.size("kv_lora_rank", 1, store::kWidthMax));
+  ASSIGN_OR_RETURN(latent.query_rank, fields.size("q_lora_rank", 0, store::kWidthMax, 0));
+  ASSIGN_OR_RETURN(latent.plain, fields.size("qk_nope_head_dim", 1, store::kHeadDimMax));
+  ASSIGN_OR_RETURN(config.rope.dims, fields.size("qk_rope_head_dim", 2, store::kHeadDimMax));
+  ASSIGN_OR_RETURN(latent.value, fields.size("v_head_dim", 1, store::kHeadDimMax));
+  if (config.rope.dims % 2 != 0) return fields.wrong("qk_rope_head_dim", "expected an even number");
+  return {};
+}
+
+constexpr ExpertFields kExperts = {.shared = "n_shared_experts",
+                                   .normalise = "norm_topk_prob",
+                                   .scale = "routed_scaling_factor",
+                                   .groups = "n_group",
+                                   .groups_used = "topk_group"};
+
+Result<void> read_layers(const store::HfFields& fields, store::ModelConfig& config) {
+  RETURN_IF_ERROR(read_latent(fields, config));
+  RETURN_IF_ERROR(read_experts(fields, kExperts, config));
+  ASSIGN_OR_RETURN(config.experts.leading_dense_layers,
+                   fields.size("first_k_dense_replace", 0, config.layers, 0));
+  ASSIGN_OR_RETURN(const int every, fields.size("moe_layer_freq", 1, config.layers + 1, 1));
+  if (every != 1)
+    return fields.unsupported("moe_layer_freq", "experts in every n-th layer are not supported");
+  return {};
+}
+
+Result<void> read_v2(const store::HfFields& fields, store::ModelConfig& config) {
+  RETURN_IF_ERROR(read_layers(fields, config));
+  config.experts.gating = store::ExpertGating::kSoftmax;
+  ASSIGN_OR_RETURN(const std::string method, fields.text("topk_method", "greedy"));
+  if (method == "greedy") config.experts.groups = config.experts.groups_used = 1;
+  return {};
+}
+
+Result<void> read_v3(const store::HfFields& fields, store::ModelConfig& config) {
+  RETURN_IF_ERROR(read_layers(fields, config));
+  config.experts.gating = store::ExpertGating::kSigmoid;
+  return {};
+}
+
+constexpr store::ModuleName kNames[] = {
+    {"self_attn.q_a_proj", "attn_q_a"},
+    {"self_attn.q_a_layernorm", "attn_q_a_norm"},
+    {"self_attn.q_b_proj", "attn_q_b"},
+    {"self_attn.kv_a_proj_with_mqa", "attn_kv_a_mqa"},
+    {"self_attn.kv_a_layernorm", "attn_kv_a_norm"},
+    {"self_attn.kv_b_proj", "attn_kv_b"},
+};
+constexpr store::HfFamily kHf[] = {
+    {.model_type = "deepseek_v2",
+     .architecture = "deepseek2",
+     .eps = 1e-6,
+     .names = kNames,
+     .read = read_v2},
+    {.model_type = "deepseek_v3",
+     .architecture = "deepseek2",
+     .eps = 1e-6,
+     .names = kNames,
+     .read = read_v3},
+    {.model_type = "kimi_k2",
+     .architecture = "deepseek2",
+     .eps = 1e-6,
+     .names = kNames,
+     .read = read_v3},
+};
+
+// Converters keep a tenth of YaRN's factor of scores; cosines and sines are left as they are.
+void complete(store::ModelConfig& config) {
+  config.rope.yarn_log_multiplier *= 10;
+  config.rope.attention_factor = 1;
+  // Of the files without the key, those of DeepSeek 2 are the only ones.
+  if (config.experts.gating == store::ExpertGating::kUnsaid)
+    config.experts.gating = store::ExpertGating::kSoftmax;
+}
+
+}  // namespace
+
+extern const Family kDeepSeek;
+constexpr Family kDeepSeek = {"deepseek2",
+                              "DeepSeek V2, V3, V3.1, R1, Kimi K2",
+                              {.rope_pairs = true, .experts = MoeOptions{}},
+                              kHf,
+                              complete};
+
+}  // namespace pippin::models

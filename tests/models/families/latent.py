@@ -1,0 +1,27 @@
+"""Decoders with compressed keys and values."""
+
+import transformers as hf
+
+from .shapes import COMMON, rope
+
+SMALL = dict(hidden_size=96, intermediate_size=64, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=6,
+             moe_intermediate_size=32, n_routed_experts=8, num_experts_per_tok=3, n_shared_experts=1,
+             first_k_dense_replace=1, kv_lora_rank=32, qk_nope_head_dim=16, qk_rope_head_dim=16, v_head_dim=32)
+YARN = dict(rope_type="yarn", rope_theta=1e4, factor=4.0, original_max_position_embeddings=32, beta_fast=8.0,
+            beta_slow=1.0, mscale=0.7, mscale_all_dim=0.7)
+
+
+def deepseek2():
+    """V2 Lite: queries are not compressed, experts are chosen among all."""
+    return hf.DeepseekV2ForCausalLM(hf.DeepseekV2Config(
+        **SMALL, **COMMON, q_lora_rank=None, topk_method="greedy", n_group=1, topk_group=1, norm_topk_prob=False,
+        routed_scaling_factor=1.5, tie_word_embeddings=False, rope_parameters=rope(1e4)))
+
+
+def deepseek3():
+    return hf.DeepseekV3ForCausalLM(hf.DeepseekV3Config(
+        **SMALL, **COMMON, q_lora_rank=48, n_group=4, topk_group=2, norm_topk_prob=True, routed_scaling_factor=2.5,
+        tie_word_embeddings=False, rope_parameters=YARN, num_nextn_predict_layers=0))
+
+
+FAMILIES = {"deepseek2": deepseek2, "deepseek3": deepseek3}
