@@ -87,7 +87,7 @@ struct FileRows {
   std::vector<std::byte> bytes, scales;
 };
 
-// Copies of a matrix, so that a small one is not timed out of cache: a model reads all its layers
+// Copies of a matrix, so that a small one is not timed in cache: a model reads all its layers
 // before it returns to the first.
 struct Weights {
   std::vector<PackedLinear> copies;

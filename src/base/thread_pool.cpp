@@ -34,7 +34,7 @@ void cpu_relax() {
 }
 
 // Long enough to bridge the single-threaded work between two kernels, short against a scheduler's
-// time slice: a pool that spins on starves whoever shares its CPUs, and then itself.
+// time slice. A pool that spins on starves whoever shares its CPUs, and then itself.
 constexpr auto kSpin = std::chrono::microseconds(30);
 constexpr int kPausesPerClockRead = 16;
 
@@ -165,12 +165,11 @@ int allowed_cpus() {
   return std::max(1, cpus);
 }
 
-// One job at a time. Its tasks are shared out in runs, one for each thread, which then helps the
-// others: neighbouring tasks read neighbouring memory, and a thread finds its run untouched by
-// others. A thread takes a task by lowering the low half of a run's ticket; the high half counts
-// the jobs, so that a worker that wakes late can never take a task of a job it has not seen. The
-// job's fields are stable while a task of it is taken and unfinished, because run() waits for all
-// tasks.
+// One job at a time. Each thread has a run of neighbouring tasks, which read neighbouring memory;
+// then it helps the others. A ticket holds the job's number (high half) and the run's tasks not yet
+// taken (low half). A thread lowers it by one to take a task. A worker that wakes late sees
+// another number, and cannot take a task of a job it has not seen. The job's fields are stable
+// while a task of it is unfinished, because run() waits for all tasks.
 struct ThreadPool::State {
   explicit State(int threads);
   ~State();

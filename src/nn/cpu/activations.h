@@ -1,4 +1,4 @@
-// Quantised activations, in each of the quantisations that weights want them (ActQuantisation).
+// Quantised activations: a struct for each ActQuantisation. docs/kernels.md draws their bytes.
 #pragma once
 
 #include <cstdint>

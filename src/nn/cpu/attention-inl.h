@@ -2,14 +2,14 @@
 // Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes
 // here.
 //
-// Every query row sees the same operations in the same order whatever shares its tile: scores sum
-// over d in order, values over positions in order, and positions that a row must not see take no
-// part at all (their memory may hold anything).
+// A query row's operations and their order do not depend on what shares its tile. Scores are summed
+// over d in order, values over positions in order. Positions that a row does not see are skipped:
+// their memory may hold anything.
 //
-// f16 keys and values are widened. int8 keys meet queries of int8 as the rows of a Q8_0 tile meet
+// f16 keys and values are widened. int8 keys are multiplied by int8 queries as a Q8_0 tile is by
 // activations (tile-inl.h). The scales of int8 values are multiplied into the weights, which are
 // rounded to 15 bits for each block and group. A block's sums are of integers:
-// out = fma(sum, unit, out).
+//   out = fma(sum, unit, out)
 
 constexpr float kMasked = -3.0e38f;
 
@@ -39,8 +39,8 @@ inline const uint8_t* value_block(const AttentionTile& tile, int block) {
 /// Groups of 32 dims that share a scale in int8 KV.
 inline int kv_groups(int head_dim) { return (head_dim + kGroup - 1) / kGroup; }
 
-/// Scores of kRows query rows against kBlocks blocks side by side; several blocks hide the latency
-/// of the sums when rows are few.
+/// Scores of kRows query rows times kBlocks blocks. With few rows, several blocks hide the sums'
+/// latency.
 template <int kRows, int kBlocks>
 inline void score_tile(const float* q, const uint16_t* const* keys, int head_dim, float* scores) {
   F acc[kRows][kBlocks];
@@ -195,7 +195,7 @@ constexpr int value_vectors(int rows) {
   return 2 * rows + 2 < kRegisters ? 2 : 1;
 }
 
-/// Values of blocks that a few rows meet one after the other, so that sums stay in registers.
+/// The values of neighbouring blocks. A few rows go over all of them with sums in registers.
 struct BlockRun {
   BlockRun(const AttentionTile& tile, int first_block, int end)
       : first(first_block), blocks(end - first_block) {
@@ -262,8 +262,8 @@ inline F seen_scales(const uint8_t* block, int groups, int group, Span span) {
   return f_load(lanes);
 }
 
-/// What the codes of one group are multiplied by: weight * scale, in 15 bits of the largest that it
-/// could be.
+/// The factors of one group's codes: weight * scale, rounded to 15 bits of the largest possible
+/// one.
 template <int kRows>
 struct CodeWeights {
   CodeWeights(const float* weights, F scales) {
@@ -394,7 +394,7 @@ class KvStream {
       : tile_(tile), keys_(begin), values_(begin), end_(end) {}
   /// Requires: called before the scores of `block`.
   void prefetch_for(int block) {
-    if (tile_.rows > kRowsFew) return;  // a prompt's tiles compute for longer than they read
+    if (tile_.rows > kRowsFew) return;  // many rows compute for longer than they read
     for (; keys_ < end_ && keys_ < block + kBlocksAhead; ++keys_) prefetch(key_block(tile_, keys_));
     for (; values_ <= block; ++values_) prefetch(value_block(tile_, values_));
   }
@@ -440,9 +440,8 @@ void attention_split(const AttentionTile& tile, int split, float* scores,
     }
     part.sum[row] = weigh_row(tile, span, origin, scores + row * kKvSplit, part.row_max[row]);
   }
-  // Blocks that every query sees whole make one run. Alone are those where a window begins, the
-  // last one, where each query sees a position more than the one before, and all of int8, which
-  // are summed block by block.
+  // Blocks that every query sees whole make one run. Runs of one block are: those where a window
+  // begins, the last one, in which each query sees one position more, and all int8 blocks.
   const int whole = (visible(tile, split, tile.first + tokens - 1).begin + 15) / 16;
   const int whole_end = visible(tile, split, tile.first).end / 16;
   for (int block = begin; block < end;) {

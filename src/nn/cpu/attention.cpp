@@ -1,5 +1,5 @@
-// Cuts paged attention into tiles (queries of one sequence that share a K head) and, when tiles are
-// few, into splits of the keys.
+// Cuts paged attention into tiles: queries of one sequence that share a K head. Where tiles are
+// few, their keys are cut into splits.
 #include "nn/cpu/attention.h"
 
 #include <algorithm>
@@ -46,7 +46,7 @@ class Attention {
     if (work_ < kWorkAlone || pool_.threads() == 1) {
       for (int i = 0; i < tiles; ++i) whole_tile(tiles_[static_cast<size_t>(i)]);
     } else if (tiles >= 4 * pool_.threads() || static_cast<int>(parts_) == tiles) {
-      // Longest last in the list, first to run: the end is even.
+      // The longest, last in the list, run first, so that threads end together.
       pool_.run(tiles, [&](int i, int) { whole_tile(tiles_[static_cast<size_t>(tiles - 1 - i)]); });
     } else {
       run_splits();

@@ -11,12 +11,12 @@
 
 namespace pippin::nn::cpu {
 
-/// One layer's KV pool: [P, K heads] head slices of K, and as many of V. In a slice positions lie
-/// side by side for K, dims for V. S is 16 for every path.
-///   f16: K is [D, S], V is [S, D].
-///   int8: D is rounded up to whole groups of 32, the dims beyond it are zero. Codes, then scales
-///   [groups, S] f16. Codes of K lie as in a tile of Q8_0 weights whose rows are positions (see
-///   tile_format.h), unsigned; those of V are [S / 2, D, 2], signed.
+/// One layer's KV pool: [P, K heads] head slices of K, and as many of V. A slice holds S = 16
+/// positions. With int8, D is rounded up to groups of 32; dims beyond it are zero.
+///   f16    K   | dim 0 of 16 positions | dim 1 of 16 positions | ..
+///          V   | position 0: D dims | position 1: D dims | ..
+///   int8   K   | codes: a Q8_0 tile whose rows are positions | scales: [groups, S] f16 |
+///          V   | codes s8: dim 0 of positions 0, 1; dim 1 of 0, 1; .. | .. of 14, 15 | scales |
 /// Requires: head_dim is a multiple of 16 and at most kHeadDimMax; the loader checks it.
 struct KvLayer {
   uint8_t* k = nullptr;
@@ -42,10 +42,10 @@ struct RopeParams {
   float magnitude = 1;  // of cosines and sines
 };
 
-/// Takes qkv rows [T, (H + 2 K) * D] f32 as the stacked projection wrote them: optionally norms
-/// each head of q and k (qk-norm; weights [D] or null), rotates q and k, writes k and v to the
-/// pool, and leaves q [T, H * D] in `q_out` scaled by nothing. positions: [T]; slots: [T], block *
-/// S + offset.
+/// Rows of the stacked projection, q, k and v. Heads of q and k are normed where weights are given,
+/// then rotated. k and v go to the pool, q to `q_out`, not scaled yet.
+/// Shapes: qkv [T, (H + 2 K) * D] f32; positions [T]; slots [T], block * S + offset; norms [D] or
+/// null; q_out [T, H * D].
 struct QkvArgs {
   const float* qkv;
   int64_t tokens;
@@ -61,9 +61,9 @@ struct QkvArgs {
 };
 void rope_kv_write(const QkvArgs& args, const KvLayer& kv, ThreadPool& pool);
 
-/// Causal attention of all rows over their blocks. q, out: [T, H * D] f32.
-/// window > 0: a query at p sees keys in (p - window, p]. soft_cap > 0: scores = cap * tanh(scores
-/// / cap). sinks: [H] logits or null.
+/// Causal attention of all rows over their blocks. With a window, a query at p sees keys in
+/// (p - window, p]. With a soft cap, scores = cap * tanh(scores / cap).
+/// Shapes: q, out [T, H * D] f32; sinks [H] logits, or null.
 struct AttentionArgs {
   const float* q;
   int heads;
@@ -76,8 +76,7 @@ struct AttentionArgs {
 };
 void paged_attention(const AttentionArgs& args, const KvLayer& kv, ThreadPool& pool);
 
-/// x += residual-free RMS norm: out[t] = x[t] / sqrt(mean(x[t]^2) + eps) * weight. If `add` is
-/// given, x[t] += add[t] first (x is updated).
+/// If `add` is given, x[t] += add[t]. Then out[t] = x[t] / sqrt(mean(x[t]^2) + eps) * weight.
 void rms_norm(float* x, const float* add, const float* weight, float eps, int64_t tokens,
               int64_t dim, float* out, ThreadPool& pool);
 

@@ -1,7 +1,7 @@
-// The experts of a mixture: rows are sorted by expert, so that each chosen expert's weights are
-// read once, in one parallel region for the first products of all of them and one for the second. A
-// row's result does not depend on its neighbours nor on the number of threads. Thread: the device
-// thread, over the pool.
+// The experts of a mixture. Rows are sorted by expert, so that each chosen expert's weights are
+// read once. One parallel region has all first products, one all second ones. A row's result does
+// not depend on its neighbours nor on the number of threads. Thread: the device thread, over the
+// pool.
 #pragma once
 
 #include <cstdint>
@@ -30,9 +30,9 @@ struct ExpertLayer {
   bool weigh_inputs = false;  // weights multiply what an expert takes, not what it gives
 };
 
-/// y[t] = sum over r of weights[t, r] * feed_forward(expert experts[t, r], x[t]), in the order of
-/// r; bit for bit what feed_forward() gives of each. Shapes: x [tokens, K], y [tokens, N]. The rest
-/// as linear() has it.
+/// y[t] = sum over r, in order, of weights[t, r] * feed_forward(expert experts[t, r], x[t]). Each
+/// has the bits of feed_forward(). Shapes: x [tokens, K], y [tokens, N]. The rest as linear() has
+/// it.
 void experts(const ExpertLayer& layer, const ExpertRoutes& routes, const float* x, float* y,
              LinearScratch& scratch, ThreadPool& pool, Activations activations = Activations::kInt8,
              const PackedLinear* next = nullptr);

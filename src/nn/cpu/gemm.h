@@ -17,8 +17,8 @@ constexpr int64_t kRowsMc = 128;  // activation rows that share one pass over th
 static_assert(kRowsMax <= kRowsMc, "a chunk holds a block of rows");
 constexpr int64_t kTilesNc =
     8;  // tiles that stay in the L2 cache while all blocks of rows use them
-// What lies between two products is quantised in fused blocks of 256 columns, 16 pairs of tiles,
-// from so many rows on, and where each thread gets enough blocks that uneven cores end together.
+// Fused blocks of 256 columns, 16 pairs of tiles, quantise what lies between two products. They
+// need so many rows, and so many blocks for each thread that uneven cores end together.
 constexpr int64_t kFusedPairs = 16;
 constexpr int64_t kFusedRowsMin = 64;
 constexpr int64_t kFusedBlocksPerThread = 8;

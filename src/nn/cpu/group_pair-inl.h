@@ -1,13 +1,13 @@
 // The int8 tile kernels of interleaved group pairs (tile_format.h). Included after tile-inl.h,
 // inside an unnamed namespace, by one .cpp file per instruction set; hence no includes here.
 //
-// Where groups have scales, activations have one for a block of 256, so that its dot products are
-// integers. Of one output,
-//   acc = fma(activation scale, d * dots - dmin * minimums, acc),
-// where dots is the sum over groups of integer dot * scale, and minimums that of activation sum *
-// minimum: both exact, in any order, so each path adds as it likes. Where sub-blocks of 16 have
-// scales, activations have one for each group, and
-//   acc = fma(d, the sum over groups, in order, of activation scale * dots, acc).
+// Q4_K: groups have scales, and activations have one for a block of 256. For one output,
+//   dots = sum over groups of integer dot * scale
+//   minimums = sum over groups of activation sum * minimum
+//   acc = fma(activation scale, d * dots - dmin * minimums, acc)
+// Both sums are of integers, so each path adds in the order it likes.
+// Q6_K: sub-blocks of 16 have scales, and activations have one for each group. Then
+//   acc = fma(d, sum over groups, in order, of activation scale * dots, acc)
 // The quantiser keeps the dot product of a group, or of a sub-block, within 16 bits. Two of them,
 // packed, are multiplied by their scales and added by one dpwssd.
 
@@ -27,7 +27,7 @@ template <TensorType kType, int kRows, bool kUnpack>
                                                        I* dots) {
   DotRows<kRows, false, tile_format(kType).code_max, false> first, second;
   add_all(first, codes.first, x);
-  asm volatile("" ::: "memory");  // or all activations would be kept for the others, in memory
+  asm volatile("" ::: "memory");  // keeps the compiler from spilling all activations for `second`
   add_all(second, codes.second, x);
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
@@ -147,8 +147,7 @@ struct GroupPairScales : Scales<kKind> {
   /// Those of groups 2 p and 2 p + 1.
   void pairs(int p, W* scales) const { scales[0] = this->scale_pairs(p); }
 
-  /// Adds what the dots and minimums of rows are worth to acc, kPass rows at a time. The dots are
-  /// zero afterwards.
+  /// Adds the scaled dots and minimums of rows to acc, kPass rows at a time, and clears the dots.
   template <int kPass>
   [[gnu::always_inline]] void end(const BlockSums* x, int rows, Dots* dots, F* acc) const {
     const End ending = end();
@@ -160,8 +159,8 @@ struct GroupPairScales : Scales<kKind> {
   struct End {
     W minimums[4];
     F d, m;
-    /// Writes what the dots of n rows from `first` on and their minimums are worth, added to
-    /// so_far[step * row], to acc[row], and zeros to `zeros` unless it is null.
+    /// acc[row] = so_far[step * row] + the scaled dots and minimums, for n rows from `first` on.
+    /// Clears `zeros` of these rows unless it is null.
     template <int n>
     [[gnu::always_inline]] void rows(int first, const Dots* dots, const BlockSums* x,
                                      const F* so_far, int64_t step, F* acc,

@@ -18,8 +18,8 @@ namespace pippin::nn::cpu {
 
 constexpr int kRowsMax = 128;  // activation rows that a tile kernel takes, at most
 
-/// Writes the products of one tile with activation rows to out [rows, 16], whose rows lie `stride`
-/// apart.
+/// Writes the products of one tile with activation rows. Shapes: out [rows, 16]; its rows lie
+/// `stride` floats apart.
 using TileKernel = void (*)(const TileView& tile, int64_t groups, const ActRows& x, float* out,
                             int64_t stride);
 /// The same with f32 activations. x: [columns, rows].
@@ -65,8 +65,8 @@ struct NormRopeKernels {
 constexpr int kKvSplit = 256;
 constexpr int kQueryRowsMax = 64;  // query rows (token, head) that share one pass over the keys
 
-/// Queries at positions [first, first + rows / group), all in one 16-aligned block, for `group`
-/// heads of one K head; row = token * group + head.
+/// Queries of `group` heads that share a K head, at positions [first, first + rows / group) of one
+/// block of 16. Row r is token r / group, head r % group.
 struct AttentionTile {
   const float* q = nullptr;      // f16 KV: [D, kQueryRowsMax], transposed, scaled
   const ActGroup* q8 = nullptr;  // int8 KV: [groups, rows], scaled

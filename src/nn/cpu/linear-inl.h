@@ -192,7 +192,7 @@ constexpr void fill_rows(LinearKernels& k) {
   }
 }
 
-/// Writes a kernel of many rows for all of their numbers.
+/// Enters a kernel of many rows for every multiple of kPassRows.
 template <typename Kernel>
 constexpr void fill_many(Kernel* by_rows, Kernel kernel) {
   for (int rows = 2 * kPassRows; rows <= kRowsMax; rows += kPassRows) by_rows[rows] = kernel;

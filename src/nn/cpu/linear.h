@@ -1,7 +1,8 @@
-// Quantised linear layers on the CPU: weights packed once, activations quantised to int8 per group
-// of 32, integer sums inside a group, groups added in a fixed order. A row's result does not depend
-// on M, on its neighbours or on the number of threads. Owner of packed weights: the model. Thread:
-// pack and linear from the device thread, over the pool.
+// Quantised linear layers on the CPU. Weights are packed once; activations are quantised to int8 in
+// groups of 32. Sums are of integers inside a group, and groups are added in a fixed order. So a
+// row's result does not depend on M, on its neighbours or on the number of threads.
+// Owner of packed weights: the model. Thread: pack and linear from the device thread, over the
+// pool.
 #pragma once
 
 #include <cstddef>
@@ -58,13 +59,13 @@ class WeightArena {
 /// A weight matrix [N, K] repacked for one path. Immutable; holds memory of an arena.
 class PackedLinear {
  public:
-  /// How parts lie: one behind the other (q, k, v), for linear(), or, of two with as many rows,
-  /// tile by tile in turn (gate, up), for gated_linear().
+  /// kStacked: parts lie one behind the other (q, k, v), for linear(). kInterleaved: tiles of two
+  /// parts with as many rows alternate (gate, up), for gated_linear().
   enum class Order : uint8_t { kStacked, kInterleaved };
   /// Packs N x K weights whose rows are contiguous blocks of `type`. Several parts with the same K
-  /// make one matrix along N. Without an arena, the memory is its own. Errors: kUnsupported, for a
-  /// type, a group, or a K that is not a multiple of the type's block or the group; kInvalidFile,
-  /// for bytes, scales or biases that end before the last row.
+  /// make one matrix along N. Without an arena, the memory is its own.
+  /// Errors: kUnsupported, when the type or group is unknown, or does not divide K; kInvalidFile,
+  /// when bytes, scales or biases end before the last row.
   struct Part {
     TensorType type;
     std::span<const std::byte> bytes;
@@ -107,8 +108,8 @@ void gated_linear(const PackedLinear& weight, const float* x, int64_t m, const f
                   Gate gate, float* y, LinearScratch& scratch, ThreadPool& pool,
                   Activations activations = Activations::kInt8, const PackedLinear* next = nullptr);
 
-/// y = gated_linear(gate_up, x) * Wd^T (+ bias): a gated feed-forward layer, bit for bit what the
-/// two products give. With many rows, what lies between them is quantised while it is in the cache.
+/// y = gated_linear(gate_up, x) * Wd^T (+ bias): a gated feed-forward layer. The bits are those of
+/// the two products. With many rows, the first one's outputs are quantised while they are in cache.
 /// Shapes: x [M, K], y [M, N] of `down`.
 void feed_forward(const PackedLinear& gate_up, const PackedLinear& down, const float* x, int64_t m,
                   const float* gate_up_bias, const float* down_bias, Gate gate, float* y,

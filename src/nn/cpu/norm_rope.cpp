@@ -12,8 +12,7 @@ namespace {
 
 constexpr int64_t kTaskElements = 8192;  // a few microseconds: less is not worth a dispatch
 
-// Calls one(row) for all rows: here when they are little work, else over the pool in tasks of
-// several rows.
+// Calls one(row) for all rows: here where they are little work, else in tasks of several rows.
 template <typename One>
 void each_row(int64_t rows, int64_t elements_per_row, ThreadPool& pool, const One& one) {
   const int64_t per_task =
@@ -30,8 +29,8 @@ void each_row(int64_t rows, int64_t elements_per_row, ThreadPool& pool, const On
   }
 }
 
-// Writes a head's keys and values of one position, which lies at `offset` of the head's slice of a
-// block.
+// Writes a head's keys and values of one position. `slice`: of the head, in a block; `offset`: of
+// the position.
 class KvWriter {
  public:
   KvWriter(const Kernels& path, const KvLayer& kv) : path_(path), kv_(kv) {}

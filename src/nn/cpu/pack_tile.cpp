@@ -10,8 +10,7 @@
 namespace pippin::nn::cpu {
 namespace {
 
-// One row's block, taken apart: codes by column and what its scales are, in the order of
-// TileFormat's scale bytes.
+// One row's block, taken apart: codes by column, scales in the order of ScaleKind.
 struct RowBlock {
   uint8_t codes[256];
   uint8_t f16s[4];    // d, then m or dmin
@@ -346,7 +345,7 @@ void pack_typed(const AffineLayout& affine, const TileSource& source, int64_t co
     pack_blocks<kType>(source, columns, planes, scales);
 }
 
-// One packer for each type, so that what a format is made of is known where its loops are compiled.
+// One packer for each type: the format is a constant where its loops are compiled.
 template <size_t... kTypes>
 constexpr auto packers(std::index_sequence<kTypes...>) {
   return std::array{pack_typed<static_cast<TensorType>(kTypes)>...};

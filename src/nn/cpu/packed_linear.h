@@ -66,8 +66,8 @@ struct TileSource {
 void pack_tile(TensorType type, const AffineLayout& affine, const TileSource& source,
                int64_t columns, uint8_t* planes, uint8_t* scales);
 
-/// Bytes that one row of `columns` values takes in the model file. Zeros, where `columns` is not a
-/// whole number of blocks or of groups that can be packed.
+/// Bytes that one row of `columns` values takes in the model file. Zeros: `columns` is not a whole
+/// number of blocks, or of groups that can be packed.
 struct FileRow {
   size_t codes = 0;
   size_t scales = 0, biases = 0;  // where they lie apart

@@ -207,7 +207,8 @@ inline __m256i activations(const auto& x, int s) {
   return _mm256_set1_epi64x(eight);
 }
 
-// Scaled sums without a product (simd_avx512-inl.h), which an addition brings to the origin here.
+// Scaled sums without a multiplication (simd_avx512-inl.h). Here an addition brings them to the
+// origin.
 #define PIPPIN_SCALED_SUMS
 inline F scaled(I sum, const ActGroup& x) {
   const __m256 origin = _mm256_set1_ps(x.origin);

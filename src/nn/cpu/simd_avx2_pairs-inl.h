@@ -6,20 +6,19 @@ inline W w_ready(W codes) {
   return codes;
 }
 
-// Makes the value now: the compiler would otherwise put the additions off and keep all products
-// instead, in memory.
+// Forces the value to be computed now. The compiler would otherwise delay the additions and spill
+// all products.
 inline __m256i in_register(__m256i value) {
   asm("" : "+x"(value));
   return value;
 }
 
 #define PIPPIN_DOT_BY_CODES
-constexpr int kUnsignedMax = 255;  // larger codes have lost their offset in add()
+constexpr int kUnsignedMax = 255;  // larger codes lose their offset in add()
 /// Integer sums of kRows activation rows times one group, or its sub-blocks, fed one sub-vector of
 /// codes at a time. begin() sets their initial value; without kBegun it is zero.
-///
-/// Pairs of products are added in 16 bits, and as many sub-vectors are summed there as cannot
-/// overflow. Registers lie in arrays of their own: the compiler keeps pairs of them in memory.
+/// Pairs of products are added in 16 bits, for as many sub-vectors as cannot overflow. Registers
+/// lie in arrays of their own: the compiler would keep an array of pairs in memory.
 template <int kRows, bool kSubBlocks16, int kMax, bool kBegun>
 struct DotRows {
   static constexpr int kFit = 32767 / (kMax * 254);
@@ -45,7 +44,7 @@ struct DotRows {
       const __m256i b = _mm256_maddubs_epi16(w.b, q);
       run_a[r] = kInPart % kRun == 0 ? a : _mm256_add_epi16(run_a[r], a);
       run_b[r] = kInPart % kRun == 0 ? b : _mm256_add_epi16(run_b[r], b);
-      if constexpr (kRun >= 4) {  // where the 16-bit sums are all that must be kept
+      if constexpr (kRun >= 4) {  // the 16-bit sums are all that must stay
         run_a[r] = in_register(run_a[r]);
         run_b[r] = in_register(run_b[r]);
       }
@@ -64,10 +63,10 @@ struct DotRows {
   __m256i run_a[kRows], run_b[kRows];  // 16-bit sums
 };
 
-/// The same for full 8-bit codes, of which not even one pair of products fits in 16 bits. Codes and
-/// activations are widened instead: a lane's four as two pairs, the even ones and the odd ones.
-/// Activations go to the high bytes, which needs no extension of their signs, so the sums are 256
-/// times too large on the way.
+/// The same for full 8-bit codes: not even one pair of their products fits 16 bits. Codes and
+/// activations are widened instead, the even ones of a lane's four and the odd ones. Activations go
+/// to the high bytes, which needs no sign extension. So the sums are 256 times too large on the
+/// way.
 template <int kRows, bool kSubBlocks16, bool kBegun>
 struct DotRows<kRows, kSubBlocks16, 255, kBegun> {
   void begin(int sub_block, int r, I start) {

@@ -11,7 +11,7 @@ inline __m256i dot4(__m256i sum, __m256i w, __m256i x) {
 }
 
 #define PIPPIN_DOT_BY_CODES
-constexpr int kUnsignedMax = 255;  // larger codes have lost their offset in add()
+constexpr int kUnsignedMax = 255;  // larger codes lose their offset in add()
 /// The sums (DotSums), fed one sub-vector of codes at a time.
 template <int kRows, bool kSubBlocks16, int kMax, bool kBegun>
 struct DotRows : DotSums<kRows, kSubBlocks16, kBegun> {

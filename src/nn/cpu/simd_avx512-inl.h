@@ -155,10 +155,10 @@ inline W w_broadcast32(const int8_t* q) {
   return _mm512_set1_epi32(four);
 }
 
-// Scaled sums without a product. A sum of 22 bits that begins at the bits of 1.5 * 2^23 * scale
-// counts in units of the scale, since that is what the last bit of the mantissa is worth. One
-// subtraction takes the origin away: it runs beside the dot products, where a conversion and a
-// product would share their pipes.
+// Scaled sums without a multiplication. The accumulator begins at the bits of 1.5 * 2^23 * scale,
+// the origin. The last bit of that float is worth the scale, so a sum of 22 bits counts in its
+// units. One subtraction takes the origin away. It runs beside the dot products; a conversion and a
+// multiplication would share their pipes.
 #define PIPPIN_SCALED_SUMS
 inline I scaled_origin(const ActGroup& x) { return _mm512_castps_si512(_mm512_set1_ps(x.origin)); }
 inline F scaled(I sum, const ActGroup& x) {
@@ -171,8 +171,8 @@ inline W w_add(W a, W b) { return _mm512_add_epi8(a, b); }
 inline W w_add_s8(W a, int x) { return _mm512_add_epi8(a, _mm512_set1_epi8(static_cast<char>(x))); }
 inline I i_dpbusd(I acc, W codes, W q) { return _mm512_dpbusd_epi32(acc, codes, q); }
 
-// Dot products that broadcast their activations themselves. g++ loads them into a register first,
-// and 16 rows take 2 to 7 % longer. Volatile, so that rows take turns as they are written.
+// Dot products whose memory operand is broadcast. g++ would load it into a register first, which
+// costs 2 to 7 % with 16 rows. Volatile, so that rows alternate as they are written.
 inline I i_dpbusd_from(I acc, W codes, const int8_t* q) {
   asm volatile("vpdpbusd %2%{1to16%}, %1, %0"
                : "+v"(acc)
@@ -221,15 +221,13 @@ inline void add_pair_dots(const W* w, const X* x, int from, I* first, I* second)
 #define PIPPIN_SCALED_PAIRS
 template <int kRows>
 inline void subtract_pairs(const W* pairs, F unit, const BlockSums* x, F* acc) {
-  constexpr int kTogether = kRows % 4 == 0 ? 4 : 1;  // rows that take turns: the products of one
-                                                     // wait for each other
+  constexpr int kTogether = kRows % 4 == 0 ? 4 : 1;  // rows that alternate, to hide latency
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; r += kTogether) {
     I origin[kTogether], sum[kTogether];
 #pragma GCC unroll 4
     for (int i = 0; i < kTogether; ++i) {
-      // The scale's bits with 1.5 * 2^23 times its value; of a zero, something that takes itself
-      // away.
+      // The bits of 1.5 * 2^23 * scale. A scale of zero gives a number that cancels out.
       origin[i] = _mm512_add_epi32(_mm512_castps_si512(_mm512_set1_ps(x[r + i].scale)),
                                    _mm512_set1_epi32((23 << 23) + (1 << 22)));
       sum[i] = origin[i];
@@ -255,9 +253,9 @@ constexpr bool kManySubBlocks = true;
 constexpr bool kManyGroupPairs = true;
 constexpr bool kManyFloats = true;
 #else
-// Without VNNI, pairs of products are added in 16 bits. As many sub-vectors are summed there as
-// cannot overflow; full 8-bit codes do not fit even once, so they are made signed and the sign
-// moves to the activations.
+// Without VNNI, pairs of products are added in 16 bits, for as many sub-vectors as cannot overflow.
+// Full 8-bit codes do not fit even once. They are made signed, and their sign moves to the
+// activations.
 constexpr int kUnsignedMax = 127;
 template <int kMax>
 inline W w_ready(W codes) {

@@ -1,8 +1,8 @@
 // Integer dot products in NEON, after simd_neon-inl.h and simd_dot_sums-inl.h.
 // Included inside an unnamed namespace by kernels_neon.cpp; hence no includes here.
 
-// The dot product instruction is signed by signed: full 8-bit codes lose their bias, smaller ones
-// are positive as they are.
+// The dot product instruction takes signed bytes. Full 8-bit codes lose their offset of 128;
+// smaller ones are positive as they are.
 template <int kMax>
 inline W w_ready(W codes) {
   if constexpr (kMax > 127) PIPPIN_FOUR(i) codes.v[i] = veorq_u8(codes.v[i], vdupq_n_u8(0x80));
@@ -10,7 +10,7 @@ inline W w_ready(W codes) {
 }
 
 #define PIPPIN_DOT_BY_CODES
-constexpr int kUnsignedMax = 127;  // larger codes have lost their offset in add()
+constexpr int kUnsignedMax = 127;  // larger codes lose their offset in add()
 /// The sums (DotSums), fed one sub-vector of codes at a time.
 template <int kRows, bool kSubBlocks16, int kMax, bool kBegun>
 struct DotRows : DotSums<kRows, kSubBlocks16, kBegun> {

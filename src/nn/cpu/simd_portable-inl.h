@@ -123,7 +123,7 @@ inline I i_set1(int32_t x) {
   PIPPIN_EACH(i, 16) r.v[i] = x;
   return r;
 }
-/// Two numbers, in turns.
+/// Two numbers, alternating.
 inline I i_set2(const int32_t* two) {
   I r;
   PIPPIN_EACH(i, 16) r.v[i] = two[i % 2];
@@ -176,7 +176,7 @@ inline W w_load(const uint8_t* p) {
   return r;
 }
 inline void w_store(uint8_t* p, W a) { PIPPIN_EACH(i, 64) p[i] = a.v[i]; }
-/// (byte << kShift, or >> -kShift) & kMask, which must clear what a wider shift would carry over.
+/// (byte << kShift, or >> -kShift) & kMask. Requires: the mask clears bits of neighbouring bytes.
 template <int kShift, int kMask>
 inline W w_bits(W a) {
   PIPPIN_EACH(i, 64)
@@ -229,7 +229,7 @@ inline W w_pairs_s8(const uint8_t* p) {
   }
   return r;
 }
-/// acc + the products of such pairs with two 16-bit numbers, the low one in the low half.
+/// acc + the products of such pairs with one pair, the low number in the low half.
 inline I i_dpwssd_broadcast(I acc, W pairs, int32_t two) {
   const int32_t low = static_cast<int16_t>(two);
   const int32_t high = static_cast<int16_t>(two >> 16);
@@ -275,9 +275,9 @@ inline F f_odd(F a, F b) {
   return r;
 }
 
-/// Codes beyond it lose their offset, or 128, in add_dots().
+/// Larger codes lose their offset, or 128, in add_dots().
 constexpr int kUnsignedMax = 255;
-/// Readies one sub-vector of codes for add_dots().
+/// Makes one sub-vector of codes what add_dots() takes.
 template <int kMax>
 inline W w_ready(W codes) {
   return codes;
@@ -304,13 +304,13 @@ inline void add_pair_dots(const W* w, const X* x, int from, I* first, I* second)
   }
 }
 
-// Register tiles: activation rows of a linear kernel, and those that take turns; query rows of a
-// score tile and of a value tile.
+// Register tiles: activation rows of a linear kernel and those that alternate in it, query rows of
+// score and value tiles.
 constexpr int kTurnRows = 1;
 constexpr int kPassRows = 2;
-// Whether there are kernels of many rows, which unpack a group once for passes over all of them:
-// of plain groups, of sub-blocks with scales, of group pairs, and with f32 activations. Their sums
-// lie in memory, so they gain nothing where products take much longer than unpacking.
+// Whether there are kernels of many rows, which unpack a group once for all of them. Their sums lie
+// in memory, so they gain nothing where products take much longer than unpacking. In order: of
+// plain groups, of sub-blocks with scales, of group pairs, with f32 activations.
 constexpr bool kManyGroups = false;
 constexpr bool kManySubBlocks = false;
 constexpr bool kManyGroupPairs = false;

@@ -38,8 +38,7 @@ struct QuantizedGroup {
   float sum;  // scale * sum of codes
 };
 
-/// Rounds 32 activations to codes, of which that of the largest magnitude is at most kCodeMax, or
-/// kBlockCodeMax.
+/// Rounds 32 activations to codes. The largest is at most kCodeMax, or kBlockCodeMax.
 template <bool kPowerOfTwo>
 inline QuantizedGroup quantize_group(const float* x, ActGroup& out) {
   const F low = f_load(x);
@@ -82,7 +81,7 @@ inline void write_sums(const QuantizedGroup* groups, BlockSums& out) {
   out.scale = largest / 2;
 }
 
-/// Quantises up to eight groups; those of K-quants, which are eight, as a block.
+/// Quantises up to eight groups. With power-of-two scales they are eight, a block.
 template <bool kPowerOfTwo>
 inline void quantize_groups(const float* x, int count, ActGroup* out, BlockSums* sums,
                             int64_t stride) {

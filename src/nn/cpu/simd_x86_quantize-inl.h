@@ -1,8 +1,9 @@
-// The activation quantiser of the x86 paths: what simd_quantize-inl.h does, in AVX2 and eight
-// groups at a time, so that a lane is a group wherever a group has one number. Included inside an
-// unnamed namespace by one .cpp file per instruction set; hence no includes here.
+// The activation quantiser of the x86 paths: simd_quantize-inl.h in AVX2. Eight groups at a time:
+// where a group has one number, each lane is a group.
+// Included inside an unnamed namespace by one .cpp file per instruction set; hence no includes
+// here.
 
-/// Up to eight groups. Lanes beyond the last one do what it does once more.
+/// Up to eight groups. Lanes beyond the last one repeat it.
 struct Groups8 {
   int count;
   int at(int lane) const { return lane < count ? lane : count - 1; }
@@ -41,8 +42,8 @@ template <bool kPowerOfTwo>
 inline GroupScales8 group_scales(__m256 amax) {
   GroupScales8 s;
   if constexpr (kPowerOfTwo) {
-    // The next power of two of amax / 120: 2^-6 of the amax's own, or 2^-5 where its mantissa is
-    // beyond 120 / 64.
+    // The next power of two of amax / 120: amax's own times 2^-6, or 2^-5 where its mantissa is
+    // above 120 / 64.
     static_assert(kBlockCodeMax == 120);
     const __m256i up = _mm256_add_epi32(_mm256_castps_si256(amax), _mm256_set1_epi32(0xfffff));
     const __m256i power = _mm256_and_si256(up, _mm256_set1_epi32(0x7f800000));
@@ -76,7 +77,7 @@ struct GroupSums8 {
   __m256i low, high;  // of each group's two sub-blocks
 };
 
-/// The sums of eight groups' codes. eights: of each group, four 64-bit sums of 8 codes + 128.
+/// The sums of eight groups' codes. `eights`: for each group, four 64-bit sums of 8 codes + 128.
 inline GroupSums8 group_sums(const __m256i* eights) {
   const auto two = [&](int g) {  // 32-bit lanes g, g + 1 of each sum
     return _mm256_or_si256(eights[g], _mm256_slli_epi64(eights[g + 1], 32));
@@ -183,7 +184,7 @@ template <bool kPowerOfTwo>
   }
 }
 
-/// Quantises up to eight groups; those of K-quants, which are eight, as a block.
+/// Quantises up to eight groups. With power-of-two scales they are eight, a block.
 template <bool kPowerOfTwo>
 inline void quantize_groups(const float* x, int count, ActGroup* out, BlockSums* sums,
                             int64_t stride) {

@@ -2,15 +2,16 @@
 // simd_*-inl.h file. Included inside an unnamed namespace by one .cpp file per instruction set;
 // hence no includes here.
 //
-// The value of one output is, whatever the number of rows and threads: over groups in order,
-//   acc = fma(integer dot, weight scale * activation scale, acc), then acc = fma(minimum,
-//   activation sum, acc).
+// For one output, whatever the number of rows and threads, over groups in order:
+//   acc = fma(integer dot, weight scale * activation scale, acc)
+//   acc = fma(minimum, activation sum, acc)
 // K-quants take activations with power-of-two scales, except interleaved group pairs
-// (group_pair-inl.h). Products with such scales are exact, so the order of factors is free:
-//   acc -= minimum scale * (integer dot of minimums and block sums * their scale), once a block;
-//   acc = fma(integer dot * activation scale, weight scale, acc), for each group or sub-block.
+// (group_pair-inl.h). Products with such scales are exact, so the order of factors is free.
+// Once a block, then for each group or sub-block:
+//   acc -= minimum scale * (integer dot of minimums and block sums * their scale)
+//   acc = fma(integer dot * activation scale, weight scale, acc)
 
-/// The format of a tile. Only of an affine type does it depend on more than the type.
+/// The format of a tile. Only affine types leave something to the tile.
 template <TensorType kType>
 inline TileFormat format_of(const TileView& tile) {
   constexpr TileFormat kFormat = tile_format(kType);
@@ -24,8 +25,8 @@ constexpr int kGroupCodes = kGroup * kTileRows;  // bytes of a group's codes, un
 template <TensorType kType>
 constexpr Codebook kCodebook = codebook(kType);
 
-/// Unpacks sub-vector s of a group into unsigned codes. Called for all eight in a row, the loads of
-/// shared planes are one.
+/// Unpacks sub-vector s of a group into unsigned codes. When all eight are unpacked in a row, the
+/// compiler loads shared planes once.
 template <TensorType kType, int s>
 inline W sub_vector(const uint8_t* planes, const WTable& table) {
   constexpr TileFormat kFormat = tile_format(kType);
@@ -47,7 +48,7 @@ inline W sub_vector(const uint8_t* planes, const WTable& table) {
   return w;
 }
 
-/// All eight.
+/// Unpacks all eight sub-vectors.
 template <TensorType kType>
 inline void unpack_codes(const uint8_t* planes, const WTable& table, W* w) {
   w[0] = sub_vector<kType, 0>(planes, table);
@@ -60,7 +61,7 @@ inline void unpack_codes(const uint8_t* planes, const WTable& table, W* w) {
   w[7] = sub_vector<kType, 7>(planes, table);
 }
 
-/// Unpacks them into memory.
+/// Unpacks all eight into memory.
 template <TensorType kType>
 inline void store_codes(const uint8_t* planes, const WTable& table, uint8_t* codes) {
   W w[8];
@@ -72,11 +73,11 @@ inline void store_codes(const uint8_t* planes, const WTable& table, uint8_t* cod
 /// The initial accumulator of a group's integer sum, or, with n = 4 sub-vectors, of a sub-block's.
 template <int n, int kMax, int kOffset, bool kBlocks>
 inline I first_sum(const ActGroup& x, int sub_block) {
-  constexpr bool kFull = kMax > kUnsignedMax;  // full 8-bit codes, which lose 128 on the way
+  constexpr bool kFull = kMax > kUnsignedMax;  // full 8-bit codes lose 128 in add_dots()
   if constexpr ((kOffset >= 0) == kFull)
     return i_set1(0);
   else if constexpr (kFull)
-    return i_set1_shifted<7>(-x.negative[0]);  // gives back what they lose
+    return i_set1_shifted<7>(-x.negative[0]);  // gives the 128 back
   else if constexpr (n == 4)
     return i_set1_shifted<kOffset>(x.negative[sub_block]);
   else if constexpr (kBlocks)
@@ -89,15 +90,15 @@ inline I first_sum(const ActGroup& x, int sub_block) {
 inline float power_scale(const ActGroup& x) { return x.origin * (2.0f / 3 / (1 << 23)); }
 
 #if !defined(PIPPIN_SCALED_SUMS)
-/// What is added to a first sum that scaled() will take.
+/// Added to the initial accumulator of a sum that scaled() takes.
 inline I scaled_origin(const ActGroup&) { return i_set1(0); }
 /// Integer sums times the activations' scale, a power of two: exact.
 inline F scaled(I sum, const ActGroup& x) { return f_mul(f_from_int(sum), f_set1(power_scale(x))); }
 #endif
 
 #if !defined(PIPPIN_SCALED_PAIRS)
-/// acc -= unit * the dot product of a block's 8 minimums, as pairs of 16 bits, and the sums of its
-/// groups, for kRows activation rows.
+/// acc -= unit * (dot product of a block's 8 minimums and its block sums), for kRows activation
+/// rows. pairs: the minimums, two of 16 bits in a lane.
 template <int kRows>
 inline void subtract_pairs(const W* pairs, F unit, const BlockSums* x, F* acc) {
 #pragma GCC unroll 16
@@ -144,8 +145,7 @@ struct Scales {
     }
     if constexpr (kMin) m = f_from_half(f16s + kTileRows);
     if constexpr (kKind == ScaleKind::kSuperBlock32Min) {
-      // 16 rows of 6-bit numbers: 8 scales, then 8 minimums. Low nibbles of 0-7 pair with 8-15; two
-      // high bits of each quarter follow.
+      // To one byte for each number: 8 scales of 16 rows, then 8 minimums.
       const W low0 = w_load(block + 64);
       const W low1 = w_load(block + 128);
       const W high = w_load(block + 192);
@@ -275,8 +275,8 @@ template <typename Dots, typename Codes, typename X>
   add.template operator()<7>();
 }
 
-/// One group of all activation rows, sub-vector by sub-vector: few registers hold codes, most hold
-/// the rows' sums.
+/// One group times all activation rows, sub-vector by sub-vector. Most registers hold the rows'
+/// sums.
 template <TensorType kType, int kRows, bool kUnpack, typename S>
 [[gnu::always_inline]] inline void group_products(const GroupCodes<kType, kUnpack>& codes,
                                                   const GroupScales<S>& scales, const ActGroup* x,
@@ -319,7 +319,7 @@ struct GroupCodes {
   W w[8];
 };
 
-/// One group of all activation rows, a few rows at a time: the group's codes stay in registers.
+/// One group times all activation rows, a few rows at a time. The group's codes stay in registers.
 template <TensorType kType, int kRows, bool kUnpack, typename S>
 [[gnu::always_inline]] inline void group_products(const GroupCodes<kType, kUnpack>& codes,
                                                   const GroupScales<S>& scales, const ActGroup* x,
@@ -363,10 +363,9 @@ constexpr int kBytesAhead = 16384;
 /// the memory's latency.
 constexpr int kBytesNear = 1024;
 
-/// Prefetches the lines kBytesNear and kBytesAhead after a group. Tiles follow each other in
-/// memory, so the stream goes on into the next tile: a step is a group's planes and its share of
-/// the scales. An affine tile's lines are counted with 16-bit scales for each group, its steps as
-/// they are.
+/// Prefetches the lines kBytesNear and kBytesAhead after a group. A step is a group's planes and
+/// its share of the scales, so the stream goes on into the next tile. Lines of an affine tile are
+/// counted with 16-bit scales for each group; its steps are exact.
 template <TensorType kType>
 class WeightStream {
  public:
@@ -393,8 +392,8 @@ class WeightStream {
 /// The rows of a kernel that takes any multiple of kPassRows, up to kRowsMax.
 constexpr int kManyRows = 0;
 
-/// The products of a tile with kRows activation rows. Of many rows, whose sums no registers hold,
-/// kPassRows at a time go over a group, whose codes are unpacked into memory once for all of them.
+/// The products of a tile with kRows activation rows. With many rows, sums lie in memory: each
+/// group's codes are unpacked there once, and kPassRows rows at a time go over them.
 template <TensorType kType, int kRows>
 void tile_kernel(const TileView& tile, int64_t groups, const ActRows& activations, float* out,
                  int64_t stride) {

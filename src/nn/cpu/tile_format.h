@@ -1,54 +1,33 @@
 // The layout of packed weights, shared by the packer and the kernels of every instruction set.
 //
-// A tile is 16 rows of the matrix. Along K it is cut into groups of 32 columns, and a group into 8
-// sub-vectors of 64 bytes, one 4-byte lane per row: sub-vector s holds columns 4s..4s+3, so one
-// broadcast of four activations meets all 16 rows. Codes are unsigned and lie in bit planes that
-// unpack by shifts and masks:
-//   8-bit plane (512 bytes a group): the sub-vectors in order
-//   4-bit plane (256): vector t holds sub-vector t in its low and t + 4 in its high nibbles
-//   2-bit plane (128): vector t holds sub-vectors t, t + 2, t + 4, t + 6 from its low bits up
-//   1-bit plane (64):  bit s of the vector is sub-vector s
-// Q4_K interleaves two groups of 32, so that one multiply-add applies both scales: neighbouring
-// lanes hold the same row of both groups. Q6_K interleaves sub-blocks of 16: "first" are the first
-// sub-blocks of two groups, "second" their second ones. The planes of such a pair are those of rows
-// 0, 1, 4, 5, 8 .., then those of rows 2, 3, 6, 7, 10 ..: packing sums to 16 bits takes four lanes
-// of each in turn, which brings the rows in order.
-// A tile is all its scales, as ScaleKind says, 16 rows side by side, and from the next multiple of
-// 64 bytes on all its planes. Scales come first, since weights are prefetched in the order of their
-// addresses: all of them have arrived when the tile begins.
+// A tile is 16 rows: all scales (scale_layout.h), then all codes. Weights are prefetched in the
+// order of their addresses, so the scales have arrived when the codes are read.
+//   | scales of block 0 | scales of block 1 | ... | pad to 64 | planes of group 0 | group 1 | ... |
+// A group is 32 columns: 8 sub-vectors of 64 bytes. One broadcast of four activations meets all
+// rows.
+//   sub-vector s   | row 0: c[4s] .. c[4s+3] | row 1: c[4s] .. c[4s+3] | ... | row 15 |
+//   byte             0                         4                         60       64
+// Codes are unsigned and split into bit planes, which shifts and masks put together:
+//   plane of   bytes   vectors      bits of each byte
+//   8 bits     512     s = 0..7     | sub-vector s |
+//   4 bits     256     t = 0..3     | 7..4: sub-vector t + 4 | 3..0: t |
+//   2 bits     128     t = 0, 1     | 7..6: t + 6 | 5..4: t + 4 | 3..2: t + 2 | 1..0: t |
+//   1 bit       64     one          | bit s: sub-vector s |
+// An interleaved group pair (Q4_K) mixes the rows of groups a and b, so that one multiply-add
+// applies both scales. Its planes are two groups' planes, in which the lanes are:
+//   first    | 0a | 0b | 1a | 1b | 4a | 4b | 5a | 5b | 8a | .. | 13b |
+//   second   | 2a | 2b | 3a | 3b | 6a | 6b | 7a | 7b | 10a | .. | 15b |
+// Packing sums to 16 bits takes four lanes of each in turn, which brings rows 0 to 15 in order.
+// Q6_K pairs sub-blocks of 16: a holds the first ones of two groups, b the second ones.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "base/tensor_type.h"
+#include "nn/cpu/scale_layout.h"
 
 namespace pippin::nn::cpu {
-
-constexpr int kTileRows = 16;
-constexpr int kGroup = 32;
-constexpr int kSuperGroups = 8;  // groups in a K-quant's block of 256
-
-enum class ScaleKind : uint8_t {
-  kNone,             // float weights
-  kHalf,             // a group: d f16
-  kHalfMin,          // a group: d f16, m f16; value = d * code + m
-  kExponent,         // a group: exponent byte; value = 2^(e - 128) * code
-  kAffine,           // 1, 2 or 4 groups: scale, bias (AffineLayout); value = scale * code + bias
-  kSuperBlock32,     // a block: d f16, 8 x s8; value = d * s * code
-  kSuperBlock32Min,  // a block: d f16, dmin f16, 8 + 8 x 6 bits; value = d * s * code - dmin * m
-  kSuperBlock16,     // a block: d f16, 16 x s8; value = d * s * code
-  kSuperBlock16Min,  // a block: d f16, dmin f16, 16 x (4 + 4 bits); value = d * s * code - dmin * m
-};
-
-/// What tiles of one affine type may differ in. Facts of a run that kernels read at each block:
-/// kernels of their own for every type, group and float would be nine times as many.
-struct AffineLayout {
-  int groups = 1;                        // that share a scale and a bias: 1, 2, 4
-  TensorType floats = TensorType::kF16;  // of scales and biases: kF16, kBF16, kF32
-
-  constexpr int float_bytes() const { return floats == TensorType::kF32 ? 4 : 2; }
-};
 
 /// How activations are quantised for a format.
 enum class ActQuantisation : uint8_t {
@@ -65,7 +44,7 @@ struct TileFormat {
   int offset_shift = -1;     // codes mean code - 2^offset_shift; -1: code
   int code_max = 0;          // largest unsigned code (after the table)
   bool table = false;        // the nibble indexes codebook()
-  bool interleaved = false;  // groups lie by twos
+  bool interleaved = false;  // groups, or sub-blocks of 16, lie in pairs
   int float_bytes = 0;       // bytes of a float weight
   AffineLayout affine;       // of kAffine
 

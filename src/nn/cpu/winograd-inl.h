@@ -4,14 +4,14 @@
 // share two pipes, and this would be slower.
 // Included after group_pair-inl.h, inside an unnamed namespace; hence no includes here.
 //
-// Two codes a, b with activations p, q have the products
-//   a p + b q = (a + q) (b + p) - a b - p q,
-// of which a b is the same for all rows and p q for all outputs. Three quarters of a group's codes
-// are multiplied that way, the others directly: that balances the pipes. A dot product takes
+// For codes a, b and activations p, q:
+//   a p + b q = (a + q) (b + p) - a b - p q
+// a b is the same for all rows, and p q for all outputs. Three quarters of a group's codes are
+// multiplied that way, the others directly, which balances the pipes. A dot product takes
 // unsigned times signed bytes. With codes of 4 bits and activations within +-120, a + 120 + q and
 // b - 8 + p are such. Codes of 6 bits leave room for +-96, and half of them are multiplied that
-// way. All are integers, so the sums are those of every other path. Source: S. Winograd, "A New
-// Algorithm for Inner Product", 1968.
+// way. All are integers, so the sums are those of every other path.
+// Source: S. Winograd, "A New Algorithm for Inner Product", 1968.
 
 /// Adds the offsets to the partners w[p] and w[p + kApart]. start: minus the products a b, where
 /// sums begin.
@@ -109,8 +109,8 @@ struct WinogradGroupPair {
     products<kType, kRows>(codes, scales, x, dots, 1, keep);
   }
 
-  /// Adds the products of two groups to so_far[step * row] and hands the sums on:
-  /// then<n>(first row, of n rows).
+  /// Adds the products of two groups to so_far[step * row] and passes the sums of n rows to
+  /// then<n>(first row, sums).
   template <TensorType kType, int kRows>
   [[gnu::always_inline]] static void products(const auto& codes, const W* scales,
                                               const ActGroupPair* x, const I* so_far, int64_t step,

@@ -57,11 +57,12 @@ constexpr const char* kRopeSource = R"(
   }
 )";
 
-// One block per (token, KV head, split); the heads of a group are the rows of a 16-row product on
-// the tensor cores, which are half idle even so, but the reading of KV is what counts. Keys and
-// values come into shared memory a tile at a time; 16-byte chunks of row p lie at chunk ^ (p % 8),
-// so that eight rows are read without conflicts. Scores: a warp per share of the positions. Values:
-// a warp per share of the dimensions. Layouts: PTX ISA, mma.m16n8k16 and ldmatrix.
+// One block per (token, KV head, split). The heads of a group are the rows of a 16-row product on
+// the tensor cores. These are at least half idle; reading KV is what takes the time. Keys and
+// values come into shared memory a tile at a time. The 16-byte chunks of row p are swizzled to
+// chunk ^ (p % 8), so that eight rows are read without bank conflicts. Scores: a warp per share of
+// the positions. Values: a warp per share of the dimensions. Source: PTX ISA, mma.m16n8k16 and
+// ldmatrix.
 constexpr const char* kPartSource = R"(
   constexpr int G = H / K, CHUNKS = D / 8, WARPS = 4;
   constexpr int TILE = D == 256 ? 32 : 64;             // positions

@@ -1,7 +1,7 @@
-// Transfer: small lists of integers between the host and the device. MLX keeps host values in
-// managed memory, whose pages wander: each list costs the device some 100 us, and reading a result
-// leaves its buffer on the host for whichever kernel gets it next. Here they go through pinned
-// memory, which both sides reach. Owner: the context. Thread: the device thread.
+// Transfer: small lists of integers between the host and the device, through pinned memory, which
+// both sides reach. MLX keeps host values in managed memory, whose pages migrate: each list costs
+// the device some 100 us. Reading a result leaves its pages on the host, for the next kernel to
+// fetch. Owner: the context. Thread: the device thread.
 #pragma once
 
 #include <cstdint>

@@ -11,9 +11,9 @@ namespace {
 
 namespace mx = mlx::core;
 
-// What MLX keeps of a buffer, for buffers that are ours: its CPU allocator holds the size in the 8
-// bytes before the data; its CUDA allocator a record of this form, device -1 being memory that the
-// host may read. Source: mlx/backend/cuda/allocator.h, CudaBuffer.
+// What MLX keeps of a buffer, for buffers that are ours. Its CPU allocator holds the size in the 8
+// bytes before the data, its CUDA allocator this record. Device -1 is memory that the host may
+// read. Source: mlx/backend/cuda/allocator.h, CudaBuffer.
 #ifdef PIPPIN_MLX_CUDA
 struct BufferRecord {
   void* data;

@@ -1,5 +1,5 @@
-// BufferPool: memory of activations. Keeps freed buffers by power-of-two size: activations have the
-// same few sizes at every step, and fresh pages cost more than the small kernels that fill them.
+// BufferPool: memory of activations. Keeps freed buffers by power-of-two size. Activations have the
+// same few sizes at every step, and fresh pages cost more than small kernels do.
 // Owner: the CPU's backend. Thread: the device thread.
 #pragma once
 
