@@ -5,8 +5,12 @@
 #include <cmath>
 #include <random>
 
+#include "tolerance.h"
+
 namespace pippin::engine {
 namespace {
+
+using namespace pippin::test;
 
 constexpr float kMasked = sampling::kMasked;
 
@@ -30,6 +34,9 @@ Token pick(const Submission& submission, std::vector<float> logits, int index = 
   EXPECT_TRUE(out.sampled);
   return out.token;
 }
+
+// A logit up to 4 is changed, then divided by the temperature; the sum's logarithm is taken off.
+const double kLogTolerance = rounding_tolerance(kEpsilonF32, 4, 4);
 
 /// The logits after penalties and biases, read off the distribution at temperature 1: differences
 /// of logs.
@@ -80,8 +87,8 @@ TEST(RowSampler, RepetitionPenaltyDividesPositiveAndMultipliesNegative) {
   submission.sampling.repetition_penalty = 2;
   RowSampler sampler(submission);
   const auto got = logs(sampler, {4, -1, 0.5f});
-  EXPECT_NEAR(got[0] - got[2], 2 - 0.5, 1e-6);
-  EXPECT_NEAR(got[1] - got[2], -2 - 0.5, 1e-6);
+  EXPECT_NEAR(got[0] - got[2], 2 - 0.5, kLogTolerance);
+  EXPECT_NEAR(got[1] - got[2], -2 - 0.5, kLogTolerance);
 }
 
 TEST(RowSampler, RepetitionWindowForgetsOldTokens) {
@@ -90,18 +97,18 @@ TEST(RowSampler, RepetitionWindowForgetsOldTokens) {
   submission.sampling.penalty_last_n = 2;
   RowSampler sampler(submission);
   auto got = logs(sampler, {4, 4, 4, 4});
-  EXPECT_NEAR(got[0] - got[3], 0, 1e-6);
-  EXPECT_NEAR(got[1] - got[3], -2, 1e-6);
-  EXPECT_NEAR(got[2] - got[3], -2, 1e-6);
+  EXPECT_NEAR(got[0] - got[3], 0, kLogTolerance);
+  EXPECT_NEAR(got[1] - got[3], -2, kLogTolerance);
+  EXPECT_NEAR(got[2] - got[3], -2, kLogTolerance);
   sampler.accept(3);
   got = logs(sampler, {4, 4, 4, 4});
-  EXPECT_NEAR(got[1] - got[0], 0, 1e-6);
-  EXPECT_NEAR(got[2] - got[0], -2, 1e-6);
-  EXPECT_NEAR(got[3] - got[0], -2, 1e-6);
+  EXPECT_NEAR(got[1] - got[0], 0, kLogTolerance);
+  EXPECT_NEAR(got[2] - got[0], -2, kLogTolerance);
+  EXPECT_NEAR(got[3] - got[0], -2, kLogTolerance);
   submission.sampling.penalty_last_n = 0;
   RowSampler off(submission);
   got = logs(off, {4, 4, 4, 4});
-  EXPECT_NEAR(got[1], got[0], 1e-9);
+  EXPECT_EQ(got[1], got[0]);
 }
 
 TEST(RowSampler, PresenceAndFrequencyCountTheAnswerOnly) {
@@ -113,8 +120,8 @@ TEST(RowSampler, PresenceAndFrequencyCountTheAnswerOnly) {
   sampler.accept(2);
   sampler.accept(2);
   const auto got = logs(sampler, {1, 1, 1});
-  EXPECT_NEAR(got[1] - got[0], -0.75, 1e-6);
-  EXPECT_NEAR(got[2] - got[0], -1.0, 1e-6);
+  EXPECT_NEAR(got[1] - got[0], -0.75, kLogTolerance);
+  EXPECT_NEAR(got[2] - got[0], -1.0, kLogTolerance);
 }
 
 TEST(RowSampler, MinTokensHoldsTheStopBack) {
@@ -180,10 +187,10 @@ TEST(RowSampler, LogprobsAreThoseOfTheModelsLogits) {
   const double log_sum = std::log(sum);
   const RowOutput out = RowSampler(submission).sample(logits, 0, nullptr);
   EXPECT_EQ(out.token, 1);
-  EXPECT_NEAR(out.logprob, -1 - log_sum, 1e-6);
+  EXPECT_NEAR(out.logprob, -1 - log_sum, kLogTolerance);
   ASSERT_EQ(out.top.size(), 2U);
   EXPECT_EQ(out.top[0].token, 3);
-  EXPECT_NEAR(out.top[0].logprob, 3 - log_sum, 1e-6);
+  EXPECT_NEAR(out.top[0].logprob, 3 - log_sum, kLogTolerance);
   EXPECT_EQ(out.top[1].token, 0);
 }
 
@@ -210,10 +217,10 @@ TEST(PromptLogprob, IsTheLogSoftmax) {
   const double best = -std::log(1 + std::exp(-1.0) + std::exp(-2.0));
   const auto entry = prompt_logprob(logits, 1, 2);
   EXPECT_EQ(entry.chosen.token, 1);
-  EXPECT_NEAR(entry.chosen.logprob, best - 1, 1e-6);
+  EXPECT_NEAR(entry.chosen.logprob, best - 1, kLogTolerance);
   ASSERT_EQ(entry.top.size(), 2U);
   EXPECT_EQ(entry.top[0].token, 2);
-  EXPECT_NEAR(entry.top[0].logprob, best, 1e-6);
+  EXPECT_NEAR(entry.top[0].logprob, best, kLogTolerance);
 }
 
 TEST(PromptLogprob, HasNothingToSayOfBrokenInput) {
@@ -324,7 +331,7 @@ TEST(RowSampler, MirostatLearnsFromTheSurprise) {
       if (choice.token == token) probability = choice.probability;
     sampler.accept(token);
     mu -= 0.2f * (static_cast<float>(-std::log2(probability)) - 3);
-    ASSERT_NEAR(sampler.mirostat_mu(), mu, 1e-3);
+    ASSERT_NEAR(sampler.mirostat_mu(), mu, rounding_tolerance(kEpsilonF32, 8, 10));
     mu = sampler.mirostat_mu();
   }
 }

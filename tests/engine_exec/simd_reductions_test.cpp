@@ -7,8 +7,12 @@
 #include <cmath>
 #include <random>
 
+#include "tolerance.h"
+
 namespace pippin::engine::sampling {
 namespace {
+
+using namespace pippin::test;
 
 std::vector<float> random_row(size_t n, unsigned seed, float sigma = 3) {
   std::mt19937 generator(seed);
@@ -65,7 +69,8 @@ TEST(Lanes, ExpIsAccurate) {
     const float x = -static_cast<float>(i) * 1e-4f;
     if (x < -87) break;
     const double exact = std::exp(static_cast<double>(x));
-    ASSERT_NEAR(exp_of(x) / exact, 1.0, 1.5e-7) << x;
+    // Its argument is reduced; then a polynomial, and a scale.
+    ASSERT_NEAR(exp_of(x) / exact, 1.0, rounding_tolerance(kEpsilonF32, 3, 1)) << x;
   }
   EXPECT_EQ(exp_of(0), 1.0f);
   EXPECT_EQ(exp_of(-88), 0.0f);
@@ -80,20 +85,27 @@ TEST(Lanes, SumsEqualDoublePrecision) {
     find_maxima(row, maxima);
     for (const ExpTerms terms :
          {ExpTerms{maxima.max, 1.0f, kMasked}, ExpTerms{maxima.max, 1.7f, -2.0f}}) {
-      double sum = 0, weighted = 0;
+      double sum = 0, weighted = 0, squared = 0;
       for (const float x : row) {
         if (x == kMasked || x < terms.floor) continue;
         const double off = (static_cast<double>(x) - terms.max) * terms.scale;
         sum += std::exp(off);
         weighted += std::exp(off) * off;
+        squared += std::exp(off) * off * off;
       }
       std::vector<double> parts;
       const double got = exp_sum(row, terms, &parts);
-      EXPECT_NEAR(got, sum, 2e-6 * sum) << n;
+      // Two roundings of the argument and three of each exponential; then lanes of a chunk add up.
+      const auto tolerance = [&](double magnitude, double by_argument) {
+        return rounding_tolerance(kEpsilonF32, 2, std::fabs(by_argument)) +
+               rounding_tolerance(kEpsilonF32, 3, std::fabs(magnitude)) +
+               sum_tolerance(kEpsilonF32, kChunk / kLanes, std::fabs(magnitude));
+      };
+      EXPECT_NEAR(got, sum, tolerance(sum, weighted)) << n;
       double total = 0;
       for (const double part : parts) total += part;
       EXPECT_EQ(total, got);
-      EXPECT_NEAR(weighted_exp_sum(row, terms), weighted, 4e-6 * std::fabs(weighted) + 1e-7) << n;
+      EXPECT_NEAR(weighted_exp_sum(row, terms), weighted, tolerance(weighted, squared)) << n;
     }
   }
 }
@@ -113,8 +125,12 @@ TEST(Lanes, MomentsSkipWhatIsMasked) {
       if (x > kMasked) squares += (x - mean) * (x - mean);
     const Moments moments = find_moments(row);
     EXPECT_EQ(moments.count, count);
-    EXPECT_NEAR(moments.mean, mean, 1e-4);
-    EXPECT_NEAR(moments.deviation, std::sqrt(squares / static_cast<double>(count)), 1e-4);
+    const double deviation = std::sqrt(squares / static_cast<double>(count));
+    EXPECT_NEAR(moments.mean, mean, sum_tolerance(kEpsilonF32, kChunk / kLanes, mean));
+    // Each difference is of a value around 100.
+    EXPECT_NEAR(moments.deviation, deviation,
+                sum_tolerance(kEpsilonF32, kChunk / kLanes, deviation) +
+                    rounding_tolerance(kEpsilonF32, 2, mean));
   }
 }
 

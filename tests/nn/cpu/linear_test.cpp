@@ -8,11 +8,13 @@
 
 #include "nn/cpu/kernels.h"
 #include "nn/cpu/random_weights.h"
+#include "tolerance.h"
 
 namespace pippin::nn::cpu {
 namespace {
 
 using namespace test;
+using namespace pippin::test;
 
 std::vector<float> run_linear(const PackedLinear& weight, const float* x, int64_t m,
                               const float* bias, ThreadPool& pool,
@@ -91,6 +93,32 @@ std::vector<double> rounded_activations(const std::vector<float>& x, ActQuantisa
   return out;
 }
 
+// Each weight's part in the rounding: kernels add codes, offsets and minimums apart, of which none
+// is much beyond the largest magnitude of its group.
+std::vector<double> group_maxima(std::span<const float> row) {
+  std::vector<double> out;
+  for (size_t g = 0; g < row.size(); g += 32) {
+    const auto group = row.subspan(g, std::min<size_t>(32, row.size() - g));
+    out.insert(out.end(), group.size(), amax_of(group));
+  }
+  return out;
+}
+
+// Of the product of a row of weights with a row of activations, in f32.
+double product_tolerance(std::span<const float> weights, const auto& x) {
+  constexpr int kParts = 3;  // code, offset or minimum, their sum
+  return dot_tolerance(kEpsilonF32, static_cast<double>(weights.size()),
+                       kParts * norm_of(group_maxima(weights)), norm_of(x));
+}
+
+// What rounding a block's sums adds, which minimums are multiplied by. Their step is half the
+// largest scale of a group, and that is a power of two, at most twice what the codes need.
+double sums_tolerance(std::span<const float> weights, std::span<const double> x) {
+  std::vector<double> minimums;
+  for (const double each : group_maxima(weights)) minimums.push_back(each / std::sqrt(32.0));
+  return code_tolerance(amax_of(x) * 2 / 120 / 4, norm_of(minimums));
+}
+
 class EachFormat : public testing::TestWithParam<FormatInfo> {
  protected:
   int64_t columns() const {
@@ -134,6 +162,8 @@ TEST_P(EachFormat, MatchesDoublePrecision) {
   const auto x = random_floats(static_cast<size_t>(m * k), 3);
   const auto bias = random_floats(static_cast<size_t>(n), 4);
   const auto rounded = rounded_activations(x, tile_format(type).activations());
+  const std::vector<double> wide(x.begin(), x.end());
+  const auto width = static_cast<size_t>(k);
   // Minimums of 6 bits meet sums of activations that are rounded to 13 bits.
   const bool rounds_sums = type == TensorType::kQ5_K;
   ThreadPool pool(2);
@@ -143,20 +173,15 @@ TEST_P(EachFormat, MatchesDoublePrecision) {
     const bool exact = GetParam().is_float() || activations == Activations::kF32;
     for (int64_t r = 0; r < m; ++r) {
       for (int64_t c = 0; c < n; ++c) {
-        double sum = 0;
-        double magnitude = 1;
-        for (int64_t i = 0; i < k; ++i) {
-          const auto at = static_cast<size_t>(r * k + i);
-          const double term =
-              values[static_cast<size_t>(c * k + i)] * (exact ? x[at] : rounded[at]);
-          sum += term;
-          magnitude += std::fabs(term);
-        }
-        // Sums of k / 32 or k f32 terms; minimums and scaled codes cancel, which `magnitude` counts
-        // twice at most.
-        ASSERT_NEAR(y[static_cast<size_t>(r * n + c)], sum + bias[static_cast<size_t>(c)],
-                    magnitude * (rounds_sums && !exact ? 1e-4 : 4e-6))
-            << r << "," << c;
+        const auto row = std::span(values).subspan(static_cast<size_t>(c * k), width);
+        const auto taken =
+            std::span(exact ? wide : rounded).subspan(static_cast<size_t>(r * k), width);
+        double sum = bias[static_cast<size_t>(c)];
+        for (size_t i = 0; i < width; ++i) sum += row[i] * taken[i];
+        double tolerance =
+            product_tolerance(row, taken) + rounding_tolerance(kEpsilonF32, 1, std::fabs(sum));
+        if (rounds_sums && !exact) tolerance += sums_tolerance(row, taken);
+        ASSERT_NEAR(y[static_cast<size_t>(r * n + c)], sum, tolerance) << r << "," << c;
       }
     }
   }
@@ -419,8 +444,8 @@ TEST(Linear, ExtremeCodesDoNotOverflow) {
   for (const FormatInfo& format : affine_formats(false)) formats.push_back(format);
   for (const FormatInfo& format : formats) {
     if (format.is_float()) continue;
-    // Activations are all as far from zero as they go; against codes without a sign, the same sign
-    // everywhere is worst, and in a Winograd inner product every combination of two sub-blocks'.
+    // Activations are all as far from zero as they go. Against codes without a sign, the same sign
+    // everywhere is worst. A Winograd inner product has all combinations of two sub-blocks' signs.
     for (const auto& [fill, half] : {std::pair{0xff, 32},
                                      {0xff, 64},
                                      {0x80, 32},
@@ -439,19 +464,18 @@ TEST(Linear, ExtremeCodesDoNotOverflow) {
       const Weights weights = extreme_matrix(format, n, k, fill);
       const auto values = weights.values();
       const auto rounded = rounded_activations(x, tile_format(format.type).activations());
+      const auto row = std::span(values).first(static_cast<size_t>(k));
+      const auto taken = std::span(rounded).first(row.size());
       double sum = 0;
-      double magnitude = 1;
-      for (size_t i = 0; i < static_cast<size_t>(k); ++i) {
-        sum += values[i] * rounded[i];
-        magnitude += std::fabs(values[i]) * kMost;
-      }
+      for (size_t i = 0; i < row.size(); ++i) sum += row[i] * taken[i];
+      double tolerance = product_tolerance(row, taken);
+      if (format.type == TensorType::kQ5_K) tolerance += sums_tolerance(row, taken);
       for (Isa isa : available_isas()) {
         const PackedLinear packed = pack_one(weights.part(), k, isa, pool);
         for (const int64_t rows : {1, 16, kRowsMax}) {
           const auto y = run_linear(packed, x.data(), rows, nullptr, pool);
-          EXPECT_NEAR(y[0], sum, magnitude * 1e-5)
-              << format.name << " " << isa_name(isa) << " fill " << fill << " half " << half
-              << " rows " << rows;
+          EXPECT_NEAR(y[0], sum, tolerance) << format.name << " " << isa_name(isa) << " fill "
+                                            << fill << " half " << half << " rows " << rows;
         }
       }
     }
