@@ -113,8 +113,15 @@ class Fixtures : public testing::TestWithParam<std::string> {
   // What may differ where all is in f32, here and in transformers: a layer's q k v, attention's
   // output, gate, up and down, and the logits.
   double tolerance() const {
-    const double sum = kEpsilonF32 * fixture.file.config()->embedding_length / 3;
+    const double sum = kEpsilonF32 * longest_sum() / 3;
     return std::sqrt(2.0) * model_tolerance(sum, 5 * layers() + 1, rms());
+  }
+  // Terms of the model's longest product.
+  int longest_sum() const {
+    const auto config = fixture.file.config();
+    int longest = std::max(config->embedding_length, config->recurrent.inner);
+    for (const int width : config->feed_forward) longest = std::max(longest, width);
+    return longest;
   }
   // The same where keys and values are rounded by a share `deviation`. Values have it once. Scores
   // have it twice, and their spread is about 2 at most.
