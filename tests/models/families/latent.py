@@ -21,7 +21,7 @@ def deepseek2():
 def deepseek3():
     return hf.DeepseekV3ForCausalLM(hf.DeepseekV3Config(
         **SMALL, **COMMON, q_lora_rank=48, n_group=4, topk_group=2, norm_topk_prob=True, routed_scaling_factor=2.5,
-        tie_word_embeddings=False, rope_parameters=YARN, num_nextn_predict_layers=0))
+        tie_word_embeddings=False, rope_parameters=YARN, num_nextn_predict_layers=0, scoring_func="sigmoid"))
 
 
 FAMILIES = {"deepseek2": deepseek2, "deepseek3": deepseek3}
