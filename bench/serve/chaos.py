@@ -7,8 +7,8 @@ Clients of bench/serve/soak.py's manners, batches and keys that come and go, and
 new start; a full disk; a clock that jumps by up to an hour; state files that are read-only or not to be read, under a
 running server and as one starts; 200 readers that ask for thousands of tokens and do not read, with 1,000 connections
 that never finish a request, for longer than --slow-reader. As root the state lies on a small tmpfs, which is filled;
-else a limit on file sizes stands in for it. At the end a small model, made up and fast, has 200 such readers to itself,
-until each has been cut off.
+else a limit on file sizes stands in for it. At the end a small model, made up and fast, has some such readers to
+itself, until each has been cut off.
 Checks: the answers to prompts with a known answer are that answer, in chats and in batches; each request of each batch
 has one result; a revoked key is let in by nobody; readers that do not read are cut off, and who reads has its answer
 beside them; at the end the server is idle and has all its blocks. Prints one JSON line; the exit status is 1 if a check
@@ -44,9 +44,13 @@ from program import Program, free_port, wait_until  # noqa: E402
 
 KNOWN = [f"Tell me about the {word}." for word in ("sea", "moon", "wolf", "north", "rain", "bread", "clock", "garden")]
 BATCH, TMPFS_BYTES, JUMP_S = 12, 48 << 20, 3600
-SLOW_READERS, HALF_OPEN, SLOW_TOKENS = 200, 1000, 6000
+SLOW_READERS, HALF_OPEN = 200, 1000
 SLOW_READER_S = 1  # --slow-reader
-RECEIVE_BYTES = 4096  # of a slow reader's socket: the system reads no more for it
+# More than wait for a reader that reads nothing, with what the buffers on the way hold, before its answer pauses.
+SLOW_TOKENS = 6000
+# Of a slow reader's socket: the system reads no more for it, and the server's buffer, which grows with them, is small.
+RECEIVE_BYTES, SEGMENT_BYTES = 4096, 536
+CUT_READERS = 32
 FAST_MODEL = HERE.parents[1] / "tests" / "models" / "fixtures" / "qwen2.gguf"
 FAST = ("--context", 8192, "--kv-memory", "64MiB", "--max-queue", 256, "--slow-reader", SLOW_READER_S)
 FILES_OF_CLIENTS = 256
@@ -111,7 +115,6 @@ def drop_override():
 
 
 def slow_request(key=""):
-    """A request for more tokens than any buffer on the way holds, each with twenty others beside it."""
     body = json.dumps({"model": "default", "stream": True, "ignore_eos": True, "max_tokens": SLOW_TOKENS,
                        "prompt": "Count.", "logprobs": 5}).encode()
     return (f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
@@ -120,13 +123,14 @@ def slow_request(key=""):
 
 def slow_socket(port):
     made = socket.socket()
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)  # before it connects: it bounds the window
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT_BYTES)
     made.settimeout(2)
     made.connect(("127.0.0.1", port))
     return made
 
 
-def cut_slow_readers(program, readers=SLOW_READERS, limit_s=300):
+def cut_slow_readers(program, readers, limit_s=300):
     """Returns what is wrong. All readers are cut off, while who reads is answered, and nothing is left of them."""
     with tempfile.TemporaryDirectory(prefix="pippin-chaos-") as folder:
         model = edited(FAST_MODEL, pathlib.Path(folder) / "fast.gguf", {"qwen2.context_length": 8192})
@@ -434,14 +438,14 @@ class Chaos:
         shutil.rmtree(self.work, ignore_errors=True)
 
 
-def chaos(program, model, seconds, clients=8, seed=1, slow_readers=SLOW_READERS):
+def chaos(program, model, seconds, clients=8, seed=1, cut_readers=CUT_READERS):
     """Returns the figures; "failures" names what is wrong."""
     trial = Chaos(str(program), str(model), seed)
     try:
         figures = trial.run(seconds, clients)
     finally:
         trial.close()
-    wrong = cut_slow_readers(program, slow_readers)
+    wrong = cut_slow_readers(program, cut_readers)
     return figures | {"failures": trial.tally.wrong + wrong}
 
 

@@ -17,7 +17,7 @@ import chaos  # noqa: E402
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler for the clock")
 @pytest.mark.timeout(600)
 def test_a_minute_of_chaos(model_file):
-    figures = chaos.chaos(program.program_path(), model_file, 60, slow_readers=40)
+    figures = chaos.chaos(program.program_path(), model_file, 60, cut_readers=8)
     assert not figures["failures"], figures
     assert figures["counts"]["known"] >= 5 and figures["counts"]["batch result"] >= 12, figures
     assert figures["revoked_keys"] >= 3, figures
