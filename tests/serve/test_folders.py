@@ -76,9 +76,9 @@ def test_a_folder_is_found_by_name_and_by_its_weights(tmp_path):
 @pytest.mark.parametrize(
     "field, value, says",
     [
-        ("model_type", "mixtral", "'mixtral' is not supported yet; this build knows llama"),
+        ("model_type", "nonesuch", "'nonesuch' is not supported yet; this build knows llama"),
         ("quantization_config", {"quant_method": "gptq", "bits": 4}, "quantised by 'gptq'"),
-        ("rope_scaling", {"rope_type": "yarn", "factor": 4}, "rope scaling 'yarn' is not supported yet"),
+        ("rope_scaling", {"rope_type": "spiral", "factor": 4}, "rope scaling 'spiral' is not supported"),
         ("hidden_size", 65, "head_dim"),
     ],
 )
