@@ -78,7 +78,7 @@ def test_a_folder_is_found_by_name_and_by_its_weights(tmp_path):
     [
         ("model_type", "nonesuch", "'nonesuch' is not supported yet; this build knows llama"),
         ("quantization_config", {"quant_method": "gptq", "bits": 4}, "quantised by 'gptq'"),
-        ("rope_scaling", {"rope_type": "spiral", "factor": 4}, "rope scaling 'spiral' is not supported"),
+        ("rope_parameters", {"rope_type": "spiral", "rope_theta": 1e4}, "rope scaling 'spiral' is not supported"),
         ("hidden_size", 65, "head_dim"),
     ],
 )
