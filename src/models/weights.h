@@ -48,18 +48,14 @@ class WeightLoader {
   /// Reads a float tensor of any shape that has so many values: formats add dimensions of one, and
   /// divide norms into groups.
   Result<std::vector<float>> values(const std::string& name, int64_t count);
-  /// Reads the values of a tensor of that shape.
-  Result<std::vector<float>> shaped_values(const std::string& name,
-                                           const std::vector<int64_t>& shape) {
-    return floats(name, shape);
-  }
+  /// Reads a float tensor of that shape.
+  Result<std::vector<float>> floats(const std::string& name, const std::vector<int64_t>& shape);
   bool has(const std::string& name) const { return checkpoint_.tensor(name) != nullptr; }
 
  private:
   Result<const store::TensorView*> checked(const std::string& name,
                                            const std::vector<int64_t>& shape);
   Result<store::TensorView> matrix(const std::string& name, int rows, int columns);
-  Result<std::vector<float>> floats(const std::string& name, const std::vector<int64_t>& shape);
   Result<nn::ExpertTensors> expert_tensors(const Part& part, int count, int columns);
   Result<std::vector<float>> expert_biases(const std::vector<Part>& parts, int count, int rows);
   Result<std::vector<float>> dequantized(const store::TensorView& tensor);

@@ -109,19 +109,17 @@ Result<void> LatentBlock::load_queries(const LayerSource& source) {
 Result<void> LatentBlock::load_up(const LayerSource& source) {
   const int heads = spec_.heads, rank = spec_.rank, plain = spec_.plain, value = spec_.value;
   if (source.has("attn_k_b")) {
-    ASSIGN_OR_RETURN(
-        const std::vector<float> keys,
-        source.weights.shaped_values(source.name("attn_k_b.weight"), {heads, rank, plain}));
-    ASSIGN_OR_RETURN(
-        const std::vector<float> values,
-        source.weights.shaped_values(source.name("attn_v_b.weight"), {heads, value, rank}));
+    ASSIGN_OR_RETURN(const std::vector<float> keys,
+                     source.weights.floats(source.name("attn_k_b.weight"), {heads, rank, plain}));
+    ASSIGN_OR_RETURN(const std::vector<float> values,
+                     source.weights.floats(source.name("attn_v_b.weight"), {heads, value, rank}));
     spec_.key_up = turned(keys, heads, rank, plain);
     spec_.value_up = turned(values, heads, value, rank);
     return {};
   }
   ASSIGN_OR_RETURN(const std::vector<float> both,
-                   source.weights.shaped_values(source.name("attn_kv_b.weight"),
-                                                {int64_t{heads} * (plain + value), rank}));
+                   source.weights.floats(source.name("attn_kv_b.weight"),
+                                         {int64_t{heads} * (plain + value), rank}));
   std::vector<float> keys, values;
   const auto key_size = static_cast<ptrdiff_t>(plain) * rank,
              value_size = static_cast<ptrdiff_t>(value) * rank;

@@ -1,55 +1,17 @@
 #include <algorithm>
-#include <limits>
 
 #include "mlx/ops.h"
+#include "nn/reference/positions.h"
 #include "nn/reference/reference_backend.h"
 
 namespace pippin::nn {
 namespace {
-
-mx::array ints(const std::vector<int32_t>& values) {
-  return mx::array(values.begin(), mx::Shape{static_cast<int>(values.size())}, mx::int32);
-}
 
 // x: [T, N, D] f32; norms each head.
 mx::array head_norm(const mx::array& x, const FloatVector& weight, float eps) {
   if (weight.empty()) return x;
   const mx::array scale = mx::rsqrt(mx::add(mx::mean(mx::square(x), -1, true), mx::array(eps)));
   return mx::multiply(mx::multiply(x, scale), weight.array());
-}
-
-// x: [T, N, D] f32. Rotates the first rope_dims of each head by position * inv_freq.
-mx::array rotate(const mx::array& x, const AttentionSpec& spec, const mx::array& cos,
-                 const mx::array& sin) {
-  if (spec.rope_dims == 0) return x;
-  const int tokens = x.shape(0), heads = x.shape(1), dims = spec.rope_dims, half = dims / 2;
-  const auto part = [&](int from, int to) {
-    return mx::slice(x, mx::Shape{0, 0, from}, mx::Shape{tokens, heads, to});
-  };
-  const mx::array rest = part(dims, x.shape(2));
-  if (spec.rope_interleaved) {
-    const mx::array pairs = mx::reshape(part(0, dims), {tokens, heads, half, 2});
-    const mx::array a = mx::take(pairs, 0, 3), b = mx::take(pairs, 1, 3);
-    const mx::array turned = mx::stack({mx::subtract(mx::multiply(a, cos), mx::multiply(b, sin)),
-                                        mx::add(mx::multiply(a, sin), mx::multiply(b, cos))},
-                                       3);
-    return mx::concatenate({mx::reshape(turned, {tokens, heads, dims}), rest}, 2);
-  }
-  const mx::array a = part(0, half), b = part(half, dims);
-  return mx::concatenate({mx::subtract(mx::multiply(a, cos), mx::multiply(b, sin)),
-                          mx::add(mx::multiply(a, sin), mx::multiply(b, cos)), rest},
-                         2);
-}
-
-// [t, S]: 0 where a query sees a key, -inf where it does not. The first key is at position
-// `oldest`.
-mx::array causal_mask(int start, int tokens, int oldest, int window) {
-  const int end = start + tokens;
-  const mx::array q = mx::reshape(mx::arange(start, end, mx::int32), {tokens, 1});
-  const mx::array k = mx::reshape(mx::arange(oldest, end, mx::int32), {1, end - oldest});
-  mx::array seen = mx::less_equal(k, q);
-  if (window > 0) seen = mx::logical_and(seen, mx::greater(k, mx::subtract(q, mx::array(window))));
-  return mx::where(seen, mx::array(0.0f), mx::array(-std::numeric_limits<float>::infinity()));
 }
 
 }  // namespace
@@ -71,14 +33,9 @@ mx::array ReferenceBackend::qkv_rope_kv_write(const AttentionSpec& spec, const m
   };
   if (!spec.norm_after_rope) norm();
   if (spec.rope_dims > 0) {
-    const mx::array angle =
-        mx::multiply(mx::reshape(mx::astype(ints(batch.positions), mx::float32), {tokens, 1, 1}),
-                     spec.inv_freq.array());
-    const mx::array magnitude(spec.rope_magnitude);
-    const mx::array cos = mx::multiply(mx::cos(angle), magnitude),
-                    sin = mx::multiply(mx::sin(angle), magnitude);
-    q = rotate(q, spec, cos, sin);
-    k = rotate(k, spec, cos, sin);
+    const Turns turns(batch.positions, spec.inv_freq, spec.rope_magnitude);
+    q = rotate(q, spec.rope_dims, spec.rope_interleaved, turns);
+    k = rotate(k, spec.rope_dims, spec.rope_interleaved, turns);
   }
   if (spec.norm_after_rope) norm();
   const mx::array slots = ints(batch.kv_of(kv).slots);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "mlx/ops.h"
+#include "nn/reference/positions.h"
 #include "nn/reference/reference_backend.h"
 
 namespace pippin::nn {
@@ -26,10 +27,6 @@ std::vector<Run> runs_of(const std::vector<AttentionRow>& rows) {
     runs.back().fresh.push_back(row.start == 0 ? 1 : 0);
   }
   return runs;
-}
-
-mx::array ints(const std::vector<int32_t>& values) {
-  return mx::array(values.begin(), mx::Shape{static_cast<int>(values.size())}, mx::int32);
 }
 
 // Columns of a run's tokens. Shapes: [T, N] -> [rows, tokens, count] f32.
