@@ -8,10 +8,13 @@
 #include <type_traits>
 #include <utility>
 
-#include "base/log.h"
 #include "base/result.h"
 
 namespace pippin {
+
+/// Logs what a job threw. `where` names the job, `what` is the exception's text.
+/// Returns: it as an error of kInternal.
+Error job_failed(std::string_view where, std::string_view what);
 
 /// Runs `work`, which returns nothing or a Result. `where` names the job, for the log and the
 /// error: "[pull]".
@@ -32,8 +35,7 @@ auto guarded(std::string_view where, Work&& work) {
     what = thrown.what();
   } catch (...) {  // NOLINT: whatever it is, it must not end the process
   }
-  log::error("{} a job failed: {}", where, what);
-  return Returned(fail(Code::kInternal, std::string(where) + " a job failed: " + what));
+  return Returned(job_failed(where, what));
 }
 
 }  // namespace pippin
