@@ -33,6 +33,27 @@ TEST(Thread, WhatIsThrownEndsTheThreadAlone) {
   EXPECT_EQ(ran, 3) << "the end waits for them";
 }
 
+#ifdef __GLIBC__
+TEST(Thread, TheStackIsNotSmallWhereTheSystemsIs) {
+  pthread_attr_t before = {}, small = {};
+  ASSERT_EQ(pthread_getattr_default_np(&before), 0);
+  ASSERT_EQ(pthread_getattr_default_np(&small), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&small, 256 << 10), 0);
+  ASSERT_EQ(pthread_setattr_default_np(&small), 0);
+  size_t stack_bytes = 0;
+  Thread("[test]", [&] {
+    pthread_attr_t own = {};
+    if (pthread_getattr_np(pthread_self(), &own) == 0)
+      pthread_attr_getstacksize(&own, &stack_bytes);
+    pthread_attr_destroy(&own);
+  }).join();
+  pthread_setattr_default_np(&before);
+  pthread_attr_destroy(&small);
+  pthread_attr_destroy(&before);
+  EXPECT_GE(stack_bytes, Thread::kStackBytesMin);
+}
+#endif
+
 TEST(Thread, AnErrorWhereTheSystemHasNoMore) {
   if (!NoMoreThreads::possible()) GTEST_SKIP() << "not to be had on this system";
   const NoMoreThreads none;

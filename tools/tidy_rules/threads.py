@@ -2,7 +2,7 @@
 
 import re
 
-HOME = "src/base/thread.h"
+HOME = "src/base/thread.cpp"
 MADE = re.compile(r"\bstd::(?:j?thread|async)\b(?!::)|\bpthread_create\b")
 
 PLANTED = {
@@ -13,7 +13,7 @@ PLANTED = {
     "src/base/posix.cpp": ("int f() { return pthread_create(&a, nullptr, g, nullptr); }\n", "thread"),
 }
 CLEAN = {
-    HOME: "// What it is.\n#pragma once\nstruct A { std::thread of; };\n",
+    HOME: "int f() { return pthread_create(&a, &b, g, nullptr); }\n",
     "src/base/sleeps.cpp": "// Not a std::thread.\nint n = std::thread::hardware_concurrency();\n"
                            "void f() { std::this_thread::yield(); }\nThread t(\"[a]\", [] {});\n",
     "tests/base/starts.cpp": "std::thread t([] {});\n",
