@@ -14,6 +14,7 @@
 #include "service/batch_store.h"
 #include "service/key_store.h"
 #include "service/response_store.h"
+#include "target.h"
 
 namespace {
 
@@ -80,12 +81,11 @@ void use_batches(const std::string& path) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  if (size == 0) return 0;
+void pippin::fuzz::one_input(std::string_view input) {
+  if (input.empty()) return;
   spdlog::set_level(spdlog::level::off);
-  const std::string path = file_with({reinterpret_cast<const char*>(data) + 1, size - 1});
-  if (data[0] % 3 == 0) use_keys(path);
-  if (data[0] % 3 == 1) use_responses(path);
-  if (data[0] % 3 == 2) use_batches(path);
-  return 0;
+  const std::string path = file_with(input.substr(1));
+  if (byte_at(input, 0) % 3 == 0) use_keys(path);
+  if (byte_at(input, 0) % 3 == 1) use_responses(path);
+  if (byte_at(input, 0) % 3 == 2) use_batches(path);
 }

@@ -1,11 +1,10 @@
 // Any text, read as a GBNF grammar, and as one whose texts stand in a JSON string: an error, or a
 // grammar that can be walked.
 #include "compiled.h"
+#include "target.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const std::string_view source(reinterpret_cast<const char*>(data), size);
-  pippin::fuzz::compile_and_walk(pippin::text::GrammarSyntax::kGbnf, source);
-  const auto lark = pippin::text::gbnf_to_lark(source);
-  if (lark.ok()) static_cast<void>(pippin::text::lark_in_json(*lark));
-  return 0;
+void pippin::fuzz::one_input(std::string_view input) {
+  compile_and_walk(text::GrammarSyntax::kGbnf, input);
+  const auto lark = text::gbnf_to_lark(input);
+  if (lark.ok()) static_cast<void>(text::lark_in_json(*lark));
 }

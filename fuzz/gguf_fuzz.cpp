@@ -1,9 +1,11 @@
 // Any bytes, read as a GGUF file and its model configuration: an error, or a file whose views lie
 // inside the bytes. Run: gguf_fuzz -max_len=65536 -rss_limit_mb=1024 CORPUS
 #include <cstdlib>
+#include <span>
 
 #include "store/gguf.h"
 #include "store/model_config.h"
+#include "target.h"
 
 using namespace pippin;
 
@@ -28,8 +30,8 @@ void check_views(const store::GgufFile& file, std::span<const std::byte> bytes) 
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(data), size);
+void pippin::fuzz::one_input(std::string_view input) {
+  const std::span<const std::byte> bytes = std::as_bytes(std::span(input));
   const auto file = store::GgufFile::parse(bytes, "fuzz.gguf");
   if (file.ok()) {
     check_views(*file, bytes);
@@ -38,5 +40,4 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         (config->layers < 1 || config->heads.size() != static_cast<size_t>(config->layers)))
       std::abort();
   }
-  return 0;
 }

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "api/ollama/go_template.h"
+#include "target.h"
 
 using namespace pippin;
 
@@ -23,12 +24,10 @@ service::Conversation conversation() {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+void pippin::fuzz::one_input(std::string_view input) {
   static const service::Conversation talk = conversation();
-  const std::string_view source(reinterpret_cast<const char*>(data), size);
-  const bool known = api::ollama::check_go_template(source).ok();
-  const auto spans = api::ollama::render_go_template(source, talk);
+  const bool known = api::ollama::check_go_template(input).ok();
+  const auto spans = api::ollama::render_go_template(input, talk);
   if (spans.ok() && !known) std::abort();
   if (!spans.ok() && known && spans.error().code != Code::kTooLarge) std::abort();
-  return 0;
 }

@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "http/server.h"
+#include "target.h"
 
 namespace {
 
@@ -115,16 +116,14 @@ std::string talk(std::string_view bytes, size_t cut) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  if (size == 0) return 0;
+void pippin::fuzz::one_input(std::string_view input) {
+  if (input.empty()) return;
   static int inputs = 0;
-  const size_t cut = data[0] == 0 ? size : data[0];
-  const std::string got =
-      talk({reinterpret_cast<const char*>(data) + 1, size - 1}, std::max<size_t>(cut, 1));
+  const size_t cut = byte_at(input, 0) == 0 ? input.size() : byte_at(input, 0);
+  const std::string got = talk(input.substr(1), std::max<size_t>(cut, 1));
   if (!got.empty() && !got.starts_with("HTTP/1.")) wrong("no HTTP", got);
   if (++inputs % kProbeEvery == 0) {
     const std::string probe = talk("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", 4096);
     if (!probe.starts_with("HTTP/1.1 200")) wrong("no health", probe);
   }
-  return 0;
 }

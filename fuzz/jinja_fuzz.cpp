@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "target.h"
 #include "text/chat_template.h"
 #include "text/small_vocabulary.h"
 
@@ -16,11 +17,11 @@ constexpr std::string_view kContext =
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+void pippin::fuzz::one_input(std::string_view input) {
   using namespace pippin::text;
   static const auto tokenizer = small_tokenizer({"<|im_start|>"});
-  const auto compiled = ChatTemplate::compile({reinterpret_cast<const char*>(data), size});
-  if (!compiled.ok()) return 0;
+  const auto compiled = ChatTemplate::compile(input);
+  if (!compiled.ok()) return;
   const auto text = (*compiled)->render(kContext, 0);
   const auto spans = (*compiled)->render_spans(kContext, *tokenizer, 0);
   if (text.ok() && spans.ok()) {
@@ -28,5 +29,4 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (const Span& span : *spans) joined += span.text;
     if (joined != *text) std::abort();
   }
-  return 0;
 }

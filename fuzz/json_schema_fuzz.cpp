@@ -3,12 +3,11 @@
 #include <cstdlib>
 
 #include "compiled.h"
+#include "target.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const std::string_view source(reinterpret_cast<const char*>(data), size);
-  pippin::fuzz::compile_and_walk(pippin::text::GrammarSyntax::kJsonSchema, source);
-  const bool strict = pippin::text::check_schema(source, false, "schema").ok();
-  const bool lenient = pippin::text::check_schema(source, true, "schema").ok();
+void pippin::fuzz::one_input(std::string_view input) {
+  compile_and_walk(text::GrammarSyntax::kJsonSchema, input);
+  const bool strict = text::check_schema(input, false, "schema").ok();
+  const bool lenient = text::check_schema(input, true, "schema").ok();
   if (strict && !lenient) std::abort();
-  return 0;
 }

@@ -1,8 +1,7 @@
 // Any text, read as a regular expression: an error, or a grammar that can be walked.
 #include "compiled.h"
+#include "target.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  pippin::fuzz::compile_and_walk(pippin::text::GrammarSyntax::kRegex,
-                                 {reinterpret_cast<const char*>(data), size});
-  return 0;
+void pippin::fuzz::one_input(std::string_view input) {
+  compile_and_walk(text::GrammarSyntax::kRegex, input);
 }

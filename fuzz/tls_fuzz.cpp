@@ -18,6 +18,7 @@
 #include <string_view>
 
 #include "http/tls.h"
+#include "target.h"
 
 namespace {
 
@@ -147,29 +148,28 @@ void change(std::string& flight, int number, std::string_view changes) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  if (size == 0) return 0;
-  const std::string_view input(reinterpret_cast<const char*>(data) + 1, size - 1);
+void pippin::fuzz::one_input(std::string_view input) {
+  if (input.empty()) return;
+  const std::string_view bytes = input.substr(1);
   Sockets sockets;
   TlsStream stream(context(), sockets.ends[1]);
-  if (data[0] % 2 == 0) {
-    const size_t cut = 1 + data[0];
-    for (size_t at = 0; at < input.size(); at += cut) {
-      sockets.send(input.substr(at, cut));
-      if (!serve(stream)) return 0;
+  if (byte_at(input, 0) % 2 == 0) {
+    const size_t cut = 1 + byte_at(input, 0);
+    for (size_t at = 0; at < bytes.size(); at += cut) {
+      sockets.send(bytes.substr(at, cut));
+      if (!serve(stream)) return;
     }
   } else {
     RealClient client;
     for (int round = 0; round < kRoundsMax; ++round) {
       std::string flight = client.next(sockets.receive());
-      change(flight, round, input);
+      change(flight, round, bytes);
       sockets.send(flight);
-      if (!serve(stream)) return 0;
+      if (!serve(stream)) return;
     }
   }
   ::close(sockets.ends[0]);
   sockets.ends[0] = -1;
   serve(stream);
   stream.end();
-  return 0;
 }

@@ -98,6 +98,7 @@ class Harness {
 
   /// Lets rows at a <wait> go on.
   void release();
+  const Router& router() const { return router_; }
   service::ModelPool& models() { return models_; }
   service::Readiness& readiness() { return readiness_; }
   engine::EngineStatus engine_status();
