@@ -134,25 +134,6 @@ std::vector<Token> with_known_ends(const std::vector<std::optional<Token>>& name
   return ends;
 }
 
-Result<LoadedTokenizer> read_gguf(const store::GgufFile& file) {
-  ASSIGN_OR_RETURN(const text::GgufVocabulary vocabulary, read_vocabulary(file));
-  LoadedTokenizer loaded;
-  ASSIGN_OR_RETURN(loaded.tokenizer, text::Tokenizer::from_gguf(vocabulary));
-  const auto text_of = [&](std::optional<Token> token) {
-    return token ? vocabulary.tokens[static_cast<size_t>(*token)] : std::string();
-  };
-  loaded.bos_text = text_of(loaded.tokenizer->bos());
-  loaded.eos_text = text_of(loaded.tokenizer->eos());
-  std::vector<std::optional<Token>> named;
-  for (const std::string_view name : {"eos", "eot", "eom"}) {
-    const auto token = token_at(file, fmt::format("tokenizer.ggml.{}_token_id", name),
-                                static_cast<size_t>(loaded.tokenizer->vocab_size()));
-    if (token.ok()) named.push_back(*token);
-  }
-  loaded.ends = with_known_ends(named, *loaded.tokenizer);
-  return loaded;
-}
-
 Result<LoadedTokenizer> read_folder(const store::HfFolder& folder, int vocab) {
   ASSIGN_OR_RETURN(const store::HfTokenizerFiles files, folder.tokenizer());
   text::TokenizerConfig config{files.bos, files.eos, files.add_bos, files.add_eos,
@@ -173,9 +154,28 @@ Result<LoadedTokenizer> read_folder(const store::HfFolder& folder, int vocab) {
 
 }  // namespace
 
+Result<LoadedTokenizer> read_tokenizer(const store::GgufFile& file) {
+  ASSIGN_OR_RETURN(const text::GgufVocabulary vocabulary, read_vocabulary(file));
+  LoadedTokenizer loaded;
+  ASSIGN_OR_RETURN(loaded.tokenizer, text::Tokenizer::from_gguf(vocabulary));
+  const auto text_of = [&](std::optional<Token> token) {
+    return token ? vocabulary.tokens[static_cast<size_t>(*token)] : std::string();
+  };
+  loaded.bos_text = text_of(loaded.tokenizer->bos());
+  loaded.eos_text = text_of(loaded.tokenizer->eos());
+  std::vector<std::optional<Token>> named;
+  for (const std::string_view name : {"eos", "eot", "eom"}) {
+    const auto token = token_at(file, fmt::format("tokenizer.ggml.{}_token_id", name),
+                                static_cast<size_t>(loaded.tokenizer->vocab_size()));
+    if (token.ok()) named.push_back(*token);
+  }
+  loaded.ends = with_known_ends(named, *loaded.tokenizer);
+  return loaded;
+}
+
 Result<LoadedTokenizer> read_tokenizer(const store::Checkpoint& checkpoint, int vocab) {
   if (const store::HfFolder* folder = checkpoint.folder()) return read_folder(*folder, vocab);
-  ASSIGN_OR_RETURN(LoadedTokenizer loaded, read_gguf(*checkpoint.gguf()));
+  ASSIGN_OR_RETURN(LoadedTokenizer loaded, read_tokenizer(*checkpoint.gguf()));
   // A token beyond the embedding would be read from behind it.
   if (loaded.tokenizer->vocab_size() > vocab)
     return fail(Code::kInvalidFile,

@@ -22,6 +22,9 @@ struct LoadedTokenizer {
 /// kInvalidFile, naming the key or the file; kUnsupported.
 Result<LoadedTokenizer> read_tokenizer(const store::Checkpoint& checkpoint, int vocab);
 
+/// The same for a GGUF file of any model.
+Result<LoadedTokenizer> read_tokenizer(const store::GgufFile& file);
+
 /// Returns whether the model can fill in the middle, told by its vocabulary.
 bool knows_infill(const store::Checkpoint& checkpoint);
 
