@@ -122,9 +122,7 @@ class Bench {
   int threads() const {
     return options_.runner.threads > 0 ? options_.runner.threads : allowed_cpus();
   }
-  const char* device() const {
-    return options_.runner.device == engine::DeviceKind::kCpu ? "cpu" : "cuda";
-  }
+  const char* device() const { return engine::device_traits(options_.runner.device).name; }
 
   // Random prompts, so that no run finds another's blocks.
   Submission submission(int prompt, int generate) {

@@ -90,7 +90,7 @@ Result<InvarianceReport> check_invariance(const InvarianceRequest& request,
   ASSIGN_OR_RETURN(const engine::ModelInfo info, engine::inspect_model(checkpoint));
   ASSIGN_OR_RETURN(const std::vector<engine::Submission> prompts,
                    prompts_for(checkpoint, info.vocab, request.tokens));
-  const bool cuda = request.runner.device == engine::DeviceKind::kCuda;
+  const engine::DeviceTraits& device = engine::device_traits(request.runner.device);
 
   engine::BatchInvarianceOptions options;
   engine::SchedulerOptions& limits = options.scheduler;
@@ -108,7 +108,7 @@ Result<InvarianceReport> check_invariance(const InvarianceRequest& request,
   }
   limits.rows_max = static_cast<int>(prompts.size());
   limits.step_tokens_max = kStepTokens;
-  limits.deterministic = cuda && request.deterministic;
+  limits.deterministic = request.deterministic && !device.batch_invariant;
   limits.prefix_cache = !limits.deterministic;
   if (limits.deterministic) options.chunks = {};  // which are fixed, then
   options.progress = progress;
@@ -121,7 +121,7 @@ Result<InvarianceReport> check_invariance(const InvarianceRequest& request,
                    engine::make_runner(checkpoint, runner_options));
   InvarianceReport report;
   report.model = service::model_id_of(request.model);
-  report.device = cuda ? "cuda" : "cpu";
+  report.device = device.name;
   report.prompts = static_cast<int>(prompts.size());
   report.tokens = request.tokens;
   report.serial = limits.deterministic;

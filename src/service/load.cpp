@@ -135,8 +135,8 @@ engine::SamplingParams sampling_defaults(bool openai_defaults) {
 }
 
 Machine machine_of(engine::DeviceKind device) {
-  if (device == engine::DeviceKind::kCpu) return this_machine();
-  const engine::DeviceMemory memory = engine::gpu_memory();
+  if (!engine::device_traits(device).has_own_memory) return this_machine();
+  const auto memory = engine::gpu_memory();
   return {.memory_bytes_total = memory.bytes_total,
           .memory_bytes_available = memory.bytes_free,
           .shared = false};
@@ -192,9 +192,10 @@ engine::EngineOptions engine_options(const LoadOptions& options, const MemoryPla
   engine.rows_max = options.memory.rows_max;
   engine.step_tokens_max = options.memory.step_tokens_max;
   engine.queue_max = options.queue_max;
-  engine.deterministic = options.deterministic && options.device != engine::DeviceKind::kCpu;
+  const engine::DeviceTraits& device = engine::device_traits(options.device);
+  engine.deterministic = options.deterministic && !device.batch_invariant;
   engine.prefix_cache = options.prefix_cache && !engine.deterministic;
-  engine.warm_up = options.device != engine::DeviceKind::kCpu;  // whose kernels come as source
+  engine.warm_up = device.compiles_kernels;
   engine.step_target = options.step_target;
   engine.slow_reader_max = options.slow_reader_max;
   engine.record_path = options.record_path;

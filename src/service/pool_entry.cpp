@@ -66,7 +66,7 @@ ModelStatus PoolEntry::status(TimePoint now, std::string unreadable) const {
   status.state = state;
   status.pinned = spec.pinned;
   status.found = found;
-  status.on_gpu = spec.load.device != engine::DeviceKind::kCpu;
+  status.on_gpu = engine::device_traits(spec.load.device).has_own_memory;
   status.keep_alive = keep_alive;
   if (state == ModelState::kLoaded && keep_alive && !spec.pinned) {
     const TimePoint since = uses > 0 ? now : used_at;

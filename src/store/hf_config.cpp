@@ -36,6 +36,7 @@ class HfConfigReader {
     RETURN_IF_ERROR(read_scales());
     RETURN_IF_ERROR(read_kinds());
     if (family_.read != nullptr) RETURN_IF_ERROR(family_.read(fields_, model));
+    RETURN_IF_ERROR(refuse_unread());
     config_.family = &family_;
     return std::move(config_);
   }
@@ -54,6 +55,7 @@ class HfConfigReader {
   Result<std::vector<bool>> windows_by_rule();
   Result<void> read_scales();
   Result<void> read_kinds();
+  Result<void> refuse_unread();
 
   const HfFields& fields_;
   const HfFamily& family_;
@@ -106,6 +108,19 @@ Result<void> HfConfigReader::read_heads() {
 
 // Newer files have rope_parameters, which may differ for layers with a window; older ones
 // rope_theta, rope_local_base_freq and rope_scaling.
+// Folders of two versions of transformers say it under both keys.
+Result<void> same_scaling(const HfFields& scaling, const HfFields& parameters) {
+  const auto kind_of = [](const HfFields& from) {
+    return from.text(from.has("rope_type") ? "rope_type" : "type", "default");
+  };
+  ASSIGN_OR_RETURN(const std::string kind, kind_of(scaling));
+  ASSIGN_OR_RETURN(const std::string other, kind_of(parameters));
+  if (kind == other) return {};
+  return scaling.wrong("rope_type",
+                       fmt::format("expected {}, as rope_parameters has it, but found {}",
+                                   quoted(other), quoted(kind)));
+}
+
 Result<void> HfConfigReader::read_rope() {
   RopeConfig& rope = config_.model.rope;
   rope.original_context = config_.model.context_length;
@@ -131,6 +146,7 @@ Result<void> HfConfigReader::read_rope() {
   ASSIGN_OR_RETURN(const std::optional<HfFields> full, parameters->object("full_attention"));
   ASSIGN_OR_RETURN(const std::optional<HfFields> windowed, parameters->object("sliding_attention"));
   const HfFields& main = full ? *full : *parameters;
+  if (scaling) RETURN_IF_ERROR(same_scaling(*scaling, main));
   ASSIGN_OR_RETURN(rope.freq_base, base_of(main, "rope_theta", rope.freq_base));
   RETURN_IF_ERROR(read_rope_scaling(main));
   if (windowed) {
@@ -326,6 +342,32 @@ Result<void> HfConfigReader::read_kinds() {
   ASSIGN_OR_RETURN(const bool bidirectional, fields_.flag("use_bidirectional_attention", false));
   if (bidirectional)
     return fields_.unsupported("use_bidirectional_attention", "it is not supported yet");
+  return {};
+}
+
+// Parts of names of keys that change what a model computes. Such a key that no family reads would
+// give wrong answers without a word.
+constexpr std::string_view kChangesResults[] = {"multiplier", "_scale", "scaling",
+                                                "softcap",    "clip",   "_temperature"};
+
+bool is_neutral(const json::value& value) {
+  if (value.is_bool()) return !value.get_bool();
+  if (value.is_number()) {
+    const auto number = value.to_number<double>();
+    return number == 0 || number == 1;
+  }
+  return value.is_null() || value.is_string() || value.is_array() || value.is_object();
+}
+
+Result<void> HfConfigReader::refuse_unread() {
+  for (const std::string& key : fields_.unread()) {
+    const auto within = [&](std::string_view part) { return key.find(part) != key.npos; };
+    if (is_neutral(fields_.json().at(key)) || std::ranges::none_of(kChangesResults, within))
+      continue;
+    return fields_.unsupported(
+        key, fmt::format("it changes results, and is not known to models of type {}",
+                         quoted(family_.architecture)));
+  }
   return {};
 }
 

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <boost/json/array.hpp>
-
 #include <algorithm>
 #include <boost/json/array.hpp>
 #include <limits>
@@ -26,12 +24,23 @@ Error HfFields::unsupported(std::string_view key, std::string_view what) const {
 }
 
 const json::value* HfFields::find(std::string_view key) const {
+  read_->emplace(key);
   const json::value* value = object_.if_contains(key);
   if (value == nullptr) {
     const auto own = std::ranges::find(names_, key, &FieldName::usual);
-    if (own != names_.end()) value = object_.if_contains(own->own);
+    if (own != names_.end()) {
+      read_->emplace(own->own);
+      value = object_.if_contains(own->own);
+    }
   }
   return value == nullptr || value->is_null() ? nullptr : value;
+}
+
+std::vector<std::string> HfFields::unread() const {
+  std::vector<std::string> keys;
+  for (const json::key_value_pair& field : object_)
+    if (!read_->contains(std::string_view(field.key()))) keys.emplace_back(field.key());
+  return keys;
 }
 
 Result<int> HfFields::size(std::string_view key, int min, int max,

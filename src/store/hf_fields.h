@@ -2,7 +2,10 @@
 #pragma once
 
 #include <boost/json/object.hpp>
+#include <functional>
+#include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,6 +29,7 @@ class HfFields {
     return named;
   }
 
+  /// A key that was looked up counts as read, also by copies of this.
   const boost::json::value* find(std::string_view key) const;
   bool has(std::string_view key) const { return find(key) != nullptr; }
 
@@ -48,6 +52,9 @@ class HfFields {
   /// The object under a key, or nothing.
   Result<std::optional<HfFields>> object(std::string_view key) const;
 
+  /// The keys of this object that nobody looked up, in the file's order.
+  std::vector<std::string> unread() const;
+
   const boost::json::object& json() const { return object_; }
   Error wrong(std::string_view key, std::string_view what) const;
   Error unsupported(std::string_view key, std::string_view what) const;
@@ -57,6 +64,8 @@ class HfFields {
   const std::string& path_;
   std::string within_;
   std::span<const FieldName> names_;
+  using Keys = std::set<std::string, std::less<>>;
+  std::shared_ptr<Keys> read_ = std::make_shared<Keys>();
 };
 
 }  // namespace pippin::store

@@ -326,8 +326,8 @@ TEST(KvTypes, WhatHasNoInt8YetSaysSo) {
   expect_refused(make_runner(file, options), "the reference ops");
   options.ops = OpsPath::kFast;
   options.device = DeviceKind::kCuda;
-  expect_refused(make_runner(file, options), "GPUs");
-  expect_refused(inspect_model(file, DeviceKind::kCuda, KvType::kInt8), "GPUs");
+  expect_refused(make_runner(file, options), "cuda");
+  expect_refused(inspect_model(file, DeviceKind::kCuda, KvType::kInt8), "cuda");
 }
 
 }  // namespace

@@ -142,6 +142,13 @@ TEST_P(Fixtures, ReferenceFollowsTransformers) {
   EXPECT_LT(largest_difference(model.run(fixture.tokens, 0, 0), fixture.logits), tolerance());
 }
 
+// What MLX quantised keeps its values so, floats stay what they are.
+TEST_P(Fixtures, ReferenceThatKeepsWeightsQuantisedFollowsTransformers) {
+  ModelDriver model =
+      driver({.kind = BackendKind::kReference, .weights = nn::WeightForm::kQuantised});
+  EXPECT_LT(largest_difference(model.run(fixture.tokens, 0, 0), fixture.logits), tolerance());
+}
+
 TEST_P(Fixtures, ReferenceInChunksGivesTheSame) {
   ModelDriver model = driver(kReference);
   const std::vector<int32_t> head(fixture.tokens.begin(), fixture.tokens.begin() + 17),

@@ -1,4 +1,5 @@
-// pippin_perplexity MODEL.gguf TEXT [--ops fast|reference|exact] [--kv-type f16|int8] [--threads N]
+// pippin_perplexity MODEL.gguf TEXT [--ops fast|reference|quantised|exact] [--kv-type f16|int8]
+// [--threads N]
 // [--context C] [--chunks N] Follows llama-perplexity: the text in chunks of C tokens, BOS put over
 // each chunk's first token where the model asks for one, the second half of each chunk scored.
 // Prints one JSON line.
@@ -23,9 +24,12 @@ struct Args {
 };
 
 nn::BackendOptions backend_of(const Args& args) {
-  return {.kind = args.ops == "reference" ? nn::BackendKind::kReference : nn::BackendKind::kCpu,
+  const bool quantised = args.ops == "quantised";  // the reference, on quantised weights
+  return {.kind = quantised || args.ops == "reference" ? nn::BackendKind::kReference
+                                                       : nn::BackendKind::kCpu,
           .threads = args.threads,
-          .exact_activations = args.ops == "exact"};
+          .exact_activations = args.ops == "exact",
+          .weights = quantised ? nn::WeightForm::kQuantised : nn::WeightForm::kDense};
 }
 
 Result<void> measure(const Args& args) {
@@ -90,7 +94,8 @@ int main_(int argc, char** argv) {
   }
   if (positional.size() != 2 || args.context < 4) {
     std::fprintf(stderr,
-                 "usage: pippin_perplexity MODEL.gguf TEXT [--ops fast|reference|exact] [--kv-type "
+                 "usage: pippin_perplexity MODEL.gguf TEXT [--ops fast|reference|quantised|exact] "
+                 "[--kv-type "
                  "f16|int8] [--threads N] [--context C] [--chunks N]\n");
     return 2;
   }

@@ -125,6 +125,14 @@ TEST(HfConfig, RopeIsReadInBothForms) {
   EXPECT_DOUBLE_EQ(linear.model.rope.factor, 2);
 }
 
+TEST(HfConfig, KeysThatChangeNothingAreLeftAlone) {
+  const auto config = read(with(llama(), R"({"residual_multiplier": 1.0, "use_qk_norm": false,
+    "embedding_scale": null, "initializer_range": 0.02, "author": "somebody",
+    "rope_scaling": {"rope_type": "linear", "factor": 2.0},
+    "rope_parameters": {"rope_theta": 10000.0, "rope_type": "linear", "factor": 2.0}})"));
+  EXPECT_TRUE(config.ok()) << config.error().message;
+}
+
 TEST(HfConfig, QwensWindowIsUsedOnlyWhereItIsSaid) {
   const json::object qwen = with(llama(), R"({"model_type": "qwen2", "sliding_window": 32,
     "use_sliding_window": false, "max_window_layers": 1})");
@@ -196,6 +204,11 @@ TEST(HfConfig, WhatCannotBeFollowedIsRefusedByName) {
       {R"({"rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 4,
            "high_freq_factor": 4, "original_max_position_embeddings": 64}})",
        "rope_scaling.high_freq_factor", Code::kInvalidFile},
+      {R"({"rope_scaling": {"rope_type": "linear", "factor": 2},
+           "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"}})",
+       "rope_scaling.rope_type", Code::kInvalidFile},
+      {R"({"residual_multiplier": 0.22})", "residual_multiplier", Code::kUnsupported},
+      {R"({"query_clipping": 8})", "query_clipping", Code::kUnsupported},
       {R"({"sliding_window": 32, "layer_types": ["full_attention"]})", "layer_types",
        Code::kInvalidFile},
       {R"({"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128}})",

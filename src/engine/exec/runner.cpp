@@ -421,37 +421,32 @@ class ModelRunner final : public Runner {
 
 }  // namespace
 
-Result<DeviceKind> device_named(std::string_view name) {
-  if (name == "cpu") return DeviceKind::kCpu;
-  if (nn::has_gpu()) return DeviceKind::kCuda;
-  if (name == "auto") return DeviceKind::kCpu;
-  return fail(Code::kUnsupported, "[runner] no CUDA device here, or this build has no CUDA backend",
-              "--device");
-}
-
-DeviceMemory gpu_memory() {
-  const nn::GpuMemory memory = nn::gpu_memory();
-  return {memory.bytes_total, memory.bytes_free};
-}
-
 namespace {
 
 // Says whether the kernels of a device read that type of KV.
-Result<void> check_kv_type(KvType type, DeviceKind device, OpsPath ops = OpsPath::kFast) {
-  if (type == KvType::kF16) return {};
-  if (device == DeviceKind::kCpu && ops == OpsPath::kFast) return {};
-  return fail(
-      Code::kUnsupported,
-      fmt::format("[runner] --kv-type {}: {} not have it yet; take f16", nn::kv_type_name(type),
-                  device == DeviceKind::kCuda ? "GPUs do" : "the reference ops do"),
-      "--kv-type");
+Result<void> check_kv_type(KvType type, const DeviceTraits& device, OpsPath ops = OpsPath::kFast) {
+  const bool fast = ops == OpsPath::kFast;
+  if (type == KvType::kF16 || (device.takes_int8_kv && fast)) return {};
+  const std::string_view who = fast ? device.name : "the reference backend";
+  return fail(Code::kUnsupported,
+              fmt::format("[runner] --kv-type {}: {} does not have it yet; take f16",
+                          nn::kv_type_name(type), who),
+              "--kv-type");
+}
+
+nn::WeightForm weight_form(const store::Checkpoint& checkpoint, const DeviceTraits& device) {
+  int64_t dense_bytes = 0;
+  for (const store::TensorView& tensor : checkpoint.tensors())
+    dense_bytes += nn::kept_bytes(device, nn::WeightForm::kDense, tensor);
+  return nn::weight_form(device, dense_bytes, gpu_memory().bytes_total);
 }
 
 }  // namespace
 
 Result<ModelInfo> inspect_model(const store::Checkpoint& checkpoint, DeviceKind device,
                                 KvType kv_type) {
-  RETURN_IF_ERROR(check_kv_type(kv_type, device));
+  const DeviceTraits& traits = device_traits(device);
+  RETURN_IF_ERROR(check_kv_type(kv_type, traits));
   ASSIGN_OR_RETURN(const store::ModelConfig config, checkpoint.config());
   ASSIGN_OR_RETURN(const models::ModelSpec spec, models::make_spec(config));
   ModelInfo info;
@@ -460,26 +455,25 @@ Result<ModelInfo> inspect_model(const store::Checkpoint& checkpoint, DeviceKind 
   info.context_tokens_max = spec.context_tokens_max;
   info.inputs = spec.inputs;
   info.kv = spec.kv_groups(kv_type);
-  info.kv_type = device == DeviceKind::kCpu ? nn::kv_type_name(kv_type) : "bf16";
+  info.kv_type = nn::kept_kv_type(traits, kv_type);
   info.embedding = config.embedding_length;
   info.feed_forward = std::ranges::max(config.feed_forward);
-  // The CPU's kernels keep the file's formats; a GPU keeps every weight in bf16.
+  const nn::WeightForm form = weight_form(checkpoint, traits);
   for (const store::TensorView& tensor : checkpoint.tensors())
-    info.weight_bytes += device == DeviceKind::kCpu ? static_cast<int64_t>(tensor.stored_bytes())
-                                                    : tensor.elements() * int64_t{2};
+    info.weight_bytes += nn::kept_bytes(traits, form, tensor);
   return info;
 }
 
 Result<std::unique_ptr<Runner>> make_runner(const store::Checkpoint& checkpoint,
                                             const RunnerOptions& options) try {
-  RETURN_IF_ERROR(check_kv_type(options.kv_type, options.device, options.ops));
-  const bool on_gpu = options.device == DeviceKind::kCuda;
-  const nn::BackendKind fast = on_gpu ? nn::BackendKind::kCuda : nn::BackendKind::kCpu;
+  const DeviceTraits& device = device_traits(options.device);
+  RETURN_IF_ERROR(check_kv_type(options.kv_type, device, options.ops));
   const nn::BackendOptions backend_options{
-      .kind = options.ops == OpsPath::kReference ? nn::BackendKind::kReference : fast,
+      .kind = options.ops == OpsPath::kReference ? nn::BackendKind::kReference : device.backend,
       .threads = options.threads,
       .exact_activations = options.exact_activations,
-      .on_gpu = on_gpu};
+      .on_gpu = device.has_own_memory,
+      .weights = weight_form(checkpoint, device)};
   ASSIGN_OR_RETURN(std::unique_ptr<nn::Backend> backend, nn::make_backend(backend_options));
   ASSIGN_OR_RETURN(std::unique_ptr<models::Model> model,
                    models::load_model(checkpoint, *backend, options.progress));

@@ -14,6 +14,7 @@
 #include "base/model_inputs.h"
 #include "base/result.h"
 #include "engine/core/runner.h"
+#include "nn/backend/device.h"
 #include "nn/types/kv_type.h"
 
 namespace pippin::store {
@@ -22,20 +23,12 @@ class Checkpoint;
 
 namespace pippin::engine {
 
-/// Where a model runs.
-enum class DeviceKind : uint8_t { kCpu, kCuda };
-
-/// Returns what a person means by "cpu", "cuda" or "auto": a GPU where this build and the machine
-/// have one. Errors: kUnsupported, where a GPU is meant and there is none.
-Result<DeviceKind> device_named(std::string_view name);
-
-/// A GPU's own memory. Units: bytes.
-struct DeviceMemory {
-  uint64_t bytes_total = 0;
-  uint64_t bytes_free = 0;
-};
-/// Returns zeros where the driver does not say. Requires: there is a GPU.
-DeviceMemory gpu_memory();
+// Devices are the backends' affair: who stands above asks by these.
+using nn::device_named;
+using nn::device_traits;
+using nn::DeviceKind;
+using nn::DeviceTraits;
+using nn::gpu_memory;
 
 /// How keys and values are kept. A GPU takes bf16 in place of f16.
 using KvType = nn::KvType;

@@ -15,6 +15,7 @@
 #include "base/thread_pool.h"
 #include "mlx/array.h"
 #include "nn/backend/attention_spec.h"
+#include "nn/backend/device.h"
 #include "nn/backend/expert_weights.h"
 #include "nn/backend/kv_cache.h"
 #include "nn/backend/latent_spec.h"
@@ -112,29 +113,16 @@ class Backend {
                                const Columns& gate) = 0;
 };
 
-/// The backends there are. kReference: MLX operations in f32, right on every device and the
-/// oracle of the others; in bf16 with `on_gpu`.
-enum class BackendKind : uint8_t { kReference, kCpu, kCuda };
-
 struct BackendOptions {
   BackendKind kind = BackendKind::kCpu;
   int threads = 0;                 // of the CPU's; 0 = all that this process may use
   bool exact_activations = false;  // the CPU's products take f32 activations instead of int8
   bool on_gpu = false;             // kReference
+  WeightForm weights = WeightForm::kDense;  // of all but kCpu, which keeps the file's types
 };
 
 /// Returns a backend, whose device becomes MLX's default device. Errors: kUnsupported, where this
 /// build or this machine does not have it.
 Result<std::unique_ptr<Backend>> make_backend(const BackendOptions& options);
-
-/// Says whether this build's MLX and the machine have a CUDA device.
-bool has_gpu();
-/// A GPU's own memory. Units: bytes.
-struct GpuMemory {
-  size_t bytes_total = 0;
-  size_t bytes_free = 0;
-};
-/// Returns zeros where there is no GPU or MLX does not say.
-GpuMemory gpu_memory();
 
 }  // namespace pippin::nn

@@ -52,15 +52,16 @@ Result<std::unique_ptr<Backend>> make_backend(const BackendOptions& options) {
   if (options.kind == BackendKind::kCpu) return make_cpu(options);
   if (options.kind == BackendKind::kCuda) {
     RETURN_IF_ERROR(open_gpu());
-    return std::unique_ptr<Backend>(std::make_unique<CudaBackend>());
+    return std::unique_ptr<Backend>(std::make_unique<CudaBackend>(options.weights));
   }
   if (options.on_gpu) {
     RETURN_IF_ERROR(open_gpu());
-    return std::unique_ptr<Backend>(std::make_unique<ReferenceBackend>(mx::bfloat16));
+    return std::unique_ptr<Backend>(
+        std::make_unique<ReferenceBackend>(mx::bfloat16, options.weights));
   }
   // f32 throughout; on a GPU MLX would round matmuls' inputs to TF32. Read at its first CUDA call.
   setenv("MLX_ENABLE_TF32", "0", 0);
-  return std::unique_ptr<Backend>(std::make_unique<ReferenceBackend>(mx::float32));
+  return std::unique_ptr<Backend>(std::make_unique<ReferenceBackend>(mx::float32, options.weights));
 }
 
 }  // namespace pippin::nn

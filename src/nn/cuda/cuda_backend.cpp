@@ -46,7 +46,7 @@ class PinnedSampledIds final : public SampledIds {
 
 }  // namespace
 
-CudaBackend::CudaBackend() : ReferenceBackend(mx::bfloat16) {}
+CudaBackend::CudaBackend(WeightForm form) : ReferenceBackend(mx::bfloat16, form) {}
 
 void CudaBackend::prepare_step(StepBatch& batch, const KvPlan& plan) {
   cuda::send_to_device(batch, plan, transfer_);
@@ -58,9 +58,10 @@ std::unique_ptr<SampledIds> CudaBackend::greedy_sample(const mx::array& logits) 
 }
 
 mx::array CudaBackend::linear(const LinearWeight& weight, const mx::array& x) {
-  const DenseWeight& own = dense_of(weight);
-  if (!cuda::gemv_supported(x, own.dense)) return ReferenceBackend::linear(weight, x);
-  const mx::array y = cuda::gemv(x, own.dense);
+  const DenseWeight* own = matrix_of(weight).dense();
+  if (own == nullptr || !cuda::gemv_supported(x, own->values))
+    return ReferenceBackend::linear(weight, x);
+  const mx::array y = cuda::gemv(x, own->values);
   return weight.bias.empty() ? y : mx::add(y, weight.bias.array(dtype_));
 }
 

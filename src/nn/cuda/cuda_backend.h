@@ -20,7 +20,7 @@ struct CudaTables final : DeviceTables {
 
 class CudaBackend final : public ReferenceBackend {
  public:
-  CudaBackend();
+  explicit CudaBackend(WeightForm form);
 
   void prepare_step(StepBatch& batch, const KvPlan& plan) override;
   bool samples_ids() const override { return true; }

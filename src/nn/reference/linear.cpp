@@ -4,7 +4,7 @@
 namespace pippin::nn {
 
 mx::array ReferenceBackend::linear(const LinearWeight& weight, const mx::array& x) {
-  const mx::array y = mx::matmul(x, dense_of(weight).transposed);
+  const mx::array y = matrix_of(weight).product(x);
   return weight.bias.empty() ? y : mx::add(y, weight.bias.array(dtype_));
 }
 
@@ -13,7 +13,7 @@ mx::array ReferenceBackend::embed(const LinearWeight& table, const StepBatch& ba
       batch.token_ids
           ? *batch.token_ids
           : mx::array(batch.tokens.begin(), mx::Shape{static_cast<int>(batch.size())}, mx::int32);
-  const mx::array rows = mx::take(dense_of(table).dense, ids, 0);
+  const mx::array rows = matrix_of(table).rows(ids, dtype_);
   return scale == 1.0f ? rows : mx::multiply(rows, mx::array(scale, dtype_));
 }
 

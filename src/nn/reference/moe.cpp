@@ -88,10 +88,8 @@ Routes route(const RouterSpec& spec, const mx::array& logits, const FloatVector&
 
 mx::array ReferenceBackend::expert_linear(const ExpertWeight& weight, const mx::array& x,
                                           const mx::array& experts) {
-  const mx::array& weights = static_cast<const DenseExperts&>(*weight.prepared).transposed;
-  const mx::array y = mx::squeeze(
-      mx::gather_mm(mx::expand_dims(x, 2), weights, std::nullopt, mx::astype(experts, mx::uint32)),
-      2);
+  const auto& matrices = static_cast<const ExpertMatrices&>(*weight.prepared);
+  const mx::array y = matrices.product(x, mx::astype(experts, mx::uint32));
   if (weight.bias.empty()) return y;
   const mx::array biases = mx::reshape(weight.bias.array(dtype_), {weight.experts, weight.rows});
   return mx::add(y, mx::take(biases, experts, 0));

@@ -4,27 +4,15 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "mlx/array.h"
 #include "mlx/dtype.h"
 #include "nn/backend/backend.h"
+#include "nn/reference/matrix_weight.h"
 
 namespace pippin::nn {
-
-/// A dense weight.
-struct DenseWeight final : PreparedWeight {
-  DenseWeight(mx::array of, mx::array transposed_of)
-      : dense(std::move(of)), transposed(std::move(transposed_of)) {}
-  mx::array dense;       // [N, K]
-  mx::array transposed;  // [K, N], a view of the same
-};
-
-/// Dense weights of experts.
-struct DenseExperts final : PreparedWeight {
-  explicit DenseExperts(mx::array of) : transposed(std::move(of)) {}
-  mx::array transposed;  // [experts, K, N], a view of [experts, N, K]
-};
 
 /// Keys and values of a layer, [P * S, K, D] each.
 struct DenseKv final : KvLayerStore {
@@ -49,8 +37,9 @@ struct DenseLatent final : KvLayerStore {
 
 class ReferenceBackend : public Backend {
  public:
-  /// `dtype`: of activations, weights, keys and values.
-  explicit ReferenceBackend(mx::Dtype dtype) : dtype_(dtype) {}
+  /// `dtype`: of activations, dense weights, keys and values.
+  explicit ReferenceBackend(mx::Dtype dtype, WeightForm form = WeightForm::kDense)
+      : dtype_(dtype), form_(form) {}
 
   Result<std::shared_ptr<PreparedWeight>> prepare(std::span<const store::TensorView* const> parts,
                                                   int columns, Stacking stacking) override;
@@ -101,11 +90,16 @@ class ReferenceBackend : public Backend {
   /// K], experts [T, k] int -> [T, k, N].
   virtual mx::array expert_linear(const ExpertWeight& weight, const mx::array& x,
                                   const mx::array& experts);
-  static const DenseWeight& dense_of(const LinearWeight& weight) {
-    return static_cast<const DenseWeight&>(*weight.prepared);
+  static const MatrixWeight& matrix_of(const LinearWeight& weight) {
+    return static_cast<const MatrixWeight&>(*weight.prepared);
   }
 
   const mx::Dtype dtype_;
+  const WeightForm form_;
+
+ private:
+  std::optional<AffineMatrix> quantised(const store::TensorView& tensor, int columns) const;
+  std::vector<AffineMatrix> quantised(const ExpertTensors& part, int count, int columns) const;
 };
 
 }  // namespace pippin::nn

@@ -1,4 +1,6 @@
 // ReferenceBackend: weights, and blocks of keys and values.
+#include <variant>
+
 #include "mlx/ops.h"
 #include "nn/reference/reference_backend.h"
 
@@ -15,6 +17,12 @@ mx::array dense(const store::TensorView& tensor, int columns, mx::Dtype dtype) {
   mx::array narrow = mx::astype(wide, dtype);
   narrow.eval();
   return narrow;
+}
+
+mx::array joined(const std::vector<mx::array>& parts) {
+  mx::array whole = parts.size() == 1 ? parts[0] : mx::concatenate(parts, 0);
+  whole.eval();
+  return whole;
 }
 
 class DenseKvCache final : public KvCache {
@@ -79,32 +87,70 @@ class DenseKvCache final : public KvCache {
 
 }  // namespace
 
+std::optional<AffineMatrix> ReferenceBackend::quantised(const store::TensorView& tensor,
+                                                        int columns) const {
+  if (form_ == WeightForm::kDense) return std::nullopt;
+  return affine_matrix(tensor, columns, dtype_ == mx::bfloat16 ? mx::bfloat16 : mx::float16);
+}
+
+// Empty where an expert has no such form, or another than the first, as of mixed files.
+std::vector<AffineMatrix> ReferenceBackend::quantised(const ExpertTensors& part, int count,
+                                                      int columns) const {
+  std::vector<AffineMatrix> matrices;
+  for (int expert = 0; expert < count; ++expert) {
+    std::optional<AffineMatrix> matrix = quantised(part(expert), columns);
+    if (!matrix || (expert > 0 && !matrix->is_like(matrices.front()))) return {};
+    matrices.push_back(*std::move(matrix));
+  }
+  return matrices;
+}
+
 Result<std::shared_ptr<PreparedWeight>> ReferenceBackend::prepare(
     std::span<const store::TensorView* const> parts, int columns, Stacking /*stacking*/) {
-  std::vector<mx::array> stacked;
-  for (const store::TensorView* part : parts) stacked.push_back(dense(*part, columns, dtype_));
-  mx::array whole = stacked.size() == 1 ? stacked[0] : mx::concatenate(stacked, 0);
-  whole.eval();
-  mx::array transposed = mx::transpose(whole);
-  transposed.eval();
-  return std::shared_ptr<PreparedWeight>(
-      std::make_shared<DenseWeight>(std::move(whole), std::move(transposed)));
+  // Neighbours of one form become one matrix.
+  using Run = std::variant<std::vector<AffineMatrix>, std::vector<mx::array>>;
+  std::vector<Run> runs;
+  for (const store::TensorView* part : parts) {
+    if (std::optional<AffineMatrix> matrix = quantised(*part, columns)) {
+      auto* last = runs.empty() ? nullptr : std::get_if<std::vector<AffineMatrix>>(&runs.back());
+      if (last == nullptr || !last->front().is_like(*matrix))
+        last = &std::get<std::vector<AffineMatrix>>(runs.emplace_back(std::vector<AffineMatrix>()));
+      last->push_back(*std::move(matrix));
+    } else {
+      auto* last = runs.empty() ? nullptr : std::get_if<std::vector<mx::array>>(&runs.back());
+      if (last == nullptr)
+        last = &std::get<std::vector<mx::array>>(runs.emplace_back(std::vector<mx::array>()));
+      last->push_back(dense(*part, columns, dtype_));
+    }
+  }
+  std::vector<std::shared_ptr<MatrixWeight>> weights;
+  for (const Run& run : runs) {
+    if (const auto* matrices = std::get_if<std::vector<AffineMatrix>>(&run)) {
+      weights.push_back(std::make_shared<QuantisedWeight>(concatenated(*matrices)));
+    } else {
+      weights.push_back(
+          std::make_shared<DenseWeight>(joined(std::get<std::vector<mx::array>>(run))));
+    }
+  }
+  if (weights.size() == 1) return std::shared_ptr<PreparedWeight>(weights.front());
+  return std::shared_ptr<PreparedWeight>(std::make_shared<StackedWeight>(std::move(weights)));
 }
 
 Result<std::shared_ptr<PreparedWeight>> ReferenceBackend::prepare_experts(
     std::span<const ExpertTensors> parts, int count, int columns, Stacking /*stacking*/) {
-  std::vector<mx::array> experts;
-  for (int expert = 0; expert < count; ++expert) {
-    std::vector<mx::array> stacked;
-    for (const ExpertTensors& part : parts) stacked.push_back(dense(part(expert), columns, dtype_));
-    experts.push_back(stacked.size() == 1 ? stacked[0] : mx::concatenate(stacked, 0));
-    experts.back().eval();
+  std::vector<std::shared_ptr<ExpertMatrices>> weights;
+  for (const ExpertTensors& part : parts) {
+    if (std::vector<AffineMatrix> matrices = quantised(part, count, columns); !matrices.empty()) {
+      weights.push_back(std::make_shared<QuantisedExperts>(stacked(matrices)));
+      continue;
+    }
+    std::vector<mx::array> values;
+    for (int expert = 0; expert < count; ++expert)
+      values.push_back(dense(part(expert), columns, dtype_));
+    weights.push_back(std::make_shared<DenseExperts>(mx::stack(values, 0)));
   }
-  mx::array whole = mx::stack(experts, 0);
-  whole.eval();
-  mx::array transposed = mx::swapaxes(whole, 1, 2);
-  transposed.eval();
-  return std::shared_ptr<PreparedWeight>(std::make_shared<DenseExperts>(std::move(transposed)));
+  if (weights.size() == 1) return std::shared_ptr<PreparedWeight>(weights.front());
+  return std::shared_ptr<PreparedWeight>(std::make_shared<StackedExperts>(std::move(weights)));
 }
 
 Result<std::unique_ptr<KvCache>> ReferenceBackend::make_kv_cache(

@@ -55,7 +55,7 @@ class Cuda : public testing::Test {
     const auto identity = [&](int n) {
       const mx::array eye = mx::astype(mx::eye(n), x.dtype());
       LinearWeight weight{.rows = n, .columns = n};
-      weight.prepared = std::make_shared<DenseWeight>(eye, eye);
+      weight.prepared = std::make_shared<DenseWeight>(eye);
       return weight;
     };
     return feed_forward(on, gate, identity(x.shape(1)), identity(x.shape(1) / 2), x);
@@ -105,8 +105,8 @@ TEST_F(Cuda, LinearForFewRowsAndForMany) {
            {1, 4096, 4096}, {2, 101, 72}, {3, 64, 1000}, {4, 301, 2056}, {5, 301, 2056}}) {
     const mx::array x = random_array({rows, width}, 5), w = random_array({outputs, width}, 6);
     LinearWeight narrowed{.rows = outputs, .columns = width}, wide = narrowed;
-    narrowed.prepared = std::make_shared<DenseWeight>(narrow(w), mx::transpose(narrow(w)));
-    wide.prepared = std::make_shared<DenseWeight>(w, mx::transpose(w));
+    narrowed.prepared = std::make_shared<DenseWeight>(narrow(w));
+    wide.prepared = std::make_shared<DenseWeight>(w);
     narrowed.bias = random_values(outputs, 7);
     wide.bias = random_values(outputs, 7);
     SCOPED_TRACE(rows);
