@@ -323,7 +323,7 @@ TEST(KvTypes, WhatHasNoInt8YetSaysSo) {
   options.kv = KvPlan::full(4);
   options.kv_type = KvType::kInt8;
   options.ops = OpsPath::kReference;
-  expect_refused(make_runner(file, options), "the reference ops");
+  expect_refused(make_runner(file, options), "the reference backend");
   options.ops = OpsPath::kFast;
   options.device = DeviceKind::kCuda;
   expect_refused(make_runner(file, options), "cuda");
