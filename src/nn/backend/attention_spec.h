@@ -6,9 +6,11 @@
 namespace pippin::nn {
 
 struct AttentionSpec {
+  bool queries_only = false;  // keys and values are another layer's
   int heads = 0, kv_heads = 0, head_dim = 0;
   float scale = 0;             // of the scores
   int window = 0;              // > 0: a query at p sees keys in (p - window, p]
+  int chunk = 0;               // > 0: it sees keys in [p / chunk * chunk, p]
   float soft_cap = 0;          // > 0: cap * tanh(score / cap)
   FloatVector q_norm, k_norm;  // [D], or empty
   float norm_eps = 1e-6f;

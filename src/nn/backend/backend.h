@@ -23,6 +23,7 @@
 #include "nn/backend/step_batch.h"
 #include "nn/backend/weight.h"
 #include "nn/types/gate.h"
+#include "nn/types/xielu.h"
 #include "store/tensor.h"
 
 namespace pippin::nn {
@@ -86,12 +87,18 @@ class Backend {
   virtual mx::array add_norm(const NormWeight& weight, mx::array& x, const mx::array& delta) = 0;
   virtual mx::array norm_columns(const NormWeight& weight, const mx::array& x, int first) = 0;
   virtual mx::array add(const mx::array& x, const mx::array& delta) = 0;
+  virtual mx::array mix_streams(const mx::array& x, int streams, const mx::array& weights) = 0;
+  virtual mx::array match_magnitude(const mx::array& x, const mx::array& like) = 0;
+  virtual mx::array above_mean(const mx::array& x, float deviations) = 0;
+  virtual mx::array scale_columns(const mx::array& x, const FloatVector& factors) = 0;
+  virtual mx::array xielu(const Xielu& curve, const mx::array& x) = 0;
   virtual mx::array gate(Gate gate, const mx::array& by, const mx::array& x) = 0;
   virtual mx::array plain_feed_forward(Gate activation, const LinearWeight& up,
                                        const LinearWeight& down, const mx::array& x) = 0;
   virtual mx::array feed_forward(Gate gate, const LinearWeight& gate_up, const LinearWeight& down,
                                  const mx::array& x) = 0;
-  virtual mx::array moe(const MoeWeights& weights, const mx::array& x) = 0;
+  virtual mx::array moe(const MoeWeights& weights, const mx::array& x,
+                        const mx::array& routed_by) = 0;
   virtual mx::array qkv_rope_kv_write(const AttentionSpec& spec, const mx::array& qkv,
                                       const StepBatch& batch, KvLayerStore& kv) = 0;
   virtual mx::array paged_attention(const AttentionSpec& spec, const mx::array& q,

@@ -29,6 +29,7 @@ struct MoeWeights {
   RouterSpec routing;
   LinearWeight router;         // [experts, K], with the bias of its logits
   FloatVector selection_bias;  // [experts], or empty: added to scores, but not to weights
+  FloatVector expert_factors;  // [experts] of their weights, last; or empty
   Gate gate = Gate::kSilu;
   bool gated = true;
   ExpertWeight up;            // gate over up (Stacking::kGateUp) where it is gated

@@ -21,8 +21,8 @@ struct Span {
 inline Span visible(const AttentionTile& tile, int split, int position) {
   Span span{split * kKvSplit, (split + 1) * kKvSplit};
   if (position + 1 < span.end) span.end = position + 1;
-  if (tile.window > 0 && position - tile.window + 1 > span.begin)
-    span.begin = position - tile.window + 1;
+  const int first = first_visible(position, tile.window, tile.chunk);
+  if (first > span.begin) span.begin = first;
   return span;
 }
 
@@ -418,7 +418,8 @@ void attention_split(const AttentionTile& tile, int split, float* scores,
       visible(tile, split, tile.first).begin / 16;  // the first query sees furthest back
   const int end =
       (visible(tile, split, tile.first + tokens - 1).end + 15) / 16;  // all end in the same block
-  // With a window, later queries do not see the first blocks: the rows of a block are a prefix.
+  // With a window or a chunk, later queries do not see the first blocks: the rows of a block are a
+  // prefix.
   const auto rows_of = [&](int block) {
     int n = tokens;
     while (n > 1 && visible(tile, split, tile.first + n - 1).begin >= 16 * (block + 1)) --n;
@@ -441,7 +442,8 @@ void attention_split(const AttentionTile& tile, int split, float* scores,
     part.sum[row] = weigh_row(tile, span, origin, scores + row * kKvSplit, part.row_max[row]);
   }
   // Blocks that every query sees whole make one run. Runs of one block are: those where a window
-  // begins, the last one, in which each query sees one position more, and all int8 blocks.
+  // or a chunk begins, the last one, in which each query sees one position more, and all int8
+  // blocks.
   const int whole = (visible(tile, split, tile.first + tokens - 1).begin + 15) / 16;
   const int whole_end = visible(tile, split, tile.first).end / 16;
   for (int block = begin; block < end;) {

@@ -102,7 +102,7 @@ void Attention::cut_row(const AttentionRow& row) {
     const int in_block =
         KvLayer::kBlock - position % KvLayer::kBlock;  // a tile ends with its block of positions
     const int tokens = std::min({row.tokens - token, in_block, tokens_max});
-    const int oldest = args_.window > 0 ? std::max(0, position - args_.window + 1) : 0;
+    const int oldest = first_visible(position, args_.window, args_.chunk);
     const int first_split = oldest / kKvSplit;
     const int splits = (position + tokens - 1) / kKvSplit + 1 - first_split;
     for (int kv_head = 0; kv_head < kv_.kv_heads; ++kv_head) {
@@ -154,6 +154,7 @@ AttentionTile Attention::tile_of(const TileSpec& spec, float* q) const {
                      .first = spec.row->start + spec.token,
                      .head_dim = kv_.head_dim,
                      .window = args_.window,
+                     .chunk = args_.chunk,
                      .soft_cap = args_.soft_cap,
                      .k = kv_.k + head_offset,
                      .v = kv_.v + head_offset,

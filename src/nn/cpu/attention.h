@@ -44,6 +44,7 @@ struct RopeParams {
 
 /// Rows of the stacked projection, q, k and v. Heads of q and k are normed where weights are given,
 /// then rotated. k and v go to the pool, q to `q_out`, not scaled yet.
+/// With queries_only there are no k and v.
 /// Shapes: qkv [T, (H + 2 K) * D] f32; positions [T]; slots [T], block * S + offset; norms [D] or
 /// null; q_out [T, H * D].
 struct QkvArgs {
@@ -56,20 +57,21 @@ struct QkvArgs {
   const float* k_norm;
   float norm_eps;
   bool norm_after_rope = false;
+  bool queries_only = false;
   RopeParams rope;
   float* q_out;
 };
 void rope_kv_write(const QkvArgs& args, const KvLayer& kv, ThreadPool& pool);
 
-/// Causal attention of all rows over their blocks. With a window, a query at p sees keys in
-/// (p - window, p]. With a soft cap, scores = cap * tanh(scores / cap).
-/// Shapes: q, out [T, H * D] f32; sinks [H] logits, or null.
+/// Causal attention of all rows over their blocks, as first_visible() has it. With a soft cap,
+/// scores = cap * tanh(scores / cap). Shapes: q, out [T, H * D] f32; sinks [H] logits, or null.
 struct AttentionArgs {
   const float* q;
   int heads;
   float scale;
   std::span<const AttentionRow> rows;
   int window;
+  int chunk = 0;
   float soft_cap;
   const float* sinks;
   float* out;

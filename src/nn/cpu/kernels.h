@@ -75,6 +75,7 @@ struct AttentionTile {
   int first = 0;
   int head_dim = 0;
   int window = 0;
+  int chunk = 0;
   float soft_cap = 0;
   const uint8_t* k = nullptr;  // of the K head, in block 0
   const uint8_t* v = nullptr;

@@ -109,7 +109,7 @@ struct TokenWriter {
   void write(int64_t token) const {
     const int64_t d = kv.head_dim;
     const int64_t heads = args.heads;
-    const float* q = args.qkv + token * (heads + 2 * kv.kv_heads) * d;
+    const float* q = args.qkv + token * (heads + (args.queries_only ? 0 : 2 * kv.kv_heads)) * d;
     const float* k = q + heads * d;
     const float* v = k + kv.kv_heads * d;
     RopeAngles angles;
@@ -118,6 +118,7 @@ struct TokenWriter {
     float* q_out = args.q_out + token * heads * d;
     std::memcpy(q_out, q, static_cast<size_t>(heads * d) * sizeof(float));
     for (int64_t h = 0; h < heads; ++h) prepare(q_out + h * d, args.q_norm, angles);
+    if (args.queries_only) return;
 
     const int64_t block = args.slots[token] / KvLayer::kBlock;
     const int64_t offset = args.slots[token] % KvLayer::kBlock;

@@ -25,7 +25,7 @@ cuda::AttentionShape shape_of(const AttentionSpec& spec) {
 // What our kernels leave to the reference.
 bool attention_supported(const AttentionSpec& spec) {
   return cuda::attention_supported(shape_of(spec)) && spec.rope_magnitude == 1 &&
-         !spec.norm_after_rope && spec.sinks.empty();
+         !spec.norm_after_rope && spec.sinks.empty() && spec.chunk == 0 && !spec.queries_only;
 }
 
 const cuda::StepArrays& arrays_of(const StepBatch& batch, const KvLayerStore& kv) {

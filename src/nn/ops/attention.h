@@ -8,7 +8,8 @@ namespace pippin::nn {
 
 /// Norms heads of q and k where the spec has weights, rotates them by position, writes k and v into
 /// the layer's blocks, which `batch` names for the group that they are of. Shapes: qkv [T, (H + 2
-/// K) D] -> q [T, H D]. Source: Su et al., RoFormer, 2021.
+/// K) D] -> q [T, H D]; with queries_only [T, H D] -> [T, H D], and nothing is written. Source: Su
+/// et al., RoFormer, 2021.
 mx::array qkv_rope_kv_write(Backend& on, const AttentionSpec& spec, const mx::array& qkv,
                             const StepBatch& batch, KvLayerStore& kv);
 

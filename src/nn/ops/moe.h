@@ -13,5 +13,8 @@ namespace pippin::nn {
 /// Source: Shazeer et al., Outrageously Large Neural Networks, 2017; for groups and selection
 /// biases DeepSeek-AI, DeepSeek-V3 Technical Report, 2024.
 mx::array moe(Backend& on, const MoeWeights& weights, const mx::array& x);
+/// The same, where the router takes another input than the experts. Shapes: routed_by [T, K].
+mx::array moe(Backend& on, const MoeWeights& weights, const mx::array& x,
+              const mx::array& routed_by);
 
 }  // namespace pippin::nn

@@ -5,6 +5,7 @@
 #include "nn/ops/linear.h"
 #include "nn/ops/moe.h"
 #include "nn/ops/norm.h"
+#include "nn/ops/streams.h"
 
 namespace pippin::nn {
 namespace {
@@ -82,9 +83,15 @@ mx::array plain_feed_forward(Backend& on, Gate activation, const LinearWeight& u
 }
 
 mx::array moe(Backend& on, const MoeWeights& weights, const mx::array& x) {
+  return moe(on, weights, x, x);
+}
+
+mx::array moe(Backend& on, const MoeWeights& weights, const mx::array& x,
+              const mx::array& routed_by) {
   const RouterSpec& routing = weights.routing;
   CHECK(x.ndim() == 2 && x.shape(1) == weights.router.columns && x.shape(1) == weights.up.columns,
         "moe: x must be [T, K]");
+  CHECK(routed_by.shape() == x.shape(), "moe: the router takes [T, K]");
   CHECK(weights.router.rows == routing.experts && weights.up.experts == routing.experts &&
             weights.down.experts == routing.experts &&
             weights.up.rows == weights.down.columns * (weights.gated ? 2 : 1),
@@ -92,8 +99,32 @@ mx::array moe(Backend& on, const MoeWeights& weights, const mx::array& x) {
   CHECK(routing.used > 0 && routing.groups > 0 && routing.experts % routing.groups == 0 &&
             routing.used <= routing.experts / routing.groups * routing.groups_used,
         "moe: as many experts as there are to choose from");
-  return on.moe(weights, x);
+  return on.moe(weights, x, routed_by);
 }
+
+mx::array mix_streams(Backend& on, const mx::array& x, int streams, const mx::array& weights) {
+  CHECK(x.ndim() == 2 && streams > 0 && x.shape(1) % streams == 0, "mix_streams: x is [T, n E]");
+  CHECK(weights.ndim() == 2 && weights.shape(0) == x.shape(0) && weights.shape(1) % streams == 0,
+        "mix_streams: weights are [T, m n]");
+  return on.mix_streams(x, streams, weights);
+}
+
+mx::array match_magnitude(Backend& on, const mx::array& x, const mx::array& like) {
+  CHECK(x.ndim() == 2 && x.shape() == like.shape(), "match_magnitude: both are [T, E]");
+  return on.match_magnitude(x, like);
+}
+
+mx::array above_mean(Backend& on, const mx::array& x, float deviations) {
+  return on.above_mean(x, deviations);
+}
+
+mx::array scale_columns(Backend& on, const mx::array& x, const FloatVector& factors) {
+  CHECK(x.ndim() == 2 && static_cast<size_t>(x.shape(1)) == factors.size(),
+        "scale_columns: a factor for each column");
+  return on.scale_columns(x, factors);
+}
+
+mx::array xielu(Backend& on, const Xielu& curve, const mx::array& x) { return on.xielu(curve, x); }
 
 mx::array gate(Backend& on, Gate gate, const mx::array& by, const mx::array& x) {
   CHECK(by.shape(0) == x.shape(0) && (by.shape(1) == x.shape(1) || by.shape(1) == 1),
@@ -103,8 +134,8 @@ mx::array gate(Backend& on, Gate gate, const mx::array& by, const mx::array& x) 
 
 mx::array qkv_rope_kv_write(Backend& on, const AttentionSpec& spec, const mx::array& qkv,
                             const StepBatch& batch, KvLayerStore& kv) {
-  CHECK(qkv.shape(1) == (spec.heads + 2 * spec.kv_heads) * spec.head_dim,
-        "qkv must be [T, (H + 2 K) D]");
+  const int heads = spec.heads + (spec.queries_only ? 0 : 2 * spec.kv_heads);
+  CHECK(qkv.shape(1) == heads * spec.head_dim, "qkv must be [T, (H + 2 K) D]");
   CHECK(batch.position_components == 1, "qkv_rope_kv_write: positions must be [T, 1]");
   return on.qkv_rope_kv_write(spec, qkv, batch, kv);
 }

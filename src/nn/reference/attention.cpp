@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 
 #include "mlx/ops.h"
 #include "nn/reference/positions.h"
@@ -21,29 +22,29 @@ mx::array ReferenceBackend::qkv_rope_kv_write(const AttentionSpec& spec, const m
   auto& kv = static_cast<DenseKv&>(store);
   const int tokens = static_cast<int>(batch.size()), dim = spec.head_dim;
   const int q_width = spec.heads * dim, kv_width = spec.kv_heads * dim;
-  mx::array q =
-      mx::astype(mx::reshape(columns(qkv, 0, q_width), {tokens, spec.heads, dim}), mx::float32);
-  mx::array k = mx::astype(
-      mx::reshape(columns(qkv, q_width, kv_width), {tokens, spec.kv_heads, dim}), mx::float32);
+  const auto heads_of = [&](int first, int heads) {
+    const mx::array some = columns(qkv, first, heads * dim);
+    return mx::astype(mx::reshape(some, {tokens, heads, dim}), mx::float32);
+  };
+  std::optional<Turns> turns;
+  if (spec.rope_dims > 0) turns.emplace(batch.positions, spec.inv_freq, spec.rope_magnitude);
+  const auto prepared = [&](mx::array heads, const FloatVector& weight) {
+    if (!spec.norm_after_rope) heads = head_norm(heads, weight, spec.norm_eps);
+    if (turns) heads = rotate(heads, spec.rope_dims, spec.rope_interleaved, *turns);
+    return spec.norm_after_rope ? head_norm(heads, weight, spec.norm_eps) : heads;
+  };
+  const mx::array q = mx::astype(
+      mx::reshape(prepared(heads_of(0, spec.heads), spec.q_norm), {tokens, q_width}), dtype_);
+  if (spec.queries_only) return q;
+  const mx::array k = prepared(heads_of(q_width, spec.kv_heads), spec.k_norm);
   const mx::array v =
       mx::reshape(columns(qkv, q_width + kv_width, kv_width), {tokens, 1, spec.kv_heads, dim});
-  const auto norm = [&] {
-    q = head_norm(q, spec.q_norm, spec.norm_eps);
-    k = head_norm(k, spec.k_norm, spec.norm_eps);
-  };
-  if (!spec.norm_after_rope) norm();
-  if (spec.rope_dims > 0) {
-    const Turns turns(batch.positions, spec.inv_freq, spec.rope_magnitude);
-    q = rotate(q, spec.rope_dims, spec.rope_interleaved, turns);
-    k = rotate(k, spec.rope_dims, spec.rope_interleaved, turns);
-  }
-  if (spec.norm_after_rope) norm();
   const mx::array slots = ints(batch.kv_of(kv).slots);
   const mx::Dtype stored = kv.k.dtype();
   kv.k = mx::scatter(kv.k, {slots},
                      mx::astype(mx::reshape(k, {tokens, 1, spec.kv_heads, dim}), stored), {0});
   kv.v = mx::scatter(kv.v, {slots}, mx::astype(v, stored), {0});
-  return mx::astype(mx::reshape(q, {tokens, q_width}), dtype_);
+  return q;
 }
 
 mx::array ReferenceBackend::paged_attention(const AttentionSpec& spec, const mx::array& q,
@@ -53,8 +54,8 @@ mx::array ReferenceBackend::paged_attention(const AttentionSpec& spec, const mx:
   std::vector<mx::array> outputs;
   const std::vector<AttentionRow>& rows_of_pool = batch.kv_of(kv).rows;
   for (const AttentionRow& row : rows_of_pool) {
-    // Blocks before the window may belong to others by now.
-    const int oldest = spec.window > 0 ? std::max(0, row.start - spec.window + 1) : 0;
+    // Blocks before what is visible may belong to others by now.
+    const int oldest = first_visible(row.start, spec.window, spec.chunk);
     std::vector<int32_t> slots;
     for (int p = oldest; p < row.start + row.tokens; ++p)
       slots.push_back(row.blocks[p / kBlockPositions] * kBlockPositions + p % kBlockPositions);
@@ -74,7 +75,7 @@ mx::array ReferenceBackend::paged_attention(const AttentionSpec& spec, const mx:
     if (spec.soft_cap > 0)
       scores = mx::multiply(mx::tanh(mx::divide(scores, mx::array(spec.soft_cap))),
                             mx::array(spec.soft_cap));
-    scores = mx::add(scores, causal_mask(row.start, row.tokens, oldest, spec.window));
+    scores = mx::add(scores, causal_mask(row.start, row.tokens, oldest, spec.window, spec.chunk));
     if (!spec.sinks.empty()) {  // a score more, whose share is given to no value
       const mx::array sinks =
           mx::broadcast_to(mx::reshape(spec.sinks.array(), {spec.kv_heads, groups, 1, 1}),

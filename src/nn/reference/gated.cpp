@@ -36,6 +36,17 @@ mx::array activated(Gate gate, const mx::array& x) {
 
 }  // namespace
 
+mx::array ReferenceBackend::xielu(const Xielu& curve, const mx::array& x) {
+  const mx::array v = mx::astype(x, mx::float32);
+  const auto times = [](float factor, const mx::array& of) {
+    return mx::multiply(mx::array(factor), of);
+  };
+  const mx::array low = mx::subtract(mx::expm1(mx::minimum(v, mx::array(curve.eps))), v);
+  const mx::array bent = mx::where(mx::greater(v, mx::array(0.0f)),
+                                   times(curve.alpha_p, mx::square(v)), times(curve.alpha_n, low));
+  return mx::astype(mx::add(bent, times(curve.beta, v)), dtype_);
+}
+
 mx::array ReferenceBackend::gate(Gate gate, const mx::array& by, const mx::array& x) {
   const mx::array g = activated(gate, mx::astype(by, mx::float32));
   mx::array u = mx::astype(x, mx::float32);

@@ -95,9 +95,13 @@ mx::array ReferenceBackend::expert_linear(const ExpertWeight& weight, const mx::
   return mx::add(y, mx::take(biases, experts, 0));
 }
 
-mx::array ReferenceBackend::moe(const MoeWeights& weights, const mx::array& x) {
-  const Routes routes = route(weights.routing, mx::astype(linear(weights.router, x), mx::float32),
-                              weights.selection_bias);
+mx::array ReferenceBackend::moe(const MoeWeights& weights, const mx::array& x,
+                                const mx::array& routed_by) {
+  Routes routes = route(weights.routing, mx::astype(linear(weights.router, routed_by), mx::float32),
+                        weights.selection_bias);
+  if (!weights.expert_factors.empty())
+    routes.weights =
+        mx::multiply(routes.weights, mx::take(weights.expert_factors.array(), routes.experts, 0));
   const int tokens = x.shape(0), used = weights.routing.used, inner = weights.down.columns;
   const mx::array shares = mx::expand_dims(routes.weights, -1);
   mx::array input = mx::expand_dims(x, 1);

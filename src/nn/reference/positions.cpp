@@ -45,12 +45,17 @@ mx::array rotate(const mx::array& x, int dims, bool interleaved, const Turns& tu
                          2);
 }
 
-mx::array causal_mask(int start, int tokens, int oldest, int window) {
+mx::array causal_mask(int start, int tokens, int oldest, int window, int chunk) {
   const int end = start + tokens;
   const mx::array q = mx::reshape(mx::arange(start, end, mx::int32), {tokens, 1});
   const mx::array k = mx::reshape(mx::arange(oldest, end, mx::int32), {1, end - oldest});
   mx::array seen = mx::less_equal(k, q);
   if (window > 0) seen = mx::logical_and(seen, mx::greater(k, mx::subtract(q, mx::array(window))));
+  if (chunk > 0) {
+    const mx::array size(chunk);
+    const mx::array first = mx::multiply(mx::floor_divide(q, size), size);
+    seen = mx::logical_and(seen, mx::greater_equal(k, first));
+  }
   return mx::where(seen, mx::array(0.0f), mx::array(-std::numeric_limits<float>::infinity()));
 }
 

@@ -24,6 +24,6 @@ mx::array rotate(const mx::array& x, int dims, bool interleaved, const Turns& tu
 
 /// 0 where a query at start + i sees a key, -inf where it does not. The first key is at position
 /// `oldest`. Shapes: [t, S].
-mx::array causal_mask(int start, int tokens, int oldest = 0, int window = 0);
+mx::array causal_mask(int start, int tokens, int oldest = 0, int window = 0, int chunk = 0);
 
 }  // namespace pippin::nn

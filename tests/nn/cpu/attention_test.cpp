@@ -20,6 +20,7 @@ using namespace pippin::test;
 struct Shape {
   int heads, kv_heads, head_dim;
   int window = 0;
+  int chunk = 0;
   float soft_cap = 0;
   bool sinks = false;
   KvType type = KvType::kF16;
@@ -141,6 +142,7 @@ struct Sequence {
             .scale = scale(),
             .rows = rows,
             .window = shape.window,
+            .chunk = shape.chunk,
             .soft_cap = shape.soft_cap,
             .sinks = shape.sinks ? sinks.data() : nullptr,
             .out = out};
@@ -154,7 +156,9 @@ struct Sequence {
   // The definition, in double precision.
   Expected expected(int token, int head) const {
     const int kv_head = head / (shape.heads / shape.kv_heads);
-    const int begin = shape.window > 0 ? std::max(0, token - shape.window + 1) : 0;
+    const int begin = shape.chunk > 0    ? token - token % shape.chunk
+                      : shape.window > 0 ? std::max(0, token - shape.window + 1)
+                                         : 0;
     std::vector<double> scores;
     double largest = shape.sinks ? sinks[static_cast<size_t>(head)] : -1e300;
     for (int p = begin; p <= token; ++p) {
@@ -219,6 +223,7 @@ std::vector<Shape> shapes() {
       {.heads = 4, .kv_heads = 1, .head_dim = 256, .window = 37},
       {.heads = 4, .kv_heads = 2, .head_dim = 48, .soft_cap = 5},
       {.heads = 2, .kv_heads = 2, .head_dim = 32, .window = 300, .soft_cap = 3, .sinks = true},
+      {.heads = 4, .kv_heads = 2, .head_dim = 32, .chunk = 100},
       {.heads = 80, .kv_heads = 1, .head_dim = 16, .sinks = true}};
   for (size_t i = all.size(); i > 0; --i) {
     all.push_back(all[i - 1]);

@@ -209,6 +209,21 @@ TEST_F(OpsMoe, FollowsTheReferenceWithBiasesAndOtherGates) {
       .scores = RouterScores::kSelectedSoftmax, .experts = kExperts, .used = 2};
   compare(layer, routing, false, [](MoeWeights& w) { w.gate = Gate::kSwigluOai; });
   compare(layer, routing, false, [](MoeWeights& w) { w.weigh_inputs = true; });
+  compare(layer, routing, false, [](MoeWeights& w) {
+    w.expert_factors = std::vector<float>{1, 0.5f, -1, 0, 0.25f, 1, -0.5f, 0.75f};
+  });
+}
+
+TEST_F(OpsMoe, TheRouterMayTakeAnotherInput) {
+  const Layer layer;
+  const RouterSpec routing{.experts = kExperts, .used = 2, .normalise = true};
+  const mx::array x = rows_of(random_floats(5 * kWidth, 7), 5),
+                  by = rows_of(random_floats(5 * kWidth, 8), 5);
+  const MoeWeights slow = layer.prepared(*reference, routing);
+  const mx::array want = moe(*reference, slow, x, by);
+  EXPECT_NE(values_of(want), values_of(moe(*reference, slow, x)));
+  expect_near(moe(*exact, layer.prepared(*exact, routing), x, by), want,
+              2 * layer.tolerance(x, want, routing, 0));
 }
 
 // An expert without a gate: its first projection alone.

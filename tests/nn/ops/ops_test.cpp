@@ -13,6 +13,7 @@
 #include "nn/ops/gated.h"
 #include "nn/ops/linear.h"
 #include "nn/ops/norm.h"
+#include "nn/ops/streams.h"
 
 namespace pippin::nn {
 namespace {
@@ -112,6 +113,36 @@ TEST_F(Ops, NormsOfColumnsAndFactorsFollowTheReference) {
             values_of(scale(*reference, matrix(values, 9), 0.3f)));
 }
 
+TEST_F(Ops, SeveralStreamsFollowTheReference) {
+  const mx::array x = matrix(random_values(9 * 4 * 48, 1, 2.0f), 9),
+                  weights = matrix(random_values(9 * 3 * 4, 2), 9);
+  const mx::array mixed = mix_streams(*reference, x, 4, weights);
+  EXPECT_EQ(mixed.shape(), (mx::Shape{9, 3 * 48}));
+  expect_near(mix_streams(*cpu, x, 4, weights), mixed,
+              2 * dot_tolerance(kEpsilonF32, 4, row_norm(weights), row_norm(x)));
+  const mx::array like = matrix(random_values(9 * 4 * 48, 3, 0.1f), 9);
+  const auto tolerance = [](const mx::array& want) {
+    return 4 * rms_norm_tolerance(kEpsilonF32, 4 * 48, amax_of(values_of(want)));
+  };
+  const mx::array matched = match_magnitude(*reference, x, like);
+  expect_near(match_magnitude(*cpu, x, like), matched, tolerance(matched));
+  for (const float deviations : {-0.5f, 1.0f}) {
+    const mx::array above = above_mean(*reference, x, deviations);
+    expect_near(above_mean(*cpu, x, deviations), above, tolerance(x));
+  }
+  const FloatVector factors(random_values(4 * 48, 4));
+  EXPECT_EQ(values_of(scale_columns(*cpu, x, factors)),
+            values_of(scale_columns(*reference, x, factors)));
+}
+
+TEST_F(Ops, ALearnedActivationFollowsTheReference) {
+  const mx::array x = matrix(random_values(5 * 64, 1, 2.0f), 5);
+  const Xielu curve{.alpha_p = 0.8f, .alpha_n = 0.9f, .beta = 0.5f, .eps = -1e-6f};
+  const mx::array want = xielu(*reference, curve, x);
+  expect_near(xielu(*cpu, curve, x), want,
+              rounding_tolerance(kEpsilonF32, 8, amax_of(values_of(want))));
+}
+
 TEST_F(Ops, FeedForwardFollowsTheReference) {
   const auto both = random_values(2 * 80 * 96, 8), bias = random_values(2 * 80, 9),
              last = random_values(48 * 80, 11);
@@ -131,6 +162,24 @@ KvPlan windowed_plan(int blocks, int window_blocks) {
   KvPlan plan = KvPlan::full(blocks);
   plan.add({KvKind::kSliding}, window_blocks);
   return plan;
+}
+
+// Queries that attend to what another layer has written are prepared as those of that layer.
+TEST_F(Ops, QueriesAloneAreThoseOfTheWholeProjection) {
+  const AttentionCase c{"shared", 4, 2, 32, 0, 0, false, true};
+  AttentionSpec spec = attention_spec(c, random_values(32, 1), random_values(32, 2));
+  Scene scene(0, {1, 0}, {2});
+  scene.add(scene.first, 0, 20);
+  const mx::array qkv = matrix(random_values(20 * 8 * 32, 3), 20);
+  for (Backend* on : {cpu.get(), reference.get()}) {
+    const auto cache = on->make_kv_cache({{2, 32}}, KvPlan::full(3), KvType::kF16).value();
+    const mx::array all = qkv_rope_kv_write(*on, spec, qkv, scene.batch, cache->layer(0));
+    AttentionSpec alone = spec;
+    alone.queries_only = true;
+    const mx::array q = columns(*on, qkv, 0, 4 * 32);
+    EXPECT_EQ(values_of(qkv_rope_kv_write(*on, alone, q, scene.batch, cache->layer(0))),
+              values_of(all));
+  }
 }
 
 class OpsAttention : public Ops, public testing::WithParamInterface<AttentionCase> {};

@@ -72,12 +72,17 @@ class CpuBackend final : public Backend {
   mx::array add_norm(const NormWeight& weight, mx::array& x, const mx::array& delta) override;
   mx::array norm_columns(const NormWeight& weight, const mx::array& x, int first) override;
   mx::array add(const mx::array& x, const mx::array& delta) override;
+  mx::array mix_streams(const mx::array& x, int streams, const mx::array& weights) override;
+  mx::array match_magnitude(const mx::array& x, const mx::array& like) override;
+  mx::array above_mean(const mx::array& x, float deviations) override;
+  mx::array scale_columns(const mx::array& x, const FloatVector& factors) override;
+  mx::array xielu(const Xielu& curve, const mx::array& x) override;
   mx::array gate(Gate gate, const mx::array& by, const mx::array& x) override;
   mx::array plain_feed_forward(Gate activation, const LinearWeight& up, const LinearWeight& down,
                                const mx::array& x) override;
   mx::array feed_forward(Gate gate, const LinearWeight& gate_up, const LinearWeight& down,
                          const mx::array& x) override;
-  mx::array moe(const MoeWeights& weights, const mx::array& x) override;
+  mx::array moe(const MoeWeights& weights, const mx::array& x, const mx::array& routed_by) override;
   mx::array qkv_rope_kv_write(const AttentionSpec& spec, const mx::array& qkv,
                               const StepBatch& batch, KvLayerStore& kv) override;
   mx::array paged_attention(const AttentionSpec& spec, const mx::array& q, const StepBatch& batch,

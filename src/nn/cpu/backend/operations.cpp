@@ -150,6 +150,7 @@ mx::array CpuBackend::qkv_rope_kv_write(const AttentionSpec& spec, const mx::arr
   args.k_norm = spec.k_norm.data();
   args.norm_eps = spec.norm_eps;
   args.norm_after_rope = spec.norm_after_rope;
+  args.queries_only = spec.queries_only;
   args.rope = {spec.rope_interleaved, spec.rope_dims, spec.inv_freq.data(), spec.rope_magnitude};
   args.q_out = q.data<float>();
   cpu::rope_kv_write(args, static_cast<CpuKv&>(kv).blocks, threads_);
@@ -166,6 +167,7 @@ mx::array CpuBackend::paged_attention(const AttentionSpec& spec, const mx::array
   args.scale = spec.scale;
   args.rows = batch.kv_of(kv).rows;
   args.window = spec.window;
+  args.chunk = spec.chunk;
   args.soft_cap = spec.soft_cap;
   args.sinks = spec.sinks.data();
   args.out = out.data<float>();

@@ -1,5 +1,6 @@
 // CpuBackend: operations that are too small, or too rare, for kernels of their own. Each value or
 // row is computed alone, so none depends on its neighbours.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <optional>
@@ -60,6 +61,24 @@ mx::array CpuBackend::layer_norm(const NormWeight& weight, mx::array& x, const m
   });
   x = stream;
   return out;
+}
+
+mx::array CpuBackend::xielu(const Xielu& curve, const mx::array& x) {
+  const mx::array input = host_ready(x);
+  mx::array y = allocate(input.shape());
+  const auto width = static_cast<size_t>(input.shape(1));
+  threads_.run(input.shape(0), [&](int t, int) {
+    const size_t at = static_cast<size_t>(t) * width;
+    const float* row = input.data<float>() + at;
+    float* out = y.data<float>() + at;
+    for (size_t i = 0; i < width; ++i) {
+      const float v = row[i];
+      const float bent =
+          v > 0 ? curve.alpha_p * v * v : curve.alpha_n * (std::expm1(std::min(v, curve.eps)) - v);
+      out[i] = bent + curve.beta * v;
+    }
+  });
+  return y;
 }
 
 mx::array CpuBackend::gate(Gate gate, const mx::array& by, const mx::array& x) {
