@@ -73,8 +73,9 @@ Result<void> HfConfigReader::read_sizes() {
                                               listed ? listed : given(family_.layers)));
   ASSIGN_OR_RETURN(model.context_length,
                    fields_.size("max_position_embeddings", 1, kContextMax, given(family_.context)));
-  ASSIGN_OR_RETURN(const int feed_forward, fields_.size("intermediate_size", 1, kFeedForwardMax,
-                                                        given(family_.feed_forward)));
+  ASSIGN_OR_RETURN(
+      const int feed_forward,
+      fields_.size_of_all("intermediate_size", 1, kFeedForwardMax, given(family_.feed_forward)));
   model.feed_forward.assign(static_cast<size_t>(model.layers), feed_forward);
   ASSIGN_OR_RETURN(const double eps,
                    fields_.number(family_.eps_field, 0, kNormEpsMax,
@@ -173,8 +174,10 @@ Result<void> HfConfigReader::read_rope_scaling(const HfFields& from) {
   const char* key = from.has("rope_type") ? "rope_type" : "type";  // the older name
   ASSIGN_OR_RETURN(const std::string kind, from.text(key, "default"));
   // Dynamic scaling begins where the context that the model is served with ends.
-  if (kind == "default" || kind == "dynamic") return {};
+  // "mrope" turns by positions of images, too, which those of text agree with.
+  if (kind == "default" || kind == "dynamic" || kind == "mrope") return {};
   if (kind == "llama3") return read_llama3(from);
+  if (kind == "proportional" && family_.architecture == "gemma4") return {};  // its own matter
   if (kind == "yarn") return read_yarn(from);
   if (kind == "longrope" || kind == "su") return read_longrope(from);
   if (kind != "linear")
@@ -192,7 +195,7 @@ Result<void> HfConfigReader::read_llama3(const HfFields& from) {
   ASSIGN_OR_RETURN(const double factor, from.number("factor", 1, kScaleMax));
   ASSIGN_OR_RETURN(const double low, from.number("low_freq_factor", 1e-6, kScaleMax));
   ASSIGN_OR_RETURN(const double high, from.number("high_freq_factor", 1e-6, kScaleMax));
-  if (high <= low) return from.wrong("high_freq_factor", "expected more than low_freq_factor");
+  if (high < low) return from.wrong("high_freq_factor", "expected low_freq_factor at least");
   ASSIGN_OR_RETURN(rope.original_context,
                    from.size("original_max_position_embeddings", 1, kContextMax));
   // Fast pairs stay, slow ones are stretched, those between change over smoothly.
@@ -200,7 +203,8 @@ Result<void> HfConfigReader::read_llama3(const HfFields& from) {
     const double turns = rope.original_context *
                          std::pow(rope.freq_base, -static_cast<double>(i) / rope.dims) /
                          (2 * std::numbers::pi);
-    const double smooth = std::clamp((turns - low) / (high - low), 0.0, 1.0);
+    const double smooth =
+        high > low ? std::clamp((turns - low) / (high - low), 0.0, 1.0) : (turns > low ? 1.0 : 0.0);
     rope.divisors.push_back(static_cast<float>(1 / ((1 - smooth) / factor + smooth)));
   }
   return {};
@@ -339,6 +343,8 @@ Result<void> HfConfigReader::read_kinds() {
                                                 quoted(activation), family_.activation));
   ASSIGN_OR_RETURN(const bool bias, fields_.flag("attention_bias", false));
   config_.qkv_bias = bias || family_.qkv_bias;
+  const Result<std::string> both = fields_.text("use_bidirectional_attention", "");
+  if (both.ok() && *both == "vision") return {};  // tokens of images alone
   ASSIGN_OR_RETURN(const bool bidirectional, fields_.flag("use_bidirectional_attention", false));
   if (bidirectional)
     return fields_.unsupported("use_bidirectional_attention", "it is not supported yet");

@@ -85,11 +85,12 @@ class TensorsReader {
   Result<std::vector<TensorView>> run(const std::vector<SafetensorsFile>& files) {
     for (const SafetensorsFile& file : files)
       for (const SafetensorsEntry& entry : file.entries()) RETURN_IF_ERROR(sort_in(entry));
-    const bool has_head = modules_.contains("lm_head");
+    const std::string head = head_name();
+    const bool has_head = modules_.contains(head);
     const bool tied = config_.tied_output.value_or(!has_head);
     config_.model.tied_output = tied;
-    if (tied) modules_.erase("lm_head");  // a copy of the embedding, where it was saved
-    if (!tied && !has_head) return missing("lm_head.weight");
+    if (tied) modules_.erase(head);  // a copy of the embedding, where it was saved
+    if (!tied && !has_head) return missing(head + ".weight");
     for (const auto& [name, module] : modules_) RETURN_IF_ERROR(read(name, module));
     for (const auto& [name, entry] : parameters_) RETURN_IF_ERROR(add_float(name, *entry));
     RETURN_IF_ERROR(check_biases());
@@ -115,7 +116,18 @@ class TensorsReader {
     if (!config_.is_part) return std::string(name);
     if (name.starts_with(kOuter)) return std::string(name.substr(kOuter.size()));
     if (name.starts_with(kInner)) return "model." + std::string(name.substr(kInner.size()));
-    return name.starts_with("lm_head.") ? std::string(name) : std::string();
+    // Qwen 2 VL's hold the text model as if it were alone.
+    for (const std::string_view own :
+         {"lm_head.", "model.embed_tokens.", "model.layers.", "model.norm."})
+      if (name.starts_with(own)) return std::string(name);
+    return {};
+  }
+
+  // What the family calls the projection to logits.
+  std::string head_name() const {
+    const std::span<const ModuleName> own = config_.family->top_names;
+    const auto place = std::ranges::find(own, "output", &ModuleName::gguf);
+    return std::string(place == own.end() ? "lm_head" : place->theirs);
   }
 
   bool is_ignored(std::string_view name) const {
@@ -124,10 +136,17 @@ class TensorsReader {
     });
   }
 
+  // Layers behind the last one predict further tokens (GLM 4.5, DeepSeek 3).
+  bool predicts_further(std::string_view name) const {
+    const std::string_view layer = layer_part(name, *config_.family).layer;
+    return !layer.empty() && std::stoi(std::string(layer)) >= config_.model.layers;
+  }
+
   Result<void> sort_in(const SafetensorsEntry& entry) {
     const std::string name = with_kind(text_name(entry.name));
     // Older llamas come with their rope's frequencies, which follow from the configuration.
     if (name.empty() || name.ends_with(".rotary_emb.inv_freq") || is_ignored(name)) return {};
+    if (predicts_further(name)) return {};
     if (const HfFamily& family = *config_.family;
         !renamed(family.parameters, layer_part(name, family).part).empty()) {
       if (!parameters_.emplace(name, &entry).second) return wrong(entry.name, "it is in two files");
@@ -172,6 +191,7 @@ class TensorsReader {
     TensorView view;
     view.name = gguf_tensor_name(name, *config_.family);
     view.shape = entry.shape;
+    if (view.shape.empty()) view.shape = {1};  // a single value
     view.bytes = entry.bytes;
     return view;
   }
@@ -295,14 +315,14 @@ class TensorsReader {
   // Attention would run without biases that are not there.
   Result<void> check_biases() const {
     if (!config_.qkv_bias) return {};
-    for (int i = 0; i < config_.model.layers; ++i) {
-      for (const char* part : {"q", "k", "v"}) {
-        const std::string name =
-            fmt::format("{}{}.self_attn.{}_proj", config_.family->layer_prefix, i, part);
-        const auto module = modules_.find(name);
-        if (module == modules_.end() || !module->second.contains("bias"))
-          return missing(name + ".bias");
-      }
+    constexpr std::string_view kProjections[] = {".attn_q.weight", ".attn_k.weight",
+                                                 ".attn_v.weight", ".attn_qkv.weight",
+                                                 ".attn_qkv_heads.weight"};
+    for (const auto& [name, module] : modules_) {
+      const std::string known = gguf_tensor_name(name + ".weight", *config_.family);
+      const bool projects = std::ranges::any_of(
+          kProjections, [&](std::string_view end) { return known.ends_with(end); });
+      if (projects && !module.contains("bias")) return missing(name + ".bias");
     }
     return {};
   }

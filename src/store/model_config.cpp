@@ -60,6 +60,8 @@ class ConfigReader {
   Result<void> read_recurrent();
   Result<void> read_recurrent_layers();
   Result<void> read_latent();
+  Result<void> read_layer_kinds();
+  Result<void> read_xielu();
 
   std::string key(std::string_view name) const {
     return fmt::format("{}.{}", config_.architecture, name);
@@ -254,10 +256,59 @@ Result<void> ConfigReader::read_heads() {
   const int natural = std::clamp(config_.embedding_length / heads, 1, kHeadDimMax);
   ASSIGN_OR_RETURN(config_.head_dim_k, size_or("attention.key_length", 1, kHeadDimMax, natural));
   ASSIGN_OR_RETURN(config_.head_dim_v, size_or("attention.value_length", 1, kHeadDimMax, natural));
+  return read_layer_kinds();
+}
+
+// What Gemma 3n and 4 have: heads that differ, layers without keys, inputs of each layer.
+Result<void> ConfigReader::read_layer_kinds() {
+  ASSIGN_OR_RETURN(config_.head_dim_window, size_or("attention.key_length_swa", 1, kHeadDimMax, 0));
+  ASSIGN_OR_RETURN(const int values,
+                   size_or("attention.value_length_swa", 1, kHeadDimMax, config_.head_dim_window));
+  if (values != config_.head_dim_window)
+    return wrong(key("attention.value_length_swa"), "keys and values that differ in length",
+                 Code::kUnsupported);
+  ASSIGN_OR_RETURN(config_.shared_kv_layers,
+                   size_or("attention.shared_kv_layers", 0, config_.layers - 1, 0));
+  ASSIGN_OR_RETURN(config_.layer_input,
+                   size_or("embedding_length_per_layer_input", 0, kWidthMax, 0));
+  StreamConfig& streams = config_.streams;
+  ASSIGN_OR_RETURN(streams.count, size_or("altup.num_inputs", 2, 64, 0));
+  ASSIGN_OR_RETURN(streams.active,
+                   size_or("altup.active_idx", 0, std::max(streams.count - 1, 0), 0));
+  const TensorView* laurel = file_.tensor("blk.0.laurel_l.weight");
+  if (laurel != nullptr && !laurel->shape.empty())
+    streams.laurel_rank = static_cast<int>(std::min<int64_t>(laurel->shape[0], kWidthMax));
+  constexpr const char* kSparsity = "activation_sparsity_scale";
+  if (has(kSparsity)) {
+    ASSIGN_OR_RETURN(const std::vector<double>* each, file_.numbers(key(kSparsity)));
+    RETURN_IF_ERROR(check_length(kSparsity, each->size()));
+    config_.gate_deviations.assign(each->begin(), each->end());
+  }
+  const TensorView* table = file_.tensor("per_layer_token_embd.weight");
+  config_.layer_input_vocab = config_.vocab_size;
+  if (table != nullptr && table->shape.size() == 2 && table->shape[0] <= kVocabMax)
+    config_.layer_input_vocab = static_cast<int>(table->shape[0]);
   return {};
 }
 
 // Newer files say how long keys and values of a head are beside what is kept of them.
+Result<void> ConfigReader::read_xielu() {
+  std::vector<XieluConfig>& xielu = config_.xielu;
+  if (file_.find("xielu.alpha_p") == nullptr) return {};
+  xielu.resize(static_cast<size_t>(config_.layers));
+  for (const auto& [name, field] : {std::pair("xielu.alpha_p", &XieluConfig::alpha_p),
+                                    {"xielu.alpha_n", &XieluConfig::alpha_n},
+                                    {"xielu.beta", &XieluConfig::beta},
+                                    {"xielu.eps", &XieluConfig::eps}}) {
+    ASSIGN_OR_RETURN(const std::vector<double>* each, file_.numbers(name));
+    if (each->size() != xielu.size())
+      return wrong(name, fmt::format("expected {} elements, one per layer, but found {}",
+                                     xielu.size(), each->size()));
+    for (size_t i = 0; i < xielu.size(); ++i) xielu[i].*field = static_cast<float>((*each)[i]);
+  }
+  return {};
+}
+
 Result<void> ConfigReader::read_latent() {
   LatentConfig& latent = config_.latent;
   ASSIGN_OR_RETURN(latent.rank, size_or("attention.kv_lora_rank", 0, kWidthMax, 0));
@@ -297,6 +348,12 @@ Result<void> ConfigReader::read_rope() {
     return wrong(key("rope.dimension_count"),
                  fmt::format("expected an even number, but found {}", rope.dims));
   }
+  ASSIGN_OR_RETURN(rope.dims_window,
+                   size_or("rope.dimension_count_swa", 0,
+                           std::max(config_.head_dim_window, config_.head_dim_k), 0));
+  if (rope.dims_window % 2 != 0)
+    return wrong(key("rope.dimension_count_swa"),
+                 fmt::format("expected an even number, but found {}", rope.dims_window));
   ASSIGN_OR_RETURN(rope.freq_base, real_or("rope.freq_base", 1, kRopeBaseMax, rope.freq_base));
   ASSIGN_OR_RETURN(rope.freq_base_window, real_or("rope.freq_base_swa", 1, kRopeBaseMax, 0));
   return read_rope_scaling();
@@ -351,7 +408,10 @@ Result<void> ConfigReader::read_rope_scaling() {
 }
 
 Result<void> ConfigReader::read_window() {
-  ASSIGN_OR_RETURN(config_.sliding_window, size_or("attention.sliding_window", 0, kContextMax, 0));
+  constexpr const char* kWindow = "attention.sliding_window";
+  ASSIGN_OR_RETURN(config_.sliding_window, size_or(kWindow, 0, kContextMax, 0));
+  if (has(kWindow) && config_.sliding_window == 0)
+    config_.windowed_layers.assign(static_cast<size_t>(config_.layers), false);
   constexpr const char* kPattern = "attention.sliding_window_pattern";
   const GgufValue* pattern = file_.find(key(kPattern));
   if (pattern != nullptr && std::holds_alternative<GgufArray>(*pattern)) {
@@ -367,6 +427,10 @@ Result<void> ConfigReader::read_scales() {
   ASSIGN_OR_RETURN(config_.attention_soft_cap, scale_or("attn_logit_softcapping", 0));
   ASSIGN_OR_RETURN(config_.query_scale_beta, scale_or("attention.temperature_scale", 0));
   config_.query_scale_positions = config_.rope.original_context;
+  if (has("use_parallel_residual")) {
+    ASSIGN_OR_RETURN(config_.parallel_residual,
+                     file_.boolean_or(key("use_parallel_residual"), false));
+  }
   ASSIGN_OR_RETURN(config_.logit_soft_cap, scale_or("final_logit_softcapping", 0));
   ASSIGN_OR_RETURN(config_.logit_scale, scale_or("logit_scale", 0));
   ASSIGN_OR_RETURN(config_.residual_scale, scale_or("residual_scale", 0));
@@ -447,6 +511,7 @@ Result<ModelConfig> ConfigReader::run() {
   RETURN_IF_ERROR(read_norm());
   RETURN_IF_ERROR(read_rope());
   RETURN_IF_ERROR(read_latent());
+  RETURN_IF_ERROR(read_xielu());
   RETURN_IF_ERROR(read_window());
   RETURN_IF_ERROR(read_scales());
   return std::move(config_);

@@ -23,7 +23,8 @@ enum class RopeScaling : uint8_t { kNone, kLinear, kYarn, kLongRope };
 /// Rotary embedding. The divisors that a GGUF file may hold as rope_freqs.weight are the model's
 /// business.
 struct RopeConfig {
-  int dims = 0;  // rotated dims of each head, even; 0: none
+  int dims = 0;         // rotated dims of each head, even; 0: none
+  int dims_window = 0;  // of layers with a sliding window; 0: the file does not say
   double freq_base = 10000;
   double freq_base_window = 0;  // of layers with a sliding window; 0: the file does not say
   RopeScaling scaling = RopeScaling::kNone;
@@ -90,6 +91,18 @@ struct LatentConfig {
   int plain = 0, value = 0;  // values of a head's key that are not turned; of a head's value
 };
 
+/// A learned curve of a feed-forward layer's activation (Apertus); alphas are softplus's inputs.
+struct XieluConfig {
+  float alpha_p = 0, alpha_n = 0, beta = 0.5f, eps = -1e-6f;
+};
+
+/// Residual streams side by side, of which each layer computes one (Gemma 3n). All zero where there
+/// is one stream.
+struct StreamConfig {
+  int count = 0, active = 0;  // active < count
+  int laurel_rank = 0;        // of the learned residual beside attention
+};
+
 /// How the numbers of weights are kept, where converters change them: GGUF files have the rows of a
 /// llama's q and k in the order of interleaved pairs, and one added to Gemma's norms.
 enum class WeightLayout : uint8_t { kGguf, kHuggingFace };
@@ -108,8 +121,10 @@ struct ModelConfig {
   std::vector<int> feed_forward;
   /// [L] H, and K, which divides H; zeros only in recurrent models, where a layer has no attention.
   std::vector<int> heads, kv_heads;
-  int head_dim_k = 0;  // D of queries and keys
-  int head_dim_v = 0;  // D of values
+  int head_dim_k = 0;        // D of queries and keys
+  int head_dim_v = 0;        // D of values
+  int head_dim_window = 0;   // D of both in layers with a sliding window; 0: the same
+  int shared_kv_layers = 0;  // the last layers take keys and values of earlier ones (Gemma 3n, 4)
 
   NormKind norm = NormKind::kRms;
   float norm_eps = 0;
@@ -120,9 +135,11 @@ struct ModelConfig {
   std::vector<bool> windowed_layers;  // [L] or empty: the file does not say
 
   float attention_scale = 0;  // of the scores; 0: the file does not say
-  /// Queries at position p are multiplied by 1 + b ln(1 + floor(p / n)); b = 0: not at all.
+  int chunk = 0;              // tokens of a chunk, beyond which windowed layers do not see; 0: none
+  bool plain_qk_norm = false;  // rotated q and k are normed, without weights (Llama 4)
+  /// Queries at position p are multiplied by 1 + b ln(1 + floor((p + o) / n)); b = 0: not at all.
   float query_scale_beta = 0;
-  int query_scale_positions = 0;
+  int query_scale_positions = 0, query_scale_offset = 0;
   float attention_soft_cap = 0;                                    // 0: none
   float logit_soft_cap = 0;                                        // 0: none
   float logit_scale = 0, residual_scale = 0, embedding_scale = 0;  // 0: the file does not say
@@ -130,10 +147,19 @@ struct ModelConfig {
   /// Positions that the model will be used with; 0: up to context_length. LongRoPE depends on it.
   int served_context = 0;
 
+  int layer_input = 0, layer_input_vocab = 0;  // values that tokens give to each layer; 0: none
+
+  std::optional<bool> parallel_residual;  // attention beside feed-forward; nothing: unsaid
+
   ExpertConfig experts;
   RecurrentConfig recurrent;
   Multipliers multipliers;
   LatentConfig latent;
+  StreamConfig streams;
+  /// [L] or empty: only values of a gate that lie so many standard deviations above their mean
+  /// count, less that; infinitely few: all.
+  std::vector<float> gate_deviations;
+  std::vector<XieluConfig> xielu;  // [L], or empty: the file has tensors of it, or none
   WeightLayout layout = WeightLayout::kGguf;
   bool tied_output = false;  // no output.weight: the head is token_embd.weight
 };
