@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 namespace pippin::models {
 namespace {
 
@@ -38,7 +40,13 @@ Result<const store::TensorView*> WeightLoader::checked(const std::string& name,
 }
 
 Result<store::TensorView> WeightLoader::matrix(const std::string& name, int rows, int columns) {
-  ASSIGN_OR_RETURN(const store::TensorView* tensor, checked(name, {rows, columns}));
+  // A stack of matrices is one, too.
+  const store::TensorView* stack = checkpoint_.tensor(name);
+  const bool stacked = stack != nullptr && stack->shape.size() == 3 && !stack->transposed &&
+                       stack->shape[0] > 1 && stack->shape[0] * stack->shape[1] == rows;
+  std::vector<int64_t> shape = {rows, columns};
+  if (stacked) shape = {stack->shape[0], stack->shape[1], columns};
+  ASSIGN_OR_RETURN(const store::TensorView* tensor, checked(name, shape));
   store::TensorView view = *tensor;
   view.shape = {rows, columns};
   return view;
@@ -46,7 +54,7 @@ Result<store::TensorView> WeightLoader::matrix(const std::string& name, int rows
 
 void WeightLoader::advance(const store::TensorView& tensor) {
   done_ += tensor.stored_bytes();
-  if (progress_) progress_(done_, total_);
+  if (progress_) progress_(std::min(done_, total_), total_);  // a tensor may be read twice
 }
 
 Result<nn::LinearWeight> WeightLoader::linear(const std::vector<Part>& parts, int columns,

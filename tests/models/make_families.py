@@ -55,6 +55,10 @@ def values_for(name: str, weight: torch.Tensor, generator: torch.Generator, offs
         return 0.5 * values
     if name.endswith(".D"):
         return 1 + 0.3 * values
+    if "altup" in name and "coefs" in name:
+        return 0.2 * values
+    if name.endswith(("layer_scalar", "correct_output_scale", "router.scale", "per_expert_scale")):
+        return 1 + 0.3 * values
     if name.endswith(("bias", "sinks")) or "correction_bias" in name:
         return 0.3 * values
     if weight.dim() == 1 or "norm" in last[-2].lower() or last[-2].endswith("ln_f"):
@@ -67,7 +71,7 @@ def values_for(name: str, weight: torch.Tensor, generator: torch.Generator, offs
 def randomize(model: torch.nn.Module, seed: int, offset_norms: bool) -> None:
     generator = torch.Generator().manual_seed(seed)
     named = dict(model.named_parameters())
-    named |= {k: v for k, v in model.named_buffers() if k.endswith(("correction_bias", "expert_bias"))}
+    named |= {k: v for k, v in model.named_buffers() if k.endswith(("correction_bias", "expert_bias", "layer_scalar"))}
     with torch.no_grad():
         for name in sorted(named):
             weight = named[name]
@@ -84,13 +88,15 @@ def compute(model, tokens: np.ndarray) -> np.ndarray:
 def make(name: str, peer: pathlib.Path | None) -> None:
     seed = zlib.crc32(name.encode())
     made = all_families()[name]()
-    # A function returns the model, or (model, options): offset_norms where 1 is added to the weights of norms; further,
-    # a function of the model's tensors, gives others that its files hold beside them; config, fields that config.json
-    # says otherwise than transformers writes them; peer, attributes of the peer's converter.
+    # A function returns the model, or (model, options): offset_norms where 1 is added to the weights of norms;
+    # adjust, a function of the model, changes its weights; further, a function of the model's tensors, gives others
+    # that its files hold beside them, or None for those that they do not; config, fields that config.json says
+    # otherwise than transformers writes them; peer, attributes of the peer's converter.
     model, options = made if isinstance(made, tuple) else (made, {})
     model = model.eval().float()
     model.set_attn_implementation("eager")
     randomize(model, seed, options.get("offset_norms", False))
+    options.get("adjust", lambda _: None)(model)
     tokens = np.random.default_rng(seed).integers(2, VOCAB, TOKENS, dtype=np.int32)
     logits = compute(model, tokens)
 
@@ -104,8 +110,8 @@ def make(name: str, peer: pathlib.Path | None) -> None:
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     if further := options.get("further"):
         tensors = safetensors.torch.load_file(folder / "model.safetensors")
-        more = {k: v.clone() for k, v in further(tensors).items()}
-        safetensors.torch.save_file(tensors | more, folder / "model.safetensors", metadata={"format": "pt"})
+        tensors = {k: v.contiguous().clone() for k, v in (tensors | further(tensors)).items() if v is not None}
+        safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     for other in folder.glob("*.json"):
         if other.name != "config.json":
             other.unlink()

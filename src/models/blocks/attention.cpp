@@ -17,7 +17,7 @@ namespace {
 
 // Whether a layer sees all positions. The file's own word comes before the family's habit.
 bool is_global(const store::ModelConfig& config, const DecoderOptions& options, int layer) {
-  if (config.sliding_window <= 0) return true;
+  if (config.sliding_window <= 0 && config.chunk <= 0) return true;
   if (!config.windowed_layers.empty()) return !config.windowed_layers[static_cast<size_t>(layer)];
   const int period = config.window_period > 0 ? config.window_period : options.window_period;
   return period <= 0 || (layer + 1) % period == 0;
@@ -39,11 +39,31 @@ nn::AttentionSpec make_spec(const LayerSource& source, const std::vector<float>&
   spec.norm_after_rope = options.norm_after_rope;
   spec.rope_interleaved = options.rope_interleaved || options.rope_pairs;
   spec.window = geometry.window;
-  Rope rope = make_rope(config, options, source.layer, spec.window > 0, rope_divisors);
+  spec.chunk = geometry.chunk;
+  spec.queries_only = AttentionBlock::kv_layer(config, options, source.layer) != source.layer;
+  const bool windowed = spec.window > 0 || spec.chunk > 0;
+  Rope rope = make_rope(config, options, source.layer, windowed, rope_divisors);
   spec.rope_dims = rope.dims;
   spec.rope_magnitude = rope.magnitude;
   spec.inv_freq = std::move(rope.inv_freq);
   return spec;
+}
+
+// Of a projection that gives the queries of a key, the key and its value behind each other: all
+// queries, then all keys, then all values.
+std::vector<WeightLoader::Part> parts_by_key(const LayerSource& source,
+                                             const nn::AttentionSpec& spec) {
+  const int queries = spec.heads / spec.kv_heads, each = queries + 2;
+  std::vector<WeightLoader::Part> parts;
+  const auto add = [&](int first, int count) {
+    for (int key = 0; key < spec.kv_heads; ++key)
+      parts.push_back({source.name("attn_qkv_heads"), count * spec.head_dim,
+                       (each * key + first) * spec.head_dim, each * spec.kv_heads * spec.head_dim});
+  };
+  add(0, queries);
+  add(queries, 1);
+  add(queries + 1, 1);
+  return parts;
 }
 
 // Of a projection that gives each head's query and its gate behind each other: one of the two.
@@ -58,7 +78,18 @@ std::vector<WeightLoader::Part> head_halves(const LayerSource& source,
 
 }  // namespace
 
-Result<void> AttentionBlock::check(const store::ModelConfig& config) {
+int AttentionBlock::kv_layer(const store::ModelConfig& config, const DecoderOptions& options,
+                             int layer) {
+  const int own = config.layers - config.shared_kv_layers;
+  if (layer < own) return layer;
+  const bool global = is_global(config, options, layer);
+  int from = own - 1;
+  while (from >= 0 && is_global(config, options, from) != global) --from;
+  return from;
+}
+
+Result<void> AttentionBlock::check(const store::ModelConfig& config,
+                                   const DecoderOptions& options) {
   const auto unsupported = [&](std::string what, std::string key) {
     return fail(Code::kUnsupported, fmt::format("[model] {}: {}", config.path, what),
                 config.architecture + "." + key);
@@ -68,28 +99,56 @@ Result<void> AttentionBlock::check(const store::ModelConfig& config) {
                                    config.head_dim_k, config.head_dim_v),
                        "attention.value_length");
   }
-  if (config.head_dim_k % 16 != 0 || config.head_dim_k > nn::kHeadDimMax) {
+  for (const auto& [dim, key] : {std::pair(config.head_dim_k, "attention.key_length"),
+                                 {config.head_dim_window, "attention.key_length_swa"}}) {
+    if (dim % 16 == 0 && dim <= nn::kHeadDimMax) continue;
     return unsupported(
-        fmt::format("head dimensions must be multiples of 16 up to 1024, this file has {}",
-                    config.head_dim_k),
-        "attention.key_length");
+        fmt::format("head dimensions must be multiples of 16 up to 1024, this file has {}", dim),
+        key);
+  }
+  const int window_dim = config.head_dim_window > 0 ? config.head_dim_window : config.head_dim_k;
+  const store::RopeConfig& rope = config.rope;
+  const int window_rope = rope.dims_window > 0 ? rope.dims_window : rope.dims;
+  if (window_rope > window_dim || (window_rope != rope.dims && !options.rope_windows_unscaled))
+    return unsupported(fmt::format("{} of {} dimensions cannot be rotated in layers with a window",
+                                   window_rope, window_dim),
+                       "rope.dimension_count_swa");
+  if (config.shared_kv_layers > 0 && (config.recurrent.any() || config.latent.rank > 0))
+    return unsupported("keys are shared between layers of attention alone",
+                       "attention.shared_kv_layers");
+  for (int i = 0; i < config.layers; ++i) {
+    const int from = kv_layer(config, options, i);
+    const auto at = [](const std::vector<int>& each, int layer) {
+      return each[static_cast<size_t>(layer)];
+    };
+    if (from < 0 || at(config.kv_heads, from) != at(config.kv_heads, i))
+      return fail(
+          Code::kInvalidFile,
+          fmt::format("[model] {}: layer {} has no earlier one to take keys from", config.path, i),
+          config.architecture + ".attention.shared_kv_layers");
   }
   return {};
 }
 
 nn::KvGeometry AttentionBlock::geometry(const store::ModelConfig& config,
                                         const DecoderOptions& options, int layer) {
-  const int window = is_global(config, options, layer) ? 0 : config.sliding_window;
-  return {config.kv_heads[static_cast<size_t>(layer)], config.head_dim_k, window};
+  nn::KvGeometry geometry{config.kv_heads[static_cast<size_t>(layer)], config.head_dim_k};
+  if (is_global(config, options, layer)) return geometry;
+  if (config.head_dim_window > 0) geometry.head_dim = config.head_dim_window;
+  geometry.window = config.sliding_window;
+  geometry.chunk = config.chunk;
+  return geometry;
 }
 
 Result<std::unique_ptr<Mixer>> AttentionBlock::load(const LayerSource& source, nn::Backend& backend,
                                                     const std::vector<float>& rope_divisors) {
   std::unique_ptr<AttentionBlock> block(new AttentionBlock(backend));
   block->store_ = source.store;
-  block->query_scale_beta_ = source.config.query_scale_beta;
-  block->query_scale_positions_ = std::max(source.config.query_scale_positions, 1);
   block->spec_ = make_spec(source, rope_divisors);
+  if (!source.options.scale_unrotated || block->spec_.rope_dims == 0)
+    block->query_scale_beta_ = source.config.query_scale_beta;
+  block->query_scale_positions_ = std::max(source.config.query_scale_positions, 1);
+  block->query_scale_offset_ = source.config.query_scale_offset;
   RETURN_IF_ERROR(block->load_norms(source));
   RETURN_IF_ERROR(block->load_projections(source));
   return std::unique_ptr<Mixer>(std::move(block));
@@ -102,10 +161,18 @@ Result<void> AttentionBlock::load_norms(const LayerSource& source) {
   const bool optional = source.options.qk_norm_if_there && source.has("attn_q_norm");
   if (source.options.qk_norm || optional) {
     ASSIGN_OR_RETURN(std::vector<float> q_norm, weights.norm_values(q_name, spec_.head_dim));
-    ASSIGN_OR_RETURN(std::vector<float> k_norm, weights.norm_values(k_name, spec_.head_dim));
     spec_.q_norm = std::move(q_norm);
-    spec_.k_norm = std::move(k_norm);
+    if (!spec_.queries_only) {
+      ASSIGN_OR_RETURN(std::vector<float> k_norm, weights.norm_values(k_name, spec_.head_dim));
+      spec_.k_norm = std::move(k_norm);
+    }
   }
+  if (source.options.value_norm && !spec_.queries_only) {
+    value_norm_.eps = source.config.norm_eps;
+    value_norm_.values = std::vector<float>(static_cast<size_t>(spec_.head_dim), 1.0f);
+  }
+  if (source.config.plain_qk_norm && spec_.rope_dims > 0)
+    spec_.q_norm = spec_.k_norm = std::vector<float>(static_cast<size_t>(spec_.head_dim), 1.0f);
   if (source.options.wide_qk_norm) {
     ASSIGN_OR_RETURN(q_norm_,
                      weights.norm(q_name, spec_.heads * spec_.head_dim, source.config.norm_eps));
@@ -124,8 +191,13 @@ Result<void> AttentionBlock::load_projections(const LayerSource& source) {
   const int width = source.config.embedding_length, q = spec_.heads * spec_.head_dim,
             kv = spec_.kv_heads * spec_.head_dim;
   std::vector<WeightLoader::Part> parts = {{source.name("attn_qkv"), q + 2 * kv}};
+  const bool values = source.has("attn_v") || !source.options.keys_as_values;
   if (!source.has("attn_qkv"))
-    parts = {{source.name("attn_q"), q}, {source.name("attn_k"), kv}, {source.name("attn_v"), kv}};
+    parts = {{source.name("attn_q"), q},
+             {source.name("attn_k"), kv},
+             {source.name(values ? "attn_v" : "attn_k"), kv}};
+  if (source.has("attn_qkv_heads")) parts = parts_by_key(source, spec_);
+  if (spec_.queries_only) parts = {{source.name("attn_q"), q}};
   if (source.options.output_gate) {
     parts = head_halves(source, spec_, 0);
     parts.push_back({source.name("attn_k"), kv});
@@ -149,6 +221,9 @@ mx::array AttentionBlock::mix(const mx::array& x, const nn::StepBatch& batch, nn
 // q, k and v, side by side.
 mx::array AttentionBlock::projected(const mx::array& x) {
   mx::array qkv = nn::linear(backend_, qkv_, x);
+  for (int head = 0; !value_norm_.values.empty() && head < spec_.kv_heads; ++head)
+    qkv = nn::norm_columns(backend_, value_norm_, qkv,
+                           (spec_.heads + spec_.kv_heads + head) * spec_.head_dim);
   if (q_norm_.values.empty()) return qkv;
   qkv = nn::norm_columns(backend_, q_norm_, qkv, 0);
   return nn::norm_columns(backend_, k_norm_, qkv, spec_.heads * spec_.head_dim);
@@ -158,7 +233,7 @@ mx::array AttentionBlock::projected(const mx::array& x) {
 std::vector<float> AttentionBlock::query_scales(const nn::StepBatch& batch) const {
   std::vector<float> scales;
   for (const int32_t position : batch.positions) {
-    const int n = position / query_scale_positions_;
+    const int n = (position + query_scale_offset_) / query_scale_positions_;
     scales.push_back(1 + query_scale_beta_ * std::log1p(static_cast<float>(n)));
   }
   return scales;

@@ -15,8 +15,11 @@ class AttentionBlock final : public Mixer {
   /// Returns what a layer keeps of each position.
   static nn::KvGeometry geometry(const store::ModelConfig& config, const DecoderOptions& options,
                                  int layer);
+  /// Returns the layer whose keys and values a layer attends to: itself, or the last one of its
+  /// kind that has any.
+  static int kv_layer(const store::ModelConfig& config, const DecoderOptions& options, int layer);
   /// Errors: kUnsupported, naming what of the configuration this block cannot do.
-  static Result<void> check(const store::ModelConfig& config);
+  static Result<void> check(const store::ModelConfig& config, const DecoderOptions& options);
   /// `rope_divisors`: [rope dims / 2] or empty, the file's own.
   static Result<std::unique_ptr<Mixer>> load(const LayerSource& source, nn::Backend& backend,
                                              const std::vector<float>& rope_divisors);
@@ -36,10 +39,11 @@ class AttentionBlock final : public Mixer {
   int store_ = 0;
   nn::AttentionSpec spec_;
   float query_scale_beta_ = 0;
-  int query_scale_positions_ = 1;
+  int query_scale_positions_ = 1, query_scale_offset_ = 0;
   nn::LinearWeight qkv_, output_;
   nn::LinearWeight gate_;           // of the outputs; or empty
   nn::NormWeight q_norm_, k_norm_;  // over all heads together; or empty
+  nn::NormWeight value_norm_;       // of one head; or empty
 };
 
 }  // namespace pippin::models

@@ -23,12 +23,18 @@ MixerKind mixer_kind(const store::ModelConfig& config, const DecoderOptions& opt
   return config.kv_heads[i] > 0 ? MixerKind::kAttention : MixerKind::kNone;
 }
 
+int kv_layer(const store::ModelConfig& config, const DecoderOptions& options, int layer) {
+  const bool attention = mixer_kind(config, options, layer) == MixerKind::kAttention;
+  return attention ? AttentionBlock::kv_layer(config, options, layer) : layer;
+}
+
 std::vector<nn::KvGeometry> mixer_stores(const store::ModelConfig& config,
                                          const DecoderOptions& options, int layer) {
   switch (mixer_kind(config, options, layer)) {
     case MixerKind::kNone:
       return {};
     case MixerKind::kAttention:
+      if (AttentionBlock::kv_layer(config, options, layer) != layer) return {};
       return {AttentionBlock::geometry(config, options, layer)};
     case MixerKind::kLatent:
       return {LatentBlock::geometry(config)};
@@ -48,10 +54,11 @@ std::vector<nn::KvGeometry> mixer_stores(const store::ModelConfig& config,
 
 namespace {
 
-Result<void> check_mixer(const store::ModelConfig& config, MixerKind kind) {
+Result<void> check_mixer(const store::ModelConfig& config, const DecoderOptions& options,
+                         MixerKind kind) {
   switch (kind) {
     case MixerKind::kAttention:
-      return AttentionBlock::check(config);
+      return AttentionBlock::check(config, options);
     case MixerKind::kLatent:
       return LatentBlock::check(config);
     case MixerKind::kDeltaNet:
@@ -61,7 +68,7 @@ Result<void> check_mixer(const store::ModelConfig& config, MixerKind kind) {
     case MixerKind::kMamba2:
       return Mamba2Block::check(config);
     case MixerKind::kAttentionAndMamba2:
-      RETURN_IF_ERROR(AttentionBlock::check(config));
+      RETURN_IF_ERROR(AttentionBlock::check(config, options));
       return Mamba2Block::check(config);
     case MixerKind::kNone:
     case MixerKind::kShortConv:
@@ -93,7 +100,7 @@ Result<void> check_mixers(const store::ModelConfig& config, const DecoderOptions
   }
   std::set<MixerKind> kinds;
   for (int i = 0; i < config.layers; ++i) kinds.insert(mixer_kind(config, options, i));
-  for (const MixerKind kind : kinds) RETURN_IF_ERROR(check_mixer(config, kind));
+  for (const MixerKind kind : kinds) RETURN_IF_ERROR(check_mixer(config, options, kind));
   return {};
 }
 

@@ -11,6 +11,10 @@ namespace pippin::models {
 
 MixerKind mixer_kind(const store::ModelConfig& config, const DecoderOptions& options, int layer);
 
+/// Returns the layer whose store a layer's mixer uses: its own, but where keys and values are
+/// shared.
+int kv_layer(const store::ModelConfig& config, const DecoderOptions& options, int layer);
+
 /// Returns what a layer's mixer keeps of a sequence: an entry for each of its stores.
 std::vector<nn::KvGeometry> mixer_stores(const store::ModelConfig& config,
                                          const DecoderOptions& options, int layer);

@@ -102,12 +102,11 @@ Result<void> MoeBlock::check(const store::ModelConfig& config, const DecoderOpti
   return {};
 }
 
-Result<std::unique_ptr<FeedForward>> MoeBlock::load(const LayerSource& source,
-                                                    nn::Backend& backend) {
+Result<std::unique_ptr<MoeBlock>> MoeBlock::load(const LayerSource& source, nn::Backend& backend) {
   std::unique_ptr<MoeBlock> block(new MoeBlock(backend, source.options));
   RETURN_IF_ERROR(block->load_experts(source));
   RETURN_IF_ERROR(block->load_shared(source));
-  return std::unique_ptr<FeedForward>(std::move(block));
+  return block;
 }
 
 Result<void> MoeBlock::load_experts(const LayerSource& source) {
@@ -123,6 +122,10 @@ Result<void> MoeBlock::load_experts(const LayerSource& source) {
   if (const std::string bias = source.name("exp_probs_b") + ".bias"; weights.has(bias)) {
     ASSIGN_OR_RETURN(std::vector<float> values, weights.vector(bias, count));
     weights_.selection_bias = std::move(values);
+  }
+  if (const std::string factors = source.name("ffn_down_exps.scale"); weights.has(factors)) {
+    ASSIGN_OR_RETURN(std::vector<float> values, weights.vector(factors, count));
+    weights_.expert_factors = std::move(values);
   }
   if (gated_) {
     ASSIGN_OR_RETURN(weights_.up, weights.experts(gate_up_parts(source, "_exps", inner), count,
@@ -153,14 +156,14 @@ Result<void> MoeBlock::load_shared(const LayerSource& source) {
   return {};
 }
 
-mx::array MoeBlock::run(const mx::array& x) {
-  if (!has_shared()) return nn::moe(backend_, weights_, x);
+mx::array MoeBlock::run_routed(const mx::array& x, const mx::array& routed_by) {
+  if (!has_shared()) return nn::moe(backend_, weights_, x, routed_by);
   mx::array shared =
       gated_ ? nn::feed_forward(backend_, activation_, shared_up_, shared_down_, x)
              : nn::plain_feed_forward(backend_, activation_, shared_up_, shared_down_, x);
   if (shared_gate_.rows > 0)
     shared = nn::gate(backend_, nn::Gate::kSigmoid, nn::linear(backend_, shared_gate_, x), shared);
-  return nn::add(backend_, nn::moe(backend_, weights_, x), shared);
+  return nn::add(backend_, nn::moe(backend_, weights_, x, routed_by), shared);
 }
 
 void MoeBlock::add_products(ProductOrder& order) const {

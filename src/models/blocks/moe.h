@@ -13,9 +13,11 @@ class MoeBlock final : public FeedForward {
  public:
   /// Errors: kUnsupported or kInvalidFile, naming what of the configuration this block cannot do.
   static Result<void> check(const store::ModelConfig& config, const DecoderOptions& options);
-  static Result<std::unique_ptr<FeedForward>> load(const LayerSource& source, nn::Backend& backend);
+  static Result<std::unique_ptr<MoeBlock>> load(const LayerSource& source, nn::Backend& backend);
 
-  mx::array run(const mx::array& x) override;
+  mx::array run(const mx::array& x) override { return run_routed(x, x); }
+  /// The router takes another input than the experts. Shapes: [R, E] both -> [R, E].
+  mx::array run_routed(const mx::array& x, const mx::array& routed_by);
   void add_products(ProductOrder& order) const override;
 
  private:

@@ -50,7 +50,7 @@ Rope make_rope(const store::ModelConfig& config, const DecoderOptions& options, 
   Rope made;
   const store::RopeConfig& rope = config.rope;
   if (!is_rotated(config, options, layer, windowed)) return made;
-  made.dims = rope.dims;
+  made.dims = windowed && rope.dims_window > 0 ? rope.dims_window : rope.dims;
   double base = rope.freq_base;
   if (windowed && rope.freq_base_window > 0)
     base = rope.freq_base_window;

@@ -26,6 +26,9 @@ constexpr ExpertFields kExperts = {.shared = "n_shared_experts",
                                    .groups_used = "topk_group"};
 
 Result<void> read_layers(const store::HfFields& fields, store::ModelConfig& config) {
+  // DeepSeek 3.2's indexer chooses the positions that a query sees.
+  if (fields.has("index_topk"))
+    return fields.unsupported("index_topk", "sparse attention is not supported yet");
   RETURN_IF_ERROR(read_latent(fields, config));
   RETURN_IF_ERROR(read_experts(fields, kExperts, config));
   ASSIGN_OR_RETURN(config.experts.leading_dense_layers,
@@ -50,6 +53,14 @@ Result<void> read_v3(const store::HfFields& fields, store::ModelConfig& config) 
   return {};
 }
 
+// Its layers say themselves which have experts.
+Result<void> read_glm(const store::HfFields& fields, store::ModelConfig& config) {
+  RETURN_IF_ERROR(read_v3(fields, config));
+  ASSIGN_OR_RETURN(const bool pairs, fields.flag("rope_interleave", true));
+  if (!pairs) return fields.unsupported("rope_interleave", "expected true");
+  return {};
+}
+
 constexpr store::ModuleName kNames[] = {
     {"self_attn.q_a_proj", "attn_q_a"},
     {"self_attn.q_a_layernorm", "attn_q_a_norm"},
@@ -69,8 +80,14 @@ constexpr store::HfFamily kHf[] = {
      .eps = 1e-6,
      .names = kNames,
      .read = read_v3},
+    {.model_type = "glm4_moe_lite",
+     .architecture = "deepseek2",
+     .eps = 1e-5,
+     .names = kNames,
+     .read = read_glm},
     {.model_type = "kimi_k2",
      .architecture = "deepseek2",
+     .part_of = "kimi_k25",
      .eps = 1e-6,
      .names = kNames,
      .read = read_v3},
@@ -80,18 +97,20 @@ constexpr store::HfFamily kHf[] = {
 void complete(store::ModelConfig& config) {
   config.rope.yarn_log_multiplier *= 10;
   config.rope.attention_factor = 1;
-  // Of the files without the key, those of DeepSeek 2 are the only ones.
+  // Files without the key are of DeepSeek 2, but for the first ones of GLM 4.7 Flash.
+  const bool glm = (config.layers == 47 || config.layers == 48) && config.vocab_size == 154880;
   if (config.experts.gating == store::ExpertGating::kUnsaid)
-    config.experts.gating = store::ExpertGating::kSoftmax;
+    config.experts.gating = glm ? store::ExpertGating::kSigmoid : store::ExpertGating::kSoftmax;
 }
 
 }  // namespace
 
 extern const Family kDeepSeek;
 constexpr Family kDeepSeek = {"deepseek2",
-                              "DeepSeek V2, V3, V3.1, R1, Kimi K2",
+                              "DeepSeek V2, V3, V3.1, R1, Kimi K2 and K2.5 text, GLM 4.7 Flash",
                               {.rope_pairs = true, .experts = MoeOptions{}},
                               kHf,
-                              complete};
+                              complete,
+                              ThinkingSwitch::kThinking};
 
 }  // namespace pippin::models

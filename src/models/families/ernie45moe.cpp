@@ -26,6 +26,8 @@ extern const Family kErnie45Moe;
 constexpr Family kErnie45Moe = {"ernie4_5-moe",
                                 "ERNIE 4.5 MoE (21B-A3B, 300B-A47B)",
                                 {.rope_pairs = true, .experts = MoeOptions{.normalise = true}},
-                                kHf};
+                                kHf,
+                                nullptr,
+                                ThinkingSwitch::kAlways};
 
 }  // namespace pippin::models

@@ -23,6 +23,8 @@ constexpr Family kExaone4 = {"exaone4",
                               .pre_norms = false,
                               .post_norms = true,
                               .window_period = 4},
-                             kHf};
+                             kHf,
+                             nullptr,
+                             ThinkingSwitch::kEnableThinking};
 
 }  // namespace pippin::models

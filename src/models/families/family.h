@@ -47,7 +47,8 @@ struct DecoderOptions {
   bool qk_norm_if_there = false;       // the same, of files that have weights for it (GLM 4.5)
   bool wide_qk_norm = false;           // RMS norm of q, and of k, over all heads (OLMo 2)
   bool norm_after_rope = false;        // q and k are normed behind their rotation (Hunyuan)
-  bool pre_norms = true;               // norms before attention and feed-forward
+  bool scale_unrotated = false;  // queries grow with their position without rope only (Llama 4)
+  bool pre_norms = true;         // norms before attention and feed-forward
   /// Attention and feed-forward take the same stream, and both are added to it (Cohere, Phi 2).
   bool parallel = false;
   bool parallel_by_norm = false;  // the same, of files without norms before feed-forward (StableLM)
@@ -62,16 +63,31 @@ struct DecoderOptions {
   bool learned_positions = false;  // a table of positions is added to embeddings (GPT-2)
   nn::Gate gate = nn::Gate::kSilu;
   bool gated = true;                                // the feed-forward layer has a gate
+  bool xielu = false;                               // or a learned activation (Apertus)
   std::string_view feed_forward_norm = "ffn_norm";  // GGUF's name of the norm before it
   std::optional<MoeOptions> experts = {};           // nothing: a file with experts is refused
   std::string_view final_norm = "output_norm";      // and of the last one
   MixerKind recurrence = MixerKind::kNone;  // of layers that the configuration calls recurrent
   bool keys_tiled = false;        // delta nets: head h takes keys h % K, as GGUF reorders them
   bool beside_attention = false;  // every layer has a recurrence beside its attention (Falcon-H1)
+  bool value_norm = false;        // heads of values are normed, without weights (Gemma 3n, 4)
+  bool keys_as_values = false;    // so are layers without a projection of values (Gemma 4)
+  bool dense_beside_experts = false;  // both, with norms of their own (Gemma 4)
+  bool layer_scales = false;          // what a layer gives may have a factor of its own (Gemma 4)
   bool output_gate = false;    // attention: queries come with a gate of the outputs (Qwen 3 Next)
   int window_period = 0;       // > 0: every n-th layer sees all positions, where the file does not
                                // say (Gemma 3)
   float window_rope_base = 0;  // > 0: rope base of the windowed layers
+};
+
+/// What tells a family's chat template to think.
+enum class ThinkingSwitch : uint8_t {
+  kNone,            // its models do not think
+  kAlways,          // those that think always do
+  kEnableThinking,  // its variable of this name, a bool, as the two below
+  kThinking,
+  kEffort,  // `reasoning_effort`: low, medium or high
+  kBudget,  // `thinking_budget`: tokens
 };
 
 struct Family {
@@ -81,6 +97,7 @@ struct Family {
   std::span<const store::HfFamily> hf;
   /// Says what a GGUF file of this architecture leaves unsaid.
   void (*complete)(store::ModelConfig& config) = nullptr;
+  ThinkingSwitch thinking = ThinkingSwitch::kNone;
 };
 
 /// Returns all families that this build knows.

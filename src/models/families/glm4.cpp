@@ -1,4 +1,5 @@
-// GLM 4: norms on both sides of each block, half of each head rotated by pairs, gate and up merged.
+// GLM 4: half of each head rotated by pairs, gate and up merged; in the newer ones norms on both
+// sides of each block.
 #include "models/families/family.h"
 
 namespace pippin::models {
@@ -13,9 +14,17 @@ constexpr store::HfFamily kHf[] = {{.model_type = "glm4",
                                     .partial_rotary = 0.5,
                                     .names = kNames}};
 
+constexpr store::HfFamily kOlderHf[] = {{.model_type = "glm",
+                                         .architecture = "chatglm",
+                                         .head_dim = 128,
+                                         .eps = 1.5625e-7,
+                                         .partial_rotary = 0.5}};
+
 }  // namespace
 
-extern const Family kGlm4;
+extern const Family kChatGlm, kGlm4;
+constexpr Family kChatGlm = {
+    "chatglm", "ChatGLM 3, GLM 4 9B (glm-4-9b-chat), GLM Edge", {.rope_pairs = true}, kOlderHf};
 constexpr Family kGlm4 = {"glm4", "GLM 4 (0414)", {.rope_pairs = true, .post_norms = true}, kHf};
 
 }  // namespace pippin::models

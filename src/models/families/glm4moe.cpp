@@ -24,6 +24,14 @@ constexpr store::HfFamily kHf[] = {{.model_type = "glm4_moe",
                                     .eps = 1e-5,
                                     .partial_rotary = 0.5,
                                     .names = kNames,
+                                    .read = read},
+                                   {.model_type = "solar_open",
+                                    .architecture = "glm4moe",
+                                    .feed_forward = 10240,  // of layers that it does not have
+                                    .head_dim = 128,
+                                    .eps = 1e-5,
+                                    .rope_base = 1e6,
+                                    .names = kNames,
                                     .read = read}};
 
 }  // namespace
@@ -31,10 +39,12 @@ constexpr store::HfFamily kHf[] = {{.model_type = "glm4_moe",
 extern const Family kGlm4Moe;
 constexpr Family kGlm4Moe = {
     "glm4moe",
-    "GLM 4.5, 4.5 Air, 4.6, 4.7",
+    "GLM 4.5, 4.5 Air, 4.6, 4.7, Solar Open",
     {.qk_norm_if_there = true,
      .feed_forward_norm = "post_attention_norm",
      .experts = MoeOptions{.scores = nn::RouterScores::kSigmoid, .normalise = true}},
-    kHf};
+    kHf,
+    nullptr,
+    ThinkingSwitch::kEnableThinking};
 
 }  // namespace pippin::models

@@ -46,6 +46,7 @@ constexpr Family kGptOss = {"gpt-oss",
                              .experts = MoeOptions{.scores = nn::RouterScores::kSelectedSoftmax},
                              .window_period = 2},
                             kHf,
-                            complete};
+                            complete,
+                            ThinkingSwitch::kEffort};
 
 }  // namespace pippin::models

@@ -16,6 +16,7 @@ constexpr store::HfFamily kHf[] = {{.model_type = "granite",
 
 extern const Family kGranite;
 constexpr Family kGranite = {
-    "granite", "Granite 3 dense", {.rope_interleaved = true, .scales = true}, kHf};
+    "granite", "Granite 3 dense", {.rope_interleaved = true, .scales = true},
+    kHf,       nullptr,           ThinkingSwitch::kThinking};
 
 }  // namespace pippin::models

@@ -57,13 +57,19 @@ constexpr store::HfFamily kMoeHf[] = {{.model_type = "hunyuan_v1_moe",
 }  // namespace
 
 extern const Family kHunyuan, kHunyuanMoe;
-constexpr Family kHunyuan = {
-    "hunyuan-dense", "Hunyuan dense", {.qk_norm = true, .norm_after_rope = true}, kHf};
+constexpr Family kHunyuan = {"hunyuan-dense",
+                             "Hunyuan dense",
+                             {.qk_norm = true, .norm_after_rope = true},
+                             kHf,
+                             nullptr,
+                             ThinkingSwitch::kEnableThinking};
 
 constexpr Family kHunyuanMoe = {
     "hunyuan-moe",
     "Hunyuan A13B",
     {.qk_norm = true, .norm_after_rope = true, .experts = MoeOptions{.normalise = true}},
-    kMoeHf};
+    kMoeHf,
+    nullptr,
+    ThinkingSwitch::kEnableThinking};
 
 }  // namespace pippin::models

@@ -28,6 +28,22 @@ Result<std::vector<bool>> read_recurrent_layers(const store::HfFields& fields,
   return layers;
 }
 
+Result<std::vector<bool>> read_rotated_layers(const store::HfFields& fields,
+                                              const store::ModelConfig& config) {
+  constexpr const char* kKey = "no_rope_layers";
+  const auto count = static_cast<size_t>(config.layers);
+  std::vector<bool> layers;
+  if (fields.length(kKey).value_or(0) > 0) {
+    ASSIGN_OR_RETURN(const std::vector<double> rotated, fields.numbers(kKey, count));
+    for (const double one : rotated) layers.push_back(one != 0);
+    return layers;
+  }
+  ASSIGN_OR_RETURN(const int period,
+                   fields.size("no_rope_layer_interval", 1, config.layers + 1, 4));
+  for (size_t i = 0; i < count; ++i) layers.push_back((i + 1) % static_cast<size_t>(period) != 0);
+  return layers;
+}
+
 Result<void> read_mamba2(const store::HfFields& fields, store::ModelConfig& config,
                          const Mamba2Fields& names) {
   constexpr int kMost = 1 << 16;

@@ -1,5 +1,5 @@
-// What hybrids' configurations have in common: which layers are recurrent, and how large Mamba 2
-// is. Thread: any.
+// What configurations have in common that tell layers apart: which are recurrent, or rotate heads;
+// and how large Mamba 2 is. Thread: any.
 #pragma once
 
 #include <string_view>
@@ -15,6 +15,11 @@ namespace pippin::models {
 /// that is neither a recurrence nor attention.
 Result<std::vector<bool>> read_recurrent_layers(const store::HfFields& fields,
                                                 const store::ModelConfig& config);
+
+/// Reads no_rope_layers, which has a one for each layer whose heads are rotated, or else
+/// no_rope_layer_interval, which says that every n-th has none. Errors: kInvalidFile.
+Result<std::vector<bool>> read_rotated_layers(const store::HfFields& fields,
+                                              const store::ModelConfig& config);
 
 /// How a family calls the sizes of Mamba 2.
 struct Mamba2Fields {

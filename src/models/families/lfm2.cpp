@@ -83,7 +83,8 @@ constexpr DecoderOptions with_experts() {
 }  // namespace
 
 extern const Family kLfm2, kLfm2Moe;
-constexpr Family kLfm2 = {"lfm2", "LFM 2 and 2.5 dense", kOptions, kHf};
+constexpr Family kLfm2 = {"lfm2",  "LFM 2 and 2.5 dense",  kOptions, kHf,
+                          nullptr, ThinkingSwitch::kAlways};
 constexpr Family kLfm2Moe = {"lfm2moe", "LFM 2 MoE (8B-A1B)", with_experts(), kHfMoe};
 
 }  // namespace pippin::models

@@ -31,6 +31,8 @@ constexpr Family kMiniMaxM2 = {
     "MiniMax M2, M2.1, M2.5",
     {.wide_qk_norm = true,
      .experts = MoeOptions{.scores = nn::RouterScores::kSigmoid, .normalise = true}},
-    kHf};
+    kHf,
+    nullptr,
+    ThinkingSwitch::kAlways};
 
 }  // namespace pippin::models

@@ -22,7 +22,11 @@ constexpr store::HfFamily kHf[] = {{.model_type = "ministral3",
 }  // namespace
 
 extern const Family kMinistral3;
-constexpr Family kMinistral3 = {
-    "mistral3", "Ministral 3, Mistral Small 3.2 text", {.rope_interleaved = true}, kHf};
+constexpr Family kMinistral3 = {"mistral3",
+                                "Ministral 3, Mistral Small 3.2 text",
+                                {.rope_interleaved = true},
+                                kHf,
+                                nullptr,
+                                ThinkingSwitch::kAlways};
 
 }  // namespace pippin::models

@@ -120,8 +120,9 @@ constexpr DecoderOptions kOptions = {
 // Folders go by one name with and without experts; GGUF files by two.
 extern const Family kNemotronH, kNemotronHMoe;
 constexpr Family kNemotronH = {"nemotron_h", "Nemotron-H, Nemotron Nano 2 and 3", kOptions, kHf,
-                               complete};
-constexpr Family kNemotronHMoe = {
-    "nemotron_h_moe", "Nemotron Nano 3, as GGUF files have it", kOptions, {}, complete};
+                               complete,     ThinkingSwitch::kEnableThinking};
+constexpr Family kNemotronHMoe = {"nemotron_h_moe", "Nemotron Nano 3, as GGUF files have it",
+                                  kOptions,         {},
+                                  complete,         ThinkingSwitch::kEnableThinking};
 
 }  // namespace pippin::models

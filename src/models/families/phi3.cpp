@@ -9,6 +9,7 @@ constexpr store::HfFamily kHf[] = {{.model_type = "phi3", .architecture = "phi3"
 }  // namespace
 
 extern const Family kPhi3;
-constexpr Family kPhi3 = {"phi3", "Phi 3, 3.5, 4, 4 mini", {}, kHf};
+constexpr Family kPhi3 = {"phi3",  "Phi 3, 3.5, 4, 4 mini", {}, kHf,
+                          nullptr, ThinkingSwitch::kAlways};
 
 }  // namespace pippin::models

@@ -12,6 +12,7 @@ constexpr store::HfFamily kHf[] = {{.model_type = "qwen2",
 }  // namespace
 
 extern const Family kQwen2;
-constexpr Family kQwen2 = {"qwen2", "Qwen 2, 2.5, Qwen2.5-Coder, QwQ", {}, kHf};
+constexpr Family kQwen2 = {
+    "qwen2", "Qwen 2, 2.5, Qwen2.5-Coder, QwQ", {}, kHf, nullptr, ThinkingSwitch::kAlways};
 
 }  // namespace pippin::models

@@ -12,6 +12,7 @@ constexpr store::HfFamily kHf[] = {{.model_type = "qwen3",
 }  // namespace
 
 extern const Family kQwen3;
-constexpr Family kQwen3 = {"qwen3", "Qwen 3 dense", {.qk_norm = true}, kHf};
+constexpr Family kQwen3 = {"qwen3", "Qwen 3 dense", {.qk_norm = true},
+                           kHf,     nullptr,        ThinkingSwitch::kEnableThinking};
 
 }  // namespace pippin::models

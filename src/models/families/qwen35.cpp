@@ -32,6 +32,7 @@ constexpr DecoderOptions options() {
 }  // namespace
 
 extern const Family kQwen35;
-constexpr Family kQwen35 = {"qwen35", "Qwen 3.5 and 3.6 dense", options(), kHf};
+constexpr Family kQwen35 = {"qwen35", "Qwen 3.5 and 3.6 dense",       options(), kHf,
+                            nullptr,  ThinkingSwitch::kEnableThinking};
 
 }  // namespace pippin::models

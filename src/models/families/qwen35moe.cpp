@@ -34,6 +34,7 @@ constexpr DecoderOptions options() {
 
 extern const Family kQwen35Moe;
 constexpr Family kQwen35Moe = {"qwen35moe", "Qwen 3.5 and 3.6 MoE (35B-A3B, 122B-A10B, 397B-A17B)",
-                               options(), kHf};
+                               options(),   kHf,
+                               nullptr,     ThinkingSwitch::kEnableThinking};
 
 }  // namespace pippin::models

@@ -20,6 +20,8 @@ extern const Family kQwen3Moe;
 constexpr Family kQwen3Moe = {"qwen3moe",
                               "Qwen 3 MoE (30B-A3B, 235B-A22B, Coder)",
                               {.qk_norm = true, .experts = MoeOptions{.normalise = true}},
-                              kHf};
+                              kHf,
+                              nullptr,
+                              ThinkingSwitch::kEnableThinking};
 
 }  // namespace pippin::models

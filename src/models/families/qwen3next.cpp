@@ -32,6 +32,7 @@ constexpr DecoderOptions options() {
 }  // namespace
 
 extern const Family kQwen3Next;
-constexpr Family kQwen3Next = {"qwen3next", "Qwen 3 Next, Qwen3-Coder-Next", options(), kHf};
+constexpr Family kQwen3Next = {"qwen3next", "Qwen 3 Next, Qwen3-Coder-Next", options(), kHf,
+                               nullptr,     ThinkingSwitch::kAlways};
 
 }  // namespace pippin::models

@@ -15,7 +15,7 @@ constexpr store::HfFamily kHf[] = {{.model_type = "seed_oss",
 
 extern const Family kSeedOss;
 // GGUF names the norm before feed-forward after what it follows.
-constexpr Family kSeedOss = {
-    "seed_oss", "Seed-OSS", {.feed_forward_norm = "post_attention_norm"}, kHf};
+constexpr Family kSeedOss = {"seed_oss", "Seed-OSS", {.feed_forward_norm = "post_attention_norm"},
+                             kHf,        nullptr,    ThinkingSwitch::kBudget};
 
 }  // namespace pippin::models

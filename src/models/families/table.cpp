@@ -5,13 +5,19 @@
 
 #define PIPPIN_FAMILIES(ROW) \
   ROW(kLlama)                \
+  ROW(kLlama4)               \
   ROW(kMinistral3)           \
   ROW(kQwen2)                \
+  ROW(kQwen2Vl)              \
   ROW(kQwen3)                \
+  ROW(kQwen3Vl)              \
   ROW(kGemma)                \
   ROW(kGemma2)               \
   ROW(kGemma3)               \
+  ROW(kGemma3n)              \
+  ROW(kGemma4)               \
   ROW(kGranite)              \
+  ROW(kMiniCpm)              \
   ROW(kOlmo)                 \
   ROW(kOlmo2)                \
   ROW(kPhi2)                 \
@@ -19,19 +25,25 @@
   ROW(kSmolLm3)              \
   ROW(kCohere)               \
   ROW(kCohere2)              \
+  ROW(kChatGlm)              \
   ROW(kGlm4)                 \
   ROW(kExaone4)              \
+  ROW(kExaoneMoe)            \
   ROW(kSeedOss)              \
   ROW(kStarcoder2)           \
   ROW(kStableLm)             \
   ROW(kDeepSeek)             \
   ROW(kGpt2)                 \
+  ROW(kGptNeoX)              \
+  ROW(kFalcon)               \
   ROW(kHunyuan)              \
   ROW(kErnie45)              \
   ROW(kArcee)                \
+  ROW(kApertus)              \
   ROW(kNemotron)             \
   ROW(kQwen2Moe)             \
   ROW(kQwen3Moe)             \
+  ROW(kQwen3VlMoe)           \
   ROW(kOlmoe)                \
   ROW(kGraniteMoe)           \
   ROW(kPhiMoe)               \
@@ -41,6 +53,8 @@
   ROW(kHunyuanMoe)           \
   ROW(kMiniMaxM2)            \
   ROW(kDots1)                \
+  ROW(kBailingMoe)           \
+  ROW(kBailingMoe2)          \
   ROW(kLfm2)                 \
   ROW(kLfm2Moe)              \
   ROW(kQwen3Next)            \

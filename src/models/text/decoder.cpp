@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/blocks/dense_moe.h"
 #include "models/blocks/mixers.h"
 #include "models/blocks/mlp.h"
 #include "models/blocks/moe.h"
@@ -20,6 +21,18 @@ namespace mx = mlx::core;
 bool has_feed_forward(const store::ModelConfig& config, int layer) {
   const bool experts = config.experts.count > 0 && !config.recurrent.any();
   return config.feed_forward[static_cast<size_t>(layer)] > 0 || experts;
+}
+
+Result<std::unique_ptr<FeedForward>> load_feed_forward(const LayerSource& source,
+                                                       nn::Backend& backend) {
+  const bool experts = source.config.experts.count > 0 && source.has("ffn_gate_inp");
+  if (experts && source.options.dense_beside_experts) return DenseMoeBlock::load(source, backend);
+  if (experts) {
+    ASSIGN_OR_RETURN(std::unique_ptr<MoeBlock> block, MoeBlock::load(source, backend));
+    return std::unique_ptr<FeedForward>(std::move(block));
+  }
+  if (has_feed_forward(source.config, source.layer)) return MlpBlock::load(source, backend);
+  return std::unique_ptr<FeedForward>();
 }
 
 // What this decoder cannot do is refused before a weight is read.
@@ -38,6 +51,8 @@ Result<void> check_supported(const store::ModelConfig& config, const DecoderOpti
       return unsupported(
           fmt::format("a factor of {} is not supported in this architecture", factor), key);
   }
+  if (config.streams.count > 0 && config.layer_input == 0)
+    return unsupported("several streams without inputs of layers", "altup.num_inputs");
   return check_mixers(config, options);
 }
 
@@ -98,17 +113,36 @@ Result<void> Decoder::load_norms(const LayerSource& source, Layer& layer) const 
                                source.config.norm_eps);
   };
   const bool both = layer.mixer != nullptr && layer.feed_forward != nullptr;
+  // Falcon's feed-forward layer takes the first norm, where there are two.
+  const bool second = options_.parallel && source.has("attn_norm_2");
+  const std::string_view feed_forward_norm = second ? "attn_norm" : options_.feed_forward_norm;
   if (options_.pre_norms) {
-    ASSIGN_OR_RETURN(layer.norm, norm("attn_norm"));
+    ASSIGN_OR_RETURN(layer.norm, norm(second ? "attn_norm_2" : "attn_norm"));
     // A parallel feed-forward layer may take what the mixer takes.
-    if (both && (!options_.parallel || source.has(options_.feed_forward_norm))) {
-      ASSIGN_OR_RETURN(layer.feed_forward_norm, norm(options_.feed_forward_norm));
+    const bool norms_itself = options_.dense_beside_experts && source.config.experts.count > 0;
+    if (both && !norms_itself && (!options_.parallel || source.has(feed_forward_norm))) {
+      ASSIGN_OR_RETURN(layer.feed_forward_norm, norm(feed_forward_norm));
     }
   }
   if (options_.post_norms) {
     ASSIGN_OR_RETURN(layer.post_mixer_norm, norm("post_attention_norm"));
     ASSIGN_OR_RETURN(layer.post_feed_forward_norm, norm("post_ffw_norm"));
   }
+  return {};
+}
+
+// What a layer takes beside the residual stream, and gives to it.
+Result<void> Decoder::load_output(const LayerSource& source, Layer& layer) const {
+  if (inputs_ != nullptr) {
+    ASSIGN_OR_RETURN(layer.input, LayerInput::load(source, backend_));
+  }
+  if (stream_ends_ != nullptr) {
+    ASSIGN_OR_RETURN(layer.streams, AltUpLayer::load(source, backend_));
+  }
+  if (!options_.layer_scales || !source.has("layer_output_scale")) return {};
+  ASSIGN_OR_RETURN(const std::vector<float> scale,
+                   source.weights.vector(source.name("layer_output_scale.weight"), 1));
+  layer.scale = scale.front();
   return {};
 }
 
@@ -130,6 +164,12 @@ Result<void> Decoder::load_ends(WeightLoader& weights, const store::ModelConfig&
   }
   if (options_.logit_multiplier) logit_factor_ = factor(config.logit_scale);
   logit_soft_cap_ = config.logit_soft_cap;
+  if (config.layer_input > 0) {
+    ASSIGN_OR_RETURN(inputs_, LayerInputs::load(weights, config, backend_));
+  }
+  if (config.streams.count > 0) {
+    ASSIGN_OR_RETURN(stream_ends_, AltUpEnds::load(weights, config, backend_));
+  }
   if (options_.learned_positions) {
     ASSIGN_OR_RETURN(positions_, weights.linear({{"position_embd", config.context_length}}, width));
   }
@@ -148,20 +188,19 @@ Result<std::unique_ptr<Model>> Decoder::load(const store::Checkpoint& checkpoint
                         .weights = options.norm_weights});
   std::unique_ptr<Decoder> model(new Decoder(backend, options, std::move(spec)));
   model->options_.parallel |= options.parallel_by_norm && !weights.has("blk.0.ffn_norm.weight");
+  if (config.parallel_residual) model->options_.parallel = *config.parallel_residual;
   RETURN_IF_ERROR(model->load_ends(weights, config));
   ASSIGN_OR_RETURN(const std::vector<float> divisors, rope_divisors(weights, config));
-  int store = 0;
+  std::vector<int> stores = {0};  // how many there are before each layer
   for (int i = 0; i < config.layers; ++i) {
-    const LayerSource source{weights, config, options, i, store};
+    const auto from = static_cast<size_t>(kv_layer(config, options, i));
+    const LayerSource source{weights, config, options, i, stores[from]};
+    stores.push_back(stores.back() + static_cast<int>(mixer_stores(config, options, i).size()));
     Layer layer;
     ASSIGN_OR_RETURN(layer.mixer, load_mixer(source, backend, divisors));
-    store += static_cast<int>(mixer_stores(config, options, i).size());
-    const bool experts = config.experts.count > 0 && source.has("ffn_gate_inp");
-    if (experts || has_feed_forward(config, i)) {
-      ASSIGN_OR_RETURN(layer.feed_forward,
-                       experts ? MoeBlock::load(source, backend) : MlpBlock::load(source, backend));
-    }
+    ASSIGN_OR_RETURN(layer.feed_forward, load_feed_forward(source, backend));
     RETURN_IF_ERROR(model->load_norms(source, layer));
+    RETURN_IF_ERROR(model->load_output(source, layer));
     model->layers_.push_back(std::move(layer));
   }
   model->set_product_order();
@@ -171,9 +210,13 @@ Result<std::unique_ptr<Model>> Decoder::load(const store::Checkpoint& checkpoint
 // A step runs the products in this order.
 void Decoder::set_product_order() {
   ProductOrder order;
+  if (inputs_) inputs_->add_products(order);
+  if (stream_ends_) stream_ends_->add_products(order);
   for (const Layer& layer : layers_) {
     if (layer.mixer) layer.mixer->add_products(order);
     if (layer.feed_forward) layer.feed_forward->add_products(order);
+    if (layer.input) layer.input->add_products(order);
+    if (layer.streams) layer.streams->add_products(order);
   }
   order.push_back(&head_);
   backend_.set_order(order);
@@ -186,8 +229,10 @@ mx::array Decoder::forward(const nn::StepBatch& batch, nn::KvCache& kv) {
     places.tokens = batch.positions;
     embedded = nn::add(backend_, embedded, nn::embed(backend_, positions_, places, 1.0f));
   }
+  if (stream_ends_) return forward_streams(embedded, batch, kv);
   Stream stream{embedded,
                 options_.pre_norms ? nn::norm(backend_, layers_[0].norm, embedded) : embedded};
+  if (inputs_) stream.inputs = inputs_->of_step(batch, embedded);
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     const bool last = i + 1 == layers_.size();
@@ -195,7 +240,7 @@ mx::array Decoder::forward(const nn::StepBatch& batch, nn::KvCache& kv) {
     if (layer.mixer == nullptr) {
       if (last && batch.logit_tokens.empty()) return stream.normed;
       if (last) keep_logit_rows(stream, batch);
-      if (layer.feed_forward) feed_forward(layer, next, stream);
+      if (layer.feed_forward) feed_forward(i, stream);
       continue;
     }
     mx::array mixed = layer.mixer->mix(stream.normed, batch, kv);
@@ -214,9 +259,9 @@ mx::array Decoder::forward(const nn::StepBatch& batch, nn::KvCache& kv) {
       const mx::array fed = behind(layer.post_feed_forward_norm, layer.feed_forward->run(taken));
       stream.normed = take_in(next, stream.x, nn::add(backend_, given, fed));
     } else {
-      stream.normed =
-          take_in(options_.pre_norms ? &layer.feed_forward_norm : nullptr, stream.x, given);
-      feed_forward(layer, next, stream);
+      const bool normed = !layer.feed_forward_norm.values.empty();
+      stream.normed = take_in(normed ? &layer.feed_forward_norm : nullptr, stream.x, given);
+      feed_forward(i, stream);
     }
   }
   return stream.x;
@@ -224,16 +269,34 @@ mx::array Decoder::forward(const nn::StepBatch& batch, nn::KvCache& kv) {
 
 void Decoder::keep_logit_rows(Stream& stream, const nn::StepBatch& batch) {
   stream.x = nn::gather(backend_, stream.x, batch.logit_tokens);
+  if (stream.inputs) {
+    LayerInputs::Step& inputs = *stream.inputs;
+    inputs.projected = nn::gather(backend_, inputs.projected, batch.logit_tokens);
+    inputs.embedded = nn::gather(backend_, inputs.embedded, batch.logit_tokens);
+  }
   // A mixer's input is used up, but where the feed-forward layer takes it, too.
   const Layer& layer = layers_.back();
   if (layer.mixer == nullptr || options_.parallel)
     stream.normed = nn::gather(backend_, stream.normed, batch.logit_tokens);
 }
 
-void Decoder::feed_forward(const Layer& layer, const nn::NormWeight* next, Stream& stream) {
+void Decoder::feed_forward(size_t index, Stream& stream) {
+  const Layer& layer = layers_[index];
+  const nn::NormWeight* next = norm_after(index);
   const mx::array fed =
       behind(layer.post_feed_forward_norm, layer.feed_forward->run(stream.normed));
-  stream.normed = take_in(next, stream.x, fed);
+  if (layer.input == nullptr && layer.scale == 1) {
+    stream.normed = take_in(next, stream.x, fed);
+    return;
+  }
+  mx::array& x = stream.x;
+  x = nn::add(backend_, x, fed);
+  if (layer.input) {
+    const mx::array given = inputs_->of_layer(*stream.inputs, static_cast<int>(index));
+    x = nn::add(backend_, x, layer.input->run(x, given));
+  }
+  if (layer.scale != 1) x = nn::scale(backend_, x, layer.scale);
+  stream.normed = next != nullptr ? nn::norm(backend_, *next, x) : x;
 }
 
 // The norm of what the next layer takes; null where none follows.

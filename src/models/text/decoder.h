@@ -4,9 +4,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "models/blocks/altup.h"
 #include "models/blocks/block.h"
+#include "models/blocks/layer_inputs.h"
 #include "models/families/family.h"
 #include "models/model.h"
 #include "models/weights.h"
@@ -36,10 +39,15 @@ class Decoder final : public Model {
     /// feed-forward layer; with pre_norms.
     nn::NormWeight norm, feed_forward_norm;
     nn::NormWeight post_mixer_norm, post_feed_forward_norm;  // with post_norms
+    std::unique_ptr<LayerInput> input;                       // null: it takes none
+    float scale = 1;                                         // of what it gives
+    std::unique_ptr<AltUpLayer> streams;                     // null: there is one stream
   };
-  // The residual stream between layers, and what of it the next block takes.
+  // The residual stream between layers, what of it the next block takes, and what tokens give to
+  // each layer beside it.
   struct Stream {
     mlx::core::array x, normed;
+    std::optional<LayerInputs::Step> inputs = {};
   };
 
   Decoder(nn::Backend& backend, const DecoderOptions& options, ModelSpec spec)
@@ -48,7 +56,10 @@ class Decoder final : public Model {
   Result<void> load_norms(const LayerSource& source, Layer& layer) const;
   void set_product_order();
   void keep_logit_rows(Stream& stream, const nn::StepBatch& batch);
-  void feed_forward(const Layer& layer, const nn::NormWeight* next, Stream& stream);
+  Result<void> load_output(const LayerSource& source, Layer& layer) const;
+  void feed_forward(size_t index, Stream& stream);
+  mlx::core::array forward_streams(const mlx::core::array& embedded, const nn::StepBatch& batch,
+                                   nn::KvCache& kv);
   const nn::NormWeight* norm_after(size_t layer) const;
   mlx::core::array behind(const nn::NormWeight& norm, const mlx::core::array& given);
   mlx::core::array take_in(const nn::NormWeight* norm, mlx::core::array& x,
@@ -64,6 +75,8 @@ class Decoder final : public Model {
   nn::LinearWeight embedding_, head_;
   nn::LinearWeight positions_;  // [context, E], with learned_positions
   nn::NormWeight final_norm_;
+  std::unique_ptr<LayerInputs> inputs_;     // null: layers take none
+  std::unique_ptr<AltUpEnds> stream_ends_;  // null: there is one stream
   std::vector<Layer> layers_;
 };
 

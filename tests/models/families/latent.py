@@ -24,4 +24,14 @@ def deepseek3():
         tie_word_embeddings=False, rope_parameters=YARN, num_nextn_predict_layers=0, scoring_func="sigmoid"))
 
 
-FAMILIES = {"deepseek2": deepseek2, "deepseek3": deepseek3}
+def glm4_flash():
+    small = {**SMALL, "hidden_size": 32, "num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 48,
+             "moe_intermediate_size": 16, "n_routed_experts": 4}
+    del small["first_k_dense_replace"]
+    return hf.Glm4MoeLiteForCausalLM(hf.Glm4MoeLiteConfig(
+        **small, **COMMON, q_lora_rank=48, n_group=1, topk_group=1, norm_topk_prob=True, routed_scaling_factor=1.5,
+        rms_norm_eps=1e-6, tie_word_embeddings=False, rope_parameters=rope(1e6))), {
+            "config": {"scoring_func": "sigmoid"}}
+
+
+FAMILIES = {"deepseek2": deepseek2, "deepseek3": deepseek3, "glm4_flash": glm4_flash}
