@@ -176,6 +176,23 @@ TEST(HfConfig, MlxQuantisationHasExceptions) {
   EXPECT_EQ(config.exceptions.at("model.layers.0.mlp.down_proj")->type, TensorType::kAffine6);
 }
 
+TEST(HfConfig, QueriesOfLlama4GrowWithTheirPositionOrNot) {
+  const json::object llama4 = with(llama(), R"({"model_type": "llama4_text", "num_local_experts": 4,
+        "num_experts_per_tok": 1, "attn_scale": 0.25, "floor_scale": 4096})");
+  for (const char* on : {"true", "4"}) {
+    const ModelConfig tuned =
+        config_of(with(llama4, std::string(R"({"attn_temperature_tuning": )") + on + "}")).model;
+    EXPECT_FLOAT_EQ(tuned.query_scale_beta, 0.25f) << on;
+    EXPECT_EQ(tuned.query_scale_positions, 4096) << on;
+    EXPECT_EQ(tuned.chunk, 8192);
+  }
+  for (const char* off : {"false", "0"}) {
+    const auto plain =
+        config_of(with(llama4, std::string(R"({"attn_temperature_tuning": )") + off + "}"));
+    EXPECT_EQ(plain.model.query_scale_beta, 0) << off;
+  }
+}
+
 struct Refused {
   std::string fields, param;
   Code code;

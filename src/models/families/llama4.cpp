@@ -46,18 +46,28 @@ Result<void> read_chunks(const store::HfFields& fields, store::ModelConfig& conf
   return {};
 }
 
+Result<void> read_query_scale(const store::HfFields& fields, store::ModelConfig& config) {
+  // Meta's first files have a number in place of the flag.
+  constexpr const char* kTuned = "attn_temperature_tuning";
+  const Result<int> number = fields.size(kTuned, 0, store::kContextMax, 1);
+  bool tuned = number.ok() && *number != 0;
+  if (!number.ok()) {
+    ASSIGN_OR_RETURN(tuned, fields.flag(kTuned, true));
+  }
+  ASSIGN_OR_RETURN(const double beta, fields.number("attn_scale", 0, 1e3, kQueryScale));
+  ASSIGN_OR_RETURN(const int positions, fields.size("floor_scale", 1, store::kContextMax, kChunk));
+  if (!tuned) return {};
+  config.query_scale_beta = static_cast<float>(beta);
+  config.query_scale_positions = positions;
+  config.query_scale_offset = 1;
+  return {};
+}
+
 Result<void> read(const store::HfFields& fields, store::ModelConfig& config) {
   ASSIGN_OR_RETURN(config.rope.layers, read_rotated_layers(fields, config));
   RETURN_IF_ERROR(read_chunks(fields, config));
   ASSIGN_OR_RETURN(config.plain_qk_norm, fields.flag("use_qk_norm", true));
-  ASSIGN_OR_RETURN(const bool tuned, fields.flag("attn_temperature_tuning", true));
-  if (tuned) {
-    ASSIGN_OR_RETURN(const double beta, fields.number("attn_scale", 0, 1e3, kQueryScale));
-    ASSIGN_OR_RETURN(config.query_scale_positions,
-                     fields.size("floor_scale", 1, store::kContextMax, kChunk));
-    config.query_scale_beta = static_cast<float>(beta);
-    config.query_scale_offset = 1;
-  }
+  RETURN_IF_ERROR(read_query_scale(fields, config));
   RETURN_IF_ERROR(read_experts(fields, {.inner = {}}, config));
   config.experts.feed_forward = config.experts.shared_feed_forward = config.feed_forward.front();
   ASSIGN_OR_RETURN(const int dense, fields.size("intermediate_size_mlp", 1, store::kFeedForwardMax,
