@@ -26,17 +26,19 @@ constexpr const char* kGemma = "gemma-3-270m-q4_k_m.gguf";
 
 /// Returns the path of a model, or of the tiny one of its family.
 std::string model_path(const std::string& name) {
+  const std::string fixtures = std::string(PIPPIN_SOURCE_DIR) + "/tests/models/fixtures/";
+  if (name.starts_with("families/")) return fixtures + name;
   if (const char* folder = std::getenv("PIPPIN_TEST_MODELS")) {
     std::string path = std::string(folder) + "/" + name;
     if (std::filesystem::exists(path)) return path;
   }
-  return std::string(PIPPIN_SOURCE_DIR) + "/tests/models/fixtures/" +
-         (name == kSmol ? "llama_tied.gguf" : "gemma3.gguf");
+  return fixtures + (name == kSmol ? "llama_tied.gguf" : "gemma3.gguf");
 }
 
 struct Case {
+  const char* label;
   const char* model;
-  KvType kv_type;
+  KvType kv_type = KvType::kF16;
 };
 
 struct Answer {
@@ -65,7 +67,7 @@ class SameBits : public testing::TestWithParam<Case> {
   }
 
   int window_blocks_min(int step_tokens_max) const {
-    return Sight{KvKind::kSliding, window(), 16}.blocks_min(step_tokens_max);
+    return Sight{info.kv.back().kind, window(), 16}.blocks_min(step_tokens_max);
   }
 
   EngineOptions options() const {
@@ -244,8 +246,9 @@ TEST_P(SameBits, WindowedAndWhole) {
   o.kv = plan(800, 2 * window_blocks_min(o.step_tokens_max));
   const auto engine = start(o);
   expect_same(together(*engine, requests), whole);
-  EXPECT_EQ(engine->status().blocks(KvKind::kSliding).leased, 0);
-  EXPECT_EQ(engine->status().blocks(KvKind::kSliding).total, o.kv.blocks(KvKind::kSliding));
+  const KvKind kind = info.kv.back().kind;
+  EXPECT_EQ(engine->status().blocks(kind).leased, 0);
+  EXPECT_EQ(engine->status().blocks(kind).total, o.kv.blocks(kind));
 }
 
 TEST_P(SameBits, PreemptedForWindowsAndNot) {
@@ -288,13 +291,16 @@ TEST_P(SameBits, DeterministicAndNot) {
   expect_same(together(*start(o), requests), together_all);
 }
 
+// Tiny ones have chunks, keys that layers share, and heads that differ.
 INSTANTIATE_TEST_SUITE_P(Models, SameBits,
-                         testing::Values(Case{kSmol, KvType::kF16}, Case{kGemma, KvType::kF16},
-                                         Case{kSmol, KvType::kInt8}, Case{kGemma, KvType::kInt8}),
-                         [](const testing::TestParamInfo<Case>& c) {
-                           return std::string(c.param.model == kSmol ? "SmolLM2" : "Gemma3") +
-                                  (c.param.kv_type == KvType::kInt8 ? "Int8" : "");
-                         });
+                         testing::Values(Case{"SmolLM2", kSmol}, Case{"Gemma3", kGemma},
+                                         Case{"SmolLM2Int8", kSmol, KvType::kInt8},
+                                         Case{"Gemma3Int8", kGemma, KvType::kInt8},
+                                         Case{"Llama4", "families/llama4_chunks"},
+                                         Case{"Gemma3n", "families/gemma3n"},
+                                         Case{"Gemma4", "families/gemma4"},
+                                         Case{"Gemma4Int8", "families/gemma4", KvType::kInt8}),
+                         [](const testing::TestParamInfo<Case>& c) { return c.param.label; });
 
 TEST(KvTypes, Int8TakesAboutHalf) {
   const store::Checkpoint file = store::Checkpoint::open(model_path(kGemma)).value();
