@@ -12,9 +12,9 @@
 #include <string>
 #include <string_view>
 
+#include "api/routes/harness.h"
 #include "base/log.h"
 #include "target.h"
-#include "wire/harness.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "api/model_shelf.h"
+#include "api/model_store.h"
 #include "base/alarm.h"
 #include "base/worker_pool.h"
 #include "service/authenticator.h"
@@ -29,10 +29,10 @@ struct Context {
   service::ResponseStore* responses = nullptr;  // where responses are kept; null: nowhere
   service::BatchStore* batches = nullptr;       // where batches are kept; null: there are none
   Alarm* alarm = nullptr;                       // for what is tried again later; null: it is not
-  bool strict_model_ids = false;  // else Anthropic's own names are the default model's
-  std::string signing_key = {};   // of what goes to clients and comes back; empty: a random one
-  std::string data_folder = {};   // where made models and uploaded files lie; empty: nowhere
-  ModelShelf* shelf = nullptr;    // models on disk; null: none are fetched or removed
+  bool strict_model_ids = false;      // else Anthropic's own names are the default model's
+  std::string signing_key = {};       // of what goes to clients and comes back; empty: a random one
+  std::string data_folder = {};       // where made models and uploaded files lie; empty: nowhere
+  ModelStore* model_store = nullptr;  // models on disk; null: none are fetched or removed
   service::Authenticator* keeper = nullptr;  // knows the keys; null: none are asked for
   std::shared_ptr<service::LiveRequests> live = std::make_shared<service::LiveRequests>();
   std::shared_ptr<service::Ongoing> background =

@@ -1,4 +1,4 @@
-// Request, Exchange, Router: HTTP as the wires see it, without the HTTP library. http/ implements
+// Request, Exchange, Router: HTTP as the APIs see it, without the HTTP library. http/ implements
 // Exchange; tests use a fake.
 #pragma once
 
@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/caller.h"
+#include "base/request_context.h"
 
 namespace pippin::api {
 
@@ -20,10 +20,10 @@ struct Request {
   std::string query;   // as sent
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
-  std::string id;                     // x-request-id: the client's if it is sane, else ours
-  std::vector<std::string> captures;  // what the route's {...} matched
-  std::shared_ptr<Caller> caller;     // whose key came with it; null where none is asked for
-  Rule rule = {};                     // of the route
+  std::string id;                          // x-request-id: the client's if it is sane, else ours
+  std::vector<std::string> captures;       // what the route's {...} matched
+  std::shared_ptr<RequestContext> caller;  // whose key came with it; null where none is asked for
+  Rule rule = {};                          // of the route
   std::string work_owner;  // whose share of the workers it takes: a key's id, else an address
 
   /// Returns a header's value, or "" if absent. `name` in lower case.

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "api/routes.h"
-#include "api/wire/model_access.h"
+#include "api/shared/model_access.h"
 #include "service/process.h"
 
 namespace pippin::api {
@@ -90,7 +90,8 @@ constexpr Gauge kGauges[] = {
      [](const Source& s) { return double(s.status.waiting); }},
     {"pippin:num_requests_paused", "Sequences whose reader is behind.",
      [](const Source& s) { return double(s.status.paused); }},
-    {"pippin:serial", "1 where every step runs one row, so that company cannot change an answer.",
+    {"pippin:serial",
+     "1 where every step runs one row, so that concurrent requests cannot change an answer.",
      [](const Source& s) {
        return s.metrics.deterministic.load(std::memory_order_relaxed) ? 1.0 : 0.0;
      }},
@@ -214,21 +215,21 @@ void write_groups(Exposition& out, const Sources& sources) {
   }
 }
 
-void write_pool(Exposition& out, const service::ModelPool& pool, const Caller* caller) {
+void write_pool(Exposition& out, const service::ModelPool& pool, const RequestContext* caller) {
   const std::vector<service::ModelStatus> models = usable(caller, pool.states());
   constexpr const char* kLoaded = "pippin:model_loaded";
   out.family(kLoaded, "gauge",
              "1 for a model that is loaded, 0 for one that is loaded when asked.");
   for (const service::ModelStatus& model : models)
-    out.sample(kLoaded, label("model_name", model.sheet.id), uint64_t{model.loaded_part >= 1});
+    out.sample(kLoaded, label("model_name", model.info.id), uint64_t{model.loaded_part >= 1});
   constexpr const char* kLoads = "pippin:model_loads_total";
   out.family(kLoads, "counter", "How often a model has been loaded.");
   for (const service::ModelStatus& model : models)
-    out.sample(kLoads, label("model_name", model.sheet.id), model.loads);
+    out.sample(kLoads, label("model_name", model.info.id), model.loads);
   constexpr const char* kWaiting = "pippin:model_waiting";
   out.family(kWaiting, "gauge", "Requests that wait until their model is loaded.");
   for (const service::ModelStatus& model : models)
-    out.sample(kWaiting, label("model_name", model.sheet.id), static_cast<uint64_t>(model.waiting));
+    out.sample(kWaiting, label("model_name", model.info.id), static_cast<uint64_t>(model.waiting));
   out.family("pippin:models_memory_budget_bytes", "gauge", "Memory for all models together.");
   out.sample("pippin:models_memory_budget_bytes", "", pool.budget_bytes());
   out.family("pippin:models_memory_used_bytes", "gauge", "Of that, what models take.");
@@ -261,7 +262,7 @@ void write_about(Exposition& out, const Sources& sources) {
 }
 
 std::string exposition_of(const Sources& sources, const service::ModelPool& pool,
-                          const Caller* caller) {
+                          const RequestContext* caller) {
   std::string text;
   Exposition out(text);
   for (const Gauge& gauge : kGauges) {
@@ -292,7 +293,7 @@ Handler metrics(const Context& context) {
   return [&context](std::shared_ptr<Exchange> exchange) {
     const std::vector<service::ModelLease> models = context.models.lease_all();
     Sources sources;
-    const Caller* caller = exchange->request().caller.get();
+    const RequestContext* caller = exchange->request().caller.get();
     for (const service::ModelLease& model : models) {
       if (!may_use(caller, *model)) continue;
       sources.push_back({label("model_name", model->id), model->engine->status(),

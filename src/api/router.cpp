@@ -6,7 +6,8 @@
 namespace pippin::api {
 namespace {
 
-// Empty segments are dropped: "/v1//models/" is "/v1/models", as base URLs with a slash at the end produce it.
+// Empty segments are dropped: "/v1//models/" is "/v1/models", as base URLs with a slash at the end
+// produce it.
 std::vector<std::string> split(std::string_view path) {
   std::vector<std::string> segments;
   size_t at = 0;
@@ -23,7 +24,9 @@ bool is_capture(std::string_view segment) {
 }
 bool is_rest(std::string_view segment) { return is_capture(segment) && segment.ends_with("...}"); }
 
-int generality(std::string_view segment) { return is_rest(segment) ? 2 : is_capture(segment) ? 1 : 0; }
+int generality(std::string_view segment) {
+  return is_rest(segment) ? 2 : is_capture(segment) ? 1 : 0;
+}
 
 // Orders patterns so that the more exact one is tried first, in whatever order they were added.
 bool more_exact(const std::vector<std::string>& a, const std::vector<std::string>& b) {
@@ -64,7 +67,8 @@ void Router::add(std::string method, std::string pattern, Rule rule, Handler han
   const auto at = std::upper_bound(
       routes_.begin(), routes_.end(), segments,
       [](const auto& added, const Route& route) { return more_exact(added, route.segments); });
-  routes_.insert(at, {std::move(method), std::move(pattern), std::move(segments), rule, std::move(handler)});
+  routes_.insert(
+      at, {std::move(method), std::move(pattern), std::move(segments), rule, std::move(handler)});
 }
 
 Router::Match Router::find(std::string_view method, std::string_view path) const {

@@ -39,14 +39,15 @@ Handler list_routes(std::vector<Router::Listed> routes) {
 }
 
 void add_anthropic_routes(Router& router, const Context& context) {
-  const auto seal = std::make_shared<const anthropic::Signer>(context.signing_key);
+  const auto signer = std::make_shared<const anthropic::Signer>(context.signing_key);
   std::shared_ptr<anthropic::BatchRunner> runner;
   if (context.batches != nullptr) {
-    runner = std::make_shared<anthropic::BatchRunner>(context, seal);
+    runner = std::make_shared<anthropic::BatchRunner>(
+        context, anthropic::messages(context, signer, anthropic::Origin::kBatch));
     runner->start();
   }
-  router.add("POST", "/v1/messages", kUses, anthropic::messages(context, seal));
-  router.add("POST", "/v1/messages/count_tokens", kUses, anthropic::count_tokens(context, seal));
+  router.add("POST", "/v1/messages", kUses, anthropic::messages(context, signer));
+  router.add("POST", "/v1/messages/count_tokens", kUses, anthropic::count_tokens(context, signer));
   router.add("POST", "/v1/messages/batches", kUsesPrivate,
              anthropic::create_batch(context, runner));
   router.add("GET", "/v1/messages/batches", kUsesPrivate, anthropic::list_batches(context, runner));

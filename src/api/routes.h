@@ -1,4 +1,4 @@
-// add_routes: every route of every wire, in one table. Called by main before the server starts.
+// add_routes: every route of every API, in one table. Called by main before the server starts.
 #pragma once
 
 #include "api/context.h"

@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "api/routes.h"
-#include "api/wire/model_access.h"
-#include "api/wire/model_status.h"
+#include "api/shared/model_access.h"
+#include "api/shared/model_status.h"
 #include "service/process.h"
 
 namespace pippin::api {
@@ -27,7 +27,7 @@ double seconds(Duration duration) {
 
 /// Why a prefix ended, as far as a caller may know: whether another key's holder has sent the same
 /// text is told to administrators alone.
-PrefixMiss told_to(const Caller* caller, PrefixMiss miss) {
+PrefixMiss told_to(const RequestContext* caller, PrefixMiss miss) {
   const bool others = authorise(caller, {Action::kAdminister}) == Verdict::kGranted;
   return miss == PrefixMiss::kOtherSalt && !others ? PrefixMiss::kNew : miss;
 }
@@ -143,8 +143,8 @@ service::MemoryPlan plan_now(const service::Model& model, const engine::EngineSt
 /// `model`: null if it is not loaded.
 void write_model(JsonWriter& json, const service::ModelStatus& status,
                  const service::Model* model) {
-  json.begin_object().field("id", status.sheet.id).field("architecture", status.sheet.architecture);
-  json.field("context_length", status.sheet.context_tokens_max);
+  json.begin_object().field("id", status.info.id).field("architecture", status.info.architecture);
+  json.field("context_length", status.info.context_tokens_max);
   json.key("status");
   write_status(json, status);
   if (model != nullptr) {
@@ -159,11 +159,11 @@ void write_model(JsonWriter& json, const service::ModelStatus& status,
 }
 
 void write_models(JsonWriter& json, const service::ModelPool& pool,
-                  const std::vector<service::ModelLease>& loaded, const Caller* caller) {
+                  const std::vector<service::ModelLease>& loaded, const RequestContext* caller) {
   json.key("models").begin_array();
   for (const service::ModelStatus& status : usable(caller, pool.states())) {
     const auto found = std::ranges::find_if(
-        loaded, [&](const service::ModelLease& model) { return model->id == status.sheet.id; });
+        loaded, [&](const service::ModelLease& model) { return model->id == status.info.id; });
     write_model(json, status, found == loaded.end() ? nullptr : &**found);
   }
   json.end_array().key("memory").begin_object().field("budget_bytes", pool.budget_bytes());
@@ -173,7 +173,7 @@ void write_models(JsonWriter& json, const service::ModelPool& pool,
 // --- Requests ---
 
 void write_prefix(JsonWriter& json, const SequenceStatus& sequence,
-                  const service::Generation& generation, const Caller* caller) {
+                  const service::Generation& generation, const RequestContext* caller) {
   json.key("prefix");
   if (!sequence.admitted_before) {
     json.null();  // looked up when there is room for it
@@ -193,7 +193,8 @@ void write_prefix(JsonWriter& json, const SequenceStatus& sequence,
 }
 
 void write_sequence(JsonWriter& json, const SequenceStatus& sequence,
-                    const service::Generation& generation, TimePoint now, const Caller* caller) {
+                    const service::Generation& generation, TimePoint now,
+                    const RequestContext* caller) {
   json.begin_object().field("id", sequence.id.value).field("state", word_of(sequence));
   json.key("queue_position");
   if (sequence.queue_position > 0) {
@@ -239,7 +240,8 @@ const char* word_of(const LiveRequests::Entry& request, const std::vector<Sequen
 }
 
 void write_request(JsonWriter& json, const LiveRequests::Entry& request,
-                   const std::vector<SequenceStatus>& all, TimePoint now, const Caller* caller) {
+                   const std::vector<SequenceStatus>& all, TimePoint now,
+                   const RequestContext* caller) {
   const std::vector<SequenceStatus> own = sequences_of(request, all);
   int generated = 0;
   for (const SequenceStatus& sequence : own) generated += sequence.generated_tokens;
@@ -259,7 +261,7 @@ void write_request(JsonWriter& json, const LiveRequests::Entry& request,
 }
 
 void write_requests(JsonWriter& json, const LiveRequests& live,
-                    const std::vector<service::ModelLease>& models, const Caller* caller) {
+                    const std::vector<service::ModelLease>& models, const RequestContext* caller) {
   const TimePoint now = SystemClock().now();
   const std::vector<LiveRequests::Entry> requests = live.list();
   json.key("requests").begin_array();
@@ -277,7 +279,7 @@ void write_requests(JsonWriter& json, const LiveRequests& live,
 
 Handler status(const Context& context) {
   return [&context](std::shared_ptr<Exchange> exchange) {
-    const Caller* caller = exchange->request().caller.get();
+    const RequestContext* caller = exchange->request().caller.get();
     const service::Readiness::State state = context.readiness.state();
     const std::vector<service::ModelLease> models = context.models.lease_all();
     const service::Process process = service::this_process();

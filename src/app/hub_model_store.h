@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "api/model_shelf.h"
+#include "api/model_store.h"
 #include "hub/paths.h"
 
 namespace pippin::app {
@@ -15,7 +15,7 @@ namespace pippin::app {
 /// "hf:org/repo:Q4_K_M", "qwen2.5:0.5b" is "ollama:qwen2.5:0.5b".
 std::string hub_name(std::string_view name);
 
-class HubModelStore final : public api::ModelShelf {
+class HubModelStore final : public api::ModelStore {
  public:
   /// `registries`: hosts of Ollama registries that may be pulled from beside the configured one.
   HubModelStore(const hub::Paths& paths, const std::vector<std::string>& registries)

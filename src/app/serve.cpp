@@ -44,8 +44,8 @@ api::Response error_form(std::string_view path, int status, const Error& error) 
   if (path.starts_with("/v1/messages")) return api::anthropic::error_response(status, error);
   if (path.starts_with("/api/"))
     return {status, "application/json", api::ollama::error_json(error.message), {}};
-  const api::openai::WireError wire = api::openai::wire_error(error);
-  return {status, "application/json", api::openai::error_json(wire), {}};
+  const api::openai::ApiError api_error = api::openai::api_error(error);
+  return {status, "application/json", api::openai::error_json(api_error), {}};
 }
 
 http::Options http_options(const Settings& settings) {
@@ -160,7 +160,7 @@ void announce(const std::string& url, const std::string& ollama_url, service::Mo
   if (all.size() > 1) {
     fmt::print("Models, in {} of memory for all:\n", service::bytes_text(models.budget_bytes()));
     for (const service::ModelStatus& status : all)
-      fmt::print("  {}  ({})\n", status.sheet.id, state_text(status));
+      fmt::print("  {}  ({})\n", status.info.id, state_text(status));
   }
   if (is_on_demand(settings))
     fmt::print("The others that `pippin list` names are loaded when a request asks for them.\n");
@@ -261,7 +261,7 @@ Result<int> serve(const Settings& settings, const std::vector<std::string>& name
   HubModelStore model_store(paths, settings.registries);
   api::Context context{models, readiness, workers};
   Alarm alarm;
-  context.shelf = &model_store;
+  context.model_store = &model_store;
   context.keeper = authenticator.get();
   context.responses = responses.get();
   context.batches = batches.get();

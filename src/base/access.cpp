@@ -1,6 +1,6 @@
 #include "base/access.h"
 
-#include "base/caller.h"
+#include "base/request_context.h"
 
 namespace pippin {
 
@@ -17,7 +17,8 @@ KeyRole role_for(Action action) {
   return KeyRole::kAdminister;
 }
 
-Verdict authorise(const Caller* caller, const Rule& rule, std::optional<std::string_view> owner) {
+Verdict authorise(const RequestContext* caller, const Rule& rule,
+                  std::optional<std::string_view> owner) {
   const KeyRole role = caller == nullptr ? KeyRole::kAdminister : caller->permissions().role;
   if (role < role_for(rule.action)) return Verdict::kForbidden;
   if (!owner || rule.object == Object::kServer) return Verdict::kGranted;

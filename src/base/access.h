@@ -9,7 +9,7 @@
 
 namespace pippin {
 
-class Caller;
+class RequestContext;
 
 /// What a key is for. Each role may do what those before it may.
 enum class KeyRole : uint8_t { kUse, kManage, kAdminister };
@@ -53,7 +53,7 @@ struct Permissions {
 
 /// Decides. `caller`: null where no keys are asked for; then everybody is an administrator.
 /// `owner`: the key of the thing that is meant; nothing if that is not known yet, or there is none.
-Verdict authorise(const Caller* caller, const Rule& rule,
+Verdict authorise(const RequestContext* caller, const Rule& rule,
                   std::optional<std::string_view> owner = std::nullopt);
 
 /// Returns the names of roles, actions and objects: "use", "manage", "administer".

@@ -150,7 +150,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool http10_ = false;
   bool head_only_ = false;
   const api::Handler* handler_ = nullptr;
-  std::shared_ptr<Caller> caller_;  // until the answer's end
+  std::shared_ptr<RequestContext> caller_;  // until the answer's end
   std::optional<WorkerPool::Place> place_;  // of the answer's first job, from its queueing on
   std::shared_ptr<Answer> answer_;
 

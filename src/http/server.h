@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "api/exchange.h"
-#include "base/caller.h"
+#include "base/request_context.h"
 #include "base/error.h"
 #include "base/result.h"
 #include "base/worker_pool.h"
@@ -41,7 +41,7 @@ struct AuditEntry {
   int status = 0;         // 499: the client left
   double ms = 0;
   size_t bytes_sent = 0;
-  Caller::Taken tokens;
+  RequestContext::Taken tokens;
 };
 using Audit = std::function<void(const AuditEntry&)>;
 

@@ -46,12 +46,12 @@ Result<void> Authenticator::refresh_locked() {
 void Authenticator::adopt_locked(std::vector<Key> keys) {
   keys_ = std::move(keys);
   for (const Key& key : keys_) {
-    if (key.revoked_unix_s != 0) continue;  // what its visits still use is saved as ever
-    std::shared_ptr<KeyQuota>& account = accounts_[key.id];
-    if (account == nullptr) {
-      account = std::make_shared<KeyQuota>(key, now_);
+    if (key.revoked_unix_s != 0) continue;  // what its contexts still use is saved as ever
+    std::shared_ptr<KeyQuota>& quota = quotas_[key.id];
+    if (quota == nullptr) {
+      quota = std::make_shared<KeyQuota>(key, now_);
     } else {
-      account->update(key);
+      quota->update(key);
     }
   }
 }
@@ -63,7 +63,7 @@ Result<bool> Authenticator::asks_for_keys() {
 }
 
 Admission Authenticator::admit(const std::vector<std::string_view>& secrets) {
-  std::shared_ptr<KeyQuota> account;
+  std::shared_ptr<KeyQuota> quota;
   {
     const std::lock_guard lock(mutex_);
     if (const Result<void> fresh = refresh_locked(); !fresh.ok()) return {nullptr, fresh.error()};
@@ -75,27 +75,27 @@ Admission Authenticator::admit(const std::vector<std::string_view>& secrets) {
         const bool same = CRYPTO_memcmp(hash.data(), key.hash.data(), hash.size()) == 0;
         if (same && key.revoked_unix_s == 0) found = &key;
       }
-      if (found != nullptr && account == nullptr) account = accounts_.at(found->id);
+      if (found != nullptr && quota == nullptr) quota = quotas_.at(found->id);
     }
   }
-  if (account == nullptr) {
+  if (quota == nullptr) {
     return {nullptr,
             fail(Code::kUnauthenticated,
                  secrets.empty()
                      ? "This server asks for an API key: send it as `Authorization: Bearer KEY`."
                      : "This API key is not valid here.")};
   }
-  Result<std::shared_ptr<Caller>> entered = account->enter();
-  if (!entered.ok()) return {account->resume(), entered.error()};
+  Result<std::shared_ptr<RequestContext>> entered = quota->enter();
+  if (!entered.ok()) return {quota->resume(), entered.error()};
   return {*std::move(entered), std::nullopt};
 }
 
-Result<std::shared_ptr<Caller>> Authenticator::resume(const std::string& key_id) {
+Result<std::shared_ptr<RequestContext>> Authenticator::resume(const std::string& key_id) {
   const std::lock_guard lock(mutex_);
   RETURN_IF_ERROR(refresh_locked());
   if (!is_valid_locked(key_id))
     return fail(Code::kUnauthenticated, "The key is not valid any more.");
-  return accounts_.at(key_id)->resume();
+  return quotas_.at(key_id)->resume();
 }
 
 bool Authenticator::is_valid_locked(const std::string& key_id) const {
@@ -105,18 +105,18 @@ bool Authenticator::is_valid_locked(const std::string& key_id) const {
 
 void Authenticator::save() {
   const std::lock_guard lock(mutex_);
-  for (auto it = accounts_.begin(); it != accounts_.end();) {
-    const auto& [id, account] = *it;
-    // No visit is left, and no other can begin while the lock is held: nothing more will be used.
-    const bool over = account.use_count() == 1 && !is_valid_locked(id);
-    const KeyQuota::Unsaved unsaved = account->take_unsaved();
+  for (auto it = quotas_.begin(); it != quotas_.end();) {
+    const auto& [id, quota] = *it;
+    // No context is left, and no other can begin while the lock is held: nothing more will be used.
+    const bool over = quota.use_count() == 1 && !is_valid_locked(id);
+    const KeyQuota::Unsaved unsaved = quota->take_unsaved();
     bool saved = true;
     if (unsaved.tokens > 0) {
       const Result<int64_t> sum = store_.add_tokens(id, unsaved.day, unsaved.tokens);
       saved = sum.ok();
-      saved ? account->saved(unsaved.day, *sum) : account->not_saved(unsaved);
+      saved ? quota->saved(unsaved.day, *sum) : quota->not_saved(unsaved);
     }
-    it = over && saved ? accounts_.erase(it) : std::next(it);
+    it = over && saved ? quotas_.erase(it) : std::next(it);
   }
 }
 

@@ -1,4 +1,4 @@
-// Authenticator: decides by its key whether a request is let in, and keeps account of what each key
+// Authenticator: decides by its key whether a request is let in, and counts what each key
 // uses. With a file of keys, every request needs a valid one; revoking the last one shuts the door.
 // While the file cannot be read, nobody is let in: whether a key is still valid is not known then.
 // Owner: the app. Thread: any; its own lock, and a thread that saves what was used.
@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/caller.h"
+#include "base/request_context.h"
 #include "base/result.h"
 #include "base/thread.h"
 #include "service/key_quota.h"
@@ -38,10 +38,10 @@ class Authenticator {
   /// same time whatever differs.
   Admission admit(const std::vector<std::string_view>& secrets);
 
-  /// Begins a visit for work that a key's holder has left to be done: it counts what it uses, and
+  /// Begins a context for work that a key's holder has left to be done: it counts what it uses, and
   /// is no request by the minute. Errors: kUnauthenticated, if the key is not valid any more;
   /// kUnavailable.
-  Result<std::shared_ptr<Caller>> resume(const std::string& key_id);
+  Result<std::shared_ptr<RequestContext>> resume(const std::string& key_id);
 
   /// Writes what was used to the file now.
   void save();
@@ -53,12 +53,12 @@ class Authenticator {
   void save_often();
 
   const KeyQuota::Now now_;
-  std::mutex mutex_;  // of all below but the accounts' own
+  std::mutex mutex_;  // of all below but the quotas' own
   KeyStore store_;
   int64_t version_ = -1;   // of the file, as keys_ tells it; -1: keys_ was never read
   std::vector<Key> keys_;  // all, the revoked ones among them
   std::map<std::string, std::shared_ptr<KeyQuota>>
-      accounts_;  // by id; revoked ones while they are used
+      quotas_;  // by id; revoked ones while they are used
   std::condition_variable ends_;
   bool ending_ = false;
   Thread saver_;

@@ -27,7 +27,7 @@ Error error_of(const engine::FinishEvent& event) {
 }  // namespace
 
 Choice::Choice(int index, const Terms& terms, std::shared_ptr<engine::EventStream> stream,
-               Caller* caller)
+               RequestContext* caller)
     : index_(index),
       terms_(terms),
       score_only_(terms.request.max_tokens == 0),

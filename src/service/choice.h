@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "base/caller.h"
+#include "base/request_context.h"
 #include "engine/engine.h"
-#include "service/answer_reader.h"
 #include "service/constraint.h"
 #include "service/request.h"
+#include "service/response_reader.h"
 #include "text/tokenizer.h"
 
 namespace pippin::service {
@@ -24,13 +24,13 @@ class Choice {
     std::shared_ptr<const text::Tokenizer> tokenizer;
     std::vector<Token> stop_tokens;  // the model's and the request's; without its own, if ignored
     std::vector<Token> prompt;
-    AnswerTerms answer;
+    ResponseTerms answer;
     std::shared_ptr<const ConstraintPlan> plan;  // null: nothing holds the answer
   };
 
   /// `caller`, if any, pays for each token and outlives the choice.
   Choice(int index, const Terms& terms, std::shared_ptr<engine::EventStream> stream,
-         Caller* caller);
+         RequestContext* caller);
 
   void set_notify(std::function<void()> notify) { stream_->set_notify(std::move(notify)); }
   void cancel(FinishReason reason) { stream_->cancel(reason); }
@@ -57,9 +57,9 @@ class Choice {
   const bool score_only_;  // max_tokens is 0
   std::shared_ptr<engine::EventStream> stream_;
   std::vector<engine::Event> events_;
-  Caller* const caller_;
+  RequestContext* const caller_;
   bool spent_ = false;  // the caller has no tokens left
-  AnswerReader reader_;
+  ResponseReader reader_;
   int completion_tokens_ = 0;
   int cached_tokens_ = 0;
   Error unasked_;  // what came that no choice asks for

@@ -65,9 +65,9 @@ bool has_format(const ConstraintSpec& spec) {
 }
 
 /// Writes the grammar of one answer: thinking, then content or calls.
-class Answer {
+class GrammarWriter {
  public:
-  Answer(const ConstraintSpec& spec, const text::Tokenizer& tokenizer)
+  GrammarWriter(const ConstraintSpec& spec, const text::Tokenizer& tokenizer)
       : spec_(spec), lark_(tokenizer) {
     if (spec.choice.mode != ToolChoice::Mode::kNone)
       for (const Tool& tool : spec.tools)
@@ -365,7 +365,7 @@ Error placed(Error error, const ConstraintSpec& spec) {
 
 Result<std::shared_ptr<const ConstraintPlan>> plan_constraint(const Model& model,
                                                               const ConstraintSpec& spec) {
-  Answer answer(spec, *model.tokenizer);
+  GrammarWriter answer(spec, *model.tokenizer);
   if (!has_format(spec) && !answer.holds_calls()) return std::shared_ptr<const ConstraintPlan>();
   CHECK(
       spec.tools.empty() || spec.choice.mode == ToolChoice::Mode::kNone || spec.dialect != nullptr,
@@ -375,7 +375,7 @@ Result<std::shared_ptr<const ConstraintPlan>> plan_constraint(const Model& model
   if (vocabulary == nullptr)
     vocabulary = std::make_shared<text::GrammarVocabulary>(model.tokenizer, model.stop_tokens);
   const auto compile = [&](bool loose) -> Result<std::shared_ptr<const text::Grammar>> {
-    Answer again(spec, *model.tokenizer);
+    GrammarWriter again(spec, *model.tokenizer);
     ASSIGN_OR_RETURN(const Source source, again.write(loose));
     return text::Grammar::compile(vocabulary, source.syntax, source.text);
   };

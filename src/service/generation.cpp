@@ -19,9 +19,9 @@ uint64_t random_seed() {
 }
 
 // How the answers to a conversation are read. `prompt` is its text.
-AnswerTerms answer_terms(const Model& model, const Request& request,
-                         const Conversation& conversation, std::string_view prompt) {
-  AnswerTerms terms;
+ResponseTerms response_terms(const Model& model, const Request& request,
+                             const Conversation& conversation, std::string_view prompt) {
+  ResponseTerms terms;
   if (model.reasoning_dialect != nullptr) {
     (request.reading.reasoning ? terms.reasoning : terms.shown_reasoning) = model.reasoning_dialect;
     terms.starts_inside = parse::starts_inside(*model.reasoning_dialect, prompt);
@@ -44,7 +44,7 @@ AnswerTerms answer_terms(const Model& model, const Request& request,
 // What holds the answers to a prompt to a format or to calls. Null: nothing.
 Result<std::shared_ptr<const ConstraintPlan>> plan_of(const Model& model, const Request& request,
                                                       const Prompt& prompt,
-                                                      const AnswerTerms& terms) {
+                                                      const ResponseTerms& terms) {
   ConstraintSpec spec;
   spec.format = request.format;
   spec.format_field = request.format_field;
@@ -75,7 +75,7 @@ Result<std::shared_ptr<engine::Constraint>> constraint_of(const Choice::Terms& t
                                                           const Model& model) {
   std::shared_ptr<engine::Constraint> constraint;
   if (terms.plan != nullptr) constraint = terms.plan->start();
-  const AnswerTerms& answer = terms.answer;
+  const ResponseTerms& answer = terms.answer;
   const auto* reasoning = answer.reasoning ? answer.reasoning : answer.shown_reasoning;
   const std::optional<int> limit = terms.request.reading.reasoning_tokens_max;
   // The template has seen to it that a model which is not to think does not begin to.
@@ -86,7 +86,7 @@ Result<std::shared_ptr<engine::Constraint>> constraint_of(const Choice::Terms& t
 }
 
 std::vector<Token> stop_tokens_of(const Model& model, const Request& request,
-                                  const AnswerTerms& terms) {
+                                  const ResponseTerms& terms) {
   std::vector<Token> tokens;
   if (!request.ignore_eos) tokens = model.stop_tokens;
   tokens.insert(tokens.end(), request.stop_tokens.begin(), request.stop_tokens.end());
@@ -103,7 +103,7 @@ std::vector<Token> stop_tokens_of(const Model& model, const Request& request,
 
 }  // namespace
 
-Generation::Generation(ModelLease model, Request request, std::shared_ptr<Caller> caller)
+Generation::Generation(ModelLease model, Request request, std::shared_ptr<RequestContext> caller)
     : model_(std::move(model)), request_(std::move(request)), caller_(std::move(caller)) {}
 
 Generation::~Generation() {
@@ -111,7 +111,7 @@ Generation::~Generation() {
 }
 
 Result<std::unique_ptr<Generation>> Generation::start(ModelLease model, Request request,
-                                                      std::shared_ptr<Caller> caller) {
+                                                      std::shared_ptr<RequestContext> caller) {
   CHECK(!request.prompts.empty() && request.n >= 1, "a request that asks nothing");
   if (caller != nullptr && static_cast<int>(request.priority) > caller->permissions().priority_max)
     return fail(Code::kPermissionDenied,
@@ -137,9 +137,9 @@ Result<void> Generation::read_prompts() {
     }
     const size_t size = rendered.tokens.size();
     if (size == 0) return fail(Code::kInvalidArgument, "the prompt has no tokens", "prompt");
-    AnswerTerms answer;
+    ResponseTerms answer;
     if (const auto* conversation = std::get_if<Conversation>(&prompt))
-      answer = answer_terms(model, request_, *conversation, rendered.text);
+      answer = response_terms(model, request_, *conversation, rendered.text);
     std::vector<Token> stops = stop_tokens_of(model, request_, answer);
     ASSIGN_OR_RETURN(std::shared_ptr<const ConstraintPlan> plan,
                      plan_of(model, request_, prompt, answer));

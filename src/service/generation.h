@@ -1,5 +1,5 @@
 // Generation: one request at work. Renders, tokenises, submits n sequences per prompt, and turns
-// their events into typed deltas. Owner: the wire's answer. Thread: one at a time, but for cancel()
+// their events into typed deltas. Owner: the API's answer. Thread: one at a time, but for cancel()
 // and the callback of set_notify().
 #pragma once
 
@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/caller.h"
+#include "base/request_context.h"
 #include "base/result.h"
 #include "service/choice.h"
 #include "service/model_pool.h"
@@ -23,10 +23,10 @@ class Generation {
   /// the caller's, and its cache is the caller's own. What is wrong with the request shows here,
   /// before the first byte of an answer.
   /// Errors: of prompt_tokens(); kContextLength, with both numbers; of Engine::submit; of
-  /// Caller::take_prompt(); kPermissionDenied, a higher priority than the key may ask for.
+  /// RequestContext::take_prompt(); kPermissionDenied, a higher priority than the key may ask for.
   /// Requires: request.prompts not empty, n >= 1.
   static Result<std::unique_ptr<Generation>> start(ModelLease model, Request request,
-                                                   std::shared_ptr<Caller> caller);
+                                                   std::shared_ptr<RequestContext> caller);
   ~Generation();  // cancels what still runs
 
   /// Sets a callback for "poll() has something". Called on the device thread, must not block, and
@@ -45,7 +45,7 @@ class Generation {
   Usage usage() const;
   const Model& model() const { return *model_; }
   const Request& request() const { return request_; }
-  const Caller* caller() const { return caller_.get(); }
+  const RequestContext* caller() const { return caller_.get(); }
   int choices() const { return static_cast<int>(choices_.size()); }
   /// The engine's sequences, one for each choice. Thread: any.
   const std::vector<engine::SequenceId>& sequences() const { return sequences_; }
@@ -62,14 +62,14 @@ class Generation {
   std::string prompt_part(int token) const;
 
  private:
-  Generation(ModelLease model, Request request, std::shared_ptr<Caller> caller);
+  Generation(ModelLease model, Request request, std::shared_ptr<RequestContext> caller);
   Result<void> charge();
   Result<void> read_prompts();
   Result<void> submit();
 
   ModelLease model_;  // first: it outlives the sequences
   const Request request_;
-  const std::shared_ptr<Caller> caller_;
+  const std::shared_ptr<RequestContext> caller_;
   std::vector<Choice::Terms> terms_;  // of each prompt
   std::vector<std::unique_ptr<Choice>> choices_;
   std::vector<engine::SequenceId> sequences_;  // of the choices

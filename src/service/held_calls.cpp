@@ -8,8 +8,8 @@
 
 #include "base/check.h"
 #include "parse/registry.h"
-#include "service/answer_text.h"
 #include "service/constraint_calls.h"
+#include "service/response_text.h"
 
 namespace pippin::service {
 namespace {
@@ -112,7 +112,7 @@ class HeldCallsConstraint final : public engine::Constraint {
 
   const std::shared_ptr<const HeldCallsPlan> plan_;
   const std::shared_ptr<engine::Constraint> answer_;
-  AnswerText text_;
+  ResponseText text_;
   parse::AnswerParser parser_;
   std::unique_ptr<text::Matcher> arguments_;  // while they are written
 };

@@ -46,69 +46,69 @@ int MinuteWindow::seconds_until(int64_t second, int64_t most) {
 }
 
 /// One request of a key; ends with the last handle.
-class KeyQuota::Visit final : public Caller {
+class KeyQuota::Context final : public RequestContext {
  public:
   /// `counts`: as one of the requests that run.
-  Visit(std::shared_ptr<KeyQuota> account, bool counts)
-      : account_(std::move(account)),
-        id_(account_->key_.id),
-        permissions_(account_->key_.permissions),
+  Context(std::shared_ptr<KeyQuota> quota, bool counts)
+      : quota_(std::move(quota)),
+        id_(quota_->key_.id),
+        permissions_(quota_->key_.permissions),
         left_(!counts) {}
-  ~Visit() override { leave(); }
+  ~Context() override { leave(); }
 
   void leave() override {
-    const std::lock_guard lock(account_->mutex_);
-    if (!std::exchange(left_, true)) --account_->running_;
+    const std::lock_guard lock(quota_->mutex_);
+    if (!std::exchange(left_, true)) --quota_->running_;
   }
 
   const std::string& key_id() const override { return id_; }
   const Permissions& permissions() const override { return permissions_; }
 
   Result<void> take_prompt(int64_t tokens) override {
-    KeyQuota& account = *account_;
-    const std::lock_guard lock(account.mutex_);
-    const int64_t now = account.now_();
-    account.roll_day(now);
-    const KeyLimits& limits = account.key_.limits;
-    if (limits.tokens_per_day > 0 && account.key_.tokens_today + tokens > limits.tokens_per_day) {
+    KeyQuota& quota = *quota_;
+    const std::lock_guard lock(quota.mutex_);
+    const int64_t now = quota.now_();
+    quota.roll_day(now);
+    const KeyLimits& limits = quota.key_.limits;
+    if (limits.tokens_per_day > 0 && quota.key_.tokens_today + tokens > limits.tokens_per_day) {
       return limited(
           fmt::format("This key may use {} tokens a day and has used {}; the prompt has {}.",
-                      limits.tokens_per_day, account.key_.tokens_today, tokens),
+                      limits.tokens_per_day, quota.key_.tokens_today, tokens),
           kDay - now % kDay);
     }
     const int64_t most = limits.tokens_per_minute - tokens;
-    if (limits.tokens_per_minute > 0 && account.tokens_.sum(now) > most) {
+    if (limits.tokens_per_minute > 0 && quota.tokens_.sum(now) > most) {
       return limited(
           fmt::format("This key may use {} tokens a minute and has used {}; the prompt has {}.",
-                      limits.tokens_per_minute, account.tokens_.sum(now), tokens),
-          account.tokens_.seconds_until(now, most));
+                      limits.tokens_per_minute, quota.tokens_.sum(now), tokens),
+          quota.tokens_.seconds_until(now, most));
     }
-    account.count(now, tokens);
+    quota.count(now, tokens);
     taken_.prompt_tokens += tokens;
     return {};
   }
 
   bool take_token() override {
-    KeyQuota& account = *account_;
-    const std::lock_guard lock(account.mutex_);
-    const int64_t now = account.now_();
-    account.roll_day(now);
-    const int64_t most = account.key_.limits.tokens_per_day;
-    if (most > 0 && account.key_.tokens_today >= most) return false;
-    account.count(now, 1);
+    KeyQuota& quota = *quota_;
+    const std::lock_guard lock(quota.mutex_);
+    const int64_t now = quota.now_();
+    quota.roll_day(now);
+    const int64_t most = quota.key_.limits.tokens_per_day;
+    if (most > 0 && quota.key_.tokens_today >= most) return false;
+    quota.count(now, 1);
     ++taken_.answer_tokens;
     return true;
   }
 
   Taken taken() const override {
-    const std::lock_guard lock(account_->mutex_);
+    const std::lock_guard lock(quota_->mutex_);
     return taken_;
   }
 
   std::vector<std::pair<std::string, std::string>> headers() const override {
-    KeyQuota& account = *account_;
-    const std::lock_guard lock(account.mutex_);
-    const int64_t now = account.now_();
+    KeyQuota& quota = *quota_;
+    const std::lock_guard lock(quota.mutex_);
+    const int64_t now = quota.now_();
     std::vector<std::pair<std::string, std::string>> all;
     const auto tell = [&](const char* what, int64_t limit, MinuteWindow& window) {
       if (limit == 0) return;
@@ -118,20 +118,20 @@ class KeyQuota::Visit final : public Caller {
       all.emplace_back(fmt::format("x-ratelimit-reset-{}", what),
                        fmt::format("{}s", window.seconds_until(now, 0)));
     };
-    tell("requests", account.key_.limits.requests_per_minute, account.requests_);
-    tell("tokens", account.key_.limits.tokens_per_minute, account.tokens_);
+    tell("requests", quota.key_.limits.requests_per_minute, quota.requests_);
+    tell("tokens", quota.key_.limits.tokens_per_minute, quota.tokens_);
     return all;
   }
 
  private:
-  const std::shared_ptr<KeyQuota> account_;
+  const std::shared_ptr<KeyQuota> quota_;
   const std::string id_;
   const Permissions permissions_;
   Taken taken_;
   bool left_;
 };
 
-Result<std::shared_ptr<Caller>> KeyQuota::enter() {
+Result<std::shared_ptr<RequestContext>> KeyQuota::enter() {
   {
     const std::lock_guard lock(mutex_);
     const int64_t now = now_();
@@ -148,11 +148,11 @@ Result<std::shared_ptr<Caller>> KeyQuota::enter() {
     requests_.add(now, 1);
     ++running_;
   }
-  return std::shared_ptr<Caller>(std::make_shared<Visit>(shared_from_this(), true));
+  return std::shared_ptr<RequestContext>(std::make_shared<Context>(shared_from_this(), true));
 }
 
-std::shared_ptr<Caller> KeyQuota::resume() {
-  return std::make_shared<Visit>(shared_from_this(), false);
+std::shared_ptr<RequestContext> KeyQuota::resume() {
+  return std::make_shared<Context>(shared_from_this(), false);
 }
 
 void KeyQuota::update(const Key& key) {

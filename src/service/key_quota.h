@@ -1,6 +1,6 @@
 // KeyQuota: what one key has used of its limits, counted while the server runs. MinuteWindow: a
-// sum over the last minute. Owner: shared by the gatekeeper and the key's visits. Thread: any; an
-// account has its own lock, a window none.
+// sum over the last minute. Owner: shared by the authenticator and its requests' contexts. Thread:
+// any; a quota has its own lock, a window none.
 #pragma once
 
 #include <array>
@@ -8,7 +8,7 @@
 #include <memory>
 #include <mutex>
 
-#include "base/caller.h"
+#include "base/request_context.h"
 #include "service/key_store.h"
 
 namespace pippin::service {
@@ -37,10 +37,10 @@ class KeyQuota : public std::enable_shared_from_this<KeyQuota> {
   using Now = int64_t (*)();
   KeyQuota(const Key& key, Now now) : now_(now), key_(key), day_(day_of(now())) {}
 
-  /// Begins a visit. Errors: kRateLimited, saying when to try again.
-  Result<std::shared_ptr<Caller>> enter();
-  /// Begins a visit that is no request, to go on with what one has left to be done.
-  std::shared_ptr<Caller> resume();
+  /// Begins the context of a request. Errors: kRateLimited, saying when to try again.
+  Result<std::shared_ptr<RequestContext>> enter();
+  /// Begins a context that is no request, to go on with work that one has left.
+  std::shared_ptr<RequestContext> resume();
   /// Takes over limits that have changed.
   void update(const Key& key);
 
@@ -55,7 +55,7 @@ class KeyQuota : public std::enable_shared_from_this<KeyQuota> {
   void not_saved(const Unsaved& unsaved);
 
  private:
-  class Visit;
+  class Context;
   void roll_day(int64_t now);
   void count(int64_t now, int64_t tokens);
 

@@ -1,7 +1,7 @@
 // KeyStore: API keys, their limits and what they have used, in one SQLite file. A key's secret is
 // told once, when it is made; kept is its SHA-256. Several programs may use one file at a time: a
 // server sees at once what `pippin key` does.
-// Owner: the gatekeeper, or a command. Thread: one at a time.
+// Owner: the authenticator, or a command. Thread: one at a time.
 #pragma once
 
 #include <array>

@@ -42,14 +42,14 @@ LiveRequests::Listing LiveRequests::add(std::string id, std::string answer_id,
   return listing;
 }
 
-bool may_see(const Caller* caller, const Generation& generation) {
-  const Caller* owner = generation.caller();
+bool may_see(const RequestContext* caller, const Generation& generation) {
+  const RequestContext* owner = generation.caller();
   const std::string_view key = owner == nullptr ? std::string_view() : owner->key_id();
   constexpr Rule kReaches{Action::kUse, Object::kSupervised};
   return authorise(caller, kReaches, key) == Verdict::kGranted;
 }
 
-std::vector<engine::SequenceId> LiveRequests::sequences_of(const Caller* caller) const {
+std::vector<engine::SequenceId> LiveRequests::sequences_of(const RequestContext* caller) const {
   std::vector<engine::SequenceId> visible;
   for (const Entry& entry : list()) {
     if (!may_see(caller, *entry.generation)) continue;
@@ -59,7 +59,7 @@ std::vector<engine::SequenceId> LiveRequests::sequences_of(const Caller* caller)
   return visible;
 }
 
-int LiveRequests::cancel(std::string_view id, const Caller* caller) {
+int LiveRequests::cancel(std::string_view id, const RequestContext* caller) {
   // Ended outside the lock: the last handle of a generation may go here, and takes its time.
   std::vector<std::shared_ptr<Generation>> found;
   if (id.empty()) return 0;

@@ -1,5 +1,5 @@
 // LiveRequests: the requests that are being answered now, by the names under which a client or an
-// operator knows them: for GET /v1/status, and to cancel one. Owner: the wires' context. Thread:
+// operator knows them: for GET /v1/status, and to cancel one. Owner: the APIs' context. Thread:
 // any.
 #pragma once
 
@@ -16,7 +16,7 @@
 namespace pippin::service {
 
 /// Returns whether a caller may know of a generation, and end it: its own; an administrator any.
-bool may_see(const Caller* caller, const Generation& generation);
+bool may_see(const RequestContext* caller, const Generation& generation);
 
 class LiveRequests {
   struct Listed;
@@ -25,7 +25,7 @@ class LiveRequests {
  public:
   struct Entry {
     std::string id;         // x-request-id; not necessarily unique, as clients choose it
-    std::string answer_id;  // the answer's own id ("chatcmpl-..."); empty where the wire has none
+    std::string answer_id;  // the answer's own id ("chatcmpl-..."); empty where the API has none
     TimePoint began{};
     bool cancelled = false;  // by cancel(); it ends within a step
     std::shared_ptr<Generation> generation;
@@ -53,9 +53,9 @@ class LiveRequests {
                             std::weak_ptr<Generation> generation);
   /// Asks for the end of every request of this caller, or of anybody's if null, that goes by this
   /// id. Returns: how many they are; those cancelled before do not count.
-  int cancel(std::string_view id, const Caller* caller);
+  int cancel(std::string_view id, const RequestContext* caller);
   /// Returns the sequences of the requests that a caller may know of.
-  std::vector<engine::SequenceId> sequences_of(const Caller* caller) const;
+  std::vector<engine::SequenceId> sequences_of(const RequestContext* caller) const;
   /// Returns all requests that still have their generation, the oldest first.
   std::vector<Entry> list() const;
 

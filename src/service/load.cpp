@@ -36,24 +36,24 @@ Result<void> add_sampling(const store::Checkpoint& checkpoint, bool openai_defau
   return {};
 }
 
-MemoryNeeds needs_of(const engine::ModelInfo& info) {
+MemoryNeeds needs_of(const engine::ModelInfo& inspected) {
   MemoryNeeds needs;
-  needs.weights_bytes = static_cast<uint64_t>(info.weight_bytes);
-  needs.kv = info.kv;
-  needs.kv_type = info.kv_type;
-  needs.context_tokens_max = info.context_tokens_max;
-  needs.vocab = info.vocab;
-  needs.embedding = info.embedding;
-  needs.feed_forward = info.feed_forward;
+  needs.weights_bytes = static_cast<uint64_t>(inspected.weight_bytes);
+  needs.kv = inspected.kv;
+  needs.kv_type = inspected.kv_type;
+  needs.context_tokens_max = inspected.context_tokens_max;
+  needs.vocab = inspected.vocab;
+  needs.embedding = inspected.embedding;
+  needs.feed_forward = inspected.feed_forward;
   return needs;
 }
 
 // FNV-1a over what decides the answers: the same file under the same settings has the same name.
-std::string fingerprint_of(const store::Checkpoint& checkpoint, const engine::ModelInfo& info,
+std::string fingerprint_of(const store::Checkpoint& checkpoint, const engine::ModelInfo& inspected,
                            const MemoryPlan& plan, const Model& model) {
-  const std::string text =
-      fmt::format("{} {} {} {} {} {}", PIPPIN_VERSION, info.architecture, checkpoint.file_bytes(),
-                  checkpoint.tensors().size(), plan.context_tokens_max, plan.kv.type);
+  const std::string text = fmt::format("{} {} {} {} {} {}", PIPPIN_VERSION, inspected.architecture,
+                                       checkpoint.file_bytes(), checkpoint.tensors().size(),
+                                       plan.context_tokens_max, plan.kv.type);
   uint64_t hash = 14695981039346656037ull;
   const auto mix = [&](std::string_view bytes) {
     for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ull;
@@ -85,12 +85,12 @@ Result<void> add_tokenizer(const store::Checkpoint& checkpoint, int vocab, Model
   return {};
 }
 
-Result<void> read_template(const store::Checkpoint& checkpoint, ModelInfo& sheet) {
+Result<void> read_template(const store::Checkpoint& checkpoint, ModelInfo& info) {
   ASSIGN_OR_RETURN(const std::string source, checkpoint.chat_template());
   if (source.empty()) return {};
   Result<std::shared_ptr<const text::ChatTemplate>> compiled = text::ChatTemplate::compile(source);
   if (compiled.ok()) {
-    sheet.chat_template = *compiled;
+    info.chat_template = *compiled;
   } else {
     log::warn("[load] {}: the chat template does not compile, so there is no chat: {}",
               checkpoint.path(), compiled.error().message);
@@ -159,28 +159,28 @@ RunnerFactory device_runner(engine::RunnerOptions runner) {
 namespace {
 
 // What the user asks of answers goes before what the model's file advises.
-void overlay(const SamplingWishes& wishes, engine::SamplingParams& sampling) {
-  if (wishes.temperature) sampling.temperature = static_cast<float>(*wishes.temperature);
-  if (wishes.top_p) sampling.top_p = static_cast<float>(*wishes.top_p);
-  if (wishes.top_k) sampling.top_k = static_cast<int>(*wishes.top_k);
-  if (wishes.min_p) sampling.min_p = static_cast<float>(*wishes.min_p);
+void overlay(const SamplingOverrides& options, engine::SamplingParams& sampling) {
+  if (options.temperature) sampling.temperature = static_cast<float>(*options.temperature);
+  if (options.top_p) sampling.top_p = static_cast<float>(*options.top_p);
+  if (options.top_k) sampling.top_k = static_cast<int>(*options.top_k);
+  if (options.min_p) sampling.min_p = static_cast<float>(*options.min_p);
 }
 
-Result<void> fill_sheet(const store::Checkpoint& checkpoint, const engine::ModelInfo& info,
-                        const LoadOptions& options, ModelInfo& sheet) {
-  sheet.id = options.id.empty() ? model_id_of(options.path) : options.id;
-  sheet.aliases = options.aliases;
-  sheet.architecture = info.architecture;
-  sheet.facts = facts_of(checkpoint);
-  sheet.created_unix_s = unix_now_s();
-  const int wished = options.memory.context_tokens;
-  sheet.context_tokens_max = wished > 0 ? wished : info.context_tokens_max;
-  sheet.output_tokens_max = options.output_tokens_max;
-  sheet.infills = knows_infill(checkpoint);
-  RETURN_IF_ERROR(add_sampling(checkpoint, options.sampling.openai_defaults, sheet));
-  overlay(options.sampling, sheet.default_sampling);
-  RETURN_IF_ERROR(read_template(checkpoint, sheet));
-  return choose_dialects(options, sheet);
+Result<void> fill_info(const store::Checkpoint& checkpoint, const engine::ModelInfo& inspected,
+                       const LoadOptions& options, ModelInfo& info) {
+  info.id = options.id.empty() ? model_id_of(options.path) : options.id;
+  info.aliases = options.aliases;
+  info.architecture = inspected.architecture;
+  info.facts = facts_of(checkpoint);
+  info.created_unix_s = unix_now_s();
+  const int asked = options.memory.context_tokens;
+  info.context_tokens_max = asked > 0 ? asked : inspected.context_tokens_max;
+  info.output_tokens_max = options.output_tokens_max;
+  info.supports_fim = supports_fim(checkpoint);
+  RETURN_IF_ERROR(add_sampling(checkpoint, options.sampling.openai_defaults, info));
+  overlay(options.sampling, info.default_sampling);
+  RETURN_IF_ERROR(read_template(checkpoint, info));
+  return choose_dialects(options, info);
 }
 
 engine::EngineOptions engine_options(const LoadOptions& options, const MemoryPlan& plan,
@@ -216,31 +216,31 @@ Result<store::Checkpoint> open_checkpoint(const LoadOptions& options) {
 
 Result<MemorySizing> size_model(const LoadOptions& options) {
   ASSIGN_OR_RETURN(const store::Checkpoint checkpoint, open_checkpoint(options));
-  ASSIGN_OR_RETURN(const engine::ModelInfo info,
+  ASSIGN_OR_RETURN(const engine::ModelInfo inspected,
                    engine::inspect_model(checkpoint, options.device, options.kv_type));
-  return MemorySizing{needs_of(info), options.memory, machine_of(options.device)};
+  return MemorySizing{needs_of(inspected), options.memory, machine_of(options.device)};
 }
 
 Result<ModelInfo> describe_model(const LoadOptions& options) {
   ASSIGN_OR_RETURN(const store::Checkpoint checkpoint, open_checkpoint(options));
-  ASSIGN_OR_RETURN(const engine::ModelInfo info,
+  ASSIGN_OR_RETURN(const engine::ModelInfo inspected,
                    engine::inspect_model(checkpoint, options.device, options.kv_type));
-  ModelInfo sheet;
-  RETURN_IF_ERROR(fill_sheet(checkpoint, info, options, sheet));
-  return sheet;
+  ModelInfo info;
+  RETURN_IF_ERROR(fill_info(checkpoint, inspected, options, info));
+  return info;
 }
 
 Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
                                           const RunnerFactory& make_runner) {
   ASSIGN_OR_RETURN(store::Checkpoint checkpoint, open_checkpoint(options));
-  ASSIGN_OR_RETURN(const engine::ModelInfo info,
+  ASSIGN_OR_RETURN(const engine::ModelInfo inspected,
                    engine::inspect_model(checkpoint, options.device, options.kv_type));
   auto model = std::make_unique<Model>();
-  RETURN_IF_ERROR(fill_sheet(checkpoint, info, options, *model));
+  RETURN_IF_ERROR(fill_info(checkpoint, inspected, options, *model));
   model->prompt_rules = options.prompt_rules;
-  RETURN_IF_ERROR(add_tokenizer(checkpoint, info.vocab, *model));
+  RETURN_IF_ERROR(add_tokenizer(checkpoint, inspected.vocab, *model));
   ASSIGN_OR_RETURN(model->plan,
-                   plan_memory(needs_of(info), options.memory, machine_of(options.device)));
+                   plan_memory(needs_of(inspected), options.memory, machine_of(options.device)));
   model->context_tokens_max = model->plan.context_tokens_max;
   checkpoint.serve_context(model->context_tokens_max);
   if (options.rope_scale > 1)
@@ -248,11 +248,11 @@ Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,
         "[load] {}: positions are divided by {}, for a context of {} tokens; answers are "
         "somewhat worse than without --rope-scale",
         model->id, options.rope_scale, model->context_tokens_max);
-  model->fingerprint = fingerprint_of(checkpoint, info, model->plan, *model);
+  model->fingerprint = fingerprint_of(checkpoint, inspected, model->plan, *model);
   if (options.on_plan) options.on_plan(model->plan);
   // start() returns after the runner is made, so the file may be unmapped when this function ends.
   ASSIGN_OR_RETURN(model->engine,
-                   engine::Engine::start(engine_options(options, model->plan, info.inputs),
+                   engine::Engine::start(engine_options(options, model->plan, inspected.inputs),
                                          [&] { return make_runner(checkpoint, model->plan); }));
   return model;
 }

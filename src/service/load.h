@@ -26,7 +26,7 @@ using RunnerFactory = std::function<Result<std::unique_ptr<engine::Runner>>(
 
 /// What answers are sampled with where a request does not say; nothing: as the file advises, and
 /// else as sampling_defaults() has it.
-struct SamplingWishes {
+struct SamplingOverrides {
   std::optional<double> temperature, top_p, min_p;
   std::optional<int64_t> top_k;
   bool openai_defaults = false;  // else: temperature 1 and the whole vocabulary
@@ -48,8 +48,8 @@ struct LoadOptions {
   bool deterministic = false;
   double rope_scale = 1;  // of Checkpoint::scale_rope()
   PromptRules prompt_rules;
-  MemoryWishes memory;
-  SamplingWishes sampling;
+  MemoryOptions memory;
+  SamplingOverrides sampling;
   int queue_max = 512;
   int output_tokens_max = 0;  // of an answer; 0 = what the context leaves
   bool prefix_cache = true;
@@ -63,7 +63,7 @@ struct LoadOptions {
 /// What plan_memory() takes, read from the head of a model's file.
 struct MemorySizing {
   MemoryNeeds needs;
-  MemoryWishes wishes;
+  MemoryOptions options;
   Machine machine;
 };
 /// Errors: of the file; kUnsupported. Cost: tens of milliseconds.

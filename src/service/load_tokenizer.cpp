@@ -6,7 +6,7 @@
 #include <limits>
 #include <utility>
 
-#include "service/infill.h"
+#include "service/fim.h"
 
 namespace pippin::service {
 namespace {
@@ -185,18 +185,18 @@ Result<LoadedTokenizer> read_tokenizer(const store::Checkpoint& checkpoint, int 
   return loaded;
 }
 
-bool knows_infill(const store::Checkpoint& checkpoint) {
+bool supports_fim(const store::Checkpoint& checkpoint) {
   if (const store::HfFolder* folder = checkpoint.folder()) {
     const Result<store::HfTokenizerFiles> files = folder->tokenizer();
     // As text: to read the whole vocabulary for this would take a second.
-    return files.ok() && can_infill([&](std::string_view text) {
+    return files.ok() && has_fim_tokens([&](std::string_view text) {
              return files->json.find(fmt::format("\"{}\"", text)) != std::string::npos;
            });
   }
   const Result<const std::vector<std::string_view>*> tokens =
       checkpoint.gguf()->strings("tokenizer.ggml.tokens");
   if (!tokens.ok()) return false;
-  return can_infill(
+  return has_fim_tokens(
       [&](std::string_view text) { return std::ranges::find(**tokens, text) != (*tokens)->end(); });
 }
 

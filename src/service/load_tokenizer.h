@@ -26,6 +26,6 @@ Result<LoadedTokenizer> read_tokenizer(const store::Checkpoint& checkpoint, int 
 Result<LoadedTokenizer> read_tokenizer(const store::GgufFile& file);
 
 /// Returns whether the model can fill in the middle, told by its vocabulary.
-bool knows_infill(const store::Checkpoint& checkpoint);
+bool supports_fim(const store::Checkpoint& checkpoint);
 
 }  // namespace pippin::service

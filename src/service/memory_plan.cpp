@@ -44,10 +44,11 @@ constexpr int kContextTokensMin = 256;
 // Activations of one step: per token the residual, its norm, q, k, v and the attention's output
 // (about 8 E), gate, up and their product (3 F), all f32; per row the logits and a copy that the
 // sampler sorts (2 V). On a shared machine the program is in the same memory.
-uint64_t scratch_of(const MemoryNeeds& needs, const MemoryWishes& wishes, const Machine& machine) {
+uint64_t scratch_of(const MemoryNeeds& needs, const MemoryOptions& options,
+                    const Machine& machine) {
   const uint64_t per_token = uint64_t(needs.embedding) * 8 + uint64_t(needs.feed_forward) * 3;
-  const uint64_t floats = uint64_t(wishes.step_tokens_max) * per_token +
-                          uint64_t(wishes.rows_max) * uint64_t(needs.vocab) * 2;
+  const uint64_t floats = uint64_t(options.step_tokens_max) * per_token +
+                          uint64_t(options.rows_max) * uint64_t(needs.vocab) * 2;
   const uint64_t program = kProgramBytes + uint64_t(needs.vocab) * kGrammarBytesPerToken;
   return floats * sizeof(float) + (machine.shared ? program : kGpuBytes);
 }
@@ -76,9 +77,9 @@ int window_of(const MemoryNeeds& needs) {
 // The KV groups of a model, by the number of blocks in the first.
 class KvSizes {
  public:
-  KvSizes(const MemoryNeeds& needs, const MemoryWishes& wishes)
+  KvSizes(const MemoryNeeds& needs, const MemoryOptions& options)
       : needs_(needs),
-        step_tokens_max_(wishes.step_tokens_max),
+        step_tokens_max_(options.step_tokens_max),
         shape_{KvKind::kSliding, window_of(needs), needs.block_positions} {}
 
   // Blocks of windowed layers beside `blocks` of the others; 0 = as many, in the same group.
@@ -144,24 +145,24 @@ void set_blocks(MemoryPlan& plan, const MemoryNeeds& needs, const KvSizes& sizes
 
 // States beside the blocks of positions: one for each row and some checkpoints, but no more than a
 // quarter of the memory, where positions need the rest.
-int64_t states_of(const MemoryNeeds& needs, const MemoryWishes& wishes, uint64_t budget) {
+int64_t states_of(const MemoryNeeds& needs, const MemoryOptions& options, uint64_t budget) {
   const uint64_t each = bytes_of(needs, KvKind::kState);
   if (each == 0) return 0;
-  if (wishes.least) return kStatesMin;
+  if (options.least) return kStatesMin;
   const bool alone = needs.kv.size() == 1;
   const auto most = static_cast<int64_t>(
       std::min<uint64_t>((alone ? budget : budget / 4) / each, std::numeric_limits<int>::max()));
-  return std::max(kStatesMin, std::min(wishes.rows_max + kCheckpoints, most));
+  return std::max(kStatesMin, std::min(options.rows_max + kCheckpoints, most));
 }
 
-Error too_small(const MemoryPlan& plan, const MemoryNeeds& needs, const MemoryWishes& wishes,
+Error too_small(const MemoryPlan& plan, const MemoryNeeds& needs, const MemoryOptions& options,
                 std::string_view what) {
   std::string kv;
   if (const uint64_t windows = bytes_of(needs, KvKind::kSliding); windows > 0)
     kv += fmt::format(", in layers with a window {} more at most", bytes_text(windows));
   if (const uint64_t state = bytes_of(needs, KvKind::kState); state > 0)
     kv += fmt::format(", each state of the recurrent layers {}", bytes_text(state));
-  if (wishes.kv_bytes > 0) kv += fmt::format(", --kv-memory is {}", bytes_text(wishes.kv_bytes));
+  if (options.kv_bytes > 0) kv += fmt::format(", --kv-memory is {}", bytes_text(options.kv_bytes));
   return fail(
       Code::kOutOfMemory,
       fmt::format(
@@ -178,9 +179,9 @@ uint64_t memory_budget(uint64_t wished, const Machine& machine) {
   return wished > 0 ? wished : default_budget(machine);
 }
 
-Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wishes,
+Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryOptions& options,
                                const Machine& machine) {
-  CHECK(needs.block_positions > 0 && wishes.rows_max > 0 && wishes.step_tokens_max > 0);
+  CHECK(needs.block_positions > 0 && options.rows_max > 0 && options.step_tokens_max > 0);
   const bool has_kv = std::any_of(needs.kv.begin(), needs.kv.end(),
                                   [](const KvGroupSpec& group) { return group.bytes > 0; });
   const bool sound = std::all_of(needs.kv.begin(), needs.kv.end(), [](const KvGroupSpec& group) {
@@ -189,53 +190,54 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wis
   if (!has_kv || !sound || needs.context_tokens_max <= 0) {
     return fail(Code::kInvalidFile, "[memory] the model has no KV size or no context length");
   }
-  if (wishes.context_tokens > needs.context_tokens_max) {
+  if (options.context_tokens > needs.context_tokens_max) {
     return fail(Code::kInvalidArgument,
                 fmt::format("--context {}: the model was made for {} tokens; beyond that it writes "
                             "gibberish. --rope-scale stretches it, at some cost in quality",
-                            wishes.context_tokens, needs.context_tokens_max),
+                            options.context_tokens, needs.context_tokens_max),
                 "--context");
   }
   MemoryPlan plan;
-  plan.budget_bytes = memory_budget(wishes.memory_bytes_max, machine);
+  plan.budget_bytes = memory_budget(options.memory_bytes_max, machine);
   plan.weights_bytes = needs.weights_bytes;
-  plan.scratch_bytes = scratch_of(needs, wishes, machine);
+  plan.scratch_bytes = scratch_of(needs, options, machine);
   plan.kv.type = needs.kv_type;
   plan.kv.block_positions = needs.block_positions;
   plan.context_tokens_model = needs.context_tokens_max;
 
   if (plan.weights_bytes > plan.budget_bytes ||
       plan.scratch_bytes > plan.budget_bytes - plan.weights_bytes) {
-    return too_small(plan, needs, wishes, "the model");
+    return too_small(plan, needs, options, "the model");
   }
   uint64_t kv_budget = plan.budget_bytes - plan.weights_bytes - plan.scratch_bytes;
-  if (wishes.kv_bytes > kv_budget) {
-    return too_small(plan, needs, wishes,
-                     fmt::format("a KV cache of {}", bytes_text(wishes.kv_bytes)));
+  if (options.kv_bytes > kv_budget) {
+    return too_small(plan, needs, options,
+                     fmt::format("a KV cache of {}", bytes_text(options.kv_bytes)));
   }
-  if (wishes.kv_bytes > 0) kv_budget = wishes.kv_bytes;
-  const int64_t states = states_of(needs, wishes, kv_budget);
+  if (options.kv_bytes > 0) kv_budget = options.kv_bytes;
+  const int64_t states = states_of(needs, options, kv_budget);
   const uint64_t state_bytes = uint64_t(states) * bytes_of(needs, KvKind::kState);
   if (state_bytes > kv_budget)
-    return too_small(plan, needs, wishes, fmt::format("memory for {} states", states));
+    return too_small(plan, needs, options, fmt::format("memory for {} states", states));
   kv_budget -= state_bytes;
   const int64_t block = plan.kv.block_positions;
-  const KvSizes sizes(needs, wishes);
+  const KvSizes sizes(needs, options);
   const int64_t fits = sizes.most(kv_budget) * block;  // positions
 
-  const int asked = wishes.context_tokens;
+  const int asked = options.context_tokens;
   if (asked > 0 && asked > fits) {
-    return too_small(plan, needs, wishes,
+    return too_small(plan, needs, options,
                      fmt::format("a context of {} tokens (at most {} do)", asked, fits));
   }
   const int64_t context = asked > 0 ? asked : std::min<int64_t>(needs.context_tokens_max, fits);
   if (asked <= 0 && context < std::min(kContextTokensMin, needs.context_tokens_max)) {
-    return too_small(plan, needs, wishes, fmt::format("a context of {} tokens", kContextTokensMin));
+    return too_small(plan, needs, options,
+                     fmt::format("a context of {} tokens", kContextTokensMin));
   }
   plan.context_tokens_max = static_cast<int>(context);
-  const int64_t wanted = wishes.kv_bytes > 0 ? fits
-                         : wishes.least      ? context
-                                        : std::max(context * wishes.contexts, kPositionsWanted);
+  const int64_t wanted = options.kv_bytes > 0 ? fits
+                         : options.least      ? context
+                                         : std::max(context * options.contexts, kPositionsWanted);
   set_blocks(plan, needs, sizes, (std::min(wanted, fits) + block - 1) / block, states);
   return plan;
 }

@@ -33,7 +33,7 @@ struct MemoryNeeds {
 };
 
 /// What the user asks for; 0 = not said.
-struct MemoryWishes {
+struct MemoryOptions {
   uint64_t memory_bytes_max = 0;
   uint64_t kv_bytes = 0;  // for the blocks alone; within the budget
   int context_tokens = 0;
@@ -72,7 +72,7 @@ uint64_t memory_budget(uint64_t wished, const Machine& machine);
 /// Shares out the memory. Without a wish the context is the model's, shortened to what fits.
 /// Errors: kOutOfMemory, with the numbers and what to change, when the weights or the asked context
 /// do not fit.
-Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wishes,
+Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryOptions& options,
                                const Machine& machine);
 
 /// Returns "1.8 GiB" and the like.

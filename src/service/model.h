@@ -29,7 +29,7 @@ struct ModelInfo {
   ModelFacts facts;
   int context_tokens_max = 0;  // of a model that is not loaded: what its file and the user allow
   int output_tokens_max = 0;   // of an answer; 0 = what the context leaves
-  bool infills = false;        // it knows tokens for filling in the middle
+  bool supports_fim = false;   // it knows tokens for filling in the middle
 
   std::shared_ptr<const text::ChatTemplate> chat_template;     // null if the file has none
   const parse::ToolDialect* tool_dialect = nullptr;            // null: calls are not read

@@ -1,4 +1,4 @@
-// ModelFacts: what a model's files say of themselves, for wires that show it to people. Plain data,
+// ModelFacts: what a model's files say of themselves, for APIs that show it to people. Plain data,
 // made while the file is open. Thread: any.
 #pragma once
 

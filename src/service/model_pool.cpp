@@ -130,7 +130,7 @@ PoolEntry* ModelPool::add_found_locked(ModelSpec spec) {
 
 // What was known of a model's file is true no more.
 void ModelPool::retire_locked(PoolEntry& entry) {
-  entry.sheet.reset();
+  entry.info.reset();
   entry.sizing.reset();
   entry.error.clear();
   if (entry.state == ModelState::kLoaded) entry.state = ModelState::kUnloading;
@@ -342,16 +342,16 @@ uint64_t ModelPool::used_bytes() const {
 
 ModelStatus ModelPool::status_of(Lock& lock, PoolEntry& entry) {
   std::string unreadable;
-  if (entry.sheet == nullptr) {
+  if (entry.info == nullptr) {
     const ModelSpec spec = entry.spec;
     lock.unlock();
-    Result<ModelInfo> sheet = loader_->describe(spec);
+    Result<ModelInfo> info = loader_->describe(spec);
     lock.lock();
-    if (!sheet.ok()) {
-      unreadable = sheet.error().message;
-    } else if (entry.sheet == nullptr) {
-      sheet->created_unix_s = entry.created_unix_s;
-      entry.sheet = std::make_shared<const ModelInfo>(*std::move(sheet));
+    if (!info.ok()) {
+      unreadable = info.error().message;
+    } else if (entry.info == nullptr) {
+      info->created_unix_s = entry.created_unix_s;
+      entry.info = std::make_shared<const ModelInfo>(*std::move(info));
     }
   }
   return entry.status(clock_.now(), std::move(unreadable));

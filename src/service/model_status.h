@@ -16,7 +16,7 @@ const char* word_of(ModelState state);
 
 /// A model as it stands now.
 struct ModelStatus {
-  ModelInfo sheet;  // only id, aliases and the file's path, if the file is unreadable
+  ModelInfo info;  // only id, aliases and the file's path, if the file is unreadable
   ModelState state = ModelState::kUnloaded;
   bool pinned = false;
   bool found = false;  // by the source; else it was named when the server was started

@@ -6,17 +6,17 @@
 namespace pippin::service {
 
 Result<MemoryPlan> plan_within(const MemorySizing& sizing, uint64_t bytes_max) {
-  MemoryWishes wishes = sizing.wishes;
-  wishes.memory_bytes_max = std::max<uint64_t>(bytes_max, 1);  // 0 would mean the default
-  return plan_memory(sizing.needs, wishes, sizing.machine);
+  MemoryOptions options = sizing.options;
+  options.memory_bytes_max = std::max<uint64_t>(bytes_max, 1);  // 0 would mean the default
+  return plan_memory(sizing.needs, options, sizing.machine);
 }
 
 Result<MemoryPlan> least_plan(const MemorySizing& sizing, int context_tokens) {
-  MemoryWishes wishes = sizing.wishes;
-  wishes.memory_bytes_max = std::numeric_limits<uint64_t>::max();
-  wishes.context_tokens = context_tokens;
-  wishes.least = true;
-  return plan_memory(sizing.needs, wishes, sizing.machine);
+  MemoryOptions options = sizing.options;
+  options.memory_bytes_max = std::numeric_limits<uint64_t>::max();
+  options.context_tokens = context_tokens;
+  options.least = true;
+  return plan_memory(sizing.needs, options, sizing.machine);
 }
 
 std::optional<MemoryPlan> fit(const MemorySizing& sizing, uint64_t room, int context_tokens) {
@@ -38,10 +38,10 @@ std::optional<MemoryPlan> PoolEntry::smaller(uint64_t bytes_min) const {
 void PoolEntry::take(std::unique_ptr<Model> loaded, TimePoint now) {
   model = std::move(loaded);
   model->created_unix_s = created_unix_s;
-  sheet = std::make_shared<const ModelInfo>(*model);
+  info = std::make_shared<const ModelInfo>(*model);
   bytes = model->plan.bytes_total();
   state = ModelState::kLoaded;
-  fixed = sized.wishes.kv_bytes > 0;
+  fixed = sized.options.kv_bytes > 0;
   used_at = now;
   keep_alive = spec.keep_alive;
   error.clear();
@@ -55,13 +55,13 @@ bool PoolEntry::may_evict() const {
 
 ModelStatus PoolEntry::status(TimePoint now, std::string unreadable) const {
   ModelStatus status;
-  if (sheet != nullptr) {
-    status.sheet = *sheet;
+  if (info != nullptr) {
+    status.info = *info;
   } else {
-    status.sheet.id = spec.load.id;
-    status.sheet.aliases = spec.load.aliases;
-    status.sheet.facts.path = spec.load.path;
-    status.sheet.created_unix_s = created_unix_s;
+    status.info.id = spec.load.id;
+    status.info.aliases = spec.load.aliases;
+    status.info.facts.path = spec.load.path;
+    status.info.created_unix_s = created_unix_s;
   }
   status.state = state;
   status.pinned = spec.pinned;

@@ -66,10 +66,10 @@ struct PoolEntry {
   bool found = false;  // by the source; else it was named
   bool gone = false;   // found, but not there any more: nobody can ask for it
   ModelState state = ModelState::kUnloaded;
-  std::unique_ptr<Model> model;            // while it is loaded, or yet to be unloaded
-  std::shared_ptr<const ModelInfo> sheet;  // null: not looked at yet
-  uint64_t bytes = 0;                      // of the budget
-  int uses = 0, looks = 0;                 // leases
+  std::unique_ptr<Model> model;           // while it is loaded, or yet to be unloaded
+  std::shared_ptr<const ModelInfo> info;  // null: not looked at yet
+  uint64_t bytes = 0;                     // of the budget
+  int uses = 0, looks = 0;                // leases
   TimePoint used_at{};
   KeepAlive keep_alive;  // in force now
   std::list<std::shared_ptr<PoolWaiting>> waiting;

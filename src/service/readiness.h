@@ -1,5 +1,5 @@
 // Readiness: whether the server answers requests, and if not, why; and what it cannot do besides.
-// Set by main, read by /health and the wires. Thread: any.
+// Set by main, read by /health and the APIs. Thread: any.
 #pragma once
 
 #include <map>

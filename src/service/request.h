@@ -1,4 +1,4 @@
-// Request, Delta, Usage: the one internal request behind all wires, and the typed stream that
+// Request, Delta, Usage: the one internal request behind all APIs, and the typed stream that
 // answers it. Plain structs; no JSON but the opaque texts of tools, arguments and template kwargs.
 // Thread: any.
 #pragma once
@@ -107,7 +107,7 @@ struct Reading {
   std::optional<int> reasoning_tokens_max;  // thinking is closed after as many; 0 = none
 };
 
-/// What a wire asks for. Choice i of the answer belongs to prompts[i / n].
+/// What an API asks for. Choice i of the answer belongs to prompts[i / n].
 struct Request {
   std::vector<Prompt> prompts;
   int n = 1;                        // choices for each prompt
@@ -147,7 +147,7 @@ struct TextDelta {
       tokens;  // those whose text begins in this delta or before; only if asked for
 };
 
-/// Thinking, under the rules of TextDelta. Its tokens are not scored: wires give the content's.
+/// Thinking, under the rules of TextDelta. Its tokens are not scored: APIs give the content's.
 struct ReasoningDelta {
   std::string text;
 };
@@ -170,7 +170,7 @@ struct PromptDelta {
 /// The end of one choice, exactly once.
 struct Finish {
   FinishReason reason = FinishReason::kStop;
-  bool called_tools = false;  // there was a whole call; the wires' "tool_calls" with kStop
+  bool called_tools = false;  // there was a whole call; the APIs' "tool_calls" with kStop
   std::string stop;           // the stop string that was met, if one was
   Error error;                // for every reason but kStop and kLength
 };

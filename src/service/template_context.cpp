@@ -226,7 +226,7 @@ class MessageWriter {
 
   void write(const Message& message) {
     json_.begin_object().field("role", role_name(message.role));
-    // A call without text has null content in the wire; templates that print it would print "None".
+    // A call without text has null content in the APIs; templates that print it would print "None".
     if (!message.tool_calls.empty() && abilities_.calls_want_no_content())
       json_.key("content").null();
     else

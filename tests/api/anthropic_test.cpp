@@ -1,4 +1,4 @@
-// The Anthropic wire's parts: what a body becomes, and what a signature vouches for.
+// The Anthropic API's parts: what a body becomes, and what a signature vouches for.
 #include <gtest/gtest.h>
 
 #include <string>
@@ -7,8 +7,8 @@
 #include "api/anthropic/errors.h"
 #include "api/anthropic/read_message.h"
 #include "api/anthropic/signer.h"
+#include "api/routes/harness.h"
 #include "service/json.h"
-#include "wire/harness.h"
 
 namespace pippin::api::anthropic {
 namespace {
@@ -36,7 +36,7 @@ class ReadMessage : public ::testing::Test {
     EXPECT_TRUE(body.ok());
     FieldReader reader(body->get_object());
     const auto models = harness_.models().lease_all();
-    call_ = read_message(reader, *models.front(), seal_);
+    call_ = read_message(reader, *models.front(), signer_);
     EXPECT_TRUE(reader.ok()) << reader.error()->message;
     return std::get<Conversation>(call_.request.prompts.front());
   }
@@ -49,8 +49,8 @@ class ReadMessage : public ::testing::Test {
   }
 
   testing::Harness harness_;
-  Signer seal_{"a key"};
-  MessageCall call_;
+  Signer signer_{"a key"};
+  MessageRequest call_;
 };
 
 TEST_F(ReadMessage, SystemBlocksAreParts) {
@@ -90,7 +90,7 @@ TEST_F(ReadMessage, ResultsAreMessagesOfTools) {
 }
 
 TEST_F(ReadMessage, SignedThinkingComesBack) {
-  const std::string shown = seal_.sign("because"), hidden = seal_.conceal("therefore");
+  const std::string shown = signer_.sign("because"), hidden = signer_.encrypt("therefore");
   const auto block = [](const std::string& thinking, const std::string& signature) {
     return R"({"type": "thinking", "thinking": ")" + thinking + R"(", "signature": ")" + signature +
            "\"}";
@@ -159,35 +159,35 @@ TEST_F(ReadMessage, ThinkingAndFormat) {
 }
 
 TEST(Signer, KnowsItsOwn) {
-  const Signer seal("key"), same("key"), other("other"), fresh("");
+  const Signer signer("key"), same("key"), other("other"), fresh("");
   for (const std::string& text : {std::string("why"), std::string(), std::string(100000, 'x')}) {
-    EXPECT_EQ(same.open(text, seal.sign(text)), text);
-    EXPECT_EQ(same.open("", seal.conceal(text)), text);
-    EXPECT_NE(seal.conceal(text), seal.conceal(text)) << "each has a nonce of its own";
-    EXPECT_EQ(other.open(text, seal.sign(text)), std::nullopt);
-    EXPECT_EQ(fresh.open("", seal.conceal(text)), std::nullopt);
-    EXPECT_EQ(seal.open(text + "!", seal.sign(text)), std::nullopt);
+    EXPECT_EQ(same.verify(text, signer.sign(text)), text);
+    EXPECT_EQ(same.verify("", signer.encrypt(text)), text);
+    EXPECT_NE(signer.encrypt(text), signer.encrypt(text)) << "each has a nonce of its own";
+    EXPECT_EQ(other.verify(text, signer.sign(text)), std::nullopt);
+    EXPECT_EQ(fresh.verify("", signer.encrypt(text)), std::nullopt);
+    EXPECT_EQ(signer.verify(text + "!", signer.sign(text)), std::nullopt);
   }
 }
 
 TEST(Signer, RefusesWhatIsNoSignature) {
-  const Signer seal("key");
+  const Signer signer("key");
   // Each length leaves another count of spare bits in the last character.
   for (const char* hidden : {"why", "why?", "why so"}) {
-    const std::string good = seal.conceal(hidden);
+    const std::string good = signer.encrypt(hidden);
     for (size_t i = 0; i < good.size(); ++i) {
-      EXPECT_EQ(seal.open("", good.substr(0, i)), std::nullopt) << hidden << i;
+      EXPECT_EQ(signer.verify("", good.substr(0, i)), std::nullopt) << hidden << i;
       for (const char other : {'A', 'B', 'Q', 'g', '9', '/', '='}) {
         std::string bad = good;
         bad[i] = other;
         if (bad == good) continue;
-        EXPECT_EQ(seal.open("", bad), std::nullopt) << hidden << i << other;
+        EXPECT_EQ(signer.verify("", bad), std::nullopt) << hidden << i << other;
       }
     }
   }
   for (const char* text :
        {"", "AQ==", "Ag==", "====", "A", "\xff\xff\xff\xff", "AgAAAAAAAAAAAAAAAAAAAAAAAAAA"})
-    EXPECT_EQ(seal.open("", text), std::nullopt) << text;
+    EXPECT_EQ(signer.verify("", text), std::nullopt) << text;
 }
 
 }  // namespace

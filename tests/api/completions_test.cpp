@@ -4,8 +4,8 @@
 #include <boost/json/value.hpp>
 #include <string>
 
+#include "api/routes/harness.h"
 #include "service/json.h"
-#include "wire/harness.h"
 
 namespace pippin::api::testing {
 namespace {

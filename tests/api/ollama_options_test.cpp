@@ -4,7 +4,7 @@
 #include <boost/json/object.hpp>
 
 #include "api/ollama/read_options.h"
-#include "api/wire/field_reader.h"
+#include "api/shared/field_reader.h"
 #include "service/model.h"
 #include "service/request.h"
 

@@ -11,15 +11,15 @@
 #include <string>
 #include <thread>
 
+#include "api/routes/harness.h"
 #include "base/no_more_threads.h"
-#include "wire/harness.h"
 
 namespace pippin::api::ollama {
 namespace {
 
 using testing::FakeExchange;
 
-class FakeModelStore final : public ModelShelf {
+class FakeModelStore final : public ModelStore {
  public:
   std::function<void()> on_pull = [] {};
   Result<void> remove(std::string_view) override { return {}; }
@@ -50,7 +50,7 @@ class PullJobsTest : public ::testing::Test {
   Response pull(
       bool stream, std::function<void()> pulled = [] {}) {
     const auto exchange = std::make_shared<FakeExchange>(Request());
-    jobs_.start(shelf_, "a", stream, exchange, std::move(pulled));
+    jobs_.start(model_store_, "a", stream, exchange, std::move(pulled));
     EXPECT_TRUE(exchange->wait());
     return exchange->sent();
   }
@@ -64,16 +64,16 @@ class PullJobsTest : public ::testing::Test {
     return {503};
   }
 
-  FakeModelStore shelf_;
+  FakeModelStore model_store_;
   PullJobs jobs_;
 };
 
 TEST_F(PullJobsTest, WhatThrowsIsTheAnswersError) {
-  shelf_.on_pull = [] { throw std::runtime_error("the disk is on fire"); };
+  model_store_.on_pull = [] { throw std::runtime_error("the disk is on fire"); };
   const Response response = pull(false);
   EXPECT_EQ(response.status, 500);
   EXPECT_NE(pull(true).body.find("\"error\":"), std::string::npos);
-  shelf_.on_pull = [] {};
+  model_store_.on_pull = [] {};
   EXPECT_EQ(pull(false, [] { throw 7; }).status, 500);
   EXPECT_EQ(pull(false).status, 200);
 }
@@ -82,7 +82,7 @@ TEST_F(PullJobsTest, AnAnswerThatThrowsGivesItsPlaceBack) {
   const auto broken = std::make_shared<BrokenExchange>();
   for (int i = 0; i < 20; ++i) {
     try {
-      jobs_.start(shelf_, "a", i % 2 == 0, broken, [] {});
+      jobs_.start(model_store_, "a", i % 2 == 0, broken, [] {});
     } catch (const std::runtime_error&) {  // it could not even be refused
     }
   }

@@ -12,8 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "api/routes/harness.h"
 #include "service/json.h"
-#include "wire/harness.h"
 
 namespace pippin::api::testing {
 namespace {

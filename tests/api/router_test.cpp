@@ -52,7 +52,8 @@ TEST(Router, CapturesOneSegmentOrTheRest) {
 }
 
 TEST(Router, PrefersTheMoreExactPatternInAnyOrderOfAdding) {
-  Table table({{"GET", "/m/{rest...}"}, {"GET", "/m/{id}"}, {"GET", "/m/list"}, {"GET", "/m/{id}/files"}});
+  Table table(
+      {{"GET", "/m/{rest...}"}, {"GET", "/m/{id}"}, {"GET", "/m/list"}, {"GET", "/m/{id}/files"}});
   EXPECT_EQ(table.find("GET", "/m/list"), 2);
   EXPECT_EQ(table.find("GET", "/m/other"), 1);
   EXPECT_EQ(table.find("GET", "/m/other/files"), 3);

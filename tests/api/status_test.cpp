@@ -8,8 +8,8 @@
 #include <string>
 #include <thread>
 
+#include "api/routes/harness.h"
 #include "service/json.h"
-#include "wire/harness.h"
 
 namespace pippin::api::testing {
 namespace {

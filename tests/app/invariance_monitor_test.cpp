@@ -12,9 +12,9 @@
 
 #include "api/context.h"
 #include "api/routes.h"
+#include "api/routes/harness.h"
 #include "engine/biased_runner.h"
 #include "text/small_vocabulary.h"
-#include "wire/harness.h"
 
 namespace pippin::app {
 namespace {

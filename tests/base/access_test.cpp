@@ -3,12 +3,12 @@
 
 #include <gtest/gtest.h>
 
-#include "base/caller.h"
+#include "base/request_context.h"
 
 namespace pippin {
 namespace {
 
-class Holder final : public Caller {
+class Holder final : public RequestContext {
  public:
   Holder(std::string id, KeyRole role) : id_(std::move(id)) { permissions_.role = role; }
   const std::string& key_id() const override { return id_; }

@@ -14,7 +14,7 @@
 namespace pippin::http {
 namespace {
 
-class FakeCaller final : public Caller {
+class FakeCaller final : public RequestContext {
  public:
   const std::string& key_id() const override { return id_; }
   const Permissions& permissions() const override { return permissions_; }

@@ -1,10 +1,10 @@
-"""Reads the data cases of tests/wire (their format: tests/wire/case_file.h) and matches JSON answers against them."""
+"""Reads the data cases of tests/api/routes (their format: case_file.h there) and matches JSON answers against them."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).parent.parent / "wire"
+FOLDER = Path(__file__).parent.parent / "api" / "routes"
 
 
 @dataclass

@@ -14,7 +14,7 @@ TOLD = {"client_metadata"}
 
 
 def sources():
-    files = [*(ROOT / "src/api/openai").rglob("*.cpp"), ROOT / "src/api/wire/sampling.cpp"]
+    files = [*(ROOT / "src/api/openai").rglob("*.cpp"), ROOT / "src/api/shared/sampling.cpp"]
     return {file.name: file.read_text() for file in files}
 
 

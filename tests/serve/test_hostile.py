@@ -227,7 +227,7 @@ def test_no_such_route_in_openais_form(server, method, path):
     assert (error["type"], error["param"]) == ("invalid_request_error", None) and error["code"] is not None
 
 
-def test_no_such_route_in_the_form_of_its_wire(server):
+def test_no_such_route_in_the_form_of_its_api(server):
     status, _, body = server.request("GET", "/v1/messages/none/such/path")
     assert status == 404 and json.loads(body)["type"] == "error"
     assert json.loads(body)["error"]["type"] == "not_found_error"

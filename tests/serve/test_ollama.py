@@ -64,7 +64,7 @@ def test_sign_of_life(serving):
     assert version["version"].count(".") == 2 and version["pippin"]
 
 
-def test_both_ports_serve_all_wires(serving, client):
+def test_both_ports_serve_all_apis(serving, client):
     assert ollama.Client(host=serving.url).list().models == client.list().models
 
 
@@ -108,7 +108,7 @@ def test_stream_equals_whole_answer(client, model):
     assert (last.eval_count, last.prompt_eval_count) == (whole.eval_count, whole.prompt_eval_count)
 
 
-def test_it_answers_as_the_other_wire_does(serving, client, model):
+def test_it_answers_as_the_other_api_does(serving, client, model):
     body = {"model": "default", "messages": QUESTION, "temperature": 0, "max_tokens": 24}
     status, _, answer = serving.request(
         "POST", "/v1/chat/completions", json.dumps(body).encode(), {"content-type": "application/json"}
@@ -345,7 +345,7 @@ def test_pulling_what_is_served_is_done(client, model):
 # --- Errors before a route is reached ---
 
 
-def test_errors_of_this_wire_have_its_form(serving):
+def test_errors_of_this_api_have_its_form(serving):
     for method, path, status in (("GET", "/api/nothing", 404), ("GET", "/api/chat", 405)):
         answer = serving.request(method, path)
         assert answer[0] == status and isinstance(json.loads(answer[2])["error"], str)

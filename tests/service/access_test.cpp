@@ -22,8 +22,8 @@ std::atomic<int64_t> clock_s{kNoon};
 int64_t now() { return clock_s; }
 
 // As a result: the visit, or why there is none.
-Result<std::shared_ptr<Caller>> admit(Authenticator& keeper,
-                                      const std::vector<std::string_view>& secrets) {
+Result<std::shared_ptr<RequestContext>> admit(Authenticator& keeper,
+                                              const std::vector<std::string_view>& secrets) {
   Admission admission = keeper.admit(secrets);
   if (admission.refusal) return *admission.refusal;
   return std::move(admission.caller);
@@ -258,7 +258,7 @@ TEST_F(Keys, WhatARevokedKeyHasUsedIsSaved) {
   const NewKey one = store.create("one", {}, kNoon).value();
   const NewKey two = store.create("two", {}, kNoon).value();
   Authenticator keeper(path_, now);
-  std::shared_ptr<Caller> visit = admit(keeper, {one.secret}).value();
+  std::shared_ptr<RequestContext> visit = admit(keeper, {one.secret}).value();
   ASSERT_TRUE(visit->take_prompt(30).ok());
   ASSERT_TRUE(store.revoke("one", kNoon).ok());
   ASSERT_TRUE(admit(keeper, {two.secret}).ok()) << "the keeper has heard of it";

@@ -81,10 +81,10 @@ class FakeLoader final : public ModelLoader {
   std::function<void()> on_size;  // called as a size is asked for
 
   Result<ModelInfo> describe(const ModelSpec& spec) override {
-    ModelInfo sheet;
-    sheet.id = spec.load.id;
-    sheet.aliases = spec.load.aliases;
-    return sheet;
+    ModelInfo info;
+    info.id = spec.load.id;
+    info.aliases = spec.load.aliases;
+    return info;
   }
   Result<MemorySizing> size(const ModelSpec& spec) override {
     if (on_size) on_size();
@@ -96,7 +96,7 @@ class FakeLoader final : public ModelLoader {
     sizing.needs.weights_bytes = own == weights.end() ? kWeights : own->second;
     sizing.needs.kv = {{KvKind::kFull, 1, static_cast<int64_t>(kMiB)}};
     sizing.needs.context_tokens_max = 256;
-    if (!elastic) sizing.wishes.kv_bytes = 16 * kMiB;
+    if (!elastic) sizing.options.kv_bytes = 16 * kMiB;
     return sizing;
   }
   Result<std::unique_ptr<Model>> load(const ModelSpec& spec, uint64_t bytes_max,
@@ -107,11 +107,11 @@ class FakeLoader final : public ModelLoader {
     if (const auto wrong = broken.find(spec.load.id); wrong != broken.end())
       return fail(Code::kInvalidFile, wrong->second);
     MemorySizing sizing = size_of(spec);
-    sizing.wishes.memory_bytes_max = bytes_max;
+    sizing.options.memory_bytes_max = bytes_max;
     auto model = std::make_unique<Model>();
     model->id = spec.load.id;
     model->aliases = spec.load.aliases;
-    ASSIGN_OR_RETURN(model->plan, plan_memory(sizing.needs, sizing.wishes, sizing.machine));
+    ASSIGN_OR_RETURN(model->plan, plan_memory(sizing.needs, sizing.options, sizing.machine));
     auto engine = std::make_unique<FakeEngine>(device, model->plan);
     engine->gives_back = gives_back;
     model->engine = std::move(engine);

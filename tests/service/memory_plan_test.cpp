@@ -80,20 +80,20 @@ TEST(MemoryPlan, TheVocabularyOfGrammarsIsCounted) {
   MemoryNeeds large = small_model();
   large.vocab = 151936;
   const Machine machine{16 * kGiB, 14 * kGiB};
-  MemoryWishes wishes;
-  wishes.rows_max = 1;
-  const uint64_t more = plan_memory(large, wishes, machine)->scratch_bytes -
-                        plan_memory(small_model(), wishes, machine)->scratch_bytes;
+  MemoryOptions options;
+  options.rows_max = 1;
+  const uint64_t more = plan_memory(large, options, machine)->scratch_bytes -
+                        plan_memory(small_model(), options, machine)->scratch_bytes;
   const uint64_t tokens = 151936 - 49152, logits = tokens * 2 * sizeof(float);
   EXPECT_GE(more - logits, tokens * 500) << "what was measured";
   EXPECT_LE(more - logits, tokens * 1000);
 }
 
 TEST(MemoryPlan, LittleMemoryShortensTheContext) {
-  MemoryWishes wishes;
-  wishes.rows_max = 8;
-  wishes.memory_bytes_max = 260 * kMiB;
-  const auto plan = plan_memory(small_model(), wishes, {16 * kGiB, 14 * kGiB});
+  MemoryOptions options;
+  options.rows_max = 8;
+  options.memory_bytes_max = 260 * kMiB;
+  const auto plan = plan_memory(small_model(), options, {16 * kGiB, 14 * kGiB});
   ASSERT_TRUE(plan.ok()) << plan.error().message;
   expect_consistent(*plan);
   EXPECT_LT(plan->context_tokens_max, 8192);
@@ -105,54 +105,54 @@ TEST(MemoryPlan, LittleMemoryShortensTheContext) {
 }
 
 TEST(MemoryPlan, AContextBeyondTheModelsOwnIsRefused) {
-  MemoryWishes wishes;
-  wishes.context_tokens = 8193;
+  MemoryOptions options;
+  options.context_tokens = 8193;
   const Machine machine{64 * kGiB, 64 * kGiB};
-  const Result<MemoryPlan> plan = plan_memory(small_model(), wishes, machine);
+  const Result<MemoryPlan> plan = plan_memory(small_model(), options, machine);
   ASSERT_FALSE(plan.ok());
   EXPECT_EQ(plan.error().code, Code::kInvalidArgument);
   EXPECT_NE(plan.error().message.find("--rope-scale"), std::string::npos) << plan.error().message;
-  wishes.context_tokens = 8192;
-  EXPECT_TRUE(plan_memory(small_model(), wishes, machine).ok());
+  options.context_tokens = 8192;
+  EXPECT_TRUE(plan_memory(small_model(), options, machine).ok());
 }
 
 TEST(MemoryPlan, AnAskedContextIsKeptOrRefused) {
-  MemoryWishes wishes;
-  wishes.context_tokens = 1000;
-  const auto plan = plan_memory(small_model(), wishes, {16 * kGiB, 14 * kGiB});
+  MemoryOptions options;
+  options.context_tokens = 1000;
+  const auto plan = plan_memory(small_model(), options, {16 * kGiB, 14 * kGiB});
   ASSERT_TRUE(plan.ok());
   expect_consistent(*plan);
   EXPECT_EQ(plan->context_tokens_max, 1000);
 
-  wishes.context_tokens = 8192;
-  wishes.memory_bytes_max = 260 * kMiB;
-  const auto refused = plan_memory(small_model(), wishes, {16 * kGiB, 14 * kGiB});
+  options.context_tokens = 8192;
+  options.memory_bytes_max = 260 * kMiB;
+  const auto refused = plan_memory(small_model(), options, {16 * kGiB, 14 * kGiB});
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, Code::kOutOfMemory);
   EXPECT_NE(refused.error().message.find("8192"), std::string::npos) << refused.error().message;
 }
 
 TEST(MemoryPlan, AnAskedKvCacheIsKeptOrRefused) {
-  MemoryWishes wishes;
-  wishes.kv_bytes = 100 * kMiB;
-  const auto plan = plan_memory(small_model(), wishes, {16 * kGiB, 14 * kGiB});
+  MemoryOptions options;
+  options.kv_bytes = 100 * kMiB;
+  const auto plan = plan_memory(small_model(), options, {16 * kGiB, 14 * kGiB});
   ASSERT_TRUE(plan.ok()) << plan.error().message;
   expect_consistent(*plan);
-  EXPECT_LE(plan->kv_bytes, wishes.kv_bytes);
-  EXPECT_GT(plan->kv_bytes + plan->block_bytes(KvKind::kFull), wishes.kv_bytes);
+  EXPECT_LE(plan->kv_bytes, options.kv_bytes);
+  EXPECT_GT(plan->kv_bytes + plan->block_bytes(KvKind::kFull), options.kv_bytes);
   EXPECT_LT(plan->context_tokens_max, 8192) << "the pool holds no whole context";
 
-  wishes.kv_bytes = 4 * kGiB;  // more than would be taken without being asked
-  const auto large = plan_memory(small_model(), wishes, {16 * kGiB, 14 * kGiB});
+  options.kv_bytes = 4 * kGiB;  // more than would be taken without being asked
+  const auto large = plan_memory(small_model(), options, {16 * kGiB, 14 * kGiB});
   ASSERT_TRUE(large.ok());
   EXPECT_GT(large->kv_bytes, 4 * kGiB - large->block_bytes(KvKind::kFull));
   EXPECT_EQ(large->context_tokens_max, 8192);
 
   for (const auto& [kv_bytes, context] :
        {std::pair<uint64_t, int>{13 * kGiB, 0}, {1 * kMiB, 0}, {100 * kMiB, 8192}}) {
-    wishes.kv_bytes = kv_bytes;
-    wishes.context_tokens = context;
-    const auto refused = plan_memory(small_model(), wishes, {16 * kGiB, 14 * kGiB});
+    options.kv_bytes = kv_bytes;
+    options.context_tokens = context;
+    const auto refused = plan_memory(small_model(), options, {16 * kGiB, 14 * kGiB});
     ASSERT_FALSE(refused.ok());
     EXPECT_EQ(refused.error().code, Code::kOutOfMemory);
     EXPECT_NE(refused.error().message.find("--kv-memory is " + bytes_text(kv_bytes)),
@@ -178,25 +178,25 @@ TEST(MemoryPlan, LayersWithAWindowTakeLess) {
 
 TEST(MemoryPlan, ABudgetHoldsMoreContextWithWindows) {
   const MemoryNeeds needs = windowed_model();
-  MemoryWishes wishes;
-  wishes.kv_bytes = 200 * kMiB;
-  const auto plan = plan_memory(needs, wishes, {16 * kGiB, 14 * kGiB}),
-             whole = plan_memory(without_windows(needs), wishes, {16 * kGiB, 14 * kGiB});
+  MemoryOptions options;
+  options.kv_bytes = 200 * kMiB;
+  const auto plan = plan_memory(needs, options, {16 * kGiB, 14 * kGiB}),
+             whole = plan_memory(without_windows(needs), options, {16 * kGiB, 14 * kGiB});
   ASSERT_TRUE(plan.ok() && whole.ok());
   expect_consistent(*plan);
   EXPECT_GT(plan->context_tokens_max, 2 * whole->context_tokens_max);
   // Not one more block and the windows that come with it would fit.
   EXPECT_GT(
       plan->kv_bytes + plan->block_bytes(KvKind::kFull) + 33 * plan->block_bytes(KvKind::kSliding),
-      wishes.kv_bytes);
+      options.kv_bytes);
 }
 
 TEST(MemoryPlan, APoolForWindowsMustBeWorthIt) {
   MemoryNeeds needs = windowed_model();
   needs.context_tokens_max = 512;
-  MemoryWishes wishes;
-  wishes.kv_bytes = 8 * kMiB;  // less than a window and a step
-  const auto small = plan_memory(needs, wishes, {16 * kGiB, 14 * kGiB});
+  MemoryOptions options;
+  options.kv_bytes = 8 * kMiB;  // less than a window and a step
+  const auto small = plan_memory(needs, options, {16 * kGiB, 14 * kGiB});
   ASSERT_TRUE(small.ok()) << small.error().message;
   expect_consistent(*small);
   EXPECT_EQ(small->kv.blocks(KvKind::kSliding), 0);
@@ -291,35 +291,35 @@ TEST(MemoryPlan, EachRowHasAStateAndSomeAreKept) {
 
 TEST(MemoryPlan, StatesTakeAQuarterAtMostAndFourAtLeast) {
   const Machine machine{16 * kGiB, 14 * kGiB};
-  MemoryWishes wishes;
-  wishes.kv_bytes = 1000 * kMiB;
-  const MemoryPlan plan = plan_memory(hybrid_model(), wishes, machine).value();
+  MemoryOptions options;
+  options.kv_bytes = 1000 * kMiB;
+  const MemoryPlan plan = plan_memory(hybrid_model(), options, machine).value();
   expect_consistent(plan);
   EXPECT_EQ(plan.kv.blocks(KvKind::kState), 250 / 19);
-  EXPECT_LE(plan.kv_bytes, wishes.kv_bytes);
-  EXPECT_GT(plan.kv_bytes + plan.block_bytes(KvKind::kFull), wishes.kv_bytes);
+  EXPECT_LE(plan.kv_bytes, options.kv_bytes);
+  EXPECT_GT(plan.kv_bytes + plan.block_bytes(KvKind::kFull), options.kv_bytes);
 
-  wishes.kv_bytes = 100 * kMiB;
-  EXPECT_EQ(plan_memory(hybrid_model(), wishes, machine)->kv.blocks(KvKind::kState), 4);
-  wishes.kv_bytes = 75 * kMiB;
-  const auto refused = plan_memory(hybrid_model(), wishes, machine);
+  options.kv_bytes = 100 * kMiB;
+  EXPECT_EQ(plan_memory(hybrid_model(), options, machine)->kv.blocks(KvKind::kState), 4);
+  options.kv_bytes = 75 * kMiB;
+  const auto refused = plan_memory(hybrid_model(), options, machine);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, Code::kOutOfMemory);
   EXPECT_NE(refused.error().message.find("4 states"), std::string::npos);
 
-  wishes = {};
-  wishes.context_tokens = 1000;
-  wishes.least = true;
-  EXPECT_EQ(plan_memory(hybrid_model(), wishes, machine)->kv.blocks(KvKind::kState), 4);
+  options = {};
+  options.context_tokens = 1000;
+  options.least = true;
+  EXPECT_EQ(plan_memory(hybrid_model(), options, machine)->kv.blocks(KvKind::kState), 4);
 }
 
 TEST(MemoryPlan, StatesAloneBoundNoContext) {
   MemoryNeeds needs = small_model();
   needs.kv = {group(KvKind::kState, 10 * kMiB)};
   needs.context_tokens_max = 1 << 20;
-  MemoryWishes wishes;
-  wishes.kv_bytes = 200 * kMiB;
-  const MemoryPlan plan = plan_memory(needs, wishes, {16 * kGiB, 14 * kGiB}).value();
+  MemoryOptions options;
+  options.kv_bytes = 200 * kMiB;
+  const MemoryPlan plan = plan_memory(needs, options, {16 * kGiB, 14 * kGiB}).value();
   ASSERT_EQ(plan.kv.groups.size(), 1u);
   EXPECT_EQ(plan.kv.blocks(KvKind::kState), 20);
   EXPECT_EQ(plan.context_tokens_max, 1 << 20);

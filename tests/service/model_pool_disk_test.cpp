@@ -50,7 +50,7 @@ TEST_F(ModelPoolDiskTest, FindsModelsOfItsSource) {
   EXPECT_EQ(finds, disk.finds) << "it is known by now";
   const auto ids = [this] {
     Names names;
-    for (const ModelStatus& status : pool_->list()) names.push_back(status.sheet.id);
+    for (const ModelStatus& status : pool_->list()) names.push_back(status.info.id);
     return names;
   };
   EXPECT_EQ((Names{"a", "found"}), ids());

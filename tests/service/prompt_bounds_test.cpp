@@ -6,7 +6,7 @@
 #include <string_view>
 #include <variant>
 
-#include "service/infill.h"
+#include "service/fim.h"
 #include "service/prompt.h"
 #include "text/small_vocabulary.h"
 
@@ -100,13 +100,13 @@ TEST_F(PromptBoundsTest, WhatIsOnlyCountedIsBoundedByItsBytes) {
 TEST_F(PromptBoundsTest, PartsOfAPromptAreBoundedOneByOne) {
   const std::string text = filled(" ", 27 * kMiB);
   const TextPrompt few{"a"}, much{text};
-  const InfillFile file{"f", text};
-  for (const auto& filled_in : {infill(model_, much, "b"), infill(model_, few, text),
-                                infill(model_, few, "b", {&file, 1})}) {
+  const FimFile file{"f", text};
+  for (const auto& filled_in : {fim_prompt(model_, much, "b"), fim_prompt(model_, few, text),
+                                fim_prompt(model_, few, "b", {&file, 1})}) {
     ASSERT_FALSE(filled_in.ok());
     EXPECT_EQ(filled_in.error().code, Code::kContextLength);
   }
-  EXPECT_TRUE(infill(model_, few, "b").ok());
+  EXPECT_TRUE(fim_prompt(model_, few, "b").ok());
 }
 
 }  // namespace

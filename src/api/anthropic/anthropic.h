@@ -1,6 +1,7 @@
-// The Anthropic wire: its routes. One file each. Handlers run on the worker pool.
+// The Anthropic API: its routes. One file each. Handlers run on the worker pool.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "api/anthropic/batch_runner.h"
@@ -10,12 +11,18 @@
 
 namespace pippin::api::anthropic {
 
-/// POST /v1/messages
-Handler messages(const Context& context, std::shared_ptr<const Signer> seal);
-/// POST /v1/messages/count_tokens
-Handler count_tokens(const Context& context, std::shared_ptr<const Signer> seal);
+enum class Origin : uint8_t {
+  kClient,
+  kBatch,  // waits behind all others, and is not streamed
+};
 
-/// GET /v1/models and GET /v1/models/{id...}, in this wire's form where the request has an
+/// POST /v1/messages, for clients or for batches
+Handler messages(const Context& context, std::shared_ptr<const Signer> signer,
+                 Origin origin = Origin::kClient);
+/// POST /v1/messages/count_tokens
+Handler count_tokens(const Context& context, std::shared_ptr<const Signer> signer);
+
+/// GET /v1/models and GET /v1/models/{id...}, in this API's form where the request has an
 /// `anthropic-version` header, else as `other` answers.
 Handler list_models(const Context& context, Handler other);
 Handler get_model(const Context& context, Handler other);

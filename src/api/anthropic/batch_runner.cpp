@@ -5,7 +5,6 @@
 #include <optional>
 #include <vector>
 
-#include "api/anthropic/answer_message.h"
 #include "api/anthropic/errors.h"
 #include "base/log.h"
 #include "service/json.h"
@@ -37,7 +36,7 @@ int64_t retry_after_ms(const Response& response) {
   return 1000;
 }
 
-Request request_of(const service::BatchWork& work, std::shared_ptr<Caller> caller) {
+Request request_of(const service::BatchWork& work, std::shared_ptr<RequestContext> caller) {
   Request request;
   request.caller = std::move(caller);
   request.method = "POST";
@@ -68,7 +67,7 @@ int64_t now_ms() {
 class BatchExchange final : public Exchange {
  public:
   BatchExchange(std::shared_ptr<BatchRunner> runner, service::BatchWork work,
-                std::shared_ptr<Caller> caller)
+                std::shared_ptr<RequestContext> caller)
       : runner_(std::move(runner)),
         work_(std::move(work)),
         request_(request_of(work_, std::move(caller))) {}
@@ -97,8 +96,8 @@ class BatchExchange final : public Exchange {
   bool answered_ = false;
 };
 
-BatchRunner::BatchRunner(const Context& context, std::shared_ptr<const Signer> seal)
-    : context_(context), seal_(std::move(seal)) {}
+BatchRunner::BatchRunner(const Context& context, Handler answer)
+    : context_(context), answer_(std::move(answer)) {}
 
 void BatchRunner::kick() {
   {
@@ -131,8 +130,8 @@ void BatchRunner::work() {
 }
 
 // On whose behalf a batch is worked on. Null: nobody's.
-Result<std::shared_ptr<Caller>> BatchRunner::holder_of(const std::string& key_id) {
-  if (key_id.empty() || context_.keeper == nullptr) return std::shared_ptr<Caller>();
+Result<std::shared_ptr<RequestContext>> BatchRunner::holder_of(const std::string& key_id) {
+  if (key_id.empty() || context_.keeper == nullptr) return std::shared_ptr<RequestContext>();
   return context_.keeper->resume(key_id);
 }
 
@@ -141,7 +140,7 @@ void BatchRunner::end_revoked() {
   const Result<std::vector<std::string>> owners = store.owners();
   if (!owners.ok()) return log::warn("[batches] {}", owners.error().message);
   for (const std::string& key : *owners) {
-    const Result<std::shared_ptr<Caller>> holder = holder_of(key);
+    const Result<std::shared_ptr<RequestContext>> holder = holder_of(key);
     if (holder.ok() || holder.error().code != Code::kUnauthenticated) continue;
     const Result<std::vector<service::Batch>> batches = store.list(key);
     for (size_t i = 0; batches.ok() && i < batches->size(); ++i) {
@@ -218,7 +217,7 @@ bool BatchRunner::take_one() {
     return false;
   }
   if (!*work) return false;
-  Result<std::shared_ptr<Caller>> holder = holder_of((*work)->key_id);
+  Result<std::shared_ptr<RequestContext>> holder = holder_of((*work)->key_id);
   if (!holder.ok()) {
     turn_away(**work, holder.error());
     return true;
@@ -227,10 +226,8 @@ bool BatchRunner::take_one() {
     const std::lock_guard lock(mutex_);
     running_[{(*work)->batch, (*work)->place}] = nullptr;
   }
-  answer_message(
-      context_, seal_,
-      std::make_shared<BatchExchange>(shared_from_this(), std::move(**work), *std::move(holder)),
-      Origin::kBatch);
+  answer_(
+      std::make_shared<BatchExchange>(shared_from_this(), std::move(**work), *std::move(holder)));
   return true;
 }
 

@@ -13,7 +13,6 @@
 #include <utility>
 #include <vector>
 
-#include "api/anthropic/signer.h"
 #include "api/context.h"
 #include "api/exchange.h"
 #include "service/batch_store.h"
@@ -25,8 +24,9 @@ int64_t now_ms();
 
 class BatchRunner : public std::enable_shared_from_this<BatchRunner> {
  public:
-  /// Requires: context.batches is not null, and outlives every answer.
-  BatchRunner(const Context& context, std::shared_ptr<const Signer> seal);
+  /// `answer` handles each request. Requires: context.batches is not null, and outlives every
+  /// answer.
+  BatchRunner(const Context& context, Handler answer);
 
   /// Begins with what an earlier run of the program has left, once the server is ready.
   void start() { try_later(); }
@@ -44,7 +44,7 @@ class BatchRunner : public std::enable_shared_from_this<BatchRunner> {
   bool take_one();
   void end_revoked();
   void turn_away(const service::BatchWork& work, const Error& error);
-  Result<std::shared_ptr<Caller>> holder_of(const std::string& key_id);
+  Result<std::shared_ptr<RequestContext>> holder_of(const std::string& key_id);
   std::vector<std::string> resting_locked();
   void try_later();
   void try_again();
@@ -53,7 +53,7 @@ class BatchRunner : public std::enable_shared_from_this<BatchRunner> {
   void ended(const service::BatchWork& work, const Response& response);
 
   const Context& context_;
-  const std::shared_ptr<const Signer> seal_;
+  const Handler answer_;
   std::mutex mutex_;
   std::map<Key, std::function<void()>> running_;  // with what ends each; null: not known yet
   std::map<std::string, int64_t> resting_;  // keys that have used what they may, until when (ms)

@@ -7,12 +7,12 @@
 
 #include "api/anthropic/anthropic.h"
 #include "api/anthropic/batch_runner.h"
-#include "api/anthropic/call.h"
 #include "api/anthropic/errors.h"
+#include "api/anthropic/model_route.h"
 #include "api/anthropic/page.h"
-#include "api/wire/body.h"
-#include "api/wire/key_of.h"
-#include "api/wire/names.h"
+#include "api/shared/body.h"
+#include "api/shared/key_of.h"
+#include "api/shared/names.h"
 #include "service/json.h"
 
 namespace pippin::api::anthropic {

@@ -106,7 +106,7 @@ Response threads_refused(std::string_view request_id) {
 }
 
 Response error_response(int status, const Error& error) {
-  // 503 of the layers below is a full server, which this wire has a status of its own for.
+  // 503 of the layers below is a full server, which this API has a status of its own for.
   const int own = status == 503 && error.code == Code::kOverloaded ? 529 : status;
   return {own, "application/json", json_of(type_of(own), error, {}), {}};
 }

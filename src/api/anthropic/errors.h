@@ -1,17 +1,17 @@
 // Errors in Anthropic's form: {"type":"error","error":{"type","message"},"request_id"} with a
-// status. The one place that maps Code to this wire.
+// status. The one place that maps Code to this API.
 #pragma once
 
 #include <string>
 #include <string_view>
 
 #include "api/exchange.h"
-#include "api/wire/field_reader.h"
+#include "api/shared/field_reader.h"
 #include "base/error.h"
 
 namespace pippin::api::anthropic {
 
-/// Returns a field's error as one of the house's.
+/// Returns a field's error as an error of the engine or the service.
 Error error_of(const FieldError& error);
 
 /// Returns {"type":"error",...}. An empty id is left out.

@@ -2,10 +2,10 @@
 #include <utility>
 
 #include "api/anthropic/anthropic.h"
-#include "api/anthropic/call.h"
+#include "api/anthropic/model_route.h"
 #include "api/anthropic/page.h"
-#include "api/wire/model_access.h"
-#include "api/wire/model_status.h"
+#include "api/shared/model_access.h"
+#include "api/shared/model_status.h"
 #include "service/json.h"
 
 namespace pippin::api::anthropic {
@@ -39,7 +39,7 @@ void write_capabilities(service::JsonWriter& json, const service::ModelInfo& mod
 }
 
 void write_model(service::JsonWriter& json, const service::ModelStatus& status) {
-  const service::ModelInfo& model = status.sheet;
+  const service::ModelInfo& model = status.info;
   json.begin_object().field("type", "model").field("id", model.id);
   json.field("display_name", model.id);
   json.field("created_at", time_text(model.created_unix_s));
@@ -61,7 +61,7 @@ Handler list_models(const Context& context, Handler other) {
     if (!is_anthropic(exchange->request())) return other(std::move(exchange));
     respond_page(
         *exchange, usable(exchange->request().caller.get(), context.models.list()),
-        [](const service::ModelStatus& model) -> const std::string& { return model.sheet.id; },
+        [](const service::ModelStatus& model) -> const std::string& { return model.info.id; },
         write_model);
   };
 }

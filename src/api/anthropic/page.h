@@ -1,5 +1,5 @@
 // respond_page: a page of a list, as `limit`, `after_id` and `before_id` ask for it; and times as
-// this wire writes them. Thread: any.
+// this API writes them. Thread: any.
 #pragma once
 
 #include <fmt/chrono.h>
@@ -11,9 +11,9 @@
 #include <string_view>
 #include <vector>
 
-#include "api/anthropic/call.h"
 #include "api/anthropic/errors.h"
-#include "api/wire/query.h"
+#include "api/anthropic/model_route.h"
+#include "api/shared/query.h"
 #include "service/json.h"
 
 namespace pippin::api::anthropic {

@@ -15,7 +15,7 @@ void append(std::string& text, std::string_view piece) {
 }
 
 // What a model that reads text only cannot be shown.
-bool cannot_show(FieldReader& block, std::string_view what, Others others, MessageCall& call,
+bool cannot_show(FieldReader& block, std::string_view what, Others others, MessageRequest& asked,
                  std::string& text) {
   if (others == Others::kRefused) {
     block.wrong("type",
@@ -23,16 +23,16 @@ bool cannot_show(FieldReader& block, std::string_view what, Others others, Messa
                 "unsupported_value");
     return false;
   }
-  call.warnings.push_back({"unsupported_block", block.path_of(""),
-                           fmt::format("This model reads text only; {} of a tool's result are "
-                                       "left out.",
-                                       what)});
+  asked.warnings.push_back({"unsupported_block", block.path_of(""),
+                            fmt::format("This model reads text only; {} of a tool's result are "
+                                        "left out.",
+                                        what)});
   append(text, fmt::format("[{} left out: this model reads text only]", what));
   return true;
 }
 
 // A document as models are shown one: its title, its context, its text.
-bool read_document(FieldReader& block, Others others, MessageCall& call, std::string& text) {
+bool read_document(FieldReader& block, Others others, MessageRequest& asked, std::string& text) {
   const std::string_view title = block.string("title").value_or("");
   const std::string_view about = block.string("context").value_or("");
   const boost::json::object* object = block.required_object("source");
@@ -44,9 +44,9 @@ bool read_document(FieldReader& block, Others others, MessageCall& call, std::st
   if (*type == "text") {
     body = source.required_string("data").value_or("");
   } else if (*type == "content") {
-    body = read_text_content(source, "content", others, call);
+    body = read_text_content(source, "content", others, asked);
   } else if (*type == "base64" || *type == "url" || *type == "file") {
-    return cannot_show(block, "documents but plain text", others, call, text);
+    return cannot_show(block, "documents but plain text", others, asked, text);
   } else {
     source.wrong("type", fmt::format("Invalid value: '{}'. Supported values are: 'text' and "
                                      "'content'.",
@@ -59,10 +59,11 @@ bool read_document(FieldReader& block, Others others, MessageCall& call, std::st
   return block.ok();
 }
 
-bool read_search_result(FieldReader& block, Others others, MessageCall& call, std::string& text) {
+bool read_search_result(FieldReader& block, Others others, MessageRequest& asked,
+                        std::string& text) {
   const std::string_view title = block.required_string("title").value_or("");
   const std::string_view source = block.required_string("source").value_or("");
-  const std::string body = read_text_content(block, "content", others, call);
+  const std::string body = read_text_content(block, "content", others, asked);
   append(text, fmt::format("<search_result>\n<title>{}</title>\n<source>{}</source>\n{}\n"
                            "</search_result>",
                            title, source, body));
@@ -71,7 +72,7 @@ bool read_search_result(FieldReader& block, Others others, MessageCall& call, st
 
 }  // namespace
 
-void read_cache_control(FieldReader& fields, MessageCall& call) {
+void read_cache_control(FieldReader& fields, MessageRequest& asked) {
   const boost::json::object* object = fields.object("cache_control");
   if (object == nullptr) return;
   FieldReader control(*object, fields.path_of("cache_control"), fields);
@@ -83,33 +84,33 @@ void read_cache_control(FieldReader& fields, MessageCall& call) {
   if (ttl != "5m" && ttl != "1h")
     control.wrong("ttl", fmt::format("Invalid '{}': '{}'. Supported values are: '5m' and '1h'.",
                                      control.path_of("ttl"), ttl));
-  call.cache_marked = true;
+  asked.cache_marked = true;
 }
 
-bool read_text_block(FieldReader& block, std::string_view type, Others others, MessageCall& call,
-                     std::string& text) {
-  read_cache_control(block, call);
+bool read_text_block(FieldReader& block, std::string_view type, Others others,
+                     MessageRequest& asked, std::string& text) {
+  read_cache_control(block, asked);
   if (type == "text") {
     const std::optional<std::string_view> piece = block.required_string("text");
     append(text, piece.value_or(""));
     return piece.has_value();
   }
-  if (type == "document") return read_document(block, others, call, text);
-  if (type == "search_result") return read_search_result(block, others, call, text);
-  if (type == "image") return cannot_show(block, "images", others, call, text);
+  if (type == "document") return read_document(block, others, asked, text);
+  if (type == "search_result") return read_search_result(block, others, asked, text);
+  if (type == "image") return cannot_show(block, "images", others, asked, text);
   if (type == "tool_reference") {
     append(text, fmt::format("[tool: {}]", block.required_string("tool_name").value_or("")));
     return block.ok();
   }
   if (others == Others::kLeftOut)
-    return cannot_show(block, fmt::format("blocks of type '{}'", type), others, call, text);
+    return cannot_show(block, fmt::format("blocks of type '{}'", type), others, asked, text);
   block.wrong("type", fmt::format("Invalid '{}': blocks of type '{}' cannot stand here.",
                                   block.path_of("type"), type));
   return false;
 }
 
 std::string read_text_content(FieldReader& fields, std::string_view name, Others others,
-                              MessageCall& call) {
+                              MessageRequest& asked) {
   const boost::json::value* content = fields.any(name);
   std::string text;
   if (content == nullptr) return text;
@@ -128,7 +129,7 @@ std::string read_text_content(FieldReader& fields, std::string_view name, Others
     }
     FieldReader block(*object, fields.path_of(path), fields);
     const std::optional<std::string_view> type = block.required_string("type");
-    if (type) read_text_block(block, *type, others, call, text);
+    if (type) read_text_block(block, *type, others, asked, text);
   }
   return text;
 }

@@ -18,9 +18,9 @@ constexpr size_t kMessagesMax = 100'000;
 /// Reads messages one after another. Turns of one speaker that follow each other are one turn.
 class ConversationReader {
  public:
-  ConversationReader(FieldReader& body, const Signer& seal, MessageCall& call,
+  ConversationReader(FieldReader& body, const Signer& signer, MessageRequest& asked,
                      std::vector<Message>& messages)
-      : body_(body), seal_(seal), call_(call), messages_(messages) {}
+      : body_(body), signer_(signer), asked_(asked), messages_(messages) {}
 
   void read_system() {
     if (body_.any("system") == nullptr) return;
@@ -72,7 +72,7 @@ class ConversationReader {
         return block.wrong(
             "type", fmt::format("Invalid '{}': only text can stand here.", block.path_of("type")));
       }
-      read_text_block(block, type, Others::kRefused, call_, text);
+      read_text_block(block, type, Others::kRefused, asked_, text);
       add_text(to, std::move(text));
     });
   }
@@ -113,7 +113,7 @@ class ConversationReader {
       if (type == "tool_result") return read_result(block);
       if (skip_hosted(block, type)) return;
       std::string text;
-      if (read_text_block(block, type, Others::kRefused, call_, text))
+      if (read_text_block(block, type, Others::kRefused, asked_, text))
         add_text(turn(Role::kUser), std::move(text));
     });
   }
@@ -123,9 +123,9 @@ class ConversationReader {
   }
 
   void read_result(FieldReader& block) {
-    read_cache_control(block, call_);
+    read_cache_control(block, asked_);
     const std::string_view id = block.required_string("tool_use_id").value_or("");
-    std::string text = read_text_content(block, "content", Others::kLeftOut, call_);
+    std::string text = read_text_content(block, "content", Others::kLeftOut, asked_);
     if (block.boolean("is_error").value_or(false) && !text.starts_with("Error"))
       text = "Error: " + text;  // templates have no other word for it
     Message result;
@@ -148,13 +148,13 @@ class ConversationReader {
       if (type == "thinking" || type == "redacted_thinking") return read_thinking(block, type, to);
       if (skip_hosted(block, type)) return;
       std::string text;
-      if (read_text_block(block, type, Others::kRefused, call_, text))
+      if (read_text_block(block, type, Others::kRefused, asked_, text))
         add_text(to, std::move(text));
     });
   }
 
   void read_call(FieldReader& block, Message& to) {
-    read_cache_control(block, call_);
+    read_cache_control(block, asked_);
     const std::string_view id = block.required_string("id").value_or("");
     const std::string_view name = block.required_string("name").value_or("");
     const boost::json::object* input = block.required_object("input");
@@ -174,11 +174,11 @@ class ConversationReader {
     const std::optional<std::string_view> signature =
         redacted ? block.required_string("data") : block.required_string("signature");
     if (!shown || !signature) return;
-    const std::optional<std::string> thinking = seal_.open(*shown, *signature);
+    const std::optional<std::string> thinking = signer_.verify(*shown, *signature);
     if (!thinking) {
-      call_.warnings.push_back({"unknown_signature", block.path_of(""),
-                                "This thinking was not signed here, or was changed since; it is "
-                                "left out."});
+      asked_.warnings.push_back({"unknown_signature", block.path_of(""),
+                                 "This thinking was not signed here, or was changed since; it is "
+                                 "left out."});
       return;
     }
     if (!to.reasoning.empty() && !thinking->empty()) to.reasoning += '\n';
@@ -191,8 +191,8 @@ class ConversationReader {
                         type == "container_upload" || type == "compaction" ||
                         (type.ends_with("_tool_result"));
     if (!hosted) return false;
-    read_cache_control(block, call_);
-    call_.warnings.push_back(
+    read_cache_control(block, asked_);
+    asked_.warnings.push_back(
         {"unsupported_block", block.path_of(""),
          fmt::format("Blocks of type '{}' cannot be shown to the model; this one is left out.",
                      type)});
@@ -200,17 +200,17 @@ class ConversationReader {
   }
 
   FieldReader& body_;
-  const Signer& seal_;
-  MessageCall& call_;
+  const Signer& signer_;
+  MessageRequest& asked_;
   std::vector<Message>& messages_;
   std::map<std::string, std::string> called_;  // names by tool_use's id
 };
 
 }  // namespace
 
-void read_conversation(FieldReader& reader, const Signer& seal, MessageCall& call,
+void read_conversation(FieldReader& reader, const Signer& signer, MessageRequest& asked,
                        service::Conversation& to) {
-  ConversationReader conversation(reader, seal, call, to.messages);
+  ConversationReader conversation(reader, signer, asked, to.messages);
   conversation.read_system();
   const boost::json::array* messages = reader.required_array("messages");
   if (messages == nullptr) return;

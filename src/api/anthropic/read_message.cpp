@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "api/anthropic/read_message_parts.h"
-#include "api/wire/sampling.h"
-#include "api/wire/thinking.h"
+#include "api/shared/sampling.h"
+#include "api/shared/thinking.h"
 #include "service/json.h"
 
 namespace pippin::api::anthropic {
@@ -25,7 +25,7 @@ void read_limits(FieldReader& reader, LimitField field, service::Request& reques
 }
 
 /// What the request says of thinking; nothing means what the model does by itself.
-Thinking read_thinking(FieldReader& reader, MessageCall& call) {
+Thinking read_thinking(FieldReader& reader, MessageRequest& asked) {
   Thinking thinking;
   const boost::json::object* object = reader.object("thinking");
   if (object == nullptr) return thinking;
@@ -33,15 +33,15 @@ Thinking read_thinking(FieldReader& reader, MessageCall& call) {
   fields.required_string("type");
   const std::string_view type =
       fields.word("type", {"enabled", "adaptive", "between_tools", "disabled"}).value_or("enabled");
-  call.show_thinking = fields.word("display", {"summarized", "omitted"}) != "omitted";
+  asked.show_thinking = fields.word("display", {"summarized", "omitted"}) != "omitted";
   thinking.enabled = type != "disabled";
   if (type != "enabled") return thinking;
   if (fields.any("budget_tokens") == nullptr) fields.missing("budget_tokens");
   const auto budget = fields.integer("budget_tokens", 1, kIntMax);
   if (!budget) return thinking;
   thinking.tokens_max = static_cast<int>(*budget);
-  if (call.request.max_tokens && *budget >= *call.request.max_tokens &&
-      *call.request.max_tokens > 0)
+  if (asked.request.max_tokens && *budget >= *asked.request.max_tokens &&
+      *asked.request.max_tokens > 0)
     fields.wrong("budget_tokens",
                  "Invalid 'thinking.budget_tokens': `max_tokens` must be greater than "
                  "`thinking.budget_tokens`.");
@@ -85,39 +85,39 @@ void read_without_effect(FieldReader& reader) {
 }
 
 // What would run at Anthropic's.
-void skip_hosted(FieldReader& reader, MessageCall& call) {
+void skip_hosted(FieldReader& reader, MessageRequest& asked) {
   const boost::json::array* servers = reader.array("mcp_servers");
   if (servers != nullptr && !servers->empty())
-    call.warnings.push_back({"unsupported_tool", "mcp_servers",
-                             "MCP servers are not called from here; they are left out."});
+    asked.warnings.push_back({"unsupported_tool", "mcp_servers",
+                              "MCP servers are not called from here; they are left out."});
   if (reader.any("container") != nullptr)
-    call.warnings.push_back(
+    asked.warnings.push_back(
         {"unsupported_tool", "container", "There are no containers here; it is left out."});
 }
 
 }  // namespace
 
-MessageCall read_message(FieldReader& reader, const service::Model& model, const Signer& seal,
-                         LimitField limit) {
-  MessageCall call;
+MessageRequest read_message(FieldReader& reader, const service::Model& model, const Signer& signer,
+                            LimitField limit) {
+  MessageRequest asked;
   service::Conversation conversation;
-  read_conversation(reader, seal, call, conversation);
-  read_tools(reader, call, conversation);
-  read_cache_control(reader, call);
-  read_limits(reader, limit, call.request);
-  read_sampling(reader, model, call.request);
-  Thinking thinking = read_thinking(reader, call);
-  read_output(reader, thinking, call.request);
+  read_conversation(reader, signer, asked, conversation);
+  read_tools(reader, asked, conversation);
+  read_cache_control(reader, asked);
+  read_limits(reader, limit, asked.request);
+  read_sampling(reader, model, asked.request);
+  Thinking thinking = read_thinking(reader, asked);
+  read_output(reader, thinking, asked.request);
   JsonWriter json(conversation.template_kwargs_json);
   json.begin_object();
-  apply_thinking(thinking, model, nullptr, json, call.request);
+  apply_thinking(thinking, model, nullptr, json, asked.request);
   json.end_object();
   read_without_effect(reader);
-  skip_hosted(reader, call);
-  call.manages_context = reader.object("context_management") != nullptr;
-  call.stream = reader.boolean("stream").value_or(false);
-  call.request.prompts.emplace_back(std::move(conversation));
-  return call;
+  skip_hosted(reader, asked);
+  asked.manages_context = reader.object("context_management") != nullptr;
+  asked.stream = reader.boolean("stream").value_or(false);
+  asked.request.prompts.emplace_back(std::move(conversation));
+  return asked;
 }
 
 }  // namespace pippin::api::anthropic

@@ -5,14 +5,14 @@
 #include <vector>
 
 #include "api/anthropic/signer.h"
-#include "api/wire/field_reader.h"
-#include "api/wire/warning.h"
+#include "api/shared/field_reader.h"
+#include "api/shared/warning.h"
 #include "service/model.h"
 #include "service/request.h"
 
 namespace pippin::api::anthropic {
 
-struct MessageCall {
+struct MessageRequest {
   service::Request request;
   bool stream = false;
   bool show_thinking = true;     // else its blocks are empty, and the signatures hold the text
@@ -25,7 +25,7 @@ struct MessageCall {
 enum class LimitField : uint8_t { kRequired, kOptional };
 
 /// Reads all fields; the first wrong one is reader.error().
-MessageCall read_message(FieldReader& reader, const service::Model& model, const Signer& seal,
-                         LimitField limit = LimitField::kRequired);
+MessageRequest read_message(FieldReader& reader, const service::Model& model, const Signer& signer,
+                            LimitField limit = LimitField::kRequired);
 
 }  // namespace pippin::api::anthropic

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "api/anthropic/read_message_parts.h"
-#include "api/wire/names.h"
-#include "api/wire/tool_definition.h"
+#include "api/shared/names.h"
+#include "api/shared/tool_definition.h"
 #include "service/json.h"
 
 namespace pippin::api::anthropic {
@@ -53,13 +53,13 @@ constexpr KnownTool kKnown[] = {
 /// Reads tools one after another into the list for the template.
 class ToolsReader {
  public:
-  ToolsReader(MessageCall& call, std::vector<Tool>& tools) : call_(call), tools_(tools) {}
+  ToolsReader(MessageRequest& asked, std::vector<Tool>& tools) : asked_(asked), tools_(tools) {}
 
   void read(FieldReader& body, const std::string& path, const boost::json::value& value) {
     const boost::json::object* object = value.if_object();
     if (object == nullptr) return body.wrong_type(path, "an object", value);
     FieldReader tool(*object, path, body);
-    read_cache_control(tool, call_);
+    read_cache_control(tool, asked_);
     const std::string_view type = tool.string("type").value_or("custom");
     const KnownTool* known = std::ranges::find_if(
         kKnown, [&](const KnownTool& row) { return type.starts_with(row.type); });
@@ -74,7 +74,7 @@ class ToolsReader {
 
  private:
   void leave_out(FieldReader& tool, std::string why) {
-    call_.warnings.push_back(
+    asked_.warnings.push_back(
         {"unsupported_tool", tool.path_of(""), std::move(why) + "; this one is left out."});
   }
 
@@ -138,7 +138,7 @@ class ToolsReader {
     return direct;
   }
 
-  MessageCall& call_;
+  MessageRequest& asked_;
   std::vector<Tool>& tools_;
 };
 
@@ -176,18 +176,18 @@ void read_choice(FieldReader& reader, const std::vector<Tool>& tools, ToolChoice
 
 }  // namespace
 
-void read_tools(FieldReader& reader, MessageCall& call, service::Conversation& to) {
+void read_tools(FieldReader& reader, MessageRequest& asked, service::Conversation& to) {
   const boost::json::array* tools = reader.array("tools");
   if (tools != nullptr && tools->size() > kToolsMax) {
     return reader.wrong("tools",
                         fmt::format("Invalid 'tools': at most {} tools were expected.", kToolsMax));
   }
-  ToolsReader tools_reader(call, to.tools);
+  ToolsReader tools_reader(asked, to.tools);
   for (size_t i = 0; tools != nullptr && i < tools->size() && reader.ok(); ++i)
     tools_reader.read(reader, fmt::format("tools[{}]", i), (*tools)[i]);
-  read_choice(reader, to.tools, call.request.tool_choice);
+  read_choice(reader, to.tools, asked.request.tool_choice);
   // A model does not call what it is not shown. Where a call is forced, a grammar does the rest.
-  if (call.request.tool_choice.mode == ToolChoice::Mode::kNone) to.tools.clear();
+  if (asked.request.tool_choice.mode == ToolChoice::Mode::kNone) to.tools.clear();
 }
 
 }  // namespace pippin::api::anthropic

@@ -13,7 +13,7 @@
 namespace pippin::api::anthropic {
 namespace {
 
-constexpr char kSigned = 1, kConcealed = 2;  // a signature's first byte
+constexpr char kSigned = 1, kEncrypted = 2;  // a signature's first byte
 constexpr size_t kKeyBytes = 32, kMacBytes = 32, kNonceBytes = 12, kTagBytes = 16;
 constexpr size_t kSignatureMax = size_t{16} << 20;
 
@@ -64,7 +64,7 @@ Cipher new_cipher() {
   return cipher;
 }
 
-std::string encrypt(std::string_view key, std::string_view text) {
+std::string aes_encrypt(std::string_view key, std::string_view text) {
   const std::string nonce = random_bytes(kNonceBytes);
   std::string hidden(text.size(), '\0'), tag(kTagBytes, '\0');
   const Cipher cipher = new_cipher();
@@ -80,12 +80,12 @@ std::string encrypt(std::string_view key, std::string_view text) {
   return nonce + hidden + tag;
 }
 
-std::optional<std::string> decrypt(std::string_view key, std::string_view sealed) {
-  if (sealed.size() < kNonceBytes + kTagBytes) return std::nullopt;
-  const std::string_view nonce = sealed.substr(0, kNonceBytes);
+std::optional<std::string> aes_decrypt(std::string_view key, std::string_view encrypted) {
+  if (encrypted.size() < kNonceBytes + kTagBytes) return std::nullopt;
+  const std::string_view nonce = encrypted.substr(0, kNonceBytes);
   const std::string_view hidden =
-      sealed.substr(kNonceBytes, sealed.size() - kNonceBytes - kTagBytes);
-  std::string tag(sealed.substr(sealed.size() - kTagBytes)), text(hidden.size(), '\0');
+      encrypted.substr(kNonceBytes, encrypted.size() - kNonceBytes - kTagBytes);
+  std::string tag(encrypted.substr(encrypted.size() - kTagBytes)), text(hidden.size(), '\0');
   const Cipher cipher = new_cipher();
   int length = 0;
   const bool ours =
@@ -105,22 +105,26 @@ Signer::Signer(std::string key) {
   if (key.empty()) key = random_bytes(kKeyBytes);
   // A key for each use, so that neither tells of the other.
   mac_key_ = hmac(key, "thinking: signature");
-  cipher_key_ = hmac(key, "thinking: concealed");
+  // The name of the second one is part of what clients hold already.
+  cipher_key_ = hmac(key,
+                     "thinking: con"
+                     "cealed");
 }
 
 std::string Signer::sign(std::string_view thinking) const {
   return base64(kSigned + hmac(mac_key_, thinking));
 }
 
-std::string Signer::conceal(std::string_view thinking) const {
-  return base64(kConcealed + encrypt(cipher_key_, thinking));
+std::string Signer::encrypt(std::string_view thinking) const {
+  return base64(kEncrypted + aes_encrypt(cipher_key_, thinking));
 }
 
-std::optional<std::string> Signer::open(std::string_view shown, std::string_view signature) const {
+std::optional<std::string> Signer::verify(std::string_view shown,
+                                          std::string_view signature) const {
   const std::optional<std::string> bytes = from_base64(signature);
   if (!bytes || bytes->empty()) return std::nullopt;
   const std::string_view rest = std::string_view(*bytes).substr(1);
-  if (bytes->front() == kConcealed && shown.empty()) return decrypt(cipher_key_, rest);
+  if (bytes->front() == kEncrypted && shown.empty()) return aes_decrypt(cipher_key_, rest);
   if (bytes->front() != kSigned || rest.size() != kMacBytes) return std::nullopt;
   const std::string expected = hmac(mac_key_, shown);
   if (CRYPTO_memcmp(expected.data(), rest.data(), kMacBytes) != 0) return std::nullopt;

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "api/anthropic/errors.h"
-#include "api/wire/names.h"
+#include "api/shared/names.h"
 #include "service/json.h"
 
 namespace pippin::api::anthropic {
@@ -24,7 +24,7 @@ std::string tool_use_id(std::string_view id) {
   return "toolu_" + std::string(id);
 }
 
-/// The input tokens as this wire splits them: each counts once.
+/// The input tokens as this API splits them: each counts once.
 struct InputTokens {
   int read = 0;     // from the cache
   int written = 0;  // into the cache
@@ -54,7 +54,7 @@ struct Block {
   std::string text;  // thinking, text, or the call's input as JSON
 };
 
-class MessageWriter final : public AnswerWriter {
+class MessageWriter final : public ResponseWriter {
  public:
   MessageWriter(const service::Generation& generation, WriterOptions options)
       : generation_(generation), options_(std::move(options)), id_(new_id("msg_")) {}
@@ -63,7 +63,7 @@ class MessageWriter final : public AnswerWriter {
   std::string id() const override { return id_; }
 
   Response stream_head() const override {
-    Response head = AnswerWriter::stream_head();
+    Response head = ResponseWriter::stream_head();
     head.heartbeat = kPing;
     return head;
   }
@@ -254,7 +254,8 @@ class MessageWriter final : public AnswerWriter {
     const bool thinking = open_->kind == Block::Kind::kThinking;
     const bool shown = !thinking || options_.show_thinking;
     if (thinking) {
-      signature = shown ? options_.seal->sign(open_->text) : options_.seal->conceal(open_->text);
+      signature =
+          shown ? options_.signer->sign(open_->text) : options_.signer->encrypt(open_->text);
       send_delta(out, "signature_delta",
                  [&](JsonWriter& json) { json.field("signature", signature); });
     }
@@ -321,8 +322,8 @@ class MessageWriter final : public AnswerWriter {
 
 }  // namespace
 
-std::unique_ptr<AnswerWriter> message_writer(const service::Generation& generation,
-                                             WriterOptions options) {
+std::unique_ptr<ResponseWriter> message_writer(const service::Generation& generation,
+                                               WriterOptions options) {
   return std::make_unique<MessageWriter>(generation, std::move(options));
 }
 

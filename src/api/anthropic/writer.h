@@ -1,4 +1,4 @@
-// Writers of /v1/messages: the events of a stream, or the whole message. Owner: the Answer.
+// Writers of /v1/messages: the events of a stream, or the whole message. Owner: the ResponseStream.
 #pragma once
 
 #include <memory>
@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "api/anthropic/signer.h"
-#include "api/wire/answer.h"
-#include "api/wire/warning.h"
+#include "api/shared/response_stream.h"
+#include "api/shared/warning.h"
 #include "service/generation.h"
 
 namespace pippin::api::anthropic {
@@ -17,7 +17,7 @@ inline constexpr const char* kPing = "event: ping\ndata: {\"type\":\"ping\"}\n\n
 
 struct WriterOptions {
   std::string request_id;
-  std::shared_ptr<const Signer> seal;
+  std::shared_ptr<const Signer> signer;
   bool streams = false;
   bool batch = false;  // part of a batch, as the usage tells
   bool show_thinking = true;
@@ -27,7 +27,7 @@ struct WriterOptions {
 };
 
 /// The generation outlives the writer.
-std::unique_ptr<AnswerWriter> message_writer(const service::Generation& generation,
-                                             WriterOptions options);
+std::unique_ptr<ResponseWriter> message_writer(const service::Generation& generation,
+                                               WriterOptions options);
 
 }  // namespace pippin::api::anthropic

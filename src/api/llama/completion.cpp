@@ -4,32 +4,36 @@
 #include "api/llama/llama.h"
 #include "api/llama/read_completion.h"
 #include "api/llama/writer.h"
-#include "api/openai/call.h"
-#include "api/openai/errors.h"
+#include "api/openai/model_route.h"
 
 namespace pippin::api::llama {
 namespace {
 
-using Read = CompletionCall (*)(FieldReader&, const boost::json::value&, const service::Model&);
+using Read = CompletionRequest (*)(FieldReader&, const boost::json::value&, const service::Model&);
 
-Handler answer_by(const Context& context, Read read) {
-  const auto then = [&context, read](std::shared_ptr<Exchange> exchange, openai::Call call) {
-    const boost::json::value bias = take_bias_list(call.body);
-    FieldReader reader(call.body);
-    CompletionCall text = read(reader, bias, *call.model);
-    if (reader.ok() && text.error) return exchange->respond(openai::error_response(*text.error));
-    text.shape.times = call.times;
-    openai::answer_call(context, std::move(exchange), reader, std::move(call.model),
-                        std::move(text.request), [&](const service::Generation& generation) {
-                          return completion_writer(generation, std::move(text.shape));
-                        });
-  };
-  return openai::with_call(context, then, openai::ModelField::kOptional);
+void serve(Read read, ApiRequest request) {
+  const boost::json::value bias = take_bias_list(request.body);
+  FieldReader reader(request.body);
+  CompletionRequest completion = read(reader, bias, *request.model);
+  if (reader.ok() && completion.error) return request.respond(*completion.error);
+  completion.options.times = request.times;
+  auto generation = request.generate(reader, std::move(completion.request));
+  if (generation == nullptr) return;
+  auto writer = completion_writer(*generation, std::move(completion.options));
+  ResponseStream::start(request.context, std::move(request.exchange), std::move(generation),
+                        std::move(writer));
 }
+
+void serve_completion(ApiRequest request) { serve(read_completion, std::move(request)); }
+void serve_infill(ApiRequest request) { serve(read_infill, std::move(request)); }
 
 }  // namespace
 
-Handler completion(const Context& context) { return answer_by(context, read_completion); }
-Handler infill(const Context& context) { return answer_by(context, read_infill); }
+Handler completion(const Context& context) {
+  return openai::model_route(context, serve_completion, openai::ModelField::kOptional);
+}
+Handler infill(const Context& context) {
+  return openai::model_route(context, serve_infill, openai::ModelField::kOptional);
+}
 
 }  // namespace pippin::api::llama

@@ -6,8 +6,8 @@
 #include "api/llama/llama.h"
 #include "api/llama/samplers.h"
 #include "api/openai/errors.h"
-#include "api/wire/model_access.h"
-#include "api/wire/query.h"
+#include "api/shared/model_access.h"
+#include "api/shared/query.h"
 
 namespace pippin::api::llama {
 namespace {

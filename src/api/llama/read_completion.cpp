@@ -9,9 +9,9 @@
 #include "api/llama/samplers.h"
 #include "api/openai/read_common.h"
 #include "api/openai/read_format.h"
-#include "api/wire/names.h"
-#include "api/wire/sampling.h"
-#include "service/infill.h"
+#include "api/shared/names.h"
+#include "api/shared/sampling.h"
+#include "service/fim.h"
 #include "service/prompt.h"
 
 namespace pippin::api::llama {
@@ -130,11 +130,11 @@ void read_bias(FieldReader& reader, const boost::json::value& bias, const Model&
   }
 }
 
-void read_samplers(FieldReader& reader, CompletionCall& call) {
-  call.shape.samplers = sampler_names();
+void read_samplers(FieldReader& reader, CompletionRequest& completion) {
+  completion.options.samplers = sampler_names();
   const boost::json::array* list = reader.array("samplers");
   if (list == nullptr) return;
-  call.shape.samplers.clear();
+  completion.options.samplers.clear();
   for (size_t i = 0; i < list->size(); ++i) {
     const boost::json::string* text = (*list)[i].if_string();
     const std::string path = fmt::format("samplers[{}]", i);
@@ -145,9 +145,9 @@ void read_samplers(FieldReader& reader, CompletionCall& call) {
                           fmt::format("Invalid value: '{}'. Supported values are: {}.",
                                       std::string_view(*text), fmt::join(sampler_names(), ", ")));
     }
-    call.shape.samplers.push_back(*name);
+    completion.options.samplers.push_back(*name);
   }
-  keep_samplers(call.shape.samplers, call.request.sampling);
+  keep_samplers(completion.options.samplers, completion.request.sampling);
 }
 
 // --- The rest ---
@@ -167,12 +167,12 @@ void read_limits(FieldReader& reader, service::Request& request) {
   if (!reader.boolean("cache_prompt").value_or(true)) request.cache_salt = new_id("uncached-");
 }
 
-void read_shape(FieldReader& reader, CompletionCall& call) {
-  CompletionShape& shape = call.shape;
-  shape.stream = reader.boolean("stream").value_or(false);
-  shape.timings_per_token = reader.boolean("timings_per_token").value_or(false);
-  shape.return_tokens = reader.boolean("return_tokens").value_or(false);
-  shape.probabilities =
+void read_form(FieldReader& reader, CompletionRequest& completion) {
+  CompletionOptions& options = completion.options;
+  options.stream = reader.boolean("stream").value_or(false);
+  options.timings_per_token = reader.boolean("timings_per_token").value_or(false);
+  options.return_tokens = reader.boolean("return_tokens").value_or(false);
+  options.probabilities =
       static_cast<int>(reader.integer("n_probs", 0, kProbabilitiesMax).value_or(0));
   const boost::json::array* fields = reader.array("response_fields");
   if (fields == nullptr) return;
@@ -182,14 +182,14 @@ void read_shape(FieldReader& reader, CompletionCall& call) {
     const boost::json::string* name = (*fields)[i].if_string();
     if (name == nullptr)
       return reader.wrong_type(fmt::format("response_fields[{}]", i), "a string", (*fields)[i]);
-    shape.response_fields.emplace_back(name->data(), name->size());
+    options.response_fields.emplace_back(name->data(), name->size());
   }
 }
 
 // All but the prompts.
 void read_options(FieldReader& reader, const boost::json::value& bias, const Model& model,
-                  CompletionCall& call) {
-  service::Request& request = call.request;
+                  CompletionRequest& completion) {
+  service::Request& request = completion.request;
   read_sampling(reader, model, request);
   if (const auto penalty = reader.number("repeat_penalty", 0.01, 100))
     request.sampling.repetition_penalty = static_cast<float>(*penalty);
@@ -199,19 +199,20 @@ void read_options(FieldReader& reader, const boost::json::value& bias, const Mod
   read_bias(reader, bias, model, request.sampling);
   read_limits(reader, request);
   openai::read_guides(reader, request);
-  read_shape(reader, call);
-  read_samplers(reader, call);
+  read_form(reader, completion);
+  read_samplers(reader, completion);
   openai::refuse(reader, kRefused);
   if (request.prompts.size() * static_cast<size_t>(request.n) > kAnswersMax)
     reader.wrong("n_cmpl", fmt::format("Invalid 'n_cmpl': more than {} answers.", kAnswersMax));
   // The ids of tokens come with their probabilities; of several answers they count the tokens.
   const bool several = request.prompts.size() * static_cast<size_t>(request.n) > 1;
-  if (call.shape.probabilities > 0 || call.shape.return_tokens || call.shape.stream || several)
-    request.sampling.logprobs = call.shape.probabilities;
+  if (completion.options.probabilities > 0 || completion.options.return_tokens ||
+      completion.options.stream || several)
+    request.sampling.logprobs = completion.options.probabilities;
 }
 
-std::vector<service::InfillFile> read_others(FieldReader& reader) {
-  std::vector<service::InfillFile> others;
+std::vector<service::FimFile> read_others(FieldReader& reader) {
+  std::vector<service::FimFile> others;
   const boost::json::array* extra = reader.array("input_extra");
   if (extra == nullptr) return others;
   if (extra->size() > kOthersMax) {
@@ -242,33 +243,33 @@ boost::json::value take_bias_list(boost::json::object& body) {
   return taken;
 }
 
-CompletionCall read_completion(FieldReader& reader, const boost::json::value& bias,
-                               const Model& model) {
-  CompletionCall call;
-  read_prompts(reader, model, call.request.prompts);
-  read_options(reader, bias, model, call);
-  return call;
+CompletionRequest read_completion(FieldReader& reader, const boost::json::value& bias,
+                                  const Model& model) {
+  CompletionRequest completion;
+  read_prompts(reader, model, completion.request.prompts);
+  read_options(reader, bias, model, completion);
+  return completion;
 }
 
-CompletionCall read_infill(FieldReader& reader, const boost::json::value& bias,
-                           const Model& model) {
-  CompletionCall call;
+CompletionRequest read_infill(FieldReader& reader, const boost::json::value& bias,
+                              const Model& model) {
+  CompletionRequest completion;
   const std::string_view before = reader.required_string("input_prefix").value_or("");
   const std::string_view behind = reader.required_string("input_suffix").value_or("");
   const std::string_view prompt = reader.string("prompt").value_or("");
-  const std::vector<service::InfillFile> others = read_others(reader);
-  read_options(reader, bias, model, call);
-  if (!reader.ok()) return call;
+  const std::vector<service::FimFile> others = read_others(reader);
+  read_options(reader, bias, model, completion);
+  if (!reader.ok()) return completion;
   // The prompt is the beginning of what stands in the gap.
   const service::TextPrompt prefix{std::string(before) + std::string(prompt)};
-  Result<service::Infill> infill = service::infill(model, prefix, behind, others);
+  Result<service::FimPrompt> infill = service::fim_prompt(model, prefix, behind, others);
   if (!infill.ok()) {
-    call.error = infill.error();
-    return call;
+    completion.error = infill.error();
+    return completion;
   }
-  call.request.prompts.emplace_back(service::TokenPrompt{std::move(infill->prompt)});
-  call.request.stop_tokens = std::move(infill->stop_tokens);
-  return call;
+  completion.request.prompts.emplace_back(service::TokenPrompt{std::move(infill->prompt)});
+  completion.request.stop_tokens = std::move(infill->stop_tokens);
+  return completion;
 }
 
 }  // namespace pippin::api::llama

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "api/wire/answer_times.h"
-#include "api/wire/field_reader.h"
+#include "api/shared/field_reader.h"
+#include "api/shared/response_times.h"
 #include "base/error.h"
 #include "service/model.h"
 #include "service/request.h"
@@ -16,7 +16,7 @@
 namespace pippin::api::llama {
 
 /// What concerns the answer's form only.
-struct CompletionShape {
+struct CompletionOptions {
   bool stream = false;
   bool timings_per_token = false;
   bool return_tokens = false;
@@ -26,9 +26,9 @@ struct CompletionShape {
   RequestTimes times;
 };
 
-struct CompletionCall {
+struct CompletionRequest {
   service::Request request;
-  CompletionShape shape;
+  CompletionOptions options;
   std::optional<Error> error;  // what is wrong with no field
 };
 
@@ -37,9 +37,9 @@ struct CompletionCall {
 boost::json::value take_bias_list(boost::json::object& body);
 
 /// Read all fields; the first wrong one is reader.error(). `bias` is what take_bias_list() gave.
-CompletionCall read_completion(FieldReader& reader, const boost::json::value& bias,
-                               const service::Model& model);
-CompletionCall read_infill(FieldReader& reader, const boost::json::value& bias,
-                           const service::Model& model);
+CompletionRequest read_completion(FieldReader& reader, const boost::json::value& bias,
+                                  const service::Model& model);
+CompletionRequest read_infill(FieldReader& reader, const boost::json::value& bias,
+                              const service::Model& model);
 
 }  // namespace pippin::api::llama

@@ -2,8 +2,7 @@
 #include <utility>
 
 #include "api/llama/llama.h"
-#include "api/openai/call.h"
-#include "api/openai/errors.h"
+#include "api/openai/model_route.h"
 #include "api/openai/read_chat.h"
 #include "service/prompt.h"
 
@@ -51,28 +50,40 @@ bool has_content(const Context& context, const Request& request) {
   return body.ok() && body->is_object() && body->get_object().contains("content");
 }
 
+void serve_tokenize(const ApiRequest& request) {
+  FieldReader reader(request.body);
+  const std::string_view content = reader.required_string("content").value_or("");
+  const bool add_special = reader.boolean("add_special").value_or(false);
+  const bool parse_special = reader.boolean("parse_special").value_or(true);
+  const bool with_pieces = reader.boolean("with_pieces").value_or(false);
+  if (!reader.ok()) return request.respond(*reader.error());
+  const text::Specials specials = parse_special ? text::Specials::kParse : text::Specials::kText;
+  const Result<std::vector<Token>> tokens = service::text_tokens(
+      *request.model, {{std::string(content), specials}}, add_special, "content");
+  if (!tokens.ok()) return request.respond(tokens.error());
+  Response response;
+  service::JsonWriter json(response.body);
+  write_tokens(json, *request.model, *tokens, with_pieces);
+  request.respond(std::move(response));
+}
+
+void serve_template(const ApiRequest& request) {
+  FieldReader reader(request.body);
+  const openai::ChatRequest chat = openai::read_chat(reader, *request.model);
+  if (!reader.ok()) return request.respond(*reader.error());
+  const Result<service::RenderedPrompt> prompt =
+      service::render_prompt(*request.model, chat.request.prompts.front());
+  if (!prompt.ok()) return request.respond(prompt.error());
+  Response response;
+  service::JsonWriter(response.body).begin_object().field("prompt", prompt->text).end_object();
+  request.respond(std::move(response));
+}
+
 }  // namespace
 
 Handler tokenize(const Context& context, Handler other) {
-  const auto then = [](const std::shared_ptr<Exchange>& exchange, const openai::Call& call) {
-    FieldReader reader(call.body);
-    const std::string_view content = reader.required_string("content").value_or("");
-    const bool add_special = reader.boolean("add_special").value_or(false);
-    const bool parse_special = reader.boolean("parse_special").value_or(true);
-    const bool with_pieces = reader.boolean("with_pieces").value_or(false);
-    if (!reader.ok())
-      return exchange->respond(openai::error_response(openai::wire_error(*reader.error())));
-    const text::Specials specials = parse_special ? text::Specials::kParse : text::Specials::kText;
-    const Result<std::vector<Token>> tokens = service::text_tokens(
-        *call.model, {{std::string(content), specials}}, add_special, "content");
-    if (!tokens.ok()) return exchange->respond(openai::error_response(tokens.error()));
-    Response response;
-    service::JsonWriter json(response.body);
-    write_tokens(json, *call.model, *tokens, with_pieces);
-    exchange->respond(std::move(response));
-  };
   return [&context, other = std::move(other),
-          own = openai::with_call(context, then, openai::ModelField::kOptional)](
+          own = openai::model_route(context, serve_tokenize, openai::ModelField::kOptional)](
              std::shared_ptr<Exchange> exchange) {
     const Handler& handler = has_content(context, exchange->request()) ? own : other;
     handler(std::move(exchange));
@@ -80,19 +91,7 @@ Handler tokenize(const Context& context, Handler other) {
 }
 
 Handler apply_template(const Context& context) {
-  const auto then = [](const std::shared_ptr<Exchange>& exchange, const openai::Call& call) {
-    FieldReader reader(call.body);
-    const openai::ChatCall chat = openai::read_chat(reader, *call.model);
-    if (!reader.ok())
-      return exchange->respond(openai::error_response(openai::wire_error(*reader.error())));
-    const Result<service::RenderedPrompt> prompt =
-        service::render_prompt(*call.model, chat.request.prompts.front());
-    if (!prompt.ok()) return exchange->respond(openai::error_response(prompt.error()));
-    Response response;
-    service::JsonWriter(response.body).begin_object().field("prompt", prompt->text).end_object();
-    exchange->respond(std::move(response));
-  };
-  return openai::with_call(context, then, openai::ModelField::kOptional);
+  return openai::model_route(context, serve_template, openai::ModelField::kOptional);
 }
 
 }  // namespace pippin::api::llama

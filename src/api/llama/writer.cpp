@@ -8,8 +8,8 @@
 
 #include "api/llama/samplers.h"
 #include "api/openai/errors.h"
-#include "api/wire/logprobs.h"
-#include "api/wire/timings.h"
+#include "api/shared/logprobs.h"
+#include "api/shared/timings.h"
 
 namespace pippin::api::llama {
 namespace {
@@ -37,15 +37,15 @@ std::string picked(const std::string& answer, const std::vector<std::string>& wa
   return text;
 }
 
-class Writer final : public AnswerWriter {
+class Writer final : public ResponseWriter {
  public:
-  Writer(const service::Generation& generation, CompletionShape shape)
+  Writer(const service::Generation& generation, CompletionOptions options)
       : generation_(generation),
-        shape_(std::move(shape)),
-        times_(shape_.times),
+        options_(std::move(options)),
+        times_(options_.times),
         answers_(static_cast<size_t>(generation.choices())) {}
 
-  bool streams() const override { return shape_.stream; }
+  bool streams() const override { return options_.stream; }
   void begin(std::string&) override {}
 
   void add(service::Delta&& delta, std::string& out) override {
@@ -56,15 +56,15 @@ class Writer final : public AnswerWriter {
       answer.has_new_line = answer.has_new_line || text->text.find('\n') != std::string::npos;
       answer.text += text->text;
       std::move(text->tokens.begin(), text->tokens.end(), std::back_inserter(answer.tokens));
-      if (shape_.stream) send_piece(delta.choice, answer, out);
+      if (options_.stream) send_piece(delta.choice, answer, out);
     } else if (auto* finish = std::get_if<service::Finish>(&delta.body)) {
       answer.finish = std::move(*finish);
-      if (shape_.stream) send(whole(delta.choice, answer), out);
+      if (options_.stream) send(whole(delta.choice, answer), out);
     }
   }
 
   void finish(const service::Usage&, std::string& out) override {
-    if (shape_.stream) return;
+    if (options_.stream) return;
     const bool several = answers_.size() > 1;
     if (several) out += '[';
     for (size_t i = 0; i < answers_.size(); ++i) {
@@ -75,7 +75,7 @@ class Writer final : public AnswerWriter {
   }
 
   void abort(const Error& error, std::string& out) override {
-    send(openai::error_json(openai::wire_error(error)), out);
+    send(openai::error_json(openai::api_error(error)), out);
   }
   Response failure(const Error& error) override { return openai::error_response(error); }
 
@@ -100,7 +100,7 @@ class Writer final : public AnswerWriter {
 
   void write_beginning(JsonWriter& json, int choice, const Answer& answer) const {
     json.field("index", choice).field("content", answer.text).key("tokens").begin_array();
-    if (shape_.return_tokens || shape_.stream) {
+    if (options_.return_tokens || options_.stream) {
       for (const ScoredToken& token : answer.tokens) json.integer(int64_t{token.chosen.token});
     }
     json.end_array().field("id_slot", 0);
@@ -114,8 +114,8 @@ class Writer final : public AnswerWriter {
     json.field("stop", false).field("tokens_predicted", predicted(answer));
     json.field("tokens_evaluated",
                static_cast<int64_t>(generation_.prompt_tokens(prompt_of(choice)).size()));
-    if (shape_.timings_per_token) write_timings(json, times_, generation_.usage());
-    if (shape_.probabilities > 0)
+    if (options_.timings_per_token) write_timings(json, times_, generation_.usage());
+    if (options_.probabilities > 0)
       write_logprobs(json.key("completion_probabilities"), answer.tokens, true);
     json.end_object();
     send(piece, out);
@@ -140,32 +140,32 @@ class Writer final : public AnswerWriter {
     json.field("tokens_evaluated",
                static_cast<int64_t>(generation_.prompt_tokens(prompt_of(choice)).size()));
     json.key("generation_settings").begin_object();
-    write_settings(json, generation_.request(), shape_.samplers);
-    json.field("n_ctx", model.context_tokens_max).field("stream", shape_.stream);
-    json.field("n_probs", shape_.probabilities);
-    json.field("timings_per_token", shape_.timings_per_token).end_object();
+    write_settings(json, generation_.request(), options_.samplers);
+    json.field("n_ctx", model.context_tokens_max).field("stream", options_.stream);
+    json.field("n_probs", options_.probabilities);
+    json.field("timings_per_token", options_.timings_per_token).end_object();
     json.field("prompt", generation_.prompt_text(prompt_of(choice)));
     json.field("has_new_line", answer.has_new_line).field("truncated", false);
     json.field("stop_type", stop_type(answer)).field("stopping_word", answer.finish.stop);
     json.field("tokens_cached", usage.cached_tokens);
     write_timings(json, times_, usage);
-    if (!shape_.stream && shape_.probabilities > 0)
+    if (!options_.stream && options_.probabilities > 0)
       write_logprobs(json.key("completion_probabilities"), answer.tokens, true);
     json.end_object();
-    return shape_.response_fields.empty() ? out : picked(out, shape_.response_fields);
+    return options_.response_fields.empty() ? out : picked(out, options_.response_fields);
   }
 
   const service::Generation& generation_;
-  const CompletionShape shape_;
-  AnswerTimes times_;
+  const CompletionOptions options_;
+  ResponseTimes times_;
   std::vector<Answer> answers_;
 };
 
 }  // namespace
 
-std::unique_ptr<AnswerWriter> completion_writer(const service::Generation& generation,
-                                                CompletionShape shape) {
-  return std::make_unique<Writer>(generation, std::move(shape));
+std::unique_ptr<ResponseWriter> completion_writer(const service::Generation& generation,
+                                                  CompletionOptions options) {
+  return std::make_unique<Writer>(generation, std::move(options));
 }
 
 }  // namespace pippin::api::llama

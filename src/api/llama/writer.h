@@ -5,13 +5,13 @@
 #include <memory>
 
 #include "api/llama/read_completion.h"
-#include "api/wire/answer.h"
+#include "api/shared/response_stream.h"
 #include "service/generation.h"
 
 namespace pippin::api::llama {
 
 /// `generation` outlives the writer.
-std::unique_ptr<AnswerWriter> completion_writer(const service::Generation& generation,
-                                                CompletionShape shape);
+std::unique_ptr<ResponseWriter> completion_writer(const service::Generation& generation,
+                                                  CompletionOptions options);
 
 }  // namespace pippin::api::llama

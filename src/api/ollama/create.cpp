@@ -3,9 +3,9 @@
 
 #include <utility>
 
-#include "api/ollama/call.h"
 #include "api/ollama/errors.h"
 #include "api/ollama/go_template.h"
+#include "api/ollama/model_route.h"
 #include "api/ollama/modelfile.h"
 #include "api/ollama/names.h"
 #include "api/ollama/ollama.h"
@@ -98,7 +98,7 @@ Result<void> check_contents(const Modelfile& file, const service::ModelInfo& mod
 }
 
 Result<void> make(const Library& library, FieldReader& reader, const std::string& name,
-                  const Caller* caller) {
+                  const RequestContext* caller) {
   ASSIGN_OR_RETURN(Modelfile file, read_fields(reader));
   if (!reader.ok())
     return fail(Code::kInvalidArgument, reader.error()->message, reader.error()->field);
@@ -107,11 +107,11 @@ Result<void> make(const Library& library, FieldReader& reader, const std::string
     return fail(Code::kInvalidArgument, "neither 'from' or 'files' was specified", "from");
   ASSIGN_OR_RETURN(const Wanted base, library.find(file.from, caller));
   ASSIGN_OR_RETURN(const service::ModelStatus status, library.context().models.look(base.base));
-  RETURN_IF_ERROR(check_contents(file, status.sheet));
+  RETURN_IF_ERROR(check_contents(file, status.info));
   DerivedModel made;
   if (base.made) made = *base.made;
   made.name = full_name(name);
-  made.from = status.sheet.id;
+  made.from = status.info.id;
   if (!file.system.empty()) made.system = file.system;
   if (!file.template_text.empty()) made.template_text = file.template_text;
   if (!file.license.empty()) made.license = file.license;
@@ -135,9 +135,9 @@ Response statuses(bool stream) {
 
 Handler create_model(const Home& home) {
   return [home](std::shared_ptr<Exchange> exchange) {
-    std::optional<Call> call = open_call(*home, *exchange);
-    if (!call) return;
-    FieldReader reader(call->body);
+    std::optional<boost::json::object> body = open_body(*home, *exchange);
+    if (!body) return;
+    FieldReader reader(*body);
     const std::optional<std::string_view> name = read_model_name(reader);
     const bool stream = reader.boolean("stream").value_or(true);
     if (!name || !reader.ok()) return exchange->respond(error_response(*reader.error()));

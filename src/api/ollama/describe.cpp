@@ -96,7 +96,7 @@ std::vector<std::string_view> capabilities(const ModelInfo& model) {
   if (model.chat_template != nullptr && model.tool_dialect != nullptr) able.push_back("tools");
   if (model.chat_template != nullptr && model.reasoning_dialect != nullptr)
     able.push_back("thinking");
-  if (model.infills) able.push_back("insert");
+  if (model.supports_fim) able.push_back("insert");
   return able;
 }
 

@@ -6,10 +6,10 @@
 namespace pippin::api::ollama {
 namespace {
 
-// The statuses are those of the OpenAI wire, so that one table decides.
-Response response_of(const openai::WireError& wire) {
-  Response response = openai::error_response(wire);
-  response.body = error_json(wire.message);
+// The statuses are those of the OpenAI API, so that one table decides.
+Response response_of(const openai::ApiError& api_error) {
+  Response response = openai::error_response(api_error);
+  response.body = error_json(api_error.message);
   return response;
 }
 
@@ -21,7 +21,7 @@ std::string error_json(std::string_view message) {
   return out;
 }
 
-Response error_response(const Error& error) { return response_of(openai::wire_error(error)); }
-Response error_response(const FieldError& error) { return response_of(openai::wire_error(error)); }
+Response error_response(const Error& error) { return response_of(openai::api_error(error)); }
+Response error_response(const FieldError& error) { return response_of(openai::api_error(error)); }
 
 }  // namespace pippin::api::ollama

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "api/exchange.h"
-#include "api/wire/field_reader.h"
+#include "api/shared/field_reader.h"
 #include "base/error.h"
 
 namespace pippin::api::ollama {

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "api/ollama/names.h"
-#include "api/wire/model_access.h"
+#include "api/shared/model_access.h"
 #include "base/unix_time.h"
 
 namespace pippin::api::ollama {
@@ -22,7 +22,7 @@ Library::Library(const Context& context)
       made_(made_folder_, index_),
       blobs_folder_(below(context.data_folder, "blobs")) {}
 
-DerivedModels Library::made_by(const Caller* caller) const {
+DerivedModels Library::made_by(const RequestContext* caller) const {
   if (may_manage(caller)) return made_;
   const int64_t bytes = caller->permissions().storage_bytes;
   return DerivedModels(
@@ -30,7 +30,7 @@ DerivedModels Library::made_by(const Caller* caller) const {
       bytes > 0 ? std::min(static_cast<uint64_t>(bytes), kDerivedBytesMax) : kDerivedBytesMax);
 }
 
-std::vector<DerivedHead> Library::made_for(const Caller* caller) const {
+std::vector<DerivedHead> Library::made_for(const RequestContext* caller) const {
   std::vector<DerivedHead> models = made_by(caller).list();
   if (may_manage(caller)) return models;
   for (DerivedHead& shared : made_.list()) {
@@ -40,7 +40,7 @@ std::vector<DerivedHead> Library::made_for(const Caller* caller) const {
   return models;
 }
 
-Result<Wanted> Library::find(std::string_view name, const Caller* caller) const {
+Result<Wanted> Library::find(std::string_view name, const RequestContext* caller) const {
   std::optional<DerivedModel> made = made_by(caller).find(name);
   if (!made) made = made_.find(name);
   const std::string base(made ? std::string_view(made->from) : name);
@@ -56,7 +56,7 @@ Result<Wanted> Library::find(std::string_view name, const Caller* caller) const 
       "model");
 }
 
-Result<void> Library::keep(DerivedModel model, const Caller* caller) const {
+Result<void> Library::keep(DerivedModel model, const RequestContext* caller) const {
   const std::string_view bare = short_name(model.name);
   if (context_.models.knows(model.name) || context_.models.knows(bare)) {
     return fail(Code::kInvalidArgument,

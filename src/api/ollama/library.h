@@ -1,4 +1,4 @@
-// Library: the models that this wire offers: those that are served, and those made of them. Owner:
+// Library: the models that this API offers: those that are served, and those made of them. Owner:
 // the routes. Thread: any.
 #pragma once
 
@@ -22,11 +22,11 @@ struct Wanted {
   std::optional<DerivedModel> made;  // set if the name is of one made of `base`
 };
 
-/// The same, loaded.
+/// The same, loaded. Borrows the request's parts.
 struct Served {
-  std::string name;
-  service::ModelLease model;
-  std::optional<DerivedModel> made;
+  std::string_view name;
+  const service::Model& model;
+  const DerivedModel* made;  // null: the name is the model's own
 };
 
 class Library {
@@ -36,18 +36,18 @@ class Library {
   const Context& context() const { return context_; }
   /// Returns the models that a caller makes and changes: a key's own, or, for who may manage
   /// models, those that everybody may use.
-  DerivedModels made_by(const Caller* caller) const;
+  DerivedModels made_by(const RequestContext* caller) const;
   /// Returns the made models that a caller may use, its own first.
-  std::vector<DerivedHead> made_for(const Caller* caller) const;
+  std::vector<DerivedHead> made_for(const RequestContext* caller) const;
   /// Where uploaded files lie; empty: nowhere.
   const std::string& blobs_folder() const { return blobs_folder_; }
 
   /// Finds what a name means, with or without the tag ":latest". Errors: kNotFound, in the words
   /// that Ollama's clients look for; also for what is another key's, or not for this one.
-  Result<Wanted> find(std::string_view name, const Caller* caller) const;
+  Result<Wanted> find(std::string_view name, const RequestContext* caller) const;
   /// Keeps a made model, changed now. Errors: of DerivedModels::keep(); kInvalidArgument for the
   /// name of a model that is served.
-  Result<void> keep(DerivedModel model, const Caller* caller) const;
+  Result<void> keep(DerivedModel model, const RequestContext* caller) const;
 
  private:
   const Context& context_;

@@ -3,12 +3,12 @@
 
 #include <utility>
 
-#include "api/ollama/call.h"
 #include "api/ollama/errors.h"
+#include "api/ollama/model_route.h"
 #include "api/ollama/names.h"
 #include "api/ollama/ollama.h"
 #include "api/ollama/pull_jobs.h"
-#include "api/wire/model_access.h"
+#include "api/shared/model_access.h"
 
 namespace pippin::api::ollama {
 namespace {
@@ -21,9 +21,9 @@ Error not_found(std::string_view name) {
 
 /// Opens a body and reads its model's name. If that fails, answers and returns nothing.
 std::optional<std::string> open_named(const Library& library, Exchange& exchange, bool& stream) {
-  std::optional<Call> call = open_call(library, exchange);
-  if (!call) return std::nullopt;
-  FieldReader reader(call->body);
+  std::optional<boost::json::object> body = open_body(library, exchange);
+  if (!body) return std::nullopt;
+  FieldReader reader(*body);
   const std::optional<std::string_view> name = read_model_name(reader);
   stream = reader.boolean("stream").value_or(true);
   if (name && reader.ok()) return std::string(*name);
@@ -35,9 +35,9 @@ std::optional<std::string> open_named(const Library& library, Exchange& exchange
 
 Handler copy_model(const Home& home) {
   return [home](std::shared_ptr<Exchange> exchange) {
-    const std::optional<Call> call = open_call(*home, *exchange);
-    if (!call) return;
-    FieldReader reader(call->body);
+    const std::optional<boost::json::object> body = open_body(*home, *exchange);
+    if (!body) return;
+    FieldReader reader(*body);
     const std::string_view source = reader.required_string("source").value_or("");
     const std::string_view destination = reader.required_string("destination").value_or("");
     if (!reader.ok()) return exchange->respond(error_response(*reader.error()));
@@ -48,7 +48,7 @@ Handler copy_model(const Home& home) {
     DerivedModel made;
     if (wanted->made) made = *std::move(wanted->made);
     made.name = full_name(destination);
-    made.from = base->sheet.id;
+    made.from = base->info.id;
     const Result<void> kept = home->keep(std::move(made), exchange->request().caller.get());
     exchange->respond(kept.ok() ? Response{} : error_response(kept.error()));
   };
@@ -59,7 +59,7 @@ Handler delete_model(const Home& home) {
     bool stream = false;
     const std::optional<std::string> name = open_named(*home, *exchange, stream);
     if (!name) return;
-    const Caller* caller = exchange->request().caller.get();
+    const RequestContext* caller = exchange->request().caller.get();
     const Result<bool> removed = home->made_by(caller).remove(*name);
     if (!removed.ok()) return exchange->respond(error_response(removed.error()));
     if (*removed) return exchange->respond({});
@@ -85,10 +85,10 @@ Handler delete_model(const Home& home) {
                  fmt::format("model '{}' is being served from a file: it is not deleted", *name),
                  "model")));
       }
-      base = status.ok() ? status->sheet.id : wanted->base;
+      base = status.ok() ? status->info.id : wanted->base;
     }
-    ModelShelf* const shelf = home->context().shelf;
-    const Result<void> gone = shelf != nullptr ? shelf->remove(*name) : not_found(*name);
+    ModelStore* const store = home->context().model_store;
+    const Result<void> gone = store != nullptr ? store->remove(*name) : not_found(*name);
     // Running answers still end: their model is in memory.
     if (gone.ok() && !base.empty()) home->context().models.refresh(base);
     exchange->respond(gone.ok() ? Response{} : error_response(gone.error()));
@@ -100,16 +100,16 @@ Handler pull_model(const Home& home) {
     bool stream = true;
     const std::optional<std::string> name = open_named(*home, *exchange, stream);
     if (!name) return;
-    ModelShelf* const shelf = home->context().shelf;
+    ModelStore* const store = home->context().model_store;
     // What was named at the start is here; clients pull to make sure of that. What lies on disk may
     // have a newer version.
     if (const Result<Wanted> wanted = home->find(*name, exchange->request().caller.get());
         wanted.ok()) {
       const Result<service::ModelStatus> status = home->context().models.look(wanted->base);
-      if (shelf == nullptr || wanted->made || !status.ok() || !status->found)
+      if (store == nullptr || wanted->made || !status.ok() || !status->found)
         return respond_line(*exchange, kSuccess, stream);
     }
-    if (shelf == nullptr) {
+    if (store == nullptr) {
       return exchange->respond(error_response(
           fail(Code::kUnsupported,
                fmt::format("model '{}' is not served, and this server does not fetch "
@@ -118,7 +118,7 @@ Handler pull_model(const Home& home) {
                "model")));
     }
     service::ModelPool& models = home->context().models;
-    jobs->start(*shelf, *name, stream, std::move(exchange),
+    jobs->start(*store, *name, stream, std::move(exchange),
                 [&models, name = *name] { models.refresh(name); });
   };
 }

@@ -4,13 +4,13 @@
 #include <chrono>
 #include <utility>
 
-#include "api/ollama/call.h"
 #include "api/ollama/describe.h"
 #include "api/ollama/errors.h"
+#include "api/ollama/model_route.h"
 #include "api/ollama/names.h"
 #include "api/ollama/ollama.h"
 #include "api/ollama/writer.h"
-#include "api/wire/model_access.h"
+#include "api/shared/model_access.h"
 
 namespace pippin::api::ollama {
 namespace {
@@ -30,13 +30,13 @@ std::string unix_text(int64_t seconds) {
 
 /// All models that are served, with those made of them.
 struct Inventory {
-  Inventory(const Library& library, const Caller* caller)
+  Inventory(const Library& library, const RequestContext* caller)
       : served(usable(caller, library.context().models.list())), made(library.made_for(caller)) {
     for (const service::ModelStatus& status : served) {
       if (status.found && status.unreadable) continue;
-      listed.push_back({full_name(status.sheet.id), status.sheet, nullptr});
+      listed.push_back({full_name(status.info.id), status.info, nullptr});
       for (const DerivedHead& model : made) {
-        if (model.from == status.sheet.id) listed.push_back({model.name, status.sheet, &model});
+        if (model.from == status.info.id) listed.push_back({model.name, status.info, &model});
       }
     }
   }
@@ -112,15 +112,14 @@ Handler list_running(const Home& home) {
     Response response;
     JsonWriter json(response.body);
     json.begin_object().key("models").begin_array();
-    const Caller* caller = exchange->request().caller.get();
+    const RequestContext* caller = exchange->request().caller.get();
     for (const service::ModelStatus& status : usable(caller, home->context().models.list())) {
       if (status.loaded_part < 1) continue;
       json.begin_object();
-      write_identity(json, {full_name(status.sheet.id), status.sheet, nullptr},
-                     status.memory_bytes);
+      write_identity(json, {full_name(status.info.id), status.info, nullptr}, status.memory_bytes);
       json.field("expires_at", expiry_text(status));
       json.field("size_vram", status.on_gpu ? status.memory_bytes : 0);
-      json.field("context_length", status.sheet.context_tokens_max);
+      json.field("context_length", status.info.context_tokens_max);
       json.end_object();
     }
     json.end_array().end_object();
@@ -130,19 +129,20 @@ Handler list_running(const Home& home) {
 
 Handler show_model(const Home& home) {
   return [home](std::shared_ptr<Exchange> exchange) {
-    std::optional<Call> call = open_call(*home, *exchange);
-    if (!call) return;
-    FieldReader reader(call->body);
+    std::optional<boost::json::object> body = open_body(*home, *exchange);
+    if (!body) return;
+    FieldReader reader(*body);
     const bool verbose = reader.boolean("verbose").value_or(false);
     if (!reader.ok()) return exchange->respond(error_response(*reader.error()));
-    const std::optional<Wanted> wanted = find_model(*home, *exchange, *call);
+    const std::optional<Wanted> wanted = find_model(*home, *exchange, reader);
+    if (!reader.ok()) return exchange->respond(error_response(*reader.error()));
     if (!wanted) return;
     const Result<service::ModelStatus> status = home->context().models.look(wanted->base);
     if (!status.ok()) return exchange->respond(error_response(status.error()));
     const DerivedModel* made = wanted->made ? &*wanted->made : nullptr;
     Response response;
     JsonWriter json(response.body);
-    write_shown(json, {full_name(wanted->name), status->sheet, made}, made, verbose);
+    write_shown(json, {full_name(wanted->name), status->info, made}, made, verbose);
     exchange->respond(std::move(response));
   };
 }

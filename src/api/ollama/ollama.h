@@ -1,4 +1,4 @@
-// The Ollama wire: its routes. Handlers run on the worker pool.
+// The Ollama API: its routes. Handlers run on the worker pool.
 #pragma once
 
 #include <memory>

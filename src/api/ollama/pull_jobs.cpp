@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kJobsMax = 8;
 
-std::string line_of(const ModelShelf::Progress& progress) {
+std::string line_of(const ModelStore::Progress& progress) {
   std::string line;
   service::JsonWriter json(line);
   json.begin_object().field("status", progress.status);
@@ -25,11 +25,11 @@ std::string line_of(const ModelShelf::Progress& progress) {
   return line + '\n';
 }
 
-void run(ModelShelf& shelf, const std::string& name, bool stream, Exchange& exchange,
+void run(ModelStore& store, const std::string& name, bool stream, Exchange& exchange,
          const std::atomic<bool>& gone, const std::function<void()>& note) {
   if (stream) exchange.start_stream({200, kStreamType, {}, {}});
   const Result<void> pulled = guarded("[pull]", [&] {
-    Result<void> done = shelf.pull(name, [&](const ModelShelf::Progress& progress) {
+    Result<void> done = store.pull(name, [&](const ModelStore::Progress& progress) {
       if (stream && !gone) exchange.write(line_of(progress));
       return !gone;
     });
@@ -63,7 +63,7 @@ void PullJobs::forget_done() {
   }
 }
 
-void PullJobs::start(ModelShelf& shelf, std::string name, bool stream,
+void PullJobs::start(ModelStore& store, std::string name, bool stream,
                      std::shared_ptr<Exchange> exchange, std::function<void()> pulled) {
   const std::lock_guard lock(mutex_);
   forget_done();
@@ -73,11 +73,11 @@ void PullJobs::start(ModelShelf& shelf, std::string name, bool stream,
   }
   Job& job = jobs_.emplace_back();
   exchange->on_disconnect([gone = job.gone] { *gone = true; });
-  Result<Thread> thread = Thread::start("[pull]", [&shelf, &job, name = std::move(name), stream,
+  Result<Thread> thread = Thread::start("[pull]", [&store, &job, name = std::move(name), stream,
                                                    exchange, pulled = std::move(pulled)]() mutable {
     // Whatever comes of it, the job's place is free then.
     static_cast<void>(
-        guarded("[pull]", [&] { run(shelf, name, stream, *exchange, *job.gone, pulled); }));
+        guarded("[pull]", [&] { run(store, name, stream, *exchange, *job.gone, pulled); }));
     exchange.reset();
     job.done = true;
   });

@@ -10,7 +10,7 @@
 #include <string>
 
 #include "api/exchange.h"
-#include "api/model_shelf.h"
+#include "api/model_store.h"
 #include "base/thread.h"
 
 namespace pippin::api::ollama {
@@ -25,7 +25,7 @@ class PullJobs {
   /// Pulls and answers: with a line for each progress, or once at the end. A client that leaves
   /// ends its pull. Answers with an error if there are too many.
   /// `pulled` is called once the model is there, before the answer ends.
-  void start(ModelShelf& shelf, std::string name, bool stream, std::shared_ptr<Exchange> exchange,
+  void start(ModelStore& store, std::string name, bool stream, std::shared_ptr<Exchange> exchange,
              std::function<void()> pulled);
 
  private:

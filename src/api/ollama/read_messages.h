@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "api/wire/field_reader.h"
+#include "api/shared/field_reader.h"
 #include "service/request.h"
 
 namespace pippin::api::ollama {

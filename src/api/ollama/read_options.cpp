@@ -7,8 +7,8 @@
 #include <limits>
 #include <string>
 
-#include "api/wire/sampling.h"
-#include "api/wire/thinking.h"
+#include "api/shared/sampling.h"
+#include "api/shared/thinking.h"
 #include "base/duration_text.h"
 
 namespace pippin::api::ollama {

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "api/wire/field_reader.h"
-#include "api/wire/warning.h"
+#include "api/shared/field_reader.h"
+#include "api/shared/warning.h"
 #include "base/clock.h"
 #include "service/model_pool.h"
 #include "service/request.h"

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "api/ollama/errors.h"
-#include "api/wire/logprobs.h"
+#include "api/shared/logprobs.h"
 #include "service/json.h"
 
 namespace pippin::api::ollama {
@@ -39,50 +39,50 @@ void write_calls(JsonWriter& json, const std::vector<service::ToolCallDelta>& ca
 }
 
 // Begins a line: who answers, when, and what.
-void open_line(JsonWriter& json, const AnswerShape& shape, const Piece& piece) {
-  json.begin_object().field("model", shape.model).field("created_at", now_text());
-  if (shape.chat) json.key("message").begin_object().field("role", "assistant");
-  json.field(shape.chat ? "content" : "response", piece.text);
+void open_line(JsonWriter& json, const ResponseOptions& options, const Piece& piece) {
+  json.begin_object().field("model", options.model).field("created_at", now_text());
+  if (options.chat) json.key("message").begin_object().field("role", "assistant");
+  json.field(options.chat ? "content" : "response", piece.text);
   if (!piece.thinking.empty()) json.field("thinking", piece.thinking);
   if (!piece.calls.empty()) write_calls(json, piece.calls);
-  if (shape.chat) json.end_object();
+  if (options.chat) json.end_object();
   if (!piece.tokens.empty()) write_logprobs(json.key("logprobs"), piece.tokens);
 }
 
-class Writer final : public AnswerWriter {
+class Writer final : public ResponseWriter {
  public:
-  Writer(const service::Generation& generation, AnswerShape shape, const RequestTimes& times)
-      : generation_(generation), shape_(std::move(shape)), times_(times) {}
+  Writer(const service::Generation& generation, ResponseOptions options, const RequestTimes& times)
+      : generation_(generation), options_(std::move(options)), times_(times) {}
 
-  bool streams() const override { return shape_.stream; }
+  bool streams() const override { return options_.stream; }
   Response stream_head() const override { return {200, kStreamType, {}, {}}; }
   void begin(std::string&) override {}
 
   void add(service::Delta&& delta, std::string& out) override {
     times_.note();
     if (auto* text = std::get_if<service::TextDelta>(&delta.body)) {
-      if (shape_.context) answer_ += text->text;
+      if (options_.context) answer_ += text->text;
       piece_.text += text->text;
       std::move(text->tokens.begin(), text->tokens.end(), std::back_inserter(piece_.tokens));
     } else if (const auto* reasoning = std::get_if<service::ReasoningDelta>(&delta.body)) {
-      if (shape_.show_thinking) piece_.thinking += reasoning->text;
+      if (options_.show_thinking) piece_.thinking += reasoning->text;
     } else if (auto* call = std::get_if<service::ToolCallDelta>(&delta.body)) {
       add_call(std::move(*call));
     } else if (const auto* finish = std::get_if<service::Finish>(&delta.body)) {
       reason_ = finish->reason == service::FinishReason::kLength ? "length" : "stop";
     }
-    if (shape_.stream) send(out);
+    if (options_.stream) send(out);
   }
 
   void finish(const service::Usage& usage, std::string& out) override {
     JsonWriter json(out);
-    open_line(json, shape_, piece_);
+    open_line(json, options_, piece_);
     json.field("done", true).field("done_reason", reason_);
-    if (shape_.context) write_context(json);
+    if (options_.context) write_context(json);
     write_measures(json, usage);
-    if (!shape_.warnings.empty()) write_warnings(json, shape_.warnings);
+    if (!options_.warnings.empty()) write_warnings(json, options_.warnings);
     json.end_object();
-    if (shape_.stream) out += '\n';
+    if (options_.stream) out += '\n';
   }
 
   void abort(const Error& error, std::string& out) override {
@@ -91,7 +91,7 @@ class Writer final : public AnswerWriter {
   Response failure(const Error& error) override { return error_response(error); }
 
  private:
-  // A call is told once it is whole: its arguments are an object, not a text, in this wire. One
+  // A call is told once it is whole: its arguments are an object, not a text, in this API. One
   // that the answer's end cuts off is none.
   void add_call(service::ToolCallDelta&& call) {
     const bool complete = call.complete;
@@ -109,7 +109,7 @@ class Writer final : public AnswerWriter {
       return;
     }
     JsonWriter json(out);
-    open_line(json, shape_, piece_);
+    open_line(json, options_, piece_);
     json.field("done", false).end_object();
     out += '\n';
     piece_ = {};
@@ -131,7 +131,7 @@ class Writer final : public AnswerWriter {
     const auto nanoseconds = [](Duration duration) {
       return int64_t{std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count()};
     };
-    const AnswerTimes::Spans spans = times_.spans();
+    const ResponseTimes::Spans spans = times_.spans();
     json.field("total_duration", nanoseconds(spans.total));
     json.field("load_duration", nanoseconds(spans.load));
     json.field("prompt_eval_count", usage.prompt_tokens);
@@ -141,8 +141,8 @@ class Writer final : public AnswerWriter {
   }
 
   const service::Generation& generation_;
-  const AnswerShape shape_;
-  AnswerTimes times_;
+  const ResponseOptions options_;
+  ResponseTimes times_;
   Piece piece_;                  // not sent yet
   service::ToolCallDelta call_;  // not whole yet
   std::string answer_;           // for the context
@@ -151,15 +151,16 @@ class Writer final : public AnswerWriter {
 
 }  // namespace
 
-std::unique_ptr<AnswerWriter> answer_writer(const service::Generation& generation,
-                                            AnswerShape shape, const RequestTimes& times) {
-  return std::make_unique<Writer>(generation, std::move(shape), times);
+std::unique_ptr<ResponseWriter> response_writer(const service::Generation& generation,
+                                                ResponseOptions options,
+                                                const RequestTimes& times) {
+  return std::make_unique<Writer>(generation, std::move(options), times);
 }
 
-std::string load_line(const AnswerShape& shape, const std::optional<KeepAlive>& keep_alive) {
+std::string load_line(const ResponseOptions& options, const std::optional<KeepAlive>& keep_alive) {
   std::string line;
   JsonWriter json(line);
-  open_line(json, shape, {});
+  open_line(json, options, {});
   const bool unloads = keep_alive && keep_alive->unloads();
   json.field("done", true).field("done_reason", unloads ? "unload" : "load").end_object();
   return line;

@@ -9,8 +9,8 @@
 #include "api/openai/custom_input.h"
 #include "api/openai/envelope.h"
 #include "api/openai/errors.h"
-#include "api/wire/logprobs.h"
-#include "api/wire/timings.h"
+#include "api/shared/logprobs.h"
+#include "api/shared/timings.h"
 
 namespace pippin::api::openai {
 namespace {
@@ -30,7 +30,7 @@ void write_scores(JsonWriter& json, const std::vector<ScoredToken>* tokens) {
 }
 
 // What stands behind the usage.
-std::string tail_of(const ChatOptions& options, const AnswerTimes& times,
+std::string tail_of(const ChatOptions& options, const ResponseTimes& times,
                     const service::Usage& usage) {
   if (!options.timings) return {};
   std::string text;
@@ -60,7 +60,7 @@ void write_call(JsonWriter& json, const ToolCallDelta& call, bool custom, std::s
   json.field(custom ? "input" : "arguments", text).end_object();
 }
 
-class ChatStreamWriter final : public AnswerWriter {
+class ChatStreamWriter final : public ResponseWriter {
  public:
   ChatStreamWriter(const service::Generation& generation, const ChatOptions& options)
       : envelope_("chatcmpl-", "chat.completion.chunk", generation.model(),
@@ -76,7 +76,7 @@ class ChatStreamWriter final : public AnswerWriter {
   // Clients' clocks for a silent stream hear chunks only, not comments: so a chunk that says
   // nothing. Of several choices one may have ended, behind which no chunk may speak of it.
   Response stream_head() const override {
-    Response head = AnswerWriter::stream_head();
+    Response head = ResponseWriter::stream_head();
     if (generation_.choices() == 1) {
       chunk(head.heartbeat, 0, nullptr, nullptr,
             [](JsonWriter& json) { json.field("content", ""); });
@@ -117,7 +117,7 @@ class ChatStreamWriter final : public AnswerWriter {
   }
 
   void abort(const Error& error, std::string& out) override {
-    out += "data: " + error_json(wire_error(error)) + "\n\n";
+    out += "data: " + error_json(api_error(error)) + "\n\n";
   }
 
   Response failure(const Error& error) override { return error_response(error); }
@@ -181,10 +181,10 @@ class ChatStreamWriter final : public AnswerWriter {
   const ChatOptions options_;
   const service::Generation& generation_;         // outlives its writer
   std::vector<std::optional<OpenInput>> inputs_;  // by choice
-  AnswerTimes times_;
+  ResponseTimes times_;
 };
 
-class ChatObjectWriter final : public AnswerWriter {
+class ChatObjectWriter final : public ResponseWriter {
  public:
   ChatObjectWriter(const service::Generation& generation, const ChatOptions& options)
       : envelope_("chatcmpl-", "chat.completion", generation.model(), false, options.service_tier),
@@ -268,15 +268,15 @@ class ChatObjectWriter final : public AnswerWriter {
 
   const Envelope envelope_;
   const ChatOptions options_;
-  AnswerTimes times_;
+  ResponseTimes times_;
   const bool logprobs_;
   std::vector<Choice> choices_;
 };
 
 }  // namespace
 
-std::unique_ptr<AnswerWriter> chat_writer(const service::Generation& generation,
-                                          const ChatOptions& options) {
+std::unique_ptr<ResponseWriter> chat_writer(const service::Generation& generation,
+                                            const ChatOptions& options) {
   if (options.stream.stream) return std::make_unique<ChatStreamWriter>(generation, options);
   return std::make_unique<ChatObjectWriter>(generation, options);
 }

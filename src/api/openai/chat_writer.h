@@ -1,15 +1,16 @@
-// Writers of /v1/chat/completions: chunks of a stream, or the whole object. Owner: the Answer.
+// Writers of /v1/chat/completions: chunks of a stream, or the whole object. Owner: the
+// ResponseStream.
 #pragma once
 
 #include <memory>
 
 #include "api/openai/read_chat.h"
-#include "api/wire/answer.h"
+#include "api/shared/response_stream.h"
 #include "service/generation.h"
 
 namespace pippin::api::openai {
 
-std::unique_ptr<AnswerWriter> chat_writer(const service::Generation& generation,
-                                          const ChatOptions& options);
+std::unique_ptr<ResponseWriter> chat_writer(const service::Generation& generation,
+                                            const ChatOptions& options);
 
 }  // namespace pippin::api::openai

@@ -70,11 +70,11 @@ class Echoes {
   std::vector<std::string> texts_;
 };
 
-class CompletionStreamWriter final : public AnswerWriter {
+class CompletionStreamWriter final : public ResponseWriter {
  public:
-  CompletionStreamWriter(const service::Generation& generation, const CompletionShape& shape)
-      : envelope_("cmpl-", "text_completion", generation.model(), shape.stream.include_usage),
-        echoes_(generation, shape.echo),
+  CompletionStreamWriter(const service::Generation& generation, const CompletionOptions& options)
+      : envelope_("cmpl-", "text_completion", generation.model(), options.stream.include_usage),
+        echoes_(generation, options.echo),
         prompt_scored_(generation.request().sampling.prompt_logprobs >= 0),
         offsets_(static_cast<size_t>(generation.choices()), 0) {}
 
@@ -105,7 +105,7 @@ class CompletionStreamWriter final : public AnswerWriter {
   }
 
   void abort(const Error& error, std::string& out) override {
-    out += "data: " + error_json(wire_error(error)) + "\n\n";
+    out += "data: " + error_json(api_error(error)) + "\n\n";
   }
 
   Response failure(const Error& error) override { return error_response(error); }
@@ -132,13 +132,13 @@ class CompletionStreamWriter final : public AnswerWriter {
   std::vector<int64_t> offsets_;  // characters sent, per choice
 };
 
-class CompletionObjectWriter final : public AnswerWriter {
+class CompletionObjectWriter final : public ResponseWriter {
  public:
-  CompletionObjectWriter(const service::Generation& generation, const CompletionShape& shape)
+  CompletionObjectWriter(const service::Generation& generation, const CompletionOptions& options)
       : envelope_("cmpl-", "text_completion", generation.model(), false),
-        echoes_(generation, shape.echo),
-        logprobs_(shape.logprobs),
-        returned_(static_cast<size_t>(shape.n)),
+        echoes_(generation, options.echo),
+        logprobs_(options.logprobs),
+        returned_(static_cast<size_t>(options.n)),
         made_(static_cast<size_t>(generation.request().n)),
         choices_(static_cast<size_t>(generation.choices())) {}
 
@@ -222,10 +222,10 @@ class CompletionObjectWriter final : public AnswerWriter {
 
 }  // namespace
 
-std::unique_ptr<AnswerWriter> completion_writer(const service::Generation& generation,
-                                                const CompletionShape& shape) {
-  if (shape.stream.stream) return std::make_unique<CompletionStreamWriter>(generation, shape);
-  return std::make_unique<CompletionObjectWriter>(generation, shape);
+std::unique_ptr<ResponseWriter> completion_writer(const service::Generation& generation,
+                                                  const CompletionOptions& options) {
+  if (options.stream.stream) return std::make_unique<CompletionStreamWriter>(generation, options);
+  return std::make_unique<CompletionObjectWriter>(generation, options);
 }
 
 }  // namespace pippin::api::openai

@@ -1,15 +1,15 @@
-// Writers of /v1/completions: chunks of a stream, or the whole object. Owner: the Answer.
+// Writers of /v1/completions: chunks of a stream, or the whole object. Owner: the ResponseStream.
 #pragma once
 
 #include <memory>
 
 #include "api/openai/read_completion.h"
-#include "api/wire/answer.h"
+#include "api/shared/response_stream.h"
 #include "service/generation.h"
 
 namespace pippin::api::openai {
 
-std::unique_ptr<AnswerWriter> completion_writer(const service::Generation& generation,
-                                                const CompletionShape& shape);
+std::unique_ptr<ResponseWriter> completion_writer(const service::Generation& generation,
+                                                  const CompletionOptions& options);
 
 }  // namespace pippin::api::openai

@@ -1,24 +1,28 @@
 // POST /v1/completions
-#include "api/openai/call.h"
+#include <utility>
+
 #include "api/openai/completion_writer.h"
-#include "api/openai/errors.h"
+#include "api/openai/model_route.h"
 #include "api/openai/openai.h"
 #include "api/openai/read_completion.h"
 
 namespace pippin::api::openai {
+namespace {
 
-Handler completions(const Context& context) {
-  return with_call(context, [&context](std::shared_ptr<Exchange> exchange, Call call) {
-    FieldReader reader(call.body);
-    CompletionCall text = read_completion(reader, *call.model);
-    text.request.deadline = call.deadline;
-    if (reader.ok() && text.unsupported)
-      return exchange->respond(error_response(*text.unsupported));
-    answer_call(context, std::move(exchange), reader, std::move(call.model),
-                std::move(text.request), [&](const service::Generation& generation) {
-                  return completion_writer(generation, text.shape);
-                });
-  });
+void serve_completion(ApiRequest request) {
+  FieldReader reader(request.body);
+  CompletionRequest completion = read_completion(reader, *request.model);
+  if (reader.ok() && completion.unsupported) return request.respond(*completion.unsupported);
+  completion.request.deadline = request.choice.deadline;
+  auto generation = request.generate(reader, std::move(completion.request));
+  if (generation == nullptr) return;
+  auto writer = completion_writer(*generation, completion.options);
+  ResponseStream::start(request.context, std::move(request.exchange), std::move(generation),
+                        std::move(writer));
 }
+
+}  // namespace
+
+Handler completions(const Context& context) { return model_route(context, serve_completion); }
 
 }  // namespace pippin::api::openai

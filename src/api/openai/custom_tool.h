@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "api/wire/field_reader.h"
+#include "api/shared/field_reader.h"
 #include "service/request.h"
 
 namespace pippin::api::openai {

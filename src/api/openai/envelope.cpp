@@ -1,6 +1,6 @@
 #include "api/openai/envelope.h"
 
-#include "api/wire/names.h"
+#include "api/shared/names.h"
 #include "base/unix_time.h"
 
 namespace pippin::api::openai {

@@ -11,7 +11,7 @@ struct Mapping {
   Code code;
   int status;
   const char* type;
-  const char* wire_code;  // "" = null
+  const char* openai_code;  // "" = null
 };
 
 constexpr const char* kRequestError = "invalid_request_error";
@@ -37,21 +37,21 @@ constexpr Mapping kMappings[] = {
 
 }  // namespace
 
-WireError wire_error(const Error& error) {
+ApiError api_error(const Error& error) {
   for (const Mapping& mapping : kMappings) {
     if (mapping.code != error.code) continue;
     const bool model = error.code == Code::kNotFound && error.param == "model";
-    return {mapping.status, mapping.type, model ? "model_not_found" : mapping.wire_code,
+    return {mapping.status, mapping.type, model ? "model_not_found" : mapping.openai_code,
             error.message,  error.param,  error.retry_after_s};
   }
   return {500, kServerError, "", error.message, error.param, error.retry_after_s};
 }
 
-WireError wire_error(const FieldError& error) {
+ApiError api_error(const FieldError& error) {
   return {400, kRequestError, error.code, error.message, error.field};
 }
 
-std::string error_json(const WireError& error) {
+std::string error_json(const ApiError& error) {
   std::string out;
   service::JsonWriter json(out);
   const auto text_or_null = [&](const char* name, const std::string& text) {
@@ -70,7 +70,7 @@ std::string error_json(const WireError& error) {
   return out;
 }
 
-Response error_response(const WireError& error) {
+Response error_response(const ApiError& error) {
   Response response;
   response.status = error.status;
   response.body = error_json(error);

@@ -1,8 +1,8 @@
 // GET /v1/models and GET /v1/models/{id...}
 #include "api/openai/errors.h"
 #include "api/openai/openai.h"
-#include "api/wire/model_access.h"
-#include "api/wire/model_status.h"
+#include "api/shared/model_access.h"
+#include "api/shared/model_status.h"
 
 namespace pippin::api::openai {
 namespace {
@@ -29,7 +29,7 @@ void write_capabilities(service::JsonWriter& json, const service::ModelInfo& mod
 }
 
 void write_model(service::JsonWriter& json, const service::ModelStatus& status) {
-  const service::ModelInfo& model = status.sheet;
+  const service::ModelInfo& model = status.info;
   json.begin_object().field("id", model.id).field("object", "model");
   json.field("created", model.created_unix_s).field("owned_by", "pippin");
   // Beyond OpenAI's form: what local clients look for. max_model_len is vLLM's name for it.
@@ -50,7 +50,7 @@ Handler list_models(const Context& context) {
     Response response;
     service::JsonWriter json(response.body);
     json.begin_object().field("object", "list").key("data").begin_array();
-    const Caller* caller = exchange->request().caller.get();
+    const RequestContext* caller = exchange->request().caller.get();
     for (const service::ModelStatus& model : usable(caller, context.models.list()))
       write_model(json, model);
     json.end_array().end_object();

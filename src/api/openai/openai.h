@@ -1,4 +1,4 @@
-// The OpenAI wire: its routes. One file each. Handlers run on the worker pool.
+// The OpenAI API: its routes. One file each. Handlers run on the worker pool.
 #pragma once
 
 #include "api/context.h"

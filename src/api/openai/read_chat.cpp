@@ -54,26 +54,26 @@ void read_without_effect(FieldReader& reader) {
 
 }  // namespace
 
-ChatCall read_chat(FieldReader& reader, const service::Model& model) {
-  ChatCall call;
+ChatRequest read_chat(FieldReader& reader, const service::Model& model) {
+  ChatRequest chat;
   Conversation conversation;
   read_messages(reader, conversation);
-  call.options.custom_tools = read_tools(reader, call.request, conversation);
+  chat.options.custom_tools = read_tools(reader, chat.request, conversation);
   const auto verbosity = reader.word("verbosity", {"low", "medium", "high"});
-  read_thinking(reader, model, verbosity.value_or(""), call, conversation);
-  call.request.prompts.emplace_back(std::move(conversation));
-  read_sampling(reader, model, call.request);
-  read_limits(reader, model, 1, call.request);
-  read_logprobs(reader, call.request.sampling);
-  read_response_format(reader, call.request);
+  read_thinking(reader, model, verbosity.value_or(""), chat, conversation);
+  chat.request.prompts.emplace_back(std::move(conversation));
+  read_sampling(reader, model, chat.request);
+  read_limits(reader, model, 1, chat.request);
+  read_logprobs(reader, chat.request.sampling);
+  read_response_format(reader, chat.request);
   read_modalities(reader);
-  call.options.service_tier = read_tier(reader, call.request);
+  chat.options.service_tier = read_tier(reader, chat.request);
   read_without_effect(reader);
   refuse(reader, kRefused);
   refuse(reader, common_refused_fields());
-  call.options.stream = read_stream(reader);
-  call.options.timings = reader.boolean("timings_per_token").value_or(false);
-  return call;
+  chat.options.stream = read_stream(reader);
+  chat.options.timings = reader.boolean("timings_per_token").value_or(false);
+  return chat;
 }
 
 }  // namespace pippin::api::openai

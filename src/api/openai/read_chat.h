@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "api/openai/read_common.h"
-#include "api/wire/field_reader.h"
+#include "api/shared/field_reader.h"
 #include "service/model.h"
 #include "service/request.h"
 
@@ -20,12 +20,12 @@ struct ChatOptions {
   std::vector<std::string> custom_tools;  // their names: calls of these have an input of plain text
 };
 
-struct ChatCall {
+struct ChatRequest {
   service::Request request;
   ChatOptions options;
 };
 
 /// Reads all fields; the first wrong one is reader.error().
-ChatCall read_chat(FieldReader& reader, const service::Model& model);
+ChatRequest read_chat(FieldReader& reader, const service::Model& model);
 
 }  // namespace pippin::api::openai

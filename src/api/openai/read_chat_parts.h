@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "api/openai/read_chat.h"
-#include "api/wire/field_reader.h"
+#include "api/shared/field_reader.h"
 #include "service/model.h"
 #include "service/request.h"
 
@@ -24,6 +24,6 @@ std::vector<std::string> read_tools(FieldReader& reader, service::Request& reque
 /// What decides how the model thinks and how that is shown; and chat_template_kwargs, which some of
 /// it becomes, and `verbosity`, unless it is empty.
 void read_thinking(FieldReader& reader, const service::Model& model, std::string_view verbosity,
-                   ChatCall& call, service::Conversation& to);
+                   ChatRequest& chat, service::Conversation& to);
 
 }  // namespace pippin::api::openai

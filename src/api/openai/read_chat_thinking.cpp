@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "api/openai/read_chat_parts.h"
-#include "api/wire/thinking.h"
+#include "api/shared/thinking.h"
 #include "service/json.h"
 
 namespace pippin::api::openai {
@@ -55,19 +55,19 @@ void read_reasoning_object(FieldReader& reader, Thinking& to, bool& show) {
 }
 
 // How thinking is given back: told apart, in the content, or not at all.
-void read_form(FieldReader& reader, ChatCall& call) {
-  if (!reader.boolean("separate_reasoning").value_or(true)) call.request.reading.reasoning = false;
-  if (!reader.boolean("include_reasoning").value_or(true)) call.options.show_reasoning = false;
+void read_form(FieldReader& reader, ChatRequest& chat) {
+  if (!reader.boolean("separate_reasoning").value_or(true)) chat.request.reading.reasoning = false;
+  if (!reader.boolean("include_reasoning").value_or(true)) chat.options.show_reasoning = false;
   const auto form =
       reader.word("reasoning_format", {"auto", "parsed", "deepseek", "none", "raw", "hidden"});
-  if (form == "none" || form == "raw") call.request.reading.reasoning = false;
-  if (form == "hidden") call.options.show_reasoning = false;
+  if (form == "none" || form == "raw") chat.request.reading.reasoning = false;
+  if (form == "hidden") chat.options.show_reasoning = false;
 }
 
 }  // namespace
 
 void read_thinking(FieldReader& reader, const service::Model& model, std::string_view verbosity,
-                   ChatCall& call, Conversation& to) {
+                   ChatRequest& chat, Conversation& to) {
   service::JsonWriter json(to.template_kwargs_json);
   json.begin_object();
   const boost::json::object* kwargs = reader.object("chat_template_kwargs");
@@ -89,9 +89,9 @@ void read_thinking(FieldReader& reader, const service::Model& model, std::string
   for (const char* name : {"thinking_budget", "thinking_token_budget", "thinking_budget_tokens"})
     read_budget(reader, name, thinking);
   read_thinking_object(reader, thinking);
-  read_reasoning_object(reader, thinking, call.options.show_reasoning);
-  read_form(reader, call);
-  apply_thinking(thinking, model, kwargs, json, call.request);
+  read_reasoning_object(reader, thinking, chat.options.show_reasoning);
+  read_form(reader, chat);
+  apply_thinking(thinking, model, kwargs, json, chat.request);
   json.end_object();
 }
 

@@ -5,8 +5,8 @@
 
 #include "api/openai/custom_tool.h"
 #include "api/openai/read_chat_parts.h"
-#include "api/wire/names.h"
-#include "api/wire/tool_definition.h"
+#include "api/shared/names.h"
+#include "api/shared/tool_definition.h"
 #include "service/json.h"
 
 namespace pippin::api::openai {
@@ -91,7 +91,7 @@ void read_tool_list(FieldReader& reader, std::vector<Tool>& to,
 }
 
 // The name in {"type": "function", "function": {"name": ..}}, so also of custom tools, or in the
-// flat form of others' wires.
+// flat form of others' APIs.
 std::string_view read_named(FieldReader& choice) {
   const std::optional<std::string_view> type = choice.required_string("type");
   if (!type) return {};

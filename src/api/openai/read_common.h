@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "api/wire/field_reader.h"
-#include "api/wire/sampling.h"
+#include "api/shared/field_reader.h"
+#include "api/shared/sampling.h"
 #include "base/clock.h"
 #include "service/model.h"
 #include "service/request.h"

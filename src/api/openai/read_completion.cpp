@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "service/infill.h"
+#include "service/fim.h"
 
 namespace pippin::api::openai {
 namespace {
@@ -61,68 +61,68 @@ void read_prompts(FieldReader& reader, const service::Model& model,
 }
 
 // Of `best_of` answers the `n` most probable ones are returned, so every token needs its score.
-void read_best_of(FieldReader& reader, CompletionCall& call) {
-  call.shape.n = call.request.n;
+void read_best_of(FieldReader& reader, CompletionRequest& completion) {
+  completion.options.n = completion.request.n;
   const std::optional<int64_t> best_of = reader.integer("best_of", 1, kBestOfMax);
-  if (!best_of || *best_of == call.request.n) return;
-  if (*best_of < call.request.n) {
+  if (!best_of || *best_of == completion.request.n) return;
+  if (*best_of < completion.request.n) {
     return reader.wrong("best_of", "Invalid 'best_of': it must not be less than 'n'.");
   }
-  if (call.shape.stream.stream) {
+  if (completion.options.stream.stream) {
     return reader.wrong("best_of",
                         "Invalid 'best_of': with 'stream' it must equal 'n', since the best answer "
                         "is known only at the end.");
   }
-  call.request.n = static_cast<int>(*best_of);
-  call.request.sampling.logprobs = std::max(call.request.sampling.logprobs, 0);
+  completion.request.n = static_cast<int>(*best_of);
+  completion.request.sampling.logprobs = std::max(completion.request.sampling.logprobs, 0);
 }
 
-void read_suffix(FieldReader& reader, const service::Model& model, CompletionCall& call) {
+void read_suffix(FieldReader& reader, const service::Model& model, CompletionRequest& completion) {
   const std::optional<std::string_view> suffix = reader.string("suffix");
   if (!suffix || suffix->empty() || !reader.ok()) return;
-  if (call.shape.echo) {
+  if (completion.options.echo) {
     return reader.wrong("echo", "Invalid 'echo': it cannot be combined with 'suffix'.");
   }
-  for (service::Prompt& prompt : call.request.prompts) {
-    Result<service::Infill> infill = service::infill(model, prompt, *suffix);
+  for (service::Prompt& prompt : completion.request.prompts) {
+    Result<service::FimPrompt> infill = service::fim_prompt(model, prompt, *suffix);
     if (!infill.ok()) {
-      call.unsupported = infill.error();
+      completion.unsupported = infill.error();
       return;
     }
     prompt = service::TokenPrompt{std::move(infill->prompt)};
-    call.request.stop_tokens.insert(call.request.stop_tokens.end(), infill->stop_tokens.begin(),
-                                    infill->stop_tokens.end());
+    completion.request.stop_tokens.insert(completion.request.stop_tokens.end(),
+                                          infill->stop_tokens.begin(), infill->stop_tokens.end());
   }
 }
 
 }  // namespace
 
-CompletionCall read_completion(FieldReader& reader, const service::Model& model) {
-  CompletionCall call;
-  service::Request& request = call.request;
-  CompletionShape& shape = call.shape;
+CompletionRequest read_completion(FieldReader& reader, const service::Model& model) {
+  CompletionRequest completion;
+  service::Request& request = completion.request;
+  CompletionOptions& options = completion.options;
   read_prompts(reader, model, request.prompts);
   read_sampling(reader, model, request);
-  shape.echo = reader.boolean("echo").value_or(false);
+  options.echo = reader.boolean("echo").value_or(false);
   // With echo, 0 tokens may be asked for: the prompt is scored and nothing is added.
-  read_limits(reader, model, shape.echo ? 0 : 1, request);
+  read_limits(reader, model, options.echo ? 0 : 1, request);
   if (!request.max_tokens) request.max_tokens = kMaxTokensDefault;
   if (const std::optional<int64_t> logprobs = reader.integer("logprobs", 0, kLogprobsMax)) {
-    shape.logprobs = true;
+    options.logprobs = true;
     request.sampling.logprobs = static_cast<int>(*logprobs);
-    if (shape.echo) request.sampling.prompt_logprobs = static_cast<int>(*logprobs);
+    if (options.echo) request.sampling.prompt_logprobs = static_cast<int>(*logprobs);
   }
-  shape.stream = read_stream(reader);
-  read_best_of(reader, call);
+  options.stream = read_stream(reader);
+  read_best_of(reader, completion);
   if (request.prompts.size() * static_cast<size_t>(request.n) > kChoicesMax) {
     reader.wrong(
         "n", fmt::format("Invalid 'n': {} prompts with {} choices each are more than {} answers.",
                          request.prompts.size(), request.n, kChoicesMax));
   }
-  read_suffix(reader, model, call);
+  read_suffix(reader, model, completion);
   read_labels(reader);
   refuse(reader, common_refused_fields());
-  return call;
+  return completion;
 }
 
 }  // namespace pippin::api::openai

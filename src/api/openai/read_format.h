@@ -2,7 +2,7 @@
 // grammars. Thread: any.
 #pragma once
 
-#include "api/wire/field_reader.h"
+#include "api/shared/field_reader.h"
 #include "service/request.h"
 
 namespace pippin::api::openai {

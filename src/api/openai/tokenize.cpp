@@ -4,8 +4,7 @@
 
 #include <utility>
 
-#include "api/openai/call.h"
-#include "api/openai/errors.h"
+#include "api/openai/model_route.h"
 #include "api/openai/openai.h"
 #include "api/openai/read_chat.h"
 #include "service/prompt.h"
@@ -16,7 +15,7 @@ namespace {
 using service::Token;
 
 Result<std::vector<Token>> chat_tokens(FieldReader& reader, const service::Model& model) {
-  const ChatCall chat = read_chat(reader, model);
+  const ChatRequest chat = read_chat(reader, model);
   if (!reader.ok()) return std::vector<Token>{};
   return service::prompt_tokens(model, chat.request.prompts.front());
 }
@@ -45,43 +44,44 @@ void write_tokens(service::JsonWriter& json, const service::Model& model,
   json.end_object();
 }
 
+void serve_tokenize(const ApiRequest& request) {
+  FieldReader reader(request.body);
+  const bool with_strings = reader.boolean("return_token_strs").value_or(false);
+  const bool chat = reader.any("messages") != nullptr;
+  const Result<std::vector<Token>> tokens =
+      chat ? chat_tokens(reader, *request.model) : text_tokens(reader, *request.model);
+  if (!reader.ok()) return request.respond(*reader.error());
+  if (!tokens.ok()) return request.respond(tokens.error());
+  Response response;
+  service::JsonWriter json(response.body);
+  write_tokens(json, *request.model, *tokens, with_strings);
+  request.respond(std::move(response));
+}
+
+void serve_detokenize(const ApiRequest& request) {
+  FieldReader reader(request.body);
+  const boost::json::array* array = reader.required_array("tokens");
+  std::vector<Token> tokens;
+  if (array != nullptr) read_tokens(reader, "tokens", *array, *request.model, tokens);
+  if (!reader.ok()) return request.respond(*reader.error());
+  text::StreamDecoder decoder(request.model->tokenizer, true);
+  std::string text;
+  for (const Token token : tokens) text += decoder.push(token);
+  text += decoder.flush();
+  Response response;
+  service::JsonWriter json(response.body);
+  // "content" is llama-server's word for it.
+  json.begin_object().field("prompt", text).field("content", text).end_object();
+  request.respond(std::move(response));
+}
+
 }  // namespace
 
 Handler tokenize(const Context& context) {
-  const auto then = [](const std::shared_ptr<Exchange>& exchange, const Call& call) {
-    FieldReader reader(call.body);
-    const bool with_strings = reader.boolean("return_token_strs").value_or(false);
-    const bool chat = reader.any("messages") != nullptr;
-    const Result<std::vector<Token>> tokens =
-        chat ? chat_tokens(reader, *call.model) : text_tokens(reader, *call.model);
-    if (!reader.ok()) return exchange->respond(error_response(wire_error(*reader.error())));
-    if (!tokens.ok()) return exchange->respond(error_response(tokens.error()));
-    Response response;
-    service::JsonWriter json(response.body);
-    write_tokens(json, *call.model, *tokens, with_strings);
-    exchange->respond(std::move(response));
-  };
-  return with_call(context, then, ModelField::kOptional);
+  return model_route(context, serve_tokenize, ModelField::kOptional);
 }
-
 Handler detokenize(const Context& context) {
-  const auto then = [](const std::shared_ptr<Exchange>& exchange, const Call& call) {
-    FieldReader reader(call.body);
-    const boost::json::array* array = reader.required_array("tokens");
-    std::vector<Token> tokens;
-    if (array != nullptr) read_tokens(reader, "tokens", *array, *call.model, tokens);
-    if (!reader.ok()) return exchange->respond(error_response(wire_error(*reader.error())));
-    text::StreamDecoder decoder(call.model->tokenizer, true);
-    std::string text;
-    for (const Token token : tokens) text += decoder.push(token);
-    text += decoder.flush();
-    Response response;
-    service::JsonWriter json(response.body);
-    // "content" is llama-server's word for it.
-    json.begin_object().field("prompt", text).field("content", text).end_object();
-    exchange->respond(std::move(response));
-  };
-  return with_call(context, then, ModelField::kOptional);
+  return model_route(context, serve_detokenize, ModelField::kOptional);
 }
 
 }  // namespace pippin::api::openai

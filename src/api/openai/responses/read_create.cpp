@@ -47,7 +47,7 @@ constexpr std::string_view kIncludable[] = {
     "code_interpreter_call.outputs",
 };
 
-void read_include(FieldReader& body, CreateCall& call) {
+void read_include(FieldReader& body, CreateRequest& asked) {
   const boost::json::array* include = body.array("include");
   if (include == nullptr) return;
   for (size_t i = 0; i < include->size(); ++i) {
@@ -58,15 +58,15 @@ void read_include(FieldReader& body, CreateCall& call) {
       return body.wrong(
           path, fmt::format("Invalid value: '{}' cannot be included.", std::string_view(*word)));
     }
-    if (*word == kIncludable[0]) call.encrypted = true;
-    if (*word == kIncludable[1]) call.request.sampling.logprobs = 0;
+    if (*word == kIncludable[0]) asked.encrypted = true;
+    if (*word == kIncludable[1]) asked.request.sampling.logprobs = 0;
   }
 }
 
-void read_logprobs(FieldReader& body, CreateCall& call) {
+void read_logprobs(FieldReader& body, CreateRequest& asked) {
   const std::optional<int64_t> top = body.integer("top_logprobs", 0, kTopLogprobsMax);
-  read_include(body, call);
-  engine::SamplingParams& sampling = call.request.sampling;
+  read_include(body, asked);
+  engine::SamplingParams& sampling = asked.request.sampling;
   if (top && (*top > 0 || sampling.logprobs >= 0)) sampling.logprobs = static_cast<int>(*top);
 }
 
@@ -98,57 +98,57 @@ std::string_view read_text(FieldReader& body, service::Request& to) {
 
 // The model's thinking and the verbosity, read as chat completions do it.
 void read_thinking_of(FieldReader& body, const service::Model& model, std::string_view verbosity,
-                      CreateCall& call, service::Conversation& to) {
-  ChatCall chat;
+                      CreateRequest& asked, service::Conversation& to) {
+  ChatRequest chat;
   read_thinking(body, model, verbosity, chat, to);
-  call.request.reading = chat.request.reading;
-  call.show_reasoning = chat.options.show_reasoning;
+  asked.request.reading = chat.request.reading;
+  asked.show_reasoning = chat.options.show_reasoning;
   const boost::json::object* object = body.object("reasoning");
   if (object == nullptr) return;
   FieldReader reasoning(*object, "reasoning", body);
   for (const char* name : {"summary", "generate_summary"})
-    if (reasoning.word(name, {"auto", "concise", "detailed"})) call.summary = true;
+    if (reasoning.word(name, {"auto", "concise", "detailed"})) asked.summary = true;
 }
 
-void read_own_limits(FieldReader& body, const service::Model& model, CreateCall& call) {
+void read_own_limits(FieldReader& body, const service::Model& model, CreateRequest& asked) {
   refuse(body, kRefused);
   refuse(body, common_refused_fields());
-  read_sampling(body, model, call.request);
-  read_limits(body, model, 1, call.request);
+  read_sampling(body, model, asked.request);
+  read_limits(body, model, 1, asked.request);
   if (const auto limit = body.integer("max_output_tokens", 1, kIntMax))
-    call.request.max_tokens = static_cast<int>(*limit);
+    asked.request.max_tokens = static_cast<int>(*limit);
   // Counts calls of tools that run on the server, of which there are none here.
   body.integer("max_tool_calls", 1, kIntMax);
 }
 
-void read_handling(FieldReader& body, CreateCall& call) {
-  call.stream = read_stream(body).stream;
-  call.background = body.boolean("background").value_or(false);
-  call.store = body.boolean("store");
-  if (call.background && call.store == false)
+void read_handling(FieldReader& body, CreateRequest& asked) {
+  asked.stream = read_stream(body).stream;
+  asked.background = body.boolean("background").value_or(false);
+  asked.store = body.boolean("store");
+  if (asked.background && asked.store == false)
     body.wrong("background", "Invalid 'background': it needs 'store' to be true.");
-  call.previous_response_id = body.string("previous_response_id").value_or("");
-  call.truncate = body.word("truncation", {"auto", "disabled"}) == "auto";
-  call.service_tier = read_tier(body, call.request);
+  asked.previous_response_id = body.string("previous_response_id").value_or("");
+  asked.truncate = body.word("truncation", {"auto", "disabled"}) == "auto";
+  asked.service_tier = read_tier(body, asked.request);
   read_labels(body);
 }
 
 /// Reads `input` and what came before it into a conversation.
 class InputReader {
  public:
-  InputReader(FieldReader& body, const History& history, CreateCall& call)
+  InputReader(FieldReader& body, const History& history, CreateRequest& asked)
       : body_(body),
         history_(history),
-        call_(call),
-        items_(call.tools, call.warnings),
+        asked_(asked),
+        items_(asked.tools, asked.warnings),
         referenced_(history) {}
 
   std::vector<service::Message> read(const std::string& id_end) {
     items_.instructions(body_.string("instructions").value_or(""));
-    if (!call_.previous_response_id.empty()) read_history();
+    if (!asked_.previous_response_id.empty()) read_history();
     const boost::json::value* input = body_.any("input");
     if (input == nullptr) {
-      if (call_.previous_response_id.empty()) body_.missing("input");
+      if (asked_.previous_response_id.empty()) body_.missing("input");
     } else if (const boost::json::string* text = input->if_string()) {
       boost::json::object message;
       message["role"] = "user";
@@ -164,14 +164,14 @@ class InputReader {
 
  private:
   void read_history() {
-    const Result<boost::json::array> before = history_.up_to(call_.previous_response_id);
+    const Result<boost::json::array> before = history_.up_to(asked_.previous_response_id);
     if (!before.ok()) return fail_with(before.error());
     for (const boost::json::value& item : *before)
       items_.read(body_, "previous_response_id", item.get_object());
   }
 
   void read_list(const boost::json::array& list, const std::string& id_end) {
-    if (list.empty() && call_.previous_response_id.empty()) {
+    if (list.empty() && asked_.previous_response_id.empty()) {
       return body_.wrong("input", "Invalid 'input': at least one item was expected.",
                          "empty_array");
     }
@@ -180,7 +180,7 @@ class InputReader {
                          fmt::format("Invalid 'input': at most {} items were expected.", kItemsMax),
                          "array_above_max_length");
     }
-    for (size_t i = 0; i < list.size() && body_.ok() && !call_.not_found; ++i) {
+    for (size_t i = 0; i < list.size() && body_.ok() && !asked_.not_found; ++i) {
       const std::string path = fmt::format("input[{}]", i);
       const boost::json::object* item = list[i].if_object();
       if (item == nullptr) return body_.wrong_type(path, "an object", list[i]);
@@ -191,7 +191,7 @@ class InputReader {
   void take(const boost::json::object& item, const std::string& path, const std::string& id_end) {
     if (is_reference(item)) return take_reference(item, path);
     items_.read(body_, path, item);
-    if (body_.ok()) call_.input.push_back(listed_item(item, id_end));
+    if (body_.ok()) asked_.input.push_back(listed_item(item, id_end));
   }
 
   static bool is_reference(const boost::json::object& item) {
@@ -210,16 +210,16 @@ class InputReader {
     const Result<const boost::json::object*> found = referenced_.item(*id);
     if (!found.ok()) return fail_with(found.error());
     items_.read(body_, path, **found);
-    if (body_.ok()) call_.input.push_back(**found);
+    if (body_.ok()) asked_.input.push_back(**found);
   }
 
   void fail_with(const Error& error) {
-    if (!call_.not_found) call_.not_found = error;
+    if (!asked_.not_found) asked_.not_found = error;
   }
 
   FieldReader& body_;
   const History& history_;
-  CreateCall& call_;
+  CreateRequest& asked_;
   ItemsReader items_;
   ReferencedItems referenced_;
 };
@@ -242,7 +242,7 @@ void write_reasoning(JsonWriter& json, const boost::json::value* asked) {
 }
 
 // The fields that a response repeats. Requires: the body is right.
-std::string echo(const FieldReader& body, const CreateCall& call) {
+std::string echo(const FieldReader& body, const CreateRequest& asked) {
   std::string out;
   JsonWriter json(out);
   json.begin_object();
@@ -255,23 +255,23 @@ std::string echo(const FieldReader& body, const CreateCall& call) {
       json.raw(absent);
     }
   };
-  json.field("background", call.background);
+  json.field("background", asked.background);
   for (const char* name : {"instructions", "max_output_tokens", "max_tool_calls"})
     same(name, "null");
-  json.field("parallel_tool_calls", call.request.tool_choice.parallel);
+  json.field("parallel_tool_calls", asked.request.tool_choice.parallel);
   for (const char* name : {"previous_response_id", "prompt_cache_key"}) same(name, "null");
   write_reasoning(json.key("reasoning"), body.any("reasoning"));
   same("safety_identifier", "null");
-  json.key("frequency_penalty").number(call.request.sampling.frequency_penalty);
-  json.key("presence_penalty").number(call.request.sampling.presence_penalty);
-  json.field("service_tier", call.service_tier.empty() ? "default" : call.service_tier);
-  json.key("temperature").number(call.request.sampling.temperature);
+  json.key("frequency_penalty").number(asked.request.sampling.frequency_penalty);
+  json.key("presence_penalty").number(asked.request.sampling.presence_penalty);
+  json.field("service_tier", asked.service_tier.empty() ? "default" : asked.service_tier);
+  json.key("temperature").number(asked.request.sampling.temperature);
   write_text_form(json.key("text"), body.any("text"));
   same("tool_choice", R"("auto")");
   same("tools", "[]");
-  json.field("top_logprobs", std::max(0, call.request.sampling.logprobs));
-  json.key("top_p").number(call.request.sampling.top_p);
-  json.field("truncation", call.truncate ? "auto" : "disabled");
+  json.field("top_logprobs", std::max(0, asked.request.sampling.logprobs));
+  json.key("top_p").number(asked.request.sampling.top_p);
+  json.field("truncation", asked.truncate ? "auto" : "disabled");
   same("user", "null");
   same("metadata", "{}");
   json.end_object();
@@ -280,23 +280,23 @@ std::string echo(const FieldReader& body, const CreateCall& call) {
 
 }  // namespace
 
-CreateCall read_create(FieldReader& body, const service::Model& model, const History& history,
-                       const std::string& id_end) {
-  CreateCall call;
+CreateRequest read_create(FieldReader& body, const service::Model& model, const History& history,
+                          const std::string& id_end) {
+  CreateRequest asked;
   service::Conversation conversation;
-  read_own_limits(body, model, call);
-  read_tools(body, call.tools, conversation.tools, call.warnings);
-  call.request.tool_choice = read_tool_choice(body, call.tools);
-  hide_tools(call.request.tool_choice, conversation.tools);
-  read_logprobs(body, call);
-  const std::string_view verbosity = read_text(body, call.request);
-  read_thinking_of(body, model, verbosity, call, conversation);
-  read_handling(body, call);
-  conversation.messages = InputReader(body, history, call).read(id_end);
-  if (!body.ok()) return call;
-  call.echo_json = echo(body, call);
-  call.request.prompts.emplace_back(std::move(conversation));
-  return call;
+  read_own_limits(body, model, asked);
+  read_tools(body, asked.tools, conversation.tools, asked.warnings);
+  asked.request.tool_choice = read_tool_choice(body, asked.tools);
+  hide_tools(asked.request.tool_choice, conversation.tools);
+  read_logprobs(body, asked);
+  const std::string_view verbosity = read_text(body, asked.request);
+  read_thinking_of(body, model, verbosity, asked, conversation);
+  read_handling(body, asked);
+  conversation.messages = InputReader(body, history, asked).read(id_end);
+  if (!body.ok()) return asked;
+  asked.echo_json = echo(body, asked);
+  asked.request.prompts.emplace_back(std::move(conversation));
+  return asked;
 }
 
 }  // namespace pippin::api::openai::responses

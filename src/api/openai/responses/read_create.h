@@ -10,14 +10,14 @@
 
 #include "api/openai/responses/history.h"
 #include "api/openai/responses/tool_table.h"
-#include "api/wire/field_reader.h"
+#include "api/shared/field_reader.h"
 #include "base/error.h"
 #include "service/model.h"
 #include "service/request.h"
 
 namespace pippin::api::openai::responses {
 
-struct CreateCall {
+struct CreateRequest {
   service::Request request;  // its one prompt is a Conversation
   ToolTable tools;
   std::vector<Warning> warnings;
@@ -37,7 +37,7 @@ struct CreateCall {
 
 /// Reads all fields; the first wrong one is body.error(). `id_end` is what the ids of its items end
 /// with, before their number.
-CreateCall read_create(FieldReader& body, const service::Model& model, const History& history,
-                       const std::string& id_end);
+CreateRequest read_create(FieldReader& body, const service::Model& model, const History& history,
+                          const std::string& id_end);
 
 }  // namespace pippin::api::openai::responses

@@ -136,11 +136,11 @@ void ItemsReader::read_output(FieldReader& item) {
 // the summary.
 void ItemsReader::read_reasoning(FieldReader& item) {
   std::string text = read_parts(item, "content", false);
-  const std::string_view sealed = item.string("encrypted_content").value_or("");
+  const std::string_view encrypted = item.string("encrypted_content").value_or("");
   const std::string summary = read_parts(item, "summary", false);
   if (!item.ok()) return;
-  if (text.empty() && sealed.starts_with(kReasoningMark))
-    text = sealed.substr(kReasoningMark.size());
+  if (text.empty() && encrypted.starts_with(kReasoningMark))
+    text = encrypted.substr(kReasoningMark.size());
   if (text.empty()) text = summary;
   if (text.empty()) return;
   if (in_turn_ && !(turn_.parts.empty() && turn_.tool_calls.empty())) end_turn();

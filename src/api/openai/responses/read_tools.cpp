@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "api/openai/custom_tool.h"
-#include "api/wire/names.h"
-#include "api/wire/tool_definition.h"
+#include "api/shared/names.h"
+#include "api/shared/tool_definition.h"
 #include "service/json.h"
 
 namespace pippin::api::openai::responses {

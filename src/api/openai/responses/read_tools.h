@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "api/openai/responses/tool_table.h"
-#include "api/wire/field_reader.h"
+#include "api/shared/field_reader.h"
 #include "service/request.h"
 
 namespace pippin::api::openai::responses {

@@ -3,7 +3,7 @@
 #include <chrono>
 
 #include "api/openai/responses/read_items.h"
-#include "api/wire/logprobs.h"
+#include "api/shared/logprobs.h"
 #include "base/unix_time.h"
 
 namespace pippin::api::openai::responses {

@@ -19,7 +19,7 @@ struct Frame {
   std::string id;  // "resp_..."
   int64_t created_unix_s = 0;
   std::string model;
-  std::string echo_json;  // CreateCall's
+  std::string echo_json;  // CreateRequest's
   std::vector<Warning> warnings;
   bool store = false;
 

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "api/openai/responses/writer.h"
-#include "service/strand.h"
+#include "service/serial_task.h"
 
 namespace pippin::api::openai::responses {
 namespace {
@@ -189,27 +189,27 @@ class Follower final : public std::enable_shared_from_this<Follower> {
            size_t from)
       : context_(context), exchange_(std::move(exchange)), run_(std::move(run)), next_(from) {}
 
-  // As in Answer: the callbacks hold the strand, the strand knows the follower only weakly, and the
-  // follower owns itself until its end.
+  // As in ResponseStream: the callbacks hold the task, the task knows the follower only weakly, and
+  // the follower owns itself until its end.
   void start() {
     self_ = shared_from_this();
-    strand_ = std::make_shared<service::Strand>(context_.workers, [weak = weak_from_this()] {
+    task_ = std::make_shared<service::SerialTask>(context_.workers, [weak = weak_from_this()] {
       if (const std::shared_ptr<Follower> alive = weak.lock()) alive->step();
     });
     exchange_->start_stream({200, "text/event-stream", {}, {{"cache-control", "no-cache"}}});
-    exchange_->on_drained([strand = strand_] { strand->ring(); });
-    exchange_->on_disconnect([strand = strand_, gone = gone_] {
+    exchange_->on_drained([task = task_] { task->notify(); });
+    exchange_->on_disconnect([task = task_, gone = gone_] {
       *gone = true;
-      strand->ring();
+      task->notify();
     });
-    run_->subscribe([strand = strand_] { strand->ring(); });
+    run_->subscribe([task = task_] { task->notify(); });
   }
 
  private:
   void step() {
     if (self_ == nullptr) return;  // ended before
     while (!*gone_) {
-      if (exchange_->queued_bytes() > context_.stream_pause_bytes) return;  // on_drained rings
+      if (exchange_->queued_bytes() > context_.stream_pause_bytes) return;  // on_drained notifies
       const bool ended = run_->ended();
       if (next_ < run_->first_event()) break;  // too slow: a stream with a gap would be a lie
       const size_t before = next_;
@@ -217,7 +217,7 @@ class Follower final : public std::enable_shared_from_this<Follower> {
       next_ = run_->events(next_, kFollowBytes, bytes);
       if (!bytes.empty() && !exchange_->write(bytes)) break;
       if (next_ != before) continue;
-      if (!ended) return;  // the run's next event rings
+      if (!ended) return;  // the run's next event notifies
       if (wants_done_marker(*exchange_)) exchange_->write(kDoneMarker);
       break;
     }
@@ -230,7 +230,7 @@ class Follower final : public std::enable_shared_from_this<Follower> {
   const std::shared_ptr<Run> run_;
   const std::shared_ptr<std::atomic<bool>> gone_ = std::make_shared<std::atomic<bool>>(false);
   size_t next_;
-  std::shared_ptr<service::Strand> strand_;
+  std::shared_ptr<service::SerialTask> task_;
   std::shared_ptr<Follower> self_;
 };
 

@@ -43,8 +43,8 @@ class Run {
   /// has ended. It must not block.
   void subscribe(std::function<void()> callback);
 
-  /// The exchange through which an Answer writes its events here. It holds the ticket until the
-  /// end.
+  /// The exchange through which a ResponseStream writes its events here. It holds the ticket until
+  /// the end.
   static std::shared_ptr<Exchange> exchange_of(std::shared_ptr<Run> run,
                                                service::Ongoing::Ticket ticket);
 

@@ -7,8 +7,8 @@
 #include "api/openai/errors.h"
 #include "api/openai/responses/history.h"
 #include "api/openai/responses/responses.h"
-#include "api/wire/key_of.h"
-#include "api/wire/query.h"
+#include "api/shared/key_of.h"
+#include "api/shared/query.h"
 
 namespace pippin::api::openai::responses {
 namespace {
@@ -52,7 +52,7 @@ Result<boost::json::object> object_of(const service::StoredResponse& stored) {
 void stream_again(const Context& context, std::shared_ptr<Exchange> exchange,
                   const std::shared_ptr<Run>& run, size_t from) {
   if (run == nullptr || from < run->first_event()) {
-    return exchange->respond(error_response(WireError{
+    return exchange->respond(error_response(ApiError{
         400, "invalid_request_error", "unsupported_value",
         "Only a response with 'background' can be streamed again, while it is generated or shortly "
         "after; its events from 'starting_after' on are no longer kept.",
@@ -71,7 +71,7 @@ Handler retrieve(const Context& context, std::shared_ptr<Runs> runs) {
         query.integer("starting_after", 0, std::numeric_limits<int>::max());
     if (after && !stream)
       query.wrong("starting_after", "Invalid 'starting_after': it is only allowed with 'stream'.");
-    if (query.error()) return exchange->respond(error_response(wire_error(*query.error())));
+    if (query.error()) return exchange->respond(error_response(api_error(*query.error())));
     const std::shared_ptr<Run> run = run_of(*runs, *exchange);
     if (run != nullptr && !stream) return respond_json(*exchange, run->body());
     if (run == nullptr) {
@@ -126,8 +126,8 @@ Handler cancel(const Context& context, std::shared_ptr<Runs> runs) {
     const boost::json::value* background = object->if_contains("background");
     if (background == nullptr || !background->is_bool() || !background->get_bool()) {
       return exchange->respond(error_response(
-          WireError{400, "invalid_request_error", "invalid_value",
-                    "Only a response that was created with 'background' can be cancelled.", "id"}));
+          ApiError{400, "invalid_request_error", "invalid_value",
+                   "Only a response that was created with 'background' can be cancelled.", "id"}));
     }
     respond_json(*exchange, boost::json::serialize(*object));
   };
@@ -211,14 +211,14 @@ Handler list_input_items(const Context& context) {
   return [&context](std::shared_ptr<Exchange> exchange) {
     Query query(exchange->request().query);
     const std::optional<Page> page = read_page(query);
-    if (!page) return exchange->respond(error_response(wire_error(*query.error())));
+    if (!page) return exchange->respond(error_response(api_error(*query.error())));
     Result<boost::json::array> items = given_items(context, *exchange);
     if (!items.ok()) return exchange->respond(error_response(items.error()));
     const std::optional<std::string> body = page_json(std::move(*items), *page);
     if (!body) {
       return exchange->respond(error_response(
-          WireError{400, "invalid_request_error", "invalid_value",
-                    "Invalid 'after': this response has no item '" + page->after + "'.", "after"}));
+          ApiError{400, "invalid_request_error", "invalid_value",
+                   "Invalid 'after': this response has no item '" + page->after + "'.", "after"}));
     }
     respond_json(*exchange, *body);
   };

@@ -1,4 +1,4 @@
-// ToolTable: the tools of one request, as the wire names them and as the model sees them. Plain
+// ToolTable: the tools of one request, as the API names them and as the model sees them. Plain
 // values. Thread: any.
 #pragma once
 
@@ -8,15 +8,15 @@
 #include <utility>
 #include <vector>
 
-#include "api/wire/warning.h"
+#include "api/shared/warning.h"
 
 namespace pippin::api::openai::responses {
 
 struct OfferedTool {
   bool custom = false;     // its input is plain text; the model writes it as {"input": "..."}
   std::string shown;       // the name that the model is given
-  std::string name;        // the name on the wire
-  std::string name_space;  // the wire's namespace; empty if none
+  std::string name;        // the API's name
+  std::string name_space;  // the API's namespace; empty if none
 };
 
 class ToolTable {
@@ -27,7 +27,7 @@ class ToolTable {
   const OfferedTool* find_shown(std::string_view shown) const {
     return find([&](const OfferedTool& tool) { return tool.shown == shown; });
   }
-  /// Returns the tool of this name on the wire, or null.
+  /// Returns the tool of this API's name, or null.
   const OfferedTool* find_named(std::string_view name, std::string_view name_space) const {
     return find([&](const OfferedTool& tool) {
       return tool.name == name && tool.name_space == name_space;

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "api/openai/errors.h"
-#include "api/wire/logprobs.h"
+#include "api/shared/logprobs.h"
 
 namespace pippin::api::openai::responses {
 namespace {
@@ -34,9 +34,9 @@ bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \n\r\t") == std::string_view::npos;
 }
 
-class ResponseWriter final : public AnswerWriter {
+class Writer final : public ResponseWriter {
  public:
-  explicit ResponseWriter(WriterOptions options) : options_(std::move(options)) {}
+  explicit Writer(WriterOptions options) : options_(std::move(options)) {}
 
   bool streams() const override { return options_.streams; }
   std::string id() const override { return options_.frame.id; }
@@ -349,8 +349,8 @@ bool wants_done_marker(const Exchange& exchange) {
   return agent.find("OpenAI/") == std::string_view::npos && !agent.starts_with("codex");
 }
 
-std::unique_ptr<AnswerWriter> response_writer(WriterOptions options) {
-  return std::make_unique<ResponseWriter>(std::move(options));
+std::unique_ptr<ResponseWriter> response_writer(WriterOptions options) {
+  return std::make_unique<Writer>(std::move(options));
 }
 
 }  // namespace pippin::api::openai::responses

@@ -1,4 +1,5 @@
-// The writer of one response: its events, or its object; and what is kept of it. Owner: the Answer.
+// The writer of one response: its events, or its object; and what is kept of it. Owner: the
+// ResponseStream.
 #pragma once
 
 #include <functional>
@@ -9,7 +10,7 @@
 #include "api/exchange.h"
 #include "api/openai/responses/response_object.h"
 #include "api/openai/responses/tool_table.h"
-#include "api/wire/answer.h"
+#include "api/shared/response_stream.h"
 
 namespace pippin::api::openai::responses {
 
@@ -35,6 +36,6 @@ inline constexpr std::string_view kDoneMarker = "data: [DONE]\n\n";
 /// it), but for OpenAI's own, to which the last event is the end.
 bool wants_done_marker(const Exchange& exchange);
 
-std::unique_ptr<AnswerWriter> response_writer(WriterOptions options);
+std::unique_ptr<ResponseWriter> response_writer(WriterOptions options);
 
 }  // namespace pippin::api::openai::responses

@@ -1,0 +1,28 @@
+// Reads how the next token is chosen and what ends an answer: fields that the APIs name alike.
+// Thread: any.
+#pragma once
+
+#include <boost/json/array.hpp>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/shared/field_reader.h"
+#include "service/model.h"
+#include "service/request.h"
+
+namespace pippin::api {
+
+/// Starts from the model's defaults and overlays the request's fields.
+void read_sampling(FieldReader& reader, const service::Model& model, service::Request& request);
+
+/// Reads a string or an array of at most `count_max` strings, none empty.
+void read_stop(FieldReader& reader, std::string_view name, size_t count_max,
+               std::vector<std::string>& stops);
+
+/// Reads an array of ids below the model's vocabulary.
+void read_tokens(FieldReader& reader, std::string_view name, const boost::json::array& array,
+                 const service::Model& model, std::vector<service::Token>& tokens);
+
+}  // namespace pippin::api
