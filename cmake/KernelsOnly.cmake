@@ -1,7 +1,7 @@
 # Builds the CPU kernels and their tests and nothing else, with no library but GoogleTest, which is built here from its
 # sources: for a cross compiler that has no libraries of the other machine.
-add_library(pippin_base STATIC src/base/check.cpp src/base/error.cpp src/base/guarded.cpp src/base/thread.cpp
-  src/base/thread_pool.cpp)
+add_library(pippin_base STATIC src/base/block_codes.cpp src/base/check.cpp src/base/error.cpp src/base/grid_tables.cpp
+  src/base/guarded.cpp src/base/thread.cpp src/base/thread_pool.cpp)
 # fmt and spdlog, which the log is, have no library for the other machine: their headers hold all of them.
 target_compile_definitions(pippin_base PRIVATE FMT_HEADER_ONLY SPDLOG_FMT_EXTERNAL)
 target_include_directories(pippin_base PUBLIC ${PROJECT_SOURCE_DIR}/src)

@@ -12,10 +12,10 @@
 #include <string>
 #include <vector>
 
+#include "base/float_formats.h"
 #include "base/thread_pool.h"
 #include "nn/cpu/attention.h"
 #include "nn/cpu/experts.h"
-#include "nn/cpu/float_formats.h"
 #include "nn/cpu/kernels.h"
 #include "nn/cpu/linear.h"
 #include "ops/bench.h"
@@ -330,7 +330,7 @@ void bench_tiles(const TensorFormat& c, const Options& options) {
   std::vector<ActSubBlocks16> sub_blocks(static_cast<size_t>(kGroups / 2 * kRowsMax));
   std::vector<BlockSums> sums(static_cast<size_t>(kGroups / kSuperGroups * kRowsMax));
   const std::vector<float> xf(static_cast<size_t>(kGroups * kGroup * kRowsMax));
-  const TileView view{weights.data(), weights.data() + planes, kAffineLayout};
+  const TileView view{weights.data(), weights.data() + planes, kAffineLayout, codebook_of(c.type)};
   for (const int rows : {1, 2, 4, 8, 16, 64, kRowsMax}) {
     alignas(64) float out[kRowsMax * kTileRows] = {};
     const auto print = [&](const char* activations, double seconds) {

@@ -11,7 +11,7 @@
 
 namespace pippin {
 
-/// kQ4_0 to kMXFP4 are GGML's block formats, byte for byte. kAffine* are MLX's affine codes of that
+/// kQ4_0 to kQ2_0 are GGML's block formats, byte for byte. kAffine* are MLX's affine codes of that
 /// many bits. MLX keeps scales apart from codes (QuantisationParameters): of kAffine* always, of
 /// kMXFP4 in its own files.
 /// Source: the GGUF specification and ggml-common.h's block layouts; MLX's quantize().
@@ -32,6 +32,18 @@ enum class TensorType : uint8_t {
   kIQ4_NL,
   kIQ4_XS,
   kMXFP4,
+  kNVFP4,
+  kIQ1_S,
+  kIQ1_M,
+  kIQ2_XXS,
+  kIQ2_XS,
+  kIQ2_S,
+  kIQ3_XXS,
+  kIQ3_S,
+  kTQ1_0,
+  kTQ2_0,
+  kQ1_0,
+  kQ2_0,
   kAffine2,
   kAffine3,
   kAffine4,
@@ -43,7 +55,7 @@ enum class TensorType : uint8_t {
 struct TensorFormat {
   TensorType type;
   std::string_view name;
-  int block_elements;  // of a block in the file: 1 of floats, 32 or 256; 0: no blocks
+  int block_elements;  // of a block in the file: 1 of floats, 32 to 256; 0: no blocks
   int block_bytes;
   int code_bits = 0;  // of a code whose scale lies apart; 0: scales never do
 };
@@ -65,6 +77,18 @@ inline constexpr TensorFormat kTensorFormats[] = {
     {TensorType::kIQ4_NL, "IQ4_NL", 32, 18},
     {TensorType::kIQ4_XS, "IQ4_XS", 256, 136},
     {TensorType::kMXFP4, "MXFP4", 32, 17, 4},
+    {TensorType::kNVFP4, "NVFP4", 64, 36},
+    {TensorType::kIQ1_S, "IQ1_S", 256, 50},
+    {TensorType::kIQ1_M, "IQ1_M", 256, 56},
+    {TensorType::kIQ2_XXS, "IQ2_XXS", 256, 66},
+    {TensorType::kIQ2_XS, "IQ2_XS", 256, 74},
+    {TensorType::kIQ2_S, "IQ2_S", 256, 82},
+    {TensorType::kIQ3_XXS, "IQ3_XXS", 256, 98},
+    {TensorType::kIQ3_S, "IQ3_S", 256, 110},
+    {TensorType::kTQ1_0, "TQ1_0", 256, 54},
+    {TensorType::kTQ2_0, "TQ2_0", 256, 66},
+    {TensorType::kQ1_0, "Q1_0", 128, 18},
+    {TensorType::kQ2_0, "Q2_0", 64, 18},
     {TensorType::kAffine2, "affine 2-bit", 0, 0, 2},
     {TensorType::kAffine3, "affine 3-bit", 0, 0, 3},
     {TensorType::kAffine4, "affine 4-bit", 0, 0, 4},

@@ -1,9 +1,11 @@
 // Reference dequantisation: one plain function per block format, in the order of operations of
 // ggml's own reference, so that the f32 results agree with it bit for bit. Source: the block
 // layouts of ggml-common.h; OCP Microscaling Formats 1.0 for MXFP4.
+#include <array>
 #include <bit>
 #include <cstring>
 
+#include "base/block_codes.h"
 #include "base/check.h"
 #include "store/tensor.h"
 
@@ -26,8 +28,7 @@ uint32_t load_u32(const Byte* p) {
   return v;
 }
 
-float load_f16(const Byte* p) {
-  const uint16_t bits = load_u16(p);
+float load_f16(uint16_t bits) {
   const uint32_t sign = static_cast<uint32_t>(bits & 0x8000) << 16;
   const uint32_t exponent = (bits >> 10) & 0x1f;
   const uint32_t mantissa = bits & 0x3ff;
@@ -39,6 +40,8 @@ float load_f16(const Byte* p) {
   return std::bit_cast<float>(sign | wide << 23 | mantissa << 13);
 }
 
+float load_f16(const Byte* p) { return load_f16(load_u16(p)); }
+
 // The scale of MXFP4, 2^(e - 127), halved because kE2M1Doubled holds doubled values. Subnormal for
 // e < 2.
 float load_half_e8m0(const Byte* p) {
@@ -46,7 +49,6 @@ float load_half_e8m0(const Byte* p) {
   return std::bit_cast<float>(e < 2 ? 0x00200000u << e : (e - 1) << 23);
 }
 
-constexpr int8_t kE2M1Doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                    1,    13,   25,  38,  53,  69,  89,  113};
 
@@ -199,6 +201,38 @@ void block_mxfp4(const Byte* in, float* out) {
   }
 }
 
+// Sub-blocks of 16 with a scale each.
+void block_nvfp4(const Byte* in, float* out) {
+  for (int sub_block = 0; sub_block < 4; ++sub_block) {
+    const float d = half_ue4m3(in[sub_block]);
+    const Byte* qs = in + 4 + 8 * sub_block;
+    for (int j = 0; j < 16; ++j) {
+      const int code = j < 8 ? qs[j] & 0xf : qs[j - 8] >> 4;
+      *out++ = static_cast<float>(kE2M1Doubled[code]) * d;
+    }
+  }
+}
+
+template <TensorType kType>
+void block_grid(const Byte* in, float* out) {
+  constexpr std::array<int8_t, 16> kValues = grid_values(kType);
+  GridBlock block;
+  read_grid_block(kType, in, block);
+  const float d = load_f16(block.d) * grid_step(kType);
+  for (int k = 0; k < 256; ++k)
+    out[k] =
+        d * static_cast<float>(block.scale[k / 16]) * static_cast<float>(kValues[block.code[k]]);
+}
+
+template <TensorType kType>
+void block_ternary(const Byte* in, float* out) {
+  TernaryBlock block;
+  read_ternary_block(kType, in, block);
+  const float d = load_f16(block.d);
+  for (int k = 0; k < block_elements(kType); ++k)
+    out[k] = static_cast<float>(block.code[k] - 1) * d;
+}
+
 void block_f16(const Byte* in, float* out) { *out = load_f16(in); }
 
 void block_bf16(const Byte* in, float* out) {
@@ -291,6 +325,30 @@ void dequantize(TensorType type, std::span<const std::byte> bytes, std::span<flo
       return run(block_iq4_xs);
     case TensorType::kMXFP4:
       return run(block_mxfp4);
+    case TensorType::kNVFP4:
+      return run(block_nvfp4);
+    case TensorType::kIQ1_S:
+      return run(block_grid<TensorType::kIQ1_S>);
+    case TensorType::kIQ1_M:
+      return run(block_grid<TensorType::kIQ1_M>);
+    case TensorType::kIQ2_XXS:
+      return run(block_grid<TensorType::kIQ2_XXS>);
+    case TensorType::kIQ2_XS:
+      return run(block_grid<TensorType::kIQ2_XS>);
+    case TensorType::kIQ2_S:
+      return run(block_grid<TensorType::kIQ2_S>);
+    case TensorType::kIQ3_XXS:
+      return run(block_grid<TensorType::kIQ3_XXS>);
+    case TensorType::kIQ3_S:
+      return run(block_grid<TensorType::kIQ3_S>);
+    case TensorType::kTQ1_0:
+      return run(block_ternary<TensorType::kTQ1_0>);
+    case TensorType::kTQ2_0:
+      return run(block_ternary<TensorType::kTQ2_0>);
+    case TensorType::kQ1_0:
+      return run(block_ternary<TensorType::kQ1_0>);
+    case TensorType::kQ2_0:
+      return run(block_ternary<TensorType::kQ2_0>);
     default:  // affine: no blocks
       break;
   }

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 #include "store/gguf.h"
 #include "store/tensor.h"
@@ -10,12 +11,13 @@
 namespace pippin::store {
 namespace {
 
-constexpr TensorType kAll[] = {
-    TensorType::kF32,  TensorType::kF16,    TensorType::kBF16,   TensorType::kQ4_0,
-    TensorType::kQ4_1, TensorType::kQ5_0,   TensorType::kQ5_1,   TensorType::kQ8_0,
-    TensorType::kQ2_K, TensorType::kQ3_K,   TensorType::kQ4_K,   TensorType::kQ5_K,
-    TensorType::kQ6_K, TensorType::kIQ4_NL, TensorType::kIQ4_XS, TensorType::kMXFP4,
-};
+// Every type that has blocks.
+const std::vector<TensorType> kAll = [] {
+  std::vector<TensorType> types;
+  for (const TensorFormat& format : kTensorFormats)
+    if (!is_affine(format.type)) types.push_back(format.type);
+  return types;
+}();
 
 std::vector<float> dequantized(TensorType type, std::span<const std::byte> bytes, size_t elements) {
   std::vector<float> out(elements);
@@ -97,6 +99,18 @@ TEST(TensorType, BitsPerElementAreTheFormats) {
   EXPECT_EQ(bits(TensorType::kQ4_K), 4.5);
   EXPECT_EQ(bits(TensorType::kQ6_K), 6.5625);
   EXPECT_EQ(bits(TensorType::kMXFP4), 4.25);
+  EXPECT_EQ(bits(TensorType::kNVFP4), 4.5);
+  EXPECT_EQ(bits(TensorType::kIQ1_S), 1.5625);
+  EXPECT_EQ(bits(TensorType::kIQ1_M), 1.75);
+  EXPECT_EQ(bits(TensorType::kIQ2_XXS), 2.0625);
+  EXPECT_EQ(bits(TensorType::kIQ2_XS), 2.3125);
+  EXPECT_EQ(bits(TensorType::kIQ2_S), 2.5625);
+  EXPECT_EQ(bits(TensorType::kIQ3_XXS), 3.0625);
+  EXPECT_EQ(bits(TensorType::kIQ3_S), 3.4375);
+  EXPECT_EQ(bits(TensorType::kTQ1_0), 1.6875);
+  EXPECT_EQ(bits(TensorType::kTQ2_0), 2.0625);
+  EXPECT_EQ(bits(TensorType::kQ1_0), 1.125);
+  EXPECT_EQ(bits(TensorType::kQ2_0), 2.25);
   EXPECT_EQ(type_name(TensorType::kIQ4_XS), "IQ4_XS");
 }
 

@@ -126,7 +126,8 @@ class GgufBuilder {
 
   /// Returns the number that GGUF gives a type.
   static uint32_t ggml_number(TensorType type) {
-    constexpr uint32_t kNumbers[] = {0, 1, 30, 2, 3, 6, 7, 8, 10, 11, 12, 13, 14, 20, 23, 39};
+    constexpr uint32_t kNumbers[] = {0,  1,  30, 2,  3,  6,  7,  8,  10, 11, 12, 13, 14, 20,
+                                     23, 39, 40, 19, 29, 16, 17, 22, 18, 21, 34, 35, 41, 42};
     return kNumbers[static_cast<size_t>(type)];
   }
   template <typename T>

@@ -2,11 +2,19 @@
 
 #include <array>
 
+#include "nn/cpu/linear.h"
 #include "nn/reference/affine_matrix.h"
 #include "store/tensor.h"
 
 namespace pippin::nn {
 namespace {
+
+// The CPU's kernels keep the file's formats or ones near them.
+int64_t packed_bytes(const store::TensorView& tensor) {
+  if (is_affine(tensor.type)) return static_cast<int64_t>(tensor.stored_bytes());
+  const auto bits = static_cast<double>(tensor.elements()) * cpu::packed_bits(tensor.type);
+  return static_cast<int64_t>(bits / 8);
+}
 
 constexpr int64_t kDenseBytes = 2;  // of a value in bf16
 
@@ -38,7 +46,7 @@ WeightForm weight_form(const DeviceTraits& device, int64_t dense_bytes, uint64_t
 }
 
 int64_t kept_bytes(const DeviceTraits& device, WeightForm form, const store::TensorView& tensor) {
-  if (device.keeps_file_types) return static_cast<int64_t>(tensor.stored_bytes());
+  if (device.keeps_file_types) return packed_bytes(tensor);
   if (form == WeightForm::kQuantised) return affine_bytes(tensor);
   return tensor.elements() * kDenseBytes;
 }

@@ -20,9 +20,9 @@ LinearScratch::~LinearScratch() = default;
 ActRows rows_from(const ActRows& all, const RowBlock& block, int64_t k, int64_t row,
                   int64_t group) {
   const auto from = [&](auto* first, int64_t columns) {
-    return first == nullptr
-               ? nullptr
-               : first + block.first * (k / columns) + group * kGroup / columns * block.rows + row;
+    return first == nullptr ? nullptr
+                            : first + block.first * ceil_div(k, columns) +
+                                  group * kGroup / columns * block.rows + row;
   };
   return {from(all.groups, kGroup), from(all.group_pairs, 2 * kGroup),
           from(all.sub_blocks, 2 * kGroup), from(all.block_sums, kBlock), block.rows};
@@ -33,13 +33,13 @@ ActRows room_for(LinearScratch::Impl::Quantised& scratch, ActQuantisation quanti
   ActRows rows{.rows = static_cast<int>(m)};
   switch (quantisation) {
     case ActQuantisation::kPowerOfTwoScales:
-      rows.block_sums = room_for(scratch.block_sums, m * (k / kBlock));
+      rows.block_sums = room_for(scratch.block_sums, m * ceil_div(k, kBlock));
       [[fallthrough]];
     case ActQuantisation::kGroups:
       rows.groups = room_for(scratch.groups, m * (k / kGroup));
       break;
     case ActQuantisation::kGroupPairs:
-      rows.block_sums = room_for(scratch.block_sums, m * (k / kBlock));
+      rows.block_sums = room_for(scratch.block_sums, m * ceil_div(k, kBlock));
       rows.group_pairs = room_for(scratch.group_pairs, m * (k / (2 * kGroup)));
       break;
     case ActQuantisation::kSubBlocks16:

@@ -1,7 +1,7 @@
 // The kernels in plain C++: the oracle of the others, and the path of last resort.
 #include "nn/cpu/kernels.h"
 
-#include "nn/cpu/float_formats.h"
+#include "base/float_formats.h"
 
 namespace pippin::nn::cpu {
 namespace {

@@ -83,8 +83,8 @@ inline void each_group_values(const TileView& tile, int64_t columns, Use use) {
       use(count, values);
     }
   } else {
-    using S = Scales<kFormat.scales>;
-    const WTable table = w_table(kCodebook<kType>);
+    using S = ScalesOf<kType>;
+    const WTable table = table_of<kType>(tile);
     const TileFormat format = format_of<kType>(tile);
     const uint8_t* planes = tile.planes;
     const uint8_t* scale_bytes = tile.scales;
@@ -198,13 +198,14 @@ constexpr void fill_many(Kernel* by_rows, Kernel kernel) {
   for (int rows = 2 * kPassRows; rows <= kRowsMax; rows += kPassRows) by_rows[rows] = kernel;
 }
 
+/// Enters the kernels of a type that has tiles of its own.
 template <TensorType kType, int... kRows>
 constexpr void fill_type(LinearKernels& k, std::integer_sequence<int, kRows...>) {
   k.row[static_cast<int>(kType)] = tile_row<kType>;
   (fill_rows<kType, kRows>(k), ...);
   constexpr int kIndex = static_cast<int>(kType);
   constexpr TileFormat kFormat = tile_format(kType);
-  constexpr bool kSubBlocks16 = Scales<kFormat.scales>::kSubBlocks16;
+  constexpr bool kSubBlocks16 = ScalesOf<kType>::kSubBlocks16;
   constexpr bool kMany = kFormat.interleaved ? kManyGroupPairs
                          : kSubBlocks16      ? kManySubBlocks
                                              : kManyGroups;
@@ -217,7 +218,10 @@ constexpr void fill_type(LinearKernels& k, std::integer_sequence<int, kRows...>)
 template <int... kTypes>
 constexpr void fill_types(LinearKernels& k, std::integer_sequence<int, kTypes...>) {
   using Rows = std::integer_sequence<int, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16>;
-  (fill_type<static_cast<TensorType>(kTypes)>(k, Rows()), ...);
+  const auto fill = [&]<TensorType kType>() {
+    if constexpr (tile_type(kType) == kType) fill_type<kType>(k, Rows());
+  };
+  (fill.template operator()<static_cast<TensorType>(kTypes)>(), ...);
 }
 
 constexpr LinearKernels linear_kernels() {

@@ -94,6 +94,9 @@ class PackedLinear {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Returns the bits that a weight of a type takes in a PackedLinear. Requires: not is_affine(type).
+double packed_bits(TensorType type);
+
 /// y = x * W^T (+ bias). Shapes: x [M, K] f32, y [M, N] f32, both with rows contiguous; bias [N] or
 /// null. `scratch` keeps the quantised activations between calls and grows as needed. `next`,
 /// if given, is the matrix of the next product: idle threads prefetch it.

@@ -1,10 +1,13 @@
-// From the model file's blocks to tiles: codes keep their values, only their places change.
+// From the model file's blocks to tiles: codes keep their values, only their places change. Of grid
+// formats the grid's points are written out; ternary formats become affine ones.
 // Source: the block layouts of the GGUF specification and GGML's block definitions; MLX's quantize.
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <utility>
 
+#include "base/block_codes.h"
+#include "base/float_formats.h"
 #include "nn/cpu/packed_linear.h"
 
 namespace pippin::nn::cpu {
@@ -14,7 +17,7 @@ namespace {
 struct RowBlock {
   uint8_t codes[256];
   uint8_t f16s[4];    // d, then m or dmin
-  uint8_t small[32];  // exponents, 6-bit or 8-bit scales, then 6-bit minimums
+  uint8_t small[32];  // exponents, 6-bit or 8-bit scales, then 6-bit minimums; f16 scales of 16
 };
 
 void nibbles_by_half(const uint8_t* in, uint8_t* codes) {  // columns j low, j + 16 high
@@ -82,8 +85,39 @@ void scales_iq4_xs(const uint8_t* in, uint8_t* out) {  // in: u16 high bits, 4 b
   }
 }
 
+void read_nvfp4(const uint8_t* in, RowBlock& out) {
+  for (int i = 0; i < 4; ++i) {
+    const uint16_t scale = float_to_half(half_ue4m3(in[i]));  // exact
+    std::memcpy(out.small + 2 * i, &scale, 2);
+    const uint8_t* qs = in + 4 + 8 * i;
+    for (int j = 0; j < 8; ++j) out.codes[16 * i + j] = qs[j] & 15;
+    for (int j = 0; j < 8; ++j) out.codes[16 * i + 8 + j] = qs[j] >> 4;
+  }
+}
+
+void read_grid(TensorType type, const uint8_t* in, RowBlock& out) {
+  GridBlock block;
+  read_grid_block(type, in, block);
+  std::memcpy(out.f16s, &block.d, 2);
+  std::memcpy(out.codes, block.code, 256);
+  const int step = tile_format(type).scales == ScaleKind::kSuperBlock32 ? 2 : 1;
+  for (int i = 0; i < 16; i += step) out.small[i / step] = block.scale[i];
+}
+
+// d * (code - 1) as d * code + -d.
+void read_ternary(TensorType type, const uint8_t* in, RowBlock& out) {
+  TernaryBlock block;
+  read_ternary_block(type, in, block);
+  const auto bias = static_cast<uint16_t>(block.d ^ 0x8000);
+  std::memcpy(out.f16s, &block.d, 2);
+  std::memcpy(out.f16s + 2, &bias, 2);
+  std::copy_n(block.code, block_elements(type), out.codes);
+}
+
 template <TensorType kType>
 void read_block(const uint8_t* in, RowBlock& out) {
+  if constexpr (is_grid(kType)) return read_grid(kType, in, out);
+  if constexpr (is_ternary(kType)) return read_ternary(kType, in, out);
   switch (kType) {
     case TensorType::kQ4_0:
     case TensorType::kIQ4_NL:
@@ -107,6 +141,8 @@ void read_block(const uint8_t* in, RowBlock& out) {
     case TensorType::kMXFP4:
       out.small[0] = in[0];
       return nibbles_by_half(in + 1, out.codes);
+    case TensorType::kNVFP4:
+      return read_nvfp4(in, out);
     case TensorType::kQ2_K:
       std::memcpy(out.small, in, 16);
       std::memcpy(out.f16s, in + 80, 4);
@@ -198,7 +234,8 @@ void write_codes(const uint8_t* codes, int row, uint8_t* planes) {
   }
 }
 
-void write_scales(ScaleKind kind, const RowBlock* rows, uint8_t* out) {
+// The scales of a tile's block. Of those that a file's block has several of, `part` is the number.
+void write_scales(ScaleKind kind, const RowBlock* rows, int part, uint8_t* out) {
   const auto half = [&](int which, uint8_t* to) {
     for (int r = 0; r < kTileRows; ++r) std::memcpy(to + 2 * r, rows[r].f16s + 2 * which, 2);
   };
@@ -209,15 +246,20 @@ void write_scales(ScaleKind kind, const RowBlock* rows, uint8_t* out) {
   };
   switch (kind) {
     case ScaleKind::kNone:
-    case ScaleKind::kAffine:
       return;
     case ScaleKind::kExponent:
       return bytes(1, out);
     case ScaleKind::kHalf:
       return half(0, out);
     case ScaleKind::kHalfMin:
+    case ScaleKind::kAffine:  // of ternary formats: f16
       half(0, out);
       return half(1, out + 32);
+    case ScaleKind::kHalf16:
+      for (int h = 0; h < 2; ++h, out += 32)
+        for (int r = 0; r < kTileRows; ++r)
+          std::memcpy(out + 2 * r, rows[r].small + 2 * (2 * part + h), 2);
+      return;
     case ScaleKind::kSuperBlock32:
       half(0, out);
       return bytes(8, out + 32);
@@ -268,7 +310,7 @@ void pack_floats(const TileSource& source, int64_t columns, uint8_t* planes) {
 // many streams.
 template <TensorType kType>
 void pack_blocks(const TileSource& source, int64_t columns, uint8_t* planes, uint8_t* scales) {
-  constexpr TileFormat kFormat = tile_format(kType);
+  constexpr TileFormat kFormat = tile_format(kType, affine_layout(kType, {}));
   constexpr int kColumns = block_elements(kType), kBytes = block_bytes(kType);
   constexpr int kBytesAhead = std::max(256, 2 * kBytes);
   RowBlock blocks[kTileRows] = {};
@@ -289,8 +331,10 @@ void pack_blocks(const TileSource& source, int64_t columns, uint8_t* planes, uin
       if (!kFormat.interleaved || g % 2 == 1)
         planes += (kFormat.interleaved + 1) * kFormat.group_plane_bytes();
     }
-    write_scales(kFormat.scales, blocks, scales);
-    scales += kFormat.block_scale_bytes();
+    for (int part = 0; part < kColumns / kFormat.block_columns(); ++part) {
+      write_scales(kFormat.scales, blocks, part, scales);
+      scales += kFormat.block_scale_bytes();
+    }
   }
 }
 
@@ -358,12 +402,17 @@ bool known_layout(const QuantisationParameters& mlx) {
           mlx.scale_type == TensorType::kF32);
 }
 
+template <size_t... kTypes>
+constexpr auto codebooks(std::index_sequence<kTypes...>) {
+  return std::array{tile_format(static_cast<TensorType>(kTypes)).table
+                        ? &kCodebook<static_cast<TensorType>(kTypes)>
+                        : nullptr...};
+}
+constexpr auto kCodebooks = codebooks(std::make_index_sequence<kTensorTypes>());
+
 }  // namespace
 
-AffineLayout affine_layout(TensorType type, const QuantisationParameters& mlx) {
-  if (!is_affine(type)) return {};
-  return {.groups = mlx.group / kGroup, .floats = mlx.scale_type};
-}
+const Codebook* codebook_of(TensorType type) { return kCodebooks[static_cast<size_t>(type)]; }
 
 FileRow file_row(TensorType type, const QuantisationParameters& mlx, int64_t columns) {
   const auto stream = static_cast<size_t>(columns / 8 * tensor_format(type).code_bits);

@@ -55,8 +55,9 @@ Result<TileRun> layout_run(const PackedLinear::Part& part, int64_t columns, int6
       !holds(part.mlx.biases, file.biases)) {
     return fail(Code::kInvalidFile, "[cpu] weights or their scales end before their last row");
   }
-  TileRun run{.type = part.type,
+  TileRun run{.type = tile_type(part.type),
               .format = tile_format(part.type, affine_layout(part.type, part.mlx)),
+              .codebook = codebook_of(part.type),
               .first_row = row,
               .rows = part.rows,
               .first_tile = tile,
@@ -90,6 +91,12 @@ TileSource tile_source(const PackedLinear::Part& part, const FileRow& file, int6
 
 }  // namespace
 
+double packed_bits(TensorType type) {
+  const TileFormat format = tile_format(type, affine_layout(type, {}));
+  const double scales = static_cast<double>(format.block_scale_bytes()) / format.groups_per_block();
+  return 8 * (format.group_plane_bytes() + scales) / (kTileRows * kGroup);
+}
+
 Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t columns, Isa isa,
                                         ThreadPool& pool, WeightArena* arena, Order order) {
   CHECK(!parts.empty(), "at least one part");
@@ -118,13 +125,13 @@ Result<PackedLinear> PackedLinear::pack(std::span<const Part> parts, int64_t col
 
   for (size_t p = 0; p < parts.size(); ++p) {
     const TileRun& run = impl->runs[p];
-    const FileRow file = file_row(run.type, parts[p].mlx, columns);
+    const FileRow file = file_row(parts[p].type, parts[p].mlx, columns);
     const int64_t per_task =
         std::max<int64_t>(1, static_cast<int64_t>((size_t{1} << 18) / run.tile_bytes));
     pool.run(static_cast<int>(ceil_div(run.tiles, per_task)), [&](int task, int) {
       for (int64_t t = task * per_task; t < std::min(run.tiles, (task + 1) * per_task); ++t) {
         uint8_t* scales = impl->memory.get() + run.offset + static_cast<size_t>(t) * run.tile_step;
-        pack_tile(run.type, run.format.affine, tile_source(parts[p], file, t), columns,
+        pack_tile(parts[p].type, run.format.affine, tile_source(parts[p], file, t), columns,
                   scales + run.planes_offset, scales);
       }
     });

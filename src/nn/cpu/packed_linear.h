@@ -1,6 +1,7 @@
 // What a PackedLinear holds: tiles of 16 rows (tile_format.h), part after part. Internal to nn/cpu.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdlib>
@@ -17,8 +18,9 @@ constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// A run of tiles of one format: one part of the stack. Its last tile may hold fewer than 16 rows.
 struct TileRun {
-  TensorType type = TensorType::kF32;
-  TileFormat format;  // of the type and, of kAffine*, its layout
+  TensorType type = TensorType::kF32;  // of the tiles: tile_type() of the part's type
+  TileFormat format;                   // of the type and, of kAffine*, its layout
+  const Codebook* codebook = nullptr;  // of the part's type
   int64_t first_row = 0;
   int64_t rows = 0;
   int64_t first_tile = 0;
@@ -36,7 +38,7 @@ struct PackedLinear::Impl {
   /// The run's tile t.
   TileView tile(const TileRun& run, int64_t t) const {
     const uint8_t* base = memory.get() + run.offset + static_cast<size_t>(t) * run.tile_step;
-    return {base + run.planes_offset, base, run.format.affine};
+    return {base + run.planes_offset, base, run.format.affine, run.codebook};
   }
   int64_t tiles() const { return runs.back().first_tile + runs.back().tiles; }
   /// Tiles that the threads share out. Of interleaved runs, pairs of tiles.
@@ -51,8 +53,16 @@ struct PackedLinear::Impl {
   const Kernels* kernels;
 };
 
-/// The layout of a part's tiles; of the default values where its type has none.
-AffineLayout affine_layout(TensorType type, const QuantisationParameters& mlx);
+/// Returns the type's codebook, or null.
+const Codebook* codebook_of(TensorType type);
+
+/// The layout of a part's tiles; of the default values where its tiles are of no affine type.
+constexpr AffineLayout affine_layout(TensorType type, const QuantisationParameters& mlx) {
+  constexpr int kColumnsMax = 128;
+  if (is_ternary(type)) return {.groups = std::min(kColumnsMax, block_elements(type)) / kGroup};
+  if (!is_affine(type)) return {};
+  return {.groups = mlx.group / kGroup, .floats = mlx.scale_type};
+}
 
 /// Where up to 16 rows of a tile begin in the model file.
 struct TileSource {

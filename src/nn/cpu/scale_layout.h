@@ -31,7 +31,8 @@ enum class ScaleKind : uint8_t {
   ///   0                        32 (f32: 64)            64 (f32: 128)
   ///   | scale: 16 x f16 or f32 | bias: 16 x f16 or f32 |
   kAffine,
-  /// IQ4_XS; from here on a block is 256 columns. s[g]: of group g. value = d * s * code
+  /// IQ4_XS, IQ3_S; from here on a block is 256 columns, but of kHalf16, and activations have
+  /// power-of-two scales. s[g]: of group g. value = d * s * code
   ///   0             32              48                   144             160
   ///   | d: 16 x f16 | s[0]: 16 x s8 | s[1]: 16 x s8 | .. | s[7]: 16 x s8 |
   kSuperBlock32,
@@ -41,10 +42,14 @@ enum class ScaleKind : uint8_t {
   ///   low bits, vector i    | 7..4: of m[i] | 3..0: of s[i] |
   ///   high bits, vector i   | 7..6: of m[i+4] | 5..4: of m[i] | 3..2: of s[i+4] | 1..0: of s[i] |
   kSuperBlock32Min,
-  /// Q3_K, Q6_K. s[i]: of sub-block i of 16 columns. value = d * s * code
+  /// Q3_K, Q6_K, IQ2_XS. s[i]: of sub-block i of 16 columns. value = d * s * code
   ///   0             32              48                   272              288
   ///   | d: 16 x f16 | s[0]: 16 x s8 | s[1]: 16 x s8 | .. | s[15]: 16 x s8 |
   kSuperBlock16,
+  /// NVFP4; a block is a group. s[i]: of 16 columns. value = s * code
+  ///   0                32               64
+  ///   | s[0]: 16 x f16 | s[1]: 16 x f16 |
+  kHalf16,
   /// Q2_K. s[i], m[i]: 4 bits, of sub-block i. value = d * s * code - dmin * m
   ///   0             32               64              320
   ///   | d: 16 x f16 | dmin: 16 x f16 | vectors 0 .. 15 |    vector i   | 7..4: m[i] | 3..0: s[i] |

@@ -81,11 +81,12 @@ inline void write_sums(const QuantizedGroup* groups, BlockSums& out) {
   out.scale = largest / 2;
 }
 
-/// Quantises up to eight groups. With power-of-two scales they are eight, a block.
+/// Quantises up to eight groups. With power-of-two scales they are a block, or the last part of
+/// one.
 template <bool kPowerOfTwo>
 inline void quantize_groups(const float* x, int count, ActGroup* out, BlockSums* sums,
                             int64_t stride) {
-  QuantizedGroup groups[kSuperGroups];
+  QuantizedGroup groups[kSuperGroups] = {};
   for (int g = 0; g < count; ++g)
     groups[g] = quantize_group<kPowerOfTwo>(x + kGroup * g, out[g * stride]);
   if constexpr (kPowerOfTwo) write_sums(groups, *sums);

@@ -22,8 +22,12 @@ inline TileFormat format_of(const TileView& tile) {
 
 constexpr int kGroupCodes = kGroup * kTileRows;  // bytes of a group's codes, unpacked
 
+/// The table of a tile; of formats without one, any.
 template <TensorType kType>
-constexpr Codebook kCodebook = codebook(kType);
+inline WTable table_of(const TileView& tile) {
+  if constexpr (tile_format(kType).table) return w_table(*tile.codebook);
+  return w_table(kCodebook<kType>);
+}
 
 /// Unpacks sub-vector s of a group into unsigned codes. When all eight are unpacked in a row, the
 /// compiler loads shared planes once.
@@ -34,7 +38,6 @@ inline W sub_vector(const uint8_t* planes, const WTable& table) {
   W w;
   if constexpr (kFormat.plane4) {
     w = w_bits < s < 4 ? 0 : -4, 15 > (w_load(planes + 64 * (s % 4)));
-    if constexpr (kFormat.table) w = w_lookup(table, w);
     if constexpr (kFormat.plane2)
       w = w_or_bits<4 - s / 2 * 2, 0x30>(w, w_load(planes + 256 + 64 * (s % 2)));
   } else {
@@ -45,6 +48,7 @@ inline W sub_vector(const uint8_t* planes, const WTable& table) {
     w = w_or_bits<kBit - s, 1 << kBit>(
         w, w_load(planes + 256 * kFormat.plane4 + 128 * kFormat.plane2));
   }
+  if constexpr (kFormat.table) w = w_lookup(table, w);
   return w;
 }
 
@@ -111,12 +115,13 @@ inline void subtract_pairs(const W* pairs, F unit, const BlockSums* x, F* acc) {
 }
 #endif
 
-/// Reads the scales of a block of groups. In the kSuperBlock16 kinds each sub-block of 16 has a
-/// scale; elsewhere a group's two sub-blocks share one.
-template <ScaleKind kKind>
+/// Reads the scales of a block of groups. In kHalf16 and the kSuperBlock16 kinds each sub-block of
+/// 16 has a scale; elsewhere a group's two sub-blocks share one.
+template <ScaleKind kKind, int kStepShift = 0>
 struct Scales {
-  static constexpr bool kSubBlocks16 =
-      kKind == ScaleKind::kSuperBlock16 || kKind == ScaleKind::kSuperBlock16Min;
+  static constexpr bool kSubBlocks16 = kKind == ScaleKind::kSuperBlock16 ||
+                                       kKind == ScaleKind::kSuperBlock16Min ||
+                                       kKind == ScaleKind::kHalf16;
   static constexpr bool kMin = kKind == ScaleKind::kHalfMin || kKind == ScaleKind::kAffine ||
                                kKind == ScaleKind::kSuperBlock32Min ||
                                kKind == ScaleKind::kSuperBlock16Min;
@@ -143,7 +148,8 @@ struct Scales {
     } else {
       d = f_from_half(f16s);
     }
-    if constexpr (kMin) m = f_from_half(f16s + kTileRows);
+    if constexpr (kStepShift > 0) d = f_mul(d, f_set1(1.0f / (1 << kStepShift)));
+    if constexpr (kMin || kKind == ScaleKind::kHalf16) m = f_from_half(f16s + kTileRows);
     if constexpr (kKind == ScaleKind::kSuperBlock32Min) {
       // To one byte for each number: 8 scales of 16 rows, then 8 minimums.
       const W low0 = w_load(block + 64);
@@ -173,6 +179,7 @@ struct Scales {
       return f_mul(d, f_from_s8(bytes + 32 + 16 * (2 * g + h)));
     if constexpr (kKind == ScaleKind::kSuperBlock16Min)
       return f_mul(d, f_from_u8(small + 16 * (2 * g + h)));
+    if constexpr (kKind == ScaleKind::kHalf16) return h == 0 ? d : m;
     return d;
   }
   F minimum(int g, int h) const {
@@ -203,9 +210,13 @@ struct Scales {
                                 : kKind == ScaleKind::kSuperBlock16Min ? 512
                                                                        : 1;
   const uint8_t* bytes;
-  F d, m;
+  F d, m;                             // of kHalf16 the scales of both sub-blocks
   alignas(64) uint8_t small[kSmall];  // unpacked scales, then minimums
 };
+
+/// Those of a format's blocks.
+template <TensorType kType>
+using ScalesOf = Scales<tile_format(kType).scales, tile_format(kType).step_shift>;
 
 /// Scales and minimums of a group's two sub-blocks; the second ones only where they differ.
 template <typename S>
@@ -404,10 +415,10 @@ void tile_kernel(const TileView& tile, int64_t groups, const ActRows& activation
   const int rows = kMany ? activations.rows : kRows;
   const ActGroup* x = activations.groups;
   [[maybe_unused]] const BlockSums* sums = activations.block_sums;
-  using S = Scales<kFormat.scales>;
+  using S = ScalesOf<kType>;
   const int per_block = format_of<kType>(tile).groups_per_block();
   const int scale_step = format_of<kType>(tile).block_scale_bytes();
-  const WTable table = w_table(kCodebook<kType>);
+  const WTable table = table_of<kType>(tile);
   const uint8_t* planes = tile.planes;
   const uint8_t* scale_bytes = tile.scales;
   WeightStream<kType> stream(tile);

@@ -24,7 +24,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/block_codes.h"
 #include "base/tensor_type.h"
+#include "nn/cpu/codebook.h"
 #include "nn/cpu/scale_layout.h"
 
 namespace pippin::nn::cpu {
@@ -43,13 +45,14 @@ struct TileFormat {
   bool plane8 = false, plane4 = false, plane2 = false, plane1 = false;
   int offset_shift = -1;     // codes mean code - 2^offset_shift; -1: code
   int code_max = 0;          // largest unsigned code (after the table)
-  bool table = false;        // the nibble indexes codebook()
+  bool table = false;        // the bits of a code index codebook()
+  int step_shift = 0;        // of grid formats: d is taken times 2^-step_shift
   bool interleaved = false;  // groups, or sub-blocks of 16, lie in pairs
   int float_bytes = 0;       // bytes of a float weight
   AffineLayout affine;       // of kAffine
 
   constexpr bool is_float() const { return float_bytes != 0; }
-  /// Whether it is a K-quant, in blocks of 256.
+  /// Whether activations have power-of-two scales: of K-quants, and where 16 columns share a scale.
   constexpr bool is_super() const { return scales >= ScaleKind::kSuperBlock32; }
   constexpr ActQuantisation activations() const {
     if (interleaved)
@@ -59,7 +62,7 @@ struct TileFormat {
   }
   constexpr int groups_per_block() const {
     if (scales == ScaleKind::kAffine) return affine.groups;
-    return is_super() ? kSuperGroups : 1;
+    return is_super() && scales != ScaleKind::kHalf16 ? kSuperGroups : 1;
   }
   /// Columns that a packed row must be a multiple of.
   constexpr int block_columns() const { return is_float() ? 1 : groups_per_block() * kGroup; }
@@ -74,6 +77,7 @@ struct TileFormat {
       case ScaleKind::kHalf:
         return 32;
       case ScaleKind::kHalfMin:
+      case ScaleKind::kHalf16:
         return 64;
       case ScaleKind::kExponent:
         return 16;
@@ -92,69 +96,74 @@ struct TileFormat {
   }
 };
 
+/// The type whose tiles hold a type's values, all of them exactly. Its kernels are compiled once,
+/// whichever codebook a tile has.
+constexpr TensorType tile_type(TensorType type) {
+  if (is_ternary(type)) return TensorType::kAffine2;  // scale d, bias -d
+  if (type == TensorType::kIQ3_XXS) return TensorType::kIQ3_S;
+  return is_grid(type) && type != TensorType::kIQ3_S ? TensorType::kIQ2_XS : type;
+}
+
+/// Codes of so many bits; as offset_shift has it.
+constexpr TileFormat plain(ScaleKind scales, int bits, int offset_shift = -1) {
+  return {.scales = scales,
+          .plane8 = bits == 8,
+          .plane4 = bits >= 4 && bits < 8,
+          .plane2 = bits == 2 || bits == 3 || bits == 6,
+          .plane1 = bits % 2 == 1,
+          .offset_shift = offset_shift,
+          .code_max = (1 << bits) - 1};
+}
+/// Codes that a table turns into ones of at most code_max.
+constexpr TileFormat table(ScaleKind scales, int bits, int offset_shift, int code_max,
+                           int step_shift = 0) {
+  TileFormat format = plain(scales, bits, offset_shift);
+  format.code_max = code_max;
+  format.table = true;
+  format.step_shift = step_shift;
+  return format;
+}
+constexpr TileFormat interleaved(TileFormat format) {
+  format.interleaved = true;
+  return format;
+}
+
+struct TypedFormat {
+  TensorType type;
+  TileFormat format;
+};
+inline constexpr TypedFormat kTileFormats[] = {
+    {TensorType::kF32, {.float_bytes = 4}},
+    {TensorType::kF16, {.float_bytes = 2}},
+    {TensorType::kBF16, {.float_bytes = 2}},
+    {TensorType::kQ4_0, plain(ScaleKind::kHalf, 4, 3)},
+    {TensorType::kQ4_1, plain(ScaleKind::kHalfMin, 4)},
+    {TensorType::kQ5_0, plain(ScaleKind::kHalf, 5, 4)},
+    {TensorType::kQ5_1, plain(ScaleKind::kHalfMin, 5)},
+    {TensorType::kQ8_0, plain(ScaleKind::kHalf, 8, 7)},
+    {TensorType::kQ2_K, plain(ScaleKind::kSuperBlock16Min, 2)},
+    {TensorType::kQ3_K, plain(ScaleKind::kSuperBlock16, 3, 2)},
+    {TensorType::kQ4_K, interleaved(plain(ScaleKind::kSuperBlock32Min, 4))},
+    {TensorType::kQ5_K, plain(ScaleKind::kSuperBlock32Min, 5)},
+    {TensorType::kQ6_K, interleaved(plain(ScaleKind::kSuperBlock16, 6, 5))},
+    {TensorType::kIQ4_NL, table(ScaleKind::kHalf, 4, 7, 255)},
+    {TensorType::kIQ4_XS, table(ScaleKind::kSuperBlock32, 4, 7, 255)},
+    {TensorType::kMXFP4, table(ScaleKind::kExponent, 4, 4, 28)},
+    {TensorType::kNVFP4, table(ScaleKind::kHalf16, 4, 4, 28)},
+    {TensorType::kIQ2_XS, table(ScaleKind::kSuperBlock16, 3, 6, 107, 3)},
+    {TensorType::kIQ3_S, table(ScaleKind::kSuperBlock32, 4, 5, 63, 1)},
+    {TensorType::kAffine2, plain(ScaleKind::kAffine, 2)},
+    {TensorType::kAffine3, plain(ScaleKind::kAffine, 3)},
+    {TensorType::kAffine4, plain(ScaleKind::kAffine, 4)},
+    {TensorType::kAffine5, plain(ScaleKind::kAffine, 5)},
+    {TensorType::kAffine6, plain(ScaleKind::kAffine, 6)},
+    {TensorType::kAffine8, plain(ScaleKind::kAffine, 8)},
+};
+
+/// Returns the format of the type's tiles.
 constexpr TileFormat tile_format(TensorType type) {
-  using K = ScaleKind;
-  switch (type) {
-    case TensorType::kF32:
-      return {.float_bytes = 4};
-    case TensorType::kF16:
-      return {.float_bytes = 2};
-    case TensorType::kBF16:
-      return {.float_bytes = 2};
-    case TensorType::kQ4_0:
-      return {.scales = K::kHalf, .plane4 = true, .offset_shift = 3, .code_max = 15};
-    case TensorType::kQ4_1:
-      return {.scales = K::kHalfMin, .plane4 = true, .code_max = 15};
-    case TensorType::kQ5_0:
-      return {
-          .scales = K::kHalf, .plane4 = true, .plane1 = true, .offset_shift = 4, .code_max = 31};
-    case TensorType::kQ5_1:
-      return {.scales = K::kHalfMin, .plane4 = true, .plane1 = true, .code_max = 31};
-    case TensorType::kQ8_0:
-      return {.scales = K::kHalf, .plane8 = true, .offset_shift = 7, .code_max = 255};
-    case TensorType::kQ2_K:
-      return {.scales = K::kSuperBlock16Min, .plane2 = true, .code_max = 3};
-    case TensorType::kQ3_K:
-      return {.scales = K::kSuperBlock16,
-              .plane2 = true,
-              .plane1 = true,
-              .offset_shift = 2,
-              .code_max = 7};
-    case TensorType::kQ4_K:
-      return {.scales = K::kSuperBlock32Min, .plane4 = true, .code_max = 15, .interleaved = true};
-    case TensorType::kQ5_K:
-      return {.scales = K::kSuperBlock32Min, .plane4 = true, .plane1 = true, .code_max = 31};
-    case TensorType::kQ6_K:
-      return {.scales = K::kSuperBlock16,
-              .plane4 = true,
-              .plane2 = true,
-              .offset_shift = 5,
-              .code_max = 63,
-              .interleaved = true};
-    case TensorType::kIQ4_NL:
-      return {
-          .scales = K::kHalf, .plane4 = true, .offset_shift = 7, .code_max = 255, .table = true};
-    case TensorType::kIQ4_XS:
-      return {.scales = K::kSuperBlock32,
-              .plane4 = true,
-              .offset_shift = 7,
-              .code_max = 255,
-              .table = true};
-    case TensorType::kMXFP4:
-      return {
-          .scales = K::kExponent, .plane4 = true, .offset_shift = 4, .code_max = 28, .table = true};
-    case TensorType::kAffine2:
-      return {.scales = K::kAffine, .plane2 = true, .code_max = 3};
-    case TensorType::kAffine3:
-      return {.scales = K::kAffine, .plane2 = true, .plane1 = true, .code_max = 7};
-    case TensorType::kAffine4:
-      return {.scales = K::kAffine, .plane4 = true, .code_max = 15};
-    case TensorType::kAffine5:
-      return {.scales = K::kAffine, .plane4 = true, .plane1 = true, .code_max = 31};
-    case TensorType::kAffine6:
-      return {.scales = K::kAffine, .plane4 = true, .plane2 = true, .code_max = 63};
-    case TensorType::kAffine8:
-      return {.scales = K::kAffine, .plane8 = true, .code_max = 255};
+  for (const TypedFormat& row : kTileFormats) {
+    if (row.type == tile_type(type)) return row.format;
   }
   return {};
 }
@@ -170,7 +179,8 @@ constexpr TileFormat tile_format(TensorType type, AffineLayout affine) {
 struct TileView {
   const uint8_t* planes = nullptr;
   const uint8_t* scales = nullptr;
-  AffineLayout affine;  // of kAffine*
+  AffineLayout affine;                 // of kAffine*
+  const Codebook* codebook = nullptr;  // of a format with a table
 };
 
 }  // namespace pippin::nn::cpu

@@ -394,6 +394,22 @@ TEST(Linear, AFeedForwardLayerIsItsTwoProducts) {
   }
 }
 
+TEST(Linear, PackedBitsAreWhatIsHeld) {
+  ThreadPool pool(1);
+  constexpr int64_t kRows = 160, kColumns = 1024;
+  for (const FormatInfo& format : kFormats) {
+    const Weights weights = random_matrix(format, kRows, kColumns, 1);
+    const PackedLinear packed = pack_one(weights.part(), kColumns, Isa::kPortable, pool);
+    EXPECT_EQ(8.0 * static_cast<double>(packed.bytes()) / (kRows * kColumns),
+              packed_bits(format.type))
+        << format.name;
+  }
+  EXPECT_EQ(packed_bits(TensorType::kQ4_K), 4.5);
+  EXPECT_EQ(packed_bits(TensorType::kIQ2_XXS), 3.5625);
+  EXPECT_EQ(packed_bits(TensorType::kIQ3_S), 4.3125);
+  EXPECT_EQ(packed_bits(TensorType::kTQ1_0), 2.25);
+}
+
 TEST(Linear, AnArenasChunkLivesAsLongAsItsPieces) {
   ThreadPool pool(1);
   const auto bytes = random_weights(TensorType::kQ8_0, 40, 64, 3);
@@ -427,10 +443,7 @@ Weights extreme_matrix(const FormatInfo& format, int64_t n, int64_t k, int fill)
     return out;
   }
   for (size_t b = 0; b < out.bytes.size(); b += static_cast<size_t>(format.bytes)) {
-    for (int at : half_fields(format.type)) {
-      const uint16_t half = float_to_half(0.5f);
-      std::memcpy(out.bytes.data() + b + at, &half, 2);
-    }
+    set_halves(format.type, reinterpret_cast<uint8_t*>(out.bytes.data()) + b, [] { return 0.5f; });
     if (format.type == TensorType::kMXFP4) out.bytes[b] = std::byte{127};
   }
   return out;

@@ -12,7 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "nn/cpu/float_formats.h"
+#include "base/block_codes.h"
+#include "base/float_formats.h"
 #include "nn/cpu/linear.h"
 
 namespace pippin::nn::cpu::test {
@@ -52,6 +53,14 @@ inline std::vector<int> half_fields(TensorType type) {
     case TensorType::kQ8_0:
     case TensorType::kIQ4_NL:
     case TensorType::kIQ4_XS:
+    case TensorType::kIQ1_S:
+    case TensorType::kIQ2_XXS:
+    case TensorType::kIQ2_XS:
+    case TensorType::kIQ2_S:
+    case TensorType::kIQ3_XXS:
+    case TensorType::kIQ3_S:
+    case TensorType::kQ1_0:
+    case TensorType::kQ2_0:
       return {0};
     case TensorType::kQ4_1:
     case TensorType::kQ5_1:
@@ -64,8 +73,26 @@ inline std::vector<int> half_fields(TensorType type) {
       return {108};
     case TensorType::kQ6_K:
       return {208};
+    case TensorType::kTQ1_0:
+      return {52};
+    case TensorType::kTQ2_0:
+      return {64};
     default:
       return {};
+  }
+}
+
+/// Sets the f16 fields of a block, each to what next() returns.
+inline void set_halves(TensorType type, uint8_t* block, auto next) {
+  for (int at : half_fields(type)) {
+    const uint16_t bits = float_to_half(next());
+    std::memcpy(block + at, &bits, 2);
+  }
+  if (type != TensorType::kIQ1_M) return;
+  const uint16_t bits = float_to_half(next());  // over the upper halves of four bytes
+  for (int i = 0; i < 4; ++i) {
+    uint8_t& byte = block[49 + 2 * i];
+    byte = static_cast<uint8_t>((byte & 15) | (bits >> (4 * i) & 15) << 4);
   }
 }
 
@@ -93,10 +120,9 @@ inline std::vector<std::byte> random_weights(TensorType type, int64_t rows, int6
     }
     for (int i = 0; i < f.bytes; ++i) block[i] = static_cast<uint8_t>(random());
     if (type == TensorType::kMXFP4) block[0] = static_cast<uint8_t>(120 + random() % 8);
-    for (int at : half_fields(type)) {
-      const uint16_t bits = float_to_half(0.02f * uniform(random));
-      std::memcpy(block + at, &bits, 2);
-    }
+    for (int i = 0; type == TensorType::kNVFP4 && i < 4; ++i)
+      block[i] = static_cast<uint8_t>(0x20 + random() % 24);
+    set_halves(type, block, [&] { return 0.02f * uniform(random); });
   }
   return out;
 }
@@ -113,6 +139,31 @@ inline constexpr int kFp4Values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -
 
 inline int nibble(const uint8_t* q, int j) { return j < 16 ? q[j] & 15 : q[j - 16] >> 4; }
 inline int fifth_bit(const uint8_t* h, int j) { return (h[j / 8] >> (j % 8) & 1) * 16; }
+
+/// Value k of a block of a grid or ternary format. Its codes are checked where they are read
+/// (tests/store, against the gguf package).
+inline float looked_up_value(TensorType type, const uint8_t* p, int k) {
+  if (is_ternary(type)) {
+    TernaryBlock block;
+    read_ternary_block(type, p, block);
+    return half_to_float(block.d) * static_cast<float>(block.code[k] - 1);
+  }
+  GridBlock block;
+  read_grid_block(type, p, block);
+  return half_to_float(block.d) * static_cast<float>(block.scale[k / 16]) *
+         static_cast<float>(grid_values(type)[block.code[k]]) * grid_step(type);
+}
+
+/// Value j of a block of NVFP4.
+inline float nvfp4_value(const uint8_t* p, int j) {
+  const int s = j / 16, exponent = p[s] >> 3 & 15, mantissa = p[s] & 7;
+  const float scale = p[s] == 0x7f ? 0.0f
+                      : exponent == 0
+                          ? std::ldexp(static_cast<float>(mantissa), -10)
+                          : std::ldexp(1 + static_cast<float>(mantissa) / 8, exponent - 8);
+  const uint8_t both = p[4 + 8 * s + j % 8];
+  return scale * static_cast<float>(kFp4Values[j % 16 < 8 ? both & 15 : both >> 4]);
+}
 
 /// Value j of a block of 32 (or of one float), by the definition of its format.
 inline float small_block_value(TensorType type, const uint8_t* p, int j) {
@@ -210,8 +261,10 @@ inline std::vector<float> weight_values(TensorType type, const std::vector<std::
     const int inside = static_cast<int>(i % static_cast<size_t>(f.columns));
     const auto* p =
         reinterpret_cast<const uint8_t*>(bytes.data()) + block * static_cast<size_t>(f.bytes);
-    out[i] =
-        f.columns == 256 ? large_block_value(type, p, inside) : small_block_value(type, p, inside);
+    out[i] = is_grid(type) || is_ternary(type) ? looked_up_value(type, p, inside)
+             : type == TensorType::kNVFP4      ? nvfp4_value(p, inside)
+             : f.columns == 256                ? large_block_value(type, p, inside)
+                                               : small_block_value(type, p, inside);
   }
   return out;
 }

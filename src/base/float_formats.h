@@ -1,4 +1,4 @@
-// Half and bfloat16 bits as f32, and back. Plain C++ for packing, tests and the portable path; the
+// Half and bfloat16 bits as f32, and back. Plain C++ for files, tests and the portable path; the
 // vector paths use the hardware's. Everything is `static` so that a file built for a newer
 // instruction set never lends its copy to the rest of the program.
 #pragma once
@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
-namespace pippin::nn::cpu {
+namespace pippin {
 
 [[maybe_unused]] static inline float bits_to_float(uint32_t bits) {
   float value;
@@ -54,4 +54,4 @@ namespace pippin::nn::cpu {
   return bits_to_float(static_cast<uint32_t>(bits) << 16);
 }
 
-}  // namespace pippin::nn::cpu
+}  // namespace pippin
