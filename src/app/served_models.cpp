@@ -141,7 +141,6 @@ Result<std::unique_ptr<DiskModels>> DiskModels::make(const Settings& settings,
 std::vector<ModelSpec> DiskModels::list() {
   std::vector<ModelSpec> specs;
   for (const hub::LocalModel& model : hub::list_models(paths_)) {
-    if (model.files.size() > 1) continue;  // shards are not served yet
     Result<ModelSpec> spec = spec_of(settings_, model, keep_alive_);
     if (spec.ok()) {
       specs.push_back(*std::move(spec));
@@ -158,7 +157,7 @@ Result<ModelSpec> DiskModels::find(std::string_view name) {
   }
   // A name may leave parts out, or be as Ollama's clients write it. With its scheme it is no path.
   const Result<hub::LocalModel> meant = hub::resolve(hub_name(name), paths_);
-  if (meant.ok() && meant->files.size() == 1) return spec_of(settings_, *meant, keep_alive_);
+  if (meant.ok()) return spec_of(settings_, *meant, keep_alive_);
   return fail(Code::kNotFound, fmt::format("there is no model {} on this machine", name), "model");
 }
 

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "store/gguf_parse.h"
+#include "store/gguf_split.h"
 #include "store/mapped_file.h"
 #include "store/name_index.h"
 #include "store/quoted.h"
@@ -36,7 +38,7 @@ std::string_view kind_name(const GgufValue& value) {
 
 struct GgufFile::Impl {
   std::string path;
-  MappedFile mapping;  // empty when the caller owns the bytes
+  std::vector<MappedFile> mappings;  // one for each part; none when the caller owns the bytes
   uint64_t file_bytes = 0;
   GgufContents contents;
   NameIndex keys, names;
@@ -84,12 +86,56 @@ Result<GgufFile> GgufFile::index(std::unique_ptr<Impl> impl) {
   return GgufFile(std::move(impl));
 }
 
-Result<GgufFile> GgufFile::open(const std::string& path) {
+Result<GgufFile> GgufFile::open_part(const std::string& path) {
   auto impl = std::make_unique<Impl>();
   impl->path = path;
-  ASSIGN_OR_RETURN(impl->mapping, MappedFile::open(path));
-  const std::span<const std::byte> bytes = impl->mapping.bytes();
+  ASSIGN_OR_RETURN(MappedFile mapping, MappedFile::open(path));
+  const std::span<const std::byte> bytes = mapping.bytes();
+  impl->mappings.push_back(std::move(mapping));
   return adopt(std::move(impl), bytes);
+}
+
+Result<GgufFile> GgufFile::open_other(const std::string& path, const GgufSplit& split, int part) {
+  Result<GgufFile> file = open_part(path);
+  if (file.ok() || file.error().code != Code::kNotFound) return file;
+  return gguf_error(Code::kInvalidFile, path,
+                    fmt::format("part {} of {} is missing; the model is in as many files", part + 1,
+                                split.parts));
+}
+
+Result<GgufFile> GgufFile::open(const std::string& path) {
+  ASSIGN_OR_RETURN(GgufFile file, open_part(path));
+  ASSIGN_OR_RETURN(const GgufSplit named, gguf_split(file));
+  if (named.parts == 1) return file;
+  if (named.part == 0) return join(std::move(file), named);
+  ASSIGN_OR_RETURN(const std::string first_path, gguf_part_path(path, named, 0));
+  ASSIGN_OR_RETURN(GgufFile first, open_other(first_path, named, 0));
+  ASSIGN_OR_RETURN(const GgufSplit split, gguf_split(first));
+  if (split.part != 0 || split.parts != named.parts)
+    return gguf_error(Code::kInvalidFile, first_path,
+                      fmt::format("it is not part 1 of {}, which {} needs", named.parts, path));
+  return join(std::move(first), split);
+}
+
+Result<GgufFile> GgufFile::join(GgufFile first, const GgufSplit& split) {
+  std::unique_ptr<Impl> impl = std::move(first.impl_);
+  for (int part = 1; part < split.parts; ++part) {
+    ASSIGN_OR_RETURN(const std::string path, gguf_part_path(impl->path, split, part));
+    ASSIGN_OR_RETURN(GgufFile next, open_other(path, split, part));
+    ASSIGN_OR_RETURN(const GgufSplit own, gguf_split(next));
+    if (own.part != part || own.parts != split.parts)
+      return gguf_error(Code::kInvalidFile, path,
+                        fmt::format("expected part {} of {}, but key 'split.no' says {} of {}",
+                                    part + 1, split.parts, own.part + 1, own.parts));
+    impl->file_bytes += next.file_bytes();
+    impl->mappings.push_back(std::move(next.impl_->mappings.front()));
+    std::ranges::move(next.impl_->contents.tensors, std::back_inserter(impl->contents.tensors));
+  }
+  if (static_cast<int64_t>(impl->contents.tensors.size()) != split.tensors)
+    return gguf_error(Code::kInvalidFile, impl->path,
+                      fmt::format("key 'split.tensors.count': it says {}, but all parts have {}",
+                                  split.tensors, impl->contents.tensors.size()));
+  return index(std::move(impl));
 }
 
 Result<GgufFile> GgufFile::parse(std::span<const std::byte> bytes, const std::string& name) {

@@ -28,9 +28,13 @@ using GgufArray = std::variant<std::vector<int64_t>, std::vector<double>, std::v
 /// NaN or infinite.
 using GgufValue = std::variant<int64_t, uint64_t, double, bool, std::string_view, GgufArray>;
 
+struct GgufSplit;
+
 class GgufFile {
  public:
-  /// Maps and checks a file. Errors: kNotFound, kPermissionDenied; kInvalidFile, naming the file
+  /// Maps and checks a file. Of a model that is split over several files, NAME-00001-of-00003.gguf
+  /// and so on, any of them means all: their tensors, and the first one's path and metadata.
+  /// Errors: kNotFound, kPermissionDenied; kInvalidFile, naming the file
   /// and the first thing that is wrong; kUnsupported for another version, byte order or tensor
   /// type, and for an array of arrays.
   static Result<GgufFile> open(const std::string& path);
@@ -74,6 +78,9 @@ class GgufFile {
 
  private:
   struct Impl;
+  static Result<GgufFile> open_part(const std::string& path);
+  static Result<GgufFile> open_other(const std::string& path, const GgufSplit& split, int part);
+  static Result<GgufFile> join(GgufFile first, const GgufSplit& split);
   static Result<GgufFile> adopt(std::unique_ptr<Impl> impl, std::span<const std::byte> bytes);
   static Result<GgufFile> index(std::unique_ptr<Impl> impl);
   explicit GgufFile(std::unique_ptr<Impl> impl);
