@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "models/weights.h"
+#include "store/unpack.h"
 
 namespace pippin::models {
 namespace {
@@ -82,7 +83,7 @@ Result<nn::ExpertTensors> WeightLoader::expert_tensors(const Part& part, int cou
   return nn::ExpertTensors([this, part, experts = std::move(experts),
                             bytes = std::make_shared<Bytes>(),
                             scales = std::make_shared<Bytes>()](int expert) {
-    const store::TensorView& whole = experts[static_cast<size_t>(expert)];
+    const store::TensorView whole = store::unpack(experts[static_cast<size_t>(expert)]);
     const RowRange taken{part.first_row, part.row_step, part.rows};
     const store::TensorView view = whole.transposed  ? turned(whole, taken, *bytes)
                                    : taken.step != 1 ? gathered(whole, taken, *bytes, *scales)

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "store/unpack.h"
+
 namespace pippin::models {
 namespace {
 
@@ -47,14 +49,14 @@ Result<store::TensorView> WeightLoader::matrix(const std::string& name, int rows
   std::vector<int64_t> shape = {rows, columns};
   if (stacked) shape = {stack->shape[0], stack->shape[1], columns};
   ASSIGN_OR_RETURN(const store::TensorView* tensor, checked(name, shape));
-  store::TensorView view = *tensor;
+  store::TensorView view = store::unpack(*tensor);
   view.shape = {rows, columns};
   return view;
 }
 
 void WeightLoader::advance(const store::TensorView& tensor) {
-  done_ += tensor.stored_bytes();
-  if (progress_) progress_(std::min(done_, total_), total_);  // a tensor may be read twice
+  done_ = std::min(total_, done_ + tensor.stored_bytes());  // unpacked or read twice, it takes more
+  if (progress_) progress_(done_, total_);
 }
 
 Result<nn::LinearWeight> WeightLoader::linear(const std::vector<Part>& parts, int columns,

@@ -357,7 +357,7 @@ void dequantize(TensorType type, std::span<const std::byte> bytes, std::span<flo
 
 void dequantize(const TensorView& tensor, std::span<float> out) {
   CHECK(out.size() == static_cast<size_t>(tensor.elements()), "one value for each element");
-  CHECK(!tensor.transposed, "rows must follow each other");
+  CHECK(!tensor.transposed && tensor.packed == nullptr, "rows must follow each other");
   if (tensor.has_blocks()) return dequantize(tensor.type, tensor.bytes, out);
   CHECK(tensor.mlx.group > 0 && tensor.shape.back() % tensor.mlx.group == 0, "whole groups only");
   tensor.type == TensorType::kMXFP4 ? mxfp4_values(tensor, out) : affine_values(tensor, out);

@@ -377,69 +377,6 @@ Result<void> HfConfigReader::refuse_unread() {
   return {};
 }
 
-// --- Quantisation ---
-
-Result<MlxSettings> read_settings(const HfFields& fields) {
-  ASSIGN_OR_RETURN(const std::string mode, fields.text("mode", "affine"));
-  if (mode != "affine" && mode != "mxfp4")
-    return fields.unsupported(
-        "mode", fmt::format("quantisation {} is not supported yet; this build reads affine, mxfp4",
-                            quoted(mode)));
-  MlxSettings settings;
-  ASSIGN_OR_RETURN(const int bits, fields.size("bits", 2, 8));
-  ASSIGN_OR_RETURN(settings.group, fields.size("group_size", 32, 128));
-  if (mode == "mxfp4") {
-    settings.type = TensorType::kMXFP4;
-    if (bits != 4)
-      return fields.wrong("bits", fmt::format("expected 4 with mxfp4, but found {}", bits));
-    if (settings.group != 32)
-      return fields.wrong("group_size",
-                          fmt::format("expected 32 with mxfp4, but found {}", settings.group));
-    return settings;
-  }
-  const std::optional<TensorType> type = affine_type(bits);
-  if (!type)
-    return fields.wrong("bits", fmt::format("expected 2, 3, 4, 5, 6 or 8, but found {}", bits));
-  settings.type = *type;
-  if (settings.group != 32 && settings.group != 64 && settings.group != 128)
-    return fields.wrong("group_size",
-                        fmt::format("expected 32, 64 or 128, but found {}", settings.group));
-  return settings;
-}
-
-// MLX's own form; others, which quantization_config names, are refused by name.
-Result<void> read_quantization(const HfFields& root, HfConfig& config) {
-  ASSIGN_OR_RETURN(std::optional<HfFields> fields, root.object("quantization"));
-  if (!fields) {
-    ASSIGN_OR_RETURN(const std::optional<HfFields> other, root.object("quantization_config"));
-    if (!other) return {};
-    if (other->has("quant_method")) {
-      ASSIGN_OR_RETURN(const std::string method, other->text("quant_method"));
-      config.mxfp4_blocks = method == "mxfp4";
-      if (config.mxfp4_blocks) return {};
-      return other->unsupported(
-          "quant_method",
-          fmt::format("weights quantised by {} are not supported; this build reads F32, F16, BF16 "
-                      "and what MLX quantised, as affine or mxfp4",
-                      quoted(method)));
-    }
-    fields.emplace(*other);
-  }
-  ASSIGN_OR_RETURN(config.quantization, read_settings(*fields));
-  for (const auto& [key, value] : fields->json()) {
-    const std::string_view name(key.data(), key.size());
-    if (value.is_object()) {
-      ASSIGN_OR_RETURN(const std::optional<HfFields> module, fields->object(name));
-      ASSIGN_OR_RETURN(const MlxSettings settings, read_settings(*module));
-      config.exceptions.emplace(name, settings);
-    } else if (value.is_bool()) {
-      config.exceptions.emplace(
-          name, value.get_bool() ? config.quantization : std::optional<MlxSettings>());
-    }
-  }
-  return {};
-}
-
 // `part`: of the text_config in a model of `model_type`, which sees, too.
 const HfFamily* find_family(std::string_view model_type, bool part) {
   const std::span<const HfFamily* const> all = hf_families();
@@ -499,7 +436,7 @@ Result<HfConfig> read_hf_config(std::string_view text, const std::string& path) 
   if (root.has("tie_word_embeddings")) {
     ASSIGN_OR_RETURN(config.tied_output, root.flag("tie_word_embeddings", false));
   }
-  RETURN_IF_ERROR(read_quantization(root, config));
+  ASSIGN_OR_RETURN(config.quantisation, read_hf_quantisation(root));
   return config;
 }
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "store/hf_experts.h"
+#include "store/hf_packed.h"
 #include "store/quoted.h"
 
 namespace pippin::store {
@@ -67,9 +68,6 @@ LayerPart layer_part(std::string_view name, const HfFamily& family) {
     return {};
   return {layer, name.substr(end + 1)};
 }
-
-/// A module's tensors, by what they are: "weight", "bias", "scales", "biases".
-using Module = std::map<std::string_view, const SafetensorsEntry*>;
 
 std::optional<TensorType> float_type(std::string_view dtype) {
   if (dtype == "F32") return TensorType::kF32;
@@ -146,6 +144,8 @@ class TensorsReader {
     const std::string name = with_kind(text_name(entry.name));
     // Older llamas come with their rope's frequencies, which follow from the configuration.
     if (name.empty() || name.ends_with(".rotary_emb.inv_freq") || is_ignored(name)) return {};
+    const bool is_other = config_.quantisation.other.has_value();
+    if (is_other && is_activation_scale(name)) return {};
     if (predicts_further(name)) return {};
     if (const HfFamily& family = *config_.family;
         !renamed(family.parameters, layer_part(name, family).part).empty()) {
@@ -158,22 +158,31 @@ class TensorsReader {
       return wrong(entry.name, fmt::format("it is no part of a {} model as this build knows it",
                                            config_.model.architecture));
     constexpr std::string_view kKinds[] = {"weight", "bias", "scales", "biases"};
-    const auto kind = std::ranges::find(kKinds, std::string_view(name).substr(dot + 1));
-    if (kind == std::end(kKinds))
+    // Borrowed from the file: the module's map keeps it.
+    const std::string_view kind = std::string_view(entry.name).substr(entry.name.rfind('.') + 1);
+    const std::string_view meant = std::string_view(name).substr(dot + 1);
+    const auto known = std::ranges::find(kKinds, meant);
+    const bool others = is_other && meant == kind && is_packed_kind(kind);
+    if (known == std::end(kKinds) && !others)
       return wrong(entry.name, "expected .weight, .bias, .scales or .biases");
-    if (!modules_[module].emplace(*kind, &entry).second)
+    if (!modules_[module].emplace(others ? kind : *known, &entry).second)
       return wrong(entry.name, "it is in two files");
     return {};
   }
 
-  Result<void> read(const std::string& name, const Module& module) {
+  Result<void> read(const std::string& name, const HfModule& module) {
     const auto find = [&](std::string_view kind) {
       const auto place = module.find(kind);
       return place == module.end() ? nullptr : place->second;
     };
+    const std::optional<OtherSettings>& other = config_.quantisation.other;
     const SafetensorsEntry* weight = find("weight");
-    if (weight == nullptr && name.ends_with("e_score_correction"))
-      return add_float(name + ".bias", *find("bias"));
+    if (other && is_packed(module)) {
+      RETURN_IF_ERROR(add_packed(*other, name, module));
+      return add_bias(name, find("bias"));
+    }
+    if (weight == nullptr && find("bias") != nullptr && name.ends_with("e_score_correction"))
+      return add_bias(name, find("bias"));
     if (weight == nullptr) return missing(name + ".weight");
     const SafetensorsEntry *scales = find("scales"), *biases = find("biases");
     if (scales == nullptr && biases != nullptr) return missing(name + ".scales");
@@ -182,8 +191,22 @@ class TensorsReader {
     } else {
       RETURN_IF_ERROR(add_float(name + ".weight", *weight));
     }
-    if (const SafetensorsEntry* bias = find("bias"))
-      RETURN_IF_ERROR(add_float(name + ".bias", *bias));
+    return add_bias(name, find("bias"));
+  }
+
+  /// `bias`: null where there is none.
+  Result<void> add_bias(const std::string& name, const SafetensorsEntry* bias) {
+    return bias == nullptr ? Result<void>() : add_float(name + ".bias", *bias);
+  }
+
+  Result<void> add_packed(const OtherSettings& settings, const std::string& name,
+                          const HfModule& module) {
+    if (is_transposed(name + ".weight"))
+      return wrong(name + ".weight", "quantised weights of [K, N] are not supported",
+                   Code::kUnsupported);
+    ASSIGN_OR_RETURN(TensorView view, read_packed(settings, name, module, path_));
+    view.name = gguf_tensor_name(name + ".weight", *config_.family);
+    tensors_.push_back(std::move(view));
     return {};
   }
 
@@ -202,8 +225,8 @@ class TensorsReader {
       return wrong(entry.name,
                    entry.dtype == "U32"
                        ? "it is quantised, but its scales are missing"
-                       : fmt::format("weights of {} are not supported; this build reads F32, F16, "
-                                     "BF16 and what MLX quantised, as affine or mxfp4",
+                       : fmt::format("weights of {} are not supported where config.json does not "
+                                     "say how they are quantised",
                                      entry.dtype),
                    entry.dtype == "U32" ? Code::kInvalidFile : Code::kUnsupported);
     TensorView view = view_of(name, entry);
@@ -239,9 +262,10 @@ class TensorsReader {
   }
 
   Result<MlxSettings> settings_of(const std::string& name, const SafetensorsEntry& weight) {
-    std::optional<MlxSettings> settings = config_.quantization;
-    const auto exception = config_.exceptions.find(weight.name.substr(0, weight.name.rfind('.')));
-    if (exception != config_.exceptions.end()) settings = exception->second;
+    const HfQuantisation& all = config_.quantisation;
+    std::optional<MlxSettings> settings = all.mlx;
+    const auto exception = all.exceptions.find(weight.name.substr(0, weight.name.rfind('.')));
+    if (exception != all.exceptions.end()) settings = exception->second;
     if (!settings)
       return wrong(name + ".weight", "it is quantised, but config.json does not say how");
     return *settings;
@@ -258,11 +282,13 @@ class TensorsReader {
     TensorView view = view_of(name + ".weight", weight);
     view.type = settings.type;
     view.mlx = {.group = settings.group, .scales = scales.bytes};
-    if (settings.type == TensorType::kMXFP4) {
-      if (biases != nullptr) return wrong(biases->name, "weights in mxfp4 have no biases");
+    if (!is_affine(settings.type)) {
+      const std::string_view mode = mode_name(settings);
+      if (biases != nullptr)
+        return wrong(biases->name, fmt::format("weights in {} have no biases", mode));
       if (scales.dtype != "U8")
         return wrong(scales.name,
-                     fmt::format("expected mxfp4's scales in U8, but found {}", scales.dtype));
+                     fmt::format("expected {}'s scales in U8, but found {}", mode, scales.dtype));
     } else {
       if (biases == nullptr) return missing(name + ".biases");
       const std::optional<TensorType> scale_type = float_type(scales.dtype);
@@ -277,8 +303,8 @@ class TensorsReader {
         weight.shape.size() >= 2 && scales.shape.size() == weight.shape.size() &&
         std::equal(weight.shape.begin(), weight.shape.end() - 1, scales.shape.begin()) &&
         !scales.bytes.empty() && scales.shape.back() <= weight.shape.back();
-    // A group of 32 codes or more fills whole words, so there are fewer groups than words.
-    const int bits = tensor_format(settings.type).code_bits;
+    // A group's codes fill whole words, so there are no more groups than words.
+    const int bits = settings.bits;
     if (!agree || scales.shape.back() * settings.group * bits != weight.shape.back() * 32)
       return wrong(weight.name,
                    fmt::format("its shape [{}] and that of its scales [{}] do not make {} bits in "
@@ -286,6 +312,18 @@ class TensorsReader {
                                fmt::join(weight.shape, ", "), fmt::join(scales.shape, ", "), bits,
                                settings.group));
     view.shape.back() = scales.shape.back() * settings.group;
+    if (settings.packing) {
+      // Rows of half a block of NVFP4 have no form of their own.
+      if (view.shape.back() % block_elements(settings.type) != 0) view.type = TensorType::kQ8_0;
+      if (view.shape.back() % block_elements(view.type) != 0)
+        return wrong(weight.name,
+                     fmt::format("rows of {} columns are not supported in {}; expected a multiple "
+                                 "of {}",
+                                 view.shape.back(), mode_name(settings), block_elements(view.type)),
+                     Code::kUnsupported);
+      view.packed = std::make_shared<const PackedForm>(
+          PackedForm{.packing = *settings.packing, .bits = bits, .group = settings.group});
+    }
     tensors_.push_back(std::move(view));
     return {};
   }
@@ -298,7 +336,7 @@ class TensorsReader {
                        scales.shape.size() == 3 &&
                        std::equal(scales.shape.begin(), scales.shape.end(), shape.begin()) &&
                        !scales.bytes.empty();
-    if (!agree || !config_.mxfp4_blocks)
+    if (!agree || !config_.quantisation.mxfp4_blocks)
       return wrong(weight.name,
                    agree ? "it is quantised, but config.json does not say how"
                          : fmt::format("expected blocks [E, N, K / 32, 16] with scales [E, N, K / "
@@ -329,7 +367,7 @@ class TensorsReader {
 
   HfConfig& config_;
   const std::string& path_;
-  std::map<std::string, Module, std::less<>> modules_;
+  std::map<std::string, HfModule, std::less<>> modules_;
   std::map<std::string, const SafetensorsEntry*, std::less<>> parameters_;
   std::vector<TensorView> tensors_;
 };

@@ -31,16 +31,21 @@ std::vector<T> values_of(const store::SafetensorsEntry& entry) {
 }
 
 /// A checkpoint, with what transformers computes with it for some tokens.
+bool is_quantised(const std::string& name) {
+  return name.starts_with("mlx/") || name.starts_with("quantised/");
+}
+
 struct Fixture {
   store::Checkpoint file;
   std::vector<int32_t> tokens;
   std::vector<float> logits;  // [T, V]
 
-  /// `name`: "qwen2.gguf"; "hf/qwen2", the same as a folder; "mlx/qwen2", its quantised form;
+  /// `name`: "qwen2.gguf"; "hf/qwen2", the same as a folder; "mlx/qwen2" and "quantised/awq", its
+  /// quantised forms;
   /// "families/mistral", a folder, and "families/mistral/model.gguf", the same as llama.cpp's
   /// converter writes it.
   static Fixture open(const std::string& name) {
-    if (name.starts_with("mlx/")) return open_folder(name, name);
+    if (is_quantised(name)) return open_folder(name, name);
     if (name.starts_with("families/"))
       return open_folder(name, name.substr(0, name.find('/', std::strlen("families/"))));
     Fixture fixture = open_gguf(name.starts_with("hf/") ? name.substr(3) + ".gguf" : name);
@@ -174,9 +179,10 @@ TEST_P(Fixtures, Int8KvStaysClose) {
 TEST_P(Fixtures, FastKernelsStayClose) {
   ModelDriver model = driver(kFast);
   // Weights in f32 take activations in f32 here, too.
-  const bool coded = std::ranges::any_of(fixture.file.tensors(), [](const auto& tensor) {
-    return tensor_format(tensor.type).block_elements != 1;
-  });
+  const bool coded = is_quantised(GetParam()) ||
+                     std::ranges::any_of(fixture.file.tensors(), [](const auto& tensor) {
+                       return tensor_format(tensor.type).block_elements != 1;
+                     });
   const double activations = coded ? model_tolerance(int8, 5 * layers() + 1, rms()) : 0;
   EXPECT_LT(rounded_difference(model.run(fixture.tokens, 0, 0)),
             std::hypot(kv_tolerance(f16), activations));
@@ -220,7 +226,7 @@ std::vector<std::string> names() {
   std::vector<std::string> found;
   for (const auto& entry : std::filesystem::directory_iterator(kFolder))
     if (entry.path().extension() == ".gguf") found.push_back(entry.path().filename().string());
-  for (const std::string form : {"hf/", "mlx/"})
+  for (const std::string form : {"hf/", "mlx/", "quantised/"})
     for (const auto& entry : std::filesystem::directory_iterator(kFolder + form))
       found.push_back(form + entry.path().filename().string());
   for (const auto& entry : std::filesystem::directory_iterator(kFolder + "families")) {

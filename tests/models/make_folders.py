@@ -14,6 +14,7 @@ import shutil
 import sys
 import zlib
 
+import gguf
 import mlx.core as mx
 import numpy as np
 import torch
@@ -35,6 +36,9 @@ MLX = {
     "qwen2": (4, 32, {}),
     "gemma3": (8, 32, {}),
     "qwen3": (4, 32, {"model.layers.0.mlp.gate_proj": (8, 64), "model.layers.1.self_attn.o_proj": None}, "mxfp4"),
+    "llama_untied_nvfp4": (4, 16, {"lm_head": (8, 64), "model.layers.0.mlp.up_proj": (4, 32, "mxfp4"),
+                                   "model.layers.1.self_attn.k_proj": (8, 32, "mxfp8")}, "nvfp4"),
+    "llama_untied_mxfp8": (8, 32, {"model.layers.1.mlp.down_proj": None}, "mxfp8"),
     # Experts in one tensor, and routers of 8 bits, as mlx-lm has them.
     "qwen3moe": (4, 32, {"model.layers.0.mlp.gate": (8, 32), "model.layers.1.mlp.gate": (8, 32),
                          "model.layers.1.mlp.switch_mlp.up_proj": (6, 32)}),
@@ -76,11 +80,18 @@ def write_tokenizer(folder: pathlib.Path) -> None:
 
 
 def make_model(name: str):
-    made = make_fixtures.FIXTURES[name] if name in make_fixtures.FIXTURES else moe.qwen3moe_mlx
+    base = name.removesuffix("_nvfp4").removesuffix("_mxfp8")
+    made = make_fixtures.FIXTURES.get(base, moe.qwen3moe_mlx)
     model = made().eval()
     model.set_attn_implementation("eager")
     make_fixtures.randomize(model, zlib.crc32(name.encode()))
     return model
+
+
+def as_q8(values: np.ndarray) -> np.ndarray:
+    """As weights are held that have no form of their own (src/store/unpack.h)."""
+    kind = gguf.GGMLQuantizationType.Q8_0
+    return gguf.quants.dequantize(gguf.quants.quantize(values.astype(np.float32), kind), kind)
 
 
 def fresh(kind: str, name: str) -> pathlib.Path:
@@ -120,7 +131,9 @@ def write_mlx(name: str) -> None:
         written[module + ".weight"] = codes
         written.update({module + kind: part for kind, part in zip((".scales", ".biases"), rest)})
         exact = [part if part.dtype == mx.uint8 else part.astype(mx.float32) for part in rest]
-        return mx.dequantize(codes, *exact, **how, dtype=mx.float32)
+        values = mx.dequantize(codes, *exact, **how, dtype=mx.float32)
+        held_as_q8 = how["mode"] == "mxfp8" or (how["mode"] == "nvfp4" and values.shape[-1] % 64)
+        return mx.array(as_q8(np.array(values))) if held_as_q8 else values
 
     for full, weight in model.named_parameters():
         values, (module, _, kind) = mx.array(weight.detach().numpy()), full.rpartition(".")
@@ -145,7 +158,8 @@ def write_mlx(name: str) -> None:
 
     settings = {"group_size": group, "bits": bits, "mode": mode}
     for module, form in exceptions.items():
-        settings[module] = False if form is None else {"group_size": form[1], "bits": form[0]}
+        mode_of = {"mode": form[2]} if form and len(form) > 2 else {}
+        settings[module] = False if form is None else {"group_size": form[1], "bits": form[0]} | mode_of
     config = json.loads(model.config.to_json_string())
     write_json(folder / "config.json", config | {"quantization": settings, "quantization_config": settings})
     write_tokenizer(folder)

@@ -178,7 +178,9 @@ TEST(Checkpoint, Mxfp4HasNoBiases) {
            Edit{"\"group_size\": 64,\n   \"bits\": 8",
                 R"("group_size": 32, "bits": 4, "mode": "mxfp4")", Code::kInvalidFile,
                 "weights in mxfp4 have no biases"},
-           Edit{R"("mode": "mxfp4")", R"("mode": "nvfp4")", Code::kUnsupported, "'nvfp4'"},
+           Edit{R"("mode": "mxfp4")", R"("mode": "nvfp4")", Code::kInvalidFile,
+                "expected 16 with nvfp4, but found 32"},
+           Edit{R"("mode": "mxfp4")", R"("mode": "fp3")", Code::kUnsupported, "'fp3'"},
        }) {
     folder.edit("config.json", edit.from, edit.to);
     expect_error(folder.open(), edit.code, edit.says);

@@ -54,7 +54,7 @@ TEST(HfConfig, ALlamaHasWhatTheFileSays) {
   EXPECT_FLOAT_EQ(model.norm_eps, 1e-5f);
   EXPECT_DOUBLE_EQ(model.rope.freq_base, 50000);
   EXPECT_EQ(config.tied_output, true);
-  EXPECT_FALSE(config.quantization);
+  EXPECT_FALSE(config.quantisation.mlx);
   EXPECT_EQ(config_of(with(llama(), R"({"model_type": "mistral"})")).model.architecture, "llama");
   EXPECT_EQ(config_of(with(llama(), R"({"head_dim": 32})")).model.head_dim_k, 32);
   EXPECT_EQ(config_of(with(llama(), R"({"head_dim": null})")).model.head_dim_k, 16);
@@ -167,36 +167,66 @@ TEST(HfConfig, GemmaHasDefaultsAndAPeriod) {
 }
 
 TEST(HfConfig, MlxQuantisationHasExceptions) {
-  const auto config = config_of(with(llama(), R"({"quantization": {"group_size": 64, "bits": 4,
-    "lm_head": false, "model.layers.0.mlp.down_proj": {"group_size": 32, "bits": 6}}})"));
-  ASSERT_TRUE(config.quantization);
-  EXPECT_EQ(config.quantization->type, TensorType::kAffine4);
-  EXPECT_EQ(config.quantization->group, 64);
-  EXPECT_FALSE(config.exceptions.at("lm_head"));
-  EXPECT_EQ(config.exceptions.at("model.layers.0.mlp.down_proj")->type, TensorType::kAffine6);
+  const HfQuantisation read =
+      config_of(with(llama(), R"({"quantization": {"group_size": 64, "bits": 4, "lm_head": false,
+        "model.layers.0.mlp.down_proj": {"group_size": 32, "bits": 6},
+        "model.layers.1.mlp.down_proj": {"group_size": 32, "bits": 8, "mode": "mxfp8"}}})"))
+          .quantisation;
+  ASSERT_TRUE(read.mlx);
+  EXPECT_EQ(read.mlx->type, TensorType::kAffine4);
+  EXPECT_EQ(read.mlx->group, 64);
+  EXPECT_FALSE(read.exceptions.at("lm_head"));
+  EXPECT_EQ(read.exceptions.at("model.layers.0.mlp.down_proj")->type, TensorType::kAffine6);
+  EXPECT_EQ(read.exceptions.at("model.layers.1.mlp.down_proj")->packing, Packing::kMxFp8);
 }
 
-TEST(HfConfig, QueriesOfLlama4GrowWithTheirPositionOrNot) {
-  const json::object llama4 = with(llama(), R"({"model_type": "llama4_text", "num_local_experts": 4,
-        "num_experts_per_tok": 1, "attn_scale": 0.25, "floor_scale": 4096})");
-  for (const char* on : {"true", "4"}) {
-    const ModelConfig tuned =
-        config_of(with(llama4, std::string(R"({"attn_temperature_tuning": )") + on + "}")).model;
-    EXPECT_FLOAT_EQ(tuned.query_scale_beta, 0.25f) << on;
-    EXPECT_EQ(tuned.query_scale_positions, 4096) << on;
-    EXPECT_EQ(tuned.chunk, 8192);
-  }
-  for (const char* off : {"false", "0"}) {
-    const auto plain =
-        config_of(with(llama4, std::string(R"({"attn_temperature_tuning": )") + off + "}"));
-    EXPECT_EQ(plain.model.query_scale_beta, 0) << off;
-  }
+HfQuantisation quantisation_of(const std::string& fields) {
+  return config_of(with(llama(), R"({"quantization_config": )" + fields + "}")).quantisation;
+}
+
+TEST(HfConfig, OtherToolsQuantisationIsRead) {
+  const auto gptq =
+      quantisation_of(R"({"quant_method": "gptq", "bits": 4, "group_size": -1})").other;
+  ASSERT_TRUE(gptq);
+  EXPECT_EQ(gptq->method, QuantMethod::kGptq);
+  EXPECT_EQ(gptq->group, 0);
+  EXPECT_TRUE(gptq->zeros_less_one);
+  const auto second = quantisation_of(R"({"quant_method": "gptq", "bits": 3, "group_size": 128,
+                                          "checkpoint_format": "gptq_v2"})")
+                          .other;
+  EXPECT_EQ(second->bits, 3);
+  EXPECT_EQ(second->group, 128);
+  EXPECT_FALSE(second->zeros_less_one);
+  const auto awq = quantisation_of(R"({"quant_method": "awq", "bits": 4, "group_size": 64,
+                                       "version": "GEMM"})")
+                       .other;
+  EXPECT_EQ(awq->method, QuantMethod::kAwq);
+  const auto fp8 =
+      quantisation_of(R"({"quant_method": "fp8", "weight_block_size": [64, 32]})").other;
+  EXPECT_EQ(fp8->method, QuantMethod::kFp8);
+  EXPECT_EQ(fp8->block_rows, 64);
+  EXPECT_EQ(fp8->block_columns, 32);
+  const auto compressed = quantisation_of(
+      R"({"quant_method": "compressed-tensors", "format": "float-quantized", "config_groups":
+          {"group_0": {"weights": {"num_bits": 8, "block_structure": [16, 48]}}}})");
+  EXPECT_EQ(compressed.other->method, QuantMethod::kCompressedTensors);
+  EXPECT_EQ(compressed.other->block_columns, 48);
 }
 
 struct Refused {
   std::string fields, param;
   Code code;
 };
+
+void expect_refused(const std::vector<Refused>& cases) {
+  for (const Refused& refused : cases) {
+    const auto config = read(with(llama(), refused.fields));
+    ASSERT_FALSE(config.ok()) << refused.fields;
+    EXPECT_EQ(config.error().code, refused.code) << refused.fields;
+    EXPECT_EQ(config.error().param, refused.param) << refused.fields;
+    EXPECT_NE(config.error().message.find("m/config.json"), std::string::npos);
+  }
+}
 
 TEST(HfConfig, WhatCannotBeFollowedIsRefusedByName) {
   const std::vector<Refused> cases = {
@@ -234,24 +264,48 @@ TEST(HfConfig, WhatCannotBeFollowedIsRefusedByName) {
       {R"({"model_type": "llama4_text", "layer_types": []})", "layer_types", Code::kInvalidFile},
       {R"({"use_bidirectional_attention": true})", "use_bidirectional_attention",
        Code::kUnsupported},
-      {R"({"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128}})",
+  };
+  expect_refused(cases);
+  EXPECT_FALSE(read_hf_config("[1]", "m/config.json").ok());
+  EXPECT_FALSE(read_hf_config("{\"a\":", "m/config.json").ok());
+}
+
+TEST(HfConfig, QuantisationThatCannotBeReadIsRefusedByName) {
+  expect_refused({
+      {R"({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": true}})",
        "quantization_config.quant_method", Code::kUnsupported},
-      {R"({"quantization": {"mode": "nvfp4", "bits": 4, "group_size": 16}})", "quantization.mode",
+      {R"({"quantization_config": {"quant_method": "gptq", "bits": 5, "group_size": 128}})",
+       "quantization_config.bits", Code::kUnsupported},
+      {R"({"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 0}})",
+       "quantization_config.group_size", Code::kInvalidFile},
+      {R"({"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128,
+           "checkpoint_format": "marlin"}})",
+       "quantization_config.checkpoint_format", Code::kUnsupported},
+      {R"({"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128,
+           "dynamic": {"+:.*down.*": {"bits": 8}}}})",
+       "quantization_config.dynamic", Code::kUnsupported},
+      {R"({"quantization_config": {"quant_method": "awq", "bits": 8, "group_size": 128}})",
+       "quantization_config.bits", Code::kUnsupported},
+      {R"({"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128,
+           "version": "gemv"}})",
+       "quantization_config.version", Code::kUnsupported},
+      {R"({"quantization_config": {"quant_method": "compressed-tensors", "format": "marlin-24"}})",
+       "quantization_config.format", Code::kUnsupported},
+      {R"({"quantization_config": {"quant_method": "fp8", "fmt": "e5m2"}})",
+       "quantization_config.fmt", Code::kUnsupported},
+      {R"({"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 0]}})",
+       "quantization_config.weight_block_size", Code::kInvalidFile},
+      {R"({"quantization": {"mode": "fp3", "bits": 4, "group_size": 16}})", "quantization.mode",
        Code::kUnsupported},
+      {R"({"quantization": {"mode": "nvfp4", "bits": 4, "group_size": 32}})",
+       "quantization.group_size", Code::kInvalidFile},
+      {R"({"quantization": {"mode": "mxfp8", "bits": 4, "group_size": 32}})", "quantization.bits",
+       Code::kInvalidFile},
       {R"({"quantization": {"bits": 7, "group_size": 64}})", "quantization.bits",
        Code::kInvalidFile},
       {R"({"quantization": {"bits": 4, "group_size": 48}})", "quantization.group_size",
        Code::kInvalidFile},
-  };
-  for (const Refused& refused : cases) {
-    const auto config = read(with(llama(), refused.fields));
-    ASSERT_FALSE(config.ok()) << refused.fields;
-    EXPECT_EQ(config.error().code, refused.code) << refused.fields;
-    EXPECT_EQ(config.error().param, refused.param) << refused.fields;
-    EXPECT_NE(config.error().message.find("m/config.json"), std::string::npos);
-  }
-  EXPECT_FALSE(read_hf_config("[1]", "m/config.json").ok());
-  EXPECT_FALSE(read_hf_config("{\"a\":", "m/config.json").ok());
+  });
 }
 
 }  // namespace

@@ -253,7 +253,11 @@ AffineForm affine_form(TensorType type) {
 std::optional<AffineMatrix> affine_matrix(const store::TensorView& tensor, int columns,
                                           mx::Dtype scale_type) {
   if (tensor.transposed) return std::nullopt;
-  if (!tensor.has_blocks()) return from_mlx(tensor, columns);
+  if (!tensor.has_blocks()) {
+    const int group = tensor.mlx.group;  // MLX's products take these
+    if (group != 32 && group != 64 && group != 128) return std::nullopt;
+    return from_mlx(tensor, columns);
+  }
   if (block_elements(tensor.type) == 1 || columns % block_elements(tensor.type) != 0)
     return std::nullopt;
   if (tensor.type == TensorType::kMXFP4) return from_mxfp4_blocks(tensor, columns);
