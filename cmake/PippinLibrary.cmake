@@ -1,6 +1,7 @@
-# pippin_library(NAME DEPS ...): one static library per folder under src/, of all .cpp files directly in it.
-# pippin_tests(NAME DEPS ...): one GoogleTest program of all *_test.cpp files directly in the folder; OPTIMISED for one
-# that computes much itself.
+# pippin_library(NAME DEPS ...): one static library per folder under src/, of all .cpp files directly in it and in the
+# FOLDERS below it.
+# pippin_tests(NAME DEPS ...): one GoogleTest program of all *_test.cpp files there, likewise; OPTIMISED for one that
+# computes much itself.
 # pippin_host_tests: the test programs worth a sanitizer build; those that spend their time inside MLX are left out.
 add_custom_target(pippin_host_tests)
 # Python tests run in the environment that scripts/test makes, where there is one.
@@ -28,12 +29,14 @@ function(pippin_is_prebuilt name result)
 endfunction()
 
 function(pippin_library name)
-  cmake_parse_arguments(ARG "" "" "DEPS;EXCLUDE" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "DEPS;EXCLUDE;FOLDERS" ${ARGN})
   pippin_is_prebuilt(${name} prebuilt ${ARG_DEPS})
   if(prebuilt)
     return()
   endif()
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  list(TRANSFORM ARG_FOLDERS APPEND /*.cpp)
+  list(TRANSFORM ARG_FOLDERS PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp ${ARG_FOLDERS})
   foreach(excluded ${ARG_EXCLUDE})
     list(REMOVE_ITEM sources ${CMAKE_CURRENT_SOURCE_DIR}/${excluded})
   endforeach()
@@ -49,8 +52,10 @@ function(pippin_library name)
 endfunction()
 
 function(pippin_tests name)
-  cmake_parse_arguments(ARG "OPTIMISED" "TIMEOUT" "DEPS;SUPPORT" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_test.cpp)
+  cmake_parse_arguments(ARG "OPTIMISED" "TIMEOUT" "DEPS;SUPPORT;FOLDERS" ${ARGN})
+  list(TRANSFORM ARG_FOLDERS APPEND /*_test.cpp)
+  list(TRANSFORM ARG_FOLDERS PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_test.cpp ${ARG_FOLDERS})
   if(NOT sources)
     return()
   endif()

@@ -11,9 +11,9 @@
 #include <string_view>
 
 #include "base/log.h"
-#include "service/batch_store.h"
-#include "service/key_store.h"
-#include "service/response_store.h"
+#include "service/access/key_store.h"
+#include "service/storage/batch_store.h"
+#include "service/storage/response_store.h"
 #include "target.h"
 
 namespace {

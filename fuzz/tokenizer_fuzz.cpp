@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "service/load_tokenizer.h"
+#include "service/models/load_tokenizer.h"
 #include "store/gguf.h"
 #include "target.h"
 #include "text/grammar.h"

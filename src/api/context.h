@@ -8,14 +8,14 @@
 #include "api/model_store.h"
 #include "base/alarm.h"
 #include "base/worker_pool.h"
-#include "service/authenticator.h"
-#include "service/batch_store.h"
+#include "service/access/authenticator.h"
+#include "service/chat/live_requests.h"
 #include "service/json.h"
-#include "service/live_requests.h"
-#include "service/model_pool.h"
+#include "service/models/model_pool.h"
 #include "service/ongoing.h"
 #include "service/readiness.h"
-#include "service/response_store.h"
+#include "service/storage/batch_store.h"
+#include "service/storage/response_store.h"
 
 namespace pippin::api {
 

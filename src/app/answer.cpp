@@ -6,7 +6,7 @@
 #include <mutex>
 
 #include "app/interrupts.h"
-#include "service/generation.h"
+#include "service/chat/generation.h"
 
 namespace pippin::app {
 namespace {

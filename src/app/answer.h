@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "base/result.h"
-#include "service/model_pool.h"
-#include "service/request.h"
+#include "service/chat/request.h"
+#include "service/models/model_pool.h"
 
 namespace pippin::app {
 

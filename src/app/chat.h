@@ -8,8 +8,8 @@
 
 #include "app/settings/settings.h"
 #include "base/result.h"
-#include "service/model.h"
-#include "service/request.h"
+#include "service/chat/request.h"
+#include "service/models/model.h"
 
 namespace pippin::app {
 

@@ -8,8 +8,8 @@
 #include "engine/core/attention_group.h"
 #include "engine/core/state_group.h"
 #include "service/json.h"
-#include "service/load.h"
-#include "service/load_tokenizer.h"
+#include "service/models/load.h"
+#include "service/models/load_tokenizer.h"
 #include "store/checkpoint.h"
 #include "text/tokenizer.h"
 

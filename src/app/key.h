@@ -7,7 +7,7 @@
 
 #include "app/settings/settings.h"
 #include "base/result.h"
-#include "service/authenticator.h"
+#include "service/access/authenticator.h"
 
 namespace pippin::app {
 

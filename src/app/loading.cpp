@@ -7,7 +7,7 @@
 #include "app/progress.h"
 #include "app/terminal.h"
 #include "base/clock.h"
-#include "service/load.h"
+#include "service/models/load.h"
 
 namespace pippin::app {
 namespace {

@@ -9,8 +9,8 @@
 #include "engine/batch_invariance_monitor.h"
 #include "engine/exec/runner.h"
 #include "hub/catalogue.h"
-#include "service/model.h"
-#include "service/model_loader.h"
+#include "service/models/model.h"
+#include "service/models/model_loader.h"
 
 namespace pippin::app {
 

@@ -28,7 +28,7 @@
 #include "hub/paths.h"
 #include "models/model.h"
 #include "service/json.h"
-#include "service/model_facts.h"
+#include "service/models/model_facts.h"
 #include "store/checkpoint.h"
 
 namespace pippin::app {

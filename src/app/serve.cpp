@@ -29,11 +29,11 @@
 #include "base/thread_pool.h"
 #include "base/worker_pool.h"
 #include "http/server.h"
-#include "service/batch_store.h"
-#include "service/memory_plan.h"
-#include "service/model_pool.h"
+#include "service/models/memory_plan.h"
+#include "service/models/model_pool.h"
 #include "service/readiness.h"
-#include "service/response_store.h"
+#include "service/storage/batch_store.h"
+#include "service/storage/response_store.h"
 
 namespace pippin::app {
 namespace {

@@ -10,7 +10,7 @@
 #include "base/result.h"
 #include "hub/catalogue.h"
 #include "hub/paths.h"
-#include "service/model_pool.h"
+#include "service/models/model_pool.h"
 
 namespace pippin::app {
 

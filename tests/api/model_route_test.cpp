@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "api/routes/harness.h"
-#include "service/fake_loader.h"
+#include "service/models/fake_loader.h"
 
 namespace pippin::api {
 namespace {

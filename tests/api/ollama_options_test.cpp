@@ -5,8 +5,8 @@
 
 #include "api/ollama/read_options.h"
 #include "api/shared/field_reader.h"
-#include "service/model.h"
-#include "service/request.h"
+#include "service/chat/request.h"
+#include "service/models/model.h"
 
 namespace pippin::api::ollama {
 namespace {

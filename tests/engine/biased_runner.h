@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "engine/core/runner.h"
-#include "sim/fake_runner.h"
+#include "engine/sim/fake_runner.h"
 
 namespace pippin::engine::testing {
 

@@ -13,7 +13,7 @@
 
 #include "base/no_more_threads.h"
 #include "engine/engine.h"
-#include "sim/fake_runner.h"
+#include "engine/sim/fake_runner.h"
 
 namespace pippin::engine::testing {
 namespace {

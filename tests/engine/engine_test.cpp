@@ -15,7 +15,7 @@
 #include <thread>
 
 #include "engine/core/recorder.h"
-#include "sim/fake_runner.h"
+#include "engine/sim/fake_runner.h"
 
 namespace pippin::engine::testing {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/core/scheduler.h"
-#include "sim/fake_runner.h"
+#include "engine/sim/fake_runner.h"
 
 namespace pippin::engine::testing {
 

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/engine.h"
-#include "sim/fake_runner.h"
+#include "engine/sim/fake_runner.h"
 
 namespace pippin::engine::testing {
 namespace {

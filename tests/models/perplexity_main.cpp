@@ -9,8 +9,8 @@
 #include <fstream>
 #include <sstream>
 
-#include "service/load.h"
-#include "service/load_tokenizer.h"
+#include "service/models/load.h"
+#include "service/models/load_tokenizer.h"
 #include "store/checkpoint.h"
 #include "tests/models/model_driver.h"
 #include "text/tokenizer.h"

@@ -64,7 +64,7 @@ NAMES = {
 
 # Parts of names, and words of comments and strings, in some folders: folders, words, term.
 CPU = ("src/nn/cpu/", "tests/nn/cpu/", "bench/ops/")
-ENGINE = ("src/engine/", "tests/engine/", "tests/engine_exec/", "tests/engine_model/", "bench/engine/")
+ENGINE = ("src/engine/", "tests/engine/", "bench/engine/")
 PARSE = ("src/parse/", "src/text/", "src/service/", "tests/parse/", "tests/text/", "tests/service/", "textkit/")
 PARTS = [
     (CPU, "sweep sweeps slab slabs", "GEMM block, tile, task"),
@@ -106,8 +106,8 @@ FILES = [
     (r"[/_]divergence(?:_\w+)?\.", "batch-invariance check", "src/engine/core/divergence.cpp"),
     (r"(?:^|[/_])(?:strand|caller|gatekeeper|key_account|\w*wishes|model_sheet)(?:_test)?\.", "see the types",
      "src/service/strand.cpp"),
-    (r"^(?:src|tests)/service/answer\w*\.", "response, stream", "src/service/answer_terms.cpp"),
-    (r"^(?:src|tests)/service/infill\w*\.", "FIM", "src/service/infill.cpp"),
+    (r"^(?:src|tests)/service/(?:\w+/)?answer\w*\.", "response, stream", "src/service/chat/answer_terms.cpp"),
+    (r"^(?:src|tests)/service/(?:\w+/)?infill\w*\.", "FIM", "src/service/chat/infill.cpp"),
     (r"(?:^|[/_])(?:shelf|seal|made_models?)(?:_test)?\.", "model store, signer, derived model",
      "src/app/hub_shelf.cpp"),
     (r"^src/api/(?:\w+/)*(?:\w+_)?call\.", "request", "src/api/ollama/read_call.cpp"),

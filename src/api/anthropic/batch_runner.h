@@ -15,7 +15,7 @@
 
 #include "api/context.h"
 #include "api/exchange.h"
-#include "service/batch_store.h"
+#include "service/storage/batch_store.h"
 
 namespace pippin::api::anthropic {
 

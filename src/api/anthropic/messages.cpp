@@ -6,7 +6,7 @@
 #include "api/anthropic/model_route.h"
 #include "api/anthropic/read_message.h"
 #include "api/anthropic/writer.h"
-#include "service/prompt.h"
+#include "service/chat/prompt.h"
 
 namespace pippin::api::anthropic {
 namespace {

@@ -7,8 +7,8 @@
 #include "api/anthropic/signer.h"
 #include "api/shared/field_reader.h"
 #include "api/shared/warning.h"
-#include "service/model.h"
-#include "service/request.h"
+#include "service/chat/request.h"
+#include "service/models/model.h"
 
 namespace pippin::api::anthropic {
 

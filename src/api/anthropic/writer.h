@@ -8,7 +8,7 @@
 #include "api/anthropic/signer.h"
 #include "api/shared/response_stream.h"
 #include "api/shared/warning.h"
-#include "service/generation.h"
+#include "service/chat/generation.h"
 
 namespace pippin::api::anthropic {
 

@@ -11,8 +11,8 @@
 #include "api/openai/read_format.h"
 #include "api/shared/names.h"
 #include "api/shared/sampling.h"
-#include "service/fim.h"
-#include "service/prompt.h"
+#include "service/chat/fim.h"
+#include "service/chat/prompt.h"
 
 namespace pippin::api::llama {
 namespace {

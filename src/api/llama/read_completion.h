@@ -10,8 +10,8 @@
 #include "api/shared/field_reader.h"
 #include "api/shared/response_times.h"
 #include "base/error.h"
-#include "service/model.h"
-#include "service/request.h"
+#include "service/chat/request.h"
+#include "service/models/model.h"
 
 namespace pippin::api::llama {
 

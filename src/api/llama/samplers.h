@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "service/chat/request.h"
 #include "service/json.h"
-#include "service/request.h"
 
 namespace pippin::api::llama {
 

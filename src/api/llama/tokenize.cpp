@@ -4,7 +4,7 @@
 #include "api/llama/llama.h"
 #include "api/openai/model_route.h"
 #include "api/openai/read_chat.h"
-#include "service/prompt.h"
+#include "service/chat/prompt.h"
 
 namespace pippin::api::llama {
 namespace {

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "api/ollama/names.h"
-#include "service/model_facts.h"
+#include "service/models/model_facts.h"
 
 namespace pippin::api::ollama {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "api/ollama/library.h"
 #include "service/json.h"
-#include "service/model.h"
+#include "service/models/model.h"
 
 namespace pippin::api::ollama {
 

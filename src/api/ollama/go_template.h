@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/result.h"
-#include "service/model.h"
-#include "service/request.h"
+#include "service/chat/request.h"
+#include "service/models/model.h"
 
 namespace pippin::api::ollama {
 

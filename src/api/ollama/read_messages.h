@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "api/shared/field_reader.h"
-#include "service/request.h"
+#include "service/chat/request.h"
 
 namespace pippin::api::ollama {
 

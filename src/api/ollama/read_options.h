@@ -11,8 +11,8 @@
 #include "api/shared/field_reader.h"
 #include "api/shared/warning.h"
 #include "base/clock.h"
-#include "service/model_pool.h"
-#include "service/request.h"
+#include "service/chat/request.h"
+#include "service/models/model_pool.h"
 
 namespace pippin::api::ollama {
 

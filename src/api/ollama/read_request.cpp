@@ -8,8 +8,8 @@
 #include "api/ollama/read_messages.h"
 #include "api/openai/read_chat_parts.h"
 #include "api/shared/sampling.h"
-#include "service/fim.h"
-#include "service/prompt.h"
+#include "service/chat/fim.h"
+#include "service/chat/prompt.h"
 
 namespace pippin::api::ollama {
 namespace {

@@ -10,7 +10,7 @@
 #include "api/shared/field_reader.h"
 #include "api/shared/warning.h"
 #include "base/error.h"
-#include "service/request.h"
+#include "service/chat/request.h"
 
 namespace pippin::api::ollama {
 

@@ -9,7 +9,7 @@
 #include "api/ollama/read_request.h"
 #include "api/shared/response_stream.h"
 #include "api/shared/response_times.h"
-#include "service/generation.h"
+#include "service/chat/generation.h"
 
 namespace pippin::api::ollama {
 

@@ -6,7 +6,7 @@
 
 #include "api/openai/read_chat.h"
 #include "api/shared/response_stream.h"
-#include "service/generation.h"
+#include "service/chat/generation.h"
 
 namespace pippin::api::openai {
 

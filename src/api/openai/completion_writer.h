@@ -5,7 +5,7 @@
 
 #include "api/openai/read_completion.h"
 #include "api/shared/response_stream.h"
-#include "service/generation.h"
+#include "service/chat/generation.h"
 
 namespace pippin::api::openai {
 

@@ -4,7 +4,7 @@
 
 #include <optional>
 
-#include "service/constraint_text.h"
+#include "service/chat/constraint_text.h"
 #include "service/json.h"
 
 namespace pippin::api::openai {

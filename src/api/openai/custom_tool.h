@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "api/shared/field_reader.h"
-#include "service/request.h"
+#include "service/chat/request.h"
 
 namespace pippin::api::openai {
 

@@ -8,8 +8,8 @@
 
 #include "api/openai/read_chat.h"
 #include "api/shared/field_reader.h"
-#include "service/model.h"
-#include "service/request.h"
+#include "service/chat/request.h"
+#include "service/models/model.h"
 
 namespace pippin::api::openai {
 

@@ -11,8 +11,8 @@
 #include "api/shared/field_reader.h"
 #include "api/shared/sampling.h"
 #include "base/clock.h"
-#include "service/model.h"
-#include "service/request.h"
+#include "service/chat/request.h"
+#include "service/models/model.h"
 
 namespace pippin::api::openai {
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "service/fim.h"
+#include "service/chat/fim.h"
 
 namespace pippin::api::openai {
 namespace {

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "api/shared/field_reader.h"
-#include "service/request.h"
+#include "service/chat/request.h"
 
 namespace pippin::api::openai {
 

@@ -7,7 +7,7 @@
 #include "api/openai/model_route.h"
 #include "api/openai/openai.h"
 #include "api/openai/read_chat.h"
-#include "service/prompt.h"
+#include "service/chat/prompt.h"
 
 namespace pippin::api::openai {
 namespace {

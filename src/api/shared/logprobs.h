@@ -3,8 +3,8 @@
 
 #include <vector>
 
+#include "service/chat/request.h"
 #include "service/json.h"
-#include "service/request.h"
 
 namespace pippin::api {
 

@@ -15,8 +15,8 @@
 #include "api/shared/field_reader.h"
 #include "api/shared/response_stream.h"
 #include "api/shared/response_times.h"
-#include "service/generation.h"
-#include "service/model_pool.h"
+#include "service/chat/generation.h"
+#include "service/models/model_pool.h"
 
 namespace pippin::api {
 

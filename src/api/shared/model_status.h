@@ -2,7 +2,7 @@
 #pragma once
 
 #include "service/json.h"
-#include "service/model_pool.h"
+#include "service/models/model_pool.h"
 
 namespace pippin::api {
 

@@ -10,8 +10,8 @@
 
 #include "api/context.h"
 #include "api/exchange.h"
-#include "service/generation.h"
-#include "service/live_requests.h"
+#include "service/chat/generation.h"
+#include "service/chat/live_requests.h"
 #include "service/serial_task.h"
 
 namespace pippin::api {

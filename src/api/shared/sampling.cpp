@@ -5,7 +5,7 @@
 #include <charconv>
 #include <limits>
 
-#include "service/sequence_breakers.h"
+#include "service/chat/sequence_breakers.h"
 
 namespace pippin::api {
 namespace {

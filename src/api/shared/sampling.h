@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "api/shared/field_reader.h"
-#include "service/model.h"
-#include "service/request.h"
+#include "service/chat/request.h"
+#include "service/models/model.h"
 
 namespace pippin::api {
 

@@ -6,9 +6,9 @@
 #include <optional>
 #include <string_view>
 
+#include "service/chat/request.h"
 #include "service/json.h"
-#include "service/model.h"
-#include "service/request.h"
+#include "service/models/model.h"
 
 namespace pippin::api {
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "api/shared/response_times.h"
+#include "service/chat/request.h"
 #include "service/json.h"
-#include "service/request.h"
 
 namespace pippin::api {
 

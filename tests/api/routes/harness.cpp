@@ -12,7 +12,7 @@
 
 #include "api/routes.h"
 #include "parse/registry.h"
-#include "service/load.h"
+#include "service/models/load.h"
 
 namespace pippin::api::testing {
 namespace {

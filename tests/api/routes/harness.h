@@ -20,9 +20,9 @@
 #include "api/context.h"
 #include "api/exchange.h"
 #include "base/worker_pool.h"
-#include "service/model_pool.h"
+#include "service/models/model_pool.h"
 #include "service/readiness.h"
-#include "service/response_store.h"
+#include "service/storage/response_store.h"
 
 namespace pippin::api::testing {
 

@@ -12,7 +12,7 @@
 #include "api/shared/key_of.h"
 #include "api/shared/names.h"
 #include "base/unix_time.h"
-#include "service/prompt.h"
+#include "service/chat/prompt.h"
 
 namespace pippin::api::openai::responses {
 namespace {

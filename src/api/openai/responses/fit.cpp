@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "service/prompt.h"
+#include "service/chat/prompt.h"
 
 namespace pippin::api::openai::responses {
 namespace {

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "base/result.h"
-#include "service/model.h"
-#include "service/request.h"
+#include "service/chat/request.h"
+#include "service/models/model.h"
 
 namespace pippin::api::openai::responses {
 

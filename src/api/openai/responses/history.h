@@ -11,7 +11,7 @@
 
 #include "base/result.h"
 #include "service/json.h"
-#include "service/response_store.h"
+#include "service/storage/response_store.h"
 
 namespace pippin::api::openai::responses {
 

@@ -12,8 +12,8 @@
 #include "api/openai/responses/tool_table.h"
 #include "api/shared/field_reader.h"
 #include "base/error.h"
-#include "service/model.h"
-#include "service/request.h"
+#include "service/chat/request.h"
+#include "service/models/model.h"
 
 namespace pippin::api::openai::responses {
 

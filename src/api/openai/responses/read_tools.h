@@ -5,7 +5,7 @@
 
 #include "api/openai/responses/tool_table.h"
 #include "api/shared/field_reader.h"
-#include "service/request.h"
+#include "service/chat/request.h"
 
 namespace pippin::api::openai::responses {
 

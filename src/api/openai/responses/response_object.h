@@ -9,8 +9,8 @@
 
 #include "api/openai/custom_input.h"
 #include "api/openai/responses/tool_table.h"
+#include "service/chat/request.h"
 #include "service/json.h"
-#include "service/request.h"
 
 namespace pippin::api::openai::responses {
 

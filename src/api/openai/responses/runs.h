@@ -12,7 +12,7 @@
 
 #include "api/context.h"
 #include "api/exchange.h"
-#include "service/generation.h"
+#include "service/chat/generation.h"
 #include "service/ongoing.h"
 
 namespace pippin::api::openai::responses {
