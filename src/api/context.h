@@ -5,19 +5,25 @@
 #include <memory>
 #include <string>
 
-#include "api/model_store.h"
-#include "base/alarm.h"
 #include "base/worker_pool.h"
-#include "service/access/authenticator.h"
 #include "service/chat/live_requests.h"
 #include "service/json.h"
-#include "service/models/model_pool.h"
 #include "service/ongoing.h"
 #include "service/readiness.h"
-#include "service/storage/batch_store.h"
-#include "service/storage/response_store.h"
+
+namespace pippin {
+class Alarm;
+namespace service {
+class Authenticator;
+class BatchStore;
+class ModelPool;
+class ResponseStore;
+}  // namespace service
+}  // namespace pippin
 
 namespace pippin::api {
+
+class ModelStore;
 
 struct Context {
   service::ModelPool& models;

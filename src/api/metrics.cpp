@@ -12,6 +12,7 @@
 
 #include "api/routes.h"
 #include "api/shared/model_access.h"
+#include "service/models/model_pool.h"
 #include "service/process.h"
 
 namespace pippin::api {

@@ -7,6 +7,7 @@
 #include "api/routes.h"
 #include "api/shared/model_access.h"
 #include "api/shared/model_status.h"
+#include "service/models/model_pool.h"
 #include "service/process.h"
 
 namespace pippin::api {

@@ -7,6 +7,7 @@
 
 #include "app/interrupts.h"
 #include "service/chat/generation.h"
+#include "service/models/model_pool.h"
 
 namespace pippin::app {
 namespace {

@@ -11,6 +11,7 @@
 #include "app/interrupts.h"
 #include "app/loading.h"
 #include "app/terminal.h"
+#include "service/models/model_pool.h"
 
 namespace pippin::app {
 namespace {

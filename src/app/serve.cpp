@@ -29,6 +29,7 @@
 #include "base/thread_pool.h"
 #include "base/worker_pool.h"
 #include "http/server.h"
+#include "service/access/authenticator.h"
 #include "service/models/memory_plan.h"
 #include "service/models/model_pool.h"
 #include "service/readiness.h"

@@ -9,6 +9,7 @@
 #include "api/anthropic/signer.h"
 #include "api/routes/harness.h"
 #include "service/json.h"
+#include "service/models/model_pool.h"
 
 namespace pippin::api::anthropic {
 namespace {

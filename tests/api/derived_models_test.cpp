@@ -1,5 +1,6 @@
 // The files of made models: what they may take, and how they are listed.
 #include "api/ollama/derived_models.h"
+#include "service/models/model_pool.h"
 
 #include <gtest/gtest.h>
 #include <stdlib.h>

@@ -14,6 +14,7 @@
 #include "api/routes.h"
 #include "api/routes/harness.h"
 #include "engine/biased_runner.h"
+#include "service/models/model_pool.h"
 #include "text/small_vocabulary.h"
 
 namespace pippin::app {

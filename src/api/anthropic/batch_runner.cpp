@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "api/anthropic/errors.h"
+#include "base/alarm.h"
 #include "base/log.h"
+#include "service/access/authenticator.h"
 #include "service/json.h"
 
 namespace pippin::api::anthropic {

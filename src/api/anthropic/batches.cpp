@@ -14,6 +14,7 @@
 #include "api/shared/key_of.h"
 #include "api/shared/names.h"
 #include "service/json.h"
+#include "service/storage/batch_store.h"
 
 namespace pippin::api::anthropic {
 namespace {

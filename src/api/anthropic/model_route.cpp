@@ -6,6 +6,7 @@
 
 #include "api/anthropic/errors.h"
 #include "api/anthropic/writer.h"
+#include "service/models/model_pool.h"
 
 namespace pippin::api::anthropic {
 namespace {

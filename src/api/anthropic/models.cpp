@@ -7,6 +7,7 @@
 #include "api/shared/model_access.h"
 #include "api/shared/model_status.h"
 #include "service/json.h"
+#include "service/models/model_pool.h"
 
 namespace pippin::api::anthropic {
 namespace {

@@ -8,6 +8,7 @@
 #include "api/shared/body.h"
 #include "api/shared/model_access.h"
 #include "api/shared/model_status.h"
+#include "service/models/model_pool.h"
 
 namespace pippin::api::llama {
 namespace {

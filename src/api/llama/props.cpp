@@ -8,6 +8,7 @@
 #include "api/openai/errors.h"
 #include "api/shared/model_access.h"
 #include "api/shared/query.h"
+#include "service/models/model_pool.h"
 
 namespace pippin::api::llama {
 namespace {

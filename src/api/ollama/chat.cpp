@@ -6,6 +6,7 @@
 #include "api/ollama/ollama.h"
 #include "api/ollama/writer.h"
 #include "api/shared/model_access.h"
+#include "service/models/model_pool.h"
 
 namespace pippin::api::ollama {
 namespace {

@@ -12,6 +12,7 @@
 #include "api/ollama/read_messages.h"
 #include "api/ollama/read_options.h"
 #include "api/ollama/writer.h"
+#include "service/models/model_pool.h"
 
 namespace pippin::api::ollama {
 namespace {

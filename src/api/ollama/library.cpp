@@ -6,6 +6,7 @@
 #include "api/ollama/names.h"
 #include "api/shared/model_access.h"
 #include "base/unix_time.h"
+#include "service/models/model_pool.h"
 
 namespace pippin::api::ollama {
 namespace {

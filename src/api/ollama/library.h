@@ -11,7 +11,7 @@
 #include "api/context.h"
 #include "api/ollama/derived_models.h"
 #include "base/result.h"
-#include "service/models/model_pool.h"
+#include "service/models/model.h"
 
 namespace pippin::api::ollama {
 

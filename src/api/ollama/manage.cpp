@@ -3,12 +3,14 @@
 
 #include <utility>
 
+#include "api/model_store.h"
 #include "api/ollama/errors.h"
 #include "api/ollama/model_route.h"
 #include "api/ollama/names.h"
 #include "api/ollama/ollama.h"
 #include "api/ollama/pull_jobs.h"
 #include "api/shared/model_access.h"
+#include "service/models/model_pool.h"
 
 namespace pippin::api::ollama {
 namespace {

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "api/model_store.h"
 #include "api/ollama/errors.h"
 #include "api/ollama/writer.h"
 #include "base/guarded.h"

@@ -19,13 +19,8 @@ using engine::SamplingParams;
 constexpr int kIntMax = std::numeric_limits<int>::max();
 constexpr size_t kStopsMax = 16;
 
-struct NumberOption {
-  std::string_view name;
-  double low, high;
-  float SamplingParams::*member;
-};
 // A penalty of 0 would divide by 0.
-constexpr NumberOption kNumbers[] = {
+constexpr NumberField kNumbers[] = {
     {"temperature", 0, 100, &SamplingParams::temperature},
     {"top_p", 0, 1, &SamplingParams::top_p},
     {"min_p", 0, 1, &SamplingParams::min_p},
@@ -82,21 +77,11 @@ void read_options(FieldReader& options, const service::ModelInfo& model,
   SamplingParams& sampling = request.sampling;
   sampling = model.default_sampling;
   apply_defaults(model, sampling);
-  for (const NumberOption& option : kNumbers) {
-    if (const auto value = options.number(option.name, option.low, option.high))
-      sampling.*option.member = static_cast<float>(*value);
-  }
-  if (const auto top_k = options.integer("top_k", -1, kIntMax))
-    sampling.top_k = static_cast<int>(std::max<int64_t>(*top_k, 0));
+  read_numbers(options, kNumbers, sampling);
+  read_top_k(options, sampling);
   if (const auto last = options.integer("repeat_last_n", -1, kIntMax))
     sampling.penalty_last_n = static_cast<int>(*last);
-  if (const auto mirostat = options.integer("mirostat", 0, 2)) {
-    if (*mirostat == 1) {
-      options.wrong("mirostat",
-                    "Unsupported value: only 0 (off) and 2 are supported in 'mirostat'.");
-    }
-    sampling.mirostat = static_cast<int>(*mirostat);
-  }
+  read_mirostat(options, sampling);
   // -1 is without end, -2 until the context is full: the same here, as in Ollama is 0.
   if (const auto limit = options.integer("num_predict", -2, kIntMax)) {
     if (*limit > 0) request.max_tokens = static_cast<int>(*limit);

@@ -12,7 +12,7 @@
 #include "api/shared/warning.h"
 #include "base/clock.h"
 #include "service/chat/request.h"
-#include "service/models/model_pool.h"
+#include "service/models/model_loader.h"
 
 namespace pippin::api::ollama {
 

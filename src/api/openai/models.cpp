@@ -3,6 +3,7 @@
 #include "api/openai/openai.h"
 #include "api/shared/model_access.h"
 #include "api/shared/model_status.h"
+#include "service/models/model_pool.h"
 
 namespace pippin::api::openai {
 namespace {

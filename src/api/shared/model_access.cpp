@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "service/models/model_pool.h"
+
 namespace pippin::api {
 
 bool may_use(const RequestContext* caller, const service::ModelInfo& model) {

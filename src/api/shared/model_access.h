@@ -6,7 +6,7 @@
 
 #include "api/context.h"
 #include "base/request_context.h"
-#include "service/models/model_pool.h"
+#include "service/models/model_status.h"
 
 namespace pippin::api {
 

@@ -9,6 +9,7 @@
 #include "api/shared/body.h"
 #include "api/shared/model_access.h"
 #include "base/log.h"
+#include "service/models/model_pool.h"
 #include "service/process.h"
 
 namespace pippin::api {

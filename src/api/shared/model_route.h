@@ -16,7 +16,7 @@
 #include "api/shared/response_stream.h"
 #include "api/shared/response_times.h"
 #include "service/chat/generation.h"
-#include "service/models/model_pool.h"
+#include "service/models/model_lease.h"
 
 namespace pippin::api {
 

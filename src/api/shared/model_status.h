@@ -2,7 +2,7 @@
 #pragma once
 
 #include "service/json.h"
-#include "service/models/model_pool.h"
+#include "service/models/model_status.h"
 
 namespace pippin::api {
 

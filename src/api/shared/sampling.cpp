@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <limits>
 
@@ -16,12 +17,6 @@ constexpr int kIntMax = std::numeric_limits<int>::max();
 constexpr size_t kStopBytesMax = 4096;
 constexpr size_t kBreakersMax = 32;
 constexpr size_t kBreakerBytesMax = 40;  // llama.cpp's limit
-
-struct NumberField {
-  std::string_view name;
-  double low, high;
-  float SamplingParams::*member;
-};
 
 // A penalty of 0 would divide by 0; the samplers' definitions are in engine/exec/sampling.
 constexpr NumberField kNumbers[] = {
@@ -50,7 +45,6 @@ struct IntegerField {
 };
 
 constexpr IntegerField kIntegers[] = {
-    {"top_k", -1, kIntMax, &SamplingParams::top_k},
     {"penalty_last_n", -1, kIntMax, &SamplingParams::penalty_last_n},
     {"dry_allowed_length", 0, kIntMax, &SamplingParams::dry_allowed_length},
     {"dry_penalty_last_n", -1, kIntMax, &SamplingParams::dry_penalty_last_n},
@@ -143,26 +137,43 @@ void add_stop(FieldReader& reader, std::string_view name, const boost::json::val
 
 }  // namespace
 
+void read_numbers(FieldReader& reader, std::span<const NumberField> fields,
+                  SamplingParams& sampling) {
+  for (const NumberField& field : fields) {
+    if (const auto value = reader.number(field.name, field.low, field.high))
+      sampling.*field.member = static_cast<float>(*value);
+  }
+}
+
+void read_top_k(FieldReader& reader, SamplingParams& sampling) {
+  if (const auto top_k = reader.integer("top_k", -1, kIntMax))
+    sampling.top_k = static_cast<int>(*top_k);
+  sampling.top_k = std::max(sampling.top_k, 0);  // -1 is another way to say off
+}
+
+void read_mirostat(FieldReader& reader, SamplingParams& sampling) {
+  const auto mirostat = reader.integer("mirostat", 0, 2);
+  if (!mirostat) return;
+  if (*mirostat == 1) {
+    reader.wrong(
+        "mirostat",
+        fmt::format("Invalid '{}': only 0 (off) and 2 are supported.", reader.path_of("mirostat")),
+        "unsupported_value");
+  }
+  sampling.mirostat = static_cast<int>(*mirostat);
+}
+
 void read_sampling(FieldReader& reader, const service::Model& model, service::Request& request) {
   SamplingParams& sampling = request.sampling;
   sampling = model.default_sampling;
-  for (const NumberField& field : kNumbers) {
-    if (const auto value = reader.number(field.name, field.low, field.high)) {
-      sampling.*field.member = static_cast<float>(*value);
-    }
-  }
+  read_numbers(reader, kNumbers, sampling);
+  read_top_k(reader, sampling);
   for (const IntegerField& field : kIntegers) {
     if (const auto value = reader.integer(field.name, field.low, field.high)) {
       sampling.*field.member = static_cast<int>(*value);
     }
   }
-  if (sampling.top_k < 0) sampling.top_k = 0;  // -1 is another way to say off
-  if (const auto mirostat = reader.integer("mirostat", 0, 2)) {
-    if (*mirostat == 1)
-      reader.wrong("mirostat", "Invalid 'mirostat': only 0 (off) and 2 are supported.",
-                   "unsupported_value");
-    sampling.mirostat = static_cast<int>(*mirostat);
-  }
+  read_mirostat(reader, sampling);
   read_logit_bias(reader, model, sampling);
   read_token_sets(reader, model, sampling);
   read_breakers(reader, model, sampling);

@@ -4,6 +4,7 @@
 
 #include <boost/json/array.hpp>
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,18 @@ namespace pippin::api {
 
 /// Starts from the model's defaults and overlays the request's fields.
 void read_sampling(FieldReader& reader, const service::Model& model, service::Request& request);
+
+/// A sampling field that is a number in [low, high].
+struct NumberField {
+  std::string_view name;
+  double low, high;
+  float engine::SamplingParams::*member;
+};
+void read_numbers(FieldReader& reader, std::span<const NumberField> fields,
+                  engine::SamplingParams& sampling);
+/// top_k, of which -1 is off, too, and mirostat, 0 (off) or 2.
+void read_top_k(FieldReader& reader, engine::SamplingParams& sampling);
+void read_mirostat(FieldReader& reader, engine::SamplingParams& sampling);
 
 /// Reads a string or an array of at most `count_max` strings, none empty.
 void read_stop(FieldReader& reader, std::string_view name, size_t count_max,

@@ -197,13 +197,11 @@ Result<std::vector<Key>> KeyStore::list(int64_t now_unix_s) {
   if (!there) return keys;
   Statement query(database_.handle(), kList);
   query.bind(1, day_of(now_unix_s));
-  int code = query.step();
-  for (; code == SQLITE_ROW; code = query.step()) {
-    KeyLimits limits{query.number(3), query.number(4), query.number(5), query.number(6)};
-    keys.push_back({query.text(0), query.text(1), hash_of_hex(query.text(2)), limits,
-                    permissions_of(query), query.number(7), query.number(8), query.number(9)});
-  }
-  if (code != SQLITE_DONE) return database_.failure(code);
+  RETURN_IF_ERROR(database_.each(query, [&](const Statement& row) {
+    KeyLimits limits{row.number(3), row.number(4), row.number(5), row.number(6)};
+    keys.push_back({row.text(0), row.text(1), hash_of_hex(row.text(2)), limits, permissions_of(row),
+                    row.number(7), row.number(8), row.number(9)});
+  }));
   return keys;
 }
 

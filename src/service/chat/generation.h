@@ -13,7 +13,7 @@
 #include "base/result.h"
 #include "service/chat/choice.h"
 #include "service/chat/request.h"
-#include "service/models/model_pool.h"
+#include "service/models/model_lease.h"
 
 namespace pippin::service {
 

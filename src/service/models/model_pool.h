@@ -1,75 +1,26 @@
 // ModelPool: the models that can be served, as many of them loaded as one memory budget holds.
-// Loads what is asked for, unloads what was not for longest, and never what is in use. ModelLease:
-// the right to use a loaded model. Owner: main owns the pool, the pool its models. Thread: any.
+// Loads what is asked for, unloads what was not for longest, and never what is in use. This is its
+// face: it leases models and lets requests wait; the ModelTable knows the models, the ModelLoads
+// load and unload them. Owner: main owns the pool, the pool its models. Thread: any.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
-#include <deque>
-#include <functional>
-#include <list>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/thread.h"
-#include "service/models/model.h"
+#include "service/models/model_lease.h"
 #include "service/models/model_loader.h"
 #include "service/models/model_status.h"
 
 namespace pippin::service {
 
-class ModelPool;
-struct PoolEntry;  // of model_pool.cpp
-struct PoolWaiting;
-
-/// Keeps its model loaded while it lives. Movable. Thread: one at a time.
-class ModelLease {
- public:
-  ModelLease(ModelLease&& other) noexcept
-      : pool_(std::exchange(other.pool_, nullptr)),
-        entry_(other.entry_),
-        model_(other.model_),
-        uses_(other.uses_) {}
-  ModelLease& operator=(ModelLease&&) = delete;
-  ~ModelLease();
-
-  const Model& operator*() const { return *model_; }
-  const Model* operator->() const { return model_; }
-
-  /// From now on the model stays loaded that long after its last request. Of a pinned one nothing
-  /// changes.
-  void set_keep_alive(KeepAlive keep_alive) const;
-  /// The same, by what the model was set up with.
-  void reset_keep_alive() const;
-
- private:
-  friend class ModelPool;
-  ModelLease(ModelPool* pool, PoolEntry& entry, const Model* model, bool uses)
-      : pool_(pool), entry_(&entry), model_(model), uses_(uses) {}
-
-  ModelPool* pool_;
-  PoolEntry* entry_;
-  const Model* model_;
-  bool uses_;  // else it only looks: it does not count as a request
-};
-
-/// Who waits for a model. The functions are called without a lock and must not block.
-struct ModelWaiter {
-  /// Called once, on the loader's thread, or by wait() itself.
-  std::function<void(Result<ModelLease>)> ready;
-  /// Called about once a second while it waits, with the part of the model that is loaded: 0 while
-  /// others are loaded or used before. May be null.
-  std::function<void(double part)> progress = {};
-  std::optional<TimePoint> deadline = {};
-  bool may_evict = true;  // else it fails with kOutOfMemory where others would have to go
-};
+class ModelLoads;
+class ModelTable;
 
 class ModelPool {
  public:
@@ -128,7 +79,7 @@ class ModelPool {
   /// then. Errors: kNotFound; kUnavailable while it is being loaded.
   Result<ModelState> unload(std::string_view name);
 
-  uint64_t budget_bytes() const { return budget_bytes_; }
+  uint64_t budget_bytes() const;
   uint64_t used_bytes() const;
 
   /// Does the next thing that is to be done, if any. Returns when to call again, if nothing changes
@@ -136,54 +87,10 @@ class ModelPool {
   TimePoint work();
 
  private:
-  friend class ModelLease;
-  using Lock = std::unique_lock<std::mutex>;
-
-  void run();
-  void release(PoolEntry& entry, bool uses);
-  void changed_locked();
-
-  PoolEntry* find_locked(std::string_view name);
-  PoolEntry* find(Lock& lock, std::string_view name);
-  PoolEntry* find_to_load(Lock& lock, std::string_view name);
-  PoolEntry* add_found_locked(ModelSpec spec);
-  void retire_locked(PoolEntry& entry);
-  void retire_failed_locked(PoolEntry& entry);
-  Error not_found_locked(std::string_view name) const;
-  ModelLease lease_locked(PoolEntry& entry, bool uses);
-  ModelStatus status_of(Lock& lock, PoolEntry& entry);
-  uint64_t used_locked(bool with_leaving) const;
-  uint64_t room_locked(bool now) const;  // else once what is leaving has left
-  bool is_held_up_locked() const;
-
-  bool unload_one(Lock& lock);
-  void expire_locked(TimePoint now);
-  bool load_one(Lock& lock);
-  bool load_if_it_fits(Lock& lock, PoolEntry& entry, bool first);
-  bool shrink_others(Lock& lock, const PoolEntry& entry, const MemoryPlan& alone);
-  bool shrink_to(Lock& lock, uint64_t bytes_min, uint64_t room_wanted);
-  bool resize(Lock& lock, PoolEntry& entry, const MemoryPlan& plan);
-  bool grow_one(Lock& lock);
-  Result<bool> make_room_locked(PoolEntry& entry, const MemoryPlan& alone);
-  void load_into(Lock& lock, PoolEntry& entry, uint64_t room, const MemoryPlan& plan);
-  void grant(Lock& lock, PoolEntry& entry);
-  void fail_load(Lock& lock, PoolEntry& entry, const Error& error);
-  void tick(Lock& lock);
-  TimePoint next_time_locked() const;
-
-  const uint64_t budget_bytes_;
-  ModelLoader* const loader_;
-  ModelSource* const source_;
-  const Clock& clock_;
-
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  uint64_t changes_ = 0;
-  bool open_ = false, closed_ = false;
-  int leases_ = 0;
-  uint64_t next_ticket_ = 1;
-  std::list<PoolEntry> entries_;  // in the order they were added; never removed
-  std::deque<PoolEntry*> loads_;  // to be loaded, in the order they were asked for
+  const std::unique_ptr<PoolState> state_;
+  const std::unique_ptr<ModelTable> table_;
+  const std::unique_ptr<ModelLoads> loads_;
+  uint64_t next_ticket_ = 1;  // under the lock
   Thread thread_;
 };
 

@@ -5,6 +5,22 @@
 
 namespace pippin::service {
 
+const char* word_of(ModelState state) {
+  switch (state) {
+    case ModelState::kUnloaded:
+      return "unloaded";
+    case ModelState::kLoading:
+      return "loading";
+    case ModelState::kLoaded:
+      return "loaded";
+    case ModelState::kUnloading:
+      return "unloading";
+    case ModelState::kFailed:
+      return "failed";
+  }
+  return "unloaded";
+}
+
 Result<MemoryPlan> plan_within(const MemorySizing& sizing, uint64_t bytes_max) {
   MemoryOptions options = sizing.options;
   options.memory_bytes_max = std::max<uint64_t>(bytes_max, 1);  // 0 would mean the default

@@ -6,13 +6,16 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/guarded.h"
-#include "service/models/model_pool.h"
+#include "service/models/memory_plan.h"
+#include "service/models/model_lease.h"
+#include "service/models/model_status.h"
 
 namespace pippin::service {
 
@@ -42,6 +45,12 @@ class PoolCalls {
     for (auto& [waiting, result] : calls_)
       static_cast<void>(guarded("[models]", [&] { waiting->waiter.ready(std::move(result)); }));
     calls_.clear();
+  }
+  /// The same, giving up the lock meanwhile.
+  void run(std::unique_lock<std::mutex>& lock) {
+    lock.unlock();
+    run();
+    lock.lock();
   }
 
  private:

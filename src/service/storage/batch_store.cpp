@@ -6,6 +6,7 @@
 #include "service/json.h"
 #include "service/process.h"
 #include "service/storage/database.h"
+#include "service/storage/eviction.h"
 
 namespace pippin::service {
 namespace {
@@ -122,9 +123,8 @@ struct BatchStore::Kept {
 
   Result<Batch> get(const std::string& id) {
     Statement query = statement(std::string(kBatches) + "WHERE id = ?1");
-    const int code = query.bind(1, id).step();
-    if (code == SQLITE_DONE) return no_such(id);
-    if (code != SQLITE_ROW) return database.failure(code);
+    ASSIGN_OR_RETURN(const bool there, database.first(query.bind(1, id)));
+    if (!there) return no_such(id);
     return read_batch(query);
   }
 
@@ -152,49 +152,32 @@ struct BatchStore::Kept {
     return make_room(key_id, key_bytes_max);
   }
 
-  Result<int64_t> number(const char* sql) {
-    Statement query = statement(sql);
-    if (const int code = query.step(); code != SQLITE_ROW) return database.failure(code);
-    return query.number(0);
+  // The sums that the limits are about, by key, of the batches that a condition means.
+  Result<Holdings> holdings(const std::string& condition) {
+    Holdings all;
+    Statement sums = statement("SELECT key, count(*), sum(bytes) FROM batches WHERE " + condition +
+                               " GROUP BY key");
+    RETURN_IF_ERROR(database.each(sums, [&](const Statement& row) {
+      all[row.text(0)] = {row.number(1), row.number(2)};
+    }));
+    return all;
   }
 
-  // The sums that the limits are about, of the batches that a condition means; its ?1 is a key.
-  struct Holding {
-    int64_t count = 0, bytes = 0;
-  };
-  Result<Holding> holding(const std::string& condition, const std::string& key_id) {
-    Statement query =
-        statement("SELECT count(*), coalesce(sum(bytes), 0) FROM batches WHERE " + condition);
-    if (const int code = query.bind(1, key_id).step(); code != SQLITE_ROW)
-      return database.failure(code);
-    return Holding{query.number(0), query.number(1)};
-  }
-
-  // Lets the oldest that has ended go, of those that a condition means. Returns false if there is
-  // none.
-  Result<bool> erase_one(const std::string& condition, const std::string& key_id) {
+  // Lets a key's oldest batch that has ended go; counts it out of `holding`. Returns false if there
+  // is none.
+  Result<bool> evict_one(const std::string& key, Holding& holding) {
     std::string oldest;
     {
-      Statement query = statement("SELECT id FROM batches WHERE ended > 0 AND " + condition +
-                                  " ORDER BY seq LIMIT 1");
-      const int code = query.bind(1, key_id).step();
-      if (code == SQLITE_DONE) return false;
-      if (code != SQLITE_ROW) return database.failure(code);
+      Statement query = statement(
+          "SELECT id, bytes FROM batches WHERE ended > 0 AND key = ?1 ORDER BY seq LIMIT 1");
+      ASSIGN_OR_RETURN(const bool there, database.first(query.bind(1, key)));
+      if (!there) return false;
       oldest = query.text(0);
+      holding.bytes -= query.number(1);
+      --holding.count;
     }
     RETURN_IF_ERROR(erase(oldest));
     return true;
-  }
-
-  // Returns the key whose batches that have ended are the most, by number or by bytes.
-  Result<std::string> largest(bool by_count) {
-    Statement query =
-        statement(std::string("SELECT key FROM batches WHERE ended > 0 GROUP BY key ") +
-                  "ORDER BY " + (by_count ? "count(*)" : "sum(bytes)") + " DESC LIMIT 1");
-    const int code = query.step();
-    if (code == SQLITE_DONE) return std::string();
-    if (code != SQLITE_ROW) return database.failure(code);
-    return query.text(0);
   }
 
   // Lets batches that have ended go until what is left keeps the limits: first of the key that has
@@ -202,24 +185,26 @@ struct BatchStore::Kept {
   // ended stays: no key may take more than half of the file with it.
   Result<void> make_room(const std::string& key_id, int64_t key_bytes_max) {
     const auto no_room = [](const char* why) { return fail(Code::kTooLarge, why, "requests"); };
-    const auto bytes_max = static_cast<int64_t>(options.bytes_max);
-    for (;;) {
-      ASSIGN_OR_RETURN(const Holding own, holding("key = ?1", key_id));
-      if (key_bytes_max <= 0 || own.bytes <= key_bytes_max) break;
-      ASSIGN_OR_RETURN(const bool gone, erase_one("key = ?1", key_id));
-      if (!gone) return no_room("There is no room for this batch in what the key may keep.");
-    }
-    ASSIGN_OR_RETURN(const Holding open, holding("ended = 0 AND key = ?1", key_id));
-    if (!key_id.empty() && (open.count * 2 > options.batches_max || open.bytes * 2 > bytes_max))
+    const auto erase_one = [this](const std::string& key, Holding& holding) {
+      return evict_one(key, holding);
+    };
+    const Holding most{options.batches_max, static_cast<int64_t>(options.bytes_max)};
+    ASSIGN_OR_RETURN(Holdings all, holdings("1"));
+    ASSIGN_OR_RETURN(const bool own_fits, evict_own(key_id, key_bytes_max, all[key_id], erase_one));
+    if (!own_fits) return no_room("There is no room for this batch in what the key may keep.");
+    ASSIGN_OR_RETURN(Holdings open, holdings("ended = 0"));
+    const Holding& own = open[key_id];
+    if (!key_id.empty() && (own.count * 2 > most.count || own.bytes * 2 > most.bytes))
       return no_room("There is no room for this batch among the key's that have not ended.");
-    for (;;) {
-      ASSIGN_OR_RETURN(const Holding all, holding("?1 = ?1", ""));
-      const bool many = all.count > options.batches_max;
-      if (!many && all.bytes <= bytes_max) return {};
-      ASSIGN_OR_RETURN(const std::string key, largest(many));
-      ASSIGN_OR_RETURN(const bool gone, erase_one("key = ?1", key));
-      if (!gone) return no_room("There is no room for this batch among those that have not ended.");
+    Holding pinned;
+    for (const auto& [key, holding] : open) {
+      pinned.count += holding.count;
+      pinned.bytes += holding.bytes;
     }
+    ASSIGN_OR_RETURN(Holdings ended, holdings("ended > 0"));
+    ASSIGN_OR_RETURN(const bool fits, evict_largest(most, pinned, std::move(ended), erase_one));
+    if (!fits) return no_room("There is no room for this batch among those that have not ended.");
+    return {};
   }
 
   Result<void> erase(const std::string& id) {
@@ -297,9 +282,8 @@ struct BatchStore::Kept {
       for (const std::string& key : resting) json.string(key);
       json.end_array();
       Statement next = statement(kNext);
-      const int code = next.bind(1, now_ms).bind(2, left_out).step();
-      if (code == SQLITE_DONE) return {};
-      if (code != SQLITE_ROW) return database.failure(code);
+      ASSIGN_OR_RETURN(const bool there, database.first(next.bind(1, now_ms).bind(2, left_out)));
+      if (!there) return {};
       work = BatchWork{next.text(0), next.text(1), next.number(2), next.text(3)};
     }
     Statement own =
@@ -334,9 +318,8 @@ Result<std::vector<Batch>> BatchStore::list(const std::string& key_id) {
   Statement query = kept_->statement(std::string(kBatches) + "WHERE key = ?1 ORDER BY seq DESC");
   query.bind(1, key_id);
   std::vector<Batch> batches;
-  int code = SQLITE_DONE;
-  while ((code = query.step()) == SQLITE_ROW) batches.push_back(read_batch(query));
-  if (code != SQLITE_DONE) return kept_->database.failure(code);
+  RETURN_IF_ERROR(kept_->database.each(
+      query, [&](const Statement& row) { batches.push_back(read_batch(row)); }));
   return batches;
 }
 
@@ -369,9 +352,9 @@ Result<std::vector<BatchResult>> BatchStore::results(const std::string& id) {
       kept_->statement("SELECT custom_id, result FROM requests WHERE batch = ?1 ORDER BY place");
   query.bind(1, id);
   std::vector<BatchResult> results;
-  int code = SQLITE_DONE;
-  while ((code = query.step()) == SQLITE_ROW) results.push_back({query.text(0), query.text(1)});
-  if (code != SQLITE_DONE) return kept_->database.failure(code);
+  RETURN_IF_ERROR(kept_->database.each(query, [&](const Statement& row) {
+    results.push_back({row.text(0), row.text(1)});
+  }));
   return results;
 }
 
@@ -388,9 +371,8 @@ Result<std::vector<std::string>> BatchStore::owners() {
   RETURN_IF_ERROR(kept_->database.ensure_open());
   Statement query = kept_->statement("SELECT DISTINCT key FROM batches WHERE ended = 0");
   std::vector<std::string> keys;
-  int code = SQLITE_DONE;
-  while ((code = query.step()) == SQLITE_ROW) keys.push_back(query.text(0));
-  if (code != SQLITE_DONE) return kept_->database.failure(code);
+  RETURN_IF_ERROR(
+      kept_->database.each(query, [&](const Statement& row) { keys.push_back(row.text(0)); }));
   return keys;
 }
 
@@ -411,9 +393,8 @@ Result<void> BatchStore::put_back(const BatchWork& work, int64_t now_ms) {
 Result<bool> BatchStore::has_open() {
   const std::lock_guard lock(kept_->mutex);
   RETURN_IF_ERROR(kept_->database.ensure_open());
-  ASSIGN_OR_RETURN(const int64_t open,
-                   kept_->number("SELECT EXISTS(SELECT 1 FROM batches WHERE ended = 0)"));
-  return open != 0;
+  Statement open = kept_->statement("SELECT 1 FROM batches WHERE ended = 0 LIMIT 1");
+  return kept_->database.first(open);
 }
 
 Result<void> BatchStore::finish(const BatchWork& work, BatchOutcome outcome,

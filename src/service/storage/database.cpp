@@ -95,6 +95,13 @@ Result<void> Database::prepare() {
   return transact([this] { return make_schema(); });
 }
 
+Result<bool> Database::first(Statement& statement) {
+  const int code = statement.step();
+  if (code == SQLITE_ROW) return true;
+  if (code == SQLITE_DONE) return false;
+  return failure(code);
+}
+
 Result<void> Database::done(Statement& statement) {
   const int code = statement.step();
   if (code != SQLITE_DONE) return failure(code);

@@ -44,6 +44,11 @@ class Database {
   Result<void> run(const char* sql);
   /// Runs a statement that has no rows to give.
   Result<void> done(Statement& statement);
+  /// Runs a statement up to its first row. Returns false if it has none.
+  Result<bool> first(Statement& statement);
+  /// Runs a statement, and calls `read` for each of its rows.
+  template <typename Read>
+  Result<void> each(Statement& statement, Read read);
   /// Opens the file if need be, and does `work`, which returns a Result<void>, as a whole or not at
   /// all.
   template <typename Work>
@@ -71,6 +76,15 @@ Result<void> Database::transact(Work work) {
   // Some failures have rolled back already, and then this one says so; neither is news.
   if (!result.ok() && is_open()) sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
   return result;
+}
+
+template <typename Read>
+Result<void> Database::each(Statement& statement, Read read) {
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool more, first(statement));
+    if (!more) return {};
+    read(statement);
+  }
 }
 
 /// A prepared statement that runs once, or through its rows. Lives while what is bound to it lives.

@@ -1,13 +1,13 @@
 #include "service/storage/response_store.h"
 
 #include <algorithm>
-#include <map>
 #include <mutex>
 #include <string_view>
 #include <utility>
 
 #include "service/process.h"
 #include "service/storage/database.h"
+#include "service/storage/eviction.h"
 
 namespace pippin::service {
 namespace {
@@ -75,19 +75,13 @@ struct ResponseStore::Kept {
     return evict(response);
   }
 
-  /// What is kept for a key.
-  struct Holding {
-    int64_t count = 0, bytes = 0;
-  };
-
-  Result<std::map<std::string, Holding>> holdings() {
-    std::map<std::string, Holding> all;
+  Result<Holdings> holdings() {
+    Holdings all;
     Statement sums(database.handle(),
                    "SELECT key, count(*), sum(bytes) FROM responses GROUP BY key");
-    int code = sums.step();
-    for (; code == SQLITE_ROW; code = sums.step())
-      all[sums.text(0)] = {sums.number(1), sums.number(2)};
-    if (code != SQLITE_DONE) return database.failure(code);
+    RETURN_IF_ERROR(database.each(sums, [&](const Statement& row) {
+      all[row.text(0)] = {row.number(1), row.number(2)};
+    }));
     return all;
   }
 
@@ -99,9 +93,8 @@ struct ResponseStore::Kept {
       Statement oldest(database.handle(),
                        "SELECT seq, bytes FROM responses WHERE key = ?1 AND id <> ?2"
                        " ORDER BY used, seq DESC LIMIT 1");
-      const int code = oldest.bind(1, key).bind(2, kept).step();
-      if (code == SQLITE_DONE) return false;
-      if (code != SQLITE_ROW) return database.failure(code);
+      ASSIGN_OR_RETURN(const bool there, database.first(oldest.bind(1, key).bind(2, kept)));
+      if (!there) return false;
       seq = oldest.number(0);
       holding.bytes -= oldest.number(1);
       --holding.count;
@@ -113,34 +106,20 @@ struct ResponseStore::Kept {
 
   // Lets responses go until what is left keeps the limits; never `kept` itself.
   Result<void> evict(const StoredResponse& kept) {
-    using Held = std::map<std::string, Holding>;
-    ASSIGN_OR_RETURN(Held held, holdings());
-    Holding& own = held[kept.key_id];
-    for (bool more = true; more && kept.key_bytes_max > 0 && own.bytes > kept.key_bytes_max;) {
-      ASSIGN_OR_RETURN(more, evict_one(kept.key_id, kept.id, own));
-    }
-    while (!held.empty()) {
-      Holding all;
-      for (const auto& [key, holding] : held) {
-        all.count += holding.count;
-        all.bytes += holding.bytes;
-      }
-      const bool many = all.count > options.responses_max;
-      if (!many && all.bytes <= static_cast<int64_t>(options.bytes_max)) break;
-      const auto most = std::ranges::max_element(held, {}, [many](const auto& entry) {
-        return many ? entry.second.count : entry.second.bytes;
-      });
-      ASSIGN_OR_RETURN(const bool gone, evict_one(most->first, kept.id, most->second));
-      if (!gone) held.erase(most);
-    }
+    const auto erase_one = [&](const std::string& key, Holding& holding) {
+      return evict_one(key, kept.id, holding);
+    };
+    ASSIGN_OR_RETURN(Holdings held, holdings());
+    RETURN_IF_ERROR(evict_own(kept.key_id, kept.key_bytes_max, held[kept.key_id], erase_one));
+    const Holding most{options.responses_max, static_cast<int64_t>(options.bytes_max)};
+    RETURN_IF_ERROR(evict_largest(most, {}, std::move(held), erase_one));
     return {};
   }
 
   Result<StoredResponse> get(const std::string& id, const std::string& key_id) {
     Statement query(database.handle(), kGet);
-    const int code = query.bind(1, id).bind(2, key_id).step();
-    if (code == SQLITE_DONE) return not_found(id);
-    if (code != SQLITE_ROW) return database.failure(code);
+    ASSIGN_OR_RETURN(const bool there, database.first(query.bind(1, id).bind(2, key_id)));
+    if (!there) return not_found(id);
     StoredResponse response{id, key_id, query.text(0), query.text(1), query.text(2), false, false};
     const std::string owner = query.text(3);
     response.pending = !owner.empty();

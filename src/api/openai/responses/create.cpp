@@ -11,8 +11,10 @@
 #include "api/openai/responses/writer.h"
 #include "api/shared/key_of.h"
 #include "api/shared/names.h"
+#include "base/alarm.h"
 #include "base/unix_time.h"
 #include "service/chat/prompt.h"
+#include "service/storage/response_store.h"
 
 namespace pippin::api::openai::responses {
 namespace {

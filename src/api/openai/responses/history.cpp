@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "service/storage/response_store.h"
+
 namespace pippin::api::openai::responses {
 namespace {
 

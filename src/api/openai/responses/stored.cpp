@@ -9,6 +9,7 @@
 #include "api/openai/responses/responses.h"
 #include "api/shared/key_of.h"
 #include "api/shared/query.h"
+#include "service/storage/response_store.h"
 
 namespace pippin::api::openai::responses {
 namespace {

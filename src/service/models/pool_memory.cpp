@@ -1,5 +1,5 @@
-// ModelPool: how memory is freed for a model: caches of idle models shrink before a model goes, and
-// grow back when nobody needs it.
+#include "service/models/pool_memory.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,9 +7,6 @@
 
 #include "base/guarded.h"
 #include "base/log.h"
-#include "service/models/memory_plan.h"
-#include "service/models/model_pool.h"
-#include "service/models/pool_entry.h"
 
 namespace pippin::service {
 namespace {
@@ -23,8 +20,18 @@ bool may_resize(const PoolEntry& entry) {
 
 }  // namespace
 
+uint64_t PoolMemory::free_bytes(bool now) const {
+  return pool_.budget_bytes - std::min(pool_.budget_bytes, pool_.used_bytes(now));
+}
+
+bool PoolMemory::is_held_up() const {
+  return std::ranges::any_of(pool_.entries, [](const PoolEntry& one) {
+    return one.state == ModelState::kUnloading && one.uses > 0 && !one.overtook;
+  });
+}
+
 // Gives a loaded model's cache another size. Returns false where that cannot be done.
-bool ModelPool::resize(Lock& lock, PoolEntry& entry, const MemoryPlan& plan) {
+bool PoolMemory::resize(Lock& lock, PoolEntry& entry, const MemoryPlan& plan) {
   std::vector<int> blocks;
   for (const KvGroupPlan& group : plan.kv.groups) blocks.push_back(group.blocks);
   const uint64_t before = entry.bytes;
@@ -42,19 +49,19 @@ bool ModelPool::resize(Lock& lock, PoolEntry& entry, const MemoryPlan& plan) {
     log::info("[models] {}: its cache now holds {} tokens, {} in all", entry.spec.load.id,
               plan.positions(), bytes_text(entry.bytes));
   }
-  changed_locked();
+  pool_.note_change();
   return resized;
 }
 
 // Shrinks caches of models that nobody uses, the least recently used first, none below `bytes_min`.
 // Returns whether one was shrunk.
-bool ModelPool::shrink_to(Lock& lock, uint64_t bytes_min, uint64_t room_wanted) {
+bool PoolMemory::shrink_to(Lock& lock, uint64_t bytes_min, uint64_t room_wanted) {
   std::vector<PoolEntry*> idle;
-  for (PoolEntry& other : entries_)
+  for (PoolEntry& other : pool_.entries)
     if (may_resize(other) && other.uses == 0) idle.push_back(&other);
   std::ranges::sort(idle, {}, &PoolEntry::used_at);
   for (PoolEntry* const other : idle) {
-    const uint64_t room = room_locked(false);
+    const uint64_t room = free_bytes(false);
     if (room >= room_wanted) return false;
     const uint64_t lacking = std::min(room_wanted - room, other->bytes);
     const auto plan = other->smaller(std::max(bytes_min, other->bytes - lacking));
@@ -64,26 +71,24 @@ bool ModelPool::shrink_to(Lock& lock, uint64_t bytes_min, uint64_t room_wanted) 
   return false;
 }
 
-// First nobody loses more than what is above an equal share; then all but one context may go.
-bool ModelPool::shrink_others(Lock& lock, const PoolEntry& entry, const MemoryPlan& alone) {
+bool PoolMemory::shrink_others(Lock& lock, const PoolEntry& entry, const MemoryPlan& alone) {
   const Result<MemoryPlan> least = least_plan(*entry.sizing, alone.context_tokens_max);
   if (!least.ok()) return false;
   const auto holds = [](const PoolEntry& one) { return one.bytes > 0; };
-  const auto models = 1 + static_cast<uint64_t>(std::ranges::count_if(entries_, holds));
-  const uint64_t share = budget_bytes_ / models;
+  const auto models = 1 + static_cast<uint64_t>(std::ranges::count_if(pool_.entries, holds));
+  const uint64_t share = pool_.budget_bytes / models;
   const uint64_t most = std::max(alone.bytes_total(), least->bytes_total());
   return shrink_to(lock, share, std::clamp(share, least->bytes_total(), most)) ||
          shrink_to(lock, 0, least->bytes_total());
 }
 
-// Gives a model whose cache was shrunk room that nobody waits for. Returns whether one grew.
-bool ModelPool::grow_one(Lock& lock) {
-  if (!loads_.empty()) return false;
-  for (PoolEntry& entry : entries_) {
+bool PoolMemory::grow_one(Lock& lock) {
+  if (!pool_.loads.empty()) return false;
+  for (PoolEntry& entry : pool_.entries) {
     if (!may_resize(entry)) continue;
     const uint64_t full = entry.model->plan.bytes_total();
     const uint64_t lost = full - std::min(full, entry.bytes);
-    const uint64_t room = std::min(room_locked(true), lost);
+    const uint64_t room = std::min(free_bytes(true), lost);
     if (room == 0 || room < lost / kGrowthShare) continue;
     const auto plan = fit(entry.sized, entry.bytes + room, entry.model->plan.context_tokens_max);
     if (!plan || plan->bytes_total() <= entry.bytes ||
@@ -95,17 +100,13 @@ bool ModelPool::grow_one(Lock& lock) {
   return false;
 }
 
-// Chooses what has to go: first what nobody uses, then what is in use, the least recently used
-// first; the latter takes no more requests from now on, so that its turn ends. Returns false if
-// what goes already will do. `alone`: the model's plan if it had the whole budget. Errors:
-// kOutOfMemory.
-Result<bool> ModelPool::make_room_locked(PoolEntry& entry, const MemoryPlan& alone) {
-  uint64_t room = room_locked(false);
+Result<bool> PoolMemory::make_room(PoolEntry& entry, const MemoryPlan& alone) {
+  uint64_t room = free_bytes(false);
   const auto fits = [&] { return fit(*entry.sizing, room, alone.context_tokens_max).has_value(); };
   if (fits()) return false;
   std::vector<PoolEntry*> others;
-  const bool held_up = is_held_up_locked();
-  for (PoolEntry& other : entries_) {
+  const bool held_up = is_held_up();
+  for (PoolEntry& other : pool_.entries) {
     if (other.state != ModelState::kLoaded || other.spec.pinned) continue;
     if (held_up && other.overtook) {
       room += other.bytes;  // it may stay until the others have gone
@@ -125,8 +126,8 @@ Result<bool> ModelPool::make_room_locked(PoolEntry& entry, const MemoryPlan& alo
         fmt::format("[models] {} does not fit beside {}: it takes {} of the {} for all "
                     "models, and {} are free{}",
                     entry.spec.load.id, fits() ? "those that are loaded" : "those that are pinned",
-                    bytes_text(alone.bytes_total()), bytes_text(budget_bytes_),
-                    bytes_text(room_locked(true)), fits() ? "" : " or can become so"),
+                    bytes_text(alone.bytes_total()), bytes_text(pool_.budget_bytes),
+                    bytes_text(free_bytes(true)), fits() ? "" : " or can become so"),
         "model");
   }
   others.resize(going);
@@ -134,7 +135,7 @@ Result<bool> ModelPool::make_room_locked(PoolEntry& entry, const MemoryPlan& alo
     log::info("[models] {} makes room for {}", other->spec.load.id, entry.spec.load.id);
     other->state = ModelState::kUnloading;
   }
-  changed_locked();
+  pool_.note_change();
   return true;
 }
 
