@@ -9,6 +9,7 @@
 #include <list>
 
 #include "app/bench.h"
+#include "app/convert.h"
 #include "app/default_model.h"
 #include "app/doctor.h"
 #include "app/key.h"
@@ -28,6 +29,7 @@ constexpr const char* kOverview = R"(pippin: language models on your own machine
   pippin serve [MODEL ...]        answer over HTTP: OpenAI's, Anthropic's and Ollama's APIs
   pippin run [MODEL] [PROMPT]     answer here: one prompt, a pipe, or a chat
   pippin pull MODEL               fetch a model from Hugging Face or Ollama's registry
+  pippin convert MODEL --to FMT   write a model in another weight format: GGUF or MLX
   pippin list | show | rm         list, describe or remove the models on this machine
   pippin alias [NAME [MODEL]]     list or set short names of models
   pippin ps | stop                ask or stop the running server
@@ -77,6 +79,15 @@ constexpr const char* kPullHelp =
 
 A model of Hugging Face goes into the cache of huggingface_hub, a model of an Ollama registry into
 Ollama's store. HF_TOKEN opens gated and private repositories.
+
+)";
+
+constexpr const char* kConvertHelp =
+    R"(pippin convert MODEL --to FORMAT [flags]: writes a model in another weight format.
+
+  MODEL                     A GGUF file, for a GGUF file; a folder of safetensors, for an MLX folder
+
+The same command goes on where an interrupted one ended. A manifest lies beside the result.
 
 )";
 
@@ -370,6 +381,10 @@ const Row kRows[] = {
      }},
     {Command::kPull, "pull", kPullHelp, "MODEL", nullptr,
      [](const Settings& settings, const Parsed& parsed) { return pull(settings, parsed.model); }},
+    {Command::kConvert, "convert", kConvertHelp, "MODEL", nullptr,
+     [](const Settings& settings, const Parsed& parsed) {
+       return convert(settings, parsed.model, PIPPIN_VERSION);
+     }},
     {Command::kModels, "list", kListHelp, nullptr, nullptr,
      [](const Settings& settings, const Parsed&) { return list(settings); }},
     {Command::kModels, "show", kShowHelp, "MODEL", nullptr,

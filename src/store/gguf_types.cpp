@@ -1,6 +1,9 @@
 #include "store/gguf_types.h"
 
+#include <algorithm>
 #include <array>
+
+#include "base/check.h"
 
 namespace pippin::store {
 namespace {
@@ -62,6 +65,12 @@ constexpr std::array<NumberedType, 43> kNumbered = {{
 
 std::optional<TensorType> tensor_type_of(uint32_t number) {
   return number < kNumbered.size() ? kNumbered[number].type : std::nullopt;
+}
+
+uint32_t tensor_type_number(TensorType type) {
+  const auto row = std::ranges::find(kNumbered, std::optional(type), &NumberedType::type);
+  CHECK(row != kNumbered.end(), "GGUF files have no such type");
+  return static_cast<uint32_t>(row - kNumbered.begin());
 }
 
 std::string tensor_type_label(uint32_t number) {

@@ -107,6 +107,9 @@ struct Settings {
   int pull_connections = 4;
   bool pull_any = false;
   bool models_json = false;
+  std::string convert_to, convert_out;
+  int convert_group = 0;  // 0: the format's usual one
+  bool convert_dry_run = false, convert_json = false;
   std::string server;  // empty: as host and port say
   std::string cacert_path;
   std::vector<std::string> registries;
@@ -136,6 +139,7 @@ enum class Command : uint16_t {
   kKey = 128,
   kLaunch = 256,
   kProfiles = 512,  // has none
+  kConvert = 1024,
 };
 
 /// One row of the table.

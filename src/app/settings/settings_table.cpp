@@ -9,6 +9,7 @@ constexpr auto kRun = static_cast<uint16_t>(Command::kRun);
 constexpr auto kBench = static_cast<uint16_t>(Command::kBench);
 constexpr auto kDoctor = static_cast<uint16_t>(Command::kDoctor);
 constexpr auto kPull = static_cast<uint16_t>(Command::kPull);
+constexpr auto kConvert = static_cast<uint16_t>(Command::kConvert);
 constexpr auto kModels = static_cast<uint16_t>(Command::kModels);
 constexpr auto kServer = static_cast<uint16_t>(Command::kServer);
 constexpr auto kKey = static_cast<uint16_t>(Command::kKey);
@@ -294,10 +295,26 @@ const Setting kTable[] = {
     {"--ollama-registry", "PIPPIN_OLLAMA_REGISTRY", "URL", &S::ollama_registry, kAll | kPull,
      0, 0, {}, "https://registry.ollama.ai",
      "Server of ollama: models whose name has no host, such as a mirror"},
-    {"--aliases", "PIPPIN_ALIASES", "FILE", &S::aliases_path, kAll | kPull | kModels,
+    {"--aliases", "PIPPIN_ALIASES", "FILE", &S::aliases_path, kAll | kPull | kModels | kConvert,
      0, 0, {}, "aliases in the configuration folder",
      "File of short names for models"},
     {"--json", "PIPPIN_LIST_JSON", "", &S::models_json, kModels | kServer,
+     0, 0, {}, {},
+     "Print JSON instead of text"},
+    {"--to", "PIPPIN_CONVERT_TO", "FORMAT", &S::convert_to, kConvert,
+     0, 0, {}, "it must be given",
+     "Format to write: f16, q8_0, q6_k, q5_k_m, q4_k_m, q4_0 of a GGUF file; 2bit to 6bit, 8bit, "
+     "mxfp4, mixed_2_6, mixed_3_4, mixed_3_6, mixed_4_6 of a folder"},
+    {"--out", "PIPPIN_CONVERT_OUT", "PATH", &S::convert_out, kConvert,
+     0, 0, {}, "the model's name with the format, in the models folder",
+     "File or folder to write; it must not exist"},
+    {"--group", "PIPPIN_CONVERT_GROUP", "N", &S::convert_group, kConvert,
+     0, 128, {}, {},
+     "Weights that share a scale, in a folder: 32, 64 or 128. 0: 64, of mxfp4 32"},
+    {"--dry-run", "PIPPIN_CONVERT_DRY_RUN", "", &S::convert_dry_run, kConvert,
+     0, 0, {}, {},
+     "Print the table of tensors, their formats and sizes, and write nothing"},
+    {"--json", "PIPPIN_CONVERT_JSON", "", &S::convert_json, kConvert,
      0, 0, {}, {},
      "Print JSON instead of text"},
     {"--server", "PIPPIN_SERVER", "URL", &S::server, kServer | kLaunch,
@@ -322,7 +339,7 @@ const Setting kTable[] = {
     {"--config", "PIPPIN_CONFIG", "FILE", &S::config_path, kBoth | kServer | kLaunch,
      0, 0, {}, "pippin.toml in the configuration folder",
      "TOML file of settings, also of single models; variables and flags win over it. off reads none"},
-    {"--log", "PIPPIN_LOG", "LEVEL", &S::log_level, kAll | kPull | kModels | kServer | kKey | kLaunch,
+    {"--log", "PIPPIN_LOG", "LEVEL", &S::log_level, kAll | kPull | kModels | kConvert | kServer | kKey | kLaunch,
      0, 0, "debug, info, warn, error, off", {},
      "Level from which messages are written to stderr"},
     {"", "PIPPIN_DEFAULT_MODEL", "FILE", &S::default_model, kAll,
