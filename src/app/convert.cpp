@@ -88,10 +88,10 @@ Result<Plan> plan_of(const store::Checkpoint& checkpoint, const Settings& settin
   const bool is_mxfp4 = mlx->type == TensorType::kMXFP4;
   const int group = settings.convert_group != 0 ? settings.convert_group : is_mxfp4 ? 32 : 64;
   if (!store::can_encode({mlx->type, group}))
-    return fail(Code::kInvalidArgument,
-                fmt::format("--group: expected {}, but got {}", is_mxfp4 ? "32" : "32, 64 or 128",
-                            group),
-                "--group");
+    return fail(
+        Code::kInvalidArgument,
+        fmt::format("--group: expected {}, but got {}", is_mxfp4 ? "32" : "32, 64 or 128", group),
+        "--group");
   ASSIGN_OR_RETURN(plan.conversion, store::plan_mlx_folder(checkpoint.path(), *mlx, group));
   plan.suffix = "-" + name;
   return plan;
@@ -106,7 +106,8 @@ std::string default_out(const hub::LocalModel& model, const std::string& suffix,
     if (at != std::string::npos && at > 0 && at + model.quant.size() == id.size())
       id.resize(at - 1);
   }
-  std::ranges::replace_if(id, [](char c) { return c == '/' || c == ':'; }, '-');
+  std::ranges::replace_if(
+      id, [](char c) { return c == '/' || c == ':'; }, '-');
   return (paths.models / (id + suffix)).string();
 }
 

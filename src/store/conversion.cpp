@@ -76,8 +76,9 @@ class Writer {
  public:
   Writer(const Conversion& conversion, const ConversionOptions& options)
       : plan_(conversion), options_(options), pool_(options.threads) {
+    std::error_code error;  // left to the first call that uses the path
     std::filesystem::path out =
-        (std::filesystem::current_path() / options.out).lexically_normal();
+        (std::filesystem::current_path(error) / options.out).lexically_normal();
     if (!out.has_filename()) out = out.parent_path();  // a slash at the end
     out_ = out.string();
     partial_ = out_ + ".partial";
@@ -86,8 +87,7 @@ class Writer {
 
   Result<ConversionReport> run() {
     if (options_.out.empty() || out_ == "/") return bad_out("expected a path");
-    if (exists(out_))
-      return bad_out(fmt::format("{} exists; nothing is overwritten", out_));
+    if (exists(out_)) return bad_out(fmt::format("{} exists; nothing is overwritten", out_));
     ASSIGN_OR_RETURN(sources_hash_, sources_hash(plan_.sources));
     RETURN_IF_ERROR(make_folders(plan_.is_folder ? partial_ : folder_of(out_)));
     RETURN_IF_ERROR(open_files());
@@ -169,14 +169,14 @@ class Writer {
 
   Result<void> check_space() const {
     const uint64_t held = report_.resumed_tensors > 0 ? held_bytes_ : 0, all = plan_.bytes();
-    const uint64_t needed = all - std::min(all, held), free = free_bytes(partial_) +
-                            (report_.resumed_tensors > 0 ? 0 : held_bytes_);
+    const uint64_t needed = all - std::min(all, held),
+                   free = free_bytes(partial_) + (report_.resumed_tensors > 0 ? 0 : held_bytes_);
     if (needed <= free) return {};
-    return fail(Code::kTooLarge,
-                fmt::format("{} needs {}, but its disk has {} left", out_,
-                            size_text(static_cast<double>(needed)),
-                            size_text(static_cast<double>(free))),
-                "--out");
+    return fail(
+        Code::kTooLarge,
+        fmt::format("{} needs {}, but its disk has {} left", out_,
+                    size_text(static_cast<double>(needed)), size_text(static_cast<double>(free))),
+        "--out");
   }
 
   Result<void> begin_files() {
@@ -257,8 +257,7 @@ class Writer {
     const int64_t count = rows.shape[0], columns = rows.shape[1];
     const int64_t each = std::max<int64_t>(1, count / (int64_t{options_.threads} * 4));
     const auto tasks = static_cast<int>((count + each - 1) / each);
-    const EncodedBytes all =
-        encoded_bytes(tensor.encoding, static_cast<uint64_t>(rows.elements()));
+    const EncodedBytes all = encoded_bytes(tensor.encoding, static_cast<uint64_t>(rows.elements()));
     values_.resize(static_cast<size_t>(rows.elements()));
     encoded_.resize(all.sum());
     const std::span<std::byte> out(encoded_);
@@ -271,9 +270,8 @@ class Writer {
         const size_t row = part.size() / static_cast<size_t>(count);
         return part.subspan(static_cast<size_t>(first) * row, static_cast<size_t>(own) * row);
       };
-      const std::span<float> values =
-          std::span(values_).subspan(static_cast<size_t>(first * columns),
-                                     static_cast<size_t>(own * columns));
+      const std::span<float> values = std::span(values_).subspan(
+          static_cast<size_t>(first * columns), static_cast<size_t>(own * columns));
       dequantize(rows.slice(first, own), values);
       if (!all_fit(tensor.encoding, values)) {
         fits[static_cast<size_t>(task)] = 0;
@@ -310,9 +308,10 @@ class Writer {
     json::array sources, tensors;
     for (const std::string& source : plan_.sources) sources.emplace_back(source);
     for (const ConvertedTensor& tensor : plan_.tensors)
-      tensors.push_back(json::object{
-          {"name", tensor.name}, {"from", tensor.from}, {"to", tensor.to},
-          {"bytes", tensor.bytes.sum()}});
+      tensors.push_back(json::object{{"name", tensor.name},
+                                     {"from", tensor.from},
+                                     {"to", tensor.to},
+                                     {"bytes", tensor.bytes.sum()}});
     object["sources"] = std::move(sources);
     object["bytes"] = plan_.bytes();
     object["tensors"] = std::move(tensors);
@@ -328,15 +327,12 @@ class Writer {
       RETURN_IF_ERROR(write_file(partial_ + "/" + name, text));
     }
     const std::string manifest_name = "pippin-manifest.json";
-    report_.manifest =
-        plan_.is_folder ? out_ + "/" + manifest_name : out_ + ".manifest.json";
+    report_.manifest = plan_.is_folder ? out_ + "/" + manifest_name : out_ + ".manifest.json";
     RETURN_IF_ERROR(write_file(plan_.is_folder ? partial_ + "/" + manifest_name : report_.manifest,
                                manifest_text()));
     if (plan_.is_folder) RETURN_IF_ERROR(sync_path(partial_, O_RDONLY | O_DIRECTORY));
-    if (exists(out_))
-      return bad_out(fmt::format("{} was made by another program meanwhile", out_));
-    if (std::rename(partial_.c_str(), out_.c_str()) != 0)
-      return file_error(errno, "write", out_);
+    if (exists(out_)) return bad_out(fmt::format("{} was made by another program meanwhile", out_));
+    if (std::rename(partial_.c_str(), out_.c_str()) != 0) return file_error(errno, "write", out_);
     unlink(note_.c_str());
     return sync_path(folder_of(out_), O_RDONLY | O_DIRECTORY);
   }

@@ -24,7 +24,7 @@ struct ConvertedTensor {
   Encoding encoding;              // unless copied
   bool copied = false;            // bytes go over as they are
   EncodedBytes bytes;
-  size_t file = 0;                   // index into Conversion::files
+  size_t file = 0;                  // index into Conversion::files
   std::array<uint64_t, 3> at = {};  // in that file: values, scales, biases
 };
 
@@ -36,7 +36,7 @@ struct ConvertedFile {
 };
 
 struct Conversion {
-  std::string format;      // "q4_k_m"
+  std::string format;  // "q4_k_m"
   bool is_folder = false;
   std::vector<ConvertedFile> files;  // of weights
   std::vector<ConvertedTensor> tensors;
@@ -55,7 +55,7 @@ using ConversionProgress =
     std::function<bool(uint64_t done, uint64_t total, const std::string& name)>;
 
 struct ConversionOptions {
-  std::string out;  // must not exist
+  std::string out;      // must not exist
   std::string version;  // of the program, for the manifest
   int threads = 1;
   /// Bytes after which finished tensors are synced and noted, so that a later run goes on there.

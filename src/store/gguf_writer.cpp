@@ -21,9 +21,9 @@ constexpr std::string_view kFileType = "general.file_type",
                            kQuantisation = "general.quantization_version";
 
 constexpr GgufFormat kFormats[] = {
-    {"f16", "F16", kF16, false, 1},          {"q4_0", "Q4_0", kQ4_0, false, 2},
-    {"q8_0", "Q8_0", kQ8_0, false, 7},       {"q4_k_m", "Q4_K_M", kQ4_K, true, 15},
-    {"q5_k_m", "Q5_K_M", kQ5_K, true, 17},   {"q6_k", "Q6_K", kQ6_K, false, 18},
+    {"f16", "F16", kF16, false, 1},        {"q4_0", "Q4_0", kQ4_0, false, 2},
+    {"q8_0", "Q8_0", kQ8_0, false, 7},     {"q4_k_m", "Q4_K_M", kQ4_K, true, 15},
+    {"q5_k_m", "Q5_K_M", kQ5_K, true, 17}, {"q6_k", "Q6_K", kQ6_K, false, 18},
 };
 
 template <typename T>
@@ -93,10 +93,10 @@ Place place_of(std::string_view name) {
 
 // Norms, routers, convolutions and the like are small, and answers depend on them.
 bool is_weight_matrix(const TensorView& tensor) {
-  constexpr std::string_view kKept[] = {"_norm",     "ffn_gate_inp", "ssm_conv1d", "shortconv.conv",
-                                        "attn_rel_b", "altup",        "laurel",     "position_embd",
-                                        "token_types", "time_mix_",   "per_layer_model_proj",
-                                        "attn_sinks"};
+  constexpr std::string_view kKept[] = {"_norm",          "ffn_gate_inp",         "ssm_conv1d",
+                                        "shortconv.conv", "attn_rel_b",           "altup",
+                                        "laurel",         "position_embd",        "token_types",
+                                        "time_mix_",      "per_layer_model_proj", "attn_sinks"};
   const std::string_view name = tensor.name;
   return tensor.shape.size() >= 2 && name.ends_with(".weight") &&
          std::ranges::none_of(kKept, [&](std::string_view part) {
@@ -153,15 +153,16 @@ class Planner {
     if (format_.type == kF16) return kF16;
     if (is_output && format_.type != kQ8_0) return kQ6_K;
     if (!format_.is_mix) return format_.type;
-    const bool is_sensitive =
-        place.part == "attn_v.weight" || place.part.starts_with("ffn_down");
+    const bool is_sensitive = place.part == "attn_v.weight" || place.part.starts_with("ffn_down");
     if (is_sensitive && takes_more_bits(place.layer)) return kQ6_K;
     if (place.part == "attn_qkv.weight") return format_.type == kQ4_K ? kQ5_K : kQ6_K;
     return format_.type;
   }
 
   static TensorType fitting(TensorType type, const TensorView& tensor) {
-    const auto fits = [&](TensorType one) { return tensor.shape.back() % block_elements(one) == 0; };
+    const auto fits = [&](TensorType one) {
+      return tensor.shape.back() % block_elements(one) == 0;
+    };
     if (fits(type)) return type;
     const TensorType smaller = type == kQ4_K ? kQ5_0 : kQ8_0;
     return fits(smaller) ? smaller : kF16;
@@ -196,7 +197,9 @@ class Planner {
     put(head, uint64_t{plan.tensors.size()});
     put(head, uint64_t{keys});
     head += values;
-    const auto aligned = [](uint64_t at) { return (at + kAlignment - 1) / kAlignment * kAlignment; };
+    const auto aligned = [](uint64_t at) {
+      return (at + kAlignment - 1) / kAlignment * kAlignment;
+    };
     uint64_t at = 0;
     for (ConvertedTensor& tensor : plan.tensors) {
       put_text(head, tensor.name);

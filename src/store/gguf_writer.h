@@ -16,10 +16,10 @@ namespace pippin::store {
 
 /// A weight format of GGUF files.
 struct GgufFormat {
-  std::string_view name;  // "q4_k_m"
+  std::string_view name;   // "q4_k_m"
   std::string_view label;  // as files are named: "Q4_K_M"
-  TensorType type;        // of most weights
-  bool is_mix = false;    // some take more bits
+  TensorType type;         // of most weights
+  bool is_mix = false;     // some take more bits
   uint32_t file_type = 0;  // general.file_type
 };
 
@@ -27,9 +27,9 @@ std::span<const GgufFormat> gguf_formats();
 
 /// Plans the file; parts of the plan borrow from `file`. Norms, biases, routers, convolutions and
 /// whatever else is not a matrix of weights keep their type, and a tensor that has its type already
-/// is copied. Rows that are not whole blocks of 256 become Q5_0 instead of Q4_K, and Q8_0 instead of
-/// Q5_K and Q6_K; those that are not whole blocks of 32, F16. Metadata is copied as it is, but for
-/// general.file_type, general.quantization_version, general.alignment and those of split files.
+/// is copied. Rows that are not whole blocks of 256 become Q5_0 instead of Q4_K, and Q8_0 instead
+/// of Q5_K and Q6_K; those that are not whole blocks of 32, F16. Metadata is copied as it is, but
+/// for general.file_type, general.quantization_version, general.alignment and those of split files.
 /// Errors: kUnsupported, naming a tensor that cannot be read by rows.
 Result<Conversion> plan_gguf(const GgufFile& file, const GgufFormat& format);
 

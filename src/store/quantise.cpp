@@ -22,7 +22,8 @@ uint16_t half_bits(float value) {
   const uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
   if (magnitude > 0x7f800000) return static_cast<uint16_t>(sign | 0x7e00);
   if (magnitude >= 0x477ff000) return static_cast<uint16_t>(sign | 0x7c00);
-  if (magnitude < 0x38800000) {  // subnormal: adding 0.5 leaves the rounded mantissa in the low bits
+  if (magnitude <
+      0x38800000) {  // subnormal: adding 0.5 leaves the rounded mantissa in the low bits
     const float shifted = std::bit_cast<float>(magnitude) + 0.5F;
     return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000));
   }
@@ -42,9 +43,9 @@ float store_half(Byte* p, float value) {
   const uint16_t bits = half_bits(value);
   store_u16(p, bits);
   const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
-  const float magnitude =
-      exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -24)
-                    : std::ldexp(static_cast<float>(mantissa | 1024), exponent - 25);
+  const float magnitude = exponent == 0
+                              ? std::ldexp(static_cast<float>(mantissa), -24)
+                              : std::ldexp(static_cast<float>(mantissa | 1024), exponent - 25);
   return (bits & 0x8000) != 0 ? -magnitude : magnitude;
 }
 
@@ -410,8 +411,8 @@ void encode(const Encoding& encoding, std::span<const float> values, const Encod
   if (encoding.group > 0) return encode_groups(encoding, values, out);
   const Block block = block_of(encoding.type);
   auto* to = reinterpret_cast<Byte*>(out.values.data());
-  for (size_t at = 0; at < values.size(); at += static_cast<size_t>(block_elements(encoding.type)),
-              to += block_bytes(encoding.type))
+  for (size_t at = 0; at < values.size();
+       at += static_cast<size_t>(block_elements(encoding.type)), to += block_bytes(encoding.type))
     block(values.data() + at, to);
 }
 

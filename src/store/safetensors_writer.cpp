@@ -146,8 +146,9 @@ class Planner {
                                        string_in(*other, "quant_method")));
     }
     if (!config_.family->transposed.empty())
-      return unsupported("model_type", "this family keeps its weights turned, [in, out]; "
-                                       "mlx_lm.convert converts it");
+      return unsupported("model_type",
+                         "this family keeps its weights turned, [in, out]; "
+                         "mlx_lm.convert converts it");
     ASSIGN_OR_RETURN(const std::vector<std::string> names, hf_weight_files(folder_));
     files_ = std::make_shared<std::vector<SafetensorsFile>>();
     plan_.sources.push_back(path);
@@ -260,7 +261,8 @@ class Planner {
     has_down_ |= has(module, "down_proj");
     const int layers = config_.model.layers, layer = layer_in(module), eighth = layers / 8;
     const bool more = layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2;
-    const bool is_value = has(module, "v_proj") || has(module, "v_a_proj") || has(module, "v_b_proj");
+    const bool is_value =
+        has(module, "v_proj") || has(module, "v_a_proj") || has(module, "v_b_proj");
     const bool is_high = ((is_value || has(module, "down_proj")) && more) || has(module, "lm_head");
     return is_high ? format_.high : format_.type;
   }
@@ -295,7 +297,8 @@ class Planner {
       for (auto& [number, view] : of_number) {
         if (number != static_cast<int>(parts.size()))
           return unsupported(name, fmt::format("expert {} is missing", parts.size()));
-        if (!parts.empty() && (view.shape != parts.front().shape || view.type != parts.front().type))
+        if (!parts.empty() &&
+            (view.shape != parts.front().shape || view.type != parts.front().type))
           return unsupported(view.name, "experts differ in shape or type");
         parts.push_back(view);
       }
@@ -317,8 +320,7 @@ class Planner {
         at = 0;
       }
       tensor.file = plan_.files.size() - 1;
-      tensor.at = {at, at + tensor.bytes.values,
-                   at + tensor.bytes.values + tensor.bytes.scales};
+      tensor.at = {at, at + tensor.bytes.values, at + tensor.bytes.values + tensor.bytes.scales};
       at += tensor.bytes.sum();
       plan_.files.back().bytes = at;
     }
@@ -326,9 +328,9 @@ class Planner {
     std::vector<json::object> heads(plan_.files.size());
     const size_t count = plan_.files.size();
     for (size_t i = 0; i < count; ++i) {
-      plan_.files[i].name =
-          count == 1 ? "model.safetensors"
-                     : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, count);
+      plan_.files[i].name = count == 1
+                                ? "model.safetensors"
+                                : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, count);
       heads[i]["__metadata__"] = json::object{{"format", "mlx"}};
     }
     uint64_t total = 0;
@@ -430,12 +432,11 @@ class Planner {
     std::vector<std::string> names = names_in(folder_);
     std::ranges::sort(names);
     for (const std::string& name : names) {
-      const bool is_made = name == "config.json" || name.ends_with(".index.json") ||
-                           name == "pippin-manifest.json";
-      const bool is_meant = name.starts_with("LICENSE") ||
-                            std::ranges::any_of(kEnds, [&](std::string_view end) {
-                              return name.ends_with(end);
-                            });
+      const bool is_made =
+          name == "config.json" || name.ends_with(".index.json") || name == "pippin-manifest.json";
+      const bool is_meant =
+          name.starts_with("LICENSE") ||
+          std::ranges::any_of(kEnds, [&](std::string_view end) { return name.ends_with(end); });
       if (!is_made && is_meant) plan_.copies.emplace_back(name, folder_ + "/" + name);
     }
     if (requantised_)

@@ -1,6 +1,6 @@
-// plan_mlx_folder: a folder of safetensors that MLX quantises, laid out: config.json, shards with an
-// index, and where each tensor's bytes go. Plain functions; thread: any.
-// Source: mlx-lm's convert and save_model(); its recipes of mixed bits.
+// plan_mlx_folder: a folder of safetensors that MLX quantises, laid out: config.json, shards with
+// an index, and where each tensor's bytes go. Plain functions; thread: any. Source: mlx-lm's
+// convert and save_model(); its recipes of mixed bits.
 #pragma once
 
 #include <span>

@@ -88,7 +88,8 @@ class ConversionTest : public testing::Test {
     return options;
   }
 
-  const fs::path folder_ = fs::temp_directory_path() / ("pippin_conversion_" + std::to_string(getpid()));
+  const fs::path folder_ =
+      fs::temp_directory_path() / ("pippin_conversion_" + std::to_string(getpid()));
 };
 
 void expect_near(const TensorView& got, const TensorView& wanted, double most) {
@@ -125,7 +126,8 @@ TEST_F(ConversionTest, EachGgufFormatIsReadBack) {
     EXPECT_EQ(**made->integers("odd.numbers"), (std::vector<int64_t>{-1, 2, 3}));
     ASSERT_EQ(made->tensors().size(), source->tensors().size());
     for (const TensorView& tensor : made->tensors())
-      expect_near(tensor, *source->tensor(tensor.name), format.type == TensorType::kF16 ? 5e-4 : 0.12);
+      expect_near(tensor, *source->tensor(tensor.name),
+                  format.type == TensorType::kF16 ? 5e-4 : 0.12);
     EXPECT_TRUE(fs::exists(out + ".manifest.json"));
     EXPECT_FALSE(fs::exists(out + ".partial"));
     EXPECT_FALSE(fs::exists(out + ".partial.json"));
@@ -148,8 +150,10 @@ TEST_F(ConversionTest, MixesTakeMoreBitsWhereItMatters) {
   EXPECT_EQ(type("blk.2.ffn_gate_inp.weight"), "F32");
   EXPECT_EQ(type("blk.1.ffn_up.weight"), "Q4_K");
   // Of eight layers: the first, the last, and every third between.
-  for (const int layer : {0, 3, 6, 7}) EXPECT_EQ(type(fmt::format("blk.{}.attn_v.weight", layer)), "Q6_K");
-  for (const int layer : {1, 2, 4, 5}) EXPECT_EQ(type(fmt::format("blk.{}.attn_v.weight", layer)), "Q4_K");
+  for (const int layer : {0, 3, 6, 7})
+    EXPECT_EQ(type(fmt::format("blk.{}.attn_v.weight", layer)), "Q6_K");
+  for (const int layer : {1, 2, 4, 5})
+    EXPECT_EQ(type(fmt::format("blk.{}.attn_v.weight", layer)), "Q4_K");
   EXPECT_EQ(type("blk.0.ffn_down.weight"), "Q8_0");  // rows of 96
   EXPECT_EQ(type("blk.1.ffn_down.weight"), "Q5_0");
   EXPECT_EQ(type("blk.0.attn_k.weight"), "F16");  // rows of 24
@@ -188,7 +192,8 @@ TEST_F(ConversionTest, AnotherSourceBeginsAnew) {
     ASSERT_FALSE(write_conversion(*planned, options).ok());
   }
   options.progress = nullptr;
-  fs::last_write_time(path("source.gguf"), fs::file_time_type::clock::now() - std::chrono::hours(1));
+  fs::last_write_time(path("source.gguf"),
+                      fs::file_time_type::clock::now() - std::chrono::hours(1));
   const auto source = GgufFile::open(path("source.gguf"));
   const auto planned = plan(*source, "q4_0");
   const auto report = write_conversion(*planned, options);
@@ -220,8 +225,8 @@ TEST_F(ConversionTest, WhatIsThereIsNotOverwritten) {
 }
 
 TEST_F(ConversionTest, ValuesThatDoNotFitNameTheirTensor) {
-  for (const float spoiled : {std::numeric_limits<float>::quiet_NaN(),
-                              std::numeric_limits<float>::infinity(), 1e6F}) {
+  for (const float spoiled :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 1e6F}) {
     const auto source = GgufFile::open(write_source(spoiled));
     const auto planned = plan(*source, "q8_0");
     const auto report = write_conversion(*planned, to(path("out.gguf")));

@@ -54,14 +54,22 @@ double relative_error(std::span<const float> got, std::span<const float> values)
 TEST(Quantise, ErrorsAreWithinWhatTheBitsAllow) {
   // Measured on these values, with a margin of a half.
   const std::pair<Encoding, double> kRows[] = {
-      {{TensorType::kF32}, 0},         {{TensorType::kF16}, 2e-4},
-      {{TensorType::kBF16}, 1.6e-3},     {{TensorType::kQ8_0}, 0.005},
-      {{TensorType::kQ6_K}, 0.016},    {{TensorType::kQ5_K}, 0.045},
-      {{TensorType::kQ5_0}, 0.04},     {{TensorType::kQ4_K}, 0.085},
-      {{TensorType::kQ4_0}, 0.11},     {{TensorType::kMXFP4, 32}, 0.3},
-      {{TensorType::kAffine8, 64}, 0.005}, {{TensorType::kAffine6, 64}, 0.02},
-      {{TensorType::kAffine5, 64}, 0.055}, {{TensorType::kAffine4, 64}, 0.12},
-      {{TensorType::kAffine3, 32}, 0.22},  {{TensorType::kAffine2, 32}, 0.3},
+      {{TensorType::kF32}, 0},
+      {{TensorType::kF16}, 2e-4},
+      {{TensorType::kBF16}, 1.6e-3},
+      {{TensorType::kQ8_0}, 0.005},
+      {{TensorType::kQ6_K}, 0.016},
+      {{TensorType::kQ5_K}, 0.045},
+      {{TensorType::kQ5_0}, 0.04},
+      {{TensorType::kQ4_K}, 0.085},
+      {{TensorType::kQ4_0}, 0.11},
+      {{TensorType::kMXFP4, 32}, 0.3},
+      {{TensorType::kAffine8, 64}, 0.005},
+      {{TensorType::kAffine6, 64}, 0.02},
+      {{TensorType::kAffine5, 64}, 0.055},
+      {{TensorType::kAffine4, 64}, 0.12},
+      {{TensorType::kAffine3, 32}, 0.22},
+      {{TensorType::kAffine2, 32}, 0.3},
       {{TensorType::kAffine4, 128, TensorType::kBF16}, 0.14},
   };
   const std::vector<float> values = weights();
@@ -75,10 +83,14 @@ TEST(Quantise, ErrorsAreWithinWhatTheBitsAllow) {
 
 TEST(Quantise, ZerosStayZero) {
   const std::vector<float> zeros(512, 0.0F);
-  for (const Encoding encoding :
-       {Encoding{TensorType::kQ4_0}, {TensorType::kQ5_0}, {TensorType::kQ8_0}, {TensorType::kQ4_K},
-        {TensorType::kQ5_K}, {TensorType::kQ6_K}, {TensorType::kMXFP4, 32},
-        {TensorType::kAffine4, 64}}) {
+  for (const Encoding encoding : {Encoding{TensorType::kQ4_0},
+                                  {TensorType::kQ5_0},
+                                  {TensorType::kQ8_0},
+                                  {TensorType::kQ4_K},
+                                  {TensorType::kQ5_K},
+                                  {TensorType::kQ6_K},
+                                  {TensorType::kMXFP4, 32},
+                                  {TensorType::kAffine4, 64}}) {
     for (const float value : round_trip(encoding, zeros))
       ASSERT_LE(std::abs(value), 2e-6F) << type_name(encoding.type);
   }
@@ -88,9 +100,9 @@ TEST(Quantise, LargestHalvesStayFinite) {
   std::vector<float> values(512, 1.0F);
   values[3] = kHalfMax;
   values[300] = -kHalfMax;
-  for (const TensorType type : {TensorType::kF16, TensorType::kQ4_0, TensorType::kQ5_0,
-                                TensorType::kQ8_0, TensorType::kQ4_K, TensorType::kQ5_K,
-                                TensorType::kQ6_K})
+  for (const TensorType type :
+       {TensorType::kF16, TensorType::kQ4_0, TensorType::kQ5_0, TensorType::kQ8_0,
+        TensorType::kQ4_K, TensorType::kQ5_K, TensorType::kQ6_K})
     for (const float value : round_trip({type}, values))
       ASSERT_TRUE(std::isfinite(value)) << type_name(type);
 }

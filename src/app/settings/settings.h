@@ -102,11 +102,9 @@ struct Settings {
   int bench_repeats = 5;
   bool bench_json = false;
 
-  std::string aliases_path;
-  std::string hf_endpoint, ollama_registry;
+  std::string aliases_path, hf_endpoint, ollama_registry;
   int pull_connections = 4;
-  bool pull_any = false;
-  bool models_json = false;
+  bool pull_any = false, models_json = false;
   std::string convert_to, convert_out;
   int convert_group = 0;  // 0: the format's usual one
   bool convert_dry_run = false, convert_json = false;
@@ -122,10 +120,8 @@ struct Settings {
   bool key_json = false;
 
   bool launch_print = false;
-
-  bool doctor_divergence = false;
+  bool doctor_divergence = false, doctor_json = false;
   int doctor_tokens = 32;
-  bool doctor_json = false;
 };
 
 enum class Command : uint16_t {
