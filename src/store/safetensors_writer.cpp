@@ -214,6 +214,8 @@ class Planner {
 
   // Floats, or codes with their scales. HfFolder::open() has checked those of the text model.
   Result<TensorView> view_of(const SafetensorsEntry& source, const std::string& module) const {
+    if (config_.quantisation.other || config_.quantisation.mxfp4_blocks)
+      return unsupported(source.name, "what another tool than MLX quantised is not converted yet");
     TensorView view;
     view.name = source.name;
     view.shape = source.shape;
@@ -226,10 +228,12 @@ class Planner {
       view.type = type.value_or(kF32);
       return view;
     }
-    std::optional<MlxSettings> settings = config_.quantization;
-    const auto exception = config_.exceptions.find(module);
-    if (exception != config_.exceptions.end()) settings = exception->second;
+    std::optional<MlxSettings> settings = config_.quantisation.mlx;
+    const auto exception = config_.quantisation.exceptions.find(module);
+    if (exception != config_.quantisation.exceptions.end()) settings = exception->second;
     if (!settings) return unsupported(source.name, "config.json does not say how it is quantised");
+    if (settings->packing)
+      return unsupported(source.name, fmt::format("{} is not converted yet", mode_name(*settings)));
     view.type = settings->type;
     view.mlx = {.group = settings->group, .scales = scales->bytes};
     if (biases != nullptr) {
