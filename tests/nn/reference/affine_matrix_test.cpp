@@ -105,7 +105,7 @@ INSTANTIATE_TEST_SUITE_P(All, Formats, testing::ValuesIn([] {
 
 TEST(AffineMatrix, ScalesThatF16CannotHoldAreF32) {
   auto bytes = cpu::test::random_weights(TensorType::kQ8_0, kRows, kColumns, 3);
-  const uint16_t large = cpu::float_to_half(1000);  // whose bias is -128000
+  const uint16_t large = float_to_half(1000);  // whose bias is -128000
   std::memcpy(bytes.data(), &large, sizeof large);
   const store::TensorView tensor = tensor_of(TensorType::kQ8_0, bytes, kRows);
   const auto matrix = affine_matrix(tensor, kColumns, mx::float16);
