@@ -60,6 +60,14 @@ Scale scale_of(TensorType type, const std::byte* block, int group) {
       const float scale = d * static_cast<float>((low | (high >> (2 * group) & 3) << 4) - 32);
       return {scale, -128 * scale};
     }
+    case TensorType::kTQ1_0:
+    case TensorType::kTQ2_0: {
+      const float last = load_f16(block + block_bytes(type) - 2);
+      return {last, -last};
+    }
+    case TensorType::kQ1_0:
+    case TensorType::kQ2_0:
+      return {d, -d};
     default:
       return {};
   }
@@ -244,6 +252,11 @@ AffineForm affine_form(TensorType type) {
     case TensorType::kIQ4_NL:  // whose 16 values are integers of 8 bits
     case TensorType::kIQ4_XS:
       return {8, true};
+    case TensorType::kTQ1_0:
+    case TensorType::kTQ2_0:
+    case TensorType::kQ1_0:
+    case TensorType::kQ2_0:
+      return {2, true};
     // Two scales in a group of 32: codes finer than the file's take up the difference.
     default:
       return {block_bytes(type) * 8 < block_elements(type) * 5 ? 6 : 8, false};
