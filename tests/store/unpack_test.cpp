@@ -89,8 +89,8 @@ TEST(Unpack, TypesAreTheNarrowestThatHoldTheValues) {
   EXPECT_EQ(type_of("mlx/llama_untied_mxfp8"), TensorType::kQ8_0);
   const auto nvfp4 = Checkpoint::open(kFolders + "mlx/llama_untied_nvfp4").value();
   EXPECT_EQ(nvfp4.tensor("blk.1.ffn_down.weight")->type, TensorType::kQ8_0) << "rows of 96";
-  // Scales times 8 are exact in their own type; times other zeros they are not.
-  EXPECT_EQ(unpack(Quantised("quantised/int4").tensor).mlx.scale_type, TensorType::kBF16);
+  // Scales times 8 are exact in 16 bits; times other zeros they are not.
+  EXPECT_EQ(unpack(Quantised("quantised/int4").tensor).mlx.scale_type, TensorType::kF16);
   EXPECT_EQ(unpack(Quantised("quantised/awq").tensor).mlx.scale_type, TensorType::kF32);
 }
 
