@@ -63,7 +63,7 @@ TEST(Quantise, ErrorsAreWithinWhatTheBitsAllow) {
       {{TensorType::kQ5_0}, 0.04},
       {{TensorType::kQ4_K}, 0.085},
       {{TensorType::kQ4_0}, 0.11},
-      {{TensorType::kMXFP4, 32}, 0.3},
+      {{TensorType::kMXFP4, 32}, 0.11},
       {{TensorType::kAffine8, 64}, 0.005},
       {{TensorType::kAffine6, 64}, 0.02},
       {{TensorType::kAffine5, 64}, 0.055},
