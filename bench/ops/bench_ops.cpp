@@ -18,6 +18,7 @@
 #include "nn/cpu/experts.h"
 #include "nn/cpu/kernels.h"
 #include "nn/cpu/linear.h"
+#include "nn/cpu/packed_linear.h"
 #include "ops/bench.h"
 
 namespace pippin::nn::cpu {
