@@ -438,8 +438,8 @@ def test_a_model_of_safetensors_arrives_whole(puller, house, name, shards):
     "change, says",
     [
         ({"model_type": "nonesuch"}, "'nonesuch' is not supported yet"),
-        ({"quantization_config": {"quant_method": "awq", "bits": 4}}, "quantised by 'awq'"),
-        ({"quantization_config": {"quant_method": "fp8"}}, "quantised by 'fp8'"),
+        ({"quantization_config": {"quant_method": "bitsandbytes"}}, "bitsandbytes"),
+        ({"quantization_config": {"quant_method": "awq", "bits": 3, "group_size": 128}}, "quantization_config.bits"),
         ({"rope_parameters": {"rope_type": "spiral", "factor": 2}}, "'spiral'"),
         ({"hidden_size": "many"}, "hidden_size"),
     ],

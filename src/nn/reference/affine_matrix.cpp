@@ -257,6 +257,8 @@ AffineForm affine_form(TensorType type) {
     case TensorType::kQ1_0:
     case TensorType::kQ2_0:
       return {2, true};
+    case TensorType::kNVFP4:  // whose values lie far from even steps
+      return {8, false};
     // Two scales in a group of 32: codes finer than the file's take up the difference.
     default:
       return {block_bytes(type) * 8 < block_elements(type) * 5 ? 6 : 8, false};
