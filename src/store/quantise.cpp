@@ -320,26 +320,13 @@ void affine_group(const float* x, int group, int bits, CodeStream& codes, float&
     codes.put(static_cast<uint32_t>(std::clamp(std::rint((x[i] - bias) / scale), 0.0F, bins)));
 }
 
-// The nearest E2M1 value's code, ties to the even code.
+// The nearest E2M1 value's code; of two as near the lesser magnitude, and never minus zero.
 uint32_t e2m1_code(float value) {
+  constexpr float kBorders[] = {0.25F, 0.75F, 1.25F, 1.75F, 2.5F, 3.5F, 5};
   const float magnitude = std::abs(value);
   uint32_t code = 0;
-  if (magnitude > 5) {
-    code = 7;
-  } else if (magnitude >= 3.5F) {
-    code = 6;
-  } else if (magnitude > 2.5F) {
-    code = 5;
-  } else if (magnitude >= 1.75F) {
-    code = 4;
-  } else if (magnitude > 1.25F) {
-    code = 3;
-  } else if (magnitude >= 0.75F) {
-    code = 2;
-  } else if (magnitude > 0.25F) {
-    code = 1;
-  }
-  return code | (std::signbit(value) ? 8U : 0U);
+  for (const float border : kBorders) code += magnitude > border ? 1 : 0;
+  return code | (std::signbit(value) && code != 0 ? 8U : 0U);
 }
 
 // The least power of two for which no value is beyond E2M1's 6.
