@@ -77,7 +77,7 @@ def test_a_folder_is_found_by_name_and_by_its_weights(tmp_path):
     "field, value, says",
     [
         ("model_type", "nonesuch", "'nonesuch' is not supported yet; this build knows llama"),
-        ("quantization_config", {"quant_method": "gptq", "bits": 4}, "quantised by 'gptq'"),
+        ("quantization_config", {"quant_method": "bitsandbytes"}, "bitsandbytes"),
         ("rope_parameters", {"rope_type": "spiral", "rope_theta": 1e4}, "rope scaling 'spiral' is not supported"),
         ("hidden_size", 65, "head_dim"),
     ],
