@@ -137,6 +137,7 @@ bool CallScanner::read_head(bool last, Events& events) {
     return true;
   }
   if (head.skipped) {
+    from_prompt_ = false;
     at_ += in.at();
     space_.clear();
     state_ = State::kText;
