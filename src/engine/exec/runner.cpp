@@ -435,6 +435,7 @@ Result<void> check_kv_type(KvType type, const DeviceTraits& device, OpsPath ops 
 }
 
 nn::WeightForm weight_form(const store::Checkpoint& checkpoint, const DeviceTraits& device) {
+  if (!device.has_own_memory) return nn::WeightForm::kDense;
   int64_t dense_bytes = 0;
   for (const store::TensorView& tensor : checkpoint.tensors())
     dense_bytes += nn::kept_bytes(device, nn::WeightForm::kDense, tensor);
