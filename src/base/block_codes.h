@@ -46,6 +46,15 @@ constexpr float grid_step(TensorType type) {
   return 1.0f / static_cast<float>(1 << grid_step_shift(type));
 }
 
+/// A 6-bit scale and a 6-bit minimum, as Q4_K and Q5_K pack those of eight groups into 12 bytes.
+struct ScaleMin {
+  int scale, min;
+};
+constexpr ScaleMin packed_scale_min(const uint8_t* in, int group) {
+  if (group < 4) return {in[group] & 63, in[group + 4] & 63};
+  return {(in[group + 4] & 15) | in[group - 4] >> 6 << 4, in[group + 4] >> 4 | in[group] >> 6 << 4};
+}
+
 /// A block of TQ1_0, TQ2_0, Q1_0 or Q2_0: value = d * (code - 1).
 struct TernaryBlock {
   uint16_t d;         // f16

@@ -7,6 +7,7 @@
 
 #include "base/block_codes.h"
 #include "base/check.h"
+#include "base/float_formats.h"
 #include "store/tensor.h"
 
 namespace pippin::store {
@@ -28,19 +29,7 @@ uint32_t load_u32(const Byte* p) {
   return v;
 }
 
-float load_f16(uint16_t bits) {
-  const uint32_t sign = static_cast<uint32_t>(bits & 0x8000) << 16;
-  const uint32_t exponent = (bits >> 10) & 0x1f;
-  const uint32_t mantissa = bits & 0x3ff;
-  if (exponent == 0) {  // zero or subnormal: mantissa * 2^-24, exact in f32
-    const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
-    return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(magnitude));
-  }
-  const uint32_t wide = exponent == 0x1f ? 0xff : exponent + (127 - 15);
-  return std::bit_cast<float>(sign | wide << 23 | mantissa << 13);
-}
-
-float load_f16(const Byte* p) { return load_f16(load_u16(p)); }
+float load_f16(const Byte* p) { return half_to_float(load_u16(p)); }
 
 // The scale of MXFP4, 2^(e - 127), halved because kE2M1Doubled holds doubled values. Subnormal for
 // e < 2.
@@ -120,16 +109,6 @@ void block_q3_k(const Byte* in, float* out) {
       *out++ = scale * static_cast<float>(two_bits(qs, group, l) - (upper ? 0 : 4));
     }
   }
-}
-
-struct ScaleMin {
-  int scale, min;
-};
-
-// The eight 6-bit scales and mins that Q4_K and Q5_K pack into 12 bytes.
-ScaleMin packed_scale_min(const Byte* p, int group) {
-  if (group < 4) return {p[group] & 63, p[group + 4] & 63};
-  return {(p[group + 4] & 0xf) | p[group - 4] >> 6 << 4, p[group + 4] >> 4 | p[group] >> 6 << 4};
 }
 
 void block_q4_k(const Byte* in, float* out) {
@@ -218,7 +197,7 @@ void block_grid(const Byte* in, float* out) {
   constexpr std::array<int8_t, 16> kValues = grid_values(kType);
   GridBlock block;
   read_grid_block(kType, in, block);
-  const float d = load_f16(block.d) * grid_step(kType);
+  const float d = half_to_float(block.d) * grid_step(kType);
   for (int k = 0; k < 256; ++k)
     out[k] =
         d * static_cast<float>(block.scale[k / 16]) * static_cast<float>(kValues[block.code[k]]);
@@ -228,16 +207,14 @@ template <TensorType kType>
 void block_ternary(const Byte* in, float* out) {
   TernaryBlock block;
   read_ternary_block(kType, in, block);
-  const float d = load_f16(block.d);
+  const float d = half_to_float(block.d);
   for (int k = 0; k < block_elements(kType); ++k)
     out[k] = static_cast<float>(block.code[k] - 1) * d;
 }
 
 void block_f16(const Byte* in, float* out) { *out = load_f16(in); }
 
-void block_bf16(const Byte* in, float* out) {
-  *out = std::bit_cast<float>(static_cast<uint32_t>(load_u16(in)) << 16);
-}
+void block_bf16(const Byte* in, float* out) { *out = bfloat16_to_float(load_u16(in)); }
 
 template <typename Block>
 void each_block(TensorType type, std::span<const std::byte> bytes, float* out, Block block) {

@@ -8,6 +8,8 @@
 #include <limits>
 
 #include "base/check.h"
+#include "base/code_stream.h"
+#include "base/float_formats.h"
 
 namespace pippin::store {
 namespace {
@@ -15,21 +17,6 @@ namespace {
 using Byte = uint8_t;
 
 constexpr int kSuper = 256;  // elements of a K-quant block
-
-// Rounds to nearest, ties to even.
-uint16_t half_bits(float value) {
-  const auto bits = std::bit_cast<uint32_t>(value);
-  const uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
-  if (magnitude > 0x7f800000) return static_cast<uint16_t>(sign | 0x7e00);
-  if (magnitude >= 0x477ff000) return static_cast<uint16_t>(sign | 0x7c00);
-  if (magnitude <
-      0x38800000) {  // subnormal: adding 0.5 leaves the rounded mantissa in the low bits
-    const float shifted = std::bit_cast<float>(magnitude) + 0.5F;
-    return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000));
-  }
-  const uint32_t rounded = magnitude + 0xfff + (magnitude >> 13 & 1);
-  return static_cast<uint16_t>(sign | ((rounded >> 13) - 0x1c000));
-}
 
 uint16_t bfloat_bits(float value) {
   const auto bits = std::bit_cast<uint32_t>(value);
@@ -40,13 +27,9 @@ void store_u16(Byte* p, uint16_t value) { std::memcpy(p, &value, sizeof value); 
 
 // Stores the scale and returns what a reader will find.
 float store_half(Byte* p, float value) {
-  const uint16_t bits = half_bits(value);
+  const uint16_t bits = float_to_half(value);
   store_u16(p, bits);
-  const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
-  const float magnitude = exponent == 0
-                              ? std::ldexp(static_cast<float>(mantissa), -24)
-                              : std::ldexp(static_cast<float>(mantissa | 1024), exponent - 25);
-  return (bits & 0x8000) != 0 ? -magnitude : magnitude;
+  return half_to_float(bits);
 }
 
 int code_of(float scaled, int low, int high) {
@@ -164,7 +147,7 @@ void block_q8_0(const float* x, Byte* out) {
   float largest = 0;
   for (int i = 0; i < 32; ++i) largest = std::max(largest, std::abs(x[i]));
   const float d = largest / 127, inverse = d == 0 ? 0 : 1 / d;
-  store_u16(out, half_bits(d));
+  store_u16(out, float_to_half(d));
   for (int i = 0; i < 32; ++i)
     out[2 + i] = static_cast<Byte>(static_cast<int8_t>(std::lround(x[i] * inverse)));
 }
@@ -255,7 +238,7 @@ void block_q6_k(const float* x, Byte* out) {
 using Block = void (*)(const float* x, Byte* out);
 
 void block_f32(const float* x, Byte* out) { std::memcpy(out, x, sizeof *x); }
-void block_f16(const float* x, Byte* out) { store_u16(out, half_bits(*x)); }
+void block_f16(const float* x, Byte* out) { store_u16(out, float_to_half(*x)); }
 void block_bf16(const float* x, Byte* out) { store_u16(out, bfloat_bits(*x)); }
 
 // Returns null for a format that is not written.
@@ -283,23 +266,6 @@ Block block_of(TensorType type) {
       return nullptr;
   }
 }
-
-// Appends codes to a little-endian stream of bits.
-class CodeStream {
- public:
-  CodeStream(Byte* out, int bits) : out_(out), bits_(bits) {}
-  void put(uint32_t code) {
-    waiting_ |= code << held_;
-    for (held_ += bits_; held_ >= 8; held_ -= 8, waiting_ >>= 8)
-      *out_++ = static_cast<Byte>(waiting_);
-  }
-
- private:
-  Byte* out_;
-  const int bits_;
-  uint32_t waiting_ = 0;
-  int held_ = 0;
-};
 
 // MLX's affine_quantize(): the edge further from zero is a code's value exactly.
 void affine_group(const float* x, int group, int bits, CodeStream& codes, float& scale,

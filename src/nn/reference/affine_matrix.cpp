@@ -1,12 +1,13 @@
 #include "nn/reference/affine_matrix.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <utility>
 
+#include "base/block_codes.h"
+#include "base/code_stream.h"
+#include "base/float_formats.h"
 #include "mlx/ops.h"
 #include "mlx/transforms.h"
 
@@ -17,22 +18,17 @@ namespace mx = mlx::core;
 
 constexpr int kGroup = 32;
 
+const uint8_t* bytes_of(const std::byte* p) { return reinterpret_cast<const uint8_t*>(p); }
+
 float load_f16(const std::byte* p) {
-  mx::float16_t value;
-  std::memcpy(&value, p, sizeof value);
-  return static_cast<float>(value);
+  uint16_t half;
+  std::memcpy(&half, p, sizeof half);
+  return half_to_float(half);
 }
 
 struct Scale {
   float scale = 0, bias = 0;
 };
-
-// The 6-bit scale and minimum of a group of Q4_K and Q5_K, in the 12 bytes of a block's eight.
-std::pair<int, int> packed_scale_min(const std::byte* packed, int group) {
-  const auto at = [&](int i) { return std::to_integer<int>(packed[i]); };
-  if (group < 4) return {at(group) & 63, at(group + 4) & 63};
-  return {(at(group + 4) & 15) | at(group - 4) >> 6 << 4, at(group + 4) >> 4 | at(group) >> 6 << 4};
-}
 
 // The scale of a group of 32 as the file's block has it. Requires: the type's form follows scales.
 Scale scale_of(TensorType type, const std::byte* block, int group) {
@@ -50,7 +46,7 @@ Scale scale_of(TensorType type, const std::byte* block, int group) {
       return {d, load_f16(block + 2)};
     case TensorType::kQ4_K:
     case TensorType::kQ5_K: {
-      const auto [scale, min] = packed_scale_min(block + 4, group);
+      const auto [scale, min] = packed_scale_min(bytes_of(block + 4), group);
       return {d * static_cast<float>(scale), -load_f16(block + 2) * static_cast<float>(min)};
     }
     case TensorType::kIQ4_XS: {
@@ -84,25 +80,6 @@ float rounded(float value, mx::Dtype type) {
   return value;
 }
 
-// Appends codes to a row's little-endian stream of bits.
-class BitWriter {
- public:
-  explicit BitWriter(uint32_t* out) : out_(out) {}
-  void put(uint32_t code, int bits) {
-    held_ |= static_cast<uint64_t>(code) << filled_;
-    filled_ += bits;
-    if (filled_ < 32) return;
-    *out_++ = static_cast<uint32_t>(held_);
-    held_ >>= 32;
-    filled_ -= 32;
-  }
-
- private:
-  uint32_t* out_;
-  uint64_t held_ = 0;
-  int filled_ = 0;
-};
-
 mx::array floats(const std::vector<float>& values, const mx::Shape& shape, mx::Dtype type) {
   mx::array narrow = mx::astype(mx::array(values.begin(), shape, mx::float32), type);
   narrow.eval();
@@ -126,7 +103,9 @@ AffineMatrix from_blocks(const store::TensorView& tensor, int columns, mx::Dtype
   for (int row = 0; row < rows; ++row) {
     const auto bytes = tensor.bytes.subspan(static_cast<size_t>(row) * row_bytes, row_bytes);
     store::dequantize(tensor.type, bytes, values);
-    BitWriter writer(codes.data() + static_cast<size_t>(row) * static_cast<size_t>(words));
+    uint32_t* const row_codes =
+        codes.data() + static_cast<size_t>(row) * static_cast<size_t>(words);
+    CodeStream stream(reinterpret_cast<uint8_t*>(row_codes), form.bits);
     for (size_t first = 0; first < values.size(); first += kGroup) {
       const std::span<const float> group(values.data() + first, kGroup);
       const std::byte* block = bytes.data() + first / per_block * block_size;
@@ -139,7 +118,7 @@ AffineMatrix from_blocks(const store::TensorView& tensor, int columns, mx::Dtype
       for (const float value : group) {
         const float code =
             scale.scale == 0 ? 0 : std::nearbyint((value - scale.bias) / scale.scale);
-        writer.put(static_cast<uint32_t>(std::clamp(code, 0.0f, code_max)), form.bits);
+        stream.put(static_cast<uint32_t>(std::clamp(code, 0.0f, code_max)));
       }
     }
   }
@@ -160,10 +139,10 @@ AffineMatrix from_mxfp4_blocks(const store::TensorView& tensor, int columns) {
     const std::byte* block =
         tensor.bytes.data() + i * static_cast<size_t>(block_bytes(tensor.type));
     scales[i] = std::to_integer<uint8_t>(block[0]);
-    BitWriter writer(codes.data() + i * 4);
+    CodeStream stream(reinterpret_cast<uint8_t*>(codes.data() + i * 4), 4);
     for (int half = 0; half < 2; ++half)
       for (int j = 1; j <= 16; ++j)
-        writer.put(std::to_integer<uint32_t>(block[j]) >> (4 * half) & 15, 4);
+        stream.put(std::to_integer<uint32_t>(block[j]) >> (4 * half) & 15);
   }
   return {.codes = mx::array(codes.begin(), {rows, columns / 8}, mx::uint32),
           .scales = mx::array(scales.begin(), {rows, columns / kGroup}, mx::uint8),
