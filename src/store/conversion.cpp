@@ -18,6 +18,7 @@
 #include <optional>
 
 #include "base/files.h"
+#include "base/fnv_hash.h"
 #include "base/json_read.h"
 #include "base/size_text.h"
 #include "base/thread_pool.h"
@@ -32,17 +33,7 @@ constexpr int64_t kChunkElements = int64_t{1} << 20;  // decoded at a time, or o
 constexpr size_t kCopyBytes = size_t{8} << 20;
 constexpr size_t kNoteBytesMax = size_t{1} << 20;
 
-/// A 64-bit FNV-1a hash, in hex: it tells a changed source, and keeps no secret.
-class Hash {
- public:
-  void add(std::string_view text) {
-    for (const char c : text) state_ = (state_ ^ static_cast<uint8_t>(c)) * 0x100000001b3;
-  }
-  std::string hex() const { return fmt::format("{:016x}", state_); }
-
- private:
-  uint64_t state_ = 0xcbf29ce484222325;
-};
+std::string hex(const FnvHash& hash) { return fmt::format("{:016x}", hash.value()); }
 
 Result<void> write_at(int fd, std::span<const std::byte> bytes, uint64_t at,
                       const std::string& path) {
@@ -135,9 +126,9 @@ class Writer {
 
   // What must be the same for an earlier run's tensors to count.
   std::string identity() const {
-    Hash hash;
+    FnvHash hash;
     for (const ConvertedFile& file : plan_.files) hash.add(file.head);
-    return fmt::format("{} {} {}", plan_.format, sources_hash_, hash.hex());
+    return fmt::format("{} {} {}", plan_.format, sources_hash_, hex(hash));
   }
 
   Result<void> find_finished() {
@@ -364,7 +355,7 @@ uint64_t Conversion::elements() const {
 }
 
 Result<std::string> sources_hash(const std::vector<std::string>& sources) {
-  Hash hash;
+  FnvHash hash;
   for (const std::string& path : sources) {
     struct stat status {};
     if (stat(path.c_str(), &status) != 0) return file_error(errno, "read", path);
@@ -375,7 +366,7 @@ Result<std::string> sources_hash(const std::vector<std::string>& sources) {
 #endif
     hash.add(fmt::format("{} {} {}.{}\n", path, status.st_size, time.tv_sec, time.tv_nsec));
   }
-  return hash.hex();
+  return hex(hash);
 }
 
 Result<ConversionReport> write_conversion(const Conversion& conversion,

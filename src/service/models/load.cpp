@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "base/fnv_hash.h"
 #include "base/log.h"
 #include "base/unix_time.h"
 #include "engine/engine.h"
@@ -48,25 +49,22 @@ MemoryNeeds needs_of(const engine::ModelInfo& inspected) {
   return needs;
 }
 
-// FNV-1a over what decides the answers: the same file under the same settings has the same name.
+// A hash of what decides the answers: the same file under the same settings has the same name.
 std::string fingerprint_of(const store::Checkpoint& checkpoint, const engine::ModelInfo& inspected,
                            const MemoryPlan& plan, const Model& model) {
   const std::string text = fmt::format("{} {} {} {} {} {}", PIPPIN_VERSION, inspected.architecture,
                                        checkpoint.file_bytes(), checkpoint.tensors().size(),
                                        plan.context_tokens_max, plan.kv.type);
-  uint64_t hash = 14695981039346656037ull;
-  const auto mix = [&](std::string_view bytes) {
-    for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ull;
-  };
-  mix(text);
+  FnvHash hash;
+  hash.add(text);
   for (const store::TensorView& tensor : checkpoint.tensors()) {
-    mix(tensor.name);
-    mix(std::string(type_name(tensor.type)));
+    hash.add(tensor.name);
+    hash.add(std::string(type_name(tensor.type)));
   }
-  if (model.chat_template) mix(model.chat_template->source());
-  if (model.tool_dialect) mix(model.tool_dialect->name);
-  if (model.reasoning_dialect) mix(model.reasoning_dialect->name);
-  return fmt::format("fp_{:010x}", hash & 0xFFFFFFFFFFull);
+  if (model.chat_template) hash.add(model.chat_template->source());
+  if (model.tool_dialect) hash.add(model.tool_dialect->name);
+  if (model.reasoning_dialect) hash.add(model.reasoning_dialect->name);
+  return fmt::format("fp_{:010x}", hash.value() & 0xFFFFFFFFFFull);
 }
 
 // Fills what the tokenizer needs and says.
