@@ -6,13 +6,13 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "engine/core/direct_run.h"
 #include "engine/core/state_group.h"
 #include "engine/exec/runner.h"
+#include "engine/model/random_submission.h"
 #include "store/checkpoint.h"
 
 namespace pippin::engine {
@@ -81,16 +81,7 @@ class Recurrent : public testing::TestWithParam<std::string> {
   }
 
   Submission submission(uint32_t seed, int prompt, int generate) const {
-    std::mt19937 random(seed);
-    std::uniform_int_distribution<int> any(3, info.vocab - 1);
-    Submission s;
-    for (int i = 0; i < prompt; ++i) s.tokens.push_back(any(random));
-    // A draw shows differences of the logits that an argmax hides.
-    s.sampling.temperature = seed % 2 == 0 ? 0.0f : 1.0f;
-    s.sampling.seed = seed;
-    s.stop.max_tokens = generate;
-    s.stop.ignore_eos = true;
-    return s;
+    return random_submission(info.vocab, seed, prompt, generate);
   }
 
   std::vector<Submission> twelve() const {

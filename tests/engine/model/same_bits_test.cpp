@@ -11,11 +11,11 @@
 #include <filesystem>
 #include <mutex>
 #include <optional>
-#include <random>
 
 #include "engine/core/attention_group.h"
 #include "engine/engine.h"
 #include "engine/exec/runner.h"
+#include "engine/model/random_submission.h"
 #include "store/checkpoint.h"
 
 namespace pippin::engine {
@@ -87,15 +87,7 @@ class SameBits : public testing::TestWithParam<Case> {
   }
 
   Submission submission(uint32_t seed, int prompt, int generate) const {
-    std::mt19937 random(seed);
-    std::uniform_int_distribution<int> any(3, info.vocab - 1);
-    Submission s;
-    for (int i = 0; i < prompt; ++i) s.tokens.push_back(any(random));
-    // Every other one draws at random; a draw shows differences of the logits that an argmax hides.
-    s.sampling.temperature = seed % 2 == 0 ? 0.0f : 1.0f;
-    s.sampling.seed = seed;
-    s.stop.max_tokens = generate;
-    s.stop.ignore_eos = true;
+    Submission s = random_submission(info.vocab, seed, prompt, generate);
     s.sampling.logprobs = 0;
     return s;
   }

@@ -28,11 +28,44 @@ class Suspects {
 
 inline PromptKey key_of(const Sequence& sequence) { return {sequence.hashes, sequence.identity()}; }
 
-/// Matches one block more than it has.
-class LongAttentionGroup final : public AttentionGroup {
+/// A group that notes the sequences which its fault concerns.
+template <typename Group>
+class WatchedGroup : public Group {
  public:
-  LongAttentionGroup(const KvGroupPlan& plan, const KvLimits& limits, int index, bool& planted)
-      : AttentionGroup(plan, limits, index), suspects_(planted) {}
+  WatchedGroup(const KvGroupPlan& plan, const KvLimits& limits, int index, bool& planted)
+      : Group(plan, limits, index), suspects_(planted) {}
+
+  void commit(Sequence& sequence, bool all_true) override {
+    suspects_.ran(sequence);
+    Group::commit(sequence, all_true);
+  }
+  void leave(Sequence& sequence, Leaving how) override {
+    suspects_.left(sequence);
+    Group::leave(sequence, how);
+  }
+
+ protected:
+  Suspects suspects_;
+};
+
+/// One whose matches are longer than those of a true group.
+template <typename Group>
+class LongMatchGroup : public WatchedGroup<Group> {
+ public:
+  using WatchedGroup<Group>::WatchedGroup;
+
+  void admit(Sequence& sequence, GroupMatch& match, int positions, StepPlan& plan,
+             std::vector<BlockLease>& held) override {
+    const bool too_long = positions > 0 && Group::longest(key_of(sequence), positions) < positions;
+    if (too_long) this->suspects_.add(sequence);
+    Group::admit(sequence, match, positions, plan, held);
+  }
+};
+
+/// Matches one block more than it has.
+class LongAttentionGroup final : public LongMatchGroup<AttentionGroup> {
+ public:
+  using LongMatchGroup<AttentionGroup>::LongMatchGroup;
 
   int longest(const PromptKey& prompt, int at_most) const override {
     const int has = AttentionGroup::longest(prompt, at_most);
@@ -47,24 +80,6 @@ class LongAttentionGroup final : public AttentionGroup {
     while (match.table.size() < positions / limits_.block_positions)
       match.table.blocks.push_back(*pool_.acquire());
   }
-  void admit(Sequence& sequence, GroupMatch& match, int positions, StepPlan& plan,
-             std::vector<BlockLease>& held) override {
-    const bool too_long =
-        positions > 0 && AttentionGroup::longest(key_of(sequence), positions) < positions;
-    if (too_long) suspects_.add(sequence);
-    AttentionGroup::admit(sequence, match, positions, plan, held);
-  }
-  void commit(Sequence& sequence, bool all_true) override {
-    suspects_.ran(sequence);
-    AttentionGroup::commit(sequence, all_true);
-  }
-  void leave(Sequence& sequence, Leaving how) override {
-    suspects_.left(sequence);
-    AttentionGroup::leave(sequence, how);
-  }
-
- private:
-  Suspects suspects_;
 };
 
 /// Gives blocks back as if its window, or its chunks, were shorter.
@@ -92,10 +107,9 @@ class ShortSightedGroup final : public AttentionGroup {
 };
 
 /// Matches one position more than it has a state for.
-class LongStateGroup final : public StateGroup {
+class LongStateGroup final : public LongMatchGroup<StateGroup> {
  public:
-  LongStateGroup(const KvGroupPlan& plan, const KvLimits& limits, int index, bool& planted)
-      : StateGroup(plan, limits, index), suspects_(planted) {}
+  using LongMatchGroup<StateGroup>::LongMatchGroup;
 
   int longest(const PromptKey& prompt, int at_most) const override {
     const int has = StateGroup::longest(prompt, at_most);
@@ -104,31 +118,12 @@ class LongStateGroup final : public StateGroup {
   void lease(const PromptKey& prompt, int positions, GroupMatch& match) override {
     StateGroup::lease(prompt, StateGroup::longest(prompt, positions), match);
   }
-  void admit(Sequence& sequence, GroupMatch& match, int positions, StepPlan& plan,
-             std::vector<BlockLease>& held) override {
-    const bool too_long =
-        positions > 0 && StateGroup::longest(key_of(sequence), positions) < positions;
-    if (too_long) suspects_.add(sequence);
-    StateGroup::admit(sequence, match, positions, plan, held);
-  }
-  void commit(Sequence& sequence, bool all_true) override {
-    suspects_.ran(sequence);
-    StateGroup::commit(sequence, all_true);
-  }
-  void leave(Sequence& sequence, Leaving how) override {
-    suspects_.left(sequence);
-    StateGroup::leave(sequence, how);
-  }
-
- private:
-  Suspects suspects_;
 };
 
 /// Keeps each checkpoint for the position behind its own.
-class LateCheckpointGroup final : public StateGroup {
+class LateCheckpointGroup final : public WatchedGroup<StateGroup> {
  public:
-  LateCheckpointGroup(const KvGroupPlan& plan, const KvLimits& limits, int index, bool& planted)
-      : StateGroup(plan, limits, index), suspects_(planted) {}
+  using WatchedGroup<StateGroup>::WatchedGroup;
 
   void admit(Sequence& sequence, GroupMatch& match, int positions, StepPlan& plan,
              std::vector<BlockLease>& held) override {
@@ -149,38 +144,20 @@ class LateCheckpointGroup final : public StateGroup {
     ++own.checkpoint_at;
     late_.insert(own.checkpoint.id());
   }
-  void commit(Sequence& sequence, bool all_true) override {
-    suspects_.ran(sequence);
-    StateGroup::commit(sequence, all_true);
-  }
-  void leave(Sequence& sequence, Leaving how) override {
-    suspects_.left(sequence);
-    StateGroup::leave(sequence, how);
-  }
 
  private:
-  Suspects suspects_;
   std::set<BlockId> late_;
 };
 
 /// Does not go back to the state before drafts that were rejected.
-class UnrolledGroup final : public StateGroup {
+class UnrolledGroup final : public WatchedGroup<StateGroup> {
  public:
-  UnrolledGroup(const KvGroupPlan& plan, const KvLimits& limits, int index, bool& planted)
-      : StateGroup(plan, limits, index), suspects_(planted) {}
+  using WatchedGroup<StateGroup>::WatchedGroup;
 
   void commit(Sequence& sequence, bool all_true) override {
-    suspects_.ran(sequence);
+    WatchedGroup<StateGroup>::commit(sequence, true);
     if (!all_true) suspects_.add(sequence);
-    StateGroup::commit(sequence, true);
   }
-  void leave(Sequence& sequence, Leaving how) override {
-    suspects_.left(sequence);
-    StateGroup::leave(sequence, how);
-  }
-
- private:
-  Suspects suspects_;
 };
 
 /// Keeps the first encoded input that a sequence leaves.
