@@ -157,8 +157,14 @@ TEST_F(EngineFailureTest, WhatAStepThrowsIsItsRowsError) {
 
 TEST_F(EngineFailureTest, WhatTheLoopThrowsEndsAllThatLives) {
   start();
-  faults_->set("can_enqueue_async");
-  const auto first = submit(200), second = submit(200);
+  std::shared_ptr<EventStream> first, second;
+  {
+    // The loop waits in its first step until both are there.
+    const std::lock_guard lock(faults_->mutex);
+    faults_->where = "can_enqueue_async";
+    first = submit(200);
+    second = submit(200);
+  }
   for (EventStream* stream : {first.get(), second.get()}) {
     const FinishEvent last = end_of(*stream);
     EXPECT_EQ(last.reason, FinishReason::kError);

@@ -69,14 +69,15 @@ def test_a_model_that_never_fits_ends_its_requests_and_holds_nobody_up(model_fil
 
 
 def test_a_batch_goes_on_after_a_start_without_being_asked_for(model_file, tmp_path):
+    count = 40  # some seconds of work, so that a slow client cannot miss all of it
     flags = ("--context", 512, "--batches", tmp_path / "batches.db")
     with Program(*flags) as running:
-        batch = make_batch(running, [entry(f"n{i}", max_tokens=200, ignore_eos=True) for i in range(8)])
-        time.sleep(0.2)
-    with Program(*flags) as running:
+        batch = make_batch(running, [entry(f"n{i}", max_tokens=200, ignore_eos=True) for i in range(count)])
         wait_until(lambda: running.engine()["generated_tokens"] > 0, 10, "it is worked on")
+    with Program(*flags) as running:
+        wait_until(lambda: running.engine()["generated_tokens"] > 0, 10, "it is worked on again")
         found = wait_until(lambda: ended(running, batch), 60, "the batch has ended")
-        assert found["request_counts"]["succeeded"] == 8
+        assert found["request_counts"]["succeeded"] == count
 
 
 @pytest.mark.timeout(300)
