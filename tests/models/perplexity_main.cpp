@@ -2,11 +2,14 @@
 // [--threads N]
 // [--context C] [--chunks N] Follows llama-perplexity: the text in chunks of C tokens, BOS put over
 // each chunk's first token where the model asks for one, the second half of each chunk scored.
-// Prints one JSON line.
+// "random:N" in place of TEXT takes N random tokens, for files without a vocabulary.
+// Prints one JSON line; the memory is the process's peak, and what of it at the end is not mapped
+// files.
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <random>
 #include <sstream>
 
 #include "service/models/load.h"
@@ -32,16 +35,39 @@ nn::BackendOptions backend_of(const Args& args) {
           .weights = quantised ? nn::WeightForm::kQuantised : nn::WeightForm::kDense};
 }
 
+/// The text's tokens; `bos` becomes the token that each chunk begins with, or stays empty.
+Result<std::vector<int32_t>> read_tokens(const store::Checkpoint& checkpoint, int vocab_size,
+                                         const std::string& text, std::optional<int32_t>& bos) {
+  constexpr std::string_view kRandom = "random:";
+  if (text.starts_with(kRandom)) {
+    std::mt19937 random(1);
+    std::vector<int32_t> tokens(std::strtoul(text.c_str() + kRandom.size(), nullptr, 10));
+    for (int32_t& token : tokens)
+      token = static_cast<int32_t>(random() % static_cast<uint32_t>(vocab_size));
+    return tokens;
+  }
+  ASSIGN_OR_RETURN(const service::LoadedTokenizer loaded,
+                   service::read_tokenizer(checkpoint, vocab_size));
+  std::ostringstream content;
+  content << std::ifstream(text).rdbuf();
+  if (loaded.tokenizer->adds_bos()) bos = loaded.tokenizer->bos();
+  return loaded.tokenizer->encode(content.str(), true, text::Specials::kText);
+}
+
+/// A line of /proc/self/status in MiB; 0 where there is none.
+long process_mib(std::string_view name) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with(name)) return std::atol(line.c_str() + name.size() + 1) / 1024;
+  return 0;
+}
+
 Result<void> measure(const Args& args) {
   ASSIGN_OR_RETURN(const store::Checkpoint checkpoint, store::Checkpoint::open(args.model));
   ASSIGN_OR_RETURN(const store::ModelConfig config, checkpoint.config());
-  ASSIGN_OR_RETURN(const service::LoadedTokenizer loaded,
-                   service::read_tokenizer(checkpoint, config.vocab_size));
-  const auto& tokenizer = loaded.tokenizer;
-  std::ostringstream content;
-  content << std::ifstream(args.text).rdbuf();
+  std::optional<int32_t> bos;
   ASSIGN_OR_RETURN(const std::vector<int32_t> tokens,
-                   tokenizer->encode(content.str(), true, text::Specials::kText));
+                   read_tokens(checkpoint, config.vocab_size, args.text, bos));
   const auto kv_type = args.kv_type == "int8" ? nn::KvType::kInt8 : nn::KvType::kF16;
   ASSIGN_OR_RETURN(ModelDriver driver,
                    ModelDriver::open(checkpoint, backend_of(args), args.context, kv_type));
@@ -53,7 +79,7 @@ Result<void> measure(const Args& args) {
   for (int c = 0; c < chunks; ++c) {
     std::vector<int32_t> chunk(tokens.begin() + c * args.context,
                                tokens.begin() + (c + 1) * args.context);
-    if (tokenizer->adds_bos()) chunk[0] = *tokenizer->bos();
+    if (bos) chunk[0] = *bos;
     const std::vector<float> logits = driver.run(chunk, 0, first);
     for (int i = first; i + 1 < args.context; ++i, ++scored) {
       nll += negative_log_likelihood(
@@ -68,9 +94,10 @@ Result<void> measure(const Args& args) {
   std::printf(
       "{\"ops\": \"%s\", \"kv_type\": \"%s\", \"tokens\": %d, \"chunks\": %d, \"scored\": %d, "
       "\"perplexity\": %.5f, "
-      "\"tokens_per_s\": %.1f}\n",
+      "\"tokens_per_s\": %.1f, \"peak_mib\": %ld, \"anonymous_mib\": %ld}\n",
       args.ops.c_str(), args.kv_type.c_str(), chunks * args.context, chunks, scored,
-      std::exp(nll / scored), chunks * args.context / seconds);
+      std::exp(nll / scored), chunks * args.context / seconds, process_mib("VmHWM:"),
+      process_mib("RssAnon:"));
   return {};
 }
 
@@ -93,10 +120,11 @@ int main_(int argc, char** argv) {
       positional.push_back(argv[i]);
   }
   if (positional.size() != 2 || args.context < 4) {
-    std::fprintf(stderr,
-                 "usage: pippin_perplexity MODEL.gguf TEXT [--ops fast|reference|quantised|exact] "
-                 "[--kv-type "
-                 "f16|int8] [--threads N] [--context C] [--chunks N]\n");
+    std::fprintf(
+        stderr,
+        "usage: pippin_perplexity MODEL.gguf TEXT|random:N [--ops fast|reference|quantised|exact] "
+        "[--kv-type "
+        "f16|int8] [--threads N] [--context C] [--chunks N]\n");
     return 2;
   }
   args.model = positional[0];
