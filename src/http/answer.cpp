@@ -24,7 +24,9 @@ void BodyBudget::give_back(const std::string& owner, size_t bytes) {
 }
 
 BodyLease::BodyLease(BodyLease&& other) noexcept
-    : budget_(std::move(other.budget_)), owner_(std::move(other.owner_)), bytes_(std::exchange(other.bytes_, 0)) {}
+    : budget_(std::move(other.budget_)),
+      owner_(std::move(other.owner_)),
+      bytes_(std::exchange(other.bytes_, 0)) {}
 
 BodyLease& BodyLease::operator=(BodyLease&& other) noexcept {
   std::swap(budget_, other.budget_);
@@ -86,7 +88,8 @@ bool Answer::write(std::string_view bytes) {
   if (gone_ || overflowed()) return false;
   if (bytes.empty()) return true;
   const size_t queued = queued_bytes();
-  // One write of any size passes into an empty queue, so a large event is never refused for its size.
+  // One write of any size passes into an empty queue, so a large event is never refused for its
+  // size.
   if (queued > 0 && queued + bytes.size() > stream_bytes_max_) {
     overflowed_ = true;
     wake_pending_ = false;

@@ -1,5 +1,6 @@
 // Answer: where a handler's threads and a connection's I/O thread meet, for one request.
-// Owner: shared by the connection and the handler's handle. Thread: any; its own lock. Knows no sockets.
+// Owner: shared by the connection and the handler's handle. Thread: any; its own lock. Knows no
+// sockets.
 #pragma once
 
 #include <atomic>
@@ -16,7 +17,8 @@
 
 namespace pippin::http {
 
-/// A bound on the bytes of all request bodies in memory, of which one owner may have three quarters. Thread: any.
+/// A bound on the bytes of all request bodies in memory, of which one owner may have three
+/// quarters. Thread: any.
 class BodyBudget {
  public:
   explicit BodyBudget(size_t bytes_max) : bytes_max_(bytes_max) {}
@@ -44,7 +46,8 @@ class BodyLease {
 
   /// Returns false if the budget has no room for a body of `bytes` in all.
   bool grow_to(size_t bytes);
-  /// Takes so many bytes more for the owner, until what is returned goes. Null: there is no room for them.
+  /// Takes so many bytes more for the owner, until what is returned goes. Null: there is no room
+  /// for them.
   std::shared_ptr<void> reserve(size_t bytes) const;
   void release();
 
@@ -59,14 +62,16 @@ class Answer {
   /// What the connection has to do next. Each part is handed out once.
   struct Output {
     std::optional<api::Response> head;
-    std::string bytes;      // of a stream
+    std::string bytes;       // of a stream
     bool streams = false;    // false: `head` is the whole answer
     bool finished = false;   // nothing follows
     bool abandoned = false;  // nothing follows, for the handler let go without an end
   };
 
-  /// `wake` asks the connection to call take() soon; it is called under this object's lock and must only post.
-  Answer(api::Request request, BodyLease lease, size_t stream_bytes_max, std::function<void()> wake);
+  /// `wake` asks the connection to call take() soon; it is called under this object's lock and must
+  /// only post.
+  Answer(api::Request request, BodyLease lease, size_t stream_bytes_max,
+         std::function<void()> wake);
 
   // The handler's side: api::Exchange says what these do.
   const api::Request& request() const { return request_; }
@@ -89,7 +94,8 @@ class Answer {
   bool overflowed() const { return overflowed_.load(std::memory_order_relaxed); }
   /// A heartbeat was sent. Calls on_heartbeat.
   void fell_silent();
-  /// The client has left. Calls on_disconnect unless the handler was done. Returns whether a stream was cut.
+  /// The client has left. Calls on_disconnect unless the handler was done. Returns whether a stream
+  /// was cut.
   bool client_gone();
   /// The connection is done with this answer: no wake and no callback from now on.
   void detach();

@@ -1,5 +1,5 @@
-// GrowingBody: a Beast body that grows a string as bytes arrive. Unlike string_body it does not reserve what the
-// client merely announces, so a thousand announcements of 32 MiB cost nothing.
+// GrowingBody: a Beast body that grows a string as bytes arrive. Unlike string_body it does not
+// reserve what the client merely announces, so a thousand announcements of 32 MiB cost nothing.
 #pragma once
 
 #include <boost/asio/buffer.hpp>

@@ -16,7 +16,8 @@ namespace beast_http = boost::beast::http;
 
 constexpr size_t kReadBytes = 4 << 10;
 constexpr size_t kBulkReadBytes = 64 << 10;
-// A client that keeps sending a refused body gets to read the refusal only if we take what it sends.
+// A client that keeps sending a refused body gets to read the refusal only if we take what it
+// sends.
 constexpr size_t kLingerBytesMax = 256 << 20;
 constexpr size_t kBodyBytesPerSecondMin = 16 << 10;
 // A deadline that is seen this late was missed by us, not by the client: the process stood still.
@@ -68,7 +69,8 @@ void Connection::refuse() {
 void Connection::drain() {
   if (phase_ != Phase::kIdle || late_ || bytes_wait()) return;
   if (asked_) return close();
-  // Its first request is on the way, a load balancer's for /health perhaps: it is answered, but no drain waits for it.
+  // Its first request is on the way, a load balancer's for /health perhaps: it is answered, but no
+  // drain waits for it.
   late_ = true;
   Shared& shared = lane_.shared;
   const std::lock_guard lock(shared.mutex);
@@ -133,17 +135,20 @@ void Connection::idles(std::optional<IoThread::Idleness> kind) {
   idle_ = IdlePlace{*kind, list.insert(list.end(), this)};
 }
 
-bool Connection::sends_for_long() const { return phase_ == Phase::kBody && now() - body_began_ > kPromptBody; }
+bool Connection::sends_for_long() const {
+  return phase_ == Phase::kBody && now() - body_began_ > kPromptBody;
+}
 
-// A request may lie in the socket at the very moment that a waiting connection is to end: then it is read and answered.
+// A request may lie in the socket at the very moment that a waiting connection is to end: then it
+// is read and answered.
 bool Connection::bytes_wait() const {
   if (tls_ && tls_->pending()) return true;
   ErrorCode ec;
   return socket_.available(ec) > 0 && !ec;
 }
 
-// Waits for bytes or the end. Nothing is read before it is there: a waiting connection holds no buffer, and what is
-// buffered may be consumed or moved while the wait is on.
+// Waits for bytes or the end. Nothing is read before it is there: a waiting connection holds no
+// buffer, and what is buffered may be consumed or moved while the wait is on.
 void Connection::read() {
   if (reading_ || phase_ == Phase::kClosed) return;
   reading_ = true;
@@ -152,7 +157,8 @@ void Connection::read() {
     asio::post(socket_.get_executor(), [go_on = std::move(go_on)] { go_on({}); });
   } else {
     const bool for_room = std::exchange(read_awaits_room_, false);
-    socket_.async_wait(for_room ? tcp::socket::wait_write : tcp::socket::wait_read, std::move(go_on));
+    socket_.async_wait(for_room ? tcp::socket::wait_write : tcp::socket::wait_read,
+                       std::move(go_on));
   }
 }
 
@@ -190,9 +196,10 @@ void Connection::on_readable(ErrorCode ec) {
   }
 }
 
-// FIN while an answer is being made counts as leaving: that is how a killed client looks, and the work for it must
-// stop. An answer that is already whole is still sent, for clients that close their half early, and so is one that
-// is made at once: work that waits is dropped where others need its place.
+// FIN while an answer is being made counts as leaving: that is how a killed client looks, and the
+// work for it must stop. An answer that is already whole is still sent, for clients that close
+// their half early, and so is one that is made at once: work that waits is dropped where others
+// need its place.
 void Connection::on_peer_end(ErrorCode ec) {
   if (phase_ != Phase::kAnswering || ec != asio::error::eof) return close();
   peer_closed_ = true;
@@ -261,7 +268,9 @@ bool Connection::parse_body() {
   if (!lease_.grow_to(received)) {
     close_after_ = true;
     send_failure({503,
-                  {Code::kOverloaded, "[http] too many request bodies at once, here or of this client; try later", {}},
+                  {Code::kOverloaded,
+                   "[http] too many request bodies at once, here or of this client; try later",
+                   {}},
                   {}});
     return false;
   }
@@ -270,7 +279,8 @@ bool Connection::parse_body() {
   return true;
 }
 
-// Gives the parser what has arrived. Returns false if it needs more (a read is begun) or has failed (answered).
+// Gives the parser what has arrived. Returns false if it needs more (a read is begun) or has failed
+// (answered).
 bool Connection::feed() {
   ErrorCode ec;
   const size_t before = parser_->get().body().size();
@@ -294,11 +304,12 @@ bool Connection::feed() {
   return false;
 }
 
-// Chunk lines and trailers are read like the head, and held to its limit: all of a body's together, with the line that
-// has not ended yet. A plain line for each chunk is free.
+// Chunk lines and trailers are read like the head, and held to its limit: all of a body's together,
+// with the line that has not ended yet. A plain line for each chunk is free.
 bool Connection::over_framing() const {
   const size_t begun = parser_->is_done() ? 0 : input_.size();
-  return framing_bytes_ + begun > options().header_bytes_max + kChunkLineBytes * (chunk_counter_.chunks + 1);
+  return framing_bytes_ + begun >
+         options().header_bytes_max + kChunkLineBytes * (chunk_counter_.chunks + 1);
 }
 
 void Connection::refuse_framing() {
@@ -329,28 +340,32 @@ void Connection::on_parse_error(ErrorCode ec) {
   if (request_id_.empty()) request_id_ = make_request_id();
   if (ec == beast_http::error::header_limit) {
     const auto* bytes = static_cast<const char*>(input_.data().data());
-    const bool in_first_line = std::find(bytes, bytes + input_.size(), '\n') == bytes + input_.size();
-    return send_failure({in_first_line ? 414 : 431,
-                         {Code::kTooLarge,
-                          fmt::format("[http] expected a request line and headers of at most {} bytes",
-                                      options().header_bytes_max),
-                          {}},
-                         {}});
+    const bool in_first_line =
+        std::find(bytes, bytes + input_.size(), '\n') == bytes + input_.size();
+    return send_failure(
+        {in_first_line ? 414 : 431,
+         {Code::kTooLarge,
+          fmt::format("[http] expected a request line and headers of at most {} bytes",
+                      options().header_bytes_max),
+          {}},
+         {}});
   }
   const int status = ec == beast_http::error::bad_version ? 505 : 400;
   send_failure({status,
                 {Code::kInvalidArgument,
-                 fmt::format("[http] expected an HTTP/1.1 request, came: {}", ec.message()), {}},
+                 fmt::format("[http] expected an HTTP/1.1 request, came: {}", ec.message()),
+                 {}},
                 {}});
 }
 
-// Notices the client's leaving while an answer is made. Early bytes of a next request are kept up to a bound; past it
-// the watch ends, and only a failing write tells.
+// Notices the client's leaving while an answer is made. Early bytes of a next request are kept up
+// to a bound; past it the watch ends, and only a failing write tells.
 void Connection::watch() {
   if (!peer_closed_ && input_.size() < options().header_bytes_max) read();
 }
 
-// After the last answer: takes what the client still sends, so that it reads the answer and not a reset.
+// After the last answer: takes what the client still sends, so that it reads the answer and not a
+// reset.
 void Connection::linger() {
   if (phase_ != Phase::kLingering) {
     phase_ = Phase::kLingering;
@@ -438,8 +453,8 @@ void IoThread::admit(tcp::socket socket) {
 Connection* IoThread::who_yields() const {
   if (!idle[kLingers].empty()) return idle[kLingers].front();
   const auto& waiting = idle[kWaits];
-  const auto silent =
-      std::find_if(waiting.begin(), waiting.end(), [](const Connection* c) { return !c->bytes_wait(); });
+  const auto silent = std::find_if(waiting.begin(), waiting.end(),
+                                   [](const Connection* c) { return !c->bytes_wait(); });
   if (silent != waiting.end()) return *silent;
   if (!waiting.empty()) return waiting.front();
   const auto& sending = idle[kSends];

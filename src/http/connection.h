@@ -1,14 +1,15 @@
-// Connection: one client's socket, request after request. Reads, checks and routes; sends what the Answer holds.
-// Owner: its IoThread, and each operation in flight. Thread: the lane's.
+// Connection: one client's socket, request after request. Reads, checks and routes; sends what the
+// Answer holds. Owner: its IoThread, and each operation in flight. Thread: the lane's.
 //
-// There is at most one read and one write in flight. While an answer is being made the read goes on: its end is how
-// we learn that the client has left, and bytes that come early belong to the next request.
+// There is at most one read and one write in flight. While an answer is being made the read goes
+// on: its end is how we learn that the client has left, and bytes that come early belong to the
+// next request.
 #pragma once
 
+#include <array>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/parser.hpp>
-#include <array>
 #include <chrono>
 #include <list>
 #include <memory>
@@ -120,9 +121,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   Phase phase_ = Phase::kIdle;
   bool asked_ = false;  // has sent a request, or has begun to
-  bool late_ = false;  // had not asked when the server began to drain
+  bool late_ = false;   // had not asked when the server began to drain
   bool reading_ = false;
-  bool writing_ = false;  // output_, or "100 Continue" before it
+  bool writing_ = false;      // output_, or "100 Continue" before it
   bool close_after_ = false;  // this answer is the connection's last
   bool peer_closed_ = false;  // the client has sent FIN
 
@@ -137,7 +138,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void operator()(std::uint64_t, boost::beast::string_view, ErrorCode&) { ++chunks; }
   };
   ChunkCounter chunk_counter_;
-  size_t framing_bytes_ = 0;  // what was read of a body beside its content: chunk lines and trailers
+  size_t framing_bytes_ =
+      0;  // what was read of a body beside its content: chunk lines and trailers
   size_t lingered_bytes_ = 0;
   SteadyTime linger_end_;
   bool had_grace_ = false;  // a deadline of this request was put off, for what may lie unread
@@ -154,11 +156,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::optional<WorkerPool::Place> place_;  // of the answer's first job, from its queueing on
   std::shared_ptr<Answer> answer_;
 
-  std::string output_;          // being written, from sent_ on
+  std::string output_;  // being written, from sent_ on
   size_t sent_ = 0;
-  size_t payload_unsent_ = 0;   // bytes of the stream within output_
-  size_t bytes_sent_ = 0;       // of this answer, for the log
-  int status_ = 0;              // 0: no head sent yet
+  size_t payload_unsent_ = 0;  // bytes of the stream within output_
+  size_t bytes_sent_ = 0;      // of this answer, for the log
+  int status_ = 0;             // 0: no head sent yet
   bool streaming_ = false;
   bool event_stream_ = false;
   bool between_events_ = true;  // what was written ends with a blank line: a comment may follow

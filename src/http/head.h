@@ -14,18 +14,18 @@ namespace pippin::http {
 /// How an answer travels: what the connection knows and the handler does not.
 struct Framing {
   bool http10 = false;
-  bool close = false;           // the connection ends after this answer
-  bool chunked = false;         // a stream to an HTTP/1.1 client
-  bool has_length = true;       // a whole answer
+  bool close = false;      // the connection ends after this answer
+  bool chunked = false;    // a stream to an HTTP/1.1 client
+  bool has_length = true;  // a whole answer
   size_t content_length = 0;
-  std::time_t date = 0;         // 0: no Date header
+  std::time_t date = 0;  // 0: no Date header
   std::string_view request_id;
   std::string_view allow_origin;  // echoed to a page that may read the answer; "" for none
   std::vector<std::pair<std::string, std::string>> limits;  // of the caller's key
 };
 
-/// Appends the status line and all headers. Control characters in header values become spaces, so that nothing that
-/// a handler echoes can begin a header of its own.
+/// Appends the status line and all headers. Control characters in header values become spaces, so
+/// that nothing that a handler echoes can begin a header of its own.
 void append_head(std::string& out, const api::Response& response, const Framing& framing);
 
 /// Appends `bytes` as one chunk. Requires: not empty (an empty chunk would end the body).

@@ -1,12 +1,13 @@
-// IoThread: one I/O thread with its event loop and its connections. Shared: what all lanes of a server have in common.
-// Owner: Server::Impl. Thread: a lane's members belong to its own thread, but for `context` and what Shared says.
+// IoThread: one I/O thread with its event loop and its connections. Shared: what all lanes of a
+// server have in common. Owner: Server::Impl. Thread: a lane's members belong to its own thread,
+// but for `context` and what Shared says.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <array>
-#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <list>
@@ -28,7 +29,7 @@ class Connection;
 /// Const after start(), but for the atomics and the condition.
 struct Shared {
   Options options;
-  std::shared_ptr<const TlsContext> tls;  // null: without
+  std::shared_ptr<const TlsContext> tls;      // null: without
   std::shared_ptr<const api::Router> router;  // jobs on the worker pool may outlive the server
   WorkerPool* workers = nullptr;
   std::shared_ptr<BodyBudget> bodies;
@@ -36,18 +37,19 @@ struct Shared {
   std::atomic<bool> closing{false};   // nobody is
   std::atomic<size_t> connections{0};
   std::mutex mutex;
-  size_t late = 0;  // of the connections, those that ask only while draining: no drain waits for them
+  size_t late =
+      0;  // of the connections, those that ask only while draining: no drain waits for them
   std::condition_variable connection_ended;
 };
 
 struct IoThread {
   explicit IoThread(Shared& shared_by_all) : shared(shared_by_all) {}
 
-  /// Takes over a new connection. At the limit another one makes room; if all are at work, the new one gets 503. So
-  /// sockets that ask for nothing cannot keep others out.
+  /// Takes over a new connection. At the limit another one makes room; if all are at work, the new
+  /// one gets 503. So sockets that ask for nothing cannot keep others out.
   void admit(tcp::socket socket);
-  /// The one that makes room: who has had its last answer, else who waits for a request, else who sends a body for
-  /// long; the longest of its kind. Null: all are at work.
+  /// The one that makes room: who has had its last answer, else who waits for a request, else who
+  /// sends a body for long; the longest of its kind. Null: all are at work.
   Connection* who_yields() const;
   /// Closes idle connections; the others end after their answer.
   void drain();
@@ -57,7 +59,8 @@ struct IoThread {
   asio::io_context context{1};
   asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
   std::list<std::shared_ptr<Connection>> connections;
-  /// What a connection does that has no answer being made, in the order in which they make room for others.
+  /// What a connection does that has no answer being made, in the order in which they make room for
+  /// others.
   enum Idleness : uint8_t { kLingers, kWaits, kSends, kIdlenesses };
   std::array<std::list<Connection*>, kIdlenesses> idle;  // longest first
   Thread thread;

@@ -40,9 +40,11 @@ void Connection::pump() {
   if (phase_ != Phase::kAnswering) return;
   if (output.abandoned) {
     if (peer_closed_) return close();
-    log::error("[http] {} {} {}: the handler let go before the answer's end", request_id_, method_, path_);
+    log::error("[http] {} {} {}: the handler let go before the answer's end", request_id_, method_,
+               path_);
     if (!output.streams)
-      return send_failure({500, fail(Code::kInternal, "[http] the request was dropped without an answer"), {}});
+      return send_failure(
+          {500, fail(Code::kInternal, "[http] the request was dropped without an answer"), {}});
   }
   if (output.head && !output.streams) return send_whole(*output.head);
   if (output.head) begin_stream(*output.head);
@@ -79,7 +81,8 @@ void Connection::send_failure(const Failure& failure) {
   api::Response response = options().error_form(path_, failure.status, failure.error);
   for (const auto& header : failure.headers) response.headers.push_back(header);
   if (failure.status == 503 || failure.status == 429)
-    response.headers.emplace_back("Retry-After", std::to_string(std::max(1, failure.error.retry_after_s)));
+    response.headers.emplace_back("Retry-After",
+                                  std::to_string(std::max(1, failure.error.retry_after_s)));
   send_whole(response);
 }
 
@@ -90,7 +93,8 @@ void Connection::send_whole(const api::Response& response) {
   Framing how = framing();
   how.content_length = response.body.size();
   append_head(output_, response, how);
-  if (!head_only_ && response.status != 204 && response.status != 304) output_.append(response.body);
+  if (!head_only_ && response.status != 204 && response.status != 304)
+    output_.append(response.body);
   complete_ = true;
   if (!writing_) write_more();  // else "100 Continue" is still going out, and this follows it
 }

@@ -29,7 +29,8 @@ void raise_descriptor_limit(size_t connections_max) {
   constexpr rlim_t kOthers = 512;  // model files, logs, pipes
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  const rlim_t wanted = std::min<rlim_t>(connections_max + connections_max / 4 + kOthers, limit.rlim_max);
+  const rlim_t wanted =
+      std::min<rlim_t>(connections_max + connections_max / 4 + kOthers, limit.rlim_max);
   if (limit.rlim_cur >= wanted) return;
   limit.rlim_cur = wanted;
   if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -41,8 +42,8 @@ void raise_descriptor_limit(size_t connections_max) {
 struct Server::Impl {
   Shared shared;
   std::vector<std::unique_ptr<IoThread>> lanes;
-  std::optional<tcp::acceptor> acceptor;            // on lane 0
-  std::optional<asio::steady_timer> accept_retry;   // on lane 0
+  std::optional<tcp::acceptor> acceptor;           // on lane 0
+  std::optional<asio::steady_timer> accept_retry;  // on lane 0
   size_t next_lane = 0;
   uint16_t port = 0;
   bool running = false;
@@ -75,26 +76,32 @@ Result<void> Server::Impl::bind() {
   if (!ec) acceptor->bind(endpoint, ec);
   if (!ec) acceptor->listen(tcp::acceptor::max_listen_connections, ec);
   if (ec == asio::error::address_in_use)
-    return fail(Code::kUnavailable,
-                fmt::format("[http] {} is already in use: another server runs there, or choose another port", place),
-                "port");
+    return fail(
+        Code::kUnavailable,
+        fmt::format(
+            "[http] {} is already in use: another server runs there, or choose another port",
+            place),
+        "port");
   if (ec)
-    return fail(Code::kUnavailable, fmt::format("[http] cannot listen on {}: {}", place, ec.message()), "host");
+    return fail(Code::kUnavailable,
+                fmt::format("[http] cannot listen on {}: {}", place, ec.message()), "host");
   port = acceptor->local_endpoint().port();
   return {};
 }
 
 void Server::Impl::accept() {
   IoThread& lane = *lanes[next_lane++ % lanes.size()];
-  acceptor->async_accept(lane.context, [this, &lane](boost::system::error_code ec, tcp::socket socket) {
-    on_accept(ec, std::move(socket), lane);
-  });
+  acceptor->async_accept(lane.context,
+                         [this, &lane](boost::system::error_code ec, tcp::socket socket) {
+                           on_accept(ec, std::move(socket), lane);
+                         });
 }
 
 void Server::Impl::on_accept(boost::system::error_code ec, tcp::socket socket, IoThread& lane) {
   if (shared.closing || ec == asio::error::operation_aborted) return;
   if (!ec) {
-    asio::post(lane.context, [&lane, socket = std::move(socket)]() mutable { lane.admit(std::move(socket)); });
+    asio::post(lane.context,
+               [&lane, socket = std::move(socket)]() mutable { lane.admit(std::move(socket)); });
     return accept();
   }
   if (ec == asio::error::connection_aborted) return accept();
@@ -106,7 +113,8 @@ void Server::Impl::on_accept(boost::system::error_code ec, tcp::socket socket, I
   });
 }
 
-Server::Server(Options options, api::Router router, WorkerPool& workers) : impl_(std::make_unique<Impl>()) {
+Server::Server(Options options, api::Router router, WorkerPool& workers)
+    : impl_(std::make_unique<Impl>()) {
   CHECK(options.io_threads >= 1);
   CHECK(options.error_form != nullptr);
   impl_->shared.bodies = std::make_shared<BodyBudget>(options.bodies_bytes_max);
@@ -121,10 +129,12 @@ Result<void> Server::start() {
   CHECK(impl_->lanes.empty(), "start() twice");
   const Options& options = impl_->shared.options;
   if (!options.tls_cert_path.empty() || !options.tls_key_path.empty()) {
-    ASSIGN_OR_RETURN(impl_->shared.tls, TlsContext::load(options.tls_cert_path, options.tls_key_path));
+    ASSIGN_OR_RETURN(impl_->shared.tls,
+                     TlsContext::load(options.tls_cert_path, options.tls_key_path));
   }
   raise_descriptor_limit(options.connections_max);
-  for (int i = 0; i < options.io_threads; ++i) impl_->lanes.push_back(std::make_unique<IoThread>(impl_->shared));
+  for (int i = 0; i < options.io_threads; ++i)
+    impl_->lanes.push_back(std::make_unique<IoThread>(impl_->shared));
   RETURN_IF_ERROR(impl_->bind());
   impl_->accept_retry.emplace(impl_->lanes[0]->context);
   impl_->running = true;
@@ -143,7 +153,8 @@ uint16_t Server::bound_port() const { return impl_->port; }
 
 size_t Server::connections() const { return impl_->shared.connections; }
 
-void Server::stop(Milliseconds drain, const std::function<void()>& end_answers, Milliseconds least) {
+void Server::stop(Milliseconds drain, const std::function<void()>& end_answers,
+                  Milliseconds least) {
   Impl& impl = *impl_;
   if (!std::exchange(impl.running, false)) return;
   Shared& shared = impl.shared;
@@ -152,7 +163,8 @@ void Server::stop(Milliseconds drain, const std::function<void()>& end_answers, 
   for (auto& lane : impl.lanes) asio::post(lane->context, [&lane = *lane] { lane.drain(); });
   const auto ended_within = [&](Milliseconds limit) {
     std::unique_lock lock(shared.mutex);
-    return shared.connection_ended.wait_for(lock, limit, [&] { return shared.connections == shared.late; });
+    return shared.connection_ended.wait_for(lock, limit,
+                                            [&] { return shared.connections == shared.late; });
   };
   if (!ended_within(drain) && end_answers) {
     static_cast<void>(guarded("[http]", end_answers));

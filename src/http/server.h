@@ -1,5 +1,6 @@
-// Server: HTTP/1.1 over TCP. Accepts, reads requests within limits, routes them, and sends answers and streams.
-// Owner: the app, which outlives it with the worker pool. Nothing of the HTTP library shows here.
+// Server: HTTP/1.1 over TCP. Accepts, reads requests within limits, routes them, and sends answers
+// and streams. Owner: the app, which outlives it with the worker pool. Nothing of the HTTP library
+// shows here.
 #pragma once
 
 #include <chrono>
@@ -12,8 +13,8 @@
 #include <vector>
 
 #include "api/exchange.h"
-#include "base/request_context.h"
 #include "base/error.h"
+#include "base/request_context.h"
 #include "base/result.h"
 #include "base/worker_pool.h"
 
@@ -21,15 +22,15 @@ namespace pippin::http {
 
 using Milliseconds = std::chrono::milliseconds;
 
-/// Writes an error of this level (limits, time-outs, no such route, ...) in the form of the wire that `path` belongs
-/// to. `path` is "" where the request could not be read. Thread: any.
+/// Writes an error of this level (limits, time-outs, no such route, ...) in the form of the wire
+/// that `path` belongs to. `path` is "" where the request could not be read. Thread: any.
 using ErrorForm = std::function<api::Response(std::string_view path, int status, const Error&)>;
 
 /// Pages on this machine: http and https of localhost, 127.0.0.1 and [::1], any port.
 std::vector<std::string> loopback_origins();
 
-/// Decides by the keys that a request presents whether it is let in. Refusals: kUnauthenticated, kPermissionDenied,
-/// kRateLimited, kUnavailable. Thread: any; must not wait.
+/// Decides by the keys that a request presents whether it is let in. Refusals: kUnauthenticated,
+/// kPermissionDenied, kRateLimited, kUnavailable. Thread: any; must not wait.
 using Gate = std::function<Admission(const std::vector<std::string_view>& secrets)>;
 
 /// One request that has ended, for an audit log.
@@ -45,7 +46,8 @@ struct AuditEntry {
 };
 using Audit = std::function<void(const AuditEntry&)>;
 
-/// Decides whether anything but /health is answered now. Errors: kUnavailable. Thread: any; must not wait.
+/// Decides whether anything but /health is answered now. Errors: kUnavailable. Thread: any; must
+/// not wait.
 using MayAnswer = std::function<Result<void>()>;
 
 struct Options {
@@ -57,27 +59,32 @@ struct Options {
   size_t body_bytes_max = 32 << 20;     // of one request
   size_t bodies_bytes_max = 512 << 20;  // of all requests being read or handled; beyond it: 503
   size_t stream_bytes_max = 4 << 20;    // unsent bytes of one stream; a slower client is dropped
-  size_t connections_max = 1024;        // beyond it the longest idle one goes, else the new one gets 503
+  size_t connections_max = 1024;  // beyond it the longest idle one goes, else the new one gets 503
 
   Milliseconds header_timeout{10'000};  // from a request's first byte to its header's end
-  Milliseconds body_timeout{30'000};    // for a body, plus a second for each 16 KiB of it: a slow sender gets 408
-  Milliseconds idle_timeout{300'000};   // between requests; longer than clients keep unused connections
-  Milliseconds write_timeout{30'000};   // without any byte taken by the client
-  Milliseconds linger_timeout{3'000};   // of silence of a client that still sends, so that it reads an early answer
-  Milliseconds heartbeat{10'000};       // silence on an event stream before a comment is sent; 0: never
+  Milliseconds body_timeout{
+      30'000};  // for a body, plus a second for each 16 KiB of it: a slow sender gets 408
+  Milliseconds idle_timeout{
+      300'000};  // between requests; longer than clients keep unused connections
+  Milliseconds write_timeout{30'000};  // without any byte taken by the client
+  Milliseconds linger_timeout{
+      3'000};  // of silence of a client that still sends, so that it reads an early answer
+  Milliseconds heartbeat{10'000};  // silence on an event stream before a comment is sent; 0: never
 
   std::vector<std::string> cors_origins = loopback_origins();  // exact, "scheme://host:*", or "*"
-  std::vector<std::string> allowed_hosts;  // names in Host besides loopback, this machine's and addresses; or "*"
-  ErrorForm error_form;                    // required
+  std::vector<std::string>
+      allowed_hosts;     // names in Host besides loopback, this machine's and addresses; or "*"
+  ErrorForm error_form;  // required
 
-  Gate gate;    // empty: everyone is let in
-  Audit audit;  // called on an I/O thread; empty: none
-  MayAnswer may_answer;  // empty: always
+  Gate gate;                                // empty: everyone is let in
+  Audit audit;                              // called on an I/O thread; empty: none
+  MayAnswer may_answer;                     // empty: always
   std::string tls_cert_path, tls_key_path;  // PEM; empty: without TLS
 };
 
-/// Handlers run on the worker pool; an Exchange may be used from any thread. on_disconnect and on_drained are called
-/// on an I/O thread and must not wait. A callback should not own its Exchange: it would keep an unanswered one alive.
+/// Handlers run on the worker pool; an Exchange may be used from any thread. on_disconnect and
+/// on_drained are called on an I/O thread and must not wait. A callback should not own its
+/// Exchange: it would keep an unanswered one alive.
 class Server {
  public:
   Server(Options options, api::Router router, WorkerPool& workers);
@@ -94,11 +101,13 @@ class Server {
   /// Returns the port that start() bound.
   uint16_t bound_port() const;
 
-  /// Closes connections that wait for a further request, lets running exchanges end for up to `drain`. Then calls
-  /// `end_answers`, whose exchanges have some seconds to send their last words. Until then, and for `least` at least,
-  /// it goes on listening: /health and /metrics are answered, all else is refused with 503. Then closes the rest (their
-  /// on_disconnect is called). Returns when all I/O threads have ended. Thread: not an I/O thread.
-  void stop(Milliseconds drain, const std::function<void()>& end_answers = {}, Milliseconds least = Milliseconds(0));
+  /// Closes connections that wait for a further request, lets running exchanges end for up to
+  /// `drain`. Then calls `end_answers`, whose exchanges have some seconds to send their last words.
+  /// Until then, and for `least` at least, it goes on listening: /health and /metrics are answered,
+  /// all else is refused with 503. Then closes the rest (their on_disconnect is called). Returns
+  /// when all I/O threads have ended. Thread: not an I/O thread.
+  void stop(Milliseconds drain, const std::function<void()>& end_answers = {},
+            Milliseconds least = Milliseconds(0));
 
   /// Returns the number of open connections.
   size_t connections() const;

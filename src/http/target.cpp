@@ -60,8 +60,7 @@ Result<Target> parse_target(std::string_view text) {
     return fail(Code::kInvalidArgument, "[http] expected two hex digits after each % in the path");
   target.path = std::move(*path);
   if (target.path.empty()) target.path = "/";
-  if (!is_utf8(target.path))
-    return fail(Code::kInvalidArgument, "[http] expected a path in UTF-8");
+  if (!is_utf8(target.path)) return fail(Code::kInvalidArgument, "[http] expected a path in UTF-8");
   if (has_control(target.path))
     return fail(Code::kInvalidArgument, "[http] expected a path without control characters");
   return target;

@@ -9,9 +9,10 @@
 namespace pippin::http {
 
 struct Target {
-  std::string path;       // percent-decoded, valid UTF-8 without control characters: "/v1/models/a b"
-  std::string query;      // as sent, without the '?'
-  std::string authority;  // of the absolute form ("http://host/path"), which overrides Host; else ""
+  std::string path;   // percent-decoded, valid UTF-8 without control characters: "/v1/models/a b"
+  std::string query;  // as sent, without the '?'
+  std::string
+      authority;  // of the absolute form ("http://host/path"), which overrides Host; else ""
 };
 
 /// Parses origin form, absolute form and "*".

@@ -24,12 +24,12 @@ std::string tls_error() {
 }
 
 // We speak HTTP/1.1 alone; a client that offers other protocols only goes on without one.
-int choose_protocol(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* offered,
-                    unsigned offered_size, void*) {
+int choose_protocol(SSL*, const unsigned char** out, unsigned char* out_size,
+                    const unsigned char* offered, unsigned offered_size, void*) {
   unsigned char* chosen = nullptr;
-  const int found =
-      SSL_select_next_proto(&chosen, out_size, reinterpret_cast<const unsigned char*>(kHttp11.data()),
-                            static_cast<unsigned>(kHttp11.size()), offered, offered_size);
+  const int found = SSL_select_next_proto(
+      &chosen, out_size, reinterpret_cast<const unsigned char*>(kHttp11.data()),
+      static_cast<unsigned>(kHttp11.size()), offered, offered_size);
   *out = chosen;
   return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
@@ -48,15 +48,17 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::load(const std::string& ce
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                 SSL_MODE_RELEASE_BUFFERS);
-  // A read takes at most one record from the socket. So whatever is not decrypted is still there to be told of, and a
-  // peer that sends records without text gets one read each and not a loop of its own.
+  // A read takes at most one record from the socket. So whatever is not decrypted is still there to
+  // be told of, and a peer that sends records without text gets one read each and not a loop of its
+  // own.
   SSL_CTX_set_read_ahead(context, 0);
   SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_default_passwd_cb(context, [](char*, int, int, void*) { return 0; });  // asks nobody
   SSL_CTX_set_alpn_select_cb(context, choose_protocol, nullptr);
   const auto broken = [](const std::string& path, const char* expected) {
-    return fail(Code::kInvalidFile, "[tls] expected " + std::string(expected) + " in " + path + ": " + tls_error(),
+    return fail(Code::kInvalidFile,
+                "[tls] expected " + std::string(expected) + " in " + path + ": " + tls_error(),
                 path);
   };
   ERR_clear_error();
@@ -64,7 +66,8 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::load(const std::string& ce
     return broken(certificate_path, "a certificate chain in PEM");
   if (SSL_CTX_use_PrivateKey_file(context, key_path.c_str(), SSL_FILETYPE_PEM) != 1)
     return broken(key_path, "a private key in PEM, without a password, of that certificate");
-  if (SSL_CTX_check_private_key(context) != 1) return broken(key_path, "the private key of the certificate");
+  if (SSL_CTX_check_private_key(context) != 1)
+    return broken(key_path, "the private key of the certificate");
   return std::shared_ptr<const TlsContext>(made);
 }
 

@@ -1,5 +1,6 @@
-// TlsContext: a server's certificate. TlsStream: TLS over a non-blocking socket, without waiting: who
-// calls waits for the socket. Owner: the server; the connection. Thread: a stream is one I/O thread's.
+// TlsContext: a server's certificate. TlsStream: TLS over a non-blocking socket, without waiting:
+// who calls waits for the socket. Owner: the server; the connection. Thread: a stream is one I/O
+// thread's.
 #pragma once
 
 #include <openssl/ssl.h>
@@ -16,8 +17,8 @@ namespace pippin::http {
 
 class TlsContext {
  public:
-  /// Reads a certificate chain and its private key, both PEM. TLS 1.2 and later, without renegotiation.
-  /// Errors: kInvalidFile, naming the file and what is wrong with it.
+  /// Reads a certificate chain and its private key, both PEM. TLS 1.2 and later, without
+  /// renegotiation. Errors: kInvalidFile, naming the file and what is wrong with it.
   static Result<std::shared_ptr<const TlsContext>> load(const std::string& certificate_path,
                                                         const std::string& key_path);
   SSL_CTX* handle() const { return context_.get(); }
@@ -46,8 +47,8 @@ class TlsStream {
   Moved read(void* bytes, size_t size);
   /// Requires: size > 0. What was not taken may be given again from another place.
   Moved write(const void* bytes, size_t size);
-  /// Whether decrypted bytes lie here, of which the socket does not tell. A record that has come in part is not
-  /// readable: only the socket tells of its rest.
+  /// Whether decrypted bytes lie here, of which the socket does not tell. A record that has come in
+  /// part is not readable: only the socket tells of its rest.
   bool pending() const { return SSL_pending(ssl_.get()) > 0; }
   bool greeted() const { return SSL_is_init_finished(ssl_.get()) == 1; }
   /// Tells the peer that nothing follows, so that it knows an end from a cut. Never waits.

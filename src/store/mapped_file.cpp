@@ -19,8 +19,7 @@ Error open_error(const std::string& path, int error) {
   const Code code = error == ENOENT || error == ENOTDIR ? Code::kNotFound
                     : error == EACCES || error == EPERM ? Code::kPermissionDenied
                                                         : Code::kUnavailable;
-  return fail(
-      code, fmt::format("[store] {} cannot be read: {}", path, reason(error)), path);
+  return fail(code, fmt::format("[store] {} cannot be read: {}", path, reason(error)), path);
 }
 
 struct Descriptor {
@@ -36,7 +35,7 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   if (fd < 0) return open_error(path, errno);
   const Descriptor closer{fd};  // the mapping outlives the descriptor
 
-  struct stat status{};
+  struct stat status {};
   if (::fstat(fd, &status) != 0) return open_error(path, errno);
   if (!S_ISREG(status.st_mode)) {
     return fail(Code::kInvalidFile, fmt::format("[store] {}: expected a regular file", path), path);

@@ -46,8 +46,8 @@ struct TensorView {
 };
 
 /// Writes the f32 values of `bytes` (whole blocks of `type`) to `out`. Reference code: plain,
-/// exact, one thread. Requires: not is_affine(type); bytes.size() == out.size() / block_elements(type) *
-/// block_bytes(type).
+/// exact, one thread. Requires: not is_affine(type); bytes.size() == out.size() /
+/// block_elements(type) * block_bytes(type).
 void dequantize(TensorType type, std::span<const std::byte> bytes, std::span<float> out);
 /// The same for a whole tensor of any type. Requires: out.size() == tensor.elements(); not packed.
 void dequantize(const TensorView& tensor, std::span<float> out);

@@ -52,8 +52,9 @@ struct Doorman {
     options.audit = [this](const AuditEntry& entry) {
       const std::lock_guard lock(mutex);
       lines.push_back(std::string(entry.key_id) + " " + std::string(entry.path) + " " +
-                      std::to_string(entry.status) + " " + std::to_string(entry.tokens.answer_tokens) + " " +
-                      std::string(entry.peer) + " " + std::string(entry.body));
+                      std::to_string(entry.status) + " " +
+                      std::to_string(entry.tokens.answer_tokens) + " " + std::string(entry.peer) +
+                      " " + std::string(entry.body));
     };
     return options;
   }
@@ -62,15 +63,16 @@ struct Doorman {
 TEST(Gate, TakesAKeyInAnyOfThreeHeaders) {
   Doorman doorman;
   RunningServer running(doorman.options());
-  for (const char* header : {"Authorization: Bearer good\r\n", "authorization: bEARER  good \r\n",
-                             "x-api-key: good\r\n", "api-key: good\r\n",
-                             "x-api-key: stale\r\nAuthorization: Bearer good\r\n"}) {
+  for (const char* header :
+       {"Authorization: Bearer good\r\n", "authorization: bEARER  good \r\n", "x-api-key: good\r\n",
+        "api-key: good\r\n", "x-api-key: stale\r\nAuthorization: Bearer good\r\n"}) {
     const Reply reply = running.client().get("/echo", header);
     EXPECT_EQ(reply.status, 200) << header;
     EXPECT_EQ(reply.headers.at("x-ratelimit-limit-requests"), "7");
   }
-  for (const char* header : {"", "Authorization: Bearer bad\r\n", "Authorization: good\r\n",
-                             "Authorization: Basic good\r\n", "x-api-key: \r\n", "Cookie: api-key=good\r\n"}) {
+  for (const char* header :
+       {"", "Authorization: Bearer bad\r\n", "Authorization: good\r\n",
+        "Authorization: Basic good\r\n", "x-api-key: \r\n", "Cookie: api-key=good\r\n"}) {
     const Reply reply = running.client().get("/echo", header);
     EXPECT_EQ(reply.status, 401) << header;
     EXPECT_EQ(reply.headers.at("www-authenticate"), "Bearer");
@@ -116,8 +118,10 @@ TEST(Gate, StandsBeforeEveryPath) {
   };
   EXPECT_EQ(options(""), 401);
   EXPECT_EQ(options("Origin: http://localhost:3000\r\n"), 401);
-  EXPECT_EQ(options("Origin: http://localhost:3000\r\nAccess-Control-Request-Method: POST\r\n"), 204);
-  EXPECT_EQ(running.client().post("/echo", std::string(100'000, 'x')).status, 401) << "before the body is read";
+  EXPECT_EQ(options("Origin: http://localhost:3000\r\nAccess-Control-Request-Method: POST\r\n"),
+            204);
+  EXPECT_EQ(running.client().post("/echo", std::string(100'000, 'x')).status, 401)
+      << "before the body is read";
 }
 
 TEST(Gate, AVisitEndsWithItsAnswerAndIsWrittenDown) {
@@ -134,8 +138,9 @@ TEST(Gate, AVisitEndsWithItsAnswerAndIsWrittenDown) {
   client.reset();
   EXPECT_TRUE(wait_for([&] { return doorman.caller->left == 2; }));
   const std::lock_guard lock(doorman.mutex);
-  EXPECT_EQ(doorman.lines, (std::vector<std::string>{"k1 /echo 200 4 127.0.0.1 text", " /echo 401 0 127.0.0.1 ",
-                                                     "k1 /parked 499 4 127.0.0.1 "}));
+  EXPECT_EQ(doorman.lines,
+            (std::vector<std::string>{"k1 /echo 200 4 127.0.0.1 text", " /echo 401 0 127.0.0.1 ",
+                                      "k1 /parked 499 4 127.0.0.1 "}));
 }
 
 TEST(Server, AnotherSitesPageAsksForNothingWithoutAnAllowedOrigin) {
@@ -161,7 +166,9 @@ TEST(Server, AnotherSitesPageAsksForNothingWithoutAnAllowedOrigin) {
 /// A certificate for localhost, signed by itself, in a folder of its own.
 class Certificate {
  public:
-  Certificate() : folder_(std::filesystem::temp_directory_path() / ("pippin_tls_" + std::to_string(getpid()))) {
+  Certificate()
+      : folder_(std::filesystem::temp_directory_path() /
+                ("pippin_tls_" + std::to_string(getpid()))) {
     std::filesystem::create_directories(folder_);
     EVP_PKEY* key = EVP_EC_gen("P-256");
     X509* certificate = X509_new();
@@ -234,7 +241,8 @@ class TlsClient {
   void send(const std::string& bytes) {
     size_t sent = 0;
     while (sent < bytes.size()) {
-      const int n = SSL_write(ssl_.get(), bytes.data() + sent, static_cast<int>(bytes.size() - sent));
+      const int n =
+          SSL_write(ssl_.get(), bytes.data() + sent, static_cast<int>(bytes.size() - sent));
       if (n <= 0) return;
       sent += static_cast<size_t>(n);
     }
@@ -244,7 +252,8 @@ class TlsClient {
     std::string all;
     char block[16384];
     int n = 0;
-    while ((n = SSL_read(ssl_.get(), block, sizeof block)) > 0) all.append(block, static_cast<size_t>(n));
+    while ((n = SSL_read(ssl_.get(), block, sizeof block)) > 0)
+      all.append(block, static_cast<size_t>(n));
     clean = SSL_get_error(ssl_.get(), n) == SSL_ERROR_ZERO_RETURN;
     return all;
   }
@@ -278,7 +287,10 @@ TEST(Tls, AnswersRequestAfterRequest) {
     const std::string body(300'000, 'b');
     client.send("POST /size HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300000\r\n\r\n" + body);
     EXPECT_NE(client.until("300000").find("HTTP/1.1 200"), std::string::npos);
-    client.send("POST /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 300000\r\n\r\n" + body);
+    client.send(
+        "POST /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: "
+        "300000\r\n\r\n" +
+        body);
     const std::string answer = client.rest();
     EXPECT_TRUE(answer.ends_with(body)) << answer.size();
     EXPECT_TRUE(client.clean) << "an end is told from a cut";
@@ -295,7 +307,8 @@ TEST(Tls, Streams) {
   exchange->start_stream({200, "text/event-stream", "", {}});
   EXPECT_TRUE(exchange->write("data: 1\n\n"));
   EXPECT_NE(client.until("data: 1\n\n").find("200 OK"), std::string::npos);
-  EXPECT_TRUE(exchange->write(std::string(2'000'000, 'x') + "\n\n"));  // more than a socket takes at once
+  EXPECT_TRUE(
+      exchange->write(std::string(2'000'000, 'x') + "\n\n"));  // more than a socket takes at once
   exchange->finish();
   EXPECT_GT(client.until("\r\n0\r\n\r\n").size(), 2'000'000u);
 }
@@ -347,7 +360,7 @@ TEST(Tls, HalfARecordIsWaitedForWithoutWork) {
     strangers.back().send(start.substr(0, size));
   }
   greeted.send_raw(std::string_view("\x17\x03\x03", 3));  // after the handshake, too
-  std::this_thread::sleep_for(Milliseconds(50));           // until all is read
+  std::this_thread::sleep_for(Milliseconds(50));          // until all is read
   const auto before = cpu_time();
   std::this_thread::sleep_for(Milliseconds(400));
   EXPECT_LT(cpu_time() - before, Milliseconds(40));
@@ -367,7 +380,8 @@ TEST(Tls, SaysWhatIsWrongWithItsFiles) {
     const auto started = server.start();
     return started.ok() ? std::string() : started.error().message;
   };
-  EXPECT_NE(error_of("/none/cert.pem", certificate.key()).find("/none/cert.pem"), std::string::npos);
+  EXPECT_NE(error_of("/none/cert.pem", certificate.key()).find("/none/cert.pem"),
+            std::string::npos);
   EXPECT_NE(error_of(certificate.cert(), "/none/key.pem").find("/none/key.pem"), std::string::npos);
   EXPECT_NE(error_of(certificate.key(), certificate.key()).find("certificate"), std::string::npos);
   EXPECT_EQ(error_of(certificate.cert(), certificate.key()), "");

@@ -42,7 +42,9 @@ class Client {
   }
   ~Client() { close(); }
   Client(Client&& other) noexcept
-      : fd_(std::exchange(other.fd_, -1)), connected_(other.connected_), input_(std::move(other.input_)) {}
+      : fd_(std::exchange(other.fd_, -1)),
+        connected_(other.connected_),
+        input_(std::move(other.input_)) {}
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 

@@ -13,11 +13,16 @@ std::string request(const std::string& headers, const std::string& line = "POST 
 TEST(Hostile, BrokenRequestLines) {
   RunningServer running;
   const std::pair<const char*, int> cases[] = {
-      {"\x16\x03\x01\x02\r\n\r\n", 400},        {"GET\r\n\r\n", 400},
-      {"GET /\xff HTTP/1.1\r\nHost: localhost\r\n\r\n", 400}, {"GET /echo HTTP/2.0\r\n\r\n", 505},
-      {"GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},  {"GET /a%00 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
-      {"GET echo HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},  {"GET /echo HTTP/1.1\r\nHost localhost\r\n\r\n", 400},
-      {"GET /echo HTTP/1.1\r\n folded\r\n\r\n", 400},         {"CONNECT a:1 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
+      {"\x16\x03\x01\x02\r\n\r\n", 400},
+      {"GET\r\n\r\n", 400},
+      {"GET /\xff HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
+      {"GET /echo HTTP/2.0\r\n\r\n", 505},
+      {"GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
+      {"GET /a%00 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
+      {"GET echo HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
+      {"GET /echo HTTP/1.1\r\nHost localhost\r\n\r\n", 400},
+      {"GET /echo HTTP/1.1\r\n folded\r\n\r\n", 400},
+      {"CONNECT a:1 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
   };
   for (const auto& [text, status] : cases) {
     Client client = running.client();
@@ -56,7 +61,8 @@ TEST(Hostile, HeaderBombAndLongPath) {
   RunningServer running;
   Client bomb = running.client();
   std::string headers;
-  for (int i = 0; i < 5000; ++i) headers += "x-" + std::to_string(i) + ": " + std::string(50, 'a') + "\r\n";
+  for (int i = 0; i < 5000; ++i)
+    headers += "x-" + std::to_string(i) + ": " + std::string(50, 'a') + "\r\n";
   bomb.send("GET /echo HTTP/1.1\r\nHost: localhost\r\n" + headers);
   const Reply reply = bomb.reply();
   EXPECT_EQ(reply.status, 431);
@@ -81,7 +87,8 @@ TEST(Hostile, HugeBodyThatIsSentAnywayStillSeesThe413) {
   RunningServer running;
   for (const bool chunked : {false, true}) {
     Client client = running.client();
-    client.send(request(chunked ? "Transfer-Encoding: chunked\r\n" : "Content-Length: 104857600\r\n"));
+    client.send(
+        request(chunked ? "Transfer-Encoding: chunked\r\n" : "Content-Length: 104857600\r\n"));
     const std::string block(1 << 20, 'x');
     for (int i = 0; i < 100; ++i) {
       ASSERT_TRUE(client.send(chunked ? "100000\r\n" + block + "\r\n" : block)) << i;
@@ -97,7 +104,8 @@ TEST(Hostile, HugeBodyThatIsSentAnywayStillSeesThe413) {
 TEST(Hostile, ChunkLinesAndTrailersAreHeldToTheHeadsLimit) {
   RunningServer running;
   const std::string chunked = request("Transfer-Encoding: chunked\r\n", "POST /size HTTP/1.1");
-  const auto status_of = [&](const std::string& start, const std::string& more, const std::string& end) {
+  const auto status_of = [&](const std::string& start, const std::string& more,
+                             const std::string& end) {
     Client client = running.client();
     client.send(chunked + start);
     for (int i = 0; i < 100 && client.send(more); ++i) {
@@ -111,9 +119,10 @@ TEST(Hostile, ChunkLinesAndTrailersAreHeldToTheHeadsLimit) {
   EXPECT_EQ(status_of("0\r\n", "t: " + text + "\r\n", "\r\n"), 413) << "trailers";
   EXPECT_EQ(status_of("0\r\n", "t: " + text, "\r\n\r\n"), 413) << "one endless trailer";
   EXPECT_EQ(status_of("", "1\r\na\r\n", "0\r\n\r\n"), 200) << "small chunks are no crime";
-  EXPECT_EQ(status_of("", "00001;a=b\r\na\r\n", "0\r\nt: x\r\n\r\n"), 200) << "nor are a few bytes more";
+  EXPECT_EQ(status_of("", "00001;a=b\r\na\r\n", "0\r\nt: x\r\n\r\n"), 200)
+      << "nor are a few bytes more";
   Client both = running.client();
-  both.send(chunked + "1\r\na\r\n0\r\nt: x\r\n\r\nGET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n" );
+  both.send(chunked + "1\r\na\r\n0\r\nt: x\r\n\r\nGET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n");
   EXPECT_EQ(both.reply().body, "1");
   EXPECT_EQ(both.reply().status, 200) << "the next request is not part of the body";
 }
@@ -123,7 +132,8 @@ TEST(Hostile, AllBodiesTogetherAreBounded) {
   options.bodies_bytes_max = 120'000;  // of which one client may have 90,000
   RunningServer running(options);
   Client first = running.client();
-  first.send("POST /parked HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n" + std::string(60'000, 'x'));
+  first.send("POST /parked HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n" +
+             std::string(60'000, 'x'));
   auto exchange = running.parked().take();
   ASSERT_NE(exchange, nullptr);
   EXPECT_EQ(running.client().post("/size", std::string(60'000, 'x')).status, 503);
@@ -139,7 +149,8 @@ TEST(Hostile, WhatAHandlerTakesMoreIsBoundedAlike) {
   options.bodies_bytes_max = 120'000;  // of which one client may have 90,000
   RunningServer running(options);
   Client first = running.client();
-  first.send("POST /parked HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" + std::string(1000, 'x'));
+  first.send("POST /parked HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" +
+             std::string(1000, 'x'));
   auto exchange = running.parked().take();
   ASSERT_NE(exchange, nullptr);
   EXPECT_EQ(exchange->reserve(90'000), nullptr) << "with its body that is more than its part";
@@ -164,7 +175,8 @@ TEST(Hostile, SlowSenders) {
     client.send(start);
     client.set_timeout(Milliseconds(20));
     const auto begin = Steady::now();
-    while (client.input().find("\r\n\r\n") == std::string::npos && Steady::now() - begin < Milliseconds(5000)) {
+    while (client.input().find("\r\n\r\n") == std::string::npos &&
+           Steady::now() - begin < Milliseconds(5000)) {
       client.send("a");
       client.fill();
     }
@@ -187,8 +199,8 @@ TEST(Hostile, IdleConnectionsEnd) {
   EXPECT_TRUE(client.closed_cleanly());
 }
 
-// The I/O thread stands still for longer than a connection may be idle, as in a process that was stopped for a while
-// together with its clients.
+// The I/O thread stands still for longer than a connection may be idle, as in a process that was
+// stopped for a while together with its clients.
 TEST(Hostile, AServerThatStoodStillHearsWhoAsksThen) {
   Options options = test_options();
   options.idle_timeout = Milliseconds(300);
@@ -250,7 +262,8 @@ TEST(Hostile, RefusedClientsAreHeardForAShortTimeOnly) {
   rude.send("no request\r\n\r\n");
   EXPECT_EQ(rude.reply().status, 400);
   const auto begin = Steady::now();
-  while (rude.send("x") && Steady::now() - begin < Milliseconds(5000)) std::this_thread::sleep_for(Milliseconds(5));
+  while (rude.send("x") && Steady::now() - begin < Milliseconds(5000))
+    std::this_thread::sleep_for(Milliseconds(5));
   EXPECT_LT(Steady::now() - begin, Milliseconds(400));
 }
 
@@ -305,7 +318,8 @@ TEST(Hostile, FullWorkerPoolIs503) {
 // A server of one worker, which is busy until the gate opens.
 class BusyServer {
  public:
-  explicit BusyServer(size_t jobs_max) : workers_(1, jobs_max), server_(test_options(), routes(), workers_) {
+  explicit BusyServer(size_t jobs_max)
+      : workers_(1, jobs_max), server_(test_options(), routes(), workers_) {
     EXPECT_TRUE(server_.start().ok());
     gate_.lock();
     first_.emplace(server_.bound_port());
@@ -400,8 +414,9 @@ TEST(Hostile, RandomBytes) {
 
 TEST(Hostile, ClientsThatLeaveWhileSending) {
   RunningServer running;
-  for (const char* part : {"", "GET", "GET /echo HTTP/1.1\r\nHost: loc",
-                           "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nab"}) {
+  for (const char* part :
+       {"", "GET", "GET /echo HTTP/1.1\r\nHost: loc",
+        "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nab"}) {
     Client polite = running.client();
     polite.send(part);
     polite.half_close();

@@ -29,35 +29,42 @@ TEST(Target, AcceptsAbsoluteFormAndStar) {
 }
 
 TEST(Target, RefusesBrokenOnes) {
-  for (const char* text : {"", "v1/models", "://x/", "/%", "/%4", "/%4g", "/%zz", "/%ff", "/\xff", "/%c0%af",
-                           "/%ed%a0%80", "/%f4%90%80%80", "/%e2%82", "/a%00b", "/a%0d%0ab", "/%7f"})
+  for (const char* text :
+       {"", "v1/models", "://x/", "/%", "/%4", "/%4g", "/%zz", "/%ff", "/\xff", "/%c0%af",
+        "/%ed%a0%80", "/%f4%90%80%80", "/%e2%82", "/a%00b", "/a%0d%0ab", "/%7f"})
     EXPECT_FALSE(parse_target(text).ok()) << text;
 }
 
 TEST(Utf8, KnowsTheBounds) {
-  for (const char* text : {"", "a", "\xc2\x80", "\xe0\xa0\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"})
+  for (const char* text : {"", "a", "\xc2\x80", "\xe0\xa0\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80",
+                           "\xf4\x8f\xbf\xbf"})
     EXPECT_TRUE(is_utf8(text)) << text;
-  for (const char* text : {"\x80", "\xc1\xbf", "\xc2", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
-                           "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xe2\x82", "\xe2\x28\xa1"})
+  for (const char* text :
+       {"\x80", "\xc1\xbf", "\xc2", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
+        "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xe2\x82", "\xe2\x28\xa1"})
     EXPECT_FALSE(is_utf8(text)) << text;
 }
 
 TEST(Access, HostsThatNameThisServer) {
-  for (const char* host : {"localhost", "LocalHost:8000", "localhost.", "a.localhost", "127.0.0.1:1", "192.168.1.2",
-                           "[::1]:8000", "[fe80::1]", "host.docker.internal", "box.lan:80", "mine.example"})
+  for (const char* host :
+       {"localhost", "LocalHost:8000", "localhost.", "a.localhost", "127.0.0.1:1", "192.168.1.2",
+        "[::1]:8000", "[fe80::1]", "host.docker.internal", "box.lan:80", "mine.example"})
     EXPECT_TRUE(host_allowed(host, "box.lan", {"Mine.example"})) << host;
-  for (const char* host : {"", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "evillocalhost",
-                           "[::1", "localhost:80x", "[::1]x", "1.2.3", "127.0.0.1@evil.example"})
+  for (const char* host :
+       {"", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "evillocalhost",
+        "[::1", "localhost:80x", "[::1]x", "1.2.3", "127.0.0.1@evil.example"})
     EXPECT_FALSE(host_allowed(host, "box.lan", {"mine.example"})) << host;
   EXPECT_TRUE(host_allowed("evil.example", "", {"*"}));
 }
 
 TEST(Access, Origins) {
   const auto loopback = loopback_origins();
-  for (const char* origin : {"http://localhost", "http://localhost:3000", "https://127.0.0.1:8443", "http://[::1]:1"})
+  for (const char* origin :
+       {"http://localhost", "http://localhost:3000", "https://127.0.0.1:8443", "http://[::1]:1"})
     EXPECT_TRUE(origin_allowed(origin, loopback)) << origin;
-  for (const char* origin : {"", "null", "http://localhost.evil.example", "http://localhost:3000.evil.example",
-                             "http://localhost:", "http://localhost:80/", "ftp://localhost", "http://evil.example"})
+  for (const char* origin :
+       {"", "null", "http://localhost.evil.example", "http://localhost:3000.evil.example",
+        "http://localhost:", "http://localhost:80/", "ftp://localhost", "http://evil.example"})
     EXPECT_FALSE(origin_allowed(origin, loopback)) << origin;
   EXPECT_TRUE(origin_allowed("https://app.example", {"https://app.example"}));
   EXPECT_FALSE(origin_allowed("https://app.example:1", {"https://app.example"}));
@@ -67,7 +74,8 @@ TEST(Access, Origins) {
 
 TEST(Access, RequestIds) {
   EXPECT_TRUE(request_id_is_sane("req-1_A.b:c/d+e="));
-  for (const std::string& id : {std::string(), std::string("a b"), std::string("a\nb"), std::string(129, 'a')})
+  for (const std::string& id :
+       {std::string(), std::string("a b"), std::string("a\nb"), std::string(129, 'a')})
     EXPECT_FALSE(request_id_is_sane(id));
   EXPECT_NE(make_request_id(), make_request_id());
   EXPECT_TRUE(request_id_is_sane(make_request_id()));

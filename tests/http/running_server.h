@@ -80,8 +80,8 @@ class RunningServer {
   Parked& parked() { return parked_; }
 
  private:
-  // /echo answers with what came; /parked leaves the exchange to the test; /dropped forgets it; /cut begins a stream
-  // and forgets it.
+  // /echo answers with what came; /parked leaves the exchange to the test; /dropped forgets it;
+  // /cut begins a stream and forgets it.
   api::Router routes() {
     using Exchange = std::shared_ptr<api::Exchange>;
     api::Router router;
@@ -101,8 +101,9 @@ class RunningServer {
     router.add("GET", "/parked", {}, park);
     router.add("POST", "/parked", {}, park);
     router.add("POST", "/managed", {Action::kManage}, echo);
-    router.add("GET", "/health", {},
-               [](const Exchange& e) { e->respond({200, "text/plain", "fine", {}}); });
+    router.add("GET", "/health", {}, [](const Exchange& e) {
+      e->respond({200, "text/plain", "fine", {}});
+    });
     router.add("GET", "/dropped", {}, [](const Exchange&) {});
     router.add("GET", "/cut", {}, [](const Exchange& e) {
       e->start_stream({200, "text/event-stream", "", {}});

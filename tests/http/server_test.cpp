@@ -27,7 +27,8 @@ TEST(Server, AnswersPipelinedRequestsInOrder) {
   Client client = running.client();
   std::string requests;
   for (int i = 0; i < 50; ++i)
-    requests += "POST /echo?" + std::to_string(i) + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc";
+    requests += "POST /echo?" + std::to_string(i) +
+                " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc";
   client.send(requests);
   for (int i = 0; i < 50; ++i)
     EXPECT_EQ(client.reply().body, "POST /echo?" + std::to_string(i) + "\nabc");
@@ -53,7 +54,8 @@ TEST(Server, KeepsEarlyBytesWhileAnAnswerIsMade) {
 TEST(Server, ReadsChunkedBodies) {
   RunningServer running;
   Client client = running.client();
-  client.send("POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhel");
+  client.send(
+      "POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhel");
   std::this_thread::sleep_for(Milliseconds(5));
   client.send("lo\r\n6\r\n world\r\n0\r\nTrailer: x\r\n\r\n");
   EXPECT_EQ(client.reply().body, "POST /echo?\nhello world");
@@ -63,11 +65,14 @@ TEST(Server, ReadsChunkedBodies) {
 TEST(Server, SendsContinueWhenExpected) {
   RunningServer running;
   Client client = running.client();
-  client.send("POST /echo HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+  client.send(
+      "POST /echo HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: "
+      "2\r\n\r\n");
   EXPECT_EQ(client.reply().status, 100);
   client.send("ok");
   EXPECT_EQ(client.reply().body, "POST /echo?\nok");
-  client.send("POST /echo HTTP/1.1\r\nHost: localhost\r\nExpect: miracles\r\nContent-Length: 2\r\n\r\n");
+  client.send(
+      "POST /echo HTTP/1.1\r\nHost: localhost\r\nExpect: miracles\r\nContent-Length: 2\r\n\r\n");
   EXPECT_EQ(client.reply().status, 417);
 }
 
@@ -148,7 +153,8 @@ TEST(Server, Cors) {
 
   client.send(
       "OPTIONS /echo HTTP/1.1\r\nHost: localhost\r\nOrigin: http://127.0.0.1:5173\r\n"
-      "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization, content-type\r\n\r\n");
+      "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization, "
+      "content-type\r\n\r\n");
   const Reply preflight = client.reply();
   EXPECT_EQ(preflight.status, 204);
   EXPECT_EQ(preflight.headers.at("access-control-allow-origin"), "http://127.0.0.1:5173");
@@ -184,7 +190,8 @@ TEST(Server, SaysWhichAddressIsInUse) {
   const auto started = second.start();
   ASSERT_FALSE(started.ok());
   EXPECT_EQ(started.error().code, Code::kUnavailable);
-  EXPECT_NE(started.error().message.find("127.0.0.1:" + std::to_string(running.port())), std::string::npos)
+  EXPECT_NE(started.error().message.find("127.0.0.1:" + std::to_string(running.port())),
+            std::string::npos)
       << started.error().message;
   options.host = "no.such.host.invalid";
   Server third(options, {}, workers);
