@@ -254,8 +254,8 @@ Result<int> serve(const Settings& settings, const std::vector<std::string>& name
   const std::unique_ptr<service::BatchStore> batches = batch_store(settings, environment_variable);
   http::Options options = http_options(settings);
   if (authenticator != nullptr)
-    options.gate = [&authenticator](const std::vector<std::string_view>& keys) {
-      return authenticator->admit(keys);
+    options.authenticate = [&authenticator](const std::vector<std::string_view>& keys) {
+      return authenticator->authenticate(keys);
     };
   if (audit != nullptr) note_requests(*audit, settings.audit_required, options);
   WorkerPool workers(std::clamp(allowed_cpus(), 2, 8), 2 * options.connections_max);

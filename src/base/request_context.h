@@ -39,7 +39,7 @@ class RequestContext {
 };
 
 /// What the check of a request's keys gave.
-struct Admission {
+struct Authentication {
   std::shared_ptr<RequestContext> caller;  // null: no key is needed, or none is valid
   std::optional<Error> refusal;            // why it is refused; a caller is then whose key it is
 };

@@ -1,4 +1,5 @@
-// Who may ask: the Host check against DNS rebinding, and the origins of web pages (CORS).
+// Request checks without a socket: Host against DNS rebinding, origins of web pages (CORS), keys,
+// request ids.
 #pragma once
 
 #include <string>
@@ -35,8 +36,8 @@ bool request_id_is_sane(std::string_view id);
 std::vector<std::string_view> presented_keys(
     const std::vector<std::pair<std::string, std::string>>& headers);
 
-/// Returns whether a path only tells how the server does. It is answered beside all work, and
-/// hardly logged.
+/// Returns whether a path only tells the server's state. It skips the workers' queue, and is logged
+/// at debug level.
 bool is_probe(std::string_view path);
 
 /// Returns a fresh request id: "req-" and 24 random hex digits.

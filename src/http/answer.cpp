@@ -135,7 +135,7 @@ void Answer::on_drained(std::function<void()> callback) {
 
 void Answer::on_heartbeat(std::function<void()> callback) {
   std::lock_guard lock(mutex_);
-  if (wake_) std::swap(on_silent_, callback);
+  if (wake_) std::swap(on_heartbeat_, callback);
 }
 
 void Answer::abandon() {
@@ -175,11 +175,11 @@ void Answer::taken_by_socket(size_t bytes) {
   if (drained) drained();
 }
 
-void Answer::fell_silent() {
+void Answer::heartbeat_sent() {
   std::function<void()> callback;
   {
     std::lock_guard lock(mutex_);
-    callback = on_silent_;
+    callback = on_heartbeat_;
   }
   if (callback) callback();
 }
@@ -208,7 +208,7 @@ void Answer::detach() {
     gone_ = true;
     std::swap(disconnect, on_disconnect_);
     std::swap(drained, on_drained_);
-    std::swap(silent, on_silent_);
+    std::swap(silent, on_heartbeat_);
     std::swap(wake, wake_);
   }
   // What the callbacks hold dies here, outside the lock: it may hold the last handle.

@@ -1,4 +1,5 @@
-// Answer: where a handler's threads and a connection's I/O thread meet, for one request.
+// Answer: one request's answer, written by a handler on any thread and sent by a connection's I/O
+// thread.
 // Owner: shared by the connection and the handler's handle. Thread: any; its own lock. Knows no
 // sockets.
 #pragma once
@@ -46,8 +47,8 @@ class BodyLease {
 
   /// Returns false if the budget has no room for a body of `bytes` in all.
   bool grow_to(size_t bytes);
-  /// Takes so many bytes more for the owner, until what is returned goes. Null: there is no room
-  /// for them.
+  /// Takes so many bytes more for the owner, until the returned handle is destroyed. Null: the
+  /// budget has no room.
   std::shared_ptr<void> reserve(size_t bytes) const;
   void release();
 
@@ -65,7 +66,7 @@ class Answer {
     std::string bytes;       // of a stream
     bool streams = false;    // false: `head` is the whole answer
     bool finished = false;   // nothing follows
-    bool abandoned = false;  // nothing follows, for the handler let go without an end
+    bool abandoned = false;  // nothing follows: the handler dropped its exchange before the end
   };
 
   /// `wake` asks the connection to call take() soon; it is called under this object's lock and must
@@ -93,7 +94,7 @@ class Answer {
   /// Whether the client is too slow: more bytes wait than one stream may hold.
   bool overflowed() const { return overflowed_.load(std::memory_order_relaxed); }
   /// A heartbeat was sent. Calls on_heartbeat.
-  void fell_silent();
+  void heartbeat_sent();
   /// The client has left. Calls on_disconnect unless the handler was done. Returns whether a stream
   /// was cut.
   bool client_gone();
@@ -123,7 +124,7 @@ class Answer {
   std::string bytes_;
   std::function<void()> on_disconnect_;
   std::function<void()> on_drained_;
-  std::function<void()> on_silent_;
+  std::function<void()> on_heartbeat_;
 };
 
 /// The handler's handle: the last one to go abandons an unfinished answer.

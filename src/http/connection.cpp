@@ -20,24 +20,26 @@ constexpr size_t kBulkReadBytes = 64 << 10;
 // sends.
 constexpr size_t kLingerBytesMax = 256 << 20;
 constexpr size_t kBodyBytesPerSecondMin = 16 << 10;
-// A deadline that is seen this late was missed by us, not by the client: the process stood still.
-constexpr auto kStoodStill = std::chrono::seconds(1);
-// For what the client has sent meanwhile to be read.
+// A deadline that is seen this late was missed by the process, which was stopped, not by the
+// client.
+constexpr auto kLateDeadline = std::chrono::seconds(1);
+// After such a deadline: time to read what the client has sent meanwhile.
 constexpr auto kGrace = std::chrono::seconds(2);
 constexpr int kLingerTimeoutsMax = 4;
 // A chunk's line without extensions: "\r\n", a size of up to eight digits, "\r\n".
 constexpr size_t kChunkLineBytes = 12;
-// A client that takes longer than this to send a body makes room for others where room is short.
+// At the limit of connections, one that sends a body for longer than this may be closed for a new
+// one.
 constexpr auto kPromptBody = std::chrono::seconds(5);
 
 SteadyTime now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
-Connection::Connection(tcp::socket socket, IoThread& lane)
+Connection::Connection(tcp::socket socket, IoThread& io_thread)
     : socket_(std::move(socket)),
-      lane_(lane),
-      lease_(lane.shared.bodies, {}),
+      io_thread_(io_thread),
+      lease_(io_thread.shared.bodies, {}),
       timer_(socket_.get_executor()) {}
 
 void Connection::serve() {
@@ -46,13 +48,14 @@ void Connection::serve() {
   socket_.non_blocking(true, ignored);
   const auto peer = socket_.remote_endpoint(ignored);
   if (!ignored) peer_ = peer.address().to_string();
-  if (lane_.shared.tls != nullptr) tls_.emplace(*lane_.shared.tls, socket_.native_handle());
+  if (io_thread_.shared.tls != nullptr)
+    tls_.emplace(*io_thread_.shared.tls, socket_.native_handle());
   begin_request();
   if (tls_) set_deadline(now() + options().header_timeout);
 }
 
 void Connection::refuse() {
-  if (lane_.shared.tls != nullptr) return close();  // words before a handshake would be no words
+  if (io_thread_.shared.tls != nullptr) return close();  // no plain text before a handshake
   ErrorCode ignored;
   socket_.non_blocking(true, ignored);
   close_after_ = true;
@@ -69,10 +72,10 @@ void Connection::refuse() {
 void Connection::drain() {
   if (phase_ != Phase::kIdle || late_ || bytes_wait()) return;
   if (asked_) return close();
-  // Its first request is on the way, a load balancer's for /health perhaps: it is answered, but no
+  // Its first request may be on the way (a load balancer's for /health): it is answered, but no
   // drain waits for it.
   late_ = true;
-  Shared& shared = lane_.shared;
+  Shared& shared = io_thread_.shared;
   const std::lock_guard lock(shared.mutex);
   ++shared.late;
   shared.connection_ended.notify_all();
@@ -82,7 +85,7 @@ void Connection::close() {
   if (phase_ == Phase::kClosed) return;
   const auto self = shared_from_this();
   phase_ = Phase::kClosed;
-  idles(std::nullopt);
+  set_idle(std::nullopt);
   timer_.cancel();
   if (answer_) log_access(499, answer_.get());  // what nginx writes for a client that left
   ErrorCode ignored;
@@ -92,9 +95,9 @@ void Connection::close() {
     answer->client_gone();
     answer->detach();
   }
-  end_visit();
-  lane_.connections.erase(position_);
-  Shared& shared = lane_.shared;
+  release_caller();
+  io_thread_.connections.erase(position_);
+  Shared& shared = io_thread_.shared;
   const std::lock_guard lock(shared.mutex);
   --shared.connections;
   if (late_) --shared.late;
@@ -122,16 +125,16 @@ void Connection::begin_request() {
   head_only_ = http10_ = streaming_ = event_stream_ = complete_ = had_grace_ = false;
   between_events_ = true;
   phase_ = Phase::kIdle;
-  idles(IoThread::kWaits);
+  set_idle(IoThread::kWaits);
   set_deadline(now() + options().idle_timeout);
   parse();
 }
 
-// Keeps the lane's lists of connections that could make room for others.
-void Connection::idles(std::optional<IoThread::Idleness> kind) {
-  if (idle_) lane_.idle[idle_->kind].erase(std::exchange(idle_, std::nullopt)->position);
+// Keeps the thread's lists of connections that can be closed for new ones.
+void Connection::set_idle(std::optional<IoThread::Idleness> kind) {
+  if (idle_) io_thread_.idle[idle_->kind].erase(std::exchange(idle_, std::nullopt)->position);
   if (!kind) return;
-  auto& list = lane_.idle[*kind];
+  auto& list = io_thread_.idle[*kind];
   idle_ = IdlePlace{*kind, list.insert(list.end(), this)};
 }
 
@@ -139,16 +142,16 @@ bool Connection::sends_for_long() const {
   return phase_ == Phase::kBody && now() - body_began_ > kPromptBody;
 }
 
-// A request may lie in the socket at the very moment that a waiting connection is to end: then it
-// is read and answered.
+// Whether the socket holds unread bytes. A waiting connection that is to end reads and answers
+// these first.
 bool Connection::bytes_wait() const {
   if (tls_ && tls_->pending()) return true;
   ErrorCode ec;
   return socket_.available(ec) > 0 && !ec;
 }
 
-// Waits for bytes or the end. Nothing is read before it is there: a waiting connection holds no
-// buffer, and what is buffered may be consumed or moved while the wait is on.
+// Waits until readable, so that idle connections hold no buffer, and input_ may change during the
+// wait.
 void Connection::read() {
   if (reading_ || phase_ == Phase::kClosed) return;
   reading_ = true;
@@ -156,21 +159,21 @@ void Connection::read() {
   if (tls_ && tls_->pending()) {
     asio::post(socket_.get_executor(), [go_on = std::move(go_on)] { go_on({}); });
   } else {
-    const bool for_room = std::exchange(read_awaits_room_, false);
-    socket_.async_wait(for_room ? tcp::socket::wait_write : tcp::socket::wait_read,
+    const bool wants_write = std::exchange(read_wants_write_, false);
+    socket_.async_wait(wants_write ? tcp::socket::wait_write : tcp::socket::wait_read,
                        std::move(go_on));
   }
 }
 
-// Reads what is there, without waiting: would_block if there is nothing.
+// Reads without waiting: would_block if nothing has come.
 size_t Connection::receive(void* bytes, size_t size, ErrorCode& ec) {
   if (!tls_) return socket_.read_some(asio::buffer(bytes, size), ec);
   const TlsStream::Moved moved = tls_->read(bytes, size);
-  if (!greeted_ && tls_->greeted()) {
-    greeted_ = true;
+  if (!handshake_done_ && tls_->handshake_done()) {
+    handshake_done_ = true;
     if (phase_ == Phase::kIdle) set_deadline(now() + options().idle_timeout);
   }
-  read_awaits_room_ = moved.wants == TlsStream::Wants::kWrite;
+  read_wants_write_ = moved.wants == TlsStream::Wants::kWrite;
   ec = moved.error;
   if (moved.wants != TlsStream::Wants::kNothing) ec = asio::error::would_block;
   if (!ec && moved.bytes == 0) ec = asio::error::eof;
@@ -196,15 +199,14 @@ void Connection::on_readable(ErrorCode ec) {
   }
 }
 
-// FIN while an answer is being made counts as leaving: that is how a killed client looks, and the
-// work for it must stop. An answer that is already whole is still sent, for clients that close
-// their half early, and so is one that is made at once: work that waits is dropped where others
-// need its place.
+// FIN before an answer's end counts as leaving, since a killed client looks like that: the handler
+// is told, and a stream is cut. Any other answer is still sent, for clients that close their half
+// early. A queued job is withdrawn if the workers are crowded.
 void Connection::on_peer_end(ErrorCode ec) {
   if (phase_ != Phase::kAnswering || ec != asio::error::eof) return close();
   peer_closed_ = true;
   close_after_ = true;
-  if (lane_.shared.workers->crowded()) leave_queue();
+  if (io_thread_.shared.workers->crowded()) leave_queue();
   if (answer_ && answer_->client_gone()) close();
 }
 
@@ -244,9 +246,9 @@ bool Connection::parse_header() {
   }
   if (answer_preflight()) return false;
   request_.work_owner = caller_ != nullptr ? "key " + caller_->key_id() : peer_;
-  lease_ = BodyLease(lane_.shared.bodies, request_.work_owner);
+  lease_ = BodyLease(io_thread_.shared.bodies, request_.work_owner);
   phase_ = Phase::kBody;
-  idles(IoThread::kSends);
+  set_idle(IoThread::kSends);
   body_began_ = now();
   parser_->eager(true);
   set_deadline(body_began_ + options().body_timeout);
@@ -295,7 +297,7 @@ bool Connection::feed() {
   }
   if (!ec) return true;
   if (ec == beast_http::error::need_more) {
-    // In a body, what was taken has made progress; parse_body() counts it before it reads on.
+    // parse_body() counts what was taken of a body before it reads on.
     if (phase_ == Phase::kBody && input_.size() == 0) return true;
     read();
     return false;
@@ -304,8 +306,8 @@ bool Connection::feed() {
   return false;
 }
 
-// Chunk lines and trailers are read like the head, and held to its limit: all of a body's together,
-// with the line that has not ended yet. A plain line for each chunk is free.
+// The chunk lines and trailers of a body share the head's limit, unfinished lines included. A plain
+// line for each chunk is free.
 bool Connection::over_framing() const {
   const size_t begun = parser_->is_done() ? 0 : input_.size();
   return framing_bytes_ + begun >
@@ -358,8 +360,8 @@ void Connection::on_parse_error(ErrorCode ec) {
                 {}});
 }
 
-// Notices the client's leaving while an answer is made. Early bytes of a next request are kept up
-// to a bound; past it the watch ends, and only a failing write tells.
+// Notices that the client leaves while an answer is made. Early bytes of a next request are kept up
+// to a bound. Beyond it reading stops, and only a failing write tells.
 void Connection::watch() {
   if (!peer_closed_ && input_.size() < options().header_bytes_max) read();
 }
@@ -369,7 +371,7 @@ void Connection::watch() {
 void Connection::linger() {
   if (phase_ != Phase::kLingering) {
     phase_ = Phase::kLingering;
-    idles(IoThread::kLingers);
+    set_idle(IoThread::kLingers);
     if (tls_) tls_->end();
     ErrorCode ignored;
     socket_.shutdown(tcp::socket::shutdown_send, ignored);
@@ -384,7 +386,7 @@ void Connection::linger() {
 
 // --- Time ---
 
-// Deadlines move at each step, timers cost more: an armed timer that fires early looks again.
+// Deadlines move often and timers are dear: a timer that fires before the deadline is armed again.
 void Connection::set_deadline(SteadyTime deadline) {
   deadline_ = deadline;
   if (deadline_ < armed_until_) arm_timer();
@@ -399,7 +401,7 @@ void Connection::arm_timer() {
     self->armed_until_ = SteadyTime::max();
     if (self->deadline_ == SteadyTime::max()) return;
     if (now() < self->deadline_) return self->arm_timer();
-    if (now() - self->deadline_ > kStoodStill && !std::exchange(self->had_grace_, true)) {
+    if (now() - self->deadline_ > kLateDeadline && !std::exchange(self->had_grace_, true)) {
       self->linger_end_ = now() + kLingerTimeoutsMax * self->options().linger_timeout;
       return self->set_deadline(now() + kGrace);
     }
@@ -424,7 +426,7 @@ void Connection::on_deadline() {
   if (phase_ == Phase::kAnswering && !writing_) return send_heartbeat();
   if (phase_ == Phase::kIdle && bytes_wait() && !std::exchange(had_grace_, true))
     return set_deadline(now() + kGrace);
-  close();  // idle, lingering, or a client that takes nothing
+  close();  // idle, lingering, or a client that does not read
 }
 
 // --- IoThread ---
@@ -442,7 +444,7 @@ void IoThread::admit(tcp::socket socket) {
   connection->position_ = connections.insert(connections.end(), connection);
   const size_t most = shared.options.connections_max;
   if (open <= most) return connection->serve();
-  if (Connection* other = who_yields()) {
+  if (Connection* other = connection_to_evict()) {
     other->close();
     return connection->serve();
   }
@@ -450,7 +452,7 @@ void IoThread::admit(tcp::socket socket) {
   open <= most + most / 4 + 8 ? connection->refuse() : connection->close();
 }
 
-Connection* IoThread::who_yields() const {
+Connection* IoThread::connection_to_evict() const {
   if (!idle[kLingers].empty()) return idle[kLingers].front();
   const auto& waiting = idle[kWaits];
   const auto silent = std::find_if(waiting.begin(), waiting.end(),

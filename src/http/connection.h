@@ -1,9 +1,9 @@
 // Connection: one client's socket, request after request. Reads, checks and routes; sends what the
-// Answer holds. Owner: its IoThread, and each operation in flight. Thread: the lane's.
+// Answer holds.
+// Owner: its IoThread, and each operation in flight. Thread: the IoThread's.
 //
-// There is at most one read and one write in flight. While an answer is being made the read goes
-// on: its end is how we learn that the client has left, and bytes that come early belong to the
-// next request.
+// At most one read and one write are in flight. The read goes on while an answer is made: its end
+// tells that the client has left, and bytes that come early belong to the next request.
 #pragma once
 
 #include <array>
@@ -27,7 +27,7 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(tcp::socket socket, IoThread& lane);
+  Connection(tcp::socket socket, IoThread& io_thread);
 
   /// Answers requests until one side ends the connection.
   void serve();
@@ -59,7 +59,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool parse_body();
   bool feed();
   void on_parse_error(ErrorCode ec);
-  void idles(std::optional<IoThread::Idleness> kind);
+  void set_idle(std::optional<IoThread::Idleness> kind);
   bool bytes_wait() const;
   bool sends_for_long() const;
   bool over_framing() const;
@@ -67,7 +67,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void watch();
   void linger();
 
-  // A request's head, checked (admission.cpp)
+  // A request's head, checked (request_checks.cpp)
   bool adopt_head();
   std::optional<Failure> check_head();
   std::optional<Failure> check_origin();
@@ -97,27 +97,27 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void on_written(ErrorCode ec, size_t bytes);
   void end_exchange();
   void log_access(int status, const Answer* answer) const;
-  void end_visit();
+  void release_caller();
 
   // Time (connection.cpp)
   void set_deadline(SteadyTime deadline);
   void arm_timer();
   void on_deadline();
 
-  const Options& options() const { return lane_.shared.options; }
+  const Options& options() const { return io_thread_.shared.options; }
 
   tcp::socket socket_;
   std::string peer_;  // the client's address
   std::optional<TlsStream> tls_;
-  bool greeted_ = false;           // TLS: the handshake is done
-  bool read_awaits_room_ = false;  // TLS: to go on reading it has to write
-  IoThread& lane_;
-  std::list<std::shared_ptr<Connection>>::iterator position_;  // in lane_.connections
+  bool handshake_done_ = false;    // TLS: the handshake is done
+  bool read_wants_write_ = false;  // TLS: reading goes on once the socket is writable
+  IoThread& io_thread_;
+  std::list<std::shared_ptr<Connection>>::iterator position_;  // in io_thread_.connections
   struct IdlePlace {
     IoThread::Idleness kind;
     std::list<Connection*>::iterator position;
   };
-  std::optional<IdlePlace> idle_;  // in lane_.idle; none while an answer is made
+  std::optional<IdlePlace> idle_;  // in io_thread_.idle; none while an answer is made
 
   Phase phase_ = Phase::kIdle;
   bool asked_ = false;  // has sent a request, or has begun to
@@ -138,8 +138,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void operator()(std::uint64_t, boost::beast::string_view, ErrorCode&) { ++chunks; }
   };
   ChunkCounter chunk_counter_;
-  size_t framing_bytes_ =
-      0;  // what was read of a body beside its content: chunk lines and trailers
+  size_t framing_bytes_ = 0;  // of a body: its chunk lines and trailers
   size_t lingered_bytes_ = 0;
   SteadyTime linger_end_;
   bool had_grace_ = false;  // a deadline of this request was put off, for what may lie unread

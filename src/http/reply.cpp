@@ -40,8 +40,8 @@ void Connection::pump() {
   if (phase_ != Phase::kAnswering) return;
   if (output.abandoned) {
     if (peer_closed_) return close();
-    log::error("[http] {} {} {}: the handler let go before the answer's end", request_id_, method_,
-               path_);
+    log::error("[http] {} {} {}: the handler dropped the exchange before the answer's end",
+               request_id_, method_, path_);
     if (!output.streams)
       return send_failure(
           {500, fail(Code::kInternal, "[http] the request was dropped without an answer"), {}});
@@ -88,7 +88,7 @@ void Connection::send_failure(const Failure& failure) {
 
 void Connection::send_whole(const api::Response& response) {
   phase_ = Phase::kAnswering;
-  idles(std::nullopt);
+  set_idle(std::nullopt);
   status_ = response.status;
   Framing how = framing();
   how.content_length = response.body.size();
@@ -104,7 +104,7 @@ void Connection::begin_stream(const api::Response& head) {
   streaming_ = true;
   event_stream_ = is_event_stream(head);
   heartbeat_ = head.heartbeat.empty() ? std::string(kHeartbeat) : head.heartbeat;
-  if (http10_) close_after_ = true;  // its end is the only end that HTTP/1.0 knows
+  if (http10_) close_after_ = true;  // an HTTP/1.0 stream ends with its connection
   Framing how = framing();
   how.chunked = !http10_;
   how.has_length = false;
@@ -112,9 +112,9 @@ void Connection::begin_stream(const api::Response& head) {
   if (!head.body.empty() && !head_only_) append_body(head.body);
 }
 
-// Not through output_, which an early answer may already fill while this is on its way.
+// Not through output_: an early answer may fill it before this is written.
 void Connection::send_continue() {
-  if (tls_) {  // the first words on this connection fit; if not, something is wrong with it
+  if (tls_) {  // so few bytes fit into an empty socket buffer
     if (tls_->write(kContinue.data(), kContinue.size()).bytes != kContinue.size()) close();
     return;
   }
@@ -128,7 +128,7 @@ void Connection::send_continue() {
                     });
 }
 
-// A few bytes keep proxies and clients from giving up on a silent stream. Never inside an event.
+// Keeps proxies and clients from closing a silent stream. Never inside an event.
 void Connection::send_heartbeat() {
   if (!streaming_ || !event_stream_ || complete_) return;
   if (!between_events_) {
@@ -136,14 +136,14 @@ void Connection::send_heartbeat() {
     return set_deadline(last_write_ + options().heartbeat);
   }
   append_body(heartbeat_);
-  answer_->fell_silent();
+  answer_->heartbeat_sent();
   write_more();
 }
 
 Framing Connection::framing() const {
   Framing how;
   how.http10 = http10_;
-  how.close = close_after_ || lane_.shared.draining;
+  how.close = close_after_ || io_thread_.shared.draining;
   how.date = std::time(nullptr);
   how.request_id = request_id_;
   how.allow_origin = allow_origin_;
@@ -163,8 +163,8 @@ void Connection::write_more() {
 void Connection::write_tls() {
   const TlsStream::Moved moved = tls_->write(output_.data() + sent_, output_.size() - sent_);
   if (moved.wants != TlsStream::Wants::kNothing) {
-    const bool for_room = moved.wants == TlsStream::Wants::kWrite;
-    return socket_.async_wait(for_room ? tcp::socket::wait_write : tcp::socket::wait_read,
+    const bool wants_write = moved.wants == TlsStream::Wants::kWrite;
+    return socket_.async_wait(wants_write ? tcp::socket::wait_write : tcp::socket::wait_read,
                               [self = shared_from_this()](ErrorCode ec) {
                                 if (ec) return self->on_written(ec, 0);
                                 if (self->phase_ != Phase::kClosed) self->write_tls();
@@ -202,17 +202,17 @@ void Connection::on_written(ErrorCode ec, size_t bytes) {
 
 void Connection::end_exchange() {
   log_access(status_, answer_.get());
-  end_visit();
+  release_caller();
   if (const auto answer = std::exchange(answer_, nullptr)) {
     if (head_only_) answer->client_gone();  // HEAD on a stream: nobody will read the rest
     answer->detach();
   }
-  if (close_after_ || lane_.shared.draining) return linger();
+  if (close_after_ || io_thread_.shared.draining) return linger();
   begin_request();
 }
 
-// The key's request is over before the client can send its next one.
-void Connection::end_visit() {
+// Ends the key's request before the client can send its next one.
+void Connection::release_caller() {
   if (const auto caller = std::exchange(caller_, nullptr)) caller->leave();
 }
 

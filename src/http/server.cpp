@@ -21,8 +21,8 @@
 namespace pippin::http {
 namespace {
 
-// For answers that are ended to say so.
-constexpr Milliseconds kLastWords{3'000};
+// How long stop() waits for answers that it ends to send their last event.
+constexpr Milliseconds kEndTimeout{3'000};
 
 // Each connection is a file descriptor, and many systems begin at 1024 or (macOS) 256.
 void raise_descriptor_limit(size_t connections_max) {
@@ -41,23 +41,23 @@ void raise_descriptor_limit(size_t connections_max) {
 
 struct Server::Impl {
   Shared shared;
-  std::vector<std::unique_ptr<IoThread>> lanes;
-  std::optional<tcp::acceptor> acceptor;           // on lane 0
-  std::optional<asio::steady_timer> accept_retry;  // on lane 0
-  size_t next_lane = 0;
+  std::vector<std::unique_ptr<IoThread>> io_threads;
+  std::optional<tcp::acceptor> acceptor;           // runs on io_threads[0]
+  std::optional<asio::steady_timer> accept_retry;  // runs on io_threads[0]
+  size_t next_io_thread = 0;
   uint16_t port = 0;
   bool running = false;
 
   Result<void> bind();
   void accept();
-  void on_accept(boost::system::error_code ec, tcp::socket socket, IoThread& lane);
+  void on_accept(boost::system::error_code ec, tcp::socket socket, IoThread& io_thread);
 };
 
 Result<void> Server::Impl::bind() {
   const Options& options = shared.options;
   const std::string place = fmt::format("{}:{}", options.host, options.port);
   boost::system::error_code ec;
-  tcp::resolver resolver(lanes[0]->context);
+  tcp::resolver resolver(io_threads[0]->context);
   const auto found = resolver.resolve(options.host, std::to_string(options.port),
                                       tcp::resolver::passive | tcp::resolver::numeric_service, ec);
   if (ec || found.empty())
@@ -68,7 +68,7 @@ Result<void> Server::Impl::bind() {
   tcp::endpoint endpoint = found.begin()->endpoint();
   for (const auto& entry : found)  // of a name with both kinds, IPv4: every client tries it
     if (entry.endpoint().address().is_v4()) endpoint = entry.endpoint();
-  acceptor.emplace(lanes[0]->context);
+  acceptor.emplace(io_threads[0]->context);
   acceptor->open(endpoint.protocol(), ec);
   if (!ec) acceptor->set_option(tcp::acceptor::reuse_address(true), ec);
   if (!ec && endpoint.address().is_v6() && endpoint.address().is_unspecified())
@@ -90,18 +90,20 @@ Result<void> Server::Impl::bind() {
 }
 
 void Server::Impl::accept() {
-  IoThread& lane = *lanes[next_lane++ % lanes.size()];
-  acceptor->async_accept(lane.context,
-                         [this, &lane](boost::system::error_code ec, tcp::socket socket) {
-                           on_accept(ec, std::move(socket), lane);
+  IoThread& io_thread = *io_threads[next_io_thread++ % io_threads.size()];
+  acceptor->async_accept(io_thread.context,
+                         [this, &io_thread](boost::system::error_code ec, tcp::socket socket) {
+                           on_accept(ec, std::move(socket), io_thread);
                          });
 }
 
-void Server::Impl::on_accept(boost::system::error_code ec, tcp::socket socket, IoThread& lane) {
+void Server::Impl::on_accept(boost::system::error_code ec, tcp::socket socket,
+                             IoThread& io_thread) {
   if (shared.closing || ec == asio::error::operation_aborted) return;
   if (!ec) {
-    asio::post(lane.context,
-               [&lane, socket = std::move(socket)]() mutable { lane.admit(std::move(socket)); });
+    asio::post(io_thread.context, [&io_thread, socket = std::move(socket)]() mutable {
+      io_thread.admit(std::move(socket));
+    });
     return accept();
   }
   if (ec == asio::error::connection_aborted) return accept();
@@ -126,7 +128,7 @@ Server::Server(Options options, api::Router router, WorkerPool& workers)
 Server::~Server() { stop(Milliseconds(0)); }
 
 Result<void> Server::start() {
-  CHECK(impl_->lanes.empty(), "start() twice");
+  CHECK(impl_->io_threads.empty(), "start() twice");
   const Options& options = impl_->shared.options;
   if (!options.tls_cert_path.empty() || !options.tls_key_path.empty()) {
     ASSIGN_OR_RETURN(impl_->shared.tls,
@@ -134,15 +136,15 @@ Result<void> Server::start() {
   }
   raise_descriptor_limit(options.connections_max);
   for (int i = 0; i < options.io_threads; ++i)
-    impl_->lanes.push_back(std::make_unique<IoThread>(impl_->shared));
+    impl_->io_threads.push_back(std::make_unique<IoThread>(impl_->shared));
   RETURN_IF_ERROR(impl_->bind());
-  impl_->accept_retry.emplace(impl_->lanes[0]->context);
+  impl_->accept_retry.emplace(impl_->io_threads[0]->context);
   impl_->running = true;
   impl_->accept();
-  for (auto& lane : impl_->lanes) {
-    lane->thread = Thread("[http]", [&lane = *lane] {
-      // What one connection throws is its own end, not the lane's.
-      while (!guarded("[http]", [&lane] { lane.context.run(); }).ok()) {
+  for (auto& io_thread : impl_->io_threads) {
+    io_thread->thread = Thread("[http]", [&io_thread = *io_thread] {
+      // An exception of one connection ends that connection, not the thread.
+      while (!guarded("[http]", [&io_thread] { io_thread.context.run(); }).ok()) {
       }
     });
   }
@@ -160,7 +162,8 @@ void Server::stop(Milliseconds drain, const std::function<void()>& end_answers,
   Shared& shared = impl.shared;
   const auto listens_until = std::chrono::steady_clock::now() + least;
   shared.draining = true;
-  for (auto& lane : impl.lanes) asio::post(lane->context, [&lane = *lane] { lane.drain(); });
+  for (auto& io_thread : impl.io_threads)
+    asio::post(io_thread->context, [&io_thread = *io_thread] { io_thread.drain(); });
   const auto ended_within = [&](Milliseconds limit) {
     std::unique_lock lock(shared.mutex);
     return shared.connection_ended.wait_for(lock, limit,
@@ -168,22 +171,22 @@ void Server::stop(Milliseconds drain, const std::function<void()>& end_answers,
   };
   if (!ended_within(drain) && end_answers) {
     static_cast<void>(guarded("[http]", end_answers));
-    ended_within(kLastWords);
+    ended_within(kEndTimeout);
   }
   std::this_thread::sleep_until(listens_until);
   shared.closing = true;
-  asio::post(impl.lanes[0]->context, [&impl] {
+  asio::post(impl.io_threads[0]->context, [&impl] {
     boost::system::error_code ignored;
     impl.acceptor->close(ignored);
     impl.accept_retry->cancel();
   });
-  for (auto& lane : impl.lanes) {
-    asio::post(lane->context, [&lane = *lane] {
-      lane.close_all();
-      lane.work.reset();
+  for (auto& io_thread : impl.io_threads) {
+    asio::post(io_thread->context, [&io_thread = *io_thread] {
+      io_thread.close_all();
+      io_thread.work.reset();
     });
   }
-  for (auto& lane : impl.lanes) lane->thread.join();
+  for (auto& io_thread : impl.io_threads) io_thread->thread.join();
 }
 
 }  // namespace pippin::http

@@ -1,6 +1,6 @@
 // Server: HTTP/1.1 over TCP. Accepts, reads requests within limits, routes them, and sends answers
-// and streams. Owner: the app, which outlives it with the worker pool. Nothing of the HTTP library
-// shows here.
+// and streams.
+// Owner: the app, which outlives it with the worker pool. Nothing of the HTTP library shows here.
 #pragma once
 
 #include <chrono>
@@ -22,7 +22,7 @@ namespace pippin::http {
 
 using Milliseconds = std::chrono::milliseconds;
 
-/// Writes an error of this level (limits, time-outs, no such route, ...) in the form of the wire
+/// Writes an error of this level (limits, time-outs, no such route, ...) in the form of the API
 /// that `path` belongs to. `path` is "" where the request could not be read. Thread: any.
 using ErrorForm = std::function<api::Response(std::string_view path, int status, const Error&)>;
 
@@ -31,7 +31,7 @@ std::vector<std::string> loopback_origins();
 
 /// Decides by the keys that a request presents whether it is let in. Refusals: kUnauthenticated,
 /// kPermissionDenied, kRateLimited, kUnavailable. Thread: any; must not wait.
-using Gate = std::function<Admission(const std::vector<std::string_view>& secrets)>;
+using Authenticate = std::function<Authentication(const std::vector<std::string_view>& secrets)>;
 
 /// One request that has ended, for an audit log.
 struct AuditEntry {
@@ -62,21 +62,19 @@ struct Options {
   size_t connections_max = 1024;  // beyond it the longest idle one goes, else the new one gets 503
 
   Milliseconds header_timeout{10'000};  // from a request's first byte to its header's end
-  Milliseconds body_timeout{
-      30'000};  // for a body, plus a second for each 16 KiB of it: a slow sender gets 408
-  Milliseconds idle_timeout{
-      300'000};  // between requests; longer than clients keep unused connections
+  Milliseconds body_timeout{30'000};    // for a body, plus 1 s for each 16 KiB; beyond it: 408
+  Milliseconds idle_timeout{300'000};  // between requests; clients close unused connections earlier
   Milliseconds write_timeout{30'000};  // without any byte taken by the client
-  Milliseconds linger_timeout{
-      3'000};  // of silence of a client that still sends, so that it reads an early answer
-  Milliseconds heartbeat{10'000};  // silence on an event stream before a comment is sent; 0: never
+  /// After an early answer: how long a client that still sends may be silent.
+  Milliseconds linger_timeout{3'000};
+  Milliseconds heartbeat{10'000};  // silence of an event stream before a comment is sent; 0: never
 
   std::vector<std::string> cors_origins = loopback_origins();  // exact, "scheme://host:*", or "*"
-  std::vector<std::string>
-      allowed_hosts;     // names in Host besides loopback, this machine's and addresses; or "*"
+  /// Names in Host besides loopback, this machine's and addresses; or "*".
+  std::vector<std::string> allowed_hosts;
   ErrorForm error_form;  // required
 
-  Gate gate;                                // empty: everyone is let in
+  Authenticate authenticate;                // empty: requests need no key
   Audit audit;                              // called on an I/O thread; empty: none
   MayAnswer may_answer;                     // empty: always
   std::string tls_cert_path, tls_key_path;  // PEM; empty: without TLS
@@ -102,10 +100,10 @@ class Server {
   uint16_t bound_port() const;
 
   /// Closes connections that wait for a further request, lets running exchanges end for up to
-  /// `drain`. Then calls `end_answers`, whose exchanges have some seconds to send their last words.
-  /// Until then, and for `least` at least, it goes on listening: /health and /metrics are answered,
-  /// all else is refused with 503. Then closes the rest (their on_disconnect is called). Returns
-  /// when all I/O threads have ended. Thread: not an I/O thread.
+  /// `drain`. Then calls `end_answers`, whose exchanges have some seconds to send their end. Until
+  /// then, and for `least` at least, it goes on listening: /health and /metrics are answered, all
+  /// else is refused with 503. Then closes the rest (their on_disconnect is called). Returns when
+  /// all I/O threads have ended. Thread: not an I/O thread.
   void stop(Milliseconds drain, const std::function<void()>& end_answers = {},
             Milliseconds least = Milliseconds(0));
 

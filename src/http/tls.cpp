@@ -109,7 +109,7 @@ TlsStream::Moved TlsStream::write(const void* bytes, size_t size) {
 }
 
 void TlsStream::end() {
-  if (!greeted()) return;
+  if (!handshake_done()) return;
   ERR_clear_error();
   SSL_shutdown(ssl_.get());
   ERR_clear_error();

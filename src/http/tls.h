@@ -18,7 +18,8 @@ namespace pippin::http {
 class TlsContext {
  public:
   /// Reads a certificate chain and its private key, both PEM. TLS 1.2 and later, without
-  /// renegotiation. Errors: kInvalidFile, naming the file and what is wrong with it.
+  /// renegotiation.
+  /// Errors: kInvalidFile, naming the file and what is wrong with it.
   static Result<std::shared_ptr<const TlsContext>> load(const std::string& certificate_path,
                                                         const std::string& key_path);
   SSL_CTX* handle() const { return context_.get(); }
@@ -50,7 +51,7 @@ class TlsStream {
   /// Whether decrypted bytes lie here, of which the socket does not tell. A record that has come in
   /// part is not readable: only the socket tells of its rest.
   bool pending() const { return SSL_pending(ssl_.get()) > 0; }
-  bool greeted() const { return SSL_is_init_finished(ssl_.get()) == 1; }
+  bool handshake_done() const { return SSL_is_init_finished(ssl_.get()) == 1; }
   /// Tells the peer that nothing follows, so that it knows an end from a cut. Never waits.
   void end();
 

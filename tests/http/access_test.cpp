@@ -14,7 +14,7 @@
 namespace pippin::http {
 namespace {
 
-class FakeCaller final : public RequestContext {
+class FakeContext final : public RequestContext {
  public:
   const std::string& key_id() const override { return id_; }
   const Permissions& permissions() const override { return permissions_; }
@@ -32,14 +32,14 @@ class FakeCaller final : public RequestContext {
   const Permissions permissions_;
 };
 
-struct Doorman {
-  std::shared_ptr<FakeCaller> caller = std::make_shared<FakeCaller>();
+struct TestKeys {
+  std::shared_ptr<FakeContext> caller = std::make_shared<FakeContext>();
   std::mutex mutex;
   std::vector<std::string> lines;  // of the audit
 
   Options options() {
     Options options = test_options();
-    options.gate = [this](const std::vector<std::string_view>& keys) -> Admission {
+    options.authenticate = [this](const std::vector<std::string_view>& keys) -> Authentication {
       for (const std::string_view key : keys) {
         if (key == "good") return {caller, std::nullopt};
         if (key != "busy") continue;
@@ -60,9 +60,9 @@ struct Doorman {
   }
 };
 
-TEST(Gate, TakesAKeyInAnyOfThreeHeaders) {
-  Doorman doorman;
-  RunningServer running(doorman.options());
+TEST(KeyCheck, TakesAKeyInAnyOfThreeHeaders) {
+  TestKeys keys;
+  RunningServer running(keys.options());
   for (const char* header :
        {"Authorization: Bearer good\r\n", "authorization: bEARER  good \r\n", "x-api-key: good\r\n",
         "api-key: good\r\n", "x-api-key: stale\r\nAuthorization: Bearer good\r\n"}) {
@@ -83,10 +83,10 @@ TEST(Gate, TakesAKeyInAnyOfThreeHeaders) {
   EXPECT_EQ(busy.headers.at("retry-after"), "17");
 }
 
-TEST(Gate, AsksForTheRoleOfTheRoute) {
-  Doorman doorman;
+TEST(KeyCheck, AsksForTheRoleOfTheRoute) {
+  TestKeys keys;
   {
-    RunningServer running(doorman.options());
+    RunningServer running(keys.options());
     const Reply refused = running.client().post("/managed", "text", "x-api-key: good\r\n");
     EXPECT_EQ(refused.status, 403);
     EXPECT_NE(refused.body.find("`manage`"), std::string::npos) << refused.body;
@@ -96,21 +96,21 @@ TEST(Gate, AsksForTheRoleOfTheRoute) {
   EXPECT_EQ(open.client().post("/managed", "text").status, 200) << "nobody asks for keys";
 }
 
-TEST(Gate, WritesDownWhomItRefuses) {
-  Doorman doorman;
-  RunningServer running(doorman.options());
+TEST(KeyCheck, AuditsWhatItRefuses) {
+  TestKeys keys;
+  RunningServer running(keys.options());
   EXPECT_EQ(running.client().get("/echo", "x-api-key: busy\r\n").status, 429);
-  ASSERT_TRUE(wait_for([&] { return doorman.caller->left == 1; }));
-  const std::lock_guard lock(doorman.mutex);
-  EXPECT_EQ(doorman.lines, std::vector<std::string>{"k1 /echo 429 4 127.0.0.1 "});
+  ASSERT_TRUE(wait_for([&] { return keys.caller->left == 1; }));
+  const std::lock_guard lock(keys.mutex);
+  EXPECT_EQ(keys.lines, std::vector<std::string>{"k1 /echo 429 4 127.0.0.1 "});
 }
 
-TEST(Gate, StandsBeforeEveryPath) {
-  Doorman doorman;
-  RunningServer running(doorman.options());
+TEST(KeyCheck, CoversEveryPathButHealth) {
+  TestKeys keys;
+  RunningServer running(keys.options());
   for (const char* path : {"/", "/echo", "/none", "/healthy", "/health/x", "/%68ealth/../echo"})
     EXPECT_EQ(running.client().get(path).status, 401) << path;
-  EXPECT_EQ(running.client().get("/health").status, 200) << "let in";
+  EXPECT_EQ(running.client().get("/health").status, 200) << "needs no key";
   const auto options = [&](const std::string& headers) {
     Client client = running.client();
     client.send("OPTIONS /echo HTTP/1.1\r\nHost: localhost\r\n" + headers + "\r\n");
@@ -124,21 +124,21 @@ TEST(Gate, StandsBeforeEveryPath) {
       << "before the body is read";
 }
 
-TEST(Gate, AVisitEndsWithItsAnswerAndIsWrittenDown) {
-  Doorman doorman;
-  RunningServer running(doorman.options());
+TEST(KeyCheck, EndsTheContextWithTheAnswerAndAuditsIt) {
+  TestKeys keys;
+  RunningServer running(keys.options());
   Client client = running.client();
   EXPECT_EQ(client.post("/echo", "text", "x-api-key: good\r\n").status, 200);
-  EXPECT_TRUE(wait_for([&] { return doorman.caller->left == 1; }));
+  EXPECT_TRUE(wait_for([&] { return keys.caller->left == 1; }));
   EXPECT_EQ(client.get("/echo").status, 401) << "each request brings its own";
   client.send("GET /parked HTTP/1.1\r\nHost: localhost\r\nx-api-key: good\r\n\r\n");
   const auto exchange = running.parked().take();
   ASSERT_NE(exchange, nullptr);
-  EXPECT_EQ(exchange->request().caller, doorman.caller);
+  EXPECT_EQ(exchange->request().caller, keys.caller);
   client.reset();
-  EXPECT_TRUE(wait_for([&] { return doorman.caller->left == 2; }));
-  const std::lock_guard lock(doorman.mutex);
-  EXPECT_EQ(doorman.lines,
+  EXPECT_TRUE(wait_for([&] { return keys.caller->left == 2; }));
+  const std::lock_guard lock(keys.mutex);
+  EXPECT_EQ(keys.lines,
             (std::vector<std::string>{"k1 /echo 200 4 127.0.0.1 text", " /echo 401 0 127.0.0.1 ",
                                       "k1 /parked 499 4 127.0.0.1 "}));
 }
@@ -324,7 +324,7 @@ TEST(Tls, RefusesWhatIsNotTls12) {
   EXPECT_EQ(plain.input().find("HTTP/1.1 200"), std::string::npos);
   Client silent = running.client();
   TlsClient client(running.port());
-  EXPECT_TRUE(client.connected()) << "one that never greets is in nobody's way";
+  EXPECT_TRUE(client.connected()) << "a client that never starts a handshake blocks nobody";
   client.send("GET /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
   EXPECT_NE(client.rest().find("HTTP/1.1 200"), std::string::npos);
 }
@@ -349,18 +349,18 @@ std::chrono::nanoseconds cpu_time() {
 TEST(Tls, HalfARecordIsWaitedForWithoutWork) {
   const Certificate certificate;
   RunningServer running(certificate.options());
-  TlsClient greeted(running.port());
-  ASSERT_TRUE(greeted.connected());
-  greeted.send("GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n");
-  EXPECT_NE(greeted.until("GET /echo").find("200 OK"), std::string::npos);
+  TlsClient client(running.port());
+  ASSERT_TRUE(client.connected());
+  client.send("GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_NE(client.until("GET /echo").find("200 OK"), std::string::npos);
   std::vector<Client> strangers;
   const std::string_view start("\x16\x03\x01\x02\x00\x01", 6);
   for (const size_t size : {3u, 6u}) {
     strangers.push_back(running.client());
     strangers.back().send(start.substr(0, size));
   }
-  greeted.send_raw(std::string_view("\x17\x03\x03", 3));  // after the handshake, too
-  std::this_thread::sleep_for(Milliseconds(50));          // until all is read
+  client.send_raw(std::string_view("\x17\x03\x03", 3));  // after the handshake, too
+  std::this_thread::sleep_for(Milliseconds(50));         // until all is read
   const auto before = cpu_time();
   std::this_thread::sleep_for(Milliseconds(400));
   EXPECT_LT(cpu_time() - before, Milliseconds(40));

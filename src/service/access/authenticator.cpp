@@ -62,7 +62,7 @@ Result<bool> Authenticator::asks_for_keys() {
   return !keys_.empty();
 }
 
-Admission Authenticator::admit(const std::vector<std::string_view>& secrets) {
+Authentication Authenticator::authenticate(const std::vector<std::string_view>& secrets) {
   std::shared_ptr<KeyQuota> quota;
   {
     const std::lock_guard lock(mutex_);

@@ -36,7 +36,7 @@ class Authenticator {
   /// where no key is needed. Refusals: kUnauthenticated; kRateLimited, with the caller that it is
   /// about; kUnavailable. Cost: one hash for each secret, and a comparison with every key, in the
   /// same time whatever differs.
-  Admission admit(const std::vector<std::string_view>& secrets);
+  Authentication authenticate(const std::vector<std::string_view>& secrets);
 
   /// Begins a context for work that a key's holder has left to be done: it counts what it uses, and
   /// is no request by the minute. Errors: kUnauthenticated, if the key is not valid any more;

@@ -280,14 +280,14 @@ void FakeExchange::on_drained(std::function<void()> callback) {
 
 void FakeExchange::on_heartbeat(std::function<void()> callback) {
   const std::lock_guard lock(mutex_);
-  on_silent_ = std::move(callback);
+  on_heartbeat_ = std::move(callback);
 }
 
 void FakeExchange::fall_silent() {
   std::function<void()> callback;
   {
     const std::lock_guard lock(mutex_);
-    callback = on_silent_;
+    callback = on_heartbeat_;
   }
   if (callback) callback();
 }

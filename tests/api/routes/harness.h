@@ -67,7 +67,7 @@ class FakeExchange final : public Exchange {
   int answers_ = 0;
   bool started_ = false, gone_ = false, stalled_ = false;
   size_t queued_ = 0;
-  std::function<void()> on_disconnect_, on_drained_, on_silent_;
+  std::function<void()> on_disconnect_, on_drained_, on_heartbeat_;
 };
 
 struct HarnessOptions {

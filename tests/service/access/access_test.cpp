@@ -21,12 +21,12 @@ constexpr int64_t kNoon = 20'000 * 86'400 + 43'200;
 std::atomic<int64_t> clock_s{kNoon};
 int64_t now() { return clock_s; }
 
-// As a result: the visit, or why there is none.
+// As a result: the request, or why there is none.
 Result<std::shared_ptr<RequestContext>> admit(Authenticator& keeper,
                                               const std::vector<std::string_view>& secrets) {
-  Admission admission = keeper.admit(secrets);
-  if (admission.refusal) return *admission.refusal;
-  return std::move(admission.caller);
+  Authentication checked = keeper.authenticate(secrets);
+  if (checked.refusal) return *checked.refusal;
+  return std::move(checked.caller);
 }
 
 class Keys : public testing::Test {
@@ -81,11 +81,11 @@ TEST_F(Keys, ARefusedKeyIsKnownByName) {
   const NewKey one = store.create("one", {.concurrent = 1}, kNoon).value();
   Authenticator keeper(path_, now);
   const auto running = admit(keeper, {one.secret}).value();
-  const Admission refused = keeper.admit({one.secret});
+  const Authentication refused = keeper.authenticate({one.secret});
   ASSERT_TRUE(refused.refusal && refused.caller);
   EXPECT_EQ(refused.refusal->code, Code::kRateLimited);
   EXPECT_EQ(refused.caller->key_id(), one.key.id);
-  EXPECT_EQ(keeper.admit({"pk-0"}).caller, nullptr);
+  EXPECT_EQ(keeper.authenticate({"pk-0"}).caller, nullptr);
 }
 
 TEST_F(Keys, ARevocationOutlivesAPowerCut) {
@@ -164,29 +164,30 @@ TEST_F(Keys, LimitWhatRunsAtTheSameTime) {
 
 TEST_F(Keys, LimitTokensByTheMinute) {
   const auto key = account({.tokens_per_minute = 100});
-  const auto visit = key->enter().value();
-  EXPECT_TRUE(visit->take_prompt(60).ok());
-  EXPECT_EQ(visit->take_prompt(41).error().retry_after_s, 61);
-  EXPECT_TRUE(visit->take_prompt(30).ok());
+  const auto request = key->enter().value();
+  EXPECT_TRUE(request->take_prompt(60).ok());
+  EXPECT_EQ(request->take_prompt(41).error().retry_after_s, 61);
+  EXPECT_TRUE(request->take_prompt(30).ok());
   for (int i = 0; i < 50; ++i)
-    EXPECT_TRUE(visit->take_token()) << "an answer that has begun goes on";
-  EXPECT_EQ(visit->take_prompt(1).error().code, Code::kRateLimited);
-  EXPECT_EQ(visit->taken().prompt_tokens, 90);
-  EXPECT_EQ(visit->taken().answer_tokens, 50);
+    EXPECT_TRUE(request->take_token()) << "an answer that has begun goes on";
+  EXPECT_EQ(request->take_prompt(1).error().code, Code::kRateLimited);
+  EXPECT_EQ(request->taken().prompt_tokens, 90);
+  EXPECT_EQ(request->taken().answer_tokens, 50);
   clock_s += 61;
-  EXPECT_TRUE(visit->take_prompt(100).ok());
+  EXPECT_TRUE(request->take_prompt(100).ok());
 }
 
 TEST_F(Keys, TellTheirLimitsInHeaders) {
   EXPECT_TRUE(account({})->enter().value()->headers().empty());
-  const auto visit = account({.requests_per_minute = 5, .tokens_per_minute = 100})->enter().value();
-  ASSERT_TRUE(visit->take_prompt(30).ok());
+  const auto request =
+      account({.requests_per_minute = 5, .tokens_per_minute = 100})->enter().value();
+  ASSERT_TRUE(request->take_prompt(30).ok());
   using Header = std::pair<std::string, std::string>;
   const std::vector<Header> wanted = {
       {"x-ratelimit-limit-requests", "5"},    {"x-ratelimit-remaining-requests", "4"},
       {"x-ratelimit-reset-requests", "61s"},  {"x-ratelimit-limit-tokens", "100"},
       {"x-ratelimit-remaining-tokens", "70"}, {"x-ratelimit-reset-tokens", "61s"}};
-  EXPECT_EQ(visit->headers(), wanted);
+  EXPECT_EQ(request->headers(), wanted);
 }
 
 // 64 clients ask as fast as they can; what they use together is the quota, to the token.
@@ -204,15 +205,15 @@ TEST_F(Keys, QuotaHoldsUnderManyClients) {
     for (int i = 0; i < 64; ++i) {
       clients.emplace_back([&, i] {
         for (bool refused = false; !refused;) {
-          const auto visit = admit(keeper, {secret}).value();
+          const auto request = admit(keeper, {secret}).value();
           const int64_t prompt = 5 + i;
-          if (visit->take_prompt(prompt).ok()) {
+          if (request->take_prompt(prompt).ok()) {
             used += prompt;
           } else {
             refused = true;
           }
           for (int token = 0; token < 20 && !refused; ++token) {
-            if (!visit->take_token()) break;
+            if (!request->take_token()) break;
             ++used;
           }
         }
@@ -224,12 +225,12 @@ TEST_F(Keys, QuotaHoldsUnderManyClients) {
   }
   EXPECT_EQ(KeyStore(path_).list(kNoon)->front().tokens_today, used) << "and the file knows";
   Authenticator later(path_, now);
-  const auto visit = admit(later, {secret}).value();
-  const auto refused = visit->take_prompt(80);
+  const auto request = admit(later, {secret}).value();
+  const auto refused = request->take_prompt(80);
   ASSERT_FALSE(refused.ok()) << "a new server goes on counting";
   EXPECT_EQ(refused.error().retry_after_s, 43'200);
   clock_s += 43'200;
-  EXPECT_TRUE(visit->take_prompt(80).ok()) << "a new day";
+  EXPECT_TRUE(request->take_prompt(80).ok()) << "a new day";
 }
 
 TEST_F(Keys, DecideWhoIsLetIn) {
@@ -258,15 +259,15 @@ TEST_F(Keys, WhatARevokedKeyHasUsedIsSaved) {
   const NewKey one = store.create("one", {}, kNoon).value();
   const NewKey two = store.create("two", {}, kNoon).value();
   Authenticator keeper(path_, now);
-  std::shared_ptr<RequestContext> visit = admit(keeper, {one.secret}).value();
-  ASSERT_TRUE(visit->take_prompt(30).ok());
+  std::shared_ptr<RequestContext> request = admit(keeper, {one.secret}).value();
+  ASSERT_TRUE(request->take_prompt(30).ok());
   ASSERT_TRUE(store.revoke("one", kNoon).ok());
   ASSERT_TRUE(admit(keeper, {two.secret}).ok()) << "the keeper has heard of it";
-  EXPECT_TRUE(visit->take_token()) << "an answer that has begun goes on";
+  EXPECT_TRUE(request->take_token()) << "an answer that has begun goes on";
   keeper.save();
   EXPECT_EQ(store.list(kNoon)->front().tokens_today, 31);
-  EXPECT_TRUE(visit->take_token());
-  visit.reset();
+  EXPECT_TRUE(request->take_token());
+  request.reset();
   keeper.save();
   EXPECT_EQ(store.list(kNoon)->front().tokens_today, 32);
 }

@@ -28,7 +28,7 @@ bool is_header_name_list(std::string_view text) {
 bool Connection::adopt_head() {
   const auto& message = parser_->get();
   http10_ = message.version() == 10;
-  close_after_ = close_after_ || !message.keep_alive() || lane_.shared.draining;
+  close_after_ = close_after_ || !message.keep_alive() || io_thread_.shared.draining;
   const auto method = message.method_string();
   request_.method.assign(method.data(), method.size());
   for (const auto& field : message) {
@@ -47,7 +47,7 @@ bool Connection::adopt_head() {
   if (!target.ok()) {
     close_after_ = true;
     path_.assign(text.data(),
-                 std::min(text.find('?'), text.size()));  // as it came: for the error's form
+                 std::min(text.find('?'), text.size()));  // undecoded, for the error's form
     send_failure({400, target.error(), {}});
     return false;
   }
@@ -75,7 +75,7 @@ std::optional<Connection::Failure> Connection::check_head() {
              "allowed in its settings); other names are refused against DNS rebinding",
              "host"),
         {}};
-  if (lane_.shared.draining && !is_probe(path_))
+  if (io_thread_.shared.draining && !is_probe(path_))
     return Failure{
         503, fail(Code::kUnavailable, "[http] the server is ending and takes no new requests"), {}};
   if (auto failure = check_origin()) return failure;
@@ -107,8 +107,8 @@ std::optional<Connection::Failure> Connection::check_origin() {
       {}};
 }
 
-// A page's images, scripts and links ask without an Origin, so a browser's own word is all there
-// is: another site's page may look whether the server lives, and link to its first page.
+// Images, scripts and links of a page come without an Origin; the browser's Sec-Fetch-Site tells
+// whose page it is. Another site's page may ask for /health, and link to /.
 std::optional<Connection::Failure> Connection::check_fetch_site() {
   const std::string site = ascii_lower(request_.header("sec-fetch-site"));
   if (site != "cross-site" && site != "same-site") return std::nullopt;
@@ -121,16 +121,16 @@ std::optional<Connection::Failure> Connection::check_fetch_site() {
                  {}};
 }
 
-// Everything but /health needs a key where there are keys, unknown paths included. A browser's
-// preflight carries none, and tells no more than methods.
+// With keys, every path but /health needs one, unknown paths included. A browser's preflight
+// carries none; its answer tells the methods only.
 std::optional<Connection::Failure> Connection::check_key() {
   const bool preflight = method_ == "OPTIONS" && !allow_origin_.empty() &&
                          !request_.header("access-control-request-method").empty();
-  if (!options().gate || path_ == "/health" || preflight) return std::nullopt;
-  Admission admission = options().gate(presented_keys(request_.headers));
-  caller_ = request_.caller = std::move(admission.caller);  // of a refused one, too: for the log
-  if (!admission.refusal) return std::nullopt;
-  const Error& error = *admission.refusal;
+  if (!options().authenticate || path_ == "/health" || preflight) return std::nullopt;
+  Authentication checked = options().authenticate(presented_keys(request_.headers));
+  caller_ = request_.caller = std::move(checked.caller);  // also of a refused request, for the log
+  if (!checked.refusal) return std::nullopt;
+  const Error& error = *checked.refusal;
   switch (error.code) {
     case Code::kUnauthenticated:
       return Failure{401, error, {{"WWW-Authenticate", "Bearer"}}};
@@ -158,7 +158,7 @@ std::optional<Connection::Failure> Connection::check_body_headers() {
   return std::nullopt;
 }
 
-// A key of a higher role is needed. Said before the body is read.
+// The route needs a key of a higher role. Sent before the body is read.
 Connection::Failure Connection::forbidden(const Rule& rule) const {
   return {403,
           fail(Code::kPermissionDenied,
@@ -169,8 +169,8 @@ Connection::Failure Connection::forbidden(const Rule& rule) const {
 }
 
 std::optional<Connection::Failure> Connection::route() {
-  auto match = lane_.shared.router->find(method_, path_);
-  if (match.handler == nullptr && head_only_) match = lane_.shared.router->find("GET", path_);
+  auto match = io_thread_.shared.router->find(method_, path_);
+  if (match.handler == nullptr && head_only_) match = io_thread_.shared.router->find("GET", path_);
   if (match.handler != nullptr) {
     if (authorise(caller_.get(), match.rule) != Verdict::kGranted) return forbidden(match.rule);
     handler_ = match.handler;
@@ -191,7 +191,7 @@ std::optional<Connection::Failure> Connection::route() {
 bool Connection::answer_preflight() {
   if (method_ != "OPTIONS") return false;
   close_after_ = close_after_ || !parser_->is_done();
-  const auto match = lane_.shared.router->find("OPTIONS", path_);
+  const auto match = io_thread_.shared.router->find("OPTIONS", path_);
   if (match.allow.empty() && path_ != "*") {
     send_failure({404, fail(Code::kNotFound, fmt::format("[http] no such path: {}", path_)), {}});
     return true;
@@ -218,7 +218,7 @@ void Connection::dispatch() {
   parser_.reset();
   input_.shrink_to_fit();
   phase_ = Phase::kAnswering;
-  idles(std::nullopt);
+  set_idle(std::nullopt);
   set_deadline(SteadyTime::max());
   auto wake = [weak = weak_from_this(), executor = socket_.get_executor()] {
     asio::post(executor, [weak] {
@@ -236,11 +236,11 @@ void Connection::dispatch() {
                 {}});
 }
 
-// Returns false if the workers have no place for it.
+// Returns false if the workers' queue is full.
 bool Connection::queue_job() {
-  auto job = [router = lane_.shared.router, handler = handler_,
+  auto job = [router = io_thread_.shared.router, handler = handler_,
               exchange = std::make_shared<AnswerExchange>(answer_)] { (*handler)(exchange); };
-  WorkerPool& workers = *lane_.shared.workers;
+  WorkerPool& workers = *io_thread_.shared.workers;
   if (is_probe(path_)) {
     workers.post_probe(std::move(job));
     return true;
@@ -250,10 +250,10 @@ bool Connection::queue_job() {
   return place_.has_value();
 }
 
-// A client that has left needs no place among those that wait.
+// Withdraws the job of a client that has left.
 void Connection::leave_queue() {
   if (const auto place = std::exchange(place_, std::nullopt))
-    lane_.shared.workers->withdraw(*place);
+    io_thread_.shared.workers->withdraw(*place);
 }
 
 }  // namespace pippin::http
