@@ -53,8 +53,8 @@ using LoadProgress = std::function<void(uint64_t done, uint64_t total)>;
 /// architecture and those known, or what of the configuration no model here can follow.
 Result<ModelSpec> make_spec(const store::ModelConfig& config);
 
-/// Loads a model. Errors: of the configuration, as make_spec(), and kInvalidFile naming a tensor
-/// that is missing or of a wrong shape.
+/// Loads a model. Errors: of the configuration, as make_spec(); kInvalidFile naming a tensor that
+/// is missing or of a wrong shape; kUnsupported naming one that no part of the model reads.
 Result<std::unique_ptr<Model>> load_model(const store::Checkpoint& checkpoint, nn::Backend& backend,
                                           const LoadProgress& progress);
 

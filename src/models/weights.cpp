@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "store/unpack.h"
 
@@ -15,6 +16,36 @@ std::vector<int64_t> without_ones(std::vector<int64_t> shape) {
   while (shape.size() > 1 && shape.front() == 1) shape.erase(shape.begin());
   return shape;
 }
+
+// Beginnings of names that tell nothing of the text model: of images (Ollama keeps their tower in
+// the same file) and sound, of layers that predict further tokens, of a classifier's head.
+constexpr std::string_view kOtherParts[] = {"v.", "mm.", "s.", "a.", "mtp.", "cls."};
+// Ends of names of what no computation here needs: how the activations of a quantised layer would
+// be rounded, and frequencies that follow from the configuration.
+constexpr std::string_view kUnneeded[] = {".input_scale", ".attn_rot_embd.weight"};
+
+bool is_unneeded(const store::TensorView& tensor) {
+  const std::string_view name = tensor.name;
+  // Some quantisers give every product a bias.
+  const bool adds_nothing =
+      name.ends_with(".bias") &&
+      std::ranges::all_of(tensor.bytes, [](auto b) { return b == std::byte{0}; });
+  return adds_nothing ||
+         std::ranges::any_of(kOtherParts, [&](auto part) { return name.starts_with(part); }) ||
+         std::ranges::any_of(kUnneeded, [&](auto end) { return name.ends_with(end); });
+}
+
+// The number of the layer that a tensor "blk.3.attn_q.weight" is of, or -1.
+int layer_of(std::string_view name) {
+  constexpr std::string_view kLayer = "blk.";
+  if (!name.starts_with(kLayer)) return -1;
+  int layer = -1;
+  std::from_chars(name.data() + kLayer.size(), name.data() + name.size(), layer);
+  return layer;
+}
+
+// Layers that predict further tokens have tensors of that name beside those of any layer.
+bool predicts_further(std::string_view name) { return name.find(".nextn.") != name.npos; }
 
 }  // namespace
 
@@ -38,6 +69,7 @@ Result<const store::TensorView*> WeightLoader::checked(const std::string& name,
                     name, fmt::join(shape, ", "), fmt::join(tensor->shape, ", ")),
         name);
   }
+  read_.insert(name);
   return tensor;
 }
 
@@ -117,7 +149,33 @@ Result<std::vector<float>> WeightLoader::values(const std::string& name, int64_t
                             checkpoint_.path(), name, count, fmt::join(tensor->shape, ", ")),
                 name);
   }
+  read_.insert(name);
   return dequantized(*tensor);
+}
+
+Result<void> WeightLoader::refuse_unread(int layers) const {
+  std::set<int> further;  // layers
+  for (const store::TensorView& tensor : checkpoint_.tensors())
+    if (predicts_further(tensor.name)) further.insert(layer_of(tensor.name));
+  std::vector<std::string_view> unread;
+  for (const store::TensorView& tensor : checkpoint_.tensors()) {
+    const int layer = layer_of(tensor.name);
+    const bool is_further =
+        predicts_further(tensor.name) || (layer >= layers && further.contains(layer));
+    if (!read_.contains(tensor.name) && !is_further && !is_unneeded(tensor))
+      unread.push_back(tensor.name);
+  }
+  if (unread.empty()) return {};
+  constexpr size_t kNamed = 3;
+  const size_t more = unread.size() - std::min(unread.size(), kNamed);
+  const std::string first(unread.front());
+  unread.resize(unread.size() - more);
+  return fail(Code::kUnsupported,
+              fmt::format("[model] {}: the file has tensors that are no part of such a model as "
+                          "this build knows it: {}{}",
+                          checkpoint_.path(), fmt::join(unread, ", "),
+                          more > 0 ? fmt::format(" and {} more", more) : ""),
+              first);
 }
 
 Result<std::vector<float>> WeightLoader::dequantized(const store::TensorView& tensor) {

@@ -2,8 +2,11 @@
 // load. Thread: the device thread.
 #pragma once
 
+#include <functional>
 #include <initializer_list>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "models/model.h"
@@ -52,6 +55,14 @@ class WeightLoader {
   Result<std::vector<float>> floats(const std::string& name, const std::vector<int64_t>& shape);
   bool has(const std::string& name) const { return checkpoint_.tensor(name) != nullptr; }
 
+  /// Counts a tensor as read that this model does not need, whether the file has it or not.
+  void skip(const std::string& name) { read_.insert(name); }
+  /// Refuses a file with tensors that nothing above has read: they belong to a model that computes
+  /// something else. Towers for images and sound, layers behind the last one of `layers` that
+  /// predict further tokens, heads of classifiers and biases of zeros may stay unread.
+  /// Errors: kUnsupported naming the first.
+  Result<void> refuse_unread(int layers) const;
+
  private:
   Result<const store::TensorView*> checked(const std::string& name,
                                            const std::vector<int64_t>& shape);
@@ -65,6 +76,7 @@ class WeightLoader {
   nn::Backend& backend_;
   LoadProgress progress_;
   NormStyle norms_;
+  std::set<std::string, std::less<>> read_;  // names of tensors
   uint64_t done_ = 0, total_ = 0;
 };
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <utility>
 
@@ -83,6 +84,7 @@ class TensorsReader {
   Result<std::vector<TensorView>> run(const std::vector<SafetensorsFile>& files) {
     for (const SafetensorsFile& file : files)
       for (const SafetensorsEntry& entry : file.entries()) RETURN_IF_ERROR(sort_in(entry));
+    RETURN_IF_ERROR(check_behind());
     const std::string head = head_name();
     const bool has_head = modules_.contains(head);
     const bool tied = config_.tied_output.value_or(!has_head);
@@ -134,10 +136,23 @@ class TensorsReader {
     });
   }
 
-  // Layers behind the last one predict further tokens (GLM 4.5, DeepSeek 3).
-  bool predicts_further(std::string_view name) const {
-    const std::string_view layer = layer_part(name, *config_.family).layer;
-    return !layer.empty() && std::stoi(std::string(layer)) >= config_.model.layers;
+  // Whether a tensor is of a layer behind the last one. Such layers predict further tokens
+  // (GLM 4.5, DeepSeek 3); what they project a token and a state by tells them from the model's
+  // own.
+  bool is_behind(const std::string& name) {
+    const auto [layer, part] = layer_part(name, *config_.family);
+    if (layer.empty() || std::stoi(std::string(layer)) < config_.model.layers) return false;
+    behind_.try_emplace(std::string(layer), name);
+    if (part.starts_with("eh_proj.")) predicting_.emplace(layer);
+    return true;
+  }
+
+  Result<void> check_behind() const {
+    for (const auto& [layer, name] : behind_)
+      if (!predicting_.contains(layer))
+        return wrong(name, fmt::format("it is of layer {}, but config.json tells of {} layers",
+                                       layer, config_.model.layers));
+    return {};
   }
 
   Result<void> sort_in(const SafetensorsEntry& entry) {
@@ -146,7 +161,7 @@ class TensorsReader {
     if (name.empty() || name.ends_with(".rotary_emb.inv_freq") || is_ignored(name)) return {};
     const bool is_other = config_.quantisation.other.has_value();
     if (is_other && is_activation_scale(name)) return {};
-    if (predicts_further(name)) return {};
+    if (is_behind(name)) return {};
     if (const HfFamily& family = *config_.family;
         !renamed(family.parameters, layer_part(name, family).part).empty()) {
       if (!parameters_.emplace(name, &entry).second) return wrong(entry.name, "it is in two files");
@@ -369,6 +384,8 @@ class TensorsReader {
   const std::string& path_;
   std::map<std::string, HfModule, std::less<>> modules_;
   std::map<std::string, const SafetensorsEntry*, std::less<>> parameters_;
+  std::map<std::string, std::string> behind_;  // layers behind the last one: a tensor of each
+  std::set<std::string> predicting_;           // those of them that predict further tokens
   std::vector<TensorView> tensors_;
 };
 

@@ -197,7 +197,12 @@ Result<void> AttentionBlock::load_projections(const LayerSource& source) {
              {source.name("attn_k"), kv},
              {source.name(values ? "attn_v" : "attn_k"), kv}};
   if (source.has("attn_qkv_heads")) parts = parts_by_key(source, spec_);
-  if (spec_.queries_only) parts = {{source.name("attn_q"), q}};
+  if (spec_.queries_only) {
+    parts = {{source.name("attn_q"), q}};
+    // Files keep what the layer had before it shared another one's.
+    for (const char* unused : {"attn_k.weight", "attn_v.weight", "attn_k_norm.weight"})
+      source.weights.skip(source.name(unused));
+  }
   if (source.options.output_gate) {
     parts = head_halves(source, spec_, 0);
     parts.push_back({source.name("attn_k"), kv});

@@ -115,6 +115,7 @@ Result<void> LatentBlock::load_up(const LayerSource& source) {
                      source.weights.floats(source.name("attn_v_b.weight"), {heads, value, rank}));
     spec_.key_up = turned(keys, heads, rank, plain);
     spec_.value_up = turned(values, heads, value, rank);
+    source.weights.skip(source.name("attn_kv_b.weight"));  // some files have both forms
     return {};
   }
   ASSIGN_OR_RETURN(const std::vector<float> both,

@@ -83,6 +83,7 @@ Result<std::vector<float>> rope_divisors(WeightLoader& weights, const store::Mod
     const int context = config.served_context > 0 ? config.served_context : config.context_length;
     const bool longer = context > config.rope.original_context;
     const std::string name = longer ? "rope_factors_long" : "rope_factors_short";
+    weights.skip(longer ? "rope_factors_short.weight" : "rope_factors_long.weight");
     if (weights.has(name + ".weight")) return divisors_in(weights, config, name);
     return longer ? config.rope.long_divisors : config.rope.short_divisors;
   }
@@ -203,6 +204,7 @@ Result<std::unique_ptr<Model>> Decoder::load(const store::Checkpoint& checkpoint
     RETURN_IF_ERROR(model->load_output(source, layer));
     model->layers_.push_back(std::move(layer));
   }
+  RETURN_IF_ERROR(weights.refuse_unread(config.layers));
   model->set_product_order();
   return std::unique_ptr<Model>(std::move(model));
 }
