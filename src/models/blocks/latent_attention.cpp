@@ -25,6 +25,11 @@ float score_scale(const store::ModelConfig& config) {
   return static_cast<float>(scale);
 }
 
+float norm_eps(const LayerSource& source) {
+  const float own = source.options.latent_norm_eps;
+  return own > 0 ? own : source.config.norm_eps;
+}
+
 // [H, rows, columns] to [H, columns, rows].
 std::vector<float> turned(const std::vector<float>& values, int heads, int rows, int columns) {
   std::vector<float> out(values.size());
@@ -83,7 +88,7 @@ Result<std::unique_ptr<Mixer>> LatentBlock::load(const LayerSource& source, nn::
       block->kv_down_,
       source.weights.linear({{source.name("attn_kv_a_mqa"), spec.rank + spec.rope}}, width));
   ASSIGN_OR_RETURN(block->kv_norm_, source.weights.norm(source.name("attn_kv_a_norm.weight"),
-                                                        spec.rank, config.norm_eps));
+                                                        spec.rank, norm_eps(source)));
   RETURN_IF_ERROR(block->load_up(source));
   ASSIGN_OR_RETURN(block->output_, source.weights.linear({{source.name("attn_output"), width}},
                                                          spec.heads * spec.value));
@@ -99,7 +104,7 @@ Result<void> LatentBlock::load_queries(const LayerSource& source) {
   }
   ASSIGN_OR_RETURN(query_down_, source.weights.linear({{source.name("attn_q_a"), rank}}, width));
   ASSIGN_OR_RETURN(query_norm_, source.weights.norm(source.name("attn_q_a_norm.weight"), rank,
-                                                    source.config.norm_eps));
+                                                    norm_eps(source)));
   ASSIGN_OR_RETURN(query_, source.weights.linear({{source.name("attn_q_b"), rows}}, rank));
   return {};
 }

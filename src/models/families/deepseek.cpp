@@ -9,6 +9,8 @@ namespace pippin::models {
 namespace {
 
 Result<void> read_latent(const store::HfFields& fields, store::ModelConfig& config) {
+  ASSIGN_OR_RETURN(const bool pairs, fields.flag("rope_interleave", true));
+  if (!pairs) return fields.unsupported("rope_interleave", "expected true");
   store::LatentConfig& latent = config.latent;
   ASSIGN_OR_RETURN(latent.rank, fields.size("kv_lora_rank", 1, store::kWidthMax));
   ASSIGN_OR_RETURN(latent.query_rank, fields.size("q_lora_rank", 0, store::kWidthMax, 0));
@@ -53,14 +55,6 @@ Result<void> read_v3(const store::HfFields& fields, store::ModelConfig& config) 
   return {};
 }
 
-// Its layers say themselves which have experts.
-Result<void> read_glm(const store::HfFields& fields, store::ModelConfig& config) {
-  RETURN_IF_ERROR(read_v3(fields, config));
-  ASSIGN_OR_RETURN(const bool pairs, fields.flag("rope_interleave", true));
-  if (!pairs) return fields.unsupported("rope_interleave", "expected true");
-  return {};
-}
-
 constexpr store::ModuleName kNames[] = {
     {"self_attn.q_a_proj", "attn_q_a"},
     {"self_attn.q_a_layernorm", "attn_q_a_norm"},
@@ -82,9 +76,11 @@ constexpr store::HfFamily kHf[] = {
      .read = read_v3},
     {.model_type = "glm4_moe_lite",
      .architecture = "deepseek2",
+     .head_dim =
+         64,  // its heads do not divide its width, and files leave this out; nothing uses it
      .eps = 1e-5,
      .names = kNames,
-     .read = read_glm},
+     .read = read_v3},
     {.model_type = "kimi_k2",
      .architecture = "deepseek2",
      .part_of = "kimi_k25",
@@ -108,7 +104,9 @@ void complete(store::ModelConfig& config) {
 extern const Family kDeepSeek;
 constexpr Family kDeepSeek = {"deepseek2",
                               "DeepSeek V2, V3, V3.1, R1, Kimi K2 and K2.5 text, GLM 4.7 Flash",
-                              {.rope_pairs = true, .experts = MoeOptions{}},
+                              {.rope_pairs = true,
+                               .experts = MoeOptions{},
+                               .latent_norm_eps = 1e-6f},  // GLM's other norms have 1e-5
                               kHf,
                               complete,
                               ThinkingSwitch::kThinking};

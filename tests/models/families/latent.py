@@ -25,13 +25,20 @@ def deepseek3():
 
 
 def glm4_flash():
-    small = {**SMALL, "hidden_size": 32, "num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 48,
+    """What is compressed is small, so that the epsilon of its norms shows, which is not that of the others."""
+    def adjust(model) -> None:
+        for name, weight in model.named_parameters():
+            if name.endswith(("q_a_proj.weight", "kv_a_proj_with_mqa.weight")):
+                rank = model.config.q_lora_rank if "q_a" in name else model.config.kv_lora_rank
+                weight.data[:rank] /= 256
+
+    small = {**SMALL, "hidden_size": 32, "num_attention_heads": 3, "num_key_value_heads": 3, "intermediate_size": 48,
              "moe_intermediate_size": 16, "n_routed_experts": 4}
     del small["first_k_dense_replace"]
     return hf.Glm4MoeLiteForCausalLM(hf.Glm4MoeLiteConfig(
         **small, **COMMON, q_lora_rank=48, n_group=1, topk_group=1, norm_topk_prob=True, routed_scaling_factor=1.5,
-        rms_norm_eps=1e-6, tie_word_embeddings=False, rope_parameters=rope(1e6))), {
-            "config": {"scoring_func": "sigmoid"}}
+        rms_norm_eps=1e-5, tie_word_embeddings=False, rope_parameters=rope(1e6))), {
+            "adjust": adjust, "config": {"scoring_func": "sigmoid"}}
 
 
 FAMILIES = {"deepseek2": deepseek2, "deepseek3": deepseek3, "glm4_flash": glm4_flash}
