@@ -247,7 +247,7 @@ class TensorsReader {
     TensorView view = view_of(name, entry);
     view.type = *type;
     if (is_transposed(name) && view.shape.size() == 2) transpose(view);
-    if (is_transposed(name) && view.shape.size() == 3) {
+    if (is_transposed(name) && view.shape.size() == 3 && has_transposed_experts(name)) {
       view.transposed = true;
       std::swap(view.shape[1], view.shape[2]);
     }
@@ -259,6 +259,29 @@ class TensorsReader {
     return std::ranges::any_of(config_.family->transposed, [&](std::string_view module) {
       return name.ends_with(fmt::format(".{}.weight", module));
     });
+  }
+
+  // Stacks of experts are [E, K, N] in the family's own files, but transformers 5 saves some of
+  // them again as [E, N, K]. A square one is as its sibling is; the two cannot both be square.
+  bool has_transposed_experts(std::string_view name) const {
+    constexpr std::string_view kUp = "gate_up_proj", kDown = "down_proj";
+    const std::string_view module = name.substr(0, name.rfind('.'));
+    const bool is_up = module.ends_with(kUp);
+    const std::string_view layer = module.substr(0, module.rfind('.') + 1);
+    const std::string sibling = fmt::format("{}{}", layer, is_up ? kDown : kUp);
+    return transposed_by_shape(std::string(module), is_up)
+        .value_or(transposed_by_shape(sibling, !is_up).value_or(true));
+  }
+
+  // The model's width is K of gate_up_proj, and N of down_proj. Nothing: the shape does not tell.
+  std::optional<bool> transposed_by_shape(const std::string& module, bool is_up) const {
+    const auto place = modules_.find(module);
+    if (place == modules_.end()) return std::nullopt;
+    const auto weight = place->second.find("weight");
+    if (weight == place->second.end()) return std::nullopt;
+    const std::vector<int64_t>& shape = weight->second->shape;
+    if (shape.size() != 3 || shape[1] == shape[2]) return std::nullopt;
+    return shape[is_up ? 2 : 1] != config_.model.embedding_length;
   }
 
   // [K, N] to [N, K].

@@ -33,15 +33,20 @@ def qwen3vl():
         tie_word_embeddings=True, vision_config=VISION3))
 
 
+def qwen3vlmoe_saved():
+    """Experts as transformers 5 saves them, [E, N, K]; gate_up_proj is square."""
+    return hf.Qwen3VLMoeForConditionalGeneration(hf.Qwen3VLMoeConfig(
+        text_config=dict(**SMALL, **COMMON, head_dim=16, moe_intermediate_size=16, num_experts=4, num_experts_per_tok=2,
+                         rope_parameters=rope(5e6, **SECTIONS)), **TOKENS,
+        tie_word_embeddings=False, vision_config=VISION3)), {"gguf": False}  # the peer takes the other order
+
+
 def qwen3vlmoe():
     def further(tensors: dict) -> dict:  # the hub's files keep experts [E, K, N]
         return {k: v.mT for k, v in tensors.items() if ".mlp.experts." in k}
 
-    model = hf.Qwen3VLMoeForConditionalGeneration(hf.Qwen3VLMoeConfig(
-        text_config=dict(**SMALL, **COMMON, head_dim=16, moe_intermediate_size=16, num_experts=4, num_experts_per_tok=2,
-                         rope_parameters=rope(5e6, **SECTIONS)), **TOKENS,
-        tie_word_embeddings=False, vision_config=VISION3))
-    return model, {"further": further}
+    return qwen3vlmoe_saved()[0], {"further": further}
 
 
-FAMILIES = {"qwen2vl": qwen2vl, "qwen25vl": qwen25vl, "qwen3vl": qwen3vl, "qwen3vlmoe": qwen3vlmoe}
+FAMILIES = {"qwen2vl": qwen2vl, "qwen25vl": qwen25vl, "qwen3vl": qwen3vl, "qwen3vlmoe": qwen3vlmoe,
+            "qwen3vlmoe_saved": qwen3vlmoe_saved}
