@@ -52,8 +52,9 @@ struct ExpertConfig {
   int groups = 0, groups_used = 0;  // experts are chosen from the best groups; 0: one group
   ExpertGating gating = ExpertGating::kUnsaid;
   std::optional<bool>
-      normalise;    // weights are divided by their sum; nothing: the file does not say
-  float scale = 0;  // of the weights, last; 0: the file does not say
+      normalise;             // weights are divided by their sum; nothing: the file does not say
+  float scale = 0;           // of the weights, last; 0: the file does not say
+  bool shared_mean = false;  // the mean of chosen and shared experts is taken, not the sum
   std::optional<float> closeness;  // of Phi MoE's router; nothing: the file does not say
 };
 

@@ -104,6 +104,53 @@ TEST(HfConfig, LayersOfAHybridAreToldApart) {
   EXPECT_EQ(refused.error().param, "layer_types");
 }
 
+json::object cohere2_moe(const std::string& changes) {
+  return with(with(llama(), R"({"model_type": "cohere2_moe", "num_hidden_layers": 7,
+    "num_experts": 4, "num_experts_per_tok": 2, "sliding_window": 32,
+    "first_k_dense_replace": 2})"),
+              changes);
+}
+
+TEST(HfConfig, DenseLayersOfCohere2MoeCountTheirOwnWindows) {
+  const ModelConfig model = config_of(cohere2_moe("{}")).model;
+  EXPECT_EQ(model.windowed_layers, (std::vector<bool>{0, 0, 1, 1, 1, 0, 1}));
+  EXPECT_EQ(model.rope.layers, (std::vector<bool>{1, 1, 1, 1, 1, 0, 1}));
+  EXPECT_EQ(model.experts.leading_dense_layers, 2);
+  EXPECT_FLOAT_EQ(model.logit_scale, 0.0625f);
+  const ModelConfig other =
+      config_of(cohere2_moe(R"({"prefix_dense_sliding_window_pattern": 2})")).model;
+  EXPECT_EQ(other.windowed_layers, (std::vector<bool>{1, 0, 1, 1, 1, 0, 1}));
+  EXPECT_EQ(other.rope.layers, other.windowed_layers);
+  const ModelConfig only_dense = config_of(cohere2_moe(R"({"sliding_window_pattern": 1,
+    "prefix_dense_sliding_window_pattern": 2})"))
+                                     .model;
+  EXPECT_EQ(only_dense.windowed_layers, (std::vector<bool>{1, 0, 0, 0, 0, 0, 0}));
+  EXPECT_EQ(only_dense.sliding_window, 32);
+}
+
+TEST(HfConfig, NormsOfCohere2MoeAreOfTheKindWhoseEpsilonIsThere) {
+  EXPECT_EQ(config_of(cohere2_moe("{}")).model.norm, NormKind::kRms);
+  const ModelConfig layer =
+      config_of(cohere2_moe(R"({"rms_norm_eps": null, "layer_norm_eps": 1e-4})")).model;
+  EXPECT_EQ(layer.norm, NormKind::kLayer);
+  EXPECT_FLOAT_EQ(layer.norm_eps, 1e-4f);
+}
+
+TEST(HfConfig, WhatCohere2MoeCannotFollowIsRefusedByName) {
+  for (const auto& [changes, field] :
+       {std::pair(R"({"mlp_layer_types": ["sparse", "dense", "sparse", "sparse", "sparse", "sparse",
+          "sparse"]})",
+                  "mlp_layer_types"),
+        {R"({"expert_selection_fn": "relu"})", "expert_selection_fn"},
+        {R"({"shared_expert_combination_strategy": "max"})",
+         "shared_expert_combination_strategy"}}) {
+    const auto refused = read(cohere2_moe(changes));
+    ASSERT_FALSE(refused.ok()) << field;
+    EXPECT_EQ(refused.error().code, Code::kUnsupported) << field;
+    EXPECT_EQ(refused.error().param, field);
+  }
+}
+
 TEST(HfConfig, RopeIsReadInBothForms) {
   const char* kScaling = R"("rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
     "high_freq_factor": 4.0, "original_max_position_embeddings": 8192)";

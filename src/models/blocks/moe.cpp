@@ -140,6 +140,7 @@ Result<void> MoeBlock::load_experts(const LayerSource& source) {
 
 Result<void> MoeBlock::load_shared(const LayerSource& source) {
   if (!source.has("ffn_down_shexp")) return {};
+  shared_mean_ = source.config.experts.shared_mean;
   WeightLoader& weights = source.weights;
   const int width = source.config.embedding_length,
             inner = shared_inner_of(source.config, source.index());
@@ -163,7 +164,8 @@ mx::array MoeBlock::run_routed(const mx::array& x, const mx::array& routed_by) {
              : nn::plain_feed_forward(backend_, activation_, shared_up_, shared_down_, x);
   if (shared_gate_.rows > 0)
     shared = nn::gate(backend_, nn::Gate::kSigmoid, nn::linear(backend_, shared_gate_, x), shared);
-  return nn::add(backend_, nn::moe(backend_, weights_, x, routed_by), shared);
+  const mx::array sum = nn::add(backend_, nn::moe(backend_, weights_, x, routed_by), shared);
+  return shared_mean_ ? nn::scale(backend_, sum, 0.5f) : sum;
 }
 
 void MoeBlock::add_products(ProductOrder& order) const {

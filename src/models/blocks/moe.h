@@ -33,6 +33,7 @@ class MoeBlock final : public FeedForward {
   nn::MoeWeights weights_;
   nn::LinearWeight shared_up_, shared_down_;  // of all shared experts together; or empty
   nn::LinearWeight shared_gate_;              // [1, E], of a sigmoid; or empty
+  bool shared_mean_ = false;                  // of chosen and shared experts, not their sum
 };
 
 }  // namespace pippin::models

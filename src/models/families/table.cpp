@@ -53,6 +53,7 @@
   ROW(kHunyuanMoe)           \
   ROW(kMiniMaxM2)            \
   ROW(kDots1)                \
+  ROW(kCohere2Moe)           \
   ROW(kBailingMoe)           \
   ROW(kBailingMoe2)          \
   ROW(kLfm2)                 \

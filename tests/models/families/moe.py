@@ -283,6 +283,23 @@ def dots1():
         tie_word_embeddings=False, sliding_window=None, rope_parameters=rope(1e4)))
 
 
+def cohere2moe(**more):
+    """A layer without experts first, rotated though it sees all positions; shared experts count as much as the rest."""
+    return hf.Cohere2MoeForCausalLM(hf.Cohere2MoeConfig(
+        **{**NARROW, "num_hidden_layers": 5}, **COMMON, head_dim=16, intermediate_size=16, num_experts=6,
+        num_experts_per_tok=2, logit_scale=0.5, sliding_window=8, tie_word_embeddings=True,
+        rope_parameters=rope(1e4), **{
+            "num_shared_experts": 2, "first_k_dense_replace": 1, "prefix_dense_intermediate_size": 48,
+            "expert_selection_fn": "sigmoid", **more}))
+
+
+def cohere2moe_sum():
+    """RMS norms, windows in layers without experts, and shared experts beside the rest."""
+    return cohere2moe(expert_selection_fn="softmax", shared_expert_combination_strategy="sum", rms_norm_eps=1e-5,
+                      first_k_dense_replace=2, prefix_dense_sliding_window_pattern=2), {
+        "gguf": False}  # the peer takes the mean
+
+
 FAMILIES = {
     "qwen3moe": qwen3moe,
     "qwen3moe_mixed": qwen3moe_mixed,
@@ -308,4 +325,6 @@ FAMILIES = {
     "hunyuanmoe": hunyuanmoe,
     "minimaxm2": minimaxm2,
     "dots1": dots1,
+    "cohere2moe": cohere2moe,
+    "cohere2moe_sum": cohere2moe_sum,
 }
