@@ -353,8 +353,8 @@ Result<void> HfConfigReader::read_kinds() {
 
 // Parts of names of keys that change what a model computes. Such a key that no family reads would
 // give wrong answers without a word.
-constexpr std::string_view kChangesResults[] = {"multiplier", "_scale", "scaling",
-                                                "softcap",    "clip",   "_temperature"};
+constexpr std::string_view kChangesResults[] = {"multiplier", "_scale",       "scaling", "softcap",
+                                                "clip",       "_temperature", "alibi"};
 
 bool is_neutral(const json::value& value) {
   if (value.is_bool()) return !value.get_bool();

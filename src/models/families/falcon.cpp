@@ -22,8 +22,6 @@ constexpr store::FieldName kFields[] = {{"intermediate_size", "ffn_hidden_size"}
                                         {"hidden_act", "activation"}};
 
 Result<void> read(const store::HfFields& fields, store::ModelConfig& config) {
-  ASSIGN_OR_RETURN(const bool alibi, fields.flag("alibi", false));
-  if (alibi) return fields.unsupported("alibi", "it is not supported");
   ASSIGN_OR_RETURN(const bool parallel, fields.flag("parallel_attn", true));
   ASSIGN_OR_RETURN(const bool newer, fields.flag("new_decoder_architecture", false));
   if (!parallel && !newer) return fields.unsupported("parallel_attn", "expected true");
