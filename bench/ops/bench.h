@@ -67,4 +67,7 @@ double best_seconds(const Options& options, Before before, Call call) {
 /// Prints lines of recurrent layers: of Qwen 3.5, Granite 4 and Jamba.
 void bench_recurrent(const Options& options, ThreadPool& pool);
 
+/// Prints lines of attention over compressed keys and values: of DeepSeek 3.2.
+void bench_latent(int tokens, const Options& options, ThreadPool& pool);
+
 }  // namespace pippin::nn::cpu

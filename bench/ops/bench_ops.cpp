@@ -393,6 +393,8 @@ void run(const Options& options) {
     }
   }
   if (wanted(options, "recurrent")) bench_recurrent(options, pool);
+  if (wanted(options, "latent"))
+    for (const int tokens : {1, 16}) bench_latent(tokens, options, pool);
   if (wanted(options, "norm_rope")) {
     for (int64_t tokens : {1, 16, 512}) bench_norm_rope(tokens, 576, 1536, options, pool);
     for (int64_t tokens : {1, 16, 512}) bench_norm_rope(tokens, 1536, 8960, options, pool);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -145,7 +146,7 @@ mx::array LatentBlock::mix(const mx::array& x, const nn::StepBatch& batch, nn::K
           : nn::linear(backend_, query_,
                        nn::norm(backend_, query_norm_, nn::linear(backend_, query_down_, x)));
   const mx::array kept = nn::norm_columns(backend_, kv_norm_, nn::linear(backend_, kv_down_, x), 0);
-  return nn::latent_attention(backend_, spec_, q, kept, batch, kv.layer(store_));
+  return nn::latent_attention(backend_, spec_, q, kept, std::nullopt, batch, kv.layer(store_));
 }
 
 mx::array LatentBlock::project(const mx::array& mixed) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -103,9 +104,13 @@ class Backend {
                                       const StepBatch& batch, KvLayerStore& kv) = 0;
   virtual mx::array paged_attention(const AttentionSpec& spec, const mx::array& q,
                                     const StepBatch& batch, KvLayerStore& kv) = 0;
+  virtual std::optional<mx::array> select_positions(const IndexSpec& spec, const mx::array& q,
+                                                    const mx::array& k, const mx::array& weights,
+                                                    const StepBatch& batch,
+                                                    KvLayerStore& store) = 0;
   virtual mx::array latent_attention(const LatentSpec& spec, const mx::array& q,
-                                     const mx::array& kv, const StepBatch& batch,
-                                     KvLayerStore& store) = 0;
+                                     const mx::array& kv, const std::optional<mx::array>& selected,
+                                     const StepBatch& batch, KvLayerStore& store) = 0;
   virtual mx::array causal_conv(const ConvSpec& spec, const Columns& x, const StepBatch& batch,
                                 KvLayerStore& state) = 0;
   virtual mx::array gated_delta_rule(const DeltaRuleSpec& spec, const mx::array& qkv,

@@ -6,7 +6,7 @@ namespace pippin::nn {
 
 int64_t KvGeometry::block_bytes(KvType type) const {
   if (kind() == KvKind::kState) return state.values() * static_cast<int64_t>(sizeof(float));
-  if (latent > 0) return int64_t{2} * latent * kBlockPositions;
+  if (latent > 0) return int64_t{2} * (latent + index_key) * kBlockPositions;
   return 2 * kv_heads * kv_head_bytes(type, head_dim);
 }
 

@@ -33,6 +33,8 @@ struct KvGeometry {
   StateShape state = {};
   /// > 0: a compressed form of keys and values (MLA), so many f16 values of each position.
   int latent = 0;
+  /// > 0: beside that a key of so many f16 values, by which an indexer chooses positions.
+  int index_key = 0;
 
   KvKind kind() const {
     if (state.values() > 0) return KvKind::kState;

@@ -1,5 +1,5 @@
 // LatentSpec: a layer's attention over compressed keys and values (MLA), apart from its
-// projections. Thread: the device thread.
+// projections. IndexSpec: which positions it covers. Thread: the device thread.
 #pragma once
 
 #include "nn/backend/float_vector.h"
@@ -18,6 +18,16 @@ struct LatentSpec {
   FloatVector inv_freq;  // [P / 2]
   FloatVector key_up;    // [H, N, R]: a head's key is the sum over R
   FloatVector value_up;  // [H, R, V]: a head's value is the sum over R
+};
+
+struct IndexSpec {
+  int heads = 0;
+  int dim = 0;                    // D of queries and keys
+  int rope = 0;                   // P: their first values, which turn with the position
+  int top = 0;                    // positions that attention covers, at most
+  bool rope_interleaved = false;  // pairs (2i, 2i + 1) instead of (i, i + P / 2)
+  float rope_magnitude = 1;
+  FloatVector inv_freq;  // [P / 2]
 };
 
 }  // namespace pippin::nn

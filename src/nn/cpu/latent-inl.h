@@ -23,9 +23,16 @@ inline void latent_product(const float* x, int rows, const float* w, int columns
   for (; c < columns; c += 16) latent_columns<1>(x, rows, w, columns, c, factor, out);
 }
 
-inline const uint16_t* latent_row(const LatentTile& tile, int position) {
-  return tile.args->cache +
-         (int64_t{tile.blocks[position / 16]} * 16 + position % 16) * tile.args->width();
+/// What is kept of a position: `width` values.
+inline const uint16_t* kept_row(const uint16_t* cache, const int32_t* blocks, int64_t block_values,
+                                int position, int width) {
+  return cache + blocks[position / 16] * block_values + position % 16 * width;
+}
+
+inline const uint16_t* latent_row(const LatentTile& tile, int i) {
+  const LatentArgs& a = *tile.args;
+  const int position = tile.selected == nullptr ? i : tile.selected[i];
+  return kept_row(a.cache, tile.blocks, a.block_values, position, a.width());
 }
 
 /// Scores of H heads at all positions. Even and odd vectors of dims have a sum each.
@@ -108,4 +115,34 @@ void latent_attend(const LatentTile& tile) {
   latent_heads<1>(tile);
 }
 
-constexpr LatentKernels latent_kernels() { return {.attend = latent_attend}; }
+/// Adds what N heads from `head` on give to the scores, in their order.
+template <int N>
+inline void index_heads(const IndexTile& tile, int head) {
+  const IndexArgs& a = *tile.args;
+  const float* q = tile.q + head * a.dim;
+  for (int p = tile.first; p < tile.end; ++p) {
+    const uint16_t* key = kept_row(a.cache, tile.blocks, a.block_values, p, a.dim);
+    F sums[N];
+    for (int h = 0; h < N; ++h) sums[h] = f_zero();
+    for (int d = 0; d < a.dim; d += 16) {
+      const F kept = f_from_half(key + d);
+      for (int h = 0; h < N; ++h) sums[h] = f_fma(kept, f_load(q + h * a.dim + d), sums[h]);
+    }
+    float& score = tile.scores[p - tile.first];
+    for (int h = 0; h < N; ++h) {
+      const float product = f_reduce_add(sums[h]);
+      if (!(product <= 0)) score += tile.weights[head + h] * product;  // not a number stays one
+    }
+  }
+}
+
+void index_scores(const IndexTile& tile) {
+  for (int p = tile.first; p < tile.end; ++p) tile.scores[p - tile.first] = 0;
+  int head = 0;
+  for (; head + 4 <= tile.args->heads; head += 4) index_heads<4>(tile, head);
+  for (; head < tile.args->heads; ++head) index_heads<1>(tile, head);
+}
+
+constexpr LatentKernels latent_kernels() {
+  return {.attend = latent_attend, .index_scores = index_scores};
+}

@@ -28,11 +28,11 @@ struct DenseState final : KvLayerStore {
   mx::array conv, matrices;
 };
 
-/// Compressed keys and values of a layer, [P * S, latent].
+/// Compressed keys and values of a layer, [P * S, latent], and index keys, [P * S, index_key].
 struct DenseLatent final : KvLayerStore {
-  DenseLatent(const KvGeometry& of, int in_group, mx::array values)
-      : KvLayerStore(of, in_group), rows(std::move(values)) {}
-  mx::array rows;
+  DenseLatent(const KvGeometry& of, int in_group, mx::array values, mx::array keys)
+      : KvLayerStore(of, in_group), rows(std::move(values)), index_keys(std::move(keys)) {}
+  mx::array rows, index_keys;
 };
 
 class ReferenceBackend : public Backend {
@@ -75,8 +75,12 @@ class ReferenceBackend : public Backend {
                               const StepBatch& batch, KvLayerStore& kv) override;
   mx::array paged_attention(const AttentionSpec& spec, const mx::array& q, const StepBatch& batch,
                             KvLayerStore& kv) override;
+  std::optional<mx::array> select_positions(const IndexSpec& spec, const mx::array& q,
+                                            const mx::array& k, const mx::array& weights,
+                                            const StepBatch& batch, KvLayerStore& store) override;
   mx::array latent_attention(const LatentSpec& spec, const mx::array& q, const mx::array& kv,
-                             const StepBatch& batch, KvLayerStore& store) override;
+                             const std::optional<mx::array>& selected, const StepBatch& batch,
+                             KvLayerStore& store) override;
   mx::array causal_conv(const ConvSpec& spec, const Columns& x, const StepBatch& batch,
                         KvLayerStore& state) override;
   mx::array gated_delta_rule(const DeltaRuleSpec& spec, const mx::array& qkv, const Columns& ab,

@@ -41,7 +41,8 @@ class DenseKvCache final : public KvCache {
       }
       if (g.latent > 0) {
         layers_.push_back(std::make_unique<DenseLatent>(
-            g, group, mx::zeros({blocks * kBlockPositions, g.latent}, dtype)));
+            g, group, mx::zeros({blocks * kBlockPositions, g.latent}, dtype),
+            mx::zeros({blocks * kBlockPositions, g.index_key}, dtype)));
         continue;
       }
       const mx::Shape shape{blocks * kBlockPositions, g.kv_heads, g.head_dim};
@@ -58,7 +59,9 @@ class DenseKvCache final : public KvCache {
         move(states.conv, from, to, 1);
         move(states.matrices, from, to, 1);
       } else if (store->geometry.latent > 0) {
-        move(static_cast<DenseLatent&>(*store).rows, from, to, kBlockPositions);
+        auto& layer = static_cast<DenseLatent&>(*store);
+        move(layer.rows, from, to, kBlockPositions);
+        move(layer.index_keys, from, to, kBlockPositions);
       } else {
         auto& layer = static_cast<DenseKv&>(*store);
         move(layer.k, from, to, kBlockPositions);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "nn/backend/backend.h"
@@ -32,11 +33,14 @@ struct CpuKv final : KvLayerStore {
   cpu::KvLayer blocks;
 };
 
-/// Compressed keys and values of a layer: a row of f16 values for each position.
+/// Compressed keys and values of a layer in f16: in each block the rows of all positions, then
+/// their index keys.
 struct CpuLatent final : KvLayerStore {
   CpuLatent(const KvGeometry& of, int in_group, uint16_t* at)
-      : KvLayerStore(of, in_group), rows(at) {}
-  uint16_t* const rows;
+      : KvLayerStore(of, in_group), blocks(at) {}
+  int row_values() const { return kBlockPositions * geometry.latent; }
+  int block_values() const { return row_values() + kBlockPositions * geometry.index_key; }
+  uint16_t* const blocks;
 };
 
 /// States of a layer, one behind the other: the convolution's inputs, then the matrices.
@@ -87,8 +91,12 @@ class CpuBackend final : public Backend {
                               const StepBatch& batch, KvLayerStore& kv) override;
   mx::array paged_attention(const AttentionSpec& spec, const mx::array& q, const StepBatch& batch,
                             KvLayerStore& kv) override;
+  std::optional<mx::array> select_positions(const IndexSpec& spec, const mx::array& q,
+                                            const mx::array& k, const mx::array& weights,
+                                            const StepBatch& batch, KvLayerStore& store) override;
   mx::array latent_attention(const LatentSpec& spec, const mx::array& q, const mx::array& kv,
-                             const StepBatch& batch, KvLayerStore& store) override;
+                             const std::optional<mx::array>& selected, const StepBatch& batch,
+                             KvLayerStore& store) override;
   mx::array causal_conv(const ConvSpec& spec, const Columns& x, const StepBatch& batch,
                         KvLayerStore& state) override;
   mx::array gated_delta_rule(const DeltaRuleSpec& spec, const mx::array& qkv, const Columns& ab,
