@@ -14,7 +14,8 @@ constexpr int kVocabMax = 1 << 24;        // V
 constexpr int kContextMax = 1 << 30;      // tokens
 constexpr int kExpertsMax = 1 << 14;
 constexpr int kConvTapsMax = 8;
-constexpr double kScaleMax = 1e6;  // of any scale, cap or stretch
+constexpr int kIndexTopMax = 1 << 14;  // positions that an indexer chooses for each token
+constexpr double kScaleMax = 1e6;      // of any scale, cap or stretch
 constexpr double kRopeBaseMax = 1e12;
 constexpr double kNormEpsMax = 0.1;
 

@@ -103,9 +103,10 @@ Result<int> ConfigReader::size_or(std::string_view name, int min, int max, int o
   return has(name) ? size(name, min, max) : Result<int>(otherwise);
 }
 
-// Arrays have an element for each block, those that predict further tokens included.
+// Arrays have an element for each block; those that predict further tokens may be left out.
 Result<void> ConfigReader::check_length(std::string_view name, size_t elements) const {
-  if (elements == static_cast<size_t>(blocks_)) return {};
+  if (elements == static_cast<size_t>(blocks_) || elements == static_cast<size_t>(config_.layers))
+    return {};
   return wrong(key(name),
                fmt::format("expected {} elements, one per layer, but found {}", blocks_, elements));
 }
@@ -324,6 +325,13 @@ Result<void> ConfigReader::read_latent() {
                  fmt::format("expected more than the {} rotated dims, but "
                              "found {}",
                              config_.rope.dims, key_length));
+  IndexConfig& index = latent.index;
+  ASSIGN_OR_RETURN(index.heads, size_or("attention.indexer.head_count", 1, kHeadsMax, 0));
+  ASSIGN_OR_RETURN(index.dim, size_or("attention.indexer.key_length", 1, kHeadDimMax, 0));
+  ASSIGN_OR_RETURN(index.top, size_or("attention.indexer.top_k", 1, kIndexTopMax, 0));
+  if (has("attention.indexer.types")) {
+    ASSIGN_OR_RETURN(index.layers, flag_per_layer("attention.indexer.types"));
+  }
   return {};
 }
 

@@ -85,11 +85,23 @@ struct Multipliers {
   std::array<float, 5> recurrent_parts = {1, 1, 1, 1, 1};
 };
 
+/// What chooses the positions that attention covers (DeepSeek 3.2). All zero where all are.
+struct IndexConfig {
+  int heads = 0, dim = 0;  // of its queries; it has one key for each position
+  int top = 0;             // positions that attention covers, at most
+  /// [L] or empty: whether a layer has one. Another covers what the last one before it chose (GLM
+  /// 5.2). Empty: all have.
+  std::vector<bool> layers;
+
+  bool in_layer(int i) const { return layers.empty() || layers[static_cast<size_t>(i)]; }
+};
+
 /// Compressed keys and values (MLA). All zero where there are none.
 struct LatentConfig {
   int rank = 0;              // compressed values of a position
   int query_rank = 0;        // of queries; 0: they are not compressed
   int plain = 0, value = 0;  // values of a head's key that are not turned; of a head's value
+  IndexConfig index;
 };
 
 /// A learned curve of a feed-forward layer's activation (Apertus); alphas are softplus's inputs.

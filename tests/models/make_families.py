@@ -7,7 +7,8 @@
 Each folder has config.json and model.safetensors as transformers saves them (weights that bf16 holds exactly, in bf16),
 expected.safetensors (`tokens` [T] int32, `logits` [T, V] f32: f32 arithmetic, eager attention), and, where llama.cpp's
 converter in the source tree LLAMA_CPP knows the family, model.gguf as it writes it, with a small ASCII vocabulary in
-place of the model's own. The models are functions in tests/models/families/*.py. The seed is the name's.
+place of the model's own. The models are functions in tests/models/families/*.py. The seed is the name's, or the
+function's.
 """
 
 import argparse
@@ -86,18 +87,20 @@ def compute(model, tokens: np.ndarray) -> np.ndarray:
 
 
 def make(name: str, peer: pathlib.Path | None) -> None:
-    seed = zlib.crc32(name.encode())
     made = all_families()[name]()
     # A function returns the model, or (model, options): offset_norms where 1 is added to the weights of norms;
     # adjust, a function of the model, changes its weights; further, a function of the model's tensors, gives others
     # that its files hold beside them, or None for those that they do not; config, fields that config.json says
-    # otherwise than transformers writes them; peer, attributes of the peer's converter.
+    # otherwise than transformers writes them; peer, attributes of the peer's converter; seed, where the name's makes
+    # a model that check, a function of the model and its tokens, refuses.
     model, options = made if isinstance(made, tuple) else (made, {})
+    seed = options.get("seed", zlib.crc32(name.encode()))
     model = model.eval().float()
     model.set_attn_implementation("eager")
     randomize(model, seed, options.get("offset_norms", False))
     options.get("adjust", lambda _: None)(model)
     tokens = np.random.default_rng(seed).integers(2, VOCAB, TOKENS, dtype=np.int32)
+    options.get("check", lambda *_: None)(model, tokens)
     logits = compute(model, tokens)
 
     folder = FOLDER / name

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,8 @@ struct LayerSource {
   const DecoderOptions& options;
   int layer = 0;
   int store = 0;  // the mixer's entry in ModelSpec::layers, if it keeps anything
+  /// What the last indexer that ran chose: layers without one take it over.
+  std::shared_ptr<std::optional<mx::array>> selected = {};
 
   /// Returns the name of a part's tensors: "blk.3.attn_q".
   std::string name(std::string_view part) const;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <optional>
 #include <string>
 #include <utility>
 
@@ -44,13 +43,14 @@ std::vector<float> turned(const std::vector<float>& values, int heads, int rows,
 
 }  // namespace
 
-nn::KvGeometry LatentBlock::geometry(const store::ModelConfig& config) {
+nn::KvGeometry LatentBlock::geometry(const store::ModelConfig& config, int layer) {
   nn::KvGeometry geometry;
   geometry.latent = config.latent.rank + config.rope.dims;
+  if (config.latent.index.in_layer(layer)) geometry.index_key = config.latent.index.dim;
   return geometry;
 }
 
-Result<void> LatentBlock::check(const store::ModelConfig& config) {
+Result<void> LatentBlock::check(const store::ModelConfig& config, const DecoderOptions& options) {
   const store::LatentConfig& latent = config.latent;
   const std::pair<const char*, int> sizes[] = {{"attention.kv_lora_rank", latent.rank},
                                                {"attention.key_length_mla", latent.plain},
@@ -64,7 +64,13 @@ Result<void> LatentBlock::check(const store::ModelConfig& config) {
                               config.path, size),
                   config.architecture + "." + key);
   }
-  return {};
+  if (config.rope.dims > nn::kHeadDimMax) {
+    return fail(Code::kUnsupported,
+                fmt::format("[model] {}: at most {} dims can be rotated, this file has {}",
+                            config.path, nn::kHeadDimMax, config.rope.dims),
+                config.architecture + ".rope.dimension_count");
+  }
+  return Indexer::check(config, options);
 }
 
 Result<std::unique_ptr<Mixer>> LatentBlock::load(const LayerSource& source, nn::Backend& backend,
@@ -83,6 +89,10 @@ Result<std::unique_ptr<Mixer>> LatentBlock::load(const LayerSource& source, nn::
   spec.scale = score_scale(config);
   spec.rope_interleaved = source.options.rope_pairs;
   spec.rope_magnitude = rope.magnitude;
+  block->selected_ = source.selected;
+  if (source.options.indexer && config.latent.index.in_layer(source.layer)) {
+    ASSIGN_OR_RETURN(block->indexer_, Indexer::load(source, backend, rope));
+  }
   spec.inv_freq = std::move(rope.inv_freq);
   RETURN_IF_ERROR(block->load_queries(source));
   ASSIGN_OR_RETURN(
@@ -140,13 +150,14 @@ Result<void> LatentBlock::load_up(const LayerSource& source) {
 }
 
 mx::array LatentBlock::mix(const mx::array& x, const nn::StepBatch& batch, nn::KvCache& kv) {
-  const mx::array q =
+  const mx::array queries =
       query_norm_.values.empty()
-          ? nn::linear(backend_, query_, x)
-          : nn::linear(backend_, query_,
-                       nn::norm(backend_, query_norm_, nn::linear(backend_, query_down_, x)));
+          ? x
+          : nn::norm(backend_, query_norm_, nn::linear(backend_, query_down_, x));
+  const mx::array q = nn::linear(backend_, query_, queries);
+  if (indexer_) *selected_ = indexer_->select(x, queries, batch, kv.layer(store_));
   const mx::array kept = nn::norm_columns(backend_, kv_norm_, nn::linear(backend_, kv_down_, x), 0);
-  return nn::latent_attention(backend_, spec_, q, kept, std::nullopt, batch, kv.layer(store_));
+  return nn::latent_attention(backend_, spec_, q, kept, *selected_, batch, kv.layer(store_));
 }
 
 mx::array LatentBlock::project(const mx::array& mixed) {
@@ -155,7 +166,9 @@ mx::array LatentBlock::project(const mx::array& mixed) {
 
 void LatentBlock::add_products(ProductOrder& order) const {
   if (query_down_.rows > 0) order.push_back(&query_down_);
-  order.insert(order.end(), {&query_, &kv_down_, &output_});
+  order.push_back(&query_);
+  if (indexer_) indexer_->add_products(order);
+  order.insert(order.end(), {&kv_down_, &output_});
 }
 
 }  // namespace pippin::models

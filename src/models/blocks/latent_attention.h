@@ -1,21 +1,24 @@
-// LatentBlock: attention over compressed keys and values (MLA: DeepSeek 2 and 3, Kimi K2). Thread:
-// the device thread.
+// LatentBlock: attention over compressed keys and values (MLA: DeepSeek 2 and 3, Kimi K2), of all
+// positions or of those that an indexer chooses. Thread: the device thread.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "models/blocks/block.h"
+#include "models/blocks/indexer.h"
 #include "nn/backend/latent_spec.h"
 
 namespace pippin::models {
 
 class LatentBlock final : public Mixer {
  public:
-  /// Returns what a layer keeps of each position: its compressed values and the shared key.
-  static nn::KvGeometry geometry(const store::ModelConfig& config);
+  /// Returns what a layer keeps of each position: its compressed values and the shared key, and an
+  /// index key where it has an indexer.
+  static nn::KvGeometry geometry(const store::ModelConfig& config, int layer);
   /// Errors: kUnsupported, naming what of the configuration this block cannot do.
-  static Result<void> check(const store::ModelConfig& config);
+  static Result<void> check(const store::ModelConfig& config, const DecoderOptions& options);
   static Result<std::unique_ptr<Mixer>> load(const LayerSource& source, nn::Backend& backend,
                                              const std::vector<float>& rope_divisors);
 
@@ -33,6 +36,8 @@ class LatentBlock final : public Mixer {
   nn::LatentSpec spec_;
   nn::LinearWeight query_down_, query_, kv_down_, output_;  // query_down_: empty without a rank
   nn::NormWeight query_norm_, kv_norm_;
+  std::optional<Indexer> indexer_;
+  std::shared_ptr<std::optional<mx::array>> selected_;  // nothing in it: all positions are covered
 };
 
 }  // namespace pippin::models

@@ -37,7 +37,7 @@ std::vector<nn::KvGeometry> mixer_stores(const store::ModelConfig& config,
       if (AttentionBlock::kv_layer(config, options, layer) != layer) return {};
       return {AttentionBlock::geometry(config, options, layer)};
     case MixerKind::kLatent:
-      return {LatentBlock::geometry(config)};
+      return {LatentBlock::geometry(config, layer)};
     case MixerKind::kShortConv:
       return {ShortConvBlock::geometry(config)};
     case MixerKind::kDeltaNet:
@@ -60,7 +60,7 @@ Result<void> check_mixer(const store::ModelConfig& config, const DecoderOptions&
     case MixerKind::kAttention:
       return AttentionBlock::check(config, options);
     case MixerKind::kLatent:
-      return LatentBlock::check(config);
+      return LatentBlock::check(config, options);
     case MixerKind::kDeltaNet:
       return DeltaNetBlock::check(config);
     case MixerKind::kMamba:

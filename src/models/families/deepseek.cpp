@@ -1,5 +1,8 @@
 // DeepSeek 2 and 3: compressed keys and values, and experts in all but the first layers. Kimi K2 is
-// built like DeepSeek 3.
+// built like DeepSeek 3. DeepSeek 3.2 and GLM 5 are, too, but attention covers chosen positions
+// only.
+#include <algorithm>
+
 #include "models/families/expert_fields.h"
 #include "models/families/family.h"
 #include "store/config_limits.h"
@@ -28,9 +31,6 @@ constexpr ExpertFields kExperts = {.shared = "n_shared_experts",
                                    .groups_used = "topk_group"};
 
 Result<void> read_layers(const store::HfFields& fields, store::ModelConfig& config) {
-  // DeepSeek 3.2's indexer chooses the positions that a query sees.
-  if (fields.has("index_topk"))
-    return fields.unsupported("index_topk", "sparse attention is not supported yet");
   RETURN_IF_ERROR(read_latent(fields, config));
   RETURN_IF_ERROR(read_experts(fields, kExperts, config));
   ASSIGN_OR_RETURN(config.experts.leading_dense_layers,
@@ -41,7 +41,14 @@ Result<void> read_layers(const store::HfFields& fields, store::ModelConfig& conf
   return {};
 }
 
+// Sparse attention has families of its own.
+Result<void> refuse_indexer(const store::HfFields& fields) {
+  if (!fields.has("index_topk")) return {};
+  return fields.unsupported("index_topk", "sparse attention is not supported in this architecture");
+}
+
 Result<void> read_v2(const store::HfFields& fields, store::ModelConfig& config) {
+  RETURN_IF_ERROR(refuse_indexer(fields));
   RETURN_IF_ERROR(read_layers(fields, config));
   config.experts.gating = store::ExpertGating::kSoftmax;
   ASSIGN_OR_RETURN(const std::string method, fields.text("topk_method", "greedy"));
@@ -49,10 +56,52 @@ Result<void> read_v2(const store::HfFields& fields, store::ModelConfig& config) 
   return {};
 }
 
-Result<void> read_v3(const store::HfFields& fields, store::ModelConfig& config) {
+Result<void> read_sigmoid(const store::HfFields& fields, store::ModelConfig& config) {
   RETURN_IF_ERROR(read_layers(fields, config));
   config.experts.gating = store::ExpertGating::kSigmoid;
   return {};
+}
+
+Result<void> read_v3(const store::HfFields& fields, store::ModelConfig& config) {
+  RETURN_IF_ERROR(refuse_indexer(fields));
+  return read_sigmoid(fields, config);
+}
+
+Result<void> read_v32(const store::HfFields& fields, store::ModelConfig& config) {
+  store::IndexConfig& index = config.latent.index;
+  ASSIGN_OR_RETURN(index.heads, fields.size("index_n_heads", 1, store::kHeadsMax));
+  ASSIGN_OR_RETURN(index.dim, fields.size("index_head_dim", 1, store::kHeadDimMax));
+  ASSIGN_OR_RETURN(index.top, fields.size("index_topk", 1, store::kIndexTopMax));
+  return read_sigmoid(fields, config);
+}
+
+// Which layers have an indexer: as the file lists them, or the first ones and then every n-th.
+Result<std::vector<bool>> indexer_layers(const store::HfFields& fields, int layers) {
+  std::vector<bool> own;
+  if (fields.has("indexer_types")) {
+    ASSIGN_OR_RETURN(const std::vector<std::string> types,
+                     fields.texts("indexer_types", static_cast<size_t>(layers)));
+    for (const std::string& type : types) {
+      if (type != "full" && type != "shared")
+        return fields.unsupported("indexer_types", "expected full or shared");
+      own.push_back(type == "full");
+    }
+    return own;
+  }
+  if (fields.has("index_topk_pattern"))
+    return fields.unsupported("index_topk_pattern", "expected indexer_types instead");
+  ASSIGN_OR_RETURN(const int every, fields.size("index_topk_freq", 0, store::kLayersMax, 1));
+  ASSIGN_OR_RETURN(const int first, fields.size("index_skip_topk_offset", 0, store::kLayersMax, 2));
+  for (int i = 0; i < layers; ++i)
+    own.push_back(std::max(i - first + 1, 0) % std::max(every, 1) == 0);
+  return own;
+}
+
+Result<void> read_glm5(const store::HfFields& fields, store::ModelConfig& config) {
+  ASSIGN_OR_RETURN(const bool pairs, fields.flag("indexer_rope_interleave", true));
+  if (!pairs) return fields.unsupported("indexer_rope_interleave", "expected true");
+  ASSIGN_OR_RETURN(config.latent.index.layers, indexer_layers(fields, config.layers));
+  return read_v32(fields, config);
 }
 
 constexpr store::ModuleName kNames[] = {
@@ -62,6 +111,10 @@ constexpr store::ModuleName kNames[] = {
     {"self_attn.kv_a_proj_with_mqa", "attn_kv_a_mqa"},
     {"self_attn.kv_a_layernorm", "attn_kv_a_norm"},
     {"self_attn.kv_b_proj", "attn_kv_b"},
+    {"self_attn.indexer.wq_b", "indexer.attn_q_b"},
+    {"self_attn.indexer.wk", "indexer.attn_k"},
+    {"self_attn.indexer.k_norm", "indexer.k_norm"},
+    {"self_attn.indexer.weights_proj", "indexer.proj"},
 };
 constexpr store::HfFamily kHf[] = {
     {.model_type = "deepseek_v2",
@@ -89,10 +142,34 @@ constexpr store::HfFamily kHf[] = {
      .read = read_v3},
 };
 
+constexpr store::HfFamily kHfV32[] = {{.model_type = "deepseek_v32",
+                                       .architecture = "deepseek32",
+                                       .eps = 1e-6,
+                                       .names = kNames,
+                                       .read = read_v32}};
+
+constexpr store::HfFamily kHfGlm5[] = {{.model_type = "glm_moe_dsa",
+                                        .architecture = "glm-dsa",
+                                        .eps = 1e-5,
+                                        .names = kNames,
+                                        .read = read_glm5}};
+
 // Converters keep a tenth of YaRN's factor of scores; cosines and sines are left as they are.
-void complete(store::ModelConfig& config) {
+void complete_yarn(store::ModelConfig& config) {
   config.rope.yarn_log_multiplier *= 10;
   config.rope.attention_factor = 1;
+}
+
+// The first files of GLM 5.2 do not say which layers have an indexer; GLM 5's all have one.
+void complete_glm5(store::ModelConfig& config) {
+  complete_yarn(config);
+  std::vector<bool>& own = config.latent.index.layers;
+  if (!own.empty() || config.context_length < 1 << 20) return;
+  for (int i = 0; i < config.layers; ++i) own.push_back(i < 2 || (i - 2) % 4 == 0);
+}
+
+void complete(store::ModelConfig& config) {
+  complete_yarn(config);
   // Files without the key are of DeepSeek 2, but for the first ones of GLM 4.7 Flash.
   const bool glm = (config.layers == 47 || config.layers == 48) && config.vocab_size == 154880;
   if (config.experts.gating == store::ExpertGating::kUnsaid)
@@ -110,5 +187,28 @@ constexpr Family kDeepSeek = {"deepseek2",
                               kHf,
                               complete,
                               ThinkingSwitch::kThinking};
+
+extern const Family kDeepSeek32;
+constexpr Family kDeepSeek32 = {"deepseek32",
+                                "DeepSeek V3.2",
+                                {.rope_pairs = true,
+                                 .experts = MoeOptions{.scores = nn::RouterScores::kSigmoid},
+                                 .latent_norm_eps = 1e-6f,
+                                 .indexer = true},
+                                kHfV32,
+                                complete_yarn,
+                                ThinkingSwitch::kThinking};
+
+extern const Family kGlm5;
+constexpr Family kGlm5 = {"glm-dsa",
+                          "GLM 5, 5.1, 5.2",
+                          {.rope_pairs = true,
+                           .experts = MoeOptions{.scores = nn::RouterScores::kSigmoid},
+                           .latent_norm_eps = 1e-6f,
+                           .indexer = true,
+                           .index_rope_pairs = true},
+                          kHfGlm5,
+                          complete_glm5,
+                          ThinkingSwitch::kEnableThinking};
 
 }  // namespace pippin::models

@@ -74,7 +74,9 @@ struct DecoderOptions {
   bool keys_as_values = false;    // so are layers without a projection of values (Gemma 4)
   bool dense_beside_experts = false;  // both, with norms of their own (Gemma 4)
   bool layer_scales = false;          // what a layer gives may have a factor of its own (Gemma 4)
-  float latent_norm_eps = 0;   // of norms of compressed keys and queries; 0: as of other norms
+  float latent_norm_eps = 0;      // of norms of compressed keys and queries; 0: as of other norms
+  bool indexer = false;           // attention covers the positions that one chooses (DeepSeek 3.2)
+  bool index_rope_pairs = false;  // whose queries and keys turn in pairs (2i, 2i + 1) (GLM 5)
   bool output_gate = false;    // attention: queries come with a gate of the outputs (Qwen 3 Next)
   int window_period = 0;       // > 0: every n-th layer sees all positions, where the file does not
                                // say (Gemma 3)

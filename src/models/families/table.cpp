@@ -33,6 +33,8 @@
   ROW(kStarcoder2)           \
   ROW(kStableLm)             \
   ROW(kDeepSeek)             \
+  ROW(kDeepSeek32)           \
+  ROW(kGlm5)                 \
   ROW(kGpt2)                 \
   ROW(kGptNeoX)              \
   ROW(kFalcon)               \

@@ -193,9 +193,10 @@ Result<std::unique_ptr<Model>> Decoder::load(const store::Checkpoint& checkpoint
   RETURN_IF_ERROR(model->load_ends(weights, config));
   ASSIGN_OR_RETURN(const std::vector<float> divisors, rope_divisors(weights, config));
   std::vector<int> stores = {0};  // how many there are before each layer
+  const auto selected = std::make_shared<std::optional<mx::array>>();
   for (int i = 0; i < config.layers; ++i) {
     const auto from = static_cast<size_t>(kv_layer(config, options, i));
-    const LayerSource source{weights, config, options, i, stores[from]};
+    const LayerSource source{weights, config, options, i, stores[from], selected};
     stores.push_back(stores.back() + static_cast<int>(mixer_stores(config, options, i).size()));
     Layer layer;
     ASSIGN_OR_RETURN(layer.mixer, load_mixer(source, backend, divisors));

@@ -1,5 +1,8 @@
 """Decoders with compressed keys and values."""
 
+from unittest import mock
+
+import torch
 import transformers as hf
 
 from .shapes import COMMON, rope
@@ -24,6 +27,35 @@ def deepseek3():
         tie_word_embeddings=False, rope_parameters=YARN, num_nextn_predict_layers=0, scoring_func="sigmoid"))
 
 
+def smallest_margin(model, tokens):
+    """Returns how far the worst position that an indexer chooses is above the best that it does not, at least."""
+    margins, topk = [], torch.Tensor.topk
+
+    def watched(scores, k, **options):
+        if scores.shape[1:] == (len(tokens), len(tokens)):
+            best = scores[0, k:].sort(descending=True).values  # of tokens that see more than k
+            margins.append((best[:, k - 1] - best[:, k]).min().item())
+        return topk(scores, k, **options)
+
+    with mock.patch.object(torch.Tensor, "topk", watched), torch.no_grad():
+        model(torch.tensor(tokens)[None].long(), use_cache=False)
+    assert margins
+    return min(margins)
+
+
+def clear_margins(model, tokens):
+    """No rounding changes what an indexer chooses."""
+    margin = smallest_margin(model, tokens)
+    assert margin > 0.003, margin
+
+
+def deepseek32():
+    return hf.DeepseekV32ForCausalLM(hf.DeepseekV32Config(
+        **SMALL, **COMMON, q_lora_rank=48, n_group=4, topk_group=2, norm_topk_prob=True, routed_scaling_factor=2.5,
+        tie_word_embeddings=False, rope_parameters=YARN, index_topk=8, index_n_heads=4, index_head_dim=32)), {
+            "seed": 1539, "check": clear_margins, "config": {"scoring_func": "sigmoid"}}
+
+
 def glm4_flash():
     """What is compressed is small, so that the epsilon of its norms shows, which is not that of the others."""
     def adjust(model) -> None:
@@ -41,4 +73,15 @@ def glm4_flash():
             "adjust": adjust, "config": {"scoring_func": "sigmoid"}}
 
 
-FAMILIES = {"deepseek2": deepseek2, "deepseek3": deepseek3, "glm4_flash": glm4_flash}
+def glm5():
+    """The last layer takes over what the first one's indexer chose."""
+    model = hf.GlmMoeDsaForCausalLM(hf.GlmMoeDsaConfig(
+        **{**SMALL, "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 4}, **COMMON, q_lora_rank=32,
+        n_group=1, topk_group=1, norm_topk_prob=True, routed_scaling_factor=1.5, rms_norm_eps=1e-6,
+        tie_word_embeddings=False, rope_parameters=rope(1e4), index_topk=8, index_n_heads=4, index_head_dim=32,
+        indexer_types=["full", "shared"]))
+    return model, {"seed": 8, "check": clear_margins, "config": {"scoring_func": "sigmoid"}}
+
+
+FAMILIES = {"deepseek2": deepseek2, "deepseek3": deepseek3, "deepseek32": deepseek32, "glm4_flash": glm4_flash,
+            "glm5": glm5}
