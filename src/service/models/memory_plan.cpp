@@ -68,6 +68,11 @@ uint64_t bytes_of(const MemoryNeeds& needs, KvKind kind) {
   return 0;
 }
 
+// Of a block of the layers that keep every position: those that see one chunk lie among them.
+uint64_t full_bytes(const MemoryNeeds& needs) {
+  return bytes_of(needs, KvKind::kFull) + bytes_of(needs, KvKind::kChunked);
+}
+
 int window_of(const MemoryNeeds& needs) {
   for (const KvGroupSpec& group : needs.kv)
     if (group.kind == KvKind::kSliding) return group.window;
@@ -107,7 +112,7 @@ class KvSizes {
 
  private:
   bool fit(int64_t blocks, uint64_t budget) const {
-    const uint64_t each = bytes_of(needs_, KvKind::kFull);
+    const uint64_t each = full_bytes(needs_);
     const uint64_t window_each = bytes_of(needs_, KvKind::kSliding);
     if (each > 0 && uint64_t(blocks) > budget / each) return false;
     const int64_t few = window_blocks(blocks);
@@ -169,8 +174,8 @@ Error too_small(const MemoryPlan& plan, const MemoryNeeds& needs, const MemoryOp
           "[memory] {} does not fit: the budget is {}, the weights take {}, a step's scratch {}, "
           "and each {} positions of context {}{}",
           what, bytes_text(plan.budget_bytes), bytes_text(plan.weights_bytes),
-          bytes_text(plan.scratch_bytes), plan.kv.block_positions,
-          bytes_text(bytes_of(needs, KvKind::kFull)), kv));
+          bytes_text(plan.scratch_bytes), plan.kv.block_positions, bytes_text(full_bytes(needs)),
+          kv));
 }
 
 }  // namespace

@@ -176,6 +176,17 @@ TEST(MemoryPlan, LayersWithAWindowTakeLess) {
   EXPECT_LT(plan->kv_bytes, whole->kv_bytes * 2 / 5);
 }
 
+TEST(MemoryPlan, LayersOfChunksAreCounted) {
+  MemoryNeeds needs = small_model();
+  needs.kv.push_back(group(KvKind::kChunked, 3 * needs.kv[0].bytes, 8192));
+  MemoryOptions options;
+  options.memory_bytes_max = 400 * kMiB;
+  const Result<MemoryPlan> plan = plan_memory(needs, options, {});
+  ASSERT_TRUE(plan.ok()) << plan.error().message;
+  expect_consistent(*plan);
+  EXPECT_EQ(plan->block_bytes(KvKind::kFull), 4 * static_cast<uint64_t>(needs.kv[0].bytes));
+}
+
 TEST(MemoryPlan, ABudgetHoldsMoreContextWithWindows) {
   const MemoryNeeds needs = windowed_model();
   MemoryOptions options;
