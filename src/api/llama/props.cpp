@@ -8,6 +8,7 @@
 #include "api/openai/errors.h"
 #include "api/shared/model_access.h"
 #include "api/shared/query.h"
+#include "service/chat/template_abilities.h"
 #include "service/models/model_pool.h"
 
 namespace pippin::api::llama {
@@ -22,20 +23,16 @@ std::string model_named(const Request& request) {
   return std::string(query.text("model").value_or("default"));
 }
 
-bool knows(const service::Model& model, std::string_view word) {
-  return model.chat_template != nullptr &&
-         model.chat_template->source().find(word) != std::string::npos;
-}
-
 // What the template has words for. Here tools work without them, too.
 void write_template(JsonWriter& json, const service::Model& model) {
-  json.field("chat_template", model.chat_template ? std::string_view(model.chat_template->source())
-                                                  : std::string_view());
+  const bool has_chat = model.chat_template != nullptr;
+  const std::string_view source = has_chat ? model.chat_template->source() : std::string_view();
+  const service::TemplateAbilities abilities(source);
+  json.field("chat_template", source);
   json.key("chat_template_caps").begin_object();
-  json.field("supports_tools", knows(model, "tools"));
-  json.field("supports_tool_calls", knows(model, "tool_calls"));
-  json.field("supports_system_role", knows(model, "system"));
-  json.field("supports_reasoning_effort", knows(model, "reasoning_effort")).end_object();
+  json.field("supports_tools", abilities.tools()).field("supports_tool_calls", abilities.calls());
+  json.field("supports_system_role", has_chat && abilities.system());
+  json.field("supports_reasoning_effort", abilities.effort()).end_object();
 }
 
 void write_props(JsonWriter& json, const service::Model& model) {

@@ -4,6 +4,8 @@
 #include <iterator>
 #include <string>
 
+#include "service/chat/template_abilities.h"
+
 namespace pippin::api {
 namespace {
 
@@ -12,9 +14,9 @@ constexpr Effort kEfforts[] = {
     {"high", "high", -1}, {"xhigh", "high", -1},   {"max", "high", -1},
 };
 
-bool template_knows(const service::Model& model, std::string_view variable) {
+bool takes_effort(const service::Model& model) {
   return model.chat_template != nullptr &&
-         model.chat_template->source().find(variable) != std::string::npos;
+         service::TemplateAbilities(model.chat_template->source()).effort();
 }
 
 }  // namespace
@@ -35,7 +37,7 @@ void apply_thinking(const Thinking& thinking, const service::Model& model,
   if (thinking.effort != nullptr) {
     if (thinking.effort->level.empty()) {
       if (!enabled) enabled = false;
-    } else if (template_knows(model, "reasoning_effort")) {
+    } else if (takes_effort(model)) {
       add("reasoning_effort", thinking.effort->level);
     } else if (!tokens_max && thinking.effort->tokens_max >= 0) {
       tokens_max = thinking.effort->tokens_max;

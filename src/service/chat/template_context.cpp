@@ -9,55 +9,11 @@
 #include <utility>
 
 #include "parse/registry.h"
+#include "service/chat/template_abilities.h"
 #include "service/json.h"
 
 namespace pippin::service {
 namespace {
-
-/// What a template has words for, told by its source.
-struct Abilities {
-  explicit Abilities(std::string_view source) : source_(source) {}
-
-  bool developer() const { return knows("developer"); }
-  bool tools() const { return knows("tools"); }
-  bool functions() const { return knows("+ functions"); }
-  bool calls() const { return knows("tool_calls"); }
-  bool results() const { return knows("tool"); }
-  /// A template that checks roles at all and does not name this one refuses it.
-  bool system() const {
-    return !knows("System role not supported") && (knows("system") || !knows("raise_exception"));
-  }
-  bool reasoning() const {
-    return knows("reasoning_content") || knows("reasoning") || knows(".thinking") ||
-           knows("['thinking']") || knows("\"thinking\"");
-  }
-  /// Whether calls are written only where there is no content, not even an empty one.
-  bool calls_want_no_content() const {
-    return knows("'assistant' and message['content'] is none") ||
-           knows("'assistant' and not message['content']");
-  }
-  bool knows(std::string_view text) const { return source_.find(text) != std::string_view::npos; }
-
-  /// Whether arguments are joined to text as they are, so that they must be text themselves.
-  bool text_arguments() const {
-    constexpr std::string_view kName = "arguments";
-    bool joined = false;
-    for (size_t at = source_.find(kName); at != std::string_view::npos;
-         at = source_.find(kName, at + 1)) {
-      // The word may stand in a text, too.
-      if (at == 0 || std::string_view("'\".").find(source_[at - 1]) == std::string_view::npos)
-        continue;
-      std::string_view rest = source_.substr(at + kName.size());
-      rest.remove_prefix(std::min(rest.find_first_not_of("'\"]) \n"), rest.size()));
-      if (rest.starts_with('|') || rest.starts_with('.') || rest.starts_with("is ")) return false;
-      joined = joined || rest.starts_with('+') || rest.starts_with("}}");
-    }
-    return joined;
-  }
-
- private:
-  std::string_view source_;
-};
 
 // Most templates take content as one string only, so text parts are joined by line breaks.
 std::string joined_text(const Message& message) {
@@ -80,7 +36,7 @@ std::string beside(std::string one, const std::string& other) {
 /// A conversation on its way to the template.
 class Adapted {
  public:
-  Adapted(const Model& model, const Conversation& conversation, const Abilities& abilities)
+  Adapted(const Model& model, const Conversation& conversation, const TemplateAbilities& abilities)
       : model_(model), abilities_(abilities), messages_(conversation.messages) {
     if (!abilities.tools() && !conversation.tools.empty()) offer(conversation.tools);
     for (Message& message : messages_) {
@@ -209,14 +165,14 @@ class Adapted {
   }
 
   const Model& model_;
-  const Abilities& abilities_;
+  const TemplateAbilities& abilities_;
   std::vector<Message> messages_;
 };
 
 /// Writes the messages as JSON.
 class MessageWriter {
  public:
-  MessageWriter(JsonWriter& json, const Abilities& abilities, bool strict)
+  MessageWriter(JsonWriter& json, const TemplateAbilities& abilities, bool strict)
       : json_(json),
         abilities_(abilities),
         strict_(strict),
@@ -303,7 +259,7 @@ class MessageWriter {
   }
 
   JsonWriter& json_;
-  const Abilities& abilities_;
+  const TemplateAbilities& abilities_;
   const bool strict_, text_arguments_, short_ids_, numbered_ids_;
   std::vector<std::pair<std::string, std::string>> ids_;
   int calls_ = 0;
@@ -341,7 +297,7 @@ void write_functions(JsonWriter& json, const std::vector<Tool>& tools) {
 std::string template_context(const Model& model, const Conversation& conversation,
                              Adaptation adaptation) {
   const bool strict = adaptation == Adaptation::kStrict;
-  const Abilities abilities(model.chat_template->source());
+  const TemplateAbilities abilities(model.chat_template->source());
   Adapted adapted(model, conversation, abilities);
   if (strict) adapted.make_strict();
   std::string out;
