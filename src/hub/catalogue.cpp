@@ -174,6 +174,8 @@ Result<LocalModel> of_entry(const OllamaStore& store, const OllamaStore::Entry& 
   model.bytes = entry.manifest.bytes();
   model.modified = to_system_time(entry.modified);
   model.digest = entry.hex;
+  for (const OllamaLayer& other : entry.manifest.layers)
+    if (other.media_type == kLayerLicense) model.licenses.push_back(store.blob_path(other.hex));
   if (!store.has_blob(layer->hex))
     return fail(Code::kNotFound,
                 fmt::format("[hub] {} is not whole on this machine", entry.name.short_text()));

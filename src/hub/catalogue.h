@@ -31,6 +31,7 @@ struct LocalModel {
   std::string revision;              // Hugging Face: the commit
   std::string digest;                // Ollama: sha256 of the manifest, hexadecimal
   std::vector<std::string> aliases;  // short names that mean it; resolve(): the one that was used
+  std::vector<std::filesystem::path> licenses;  // Ollama: files with the texts, in order
 };
 
 /// Returns all models on this machine, by name. What is broken or half fetched is left out.

@@ -104,8 +104,12 @@ Result<GenerationConfig> Checkpoint::generation_config() const {
 
 std::string Checkpoint::license() const {
   if (const HfFolder* hf = folder()) return hf->license();
-  const Result<std::string_view> text = gguf()->string("general.license");
-  return text.ok() ? std::string(*text) : std::string();
+  // A license of no known name is "other", and has its own beside it.
+  const Result<std::string_view> known = gguf()->string("general.license");
+  const Result<std::string_view> name = gguf()->string("general.license.name");
+  const bool has_own = name.ok() && !name->empty();
+  if (has_own && (!known.ok() || known->empty() || *known == "other")) return std::string(*name);
+  return known.ok() ? std::string(*known) : std::string();
 }
 
 }  // namespace pippin::store

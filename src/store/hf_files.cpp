@@ -7,6 +7,7 @@
 
 #include "base/json_read.h"
 #include "store/hf_folder.h"
+#include "store/license.h"
 #include "store/mapped_file.h"
 
 namespace pippin::store {
@@ -16,7 +17,6 @@ namespace json = boost::json;
 namespace {
 
 constexpr size_t kTextBytesMax = size_t{256} << 20;  // a tokenizer.json has tens of MB
-constexpr size_t kReadmeBytesMax = size_t{1} << 20;
 
 /// A token's text: itself, or the "content" of an object.
 std::string token_text(const json::object& config, std::string_view key) {
@@ -132,16 +132,6 @@ Result<GenerationConfig> HfFolder::generation_config() const {
   return sampling;
 }
 
-// The line "license: NAME" of a model card's front matter.
-std::string HfFolder::license() const {
-  const Result<std::string> card = read_hf_text(path_, "README.md");
-  if (!card.ok() || card->size() > kReadmeBytesMax || !card->starts_with("---\n")) return {};
-  const std::string_view matter = std::string_view(*card).substr(0, card->find("\n---", 4));
-  constexpr std::string_view kKey = "\nlicense: ";
-  const size_t at = matter.find(kKey);
-  if (at == std::string_view::npos) return {};
-  const std::string_view rest = matter.substr(at + kKey.size());
-  return std::string(rest.substr(0, rest.find('\n')));
-}
+std::string HfFolder::license() const { return folder_license(path_); }
 
 }  // namespace pippin::store
