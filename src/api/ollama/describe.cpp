@@ -76,7 +76,7 @@ void write_details(JsonWriter& json, const Listed& listed) {
   const ModelInfo& model = listed.model;
   json.key("details").begin_object();
   json.field("parent_model", listed.made != nullptr ? listed.made->from : std::string());
-  json.field("format", "gguf").field("family", model.architecture);
+  json.field("format", model.facts.format).field("family", model.architecture);
   json.key("families").begin_array().string(model.architecture).end_array();
   json.field("parameter_size", service::short_count(model.facts.parameters));
   json.field("quantization_level", model.facts.quantization).end_object();
@@ -89,15 +89,6 @@ void write_identity(JsonWriter& json, const Listed& listed, uint64_t bytes) {
   json.field("digest", sha256_hex(fmt::format("{} {} {} {}", listed.name, model.facts.path,
                                               model.facts.bytes, listed.modified_unix_s())));
   write_details(json, listed);
-}
-
-std::vector<std::string_view> capabilities(const ModelInfo& model) {
-  std::vector<std::string_view> able = {"completion"};
-  if (model.chat_template != nullptr && model.tool_dialect != nullptr) able.push_back("tools");
-  if (model.chat_template != nullptr && model.reasoning_dialect != nullptr)
-    able.push_back("thinking");
-  if (model.supports_fim) able.push_back("insert");
-  return able;
 }
 
 std::string parameters_text(const ModelInfo& model, const DerivedModel* made) {

@@ -27,9 +27,6 @@ struct Listed {
 void write_identity(service::JsonWriter& json, const Listed& listed, uint64_t bytes);
 void write_details(service::JsonWriter& json, const Listed& listed);
 
-/// Returns what the model can do: "completion", "tools", "thinking", "insert".
-std::vector<std::string_view> capabilities(const service::ModelInfo& model);
-
 /// Returns the parameters as lines of a Modelfile without the word PARAMETER; empty: none are set.
 std::string parameters_text(const service::ModelInfo& model, const DerivedModel* made);
 /// Returns the Modelfile by which the model could be made.

@@ -72,7 +72,9 @@ void write_shown(JsonWriter& json, const Listed& listed, const DerivedModel* mad
   const service::ModelInfo& model = listed.model;
   const bool own_license = made != nullptr && !made->license.empty();
   const bool own_template = made != nullptr && !made->template_text.empty();
-  json.begin_object().field("license", own_license ? made->license : model.facts.license);
+  const service::ModelFacts& facts = model.facts;
+  const std::string& license = facts.license_text.empty() ? facts.license : facts.license_text;
+  json.begin_object().field("license", own_license ? made->license : license);
   json.field("modelfile", modelfile_text(listed, made));
   json.field("parameters", parameters_text(model, made));
   json.field("template", own_template          ? std::string_view(made->template_text)
@@ -82,9 +84,9 @@ void write_shown(JsonWriter& json, const Listed& listed, const DerivedModel* mad
   write_details(json, listed);
   if (made != nullptr) json.key("messages").value(made->messages);
   write_info(json, model);
-  if (verbose) json.key("tensors").raw(model.facts.tensors_json);
+  if (verbose) json.key("tensors").raw(facts.tensors_json);
   json.key("capabilities").begin_array();
-  for (const std::string_view able : capabilities(model)) json.string(able);
+  for (const std::string_view able : model.capabilities()) json.string(able);
   json.end_array();
   json.field("modified_at", unix_text(listed.modified_unix_s())).end_object();
 }

@@ -10,11 +10,9 @@ namespace {
 
 // What clients ask before they offer tools, thinking or pictures.
 void write_capabilities(service::JsonWriter& json, const service::ModelInfo& model) {
-  const bool chat = model.chat_template != nullptr;
   json.key("capabilities").begin_object();
-  json.field("chat", chat).field("completion", true);
-  json.field("tools", chat && model.tool_dialect != nullptr);
-  json.field("thinking", chat && model.reasoning_dialect != nullptr);
+  json.field("chat", model.chat_template != nullptr).field("completion", true);
+  json.field("tools", model.calls_tools()).field("thinking", model.thinks());
   json.field("structured_output", true).field("vision", false).field("audio", false);
   json.end_object();
   const auto name_of = [&](const char* key, const auto* dialect) {

@@ -456,6 +456,8 @@ Result<ModelInfo> inspect_model(const store::Checkpoint& checkpoint, DeviceKind 
   info.context_tokens_max = spec.context_tokens_max;
   info.inputs = spec.inputs;
   info.kv = spec.kv_groups(kv_type);
+  for (const nn::KvGeometry& layer : spec.layers)
+    info.latent_values = std::max(info.latent_values, layer.latent);
   info.kv_type = nn::kept_kv_type(traits, kv_type);
   info.embedding = config.embedding_length;
   info.feed_forward = std::ranges::max(config.feed_forward);

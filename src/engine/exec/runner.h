@@ -37,10 +37,11 @@ using KvType = nn::KvType;
 struct ModelInfo {
   std::string architecture;
   int vocab = 0;
-  int context_tokens_max = 0;           // what the model was made for
-  ModelInputs inputs;                   // what it takes besides token ids
-  std::vector<KvGroupSpec> kv;          // the group that keeps every position is the first
-  std::string kv_type;                  // "f16", "int8", "bf16": what blocks hold
+  int context_tokens_max = 0;   // what the model was made for
+  ModelInputs inputs;           // what it takes besides token ids
+  std::vector<KvGroupSpec> kv;  // the group that keeps every position is the first
+  std::string kv_type;          // "f16", "int8", "bf16": what blocks hold
+  int latent_values = 0;        // kept of a position in each layer with compressed K and V (MLA)
   int embedding = 0, feed_forward = 0;  // widths; the widest layer's
   int64_t weight_bytes = 0;             // of all tensors as the device keeps them
 };

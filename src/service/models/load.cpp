@@ -42,6 +42,7 @@ MemoryNeeds needs_of(const engine::ModelInfo& inspected) {
   needs.weights_bytes = static_cast<uint64_t>(inspected.weight_bytes);
   needs.kv = inspected.kv;
   needs.kv_type = inspected.kv_type;
+  needs.latent_values = inspected.latent_values;
   needs.context_tokens_max = inspected.context_tokens_max;
   needs.vocab = inspected.vocab;
   needs.embedding = inspected.embedding;
@@ -168,8 +169,8 @@ Result<void> fill_info(const store::Checkpoint& checkpoint, const engine::ModelI
                        const LoadOptions& options, ModelInfo& info) {
   info.id = options.id.empty() ? model_id_of(options.path) : options.id;
   info.aliases = options.aliases;
-  info.architecture = inspected.architecture;
-  info.facts = facts_of(checkpoint);
+  info.facts = facts_of(checkpoint, options.license_files);
+  info.architecture = info.facts.architecture;
   info.created_unix_s = unix_now_s();
   const int asked = options.memory.context_tokens;
   info.context_tokens_max = asked > 0 ? asked : inspected.context_tokens_max;
@@ -226,6 +227,45 @@ Result<ModelInfo> describe_model(const LoadOptions& options) {
   ModelInfo info;
   RETURN_IF_ERROR(fill_info(checkpoint, inspected, options, info));
   return info;
+}
+
+namespace {
+
+// A folder's tokenizer is a file of its own, and may be missing.
+Result<void> check_tokenizer(const store::Checkpoint& checkpoint) {
+  const store::HfFolder* folder = checkpoint.folder();
+  if (folder == nullptr) return {};
+  const Result<store::HfTokenizerFiles> files = folder->tokenizer();
+  return files.ok() ? Result<void>() : files.error();
+}
+
+Result<void> describe_into(const store::Checkpoint& checkpoint, const LoadOptions& options,
+                           ModelDescription& described) {
+  const Result<engine::ModelInfo> inspected =
+      engine::inspect_model(checkpoint, options.device, options.kv_type);
+  const engine::ModelInfo known = inspected.ok() ? *inspected : engine::ModelInfo();
+  RETURN_IF_ERROR(fill_info(checkpoint, known, options, described.info));
+  ASSIGN_OR_RETURN(described.generation, checkpoint.generation_config());
+  if (!inspected.ok()) return inspected.error();
+  described.sizing = MemorySizing{needs_of(*inspected), options.memory, machine_of(options.device)};
+  return check_tokenizer(checkpoint);
+}
+
+}  // namespace
+
+ModelDescription describe_files(const LoadOptions& options) {
+  ModelDescription described;
+  const Result<store::Checkpoint> checkpoint = open_checkpoint(options);
+  if (!checkpoint.ok()) {
+    described.info.id = options.id.empty() ? model_id_of(options.path) : options.id;
+    described.info.facts = facts_of_unread(options.path, options.license_files);
+    described.info.architecture = described.info.facts.architecture;
+    described.unserved = checkpoint.error().message;
+    return described;
+  }
+  const Result<void> served = describe_into(*checkpoint, options, described);
+  if (!served.ok()) described.unserved = served.error().message;
+  return described;
 }
 
 Result<std::unique_ptr<Model>> load_model(const LoadOptions& options,

@@ -40,6 +40,7 @@ struct LoadOptions {
   std::string path;
   std::string id;  // empty: made from the file's name, without ".gguf"
   std::vector<std::string> aliases;
+  std::vector<std::string> license_files;  // beside the model; as facts_of() takes them
   /// Names of dialects (parse/registry.h), or "none"; empty: by the chat template and the name.
   std::string tool_parser, reasoning_parser;
   engine::DeviceKind device = engine::DeviceKind::kCpu;  // that of the runner
@@ -71,6 +72,16 @@ Result<MemorySizing> size_model(const LoadOptions& options);
 
 /// Reads what can be told of a model without its weights. Errors and cost: as size_model().
 Result<ModelInfo> describe_model(const LoadOptions& options);
+
+/// What the files of a model tell, whether it can be served or not.
+struct ModelDescription {
+  ModelInfo info;                      // without a chat template where none compiles
+  store::GenerationConfig generation;  // what the files advise, as written
+  std::optional<MemorySizing> sizing;  // nothing: no family here is built so
+  std::string unserved;                // why not; empty: it can, as far as the headers tell
+};
+/// Cost: as size_model(). Never fails: what cannot be told is left out.
+ModelDescription describe_files(const LoadOptions& options);
 
 /// Returns the memory that models on a device share: the machine's, or a GPU's own.
 Machine machine_of(engine::DeviceKind device);

@@ -27,6 +27,7 @@ struct MemoryNeeds {
   uint64_t weights_bytes = 0;
   std::vector<KvGroupSpec> kv;  // the group that keeps every position is the first
   std::string kv_type = "f16";  // what blocks hold
+  int latent_values = 0;        // of each position in a layer with compressed K and V (MLA)
   int block_positions = 16;
   int context_tokens_max = 0;  // what the model was trained for
   int embedding = 0, feed_forward = 0, vocab = 0;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/batch_invariance_monitor.h"
@@ -36,6 +37,11 @@ struct ModelInfo {
   const parse::ReasoningDialect* reasoning_dialect = nullptr;  // null: it is not known to think
   engine::SamplingParams default_sampling;                     // of every API
   bool penalty_in_file = false;  // its repetition_penalty is the file's, also where it is 1
+
+  bool calls_tools() const { return chat_template != nullptr && tool_dialect != nullptr; }
+  bool thinks() const { return chat_template != nullptr && reasoning_dialect != nullptr; }
+  /// Returns what it can do, by Ollama's names: "completion", "tools", "thinking", "insert".
+  std::vector<std::string_view> capabilities() const;
 };
 
 /// Frozen once loaded, but for the engine, which takes submissions from any thread.

@@ -9,6 +9,8 @@
 #include <variant>
 
 #include "service/json.h"
+#include "store/folder_glance.h"
+#include "store/license.h"
 
 namespace pippin::service {
 namespace {
@@ -68,6 +70,12 @@ void write_metadata(JsonWriter& json, const store::ModelConfig& config) {
   number("attention.value_length", config.head_dim_v);
   if (config.sliding_window > 0) number("attention.sliding_window", config.sliding_window);
   number("vocab_size", config.vocab_size);
+  if (config.experts.count > 0) {
+    number("expert_count", config.experts.count);
+    number("expert_used_count", config.experts.used);
+  }
+  if (config.rope.dims > 0)
+    json.key_text(config.architecture + ".rope.freq_base").number(config.rope.freq_base);
 }
 
 std::string metadata_json(const store::Checkpoint& checkpoint, uint64_t parameters) {
@@ -129,27 +137,134 @@ std::string architecture_of(const store::Checkpoint& checkpoint) {
   return text.ok() ? std::string(text->substr(0, kTextBytesMax)) : std::string();
 }
 
-}  // namespace
+// "blk.0.ffn_up.12.weight": a tensor of one expert.
+bool is_one_expert(std::string_view name) {
+  const size_t part = name.find(".ffn_");
+  if (part == std::string_view::npos) return false;
+  const size_t number = name.find('.', part + 1);
+  return number != std::string_view::npos && number + 1 < name.size() && name[number + 1] >= '0' &&
+         name[number + 1] <= '9';
+}
 
-ModelFacts facts_of(const store::Checkpoint& checkpoint) {
+void count_parameters(const store::Checkpoint& checkpoint, ModelFacts& facts) {
+  const auto experts = static_cast<uint64_t>(facts.experts);
+  uint64_t idle = 0, apart = 0;  // of experts that a token does not pass; of experts by themselves
+  for (const store::TensorView& tensor : checkpoint.tensors()) {
+    const auto elements = static_cast<uint64_t>(tensor.elements());
+    facts.parameters += elements;
+    facts.weights_bytes += tensor.stored_bytes();
+    if (experts == 0) continue;
+    if (tensor.name.find("_exps.") != std::string::npos) {
+      idle += elements / experts * static_cast<uint64_t>(facts.experts - facts.experts_used);
+    } else if (is_one_expert(tensor.name)) {
+      apart += elements;
+    }
+  }
+  if (experts > 0)
+    idle += apart / experts * static_cast<uint64_t>(facts.experts - facts.experts_used);
+  facts.active_parameters = facts.parameters - idle;
+}
+
+ContextFacts context_of(const store::ModelConfig& config) {
+  const store::RopeConfig& rope = config.rope;
+  ContextFacts context{config.context_length, config.context_length, {}, rope.factor};
+  const bool is_shorter =
+      rope.original_context > 0 && rope.original_context < config.context_length;
+  if (is_shorter) context.trained_tokens = rope.original_context;
+  switch (rope.scaling) {
+    case store::RopeScaling::kNone:
+      if (rope.divisors.empty()) return context;
+      context.rope_scaling = "llama3";
+      context.rope_factor = std::ranges::max(rope.divisors);
+      break;
+    case store::RopeScaling::kLinear:
+      context.rope_scaling = "linear";
+      if (!is_shorter && rope.factor > 1)
+        context.trained_tokens = static_cast<int>(config.context_length / rope.factor);
+      break;
+    case store::RopeScaling::kYarn:
+      context.rope_scaling = "yarn";
+      break;
+    case store::RopeScaling::kLongRope:
+      context.rope_scaling = "longrope";
+      context.rope_factor = static_cast<double>(context.tokens) / context.trained_tokens;
+      break;
+  }
+  return context;
+}
+
+void add_config(const store::ModelConfig& config, ModelFacts& facts) {
+  facts.layers = config.layers;
+  facts.embedding = config.embedding_length;
+  facts.vocab = config.vocab_size;
+  facts.experts = config.experts.count;
+  facts.experts_used = config.experts.used;
+  facts.context = context_of(config);
+}
+
+// The texts of several files, with an empty line between them.
+std::string joined(std::span<const std::string> files) {
+  std::string text;
+  for (const std::string& file : files) {
+    if (!text.empty()) text += "\n\n";
+    text += store::read_license_file(file);
+  }
+  return text.substr(0, store::kLicenseBytesMax);
+}
+
+ModelFacts facts_of_file(const std::string& path) {
   ModelFacts facts;
-  facts.path = checkpoint.path();
-  facts.bytes = checkpoint.file_bytes();
+  facts.path = path;
   struct stat status {};
   if (stat(facts.path.c_str(), &status) == 0) facts.modified_unix_s = int64_t{status.st_mtime};
-  for (const store::TensorView& tensor : checkpoint.tensors())
-    facts.parameters += static_cast<uint64_t>(tensor.elements());
+  return facts;
+}
+
+}  // namespace
+
+double ModelFacts::bits_per_weight() const {
+  if (parameters == 0) return 0;
+  return static_cast<double>(weights_bytes) * 8 / static_cast<double>(parameters);
+}
+
+ModelFacts facts_of(const store::Checkpoint& checkpoint,
+                    std::span<const std::string> license_files) {
+  ModelFacts facts = facts_of_file(checkpoint.path());
+  facts.bytes = checkpoint.file_bytes();
+  if (const Result<store::ModelConfig> config = checkpoint.config(); config.ok())
+    add_config(*config, facts);
+  count_parameters(checkpoint, facts);
+  if (checkpoint.folder() != nullptr) {
+    facts.format = "safetensors";
+    const store::FolderGlance glance = store::glance_at_config(facts.path);
+    facts.sees = glance.sees;
+    facts.quantization_method = glance.quantisation;
+  }
   facts.architecture = architecture_of(checkpoint);
   facts.quantization = quantization_of(checkpoint);
+  facts.license_text =
+      license_files.empty() ? store::license_text(checkpoint) : joined(license_files);
   facts.license = checkpoint.license().substr(0, kTextBytesMax);
+  if (facts.license.empty()) facts.license = store::license_heading(facts.license_text);
   facts.metadata_json = metadata_json(checkpoint, facts.parameters);
   facts.tensors_json = tensors_json(checkpoint);
   return facts;
 }
 
-Result<ModelFacts> read_model_facts(const std::string& path) {
-  ASSIGN_OR_RETURN(const store::Checkpoint checkpoint, store::Checkpoint::open(path));
-  return facts_of(checkpoint);
+ModelFacts facts_of_unread(const std::string& path, std::span<const std::string> license_files) {
+  ModelFacts facts = facts_of_file(path);
+  facts.license_text = joined(license_files);
+  facts.license = store::license_heading(facts.license_text);
+  if (!store::is_hf_path(path)) return facts;
+  const store::FolderGlance glance = store::glance_at(path);
+  facts.format = "safetensors";
+  facts.architecture = glance.model_type;
+  facts.quantization_method = glance.quantisation;
+  facts.sees = glance.sees;
+  facts.weights_bytes = glance.weights_bytes;
+  facts.parameters = facts.active_parameters = glance.parameters;
+  facts.license = store::folder_license(path);
+  return facts;
 }
 
 std::string short_count(uint64_t count) {
