@@ -19,6 +19,7 @@
 #include "app/pull.h"
 #include "app/settings/profiles.h"
 #include "app/settings/settings_file.h"
+#include "app/show.h"
 #include "base/log.h"
 
 namespace pippin::app {
@@ -98,6 +99,11 @@ constexpr const char* kListHelp =
 
 constexpr const char* kShowHelp =
     R"(pippin show MODEL [flags]: describes a model, and says whether this build can serve it.
+
+  MODEL                     A GGUF file, a folder of safetensors, or a name; it must be here
+
+Parameters, context, KV cache, chat template, sampling, license, and the memory that contexts take
+on this machine with the same flags of `pippin serve`. Only the headers of files are read.
 
 )";
 
@@ -387,7 +393,7 @@ const Row kRows[] = {
      }},
     {Command::kModels, "list", kListHelp, nullptr, nullptr,
      [](const Settings& settings, const Parsed&) { return list(settings); }},
-    {Command::kModels, "show", kShowHelp, "MODEL", nullptr,
+    {Command::kShow, "show", kShowHelp, "MODEL", nullptr,
      [](const Settings& settings, const Parsed& parsed) { return show(settings, parsed.model); }},
     {Command::kModels, "rm", kRemoveHelp, "MODEL", nullptr,
      [](const Settings& settings, const Parsed& parsed) { return remove(settings, parsed.model); }},

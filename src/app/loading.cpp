@@ -33,6 +33,8 @@ Result<service::LoadOptions> load_options(const Settings& settings, const hub::L
   options.path = found.path.string();
   options.id = found.id;
   options.aliases = found.aliases;
+  for (const std::filesystem::path& file : found.licenses)
+    options.license_files.push_back(file.string());
   if (hub::is_model_name(found.name)) options.aliases.push_back(found.name);
   options.tool_parser = settings.tool_parser;
   options.reasoning_parser = settings.reasoning_parser;

@@ -19,6 +19,7 @@
 
 #include "app/commands.h"
 #include "app/default_model.h"
+#include "app/model_output.h"
 #include "app/server_client.h"
 #include "app/terminal.h"
 #include "base/size_text.h"
@@ -28,7 +29,6 @@
 #include "hub/paths.h"
 #include "models/model.h"
 #include "service/json.h"
-#include "service/models/model_facts.h"
 #include "store/checkpoint.h"
 
 namespace pippin::app {
@@ -38,18 +38,6 @@ using service::JsonWriter;
 
 constexpr auto kStopMax = std::chrono::seconds(60);
 
-const char* word_of(hub::Source source) {
-  switch (source) {
-    case hub::Source::kFile:
-      return "file";
-    case hub::Source::kHuggingFace:
-      return "huggingface";
-    case hub::Source::kOllama:
-      return "ollama";
-  }
-  return "file";
-}
-
 std::string bytes_text(uint64_t bytes) { return size_text(static_cast<double>(bytes)); }
 
 std::string date_text(std::chrono::system_clock::time_point time) {
@@ -57,21 +45,6 @@ std::string date_text(std::chrono::system_clock::time_point time) {
   std::tm local = {};
   localtime_r(&seconds, &local);
   return fmt::format("{:%Y-%m-%d %H:%M}", local);
-}
-
-/// Prints rows of cells in columns as wide as they need to be.
-void print_table(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  for (const auto& row : rows) {
-    std::string line;
-    for (size_t i = 0; i < row.size(); ++i) line += fmt::format("{:<{}}  ", row[i], widths[i]);
-    line.erase(line.find_last_not_of(' ') + 1);
-    fmt::print("{}\n", line);
-  }
 }
 
 /// Why a model on disk cannot be served, in a few words; empty: it can, as far as its head tells.
@@ -93,25 +66,11 @@ Fault fault_of(const hub::LocalModel& model) {
   return spec.ok() ? Fault{} : Fault{"not supported", spec.error().message};
 }
 
-void write_model(JsonWriter& json, const hub::LocalModel& model, const Fault& fault = {}) {
-  json.begin_object().field("name", model.name).field("id", model.id);
-  json.field("source", word_of(model.source)).field("path", model.path.string());
-  json.field("bytes", model.bytes).field("quant", model.quant);
-  json.field("modified_unix_s", int64_t{std::chrono::system_clock::to_time_t(model.modified)});
-  json.field("revision", model.revision).field("digest", model.digest);
-  json.key("aliases").begin_array();
-  for (const std::string& alias : model.aliases) json.string(alias);
-  json.end_array().key("files").begin_array();
-  for (const std::filesystem::path& file : model.files) json.string(file.string());
-  json.end_array();
+void write_model(JsonWriter& json, const hub::LocalModel& model, const Fault& fault) {
+  json.begin_object();
+  write_identity(json, model);
   if (!fault.reason.empty()) json.field("error", fault.reason);
   json.end_object();
-}
-
-/// A command that needs a name and got none.
-Error what_model(const char* command) {
-  return fail(Code::kInvalidArgument,
-              fmt::format("{} which model? `pippin list` names them", command), "--");
 }
 
 }  // namespace
@@ -140,49 +99,9 @@ Result<int> list(const Settings& settings) {
   return kExitOk;
 }
 
-Result<int> show(const Settings& settings, const std::string& named) {
-  if (named.empty()) return what_model("show");
-  ASSIGN_OR_RETURN(const hub::Paths paths, model_paths(settings, environment_variable));
-  ASSIGN_OR_RETURN(const hub::LocalModel model, hub::resolve(named, paths));
-  if (settings.models_json) {
-    std::string text;
-    JsonWriter json(text);
-    write_model(json, model);
-    fmt::print("{}\n", text);
-    return kExitOk;
-  }
-  std::vector<std::vector<std::string>> rows{{"name", printable(model.name)},
-                                             {"source", word_of(model.source)},
-                                             {"path", printable(model.path.string())},
-                                             {"size", bytes_text(model.bytes)}};
-  const auto add = [&rows](const char* what, const std::string& value) {
-    if (!value.empty()) rows.push_back({what, printable(value)});
-  };
-  add("quant", model.quant);
-  add("commit", model.revision);
-  add("digest", model.digest);
-  ASSIGN_OR_RETURN(const store::Checkpoint checkpoint,
-                   store::Checkpoint::open(model.path.string()));
-  const bool folder = checkpoint.folder() != nullptr;
-  if (model.files.size() > 1) add(folder ? "files" : "shards", fmt::to_string(model.files.size()));
-  if (folder) add("quant", service::facts_of(checkpoint).quantization);
-  const Result<store::ModelConfig> config = checkpoint.config();
-  if (config.ok()) {
-    add("architecture", config->architecture);
-    add("context", fmt::format("{} tokens", config->context_length));
-    add("layers", fmt::to_string(config->layers));
-    add("embedding", fmt::to_string(config->embedding_length));
-    add("vocabulary", fmt::to_string(config->vocab_size));
-  }
-  const Result<models::ModelSpec> spec =
-      config.ok() ? models::make_spec(*config) : Result<models::ModelSpec>(config.error());
-  add("can be served", spec.ok() ? "yes" : "no: " + spec.error().message);
-  print_table(rows);
-  return kExitOk;
-}
-
 Result<int> remove(const Settings& settings, const std::string& named) {
-  if (named.empty()) return what_model("remove");
+  if (named.empty())
+    return fail(Code::kInvalidArgument, "remove which model? `pippin list` names them", "--");
   ASSIGN_OR_RETURN(const hub::Paths paths, model_paths(settings, environment_variable));
   ASSIGN_OR_RETURN(const hub::Removed removed, hub::remove_model(named, paths));
   if (removed.was_alias) {

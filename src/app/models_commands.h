@@ -11,8 +11,6 @@ namespace pippin::app {
 
 /// pippin list: every model on this machine.
 Result<int> list(const Settings& settings);
-/// pippin show MODEL: what a model is, read from its files.
-Result<int> show(const Settings& settings, const std::string& named);
 /// pippin rm MODEL: removes a model, or an alias.
 Result<int> remove(const Settings& settings, const std::string& named);
 /// pippin alias [NAME [MODEL]]: lists aliases, shows one, or sets it.

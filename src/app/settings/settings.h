@@ -119,8 +119,7 @@ struct Settings {
   uint64_t key_storage_bytes = 0;
   bool key_json = false;
 
-  bool launch_print = false;
-  bool doctor_divergence = false, doctor_json = false;
+  bool launch_print = false, doctor_divergence = false, doctor_json = false;
   int doctor_tokens = 32;
 };
 
@@ -130,12 +129,13 @@ enum class Command : uint16_t {
   kBench = 4,
   kDoctor = 8,
   kPull = 16,
-  kModels = 32,  // list, show, rm, alias
+  kModels = 32,  // list, rm, alias
   kServer = 64,  // ps, stop
   kKey = 128,
   kLaunch = 256,
   kProfiles = 512,  // has none
   kConvert = 1024,
+  kShow = 2048,
 };
 
 /// One row of the table.

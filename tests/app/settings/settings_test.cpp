@@ -181,9 +181,9 @@ TEST(Settings, EveryDefaultIsInItsOwnRange) {
 }
 
 TEST(Settings, HelpNamesEveryFlagWithinTheWidth) {
-  for (const Command command :
-       {Command::kServe, Command::kRun, Command::kBench, Command::kDoctor, Command::kPull,
-        Command::kModels, Command::kConvert, Command::kServer, Command::kKey, Command::kLaunch}) {
+  for (const Command command : {Command::kServe, Command::kRun, Command::kBench, Command::kDoctor,
+                                Command::kPull, Command::kModels, Command::kShow, Command::kConvert,
+                                Command::kServer, Command::kKey, Command::kLaunch}) {
     const std::string help = "\n" + settings_help(command);
     const auto has_line = [&](const std::string& name) {
       return help.find("\n  " + name + " ") != std::string::npos ||
@@ -212,9 +212,9 @@ TEST(Settings, HelpNamesEveryFlagWithinTheWidth) {
 TEST(Settings, TheDocumentHoldsTheTable) {
   std::ifstream file(PIPPIN_SOURCE_DIR "/docs/settings.md");
   const std::string text(std::istreambuf_iterator<char>(file), {});
-  for (const Command command :
-       {Command::kServe, Command::kRun, Command::kBench, Command::kDoctor, Command::kPull,
-        Command::kModels, Command::kConvert, Command::kServer, Command::kKey, Command::kLaunch})
+  for (const Command command : {Command::kServe, Command::kRun, Command::kBench, Command::kDoctor,
+                                Command::kPull, Command::kModels, Command::kShow, Command::kConvert,
+                                Command::kServer, Command::kKey, Command::kLaunch})
     EXPECT_NE(text.find(settings_markdown(command)), std::string::npos)
         << "docs/settings.md lacks this table:\n"
         << settings_markdown(command);
