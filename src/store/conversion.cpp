@@ -23,6 +23,7 @@
 #include "base/size_text.h"
 #include "base/thread_pool.h"
 #include "store/quoted.h"
+#include "store/unpack.h"
 
 namespace pippin::store {
 namespace {
@@ -229,12 +230,12 @@ class Writer {
     std::array<uint64_t, 3> at = tensor.at;
     uint64_t within = 0;
     for (const TensorView& part : tensor.parts) {
-      TensorView matrix = part;
+      TensorView matrix = unpack(part);
       const int64_t columns = part.shape.back(), rows = part.elements() / columns;
       matrix.shape = {rows, columns};
       const int64_t step = std::max<int64_t>(1, kChunkElements / columns);
       for (int64_t row = 0; row < rows; row += step) {
-        RETURN_IF_ERROR(encode_rows(tensor, matrix.slice(row, std::min(step, rows - row)), at));
+        RETURN_IF_ERROR(encode_rows(tensor, matrix, row, std::min(step, rows - row), at));
         within = at[0] - tensor.at[0];
         RETURN_IF_ERROR(tell(tensor.name, within));
       }
@@ -242,14 +243,24 @@ class Writer {
     return {};
   }
 
-  // Rows are shared out among the threads.
-  Result<void> encode_rows(const ConvertedTensor& tensor, const TensorView& rows,
-                           std::array<uint64_t, 3>& at) {
-    const int64_t count = rows.shape[0], columns = rows.shape[1];
+  // Reads rows [first, first + count) of the new tensor.
+  static void read_rows(const ConvertedTensor& tensor, const TensorView& matrix, int64_t first,
+                        int64_t count, std::span<float> values) {
+    if (tensor.order.empty()) return dequantize(matrix.slice(first, count), values);
+    const auto columns = static_cast<size_t>(matrix.shape[1]);
+    for (size_t i = 0; i < static_cast<size_t>(count); ++i)
+      dequantize(matrix.slice(tensor.order[static_cast<size_t>(first) + i], 1),
+                 values.subspan(i * columns, columns));
+  }
+
+  // Encodes rows [from, from + count), which are shared out among the threads.
+  Result<void> encode_rows(const ConvertedTensor& tensor, const TensorView& matrix, int64_t from,
+                           int64_t count, std::array<uint64_t, 3>& at) {
+    const int64_t columns = matrix.shape[1], elements = count * columns;
     const int64_t each = std::max<int64_t>(1, count / (int64_t{options_.threads} * 4));
     const auto tasks = static_cast<int>((count + each - 1) / each);
-    const EncodedBytes all = encoded_bytes(tensor.encoding, static_cast<uint64_t>(rows.elements()));
-    values_.resize(static_cast<size_t>(rows.elements()));
+    const EncodedBytes all = encoded_bytes(tensor.encoding, static_cast<uint64_t>(elements));
+    values_.resize(static_cast<size_t>(elements));
     encoded_.resize(all.sum());
     const std::span<std::byte> out(encoded_);
     const EncodedSpans spans{out.subspan(0, all.values), out.subspan(all.values, all.scales),
@@ -263,7 +274,7 @@ class Writer {
       };
       const std::span<float> values = std::span(values_).subspan(
           static_cast<size_t>(first * columns), static_cast<size_t>(own * columns));
-      dequantize(rows.slice(first, own), values);
+      read_rows(tensor, matrix, from + first, own, values);
       if (!all_fit(tensor.encoding, values)) {
         fits[static_cast<size_t>(task)] = 0;
         return;

@@ -21,8 +21,10 @@ struct ConvertedTensor {
   std::string name, from, to;     // the formats' names, for people
   std::vector<int64_t> shape;     // outermost first
   std::vector<TensorView> parts;  // their rows follow each other
-  Encoding encoding;              // unless copied
-  bool copied = false;            // bytes go over as they are
+  /// Row i comes from row order[i] of the only part; empty: they stay in order.
+  std::vector<uint32_t> order;
+  Encoding encoding;    // unless copied
+  bool copied = false;  // bytes go over as they are
   EncodedBytes bytes;
   size_t file = 0;                  // index into Conversion::files
   std::array<uint64_t, 3> at = {};  // in that file: values, scales, biases
@@ -49,6 +51,10 @@ struct Conversion {
   uint64_t bytes() const;     // of all files of weights
   uint64_t elements() const;  // of all tensors
 };
+
+/// A note for people where quantised weights are quantised again.
+inline constexpr const char* kLosesMore =
+    "the source is quantised already: what it lost stays lost, and each step loses more";
 
 /// Called with bytes done and all bytes, and the tensor's name. Returns whether to go on.
 using ConversionProgress =

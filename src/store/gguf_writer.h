@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "store/conversion.h"
 #include "store/gguf.h"
+#include "store/gguf_head.h"
 
 namespace pippin::store {
 
@@ -24,6 +25,9 @@ struct GgufFormat {
 };
 
 std::span<const GgufFormat> gguf_formats();
+
+/// Adds what a file says of its weights' format.
+void add_format(GgufMetadata& metadata, const GgufFormat& format);
 
 /// Plans the file; parts of the plan borrow from `file`. Norms, biases, routers, convolutions and
 /// whatever else is not a matrix of weights keep their type, and a tensor that has its type already

@@ -443,9 +443,7 @@ class Planner {
           std::ranges::any_of(kEnds, [&](std::string_view end) { return name.ends_with(end); });
       if (!is_made && is_meant) plan_.copies.emplace_back(name, folder_ + "/" + name);
     }
-    if (requantised_)
-      plan_.notes.emplace_back(
-          "the source is quantised already: what it lost stays lost, and each step loses more");
+    if (requantised_) plan_.notes.emplace_back(kLosesMore);
   }
 
   std::string folder_;
