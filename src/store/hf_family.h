@@ -60,6 +60,7 @@ struct HfFamily {
   /// Ends of names of tensors without a use; with a dot behind them, beginnings.
   std::span<const std::string_view> ignored = {};
   std::span<const FieldName> fields = {};
+  bool to_gguf = false;  // its folders are converted to GGUF files
   /// Reads what only this family has. Errors: kInvalidFile, kUnsupported naming the field.
   Result<void> (*read)(const HfFields& fields, ModelConfig& config) = nullptr;
 };

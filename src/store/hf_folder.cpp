@@ -100,6 +100,7 @@ Result<HfFolder> HfFolder::open(const std::string& path) {
   folder.names_ = NameIndex(folder.tensors_.size(), name_at);
   CHECK(folder.names_.duplicate(name_at) < 0, "two modules have one name");
   folder.config_ = std::move(config.model);
+  folder.family_ = config.family;
   const size_t slash = folder.path_.rfind('/');
   folder.config_.name = folder.path_.substr(slash == std::string::npos ? 0 : slash + 1);
   return folder;
@@ -109,6 +110,12 @@ uint64_t HfFolder::file_bytes() const {
   uint64_t bytes = 0;
   for (const SafetensorsFile& file : files_) bytes += file.file_bytes();
   return bytes;
+}
+
+std::vector<std::string> HfFolder::source_files() const {
+  std::vector<std::string> paths = {path_ + "/config.json"};
+  for (const SafetensorsFile& file : files_) paths.push_back(file.path());
+  return paths;
 }
 
 const TensorView* HfFolder::tensor(std::string_view name) const {

@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "store/generation_config.h"
+#include "store/hf_family.h"
 #include "store/model_config.h"
 #include "store/name_index.h"
 #include "store/safetensors.h"
@@ -38,6 +39,9 @@ class HfFolder {
   const std::string& path() const { return path_; }
   uint64_t file_bytes() const;  // of the weights' files
   const ModelConfig& config() const { return config_; }
+  const HfFamily& family() const { return *family_; }
+  /// The paths of config.json and of the weights' files.
+  std::vector<std::string> source_files() const;
   const std::vector<TensorView>& tensors() const { return tensors_; }
   const TensorView* tensor(std::string_view name) const;
 
@@ -55,6 +59,7 @@ class HfFolder {
 
   std::string path_;
   ModelConfig config_;
+  const HfFamily* family_ = nullptr;
   std::vector<SafetensorsFile> files_;
   std::vector<TensorView> tensors_;
   NameIndex names_;

@@ -4,8 +4,11 @@
 namespace pippin::models {
 namespace {
 
-constexpr store::HfFamily kHf[] = {
-    {.model_type = "arcee", .architecture = "arcee", .activation = "relu2", .eps = 1e-5}};
+constexpr store::HfFamily kHf[] = {{.model_type = "arcee",
+                                    .architecture = "arcee",
+                                    .activation = "relu2",
+                                    .eps = 1e-5,
+                                    .to_gguf = true}};
 
 }  // namespace
 

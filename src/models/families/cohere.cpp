@@ -19,6 +19,7 @@ constexpr store::HfFamily kHf[] = {{.model_type = "cohere",
                                     .layer_norm = true,
                                     .eps_field = "layer_norm_eps",
                                     .logit_scale = "logit_scale",
+                                    .to_gguf = true,
                                     .read = refuse_qk_norm}};
 constexpr store::HfFamily kHf2[] = {{.model_type = "cohere2",
                                      .architecture = "cohere2",
@@ -28,7 +29,8 @@ constexpr store::HfFamily kHf2[] = {{.model_type = "cohere2",
                                      .window = 4096,
                                      .window_period = 4,
                                      .window_rule = store::WindowRule::kPeriod,
-                                     .logit_scale = "logit_scale"}};
+                                     .logit_scale = "logit_scale",
+                                     .to_gguf = true}};
 
 }  // namespace
 

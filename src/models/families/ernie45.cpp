@@ -4,8 +4,11 @@
 namespace pippin::models {
 namespace {
 
-constexpr store::HfFamily kHf[] = {
-    {.model_type = "ernie4_5", .architecture = "ernie4_5", .eps = 1e-5, .rope_base = 500000}};
+constexpr store::HfFamily kHf[] = {{.model_type = "ernie4_5",
+                                    .architecture = "ernie4_5",
+                                    .eps = 1e-5,
+                                    .rope_base = 500000,
+                                    .to_gguf = true}};
 
 }  // namespace
 

@@ -16,7 +16,8 @@ constexpr store::HfFamily kHf[] = {{.model_type = "gemma",
                                     .kv_heads = 16,
                                     .head_dim = 256,
                                     .context = 8192,
-                                    .eps = 1e-6}};
+                                    .eps = 1e-6,
+                                    .to_gguf = true}};
 
 }  // namespace
 

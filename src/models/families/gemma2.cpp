@@ -34,7 +34,8 @@ constexpr store::HfFamily kHf[] = {{.model_type = "gemma2",
                                     .window = 4096,
                                     .window_period = 2,
                                     .window_rule = store::WindowRule::kPeriod,
-                                    .names = kNames}};
+                                    .names = kNames,
+                                    .to_gguf = true}};
 
 }  // namespace
 

@@ -25,7 +25,8 @@ constexpr store::HfFamily kHf[] = {{.model_type = "gemma3_text",
                                     .window = 4096,
                                     .window_period = 6,
                                     .window_rule = store::WindowRule::kPeriod,
-                                    .names = kNames}};
+                                    .names = kNames,
+                                    .to_gguf = true}};
 
 }  // namespace
 

@@ -12,7 +12,8 @@ constexpr store::HfFamily kHf[] = {{.model_type = "glm4",
                                     .head_dim = 128,
                                     .eps = 1.5625e-7,
                                     .partial_rotary = 0.5,
-                                    .names = kNames}};
+                                    .names = kNames,
+                                    .to_gguf = true}};
 
 constexpr store::HfFamily kOlderHf[] = {{.model_type = "glm",
                                          .architecture = "chatglm",

@@ -10,7 +10,8 @@ constexpr store::HfFamily kHf[] = {{.model_type = "granite",
                                     .attention_scale = "attention_multiplier",
                                     .embedding_scale = "embedding_multiplier",
                                     .residual_scale = "residual_multiplier",
-                                    .logit_scale = "logits_scaling"}};
+                                    .logit_scale = "logits_scaling",
+                                    .to_gguf = true}};
 
 }  // namespace
 

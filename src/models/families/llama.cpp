@@ -19,8 +19,8 @@ Result<void> read_cwm(const store::HfFields& fields, store::ModelConfig& config)
 }
 
 constexpr store::HfFamily kHf[] = {
-    {.model_type = "llama", .architecture = "llama"},
-    {.model_type = "mistral", .architecture = "llama"},
+    {.model_type = "llama", .architecture = "llama", .to_gguf = true},
+    {.model_type = "mistral", .architecture = "llama", .to_gguf = true},
     {.model_type = "ministral", .architecture = "llama", .eps = 1e-6, .window = 4096},
     {.model_type = "cwm",
      .architecture = "llama",
@@ -32,6 +32,7 @@ constexpr store::HfFamily kHf[] = {
      .architecture = "llama",
      .eps = 1e-5,
      .names = kMixtralNames,
+     .to_gguf = true,
      .read = read_mixtral},
 };
 

@@ -12,8 +12,12 @@ Result<void> read(const store::HfFields& fields, store::ModelConfig& config) {
   return {};
 }
 
-constexpr store::HfFamily kHf[] = {
-    {.model_type = "olmo", .architecture = "olmo", .eps = 1e-5, .layer_norm = true, .read = read}};
+constexpr store::HfFamily kHf[] = {{.model_type = "olmo",
+                                    .architecture = "olmo",
+                                    .eps = 1e-5,
+                                    .layer_norm = true,
+                                    .to_gguf = true,
+                                    .read = read}};
 
 }  // namespace
 

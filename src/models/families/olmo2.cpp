@@ -7,14 +7,15 @@ namespace {
 
 constexpr store::ModuleName kNames[] = {{"post_attention_layernorm", "post_attention_norm"}};
 constexpr store::HfFamily kHf[] = {
-    {.model_type = "olmo2", .architecture = "olmo2", .eps = 1e-5, .names = kNames},
+    {.model_type = "olmo2", .architecture = "olmo2", .eps = 1e-5, .names = kNames, .to_gguf = true},
     {.model_type = "olmo3",
      .architecture = "olmo2",
      .eps = 1e-5,
      .window = 4096,
      .window_period = 4,
      .window_rule = store::WindowRule::kPeriod,
-     .names = kNames}};
+     .names = kNames,
+     .to_gguf = true}};
 
 }  // namespace
 

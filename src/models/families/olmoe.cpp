@@ -12,7 +12,7 @@ Result<void> read(const store::HfFields& fields, store::ModelConfig& config) {
 }
 
 constexpr store::HfFamily kHf[] = {
-    {.model_type = "olmoe", .architecture = "olmoe", .eps = 1e-5, .read = read}};
+    {.model_type = "olmoe", .architecture = "olmoe", .eps = 1e-5, .to_gguf = true, .read = read}};
 
 }  // namespace
 

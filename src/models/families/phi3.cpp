@@ -4,7 +4,8 @@
 namespace pippin::models {
 namespace {
 
-constexpr store::HfFamily kHf[] = {{.model_type = "phi3", .architecture = "phi3", .eps = 1e-5}};
+constexpr store::HfFamily kHf[] = {
+    {.model_type = "phi3", .architecture = "phi3", .eps = 1e-5, .to_gguf = true}};
 
 }  // namespace
 

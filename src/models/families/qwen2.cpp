@@ -7,7 +7,8 @@ namespace {
 constexpr store::HfFamily kHf[] = {{.model_type = "qwen2",
                                     .architecture = "qwen2",
                                     .qkv_bias = true,
-                                    .window_rule = store::WindowRule::kFlag}};
+                                    .window_rule = store::WindowRule::kFlag,
+                                    .to_gguf = true}};
 
 }  // namespace
 

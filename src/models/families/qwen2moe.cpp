@@ -21,6 +21,7 @@ constexpr store::HfFamily kHf[] = {{.model_type = "qwen2_moe",
                                     .architecture = "qwen2moe",
                                     .qkv_bias = true,
                                     .window_rule = store::WindowRule::kFlag,
+                                    .to_gguf = true,
                                     .read = read}};
 
 }  // namespace

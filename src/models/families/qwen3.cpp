@@ -7,7 +7,8 @@ namespace {
 constexpr store::HfFamily kHf[] = {{.model_type = "qwen3",
                                     .architecture = "qwen3",
                                     .head_dim = 128,
-                                    .window_rule = store::WindowRule::kFlag}};
+                                    .window_rule = store::WindowRule::kFlag,
+                                    .to_gguf = true}};
 
 }  // namespace
 

@@ -12,6 +12,7 @@ Result<void> read(const store::HfFields& fields, store::ModelConfig& config) {
 constexpr store::HfFamily kHf[] = {{.model_type = "qwen3_moe",
                                     .architecture = "qwen3moe",
                                     .window_rule = store::WindowRule::kFlag,
+                                    .to_gguf = true,
                                     .read = read}};
 
 }  // namespace

@@ -9,7 +9,8 @@ constexpr store::HfFamily kHf[] = {{.model_type = "seed_oss",
                                     .architecture = "seed_oss",
                                     .head_dim = 128,
                                     .eps = 1e-6,
-                                    .names = kGguf}};
+                                    .names = kGguf,
+                                    .to_gguf = true}};
 
 }  // namespace
 

@@ -15,6 +15,7 @@ constexpr store::HfFamily kHf[] = {{.model_type = "smollm3",
                                     .eps = 1e-6,
                                     .rope_base = 2e6,
                                     .window_rule = store::WindowRule::kFlag,
+                                    .to_gguf = true,
                                     .read = read_layers}};
 
 }  // namespace

@@ -11,7 +11,8 @@ constexpr store::HfFamily kHf[] = {{.model_type = "starcoder2",
                                     .eps = 1e-5,
                                     .layer_norm = true,
                                     .eps_field = "norm_epsilon",
-                                    .names = kNames}};
+                                    .names = kNames,
+                                    .to_gguf = true}};
 
 }  // namespace
 
