@@ -56,21 +56,16 @@ mx::array ReferenceBackend::paged_attention(const AttentionSpec& spec, const mx:
   for (const AttentionRow& row : rows_of_pool) {
     // Blocks before what is visible may belong to others by now.
     const int oldest = first_visible(row.start, spec.window, spec.chunk);
-    std::vector<int32_t> slots;
-    for (int p = oldest; p < row.start + row.tokens; ++p)
-      slots.push_back(row.blocks[p / kBlockPositions] * kBlockPositions + p % kBlockPositions);
-    const mx::array index = ints(slots);
+    const mx::array index = seen_slots(row, oldest);
     // [K, 1, D, S] and [K, 1, S, D]
     const mx::array k = mx::expand_dims(
         mx::transpose(mx::astype(mx::take(kv.k, index, 0), mx::float32), {1, 2, 0}), 1);
     const mx::array v = mx::expand_dims(
         mx::transpose(mx::astype(mx::take(kv.v, index, 0), mx::float32), {1, 0, 2}), 1);
-    const mx::array rows =
-        mx::slice(q, mx::Shape{row.row, 0}, mx::Shape{row.row + row.tokens, q.shape(1)});
+    const mx::array rows = mx::astype(rows_of(q, row), mx::float32);
     // [K, G, t, D]
-    const mx::array queries = mx::transpose(
-        mx::reshape(mx::astype(rows, mx::float32), {row.tokens, spec.kv_heads, groups, dim}),
-        {1, 2, 0, 3});
+    const mx::array queries =
+        mx::transpose(mx::reshape(rows, {row.tokens, spec.kv_heads, groups, dim}), {1, 2, 0, 3});
     mx::array scores = mx::multiply(mx::matmul(queries, k), mx::array(spec.scale));
     if (spec.soft_cap > 0)
       scores = mx::multiply(mx::tanh(mx::divide(scores, mx::array(spec.soft_cap))),
@@ -82,7 +77,7 @@ mx::array ReferenceBackend::paged_attention(const AttentionSpec& spec, const mx:
                            {spec.kv_heads, groups, row.tokens, 1});
       scores = mx::concatenate({scores, sinks}, -1);
     }
-    const int keys = static_cast<int>(slots.size());
+    const int keys = index.shape(0);
     const mx::array weights = mx::slice(mx::softmax(scores, -1, true), mx::Shape{0, 0, 0, 0},
                                         mx::Shape{spec.kv_heads, groups, row.tokens, keys});
     const mx::array mixed = mx::matmul(weights, v);

@@ -11,14 +11,7 @@ namespace {
 
 // What is kept of the positions that a row sees, [S, width] f32.
 mx::array seen_rows(const mx::array& stored, const AttentionRow& row) {
-  std::vector<int32_t> slots;
-  for (int p = 0; p < row.start + row.tokens; ++p)
-    slots.push_back(row.blocks[p / kBlockPositions] * kBlockPositions + p % kBlockPositions);
-  return mx::astype(mx::take(stored, ints(slots), 0), mx::float32);
-}
-
-mx::array rows_of(const mx::array& x, const AttentionRow& row) {
-  return mx::slice(x, mx::Shape{row.row, 0}, mx::Shape{row.row + row.tokens, x.shape(1)});
+  return mx::astype(mx::take(stored, seen_slots(row), 0), mx::float32);
 }
 
 // 0 where a row's tokens see a position, -inf where they do not. Shapes: [t, S].

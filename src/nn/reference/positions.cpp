@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "mlx/ops.h"
+#include "nn/types/kv_type.h"
 
 namespace pippin::nn {
 namespace {
@@ -17,6 +18,17 @@ mx::array angles(const std::vector<int32_t>& positions, const FloatVector& inv_f
 
 mx::array ints(const std::vector<int32_t>& values) {
   return mx::array(values.begin(), mx::Shape{static_cast<int>(values.size())}, mx::int32);
+}
+
+mx::array seen_slots(const AttentionRow& row, int oldest) {
+  std::vector<int32_t> slots;
+  for (int p = oldest; p < row.start + row.tokens; ++p)
+    slots.push_back(row.blocks[p / kBlockPositions] * kBlockPositions + p % kBlockPositions);
+  return ints(slots);
+}
+
+mx::array rows_of(const mx::array& x, const AttentionRow& row) {
+  return mx::slice(x, mx::Shape{row.row, 0}, mx::Shape{row.row + row.tokens, x.shape(1)});
 }
 
 Turns::Turns(const std::vector<int32_t>& positions, const FloatVector& inv_freq, float magnitude)

@@ -6,11 +6,18 @@
 #include <vector>
 
 #include "nn/backend/float_vector.h"
+#include "nn/types/attention_row.h"
 
 namespace pippin::nn {
 
 /// Shapes: [n] int32.
 mx::array ints(const std::vector<int32_t>& values);
+
+/// Returns where the positions from `oldest` on that a row sees lie. Shapes: [S] int32.
+mx::array seen_slots(const AttentionRow& row, int oldest = 0);
+
+/// Returns a row's tokens of a step's. Shapes: [T, width] -> [t, width].
+mx::array rows_of(const mx::array& x, const AttentionRow& row);
 
 /// Cosines and sines of position * inv_freq, times `magnitude`. Shapes: [T, 1, pairs] f32.
 struct Turns {
