@@ -4,8 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 
+#include "store/tensor_name.h"
 #include "store/unpack.h"
 
 namespace pippin::models {
@@ -33,15 +33,6 @@ bool is_unneeded(const store::TensorView& tensor) {
   return adds_nothing ||
          std::ranges::any_of(kOtherParts, [&](auto part) { return name.starts_with(part); }) ||
          std::ranges::any_of(kUnneeded, [&](auto end) { return name.ends_with(end); });
-}
-
-// The number of the layer that a tensor "blk.3.attn_q.weight" is of, or -1.
-int layer_of(std::string_view name) {
-  constexpr std::string_view kLayer = "blk.";
-  if (!name.starts_with(kLayer)) return -1;
-  int layer = -1;
-  std::from_chars(name.data() + kLayer.size(), name.data() + name.size(), layer);
-  return layer;
 }
 
 // Layers that predict further tokens have tensors of that name beside those of any layer.
@@ -156,10 +147,10 @@ Result<std::vector<float>> WeightLoader::values(const std::string& name, int64_t
 Result<void> WeightLoader::refuse_unread(int layers) const {
   std::set<int> further;  // layers
   for (const store::TensorView& tensor : checkpoint_.tensors())
-    if (predicts_further(tensor.name)) further.insert(layer_of(tensor.name));
+    if (predicts_further(tensor.name)) further.insert(store::split_name(tensor.name).layer);
   std::vector<std::string_view> unread;
   for (const store::TensorView& tensor : checkpoint_.tensors()) {
-    const int layer = layer_of(tensor.name);
+    const int layer = store::split_name(tensor.name).layer;
     const bool is_further =
         predicts_further(tensor.name) || (layer >= layers && further.contains(layer));
     if (!read_.contains(tensor.name) && !is_further && !is_unneeded(tensor))

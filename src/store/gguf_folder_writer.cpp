@@ -10,30 +10,13 @@
 
 #include "store/gguf_mix.h"
 #include "store/quoted.h"
+#include "store/tensor_name.h"
 #include "store/unpack.h"
 
 namespace pippin::store {
 namespace {
 
 using enum TensorType;
-
-/// "blk.3.ffn_up.12.weight" is {"blk.3.ffn_up_exps.weight", 12}.
-struct Expert {
-  std::string stack;
-  int number = -1;  // -1: it is no expert's
-};
-
-Expert expert_of(std::string_view name) {
-  constexpr std::string_view kEnd = ".weight";
-  if (gguf_layer(name) < 0 || !name.ends_with(kEnd)) return {};
-  const std::string_view module = name.substr(0, name.size() - kEnd.size());
-  const size_t dot = module.rfind('.');
-  const std::string_view digits = module.substr(dot + 1);
-  // Names of experts come from the folder's reader, which bounds the number.
-  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
-  if (digits.empty() || digits.size() > 4 || !std::ranges::all_of(digits, digit)) return {};
-  return {fmt::format("{}_exps{}", module.substr(0, dot), kEnd), std::stoi(std::string(digits))};
-}
 
 /// A tensor of F32 that owns its values.
 TensorView made_tensor(std::string name, std::span<const float> values) {
@@ -126,8 +109,9 @@ class Planner {
   Result<void> sort_in(const TensorView& tensor) {
     if (tensor.elements() == 0) return unsupported(tensor.name, "it is empty");
     if (tensor.transposed) return unsupported(tensor.name, "its rows and columns are exchanged");
-    if (Expert expert = expert_of(tensor.name); expert.number >= 0) {
-      experts_[expert.stack][expert.number] = &tensor;
+    const ExpertName expert = expert_name(tensor.name);
+    if (expert.number >= 0 && tensor.name.ends_with(".weight")) {
+      experts_[fmt::format("{}_exps.weight", expert.stack)][expert.number] = &tensor;
       return {};
     }
     constexpr std::string_view kBoth = "ffn_gate_up_exps.weight";
@@ -153,7 +137,7 @@ class Planner {
 
   // 0: the tensor is no projection of queries or keys.
   int rotated_heads(std::string_view name) const {
-    const int layer = gguf_layer(name);
+    const int layer = split_name(name).layer;
     if (layer < 0 || layer >= config_.layers) return 0;
     const std::string_view module = name.substr(0, name.rfind('.'));
     const auto i = static_cast<size_t>(layer);

@@ -1,31 +1,12 @@
 #include "store/gguf_mix.h"
 
 #include <algorithm>
-#include <charconv>
+
+#include "store/tensor_name.h"
 
 namespace pippin::store {
-namespace {
 
 using enum TensorType;
-
-/// "blk.3.attn_q.weight" is {3, "attn_q.weight"}; -1: it is of no layer.
-struct Place {
-  int layer = -1;
-  std::string_view part;
-};
-
-Place place_of(std::string_view name) {
-  if (!name.starts_with("blk.")) return {-1, name};
-  int layer = 0;
-  const char* end = name.data() + name.size();
-  const auto [at, error] = std::from_chars(name.data() + 4, end, layer);
-  if (error != std::errc() || at == end || *at != '.' || layer < 0) return {-1, name};
-  return {layer, std::string_view(at + 1, static_cast<size_t>(end - at - 1))};
-}
-
-}  // namespace
-
-int gguf_layer(std::string_view name) { return place_of(name).layer; }
 
 bool GgufMix::is_weight(std::string_view name, const std::vector<int64_t>& shape) {
   constexpr std::string_view kKept[] = {"_norm",          "ffn_gate_inp",         "ssm_conv1d",
@@ -45,7 +26,7 @@ bool GgufMix::takes_more_bits(int layer) const {
 }
 
 TensorType GgufMix::wanted(std::string_view name) const {
-  const Place place = place_of(name);
+  const TensorName place = split_name(name);
   const bool is_output = name == "output.weight" || (is_tied_ && name == "token_embd.weight");
   if (format_.type == kF16) return kF16;
   if (is_output && format_.type != kQ8_0) return kQ6_K;

@@ -31,7 +31,4 @@ class GgufMix {
   bool is_tied_;
 };
 
-/// Returns the number of the layer in a tensor's name, "blk.3.attn_q.weight"; -1: it is of none.
-int gguf_layer(std::string_view name);
-
 }  // namespace pippin::store

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "store/gguf_head.h"
 #include "store/gguf_mix.h"
+#include "store/tensor_name.h"
 
 namespace pippin::store {
 namespace {
@@ -81,7 +82,7 @@ void add_format(GgufMetadata& metadata, const GgufFormat& format) {
 Result<Conversion> plan_gguf(const GgufFile& file, const GgufFormat& format) {
   int layers = 0;
   for (const TensorView& tensor : file.tensors())
-    layers = std::max(layers, gguf_layer(tensor.name) + 1);
+    layers = std::max(layers, split_name(tensor.name).layer + 1);
   const GgufMix mix(format, layers, file.tensor("output.weight") == nullptr);
   Conversion plan;
   plan.format = format.name;

@@ -11,6 +11,7 @@
 #include "service/json.h"
 #include "store/folder_glance.h"
 #include "store/license.h"
+#include "store/tensor_name.h"
 
 namespace pippin::service {
 namespace {
@@ -137,15 +138,6 @@ std::string architecture_of(const store::Checkpoint& checkpoint) {
   return text.ok() ? std::string(text->substr(0, kTextBytesMax)) : std::string();
 }
 
-// "blk.0.ffn_up.12.weight": a tensor of one expert.
-bool is_one_expert(std::string_view name) {
-  const size_t part = name.find(".ffn_");
-  if (part == std::string_view::npos) return false;
-  const size_t number = name.find('.', part + 1);
-  return number != std::string_view::npos && number + 1 < name.size() && name[number + 1] >= '0' &&
-         name[number + 1] <= '9';
-}
-
 void count_parameters(const store::Checkpoint& checkpoint, ModelFacts& facts) {
   const auto experts = static_cast<uint64_t>(facts.experts);
   uint64_t idle = 0, apart = 0;  // of experts that a token does not pass; of experts by themselves
@@ -156,7 +148,7 @@ void count_parameters(const store::Checkpoint& checkpoint, ModelFacts& facts) {
     if (experts == 0) continue;
     if (tensor.name.find("_exps.") != std::string::npos) {
       idle += elements / experts * static_cast<uint64_t>(facts.experts - facts.experts_used);
-    } else if (is_one_expert(tensor.name)) {
+    } else if (store::expert_name(tensor.name).number >= 0) {
       apart += elements;
     }
   }
