@@ -7,6 +7,11 @@
 
 namespace pippin::app {
 
+Error no_model_named(std::string_view command) {
+  return fail(Code::kInvalidArgument,
+              fmt::format("{} which model? `pippin list` names them", command), "--");
+}
+
 const char* word_of(hub::Source source) {
   switch (source) {
     case hub::Source::kFile:

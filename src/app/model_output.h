@@ -3,12 +3,17 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/result.h"
 #include "hub/catalogue.h"
 #include "service/json.h"
 
 namespace pippin::app {
+
+/// Returns the error of a command that needs a name and got none.
+Error no_model_named(std::string_view command);
 
 /// Returns "file", "huggingface", "ollama".
 const char* word_of(hub::Source source);

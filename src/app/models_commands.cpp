@@ -100,8 +100,7 @@ Result<int> list(const Settings& settings) {
 }
 
 Result<int> remove(const Settings& settings, const std::string& named) {
-  if (named.empty())
-    return fail(Code::kInvalidArgument, "remove which model? `pippin list` names them", "--");
+  if (named.empty()) return no_model_named("remove");
   ASSIGN_OR_RETURN(const hub::Paths paths, model_paths(settings, environment_variable));
   ASSIGN_OR_RETURN(const hub::Removed removed, hub::remove_model(named, paths));
   if (removed.was_alias) {

@@ -68,8 +68,7 @@ void print_text(const ShownModel& shown) {
 }  // namespace
 
 Result<int> show(const Settings& settings, const std::string& named) {
-  if (named.empty())
-    return fail(Code::kInvalidArgument, "show which model? `pippin list` names them", "--");
+  if (named.empty()) return no_model_named("show");
   ASSIGN_OR_RETURN(const ShownModel shown, look_at(settings, named));
   if (settings.models_json) {
     fmt::print("{}\n", shown.to_json());

@@ -27,16 +27,6 @@ void write_facts(JsonWriter& json, const ModelFacts& facts) {
   json.field("license", facts.license).field("license_text", facts.license_text);
 }
 
-template <typename Dialect>
-void write_name(JsonWriter& json, const char* key, const Dialect* dialect) {
-  json.key(key);
-  if (dialect == nullptr) {
-    json.null();
-  } else {
-    json.string(dialect->name);
-  }
-}
-
 void write_template(JsonWriter& json, const ModelInfo& info) {
   json.key("chat_template");
   if (info.chat_template == nullptr) {
@@ -60,8 +50,7 @@ void write_abilities(JsonWriter& json, const ModelInfo& info) {
   json.end_array();
   json.field("vision_in_model", info.facts.sees).field("vision_served", false);
   write_template(json, info);
-  write_name(json, "tool_parser", info.tool_dialect);
-  write_name(json, "reasoning_parser", info.reasoning_dialect);
+  info.write_parsers(json);
 }
 
 void write_sampling(JsonWriter& json, const service::ModelDescription& described) {

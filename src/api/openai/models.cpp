@@ -15,16 +15,7 @@ void write_capabilities(service::JsonWriter& json, const service::ModelInfo& mod
   json.field("tools", model.calls_tools()).field("thinking", model.thinks());
   json.field("structured_output", true).field("vision", false).field("audio", false);
   json.end_object();
-  const auto name_of = [&](const char* key, const auto* dialect) {
-    json.key(key);
-    if (dialect != nullptr) {
-      json.string(dialect->name);
-    } else {
-      json.null();
-    }
-  };
-  name_of("tool_parser", model.tool_dialect);
-  name_of("reasoning_parser", model.reasoning_dialect);
+  model.write_parsers(json);
 }
 
 void write_model(service::JsonWriter& json, const service::ModelStatus& status) {

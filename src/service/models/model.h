@@ -21,6 +21,8 @@
 
 namespace pippin::service {
 
+class JsonWriter;
+
 /// What lists tell of a model, loaded or not.
 struct ModelInfo {
   std::string id;  // as it is served
@@ -42,6 +44,9 @@ struct ModelInfo {
   bool thinks() const { return chat_template != nullptr && reasoning_dialect != nullptr; }
   /// Returns what it can do, by Ollama's names: "completion", "tools", "thinking", "insert".
   std::vector<std::string_view> capabilities() const;
+  /// Writes "tool_parser" and "reasoning_parser", null where there is none. Requires: an object is
+  /// open.
+  void write_parsers(JsonWriter& json) const;
 };
 
 /// Frozen once loaded, but for the engine, which takes submissions from any thread.
