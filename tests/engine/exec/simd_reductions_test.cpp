@@ -7,6 +7,7 @@
 #include <cmath>
 #include <random>
 
+#include "random_floats.h"
 #include "tolerance.h"
 
 namespace pippin::engine::sampling {
@@ -14,20 +15,13 @@ namespace {
 
 using namespace pippin::test;
 
-std::vector<float> random_row(size_t n, unsigned seed, float sigma = 3) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal(0, sigma);
-  std::vector<float> row(n);
-  for (float& x : row) x = normal(generator);
-  return row;
-}
-
+constexpr float kSigma = 3;  // of logits
 const size_t kSizes[] = {1, 2, 15, 16, 17, 31, 1023, 1024, 1025, 5000, 32000, 151936};
 
 TEST(Lanes, ArgmaxEqualsAPlainLoop) {
   Maxima maxima;
   for (const size_t n : kSizes) {
-    const auto row = random_row(n, static_cast<unsigned>(n));
+    const auto row = random_floats(n, static_cast<unsigned>(n), kSigma);
     size_t best = 0;
     for (size_t i = 1; i < n; ++i)
       if (row[i] > row[best]) best = i;
@@ -57,7 +51,7 @@ TEST(Lanes, ArgmaxTakesTheLowestOfTies) {
 TEST(Lanes, NanIsSeenAnywhere) {
   Maxima maxima;
   for (size_t place : {0UL, 1UL, 15UL, 16UL, 1023UL, 1024UL, 2000UL}) {
-    auto row = random_row(2001, 5);
+    auto row = random_floats(2001, 5, kSigma);
     row[place] = std::nanf("");
     find_maxima(row, maxima);
     EXPECT_TRUE(maxima.nan) << place;
@@ -79,7 +73,7 @@ TEST(Lanes, ExpIsAccurate) {
 
 TEST(Lanes, SumsEqualDoublePrecision) {
   for (const size_t n : kSizes) {
-    auto row = random_row(n, static_cast<unsigned>(n) + 1);
+    auto row = random_floats(n, static_cast<unsigned>(n) + 1, kSigma);
     if (n > 20) row[3] = row[19] = kMasked;
     Maxima maxima;
     find_maxima(row, maxima);
@@ -112,7 +106,7 @@ TEST(Lanes, SumsEqualDoublePrecision) {
 
 TEST(Lanes, MomentsSkipWhatIsMasked) {
   for (const size_t n : kSizes) {
-    auto row = random_row(n, 3);
+    auto row = random_floats(n, 3, kSigma);
     for (float& x : row) x += 100;  // a mean far from 0
     for (size_t i = 0; i < n; i += 5) row[i] = kMasked;
     if (n < 6) continue;
@@ -181,7 +175,7 @@ TEST(Lanes, MaskKeepsExactlyTheAllowed) {
       std::vector<uint32_t> mask(words);
       for (uint32_t& word : mask)
         word = generator() % 3 == 0 ? ~0U : static_cast<uint32_t>(generator());
-      const auto before = random_row(n, 9);
+      const auto before = random_floats(n, 9, kSigma);
       auto row = before;
       apply_mask(row, mask);
       for (size_t i = 0; i < n; ++i) {

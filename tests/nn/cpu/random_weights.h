@@ -15,8 +15,11 @@
 #include "base/block_codes.h"
 #include "base/float_formats.h"
 #include "nn/cpu/linear.h"
+#include "random_floats.h"
 
 namespace pippin::nn::cpu::test {
+
+using pippin::test::random_floats;
 
 struct FormatInfo {
   TensorType type;
@@ -363,14 +366,6 @@ inline std::vector<float> Weights::values() const {
     const float product = float_at(format.floats, scales, group) * static_cast<float>(code);
     out[i] = product + float_at(format.floats, biases, group);
   }
-  return out;
-}
-
-inline std::vector<float> random_floats(size_t count, uint32_t seed, float scale = 1) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, scale);
-  std::vector<float> out(count);
-  for (float& v : out) v = normal(random);
   return out;
 }
 

@@ -9,12 +9,12 @@
 #include <memory>
 #include <numeric>
 #include <optional>
-#include <random>
 #include <vector>
 
 #include "mlx/ops.h"
 #include "nn/attention_scene.h"
 #include "nn/expect_near.h"
+#include "random_floats.h"
 
 namespace pippin::nn {
 namespace {
@@ -23,14 +23,6 @@ using namespace test;
 using namespace pippin::test;
 
 constexpr int kTop = 8, kIndexHeads = 5, kIndexDim = 32;
-
-std::vector<float> random_values(size_t n, uint32_t seed, float scale = 1) {
-  std::mt19937 rng(seed);
-  std::normal_distribution<float> normal(0, scale);
-  std::vector<float> values(n);
-  for (float& v : values) v = normal(rng);
-  return values;
-}
 
 // A part of a sequence in a step.
 struct Part {
@@ -70,8 +62,8 @@ class Layer {
       inv_freq[i] = whole ? 0 : std::pow(100.0f, -static_cast<float>(i) / 8);
     spec_ = {.heads = 6, .rank = 32, .rope = 16, .plain = 16, .value = 32, .scale = 0.18f};
     spec_.inv_freq = inv_freq;
-    spec_.key_up = random_values(6 * 16 * 32, 1, 0.2f);
-    spec_.value_up = random_values(6 * 32 * 32, 2, 0.2f);
+    spec_.key_up = random_floats(6 * 16 * 32, 1, 0.2f);
+    spec_.value_up = random_floats(6 * 32 * 32, 2, 0.2f);
     index_ = {.heads = kIndexHeads, .dim = kIndexDim, .rope = 16, .top = kTop};
     index_.inv_freq = inv_freq;
   }
@@ -101,7 +93,7 @@ class Layer {
     for (const Part& part : parts) {
       for (int p = part.start; p < part.start + part.tokens; ++p) {
         const auto seed = static_cast<uint32_t>(which * 10000 + part.sequence * 1000 + p);
-        for (const float v : random_values(static_cast<size_t>(width), seed, whole_ ? 1.5f : 1))
+        for (const float v : random_floats(static_cast<size_t>(width), seed, whole_ ? 1.5f : 1))
           values.push_back((whole_ ? std::round(v) : v) * (which == 1 ? query_factor : 1));
       }
     }

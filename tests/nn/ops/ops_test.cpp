@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <cstring>
-#include <random>
 
 #include "mlx/ops.h"
 #include "nn/attention_scene.h"
@@ -14,20 +13,13 @@
 #include "nn/ops/linear.h"
 #include "nn/ops/norm.h"
 #include "nn/ops/streams.h"
+#include "random_floats.h"
 
 namespace pippin::nn {
 namespace {
 
 using namespace test;
 using namespace pippin::test;
-
-std::vector<float> random_values(size_t n, uint32_t seed, float scale = 1.0f) {
-  std::mt19937 rng(seed);
-  std::normal_distribution<float> normal(0.0f, scale);
-  std::vector<float> values(n);
-  for (float& v : values) v = normal(rng);
-  return values;
-}
 
 mx::array matrix(const std::vector<float>& values, int rows) {
   return mx::array(values.begin(), mx::Shape{rows, static_cast<int>(values.size()) / rows},
@@ -67,9 +59,9 @@ class Ops : public testing::Test {
 };
 
 TEST_F(Ops, LinearFollowsTheReference) {
-  const auto values = random_values(70 * 96, 1), bias = random_values(70, 2);
+  const auto values = random_floats(70 * 96, 1), bias = random_floats(70, 2);
   for (int tokens : {1, 3, 16, 40}) {
-    const mx::array x = matrix(random_values(static_cast<size_t>(tokens) * 96, 3), tokens);
+    const mx::array x = matrix(random_floats(static_cast<size_t>(tokens) * 96, 3), tokens);
     const mx::array want = linear(*reference, weight(*reference, values, 70, bias), x);
     const double tolerance =
         2 * dot_tolerance(kEpsilonF32, 96 + 1, row_norm(x), row_norm(values, 96));
@@ -80,7 +72,7 @@ TEST_F(Ops, LinearFollowsTheReference) {
 }
 
 TEST_F(Ops, EmbedGivesTheTablesRows) {
-  const auto values = random_values(50 * 32, 4);
+  const auto values = random_floats(50 * 32, 4);
   StepBatch batch;
   batch.tokens = {0, 49, 7, 7};
   EXPECT_EQ(values_of(embed(*cpu, weight(*cpu, values, 50), batch, 2.0f)),
@@ -88,8 +80,8 @@ TEST_F(Ops, EmbedGivesTheTablesRows) {
 }
 
 TEST_F(Ops, RmsNormWithAndWithoutResidual) {
-  const NormWeight w{random_values(576, 5), 1e-5f};
-  const auto values = random_values(9 * 576, 6, 3.0f), delta = random_values(9 * 576, 7);
+  const NormWeight w{random_floats(576, 5), 1e-5f};
+  const auto values = random_floats(9 * 576, 6, 3.0f), delta = random_floats(9 * 576, 7);
   const auto expect_normed = [](const mx::array& got, const mx::array& want) {
     expect_near(got, want, 2 * rms_norm_tolerance(kEpsilonF32, 576, amax_of(values_of(want))));
   };
@@ -102,8 +94,8 @@ TEST_F(Ops, RmsNormWithAndWithoutResidual) {
 }
 
 TEST_F(Ops, NormsOfColumnsAndFactorsFollowTheReference) {
-  const NormWeight w{random_values(96, 5), 1e-5f};
-  const auto values = random_values(9 * 160, 6, 3.0f);
+  const NormWeight w{random_floats(96, 5), 1e-5f};
+  const auto values = random_floats(9 * 160, 6, 3.0f);
   for (const int first : {0, 40, 64}) {
     const mx::array want = norm_columns(*reference, w, matrix(values, 9), first);
     expect_near(norm_columns(*cpu, w, matrix(values, 9), first), want,
@@ -114,13 +106,13 @@ TEST_F(Ops, NormsOfColumnsAndFactorsFollowTheReference) {
 }
 
 TEST_F(Ops, SeveralStreamsFollowTheReference) {
-  const mx::array x = matrix(random_values(9 * 4 * 48, 1, 2.0f), 9),
-                  weights = matrix(random_values(9 * 3 * 4, 2), 9);
+  const mx::array x = matrix(random_floats(9 * 4 * 48, 1, 2.0f), 9),
+                  weights = matrix(random_floats(9 * 3 * 4, 2), 9);
   const mx::array mixed = mix_streams(*reference, x, 4, weights);
   EXPECT_EQ(mixed.shape(), (mx::Shape{9, 3 * 48}));
   expect_near(mix_streams(*cpu, x, 4, weights), mixed,
               2 * dot_tolerance(kEpsilonF32, 4, row_norm(weights), row_norm(x)));
-  const mx::array like = matrix(random_values(9 * 4 * 48, 3, 0.1f), 9);
+  const mx::array like = matrix(random_floats(9 * 4 * 48, 3, 0.1f), 9);
   const auto tolerance = [](const mx::array& want) {
     return 4 * rms_norm_tolerance(kEpsilonF32, 4 * 48, amax_of(values_of(want)));
   };
@@ -130,13 +122,13 @@ TEST_F(Ops, SeveralStreamsFollowTheReference) {
     const mx::array above = above_mean(*reference, x, deviations);
     expect_near(above_mean(*cpu, x, deviations), above, tolerance(x));
   }
-  const FloatVector factors(random_values(4 * 48, 4));
+  const FloatVector factors(random_floats(4 * 48, 4));
   EXPECT_EQ(values_of(scale_columns(*cpu, x, factors)),
             values_of(scale_columns(*reference, x, factors)));
 }
 
 TEST_F(Ops, ALearnedActivationFollowsTheReference) {
-  const mx::array x = matrix(random_values(5 * 64, 1, 2.0f), 5);
+  const mx::array x = matrix(random_floats(5 * 64, 1, 2.0f), 5);
   const Xielu curve{.alpha_p = 0.8f, .alpha_n = 0.9f, .beta = 0.5f, .eps = -1e-6f};
   const mx::array want = xielu(*reference, curve, x);
   expect_near(xielu(*cpu, curve, x), want,
@@ -144,10 +136,10 @@ TEST_F(Ops, ALearnedActivationFollowsTheReference) {
 }
 
 TEST_F(Ops, FeedForwardFollowsTheReference) {
-  const auto both = random_values(2 * 80 * 96, 8), bias = random_values(2 * 80, 9),
-             last = random_values(48 * 80, 11);
+  const auto both = random_floats(2 * 80 * 96, 8), bias = random_floats(2 * 80, 9),
+             last = random_floats(48 * 80, 11);
   for (int tokens : {1, 5, 40}) {
-    const mx::array x = matrix(random_values(static_cast<size_t>(tokens) * 96, 10), tokens);
+    const mx::array x = matrix(random_floats(static_cast<size_t>(tokens) * 96, 10), tokens);
     const auto fed = [&](Backend& on, Gate gate) {
       return feed_forward(on, gate, weight(on, both, 2 * 80, bias, 2), weight(on, last, 48), x);
     };
@@ -167,10 +159,10 @@ KvPlan windowed_plan(int blocks, int window_blocks) {
 // Queries that attend to what another layer has written are prepared as those of that layer.
 TEST_F(Ops, QueriesAloneAreThoseOfTheWholeProjection) {
   const AttentionCase c{"shared", 4, 2, 32, 0, 0, false, true};
-  AttentionSpec spec = attention_spec(c, random_values(32, 1), random_values(32, 2));
+  AttentionSpec spec = attention_spec(c, random_floats(32, 1), random_floats(32, 2));
   Scene scene(0, {1, 0}, {2});
   scene.add(scene.first, 0, 20);
-  const mx::array qkv = matrix(random_values(20 * 8 * 32, 3), 20);
+  const mx::array qkv = matrix(random_floats(20 * 8 * 32, 3), 20);
   for (Backend* on : {cpu.get(), reference.get()}) {
     const auto cache = on->make_kv_cache({{2, 32}}, KvPlan::full(3), KvType::kF16).value();
     const mx::array all = qkv_rope_kv_write(*on, spec, qkv, scene.batch, cache->layer(0));
@@ -187,7 +179,7 @@ class OpsAttention : public Ops, public testing::WithParamInterface<AttentionCas
 TEST_P(OpsAttention, FollowsTheReferenceOverScatteredBlocks) {
   const AttentionCase c = GetParam();
   const auto dims = static_cast<size_t>(c.dim);
-  const AttentionSpec spec = attention_spec(c, random_values(dims, 9), random_values(dims, 10));
+  const AttentionSpec spec = attention_spec(c, random_floats(dims, 9), random_floats(dims, 10));
   const KvGeometry geometry{c.kv_heads, c.dim, c.window};
   const KvPlan blocks = c.window > 0 ? windowed_plan(1, 8) : KvPlan::full(8);
   const auto fast = cpu->make_kv_cache({geometry}, blocks, c.type).value();
@@ -200,7 +192,7 @@ TEST_P(OpsAttention, FollowsTheReferenceOverScatteredBlocks) {
     Scene scene(c.window, {5, 2, 7, 0}, {6, 1, 3});
     scene.add(scene.first, a_start, a_tokens);
     scene.add(scene.second, b_start, b_tokens);
-    const mx::array qkv = matrix(random_values(static_cast<size_t>(scene.batch.size() * width), 11),
+    const mx::array qkv = matrix(random_floats(static_cast<size_t>(scene.batch.size() * width), 11),
                                  static_cast<int>(scene.batch.size()));
     const mx::array q_fast = qkv_rope_kv_write(*cpu, spec, qkv, scene.batch, fast->layer(0));
     const mx::array q_slow = qkv_rope_kv_write(*reference, spec, qkv, scene.batch, slow->layer(0));

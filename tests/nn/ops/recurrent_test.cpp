@@ -8,26 +8,18 @@
 #include <functional>
 #include <limits>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "mlx/ops.h"
 #include "nn/cpu/backend/cpu_backend.h"
+#include "random_floats.h"
 
 namespace pippin::nn {
 namespace {
 
 using namespace test;
 using namespace pippin::test;
-
-std::vector<float> random_values(size_t n, uint32_t seed, float scale = 1, float offset = 0) {
-  std::mt19937 rng(seed);
-  std::normal_distribution<float> normal(offset, scale);
-  std::vector<float> values(n);
-  for (float& v : values) v = normal(rng);
-  return values;
-}
 
 // A part of a sequence in a step.
 struct Part {
@@ -71,7 +63,7 @@ struct Layer {
     std::vector<float> x;
     for (const Part& part : parts) {
       for (int p = part.start; p < part.start + part.tokens; ++p) {
-        const auto row = random_values(static_cast<size_t>(c.width + kWidthExtra),
+        const auto row = random_floats(static_cast<size_t>(c.width + kWidthExtra),
                                        static_cast<uint32_t>(part.state * 1000 + p));
         x.insert(x.end(), row.begin(), row.end());
       }
@@ -91,8 +83,8 @@ struct Layer {
 
 Case conv_case(std::string name, int channels, int taps, bool silu, bool gated, bool bias) {
   ConvSpec spec{.channels = channels, .taps = taps, .silu = silu, .gated = gated};
-  spec.weight = random_values(static_cast<size_t>(channels * taps), 1);
-  if (bias) spec.bias = random_values(static_cast<size_t>(channels), 2);
+  spec.weight = random_floats(static_cast<size_t>(channels * taps), 1);
+  if (bias) spec.bias = random_floats(static_cast<size_t>(channels), 2);
   const int width = channels * (gated ? 3 : 1);
   return {std::move(name),
           width,
@@ -107,7 +99,7 @@ mx::array columns_of(const mx::array& x, int first, int count) {
 }
 
 std::vector<float> decays(size_t n, uint32_t seed) {
-  std::vector<float> values = random_values(n, seed);
+  std::vector<float> values = random_floats(n, seed);
   for (float& v : values) v = -std::exp(v);
   return values;
 }
@@ -120,7 +112,7 @@ Case delta_case(std::string name, int key_heads, int heads, int key_dim, int val
                      .value_dim = value_dim,
                      .keys_tiled = tiled};
   spec.decay = decays(static_cast<size_t>(heads), 3);
-  spec.dt_bias = random_values(static_cast<size_t>(heads), 4);
+  spec.dt_bias = random_floats(static_cast<size_t>(heads), 4);
   const int inputs = 2 * key_heads * key_dim + heads * value_dim;
   return {std::move(name),
           inputs + 2 * heads,
@@ -134,8 +126,8 @@ Case delta_case(std::string name, int key_heads, int heads, int key_dim, int val
 Case ssd_case(std::string name, int heads, int head_dim, int groups, int state) {
   SsdSpec spec{.heads = heads, .head_dim = head_dim, .groups = groups, .state = state};
   spec.decay = decays(static_cast<size_t>(heads), 5);
-  spec.dt_bias = random_values(static_cast<size_t>(heads), 6);
-  spec.skip = random_values(static_cast<size_t>(heads), 7);
+  spec.dt_bias = random_floats(static_cast<size_t>(heads), 6);
+  spec.skip = random_floats(static_cast<size_t>(heads), 7);
   spec.dt_factor = 0.7f;
   spec.dt_min = 0.2f;
   spec.dt_max = 1.5f;
@@ -151,7 +143,7 @@ Case ssd_case(std::string name, int heads, int head_dim, int groups, int state) 
 Case mamba_case(std::string name, int channels, int state) {
   MambaSpec spec{.channels = channels, .state = state};
   spec.decay = decays(static_cast<size_t>(channels * state), 8);
-  spec.skip = random_values(static_cast<size_t>(channels), 9);
+  spec.skip = random_floats(static_cast<size_t>(channels), 9);
   return {std::move(name),
           2 * channels + 2 * state,
           {.heads = 1, .rows = state, .columns = channels},
@@ -241,14 +233,14 @@ TEST(GatedNorm, FollowsTheReference) {
   const std::unique_ptr<Backend> reference =
       make_backend({.kind = BackendKind::kReference}).value();
   constexpr int kTokens = 9, kWidth = 144;
-  const auto values = random_values(kTokens * kWidth, 1, 3),
-             gates = random_values(kTokens * 200, 2);
+  const auto values = random_floats(kTokens * kWidth, 1, 3),
+             gates = random_floats(kTokens * 200, 2);
   const mx::array x(values.begin(), mx::Shape{kTokens, kWidth}, mx::float32),
       gate(gates.begin(), mx::Shape{kTokens, 200}, mx::float32);
   for (const int group : {0, 16, 72, 144}) {
     for (const bool first : {false, true}) {
       GatedNormSpec spec{.group = group, .eps = 1e-5f, .gate_first = first, .gate_factor = 1.3f};
-      if (group > 0) spec.weight = random_values(kWidth, 3);
+      if (group > 0) spec.weight = random_floats(kWidth, 3);
       const mx::array got = host_ready(gated_norm(*cpu, spec, x, {gate, 7, kWidth})),
                       want = host_ready(gated_norm(*reference, spec, x, {gate, 7, kWidth}));
       ASSERT_EQ(got.shape(), want.shape());
