@@ -129,8 +129,7 @@ constexpr store::HfFamily kHf[] = {
      .read = read_v3},
     {.model_type = "glm4_moe_lite",
      .architecture = "deepseek2",
-     .head_dim =
-         64,  // its heads do not divide its width, and files leave this out; nothing uses it
+     .head_dim = 64,  // nothing uses it; its heads do not divide its width
      .eps = 1e-5,
      .names = kNames,
      .read = read_v3},
