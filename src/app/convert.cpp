@@ -15,8 +15,11 @@
 #include "base/clock.h"
 #include "base/size_text.h"
 #include "base/thread_pool.h"
+#include "models/families/gguf_form.h"
 #include "service/json.h"
+#include "service/models/gguf_tokenizer.h"
 #include "store/checkpoint.h"
+#include "store/gguf_folder_writer.h"
 #include "store/gguf_writer.h"
 #include "store/safetensors_writer.h"
 
@@ -58,6 +61,15 @@ Error no_format(const std::string& given) {
               "--to");
 }
 
+Result<Conversion> plan_of_folder(const store::HfFolder& folder, const store::GgufFormat& format) {
+  ASSIGN_OR_RETURN(const store::GgufForm form, models::gguf_form(folder));
+  ASSIGN_OR_RETURN(const service::GgufTokenizer tokenizer, service::gguf_tokenizer(folder));
+  ASSIGN_OR_RETURN(Conversion plan,
+                   store::plan_gguf_of_folder(folder, form, tokenizer.keys, format));
+  plan.notes.insert(plan.notes.end(), tokenizer.notes.begin(), tokenizer.notes.end());
+  return plan;
+}
+
 Result<Plan> plan_of(const store::Checkpoint& checkpoint, const Settings& settings) {
   const std::string name = lower(settings.convert_to);
   const store::GgufFormat* gguf = format_named(store::gguf_formats(), name);
@@ -65,16 +77,13 @@ Result<Plan> plan_of(const store::Checkpoint& checkpoint, const Settings& settin
   if (gguf == nullptr && mlx == nullptr) return no_format(settings.convert_to);
   Plan plan;
   if (gguf != nullptr) {
-    if (checkpoint.gguf() == nullptr)
-      return fail(Code::kUnsupported,
-                  fmt::format("{} is a folder of safetensors, and {} is a format of GGUF files. "
-                              "llama.cpp's convert_hf_to_gguf.py makes a GGUF file of it, which "
-                              "this command then converts; --to {} makes an MLX folder",
-                              checkpoint.path(), name, names_of(store::mlx_formats())),
-                  "--to");
     if (settings.convert_group != 0)
       return fail(Code::kInvalidArgument, "--group: GGUF's formats fix their groups", "--group");
-    ASSIGN_OR_RETURN(plan.conversion, store::plan_gguf(*checkpoint.gguf(), *gguf));
+    if (checkpoint.gguf() != nullptr) {
+      ASSIGN_OR_RETURN(plan.conversion, store::plan_gguf(*checkpoint.gguf(), *gguf));
+    } else {
+      ASSIGN_OR_RETURN(plan.conversion, plan_of_folder(*checkpoint.folder(), *gguf));
+    }
     plan.suffix = fmt::format("-{}.gguf", gguf->label);
     return plan;
   }

@@ -1,5 +1,5 @@
-// GgufMetadata and lay_out_gguf: the head of a GGUF file, and where its tensors go. Internal to
-// store. Owner: a conversion's plan. Thread: one. Source: the GGUF specification.
+// GgufMetadata and lay_out_gguf: the head of a GGUF file, and where its tensors go. Owner: a
+// conversion's plan. Thread: one. Source: the GGUF specification.
 #pragma once
 
 #include <cstdint>

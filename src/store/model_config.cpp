@@ -364,6 +364,10 @@ Result<void> ConfigReader::read_rope() {
                  fmt::format("expected an even number, but found {}", rope.dims_window));
   ASSIGN_OR_RETURN(rope.freq_base, real_or("rope.freq_base", 1, kRopeBaseMax, rope.freq_base));
   ASSIGN_OR_RETURN(rope.freq_base_window, real_or("rope.freq_base_swa", 1, kRopeBaseMax, 0));
+  constexpr const char* kPattern = "attention.rope_pattern";  // which layers have a rope
+  if (has(kPattern)) {
+    ASSIGN_OR_RETURN(rope.layers, flag_per_layer(kPattern));
+  }
   return read_rope_scaling();
 }
 

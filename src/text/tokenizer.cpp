@@ -19,7 +19,13 @@ std::vector<tk_slice> slices(const std::vector<std::string>& texts) {
 }
 
 int64_t id(std::optional<Token> token) { return token ? *token : -1; }
+
 int8_t flag(std::optional<bool> value) { return value ? static_cast<int8_t>(*value) : int8_t{-1}; }
+
+tk_tokenizer_config slices(const TokenizerConfig& config) {
+  return {slice(config.bos), slice(config.eos), flag(config.add_bos), flag(config.add_eos),
+          config.size};
+}
 
 std::optional<Token> token(int64_t number) {
   if (number < 0) return std::nullopt;
@@ -82,13 +88,21 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_gguf(const GgufVocabula
 
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_json(std::string_view json,
                                                               const TokenizerConfig& config) {
-  const tk_tokenizer_config given{slice(config.bos), slice(config.eos), flag(config.add_bos),
-                                  flag(config.add_eos), config.size};
+  const tk_tokenizer_config given = slices(config);
   tk_tokenizer* handle = nullptr;
   Buffer error;
   const tk_status status = tk_tokenizer_from_json(slice(json), &given, &handle, error.out());
   if (status != TK_OK) return textkit::error_of(status, error, Code::kInvalidFile);
   return std::shared_ptr<const Tokenizer>(new Tokenizer(handle));
+}
+
+Result<std::string> gguf_vocabulary_of(std::string_view json, const TokenizerConfig& config) {
+  const tk_tokenizer_config given = slices(config);
+  Buffer vocabulary, error;
+  const tk_status status =
+      tk_tokenizer_gguf_of_json(slice(json), &given, vocabulary.out(), error.out());
+  if (status != TK_OK) return textkit::error_of(status, error, Code::kInvalidFile);
+  return std::string(vocabulary.view());
 }
 
 Tokenizer::~Tokenizer() { tk_tokenizer_free(static_cast<tk_tokenizer*>(handle_)); }

@@ -105,6 +105,12 @@ class Tokenizer {
   void* handle_;
 };
 
+/// Says a tokenizer.json (its bytes) of byte-pair encoding by the keys of GGUF files: an object of
+/// JSON with the fields of GgufVocabulary, and `notes` for a person. The pre-tokenizer's name is
+/// found by how it cuts texts, and both forms are compared by the ids that they give.
+/// Errors: kInvalidFile; kUnsupported, telling what no GGUF file can say.
+Result<std::string> gguf_vocabulary_of(std::string_view json, const TokenizerConfig& config);
+
 /// Turns a stream of tokens into text: holds back bytes that are not yet a whole UTF-8 character,
 /// and knows that SentencePiece strips one leading space from the start of an answer. Thread: one.
 class StreamDecoder {

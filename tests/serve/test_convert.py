@@ -1,6 +1,7 @@
 """`pippin convert` through the running program: what it writes answers, and what it cannot do it says."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -29,13 +30,32 @@ def answer(model):
         return json.loads(got)["choices"][0]["text"]
 
 
+@pytest.mark.parametrize("source", ["llama_tied.gguf", "hf/llama_tied"])
 @pytest.mark.parametrize("form", ["f16", "q8_0"])
-def test_a_file_answers_in_its_new_format(form, tmp_path):
+def test_a_gguf_file_of_it_answers_alike(source, form, tmp_path):
     out = tmp_path / "out.gguf"
-    code, said, errors = convert(FIXTURES / "llama_tied.gguf", "--to", form, "--out", out, home=tmp_path)
+    code, said, errors = convert(FIXTURES / source, "--to", form, "--out", out, home=tmp_path)
     assert code == 0, errors
     assert "bits per weight" in said
-    assert answer(out) == answer(FIXTURES / "llama_tied.gguf")
+    assert answer(out) == answer(FIXTURES / source)
+
+
+def test_a_tokenizer_that_gguf_files_cannot_say_is_refused(tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(FIXTURES / "hf/llama_tied", folder)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["pre_tokenizer"] = {
+        "type": "Sequence",
+        "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": "[aeiou]"}, "behavior": "Isolated", "invert": False},
+            {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False},
+        ],
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    code, _, errors = convert(folder, "--to", "q8_0", "--out", tmp_path / "out.gguf", home=tmp_path)
+    assert code == 1
+    assert "tokenizer.json" in errors and "no tokenizer of GGUF files cuts texts as this one does" in errors
+    assert not (tmp_path / "out.gguf").exists()
 
 
 def test_a_folder_lands_beside_the_models_and_answers(tmp_path):
@@ -63,7 +83,7 @@ def test_a_dry_run_writes_nothing(tmp_path):
     ("model", "flags", "code", "says"),
     [
         ("llama_tied.gguf", ["--to", "4bit"], 1, "pull the model's original repository"),
-        ("hf/llama_tied", ["--to", "q4_0"], 1, "convert_hf_to_gguf.py"),
+        ("families/jamba", ["--to", "q4_0"], 1, "convert_hf_to_gguf.py"),
         ("hf/llama_tied", ["--to", "zip"], 2, "--to: expected a format"),
         ("hf/llama_tied", ["--to", "4bit", "--group", "48"], 2, "--group: expected 32, 64 or 128"),
         ("llama_tied.gguf", [], 2, "--to: expected a format"),

@@ -128,6 +128,39 @@ TEST(HfConfig, DenseLayersOfCohere2MoeCountTheirOwnWindows) {
   EXPECT_EQ(only_dense.sliding_window, 32);
 }
 
+json::object granite_swa(const std::string& changes) {
+  return with(with(llama(), R"({"model_type": "granite_swa", "num_hidden_layers": 5,
+    "sliding_window": 32})"),
+              changes);
+}
+
+TEST(HfConfig, LayersOfGraniteSwashHaveBasesOfTheirOwn) {
+  const ModelConfig usual = config_of(granite_swa("{}")).model;
+  EXPECT_EQ(usual.windowed_layers, (std::vector<bool>{0, 1, 1, 1, 0}));
+  EXPECT_TRUE(usual.rope.layers.empty());
+  const ModelConfig model =
+      config_of(granite_swa(R"({"layer_rope_theta": [0, 500, 500, 500, 2000]})")).model;
+  EXPECT_EQ(model.rope.layers, (std::vector<bool>{0, 1, 1, 1, 1}));
+  EXPECT_EQ(model.rope.freq_base, 2000);
+  EXPECT_EQ(model.rope.freq_base_window, 500);
+  const auto refused = read(granite_swa(R"({"layer_rope_theta": [0, 500, 600, 500, 0]})"));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().param, "layer_rope_theta");
+}
+
+TEST(HfConfig, Gpt2MayLeaveScoresUnscaled) {
+  const auto gpt2 = [](const std::string& changes) {
+    return config_of(with(json::parse(R"({"model_type": "gpt2", "n_embd": 64, "n_layer": 2,
+      "n_head": 4, "n_positions": 32, "vocab_size": 40,
+      "activation_function": "gelu_new"})")
+                              .as_object(),
+                          changes))
+        .model;
+  };
+  EXPECT_EQ(gpt2("{}").attention_scale, 0);
+  EXPECT_EQ(gpt2(R"({"scale_attn_weights": false})").attention_scale, 1);
+}
+
 TEST(HfConfig, NormsOfCohere2MoeAreOfTheKindWhoseEpsilonIsThere) {
   EXPECT_EQ(config_of(cohere2_moe("{}")).model.norm, NormKind::kRms);
   const ModelConfig layer =

@@ -156,19 +156,20 @@ TEST(ModelConfig, ReadsWhatTheFileSays) {
 }
 
 TEST(ModelConfig, ReadsSizesPerLayer) {
-  auto builder =
-      small_model({"llama.attention.head_count", "llama.attention.head_count_kv",
-                   "llama.feed_forward_length"})
-          .add_array<int32_t>("llama.attention.head_count", {4, 8, 4})
-          .add_array<int32_t>("llama.attention.head_count_kv", {4, 2, 1})
-          .add_array<uint32_t>("llama.feed_forward_length", {32, 64, 96})
-          .add_array<bool>("llama.attention.sliding_window_pattern", {true, false, true});
+  auto builder = small_model({"llama.attention.head_count", "llama.attention.head_count_kv",
+                              "llama.feed_forward_length"})
+                     .add_array<int32_t>("llama.attention.head_count", {4, 8, 4})
+                     .add_array<int32_t>("llama.attention.head_count_kv", {4, 2, 1})
+                     .add_array<uint32_t>("llama.feed_forward_length", {32, 64, 96})
+                     .add_array<bool>("llama.attention.sliding_window_pattern", {true, false, true})
+                     .add_array<bool>("llama.attention.rope_pattern", {true, true, false});
   const auto config = config_of(builder);
   ASSERT_TRUE(config.ok()) << config.error().message;
   EXPECT_EQ(config->heads, (std::vector<int>{4, 8, 4}));
   EXPECT_EQ(config->kv_heads, (std::vector<int>{4, 2, 1}));
   EXPECT_EQ(config->feed_forward, (std::vector<int>{32, 64, 96}));
   EXPECT_EQ(config->windowed_layers, (std::vector<bool>{true, false, true}));
+  EXPECT_EQ(config->rope.layers, (std::vector<bool>{true, true, false}));
   EXPECT_EQ(config->head_dim_k, 16);
 }
 

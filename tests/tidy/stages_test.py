@@ -15,8 +15,8 @@ STUB = """#!/bin/sh
 echo "$(basename "$0") $*" >>"$CALLS"
 [ ! -e "$CALLS.fails.$(basename "$0")" ]
 """
-CHECKED = ["tests, textkit", "tests, optimised", "tests over HTTP", "tests, ThreadSanitizer", "tests, ASan and UBSan",
-           "fuzz, 1 s each", "ARM kernels, under qemu"]
+CHECKED = ["tests, textkit", "tests, optimised", "tests over HTTP", "long tests over HTTP", "tests, ThreadSanitizer",
+           "tests, ASan and UBSan", "fuzz, 1 s each", "ARM kernels, under qemu"]
 
 
 class Stages(unittest.TestCase):
@@ -68,7 +68,7 @@ class Stages(unittest.TestCase):
         self.assertEqual(skipped, [])
         ran, skipped, text = self.run_test()
         self.assertEqual([stage for stage in ran if stage in CHECKED or stage == "tests of documents"], [])
-        self.assertEqual(skipped, [*self.checked()[:3], "tests of documents", *self.checked()[3:]])
+        self.assertEqual(skipped, [*self.checked()[:4], "tests of documents", *self.checked()[4:]])
         self.assertNotIn("build, ThreadSanitizer", ran)
         self.assertIn("build, optimised", ran)
         table = re.findall(r"^ +(\d+) s  (.*)$", text, re.MULTILINE)
@@ -82,10 +82,11 @@ class Stages(unittest.TestCase):
     def test_a_change_reruns_what_reads_it(self):
         self.run_test()
         for name, stages in (("docs/a.md", ["tests of documents"]),
-                             ("tests/serve/test_a.py",
-                              ["tests over HTTP", "tests of documents", "tests, ThreadSanitizer"]),
+                             ("tests/serve/test_a.py", ["tests over HTTP", "tests of documents"]),
+                             ("tests/serve/long/test_b.py",
+                              ["long tests over HTTP", "tests of documents", "tests, ThreadSanitizer"]),
                              ("src/a.cpp", [stage for stage in self.checked() if stage != "tests, textkit"]),
-                             ("tests/new_test.cpp", CHECKED[1:6])):
+                             ("tests/new_test.cpp", CHECKED[1:7])):
             self.write(name, "changed")
             ran, _, _ = self.run_test()
             self.assertEqual([stage for stage in ran if stage in CHECKED or stage == "tests of documents"],

@@ -98,6 +98,10 @@ typedef struct {
 // Reads a Hugging Face tokenizer.json.
 tk_status tk_tokenizer_from_json(tk_slice json, const tk_tokenizer_config* config,
                                  tk_tokenizer** tokenizer, tk_buffer* error);
+// Says a tokenizer.json by the keys of GGUF files: an object of JSON with the fields of
+// tk_gguf_vocabulary, and "notes" for a person. Both forms were compared.
+tk_status tk_tokenizer_gguf_of_json(tk_slice json, const tk_tokenizer_config* config,
+                                    tk_buffer* vocabulary, tk_buffer* error);
 void tk_tokenizer_free(tk_tokenizer* tokenizer);
 
 // Gives the ids of the spans' joined text, with BOS and EOS as the file asks if `add_special`. Of

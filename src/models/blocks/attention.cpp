@@ -146,9 +146,7 @@ Result<std::unique_ptr<Mixer>> AttentionBlock::load(const LayerSource& source, n
   block->store_ = source.store;
   block->spec_ = make_spec(source, rope_divisors);
   if (!source.options.scale_unrotated || block->spec_.rope_dims == 0)
-    block->query_scale_beta_ = source.config.query_scale_beta;
-  block->query_scale_positions_ = std::max(source.config.query_scale_positions, 1);
-  block->query_scale_offset_ = source.config.query_scale_offset;
+    block->query_scale_ = QueryScale(source.config);
   RETURN_IF_ERROR(block->load_norms(source));
   RETURN_IF_ERROR(block->load_projections(source));
   return std::unique_ptr<Mixer>(std::move(block));
@@ -216,8 +214,8 @@ Result<void> AttentionBlock::load_projections(const LayerSource& source) {
 
 mx::array AttentionBlock::mix(const mx::array& x, const nn::StepBatch& batch, nn::KvCache& kv) {
   nn::KvLayerStore& store = kv.layer(store_);
-  mx::array q = nn::qkv_rope_kv_write(backend_, spec_, projected(x), batch, store);
-  if (query_scale_beta_ > 0) q = nn::scale_rows(backend_, q, query_scales(batch));
+  const mx::array q = query_scale_.apply(
+      backend_, nn::qkv_rope_kv_write(backend_, spec_, projected(x), batch, store), batch);
   const mx::array mixed = nn::paged_attention(backend_, spec_, q, batch, store);
   if (gate_.rows == 0) return mixed;
   return nn::gate(backend_, nn::Gate::kSigmoid, nn::linear(backend_, gate_, x), mixed);
@@ -232,16 +230,6 @@ mx::array AttentionBlock::projected(const mx::array& x) {
   if (q_norm_.values.empty()) return qkv;
   qkv = nn::norm_columns(backend_, q_norm_, qkv, 0);
   return nn::norm_columns(backend_, k_norm_, qkv, spec_.heads * spec_.head_dim);
-}
-
-// What each query is multiplied by; longer contexts take sharper attention.
-std::vector<float> AttentionBlock::query_scales(const nn::StepBatch& batch) const {
-  std::vector<float> scales;
-  for (const int32_t position : batch.positions) {
-    const int n = (position + query_scale_offset_) / query_scale_positions_;
-    scales.push_back(1 + query_scale_beta_ * std::log1p(static_cast<float>(n)));
-  }
-  return scales;
 }
 
 mx::array AttentionBlock::project(const mx::array& mixed) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "models/blocks/block.h"
+#include "models/blocks/query_scale.h"
 #include "nn/backend/attention_spec.h"
 
 namespace pippin::models {
@@ -33,13 +34,11 @@ class AttentionBlock final : public Mixer {
   Result<void> load_norms(const LayerSource& source);
   Result<void> load_projections(const LayerSource& source);
   mx::array projected(const mx::array& x);
-  std::vector<float> query_scales(const nn::StepBatch& batch) const;
 
   nn::Backend& backend_;
   int store_ = 0;
   nn::AttentionSpec spec_;
-  float query_scale_beta_ = 0;
-  int query_scale_positions_ = 1, query_scale_offset_ = 0;
+  QueryScale query_scale_;
   nn::LinearWeight qkv_, output_;
   nn::LinearWeight gate_;           // of the outputs; or empty
   nn::NormWeight q_norm_, k_norm_;  // over all heads together; or empty

@@ -89,6 +89,7 @@ Result<std::unique_ptr<Mixer>> LatentBlock::load(const LayerSource& source, nn::
   spec.scale = score_scale(config);
   spec.rope_interleaved = source.options.rope_pairs;
   spec.rope_magnitude = rope.magnitude;
+  block->query_scale_ = QueryScale(config);
   block->selected_ = source.selected;
   if (source.options.indexer && config.latent.index.in_layer(source.layer)) {
     ASSIGN_OR_RETURN(block->indexer_, Indexer::load(source, backend, rope));
@@ -154,7 +155,7 @@ mx::array LatentBlock::mix(const mx::array& x, const nn::StepBatch& batch, nn::K
       query_norm_.values.empty()
           ? x
           : nn::norm(backend_, query_norm_, nn::linear(backend_, query_down_, x));
-  const mx::array q = nn::linear(backend_, query_, queries);
+  const mx::array q = query_scale_.apply(backend_, nn::linear(backend_, query_, queries), batch);
   if (indexer_) *selected_ = indexer_->select(x, queries, batch, kv.layer(store_));
   const mx::array kept = nn::norm_columns(backend_, kv_norm_, nn::linear(backend_, kv_down_, x), 0);
   return nn::latent_attention(backend_, spec_, q, kept, *selected_, batch, kv.layer(store_));

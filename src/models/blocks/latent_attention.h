@@ -1,5 +1,5 @@
-// LatentBlock: attention over compressed keys and values (MLA: DeepSeek 2 and 3, Kimi K2), of all
-// positions or of those that an indexer chooses. Thread: the device thread.
+// LatentBlock: attention over compressed keys and values (MLA: DeepSeek 2 and 3, Kimi K2,
+// Mistral 4), of all positions or of those that an indexer chooses. Thread: the device thread.
 #pragma once
 
 #include <memory>
@@ -8,6 +8,7 @@
 
 #include "models/blocks/block.h"
 #include "models/blocks/indexer.h"
+#include "models/blocks/query_scale.h"
 #include "nn/backend/latent_spec.h"
 
 namespace pippin::models {
@@ -34,6 +35,7 @@ class LatentBlock final : public Mixer {
   nn::Backend& backend_;
   int store_ = 0;
   nn::LatentSpec spec_;
+  QueryScale query_scale_;
   nn::LinearWeight query_down_, query_, kv_down_, output_;  // query_down_: empty without a rank
   nn::NormWeight query_norm_, kv_norm_;
   std::optional<Indexer> indexer_;

@@ -1,10 +1,11 @@
 // DeepSeek 2 and 3: compressed keys and values, and experts in all but the first layers. Kimi K2 is
 // built like DeepSeek 3. DeepSeek 3.2 and GLM 5 are, too, but attention covers chosen positions
-// only.
+// only. Mistral 4 is built like DeepSeek 2, but its queries grow with their position.
 #include <algorithm>
 
 #include "models/families/expert_fields.h"
 #include "models/families/family.h"
+#include "models/families/layer_types.h"
 #include "store/config_limits.h"
 #include "store/hf_fields.h"
 
@@ -30,9 +31,12 @@ constexpr ExpertFields kExperts = {.shared = "n_shared_experts",
                                    .groups = "n_group",
                                    .groups_used = "topk_group"};
 
-Result<void> read_layers(const store::HfFields& fields, store::ModelConfig& config) {
+Result<void> read_layers(const store::HfFields& fields, store::ModelConfig& config,
+                         bool normalise_unsaid = false) {
   RETURN_IF_ERROR(read_latent(fields, config));
-  RETURN_IF_ERROR(read_experts(fields, kExperts, config));
+  ExpertFields experts = kExperts;
+  experts.normalise_unsaid = normalise_unsaid;
+  RETURN_IF_ERROR(read_experts(fields, experts, config));
   ASSIGN_OR_RETURN(config.experts.leading_dense_layers,
                    fields.size("first_k_dense_replace", 0, config.layers, 0));
   ASSIGN_OR_RETURN(const int every, fields.size("moe_layer_freq", 1, config.layers + 1, 1));
@@ -65,6 +69,12 @@ Result<void> read_sigmoid(const store::HfFields& fields, store::ModelConfig& con
 Result<void> read_v3(const store::HfFields& fields, store::ModelConfig& config) {
   RETURN_IF_ERROR(refuse_indexer(fields));
   return read_sigmoid(fields, config);
+}
+
+Result<void> read_mistral4(const store::HfFields& fields, store::ModelConfig& config) {
+  RETURN_IF_ERROR(read_layers(fields, config, true));
+  config.experts.gating = store::ExpertGating::kSoftmax;
+  return read_query_scale(fields, config);
 }
 
 Result<void> read_v32(const store::HfFields& fields, store::ModelConfig& config) {
@@ -141,6 +151,13 @@ constexpr store::HfFamily kHf[] = {
      .read = read_v3},
 };
 
+constexpr store::HfFamily kHfMistral4[] = {{.model_type = "mistral4",
+                                            .architecture = "mistral4",
+                                            .head_dim = 128,  // nothing uses it
+                                            .eps = 1e-6,
+                                            .names = kNames,
+                                            .read = read_mistral4}};
+
 constexpr store::HfFamily kHfV32[] = {{.model_type = "deepseek_v32",
                                        .architecture = "deepseek32",
                                        .eps = 1e-6,
@@ -186,6 +203,15 @@ constexpr Family kDeepSeek = {"deepseek2",
                               kHf,
                               complete,
                               ThinkingSwitch::kThinking};
+
+extern const Family kMistral4;
+constexpr Family kMistral4 = {
+    "mistral4",
+    "Mistral Small 4 text",
+    {.rope_pairs = true, .experts = MoeOptions{}, .latent_norm_eps = 1e-6f},
+    kHfMistral4,
+    complete,
+    ThinkingSwitch::kEffort};
 
 extern const Family kDeepSeek32;
 constexpr Family kDeepSeek32 = {"deepseek32",

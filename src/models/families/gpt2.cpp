@@ -31,6 +31,8 @@ Result<void> read(const store::HfFields& fields, store::ModelConfig& config) {
     ASSIGN_OR_RETURN(const bool set, fields.flag(key, false));
     if (set) return fields.unsupported(key, "it is not supported");
   }
+  ASSIGN_OR_RETURN(const bool scaled, fields.flag("scale_attn_weights", true));
+  if (!scaled) config.attention_scale = 1;
   return {};
 }
 

@@ -44,6 +44,15 @@ Result<std::vector<bool>> read_rotated_layers(const store::HfFields& fields,
   return layers;
 }
 
+Result<void> read_query_scale(const store::HfFields& fields, store::ModelConfig& config) {
+  ASSIGN_OR_RETURN(const std::optional<store::HfFields> rope, fields.object("rope_parameters"));
+  if (!rope) return {};
+  ASSIGN_OR_RETURN(const double beta, rope->number("llama_4_scaling_beta", 0, 1e3, 0));
+  config.query_scale_beta = static_cast<float>(beta);
+  config.query_scale_positions = config.rope.original_context;
+  return {};
+}
+
 Result<void> read_mamba2(const store::HfFields& fields, store::ModelConfig& config,
                          const Mamba2Fields& names) {
   constexpr int kMost = 1 << 16;

@@ -1,5 +1,5 @@
-// What configurations have in common that tell layers apart: which are recurrent, or rotate heads;
-// and how large Mamba 2 is. Thread: any.
+// What configurations have in common of layers: which are recurrent, or rotate heads; how queries
+// grow; and how large Mamba 2 is. Thread: any.
 #pragma once
 
 #include <string_view>
@@ -20,6 +20,10 @@ Result<std::vector<bool>> read_recurrent_layers(const store::HfFields& fields,
 /// no_rope_layer_interval, which says that every n-th has none. Errors: kInvalidFile.
 Result<std::vector<bool>> read_rotated_layers(const store::HfFields& fields,
                                               const store::ModelConfig& config);
+
+/// Reads how queries grow with their position beyond the original context (Ministral 3, Mistral 4).
+/// Errors: kInvalidFile.
+Result<void> read_query_scale(const store::HfFields& fields, store::ModelConfig& config);
 
 /// How a family calls the sizes of Mamba 2.
 struct Mamba2Fields {

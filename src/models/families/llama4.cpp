@@ -46,7 +46,7 @@ Result<void> read_chunks(const store::HfFields& fields, store::ModelConfig& conf
   return {};
 }
 
-Result<void> read_query_scale(const store::HfFields& fields, store::ModelConfig& config) {
+Result<void> read_temperature(const store::HfFields& fields, store::ModelConfig& config) {
   // Meta's first files have a number in place of the flag.
   constexpr const char* kTuned = "attn_temperature_tuning";
   const Result<int> number = fields.size(kTuned, 0, store::kContextMax, 1);
@@ -67,7 +67,7 @@ Result<void> read(const store::HfFields& fields, store::ModelConfig& config) {
   ASSIGN_OR_RETURN(config.rope.layers, read_rotated_layers(fields, config));
   RETURN_IF_ERROR(read_chunks(fields, config));
   ASSIGN_OR_RETURN(config.plain_qk_norm, fields.flag("use_qk_norm", true));
-  RETURN_IF_ERROR(read_query_scale(fields, config));
+  RETURN_IF_ERROR(read_temperature(fields, config));
   RETURN_IF_ERROR(read_experts(fields, {.inner = {}}, config));
   config.experts.feed_forward = config.experts.shared_feed_forward = config.feed_forward.front();
   ASSIGN_OR_RETURN(const int dense, fields.size("intermediate_size_mlp", 1, store::kFeedForwardMax,

@@ -34,6 +34,7 @@
   ROW(kStableLm)             \
   ROW(kDeepSeek)             \
   ROW(kDeepSeek32)           \
+  ROW(kMistral4)             \
   ROW(kGlm5)                 \
   ROW(kGpt2)                 \
   ROW(kGptNeoX)              \
@@ -48,6 +49,7 @@
   ROW(kQwen3VlMoe)           \
   ROW(kOlmoe)                \
   ROW(kGraniteMoe)           \
+  ROW(kGraniteSwa)           \
   ROW(kPhiMoe)               \
   ROW(kGlm4Moe)              \
   ROW(kGptOss)               \

@@ -136,10 +136,9 @@ std::vector<Token> with_known_ends(const std::vector<std::optional<Token>>& name
 
 Result<LoadedTokenizer> read_folder(const store::HfFolder& folder, int vocab) {
   ASSIGN_OR_RETURN(const store::HfTokenizerFiles files, folder.tokenizer());
-  text::TokenizerConfig config{files.bos, files.eos, files.add_bos, files.add_eos,
-                               static_cast<size_t>(vocab)};
   LoadedTokenizer loaded;
-  ASSIGN_OR_RETURN(loaded.tokenizer, text::Tokenizer::from_json(files.json, config));
+  ASSIGN_OR_RETURN(loaded.tokenizer,
+                   text::Tokenizer::from_json(files.json, tokenizer_config(files, vocab)));
   const auto text_of = [&](std::optional<Token> token, const std::string& named) {
     return token ? loaded.tokenizer->token_bytes(*token, true) : named;
   };
@@ -153,6 +152,10 @@ Result<LoadedTokenizer> read_folder(const store::HfFolder& folder, int vocab) {
 }
 
 }  // namespace
+
+text::TokenizerConfig tokenizer_config(const store::HfTokenizerFiles& files, int vocab) {
+  return {files.bos, files.eos, files.add_bos, files.add_eos, static_cast<size_t>(vocab)};
+}
 
 Result<LoadedTokenizer> read_tokenizer(const store::GgufFile& file) {
   ASSIGN_OR_RETURN(const text::GgufVocabulary vocabulary, read_vocabulary(file));

@@ -25,6 +25,9 @@ Result<LoadedTokenizer> read_tokenizer(const store::Checkpoint& checkpoint, int 
 /// The same for a GGUF file of any model.
 Result<LoadedTokenizer> read_tokenizer(const store::GgufFile& file);
 
+/// Returns what a folder's files say beside its tokenizer.json.
+text::TokenizerConfig tokenizer_config(const store::HfTokenizerFiles& files, int vocab);
+
 /// Returns whether the model can fill in the middle, told by its vocabulary.
 bool supports_fim(const store::Checkpoint& checkpoint);
 

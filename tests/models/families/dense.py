@@ -117,6 +117,23 @@ def smollm3():
         **wide, **COMMON, tie_word_embeddings=True, rope_parameters=rope(2e6), use_sliding_window=False))
 
 
+def granite_swa():
+    wide = {**WIDE, "num_hidden_layers": 5}
+    return hf.GraniteSWAForCausalLM(hf.GraniteSWAConfig(
+        **wide, **COMMON, sliding_window=8, tie_word_embeddings=True, rope_parameters=rope(1e4),
+        embedding_multiplier=3.0, attention_multiplier=0.3, residual_multiplier=0.4, logits_scaling=2.5))
+
+
+def granite_swa_nope():
+    """Layers without a window have no rope, the others a base of their own."""
+    wide = {**WIDE, "num_hidden_layers": 3}
+    return hf.GraniteSWAForCausalLM(hf.GraniteSWAConfig(
+        **wide, **COMMON, sliding_window=8, tie_word_embeddings=False, rope_parameters=rope(1e4),
+        embedding_multiplier=2.0, attention_multiplier=0.3, residual_multiplier=0.4, logits_scaling=1.5,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"], layer_rope_theta=[5e3, 0, 5e3])), {
+            "gguf": False}  # the peer's converter does not look at the bases
+
+
 def cohere():
     return hf.CohereForCausalLM(hf.CohereConfig(
         **WIDE, **COMMON, logit_scale=0.7, rope_parameters=rope(1e4)))
@@ -262,6 +279,6 @@ def nemotron():
 
 FAMILIES = {function.__name__: function for function in (
     mistral, llama_bias, llama_yarn, llama_linear, ministral3, gemma, gemma2, gemma3n, gemma4, gemma4_dense, phi3,
-    phi3_long, phi2, smollm3, cohere, cohere2, glm, glm4, exaone4, exaone4_full, seed_oss, starcoder2, stablelm,
-    stablelm_parallel, gpt2, gptneox, gptneox_sequential, falcon, falcon_wide, minicpm, olmo, olmo3, hunyuan,
-    ernie45, arcee, apertus, nemotron)}
+    phi3_long, phi2, smollm3, granite_swa, granite_swa_nope, cohere, cohere2, glm, glm4, exaone4, exaone4_full,
+    seed_oss, starcoder2, stablelm, stablelm_parallel, gpt2, gptneox, gptneox_sequential, falcon, falcon_wide, minicpm,
+    olmo, olmo3, hunyuan, ernie45, arcee, apertus, nemotron)}

@@ -56,6 +56,16 @@ def deepseek32():
             "seed": 1539, "check": clear_margins, "config": {"scoring_func": "sigmoid"}}
 
 
+def mistral4():
+    """Queries grow with their position beyond 8 tokens."""
+    sizes = {**SMALL, "first_k_dense_replace": 0}
+    scaled = {**YARN, "original_max_position_embeddings": 8, "mscale": 1.0, "mscale_all_dim": 1.0,
+              "llama_4_scaling_beta": 0.2}
+    return hf.Mistral4ForCausalLM(hf.Mistral4Config(
+        **sizes, **COMMON, q_lora_rank=48, n_group=1, topk_group=1, routed_scaling_factor=1.0,
+        tie_word_embeddings=False, rope_parameters=scaled))
+
+
 def glm4_flash():
     """What is compressed is small, so that the epsilon of its norms shows, which is not that of the others."""
     def adjust(model) -> None:
@@ -84,4 +94,4 @@ def glm5():
 
 
 FAMILIES = {"deepseek2": deepseek2, "deepseek3": deepseek3, "deepseek32": deepseek32, "glm4_flash": glm4_flash,
-            "glm5": glm5}
+            "glm5": glm5, "mistral4": mistral4}

@@ -64,6 +64,14 @@ def granitemoe_shared():
         attention_multiplier=0.3, residual_multiplier=0.6, logits_scaling=1.5))
 
 
+def granitemoe_swa():
+    narrow = {**NARROW, "num_hidden_layers": 3}
+    return hf.GraniteMoeSWAForCausalLM(hf.GraniteMoeSWAConfig(
+        **narrow, **COMMON, intermediate_size=16, num_local_experts=8, num_experts_per_tok=3, sliding_window=8,
+        tie_word_embeddings=True, rope_parameters=rope(1e4), embedding_multiplier=3.0, attention_multiplier=0.3,
+        residual_multiplier=0.4, logits_scaling=2.5))
+
+
 def phimoe():
     return hf.PhimoeForCausalLM(hf.PhimoeConfig(
         **NARROW, **COMMON, intermediate_size=16, num_local_experts=8, num_experts_per_tok=2, attention_bias=True,
@@ -308,6 +316,7 @@ FAMILIES = {
     "olmoe": olmoe,
     "granitemoe": granitemoe,
     "granitemoe_shared": granitemoe_shared,
+    "granitemoe_swa": granitemoe_swa,
     "phimoe": phimoe,
     "phimoe_long": phimoe_long,
     "glm4moe": glm4moe,

@@ -1,10 +1,12 @@
 //! tk_tokenizer_*.
 
 use super::{array, fallible, infallible, memory_for, Owned, Slice};
-use crate::tokenizer::{GgufVocabulary, Span, TokenId, Tokenizer, TokenizerConfig};
+use crate::tokenizer::{gguf_form, GgufVocabulary, Span, TokenId, Tokenizer, TokenizerConfig};
 
 /// What reading a vocabulary takes, for each of its bytes: tables of tokens and merges, and those of a file's JSON.
 const LOAD_TIMES: usize = 64;
+/// The same where the tokenizer is written anew, and read again to prove it.
+const REWRITE_TIMES: usize = 3 * LOAD_TIMES;
 /// What encoding takes for each byte of the text: a long word's heap of merges, or tokenizers' copies of each word with
 /// the places of its bytes.
 const ENCODE_TIMES: usize = 384;
@@ -110,16 +112,32 @@ pub unsafe extern "C" fn tk_tokenizer_from_json(
     error: *mut Owned<u8>,
 ) -> i32 {
     fallible(memory_for(json.len, LOAD_TIMES), FILE, tokenizer, error, || {
-        let given = &*config;
-        let (bos, eos) = (given.bos.text(), given.eos.text());
-        let config = TokenizerConfig {
-            bos: &bos,
-            eos: &eos,
-            add_bos: flag(given.add_bos),
-            add_eos: flag(given.add_eos),
-            size: given.size,
-        };
-        Tokenizer::from_json(json.bytes(), &config).map(|loaded| Box::into_raw(Box::new(loaded)))
+        with_config(&*config, |config| Tokenizer::from_json(json.bytes(), config))
+            .map(|loaded| Box::into_raw(Box::new(loaded)))
+    })
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn tk_tokenizer_gguf_of_json(
+    json: Slice,
+    config: *const TokenizerConfigSlices,
+    vocabulary: *mut Owned<u8>,
+    error: *mut Owned<u8>,
+) -> i32 {
+    fallible(memory_for(json.len, REWRITE_TIMES), FILE, vocabulary, error, || {
+        with_config(&*config, |config| gguf_form::of_json(json.bytes(), config))
+            .map(|text| text.into_bytes().into())
+    })
+}
+
+unsafe fn with_config<T>(given: &TokenizerConfigSlices, body: impl FnOnce(&TokenizerConfig) -> T) -> T {
+    let (bos, eos) = (given.bos.text(), given.eos.text());
+    body(&TokenizerConfig {
+        bos: &bos,
+        eos: &eos,
+        add_bos: flag(given.add_bos),
+        add_eos: flag(given.add_eos),
+        size: given.size,
     })
 }
 

@@ -42,7 +42,7 @@ pub struct Loaded {
     pub space_prefix: bool,
 }
 
-fn wrong(error: impl std::fmt::Display) -> Error {
+pub fn wrong(error: impl std::fmt::Display) -> Error {
     Error::invalid(format!("tokenizer.json: {error}"))
 }
 

@@ -4,6 +4,7 @@ mod bpe;
 mod byte_level;
 mod charsmap;
 mod control_texts;
+pub mod gguf_form;
 mod hugging_face;
 mod merge;
 pub mod pre_tokenizers;

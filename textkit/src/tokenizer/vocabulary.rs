@@ -30,6 +30,17 @@ impl Kind {
             _ => Kind::Unused,
         }
     }
+
+    pub fn number(self) -> i32 {
+        match self {
+            Kind::Normal => 1,
+            Kind::Unknown => 2,
+            Kind::Control => 3,
+            Kind::UserDefined => 4,
+            Kind::Unused => 5,
+            Kind::Byte => 6,
+        }
+    }
 }
 
 /// Control tokens that some files call normal: end-of-turn, end-of-text and fill-in-the-middle markers.

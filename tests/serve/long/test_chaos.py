@@ -9,7 +9,7 @@ import pytest
 
 import program
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench" / "serve"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "bench" / "serve"))
 import chaos  # noqa: E402
 
 

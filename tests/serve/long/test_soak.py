@@ -8,7 +8,7 @@ import pytest
 
 from program import Program
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench" / "serve"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "bench" / "serve"))
 import soak  # noqa: E402
 
 # So short, it is still warming up; and ThreadSanitizer's own memory grows with what is touched.
