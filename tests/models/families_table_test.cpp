@@ -106,6 +106,23 @@ TEST(Families, TemplatesKnowTheirSwitches) {
   }
 }
 
+// Gemma 2 and 3 of 27B are known by their layers.
+TEST(Families, TheLargestGemmasScaleScoresByTheirWidth) {
+  for (const auto& [architecture, layers] : {std::pair("gemma2", 46), {"gemma3", 62}}) {
+    const auto family = std::ranges::find(models::families(), std::string_view(architecture),
+                                          [](const auto* one) { return one->architecture; });
+    ASSERT_NE(family, models::families().end());
+    store::ModelConfig config;
+    config.embedding_length = 4608;
+    config.heads = {32};
+    for (const bool is_largest : {false, true}) {
+      config.layers = is_largest ? layers : 26;
+      (*family)->complete(config);
+      EXPECT_FLOAT_EQ(config.attention_scale, is_largest ? 1 / 12.0f : 0) << architecture;
+    }
+  }
+}
+
 // With PIPPIN_WRITE_DOCS=1 the document is brought up to date instead.
 TEST(Families, TheDocumentListsThem) {
   std::ifstream file(kPath);

@@ -1,21 +1,14 @@
 // Gemma 2: a Gemma with norms on both sides of each block, windows in every other layer, and caps
 // of scores and logits.
-#include <cmath>
-
 #include "models/families/family.h"
+#include "models/families/gemma.h"
 
 namespace pippin::models {
 namespace {
 
 constexpr int kLayersOf27B = 46;
 
-// The largest model's scores are divided by the root of E / H, not of D.
-void complete(store::ModelConfig& config) {
-  if (config.layers == kLayersOf27B && config.attention_scale == 0) {
-    config.attention_scale = 1.0f / std::sqrt(static_cast<float>(config.embedding_length) /
-                                              static_cast<float>(config.heads.front()));
-  }
-}
+void complete(store::ModelConfig& config) { scale_by_width(config, kLayersOf27B); }
 
 constexpr store::ModuleName kNames[] = {{"post_attention_layernorm", "post_attention_norm"}};
 constexpr store::HfFamily kHf[] = {{.model_type = "gemma2",

@@ -1,17 +1,16 @@
 // Granite 3: a llama with factors of embeddings, scores, residuals and logits.
+#include "models/families/granite.h"
 #include "models/families/family.h"
 
 namespace pippin::models {
 namespace {
 
-constexpr store::HfFamily kHf[] = {{.model_type = "granite",
-                                    .architecture = "granite",
-                                    .eps = 1e-6,
-                                    .attention_scale = "attention_multiplier",
-                                    .embedding_scale = "embedding_multiplier",
-                                    .residual_scale = "residual_multiplier",
-                                    .logit_scale = "logits_scaling",
-                                    .to_gguf = true}};
+constexpr store::HfFamily dense() {
+  store::HfFamily family = granite_folder("granite", "granite");
+  family.to_gguf = true;
+  return family;
+}
+constexpr store::HfFamily kHf[] = {dense()};
 
 }  // namespace
 

@@ -4,6 +4,7 @@
 
 #include "models/families/expert_fields.h"
 #include "models/families/family.h"
+#include "models/families/granite.h"
 #include "models/families/layer_types.h"
 
 namespace pippin::models {
@@ -46,16 +47,14 @@ void complete(store::ModelConfig& config) {
   if (!config.rope.finetuned) config.rope.dims = 0;
 }
 
-constexpr store::HfFamily kHf[] = {{.model_type = "granitemoehybrid",
-                                    .architecture = "granitehybrid",
-                                    .eps = 1e-6,
-                                    .attention_scale = "attention_multiplier",
-                                    .embedding_scale = "embedding_multiplier",
-                                    .residual_scale = "residual_multiplier",
-                                    .logit_scale = "logits_scaling",
-                                    .names = kNames,
-                                    .parameters = kParameters,
-                                    .read = read}};
+constexpr store::HfFamily hybrid() {
+  store::HfFamily family = granite_folder("granitemoehybrid", "granitehybrid");
+  family.names = kNames;
+  family.parameters = kParameters;
+  family.read = read;
+  return family;
+}
+constexpr store::HfFamily kHf[] = {hybrid()};
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 // fourth.
 #include "models/families/expert_fields.h"
 #include "models/families/family.h"
+#include "models/families/granite.h"
 
 namespace pippin::models {
 namespace {
@@ -60,23 +61,17 @@ void complete(store::ModelConfig& config) {
   if (config.windowed_layers.empty()) config.windowed_layers = usual_windows(config);
 }
 
-constexpr store::HfFamily kDense = {.model_type = "granite_swa",
-                                    .architecture = "granite_swa",
-                                    .eps = 1e-5,
-                                    .window = 128,
-                                    .attention_scale = "attention_multiplier",
-                                    .embedding_scale = "embedding_multiplier",
-                                    .residual_scale = "residual_multiplier",
-                                    .logit_scale = "logits_scaling",
-                                    .names = kNames,
-                                    .read = read};
-constexpr store::HfFamily with_experts(store::HfFamily family) {
-  family.model_type = "granitemoe_swa";
-  family.eps = 1e-6;
-  family.read = read_moe;
+constexpr store::HfFamily swash(std::string_view model_type, double eps,
+                                decltype(store::HfFamily::read) read_own) {
+  store::HfFamily family = granite_folder(model_type, "granite_swa");
+  family.eps = eps;
+  family.window = 128;
+  family.names = kNames;
+  family.read = read_own;
   return family;
 }
-constexpr store::HfFamily kHf[] = {kDense, with_experts(kDense)};
+constexpr store::HfFamily kHf[] = {swash("granite_swa", 1e-5, read),
+                                   swash("granitemoe_swa", 1e-6, read_moe)};
 
 }  // namespace
 

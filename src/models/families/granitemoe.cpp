@@ -2,6 +2,7 @@
 // some.
 #include "models/families/expert_fields.h"
 #include "models/families/family.h"
+#include "models/families/granite.h"
 
 namespace pippin::models {
 namespace {
@@ -16,18 +17,13 @@ Result<void> read(const store::HfFields& fields, store::ModelConfig& config) {
   return read_experts(fields, {.inner = {}, .shared_inner = "shared_intermediate_size"}, config);
 }
 
-constexpr store::HfFamily granite(std::string_view model_type) {
-  return {.model_type = model_type,
-          .architecture = "granitemoe",
-          .eps = 1e-6,
-          .attention_scale = "attention_multiplier",
-          .embedding_scale = "embedding_multiplier",
-          .residual_scale = "residual_multiplier",
-          .logit_scale = "logits_scaling",
-          .names = kNames,
-          .read = read};
+constexpr store::HfFamily with_experts(std::string_view model_type) {
+  store::HfFamily family = granite_folder(model_type, "granitemoe");
+  family.names = kNames;
+  family.read = read;
+  return family;
 }
-constexpr store::HfFamily kHf[] = {granite("granitemoe"), granite("granitemoeshared")};
+constexpr store::HfFamily kHf[] = {with_experts("granitemoe"), with_experts("granitemoeshared")};
 
 }  // namespace
 
