@@ -3,16 +3,14 @@
 //! give the same ids for a text with every kind of border in it, and for the text of each token.
 
 use serde_json::{json, Value as Json};
-use tokenizers::{
-    NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _,
-};
+use std::borrow::Cow;
 
 use super::byte_level;
-use super::hugging_face::wrong;
+use super::hugging_face::{wrong, HuggingFace};
 use super::pre_tokenizers::{Alphabet, PreTokenizer, TABLE};
 use super::splitter::Splitter;
 use super::vocabulary::{Kind, TokenId};
-use super::{GgufVocabulary, Span, Spelling, Tokenizer, TokenizerConfig};
+use super::{Engine, GgufVocabulary, Span, Spelling, Tokenizer, TokenizerConfig};
 use crate::error::{Error, Result};
 
 /// Words, contractions, numbers, runs of spaces and lines, symbols and many scripts. Rows of the table that cut some
@@ -44,7 +42,7 @@ pub fn of_json(json: &[u8], config: &TokenizerConfig) -> Result<String> {
     let source = Source::read(json, config)?;
     let candidates = match source.reader.spelling {
         Spelling::ByteLevel => source.byte_level()?,
-        Spelling::SpaceMarks => source.space_marks()?,
+        Spelling::SpaceMarks => SPACE_MARKS.to_vec(),
         Spelling::Continued => Vec::new(),
     };
     let mut reason = "no tokenizer of GGUF files cuts texts as this one does".to_string();
@@ -58,19 +56,26 @@ pub fn of_json(json: &[u8], config: &TokenizerConfig) -> Result<String> {
 }
 
 /// A way of saying the vocabulary.
+#[derive(Clone)]
 struct Candidate {
     model: &'static str,
     pre: &'static str,
-    scores: Vec<f32>,
-    merges: Vec<String>,
     add_space_prefix: Option<bool>,
 }
 
+/// Candidates for a text whose spaces are marks: SentencePiece's, which merges what has the best score, with and
+/// without a space before the text; and Gemma 4's, which has merges.
+const SPACE_MARKS: [Candidate; 3] = [
+    Candidate { model: "llama", pre: "default", add_space_prefix: Some(true) },
+    Candidate { model: "llama", pre: "default", add_space_prefix: Some(false) },
+    Candidate { model: "gemma4", pre: "gemma4", add_space_prefix: Some(false) },
+];
+
 struct Source {
     reader: Tokenizer,
-    file: tokenizers::Tokenizer,
-    /// Both parts of each merge, in order.
-    merges: Vec<(String, String)>,
+    /// Of SentencePiece's kind.
+    scores: Vec<f32>,
+    merges: Vec<String>,
     tokens: Vec<String>,
     types: Vec<i32>,
     unknown: Option<TokenId>,
@@ -79,10 +84,9 @@ struct Source {
 impl Source {
     fn read(json: &[u8], config: &TokenizerConfig) -> Result<Source> {
         let reader = Tokenizer::from_json(json, config)?;
-        let file = tokenizers::Tokenizer::from_bytes(json).map_err(wrong)?;
         let parsed: Json = serde_json::from_slice(json).map_err(wrong)?;
         let model = &parsed["model"];
-        let merges = merges_of(model)?;
+        let pairs = merges_of(model)?;
         let unknown = model["unk_token"].as_str().and_then(|text| reader.token_of(text.as_bytes()));
         let around = [(&reader.prefix, reader.bos, "before"), (&reader.suffix, reader.eos, "after")];
         for (ids, own, place) in around {
@@ -94,88 +98,48 @@ impl Source {
             }
         }
         let (tokens, types) = tokens_of(&reader, unknown)?;
-        Ok(Source { reader, file, merges, tokens, types, unknown })
+        let scores = scores_of(&reader, &pairs);
+        let merges = pairs.iter().map(joined).collect::<Result<_>>()?;
+        Ok(Source { reader, scores, merges, tokens, types, unknown })
+    }
+
+    fn engine(&self) -> &HuggingFace {
+        match &self.reader.engine {
+            Engine::HuggingFace(engine) => engine,
+            Engine::Native { .. } => unreachable!("the reader is of a tokenizer.json"),
+        }
     }
 
     /// Candidates for a text whose bytes are letters: the pre-tokenizers that cut the probe alike.
     fn byte_level(&self) -> Result<Vec<Candidate>> {
-        let wanted = self.cuts()?;
+        let wanted = self.engine().cuts(PROBE)?;
         let mut candidates = Vec::new();
         for row in TABLE.iter().filter(|row| row.alphabet == Alphabet::Bytes) {
             if cuts_of(row)? == wanted {
-                candidates.push(Candidate {
-                    model: "gpt2",
-                    pre: name_of(row),
-                    scores: Vec::new(),
-                    merges: self.joined_merges()?,
-                    add_space_prefix: None,
-                });
+                candidates.push(Candidate { model: "gpt2", pre: name_of(row), add_space_prefix: None });
             }
         }
         Ok(candidates)
     }
 
-    /// Candidates for a text whose spaces are marks: SentencePiece's, which merges what has the best score, with and
-    /// without a space before the text; and Gemma 4's, which has merges.
-    fn space_marks(&self) -> Result<Vec<Candidate>> {
-        let scored = |space| Candidate {
-            model: "llama",
-            pre: "default",
-            scores: self.scores(),
-            merges: Vec::new(),
-            add_space_prefix: Some(space),
-        };
-        let merged = Candidate {
-            model: "gemma4",
-            pre: "gemma4",
-            scores: vec![0.0; self.tokens.len()],
-            merges: self.joined_merges()?,
-            add_space_prefix: Some(false),
-        };
-        Ok(vec![scored(true), scored(false), merged])
-    }
-
-    /// Where the file's own pre-tokenizer cuts the probe: ends in bytes.
-    fn cuts(&self) -> Result<Vec<usize>> {
-        let mut pieces = PreTokenizedString::from(PROBE);
-        if let Some(pre_tokenizer) = self.file.get_pre_tokenizer() {
-            pre_tokenizer.pre_tokenize(&mut pieces).map_err(wrong)?;
+    /// The scores and the merges that a candidate's files have.
+    fn tables(&self, candidate: &Candidate) -> (Cow<'_, [f32]>, &[String]) {
+        match candidate.model {
+            "llama" => (Cow::Borrowed(&self.scores), &[]),
+            "gemma4" => (Cow::Owned(vec![0.0; self.tokens.len()]), &self.merges),
+            _ => (Cow::Borrowed(&[]), &self.merges),
         }
-        let splits = pieces.get_splits(OffsetReferential::Original, OffsetType::Byte);
-        Ok(splits.into_iter().map(|(_, (_, end), _)| end).collect())
-    }
-
-    /// The earlier a token is merged, the higher is its score; single characters are never merged into.
-    fn scores(&self) -> Vec<f32> {
-        let mut scores = vec![-(self.merges.len() as f32); self.tokens.len()];
-        for (rank, (left, right)) in self.merges.iter().enumerate().rev() {
-            if let Some(id) = self.reader.token_of(format!("{left}{right}").as_bytes()) {
-                scores[id as usize] = -(rank as f32);
-            }
-        }
-        scores
-    }
-
-    fn joined_merges(&self) -> Result<Vec<String>> {
-        let join = |(left, right): &(String, String)| {
-            match (left.contains(' '), right.contains(' ')) {
-            (false, false) => Ok(format!("{left} {right}")),
-            _ => Err(Error::unsupported(format!(
-                "tokenizer.json: the merge of {left:?} and {right:?} has a space, and GGUF files part them by one"
-            ))),
-        }
-        };
-        self.merges.iter().map(join).collect()
     }
 
     fn read_again(&self, candidate: &Candidate) -> Result<Tokenizer> {
+        let (scores, merges) = self.tables(candidate);
         Tokenizer::from_gguf(&GgufVocabulary {
             model: candidate.model,
             pre: candidate.pre,
             tokens: self.tokens.iter().map(|text| text.as_bytes()).collect(),
-            scores: &candidate.scores,
+            scores: &scores,
             token_types: &self.types,
-            merges: candidate.merges.iter().map(|text| text.as_bytes()).collect(),
+            merges: merges.iter().map(|text| text.as_bytes()).collect(),
             bos: self.reader.bos,
             eos: self.reader.eos,
             unknown: self.unknown,
@@ -238,18 +202,12 @@ impl Source {
 
     /// Compares what both read of a text in the normal form of this tokenizer. Returns whether that is the text itself.
     fn compare_normal(&self, again: &Tokenizer, text: &str) -> Result<bool> {
-        let normaliser = match self.reader.spelling {
-            Spelling::ByteLevel => self.file.get_normalizer(),
-            _ => None, // it marks spaces, as readers of GGUF files do
+        let normal = match self.reader.spelling {
+            Spelling::ByteLevel => self.engine().normal(text)?,
+            _ => text.to_string(), // it marks spaces, as readers of GGUF files do
         };
-        let Some(normaliser) = normaliser else {
-            self.compare(again, text)?;
-            return Ok(true);
-        };
-        let mut normal = NormalizedString::from(text);
-        normaliser.normalize(&mut normal).map_err(wrong)?;
-        self.compare(again, normal.get())?;
-        Ok(normal.get() == text)
+        self.compare(again, &normal)?;
+        Ok(normal == text)
     }
 
     fn compare(&self, again: &Tokenizer, text: &str) -> Result<()> {
@@ -274,13 +232,14 @@ impl Source {
     }
 
     fn told(&self, candidate: &Candidate, notes: &[String]) -> Json {
+        let (scores, merges) = self.tables(candidate);
         json!({
             "model": candidate.model,
             "pre": candidate.pre,
             "tokens": self.tokens,
-            "scores": candidate.scores,
+            "scores": scores,
             "token_types": self.types,
-            "merges": candidate.merges,
+            "merges": merges,
             "bos": self.reader.bos,
             "eos": self.reader.eos,
             "unknown": self.unknown,
@@ -306,8 +265,8 @@ fn tokens_of(reader: &Tokenizer, unknown: Option<TokenId>) -> Result<(Vec<String
             _ => text,
         });
         types.push(match kind {
-            _ if marks && Some(id) == unknown => Kind::Unknown.number(),
-            kind => kind.number(),
+            _ if marks && Some(id) == unknown => Kind::Unknown as i32,
+            kind => kind as i32,
         });
     }
     Ok((tokens, types))
@@ -330,6 +289,26 @@ fn merges_of(model: &Json) -> Result<Vec<(String, String)>> {
         .enumerate()
         .map(|(rank, merge)| pair(merge).ok_or_else(|| wrong(format!("merges[{rank}]: expected two parts"))))
         .collect()
+}
+
+/// The earlier a token is merged, the higher is its score; single characters are never merged into.
+fn scores_of(reader: &Tokenizer, merges: &[(String, String)]) -> Vec<f32> {
+    let mut scores = vec![-(merges.len() as f32); reader.len()];
+    for (rank, (left, right)) in merges.iter().enumerate().rev() {
+        if let Some(id) = reader.token_of(format!("{left}{right}").as_bytes()) {
+            scores[id as usize] = -(rank as f32);
+        }
+    }
+    scores
+}
+
+fn joined((left, right): &(String, String)) -> Result<String> {
+    if left.contains(' ') || right.contains(' ') {
+        return Err(Error::unsupported(format!(
+            "tokenizer.json: the merge of {left:?} and {right:?} has a space, and GGUF files part them by one"
+        )));
+    }
+    Ok(format!("{left} {right}"))
 }
 
 /// The name by which other readers of GGUF files know a row, too.
@@ -440,7 +419,7 @@ mod tests {
     fn words_that_are_taken_whole_are_not_said_by_merges() {
         // "ab" is a token that no merge leads to.
         let json = String::from_utf8(byte_level(GPT2, true)).unwrap();
-        let json = json.replace(r#""Ġw":261"#, r#""Ġw":261,"ab":264"#);
+        let json = json.replace(r#""Ġw":261"#, r#""Ġw":261,"ab":262"#);
         let error = form_of(json.as_bytes(), 0).unwrap_err();
         assert!(error.message.contains("would take another text"), "{}", error.message);
     }

@@ -193,6 +193,25 @@ impl HuggingFace {
         self.shrinks_by
     }
 
+    /// Where the pre-tokenizer cuts a text: ends in bytes.
+    pub fn cuts(&self, text: &str) -> Result<Vec<usize>> {
+        let mut pieces = PreTokenizedString::from(text);
+        if let Some(pre_tokenizer) = self.tokenizer.get_pre_tokenizer() {
+            pre_tokenizer.pre_tokenize(&mut pieces).map_err(wrong)?;
+        }
+        let splits = pieces.get_splits(OffsetReferential::Original, OffsetType::Byte);
+        Ok(splits.into_iter().map(|(_, (_, end), _)| end).collect())
+    }
+
+    /// A text in the normaliser's form.
+    pub fn normal(&self, text: &str) -> Result<String> {
+        let mut normal = NormalizedString::from(text);
+        if let Some(normaliser) = self.tokenizer.get_normalizer() {
+            normaliser.normalize(&mut normal).map_err(wrong)?;
+        }
+        Ok(normal.get().to_string())
+    }
+
     pub fn encode(&self, text: &str, literal: &[Range<usize>], ids: &mut Vec<TokenId>) -> Result<()> {
         let failed = |error| Error::invalid(format!("the text cannot be tokenised: {error}"));
         let mut pieces = PreTokenizedString::from(text);

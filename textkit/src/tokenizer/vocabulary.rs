@@ -11,7 +11,7 @@ pub type TokenId = u32;
 /// What a token is, by the numbers of `tokenizer.ggml.token_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    Normal,
+    Normal = 1,
     Unknown,
     Control,
     UserDefined,
@@ -28,17 +28,6 @@ impl Kind {
             4 => Kind::UserDefined,
             6 => Kind::Byte,
             _ => Kind::Unused,
-        }
-    }
-
-    pub fn number(self) -> i32 {
-        match self {
-            Kind::Normal => 1,
-            Kind::Unknown => 2,
-            Kind::Control => 3,
-            Kind::UserDefined => 4,
-            Kind::Unused => 5,
-            Kind::Byte => 6,
         }
     }
 }
